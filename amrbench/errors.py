@@ -1,0 +1,55 @@
+"""Errors that a user can meet, and the words they are told in.
+
+Everything raised on purpose for bad input is an `AmrbenchError`; the command line prints its text
+and exits with 2. Any other exception is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AmrbenchError(Exception):
+    """The user's input cannot be used; the text names file, place, value and remedy."""
+
+
+class RecipeError(AmrbenchError):
+    """A recipe, protocol or study is wrong."""
+
+
+class PluginError(AmrbenchError):
+    """A plugin cannot be used."""
+
+
+class DataError(AmrbenchError):
+    """An annotation, prediction, feature or audio file is wrong or missing."""
+
+
+class CheckpointError(AmrbenchError):
+    """A weights file is wrong, or holds what we refuse to read."""
+
+
+class RunError(AmrbenchError):
+    """A run cannot be started, continued or found."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known name, or an empty string.
+
+    >>> did_you_mean("flim", ["film", "cross-attention"])
+    " Did you mean 'film'?"
+    """
+    near = get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def some(values: Iterable[object], limit: int = 5) -> str:
+    """List the first few values for a message and count the rest.
+
+    >>> some(["a", "b", "c"], limit=2)
+    "'a', 'b' and 1 more"
+    """
+    shown = [repr(value) for value in values]
+    rest = len(shown) - limit
+    return ", ".join(shown[:limit]) + (f" and {rest} more" if rest > 0 else "")
