@@ -209,8 +209,9 @@ class Updater(Protocol):
     """Turns gradients into better weights."""
 
     def step(self, closure: Callable[[], Losses]) -> Losses:
-        """Call `closure` (forward pass and losses) as often as the method needs, move the weights once,
-        and return what the first call gave.
+        """Move the weights once and return what the first call of `closure` gave.
+
+        `closure` does the forward pass and the losses; it may be called as often as the method needs.
         """
 
     def end_epoch(self) -> None:
@@ -246,14 +247,19 @@ Weights = Mapping[str, "Tensor"]
 
 
 class Soup(Protocol):
-    """Combines the weights of several runs."""
+    """Combines the weights of several seeds."""
 
-    def __call__(self, candidates: Sequence[Weights], score: Callable[[Weights], float]) -> Weights:
-        """Return one set of weights; `score` is performance on the selection split, higher is better."""
+    def __call__(
+        self, candidates: Sequence[Weights], score: Callable[[Weights], float]
+    ) -> Mapping[str, Weights]:
+        """Return further members of the run by name, e.g. {"soup": weights}; none for no soup.
+
+        `score` is performance on the selection split, higher is better.
+        """
 
 
 class SoupPart(Part):
-    """How the fine-tuned weights of many seeds become one set."""
+    """What is made of the fine-tuned weights of many seeds."""
 
     slot = "soup"
 

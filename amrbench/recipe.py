@@ -1,0 +1,182 @@
+"""Recipes: the method, as a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, Field, model_validator
+
+from amrbench.part import Strict, budgeted, problem, unique
+from amrbench.slots import (
+    AugmentPart,
+    FeaturesPart,
+    LossPart,
+    MatcherPart,
+    ModelPart,
+    OptimizerPart,
+    RankingPart,
+    SoupPart,
+    TargetsPart,
+)
+
+Role = Literal["pretrain", "midtrain", "target"]
+"""What a data set is for: many short clips, long synthetic clips, or the data of the task."""
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        raise problem(f"{name!r} becomes a file name: use small letters, digits and '-'.")
+    return name
+
+
+def _metric(name: str) -> str:
+    if not re.fullmatch(r"R[1-9][0-9]*@(0\.\d+|1)|mAP(@0\.\d+)?", name):
+        raise problem(f"{name!r} is no metric; examples: R1@0.7, R5@0.5, mAP, mAP@0.75.")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain)]
+Metric = Annotated[str, AfterValidator(_metric)]
+
+
+class Limits(Strict):
+    """How much of a recording and of a sentence a model is given; what is longer is cut."""
+
+    frames: int = Field(300, ge=1, description="feature rows of a recording")
+    words: int = Field(32, ge=1, description="tokens of a sentence")
+
+
+class Training(Strict):
+    """How weights are found; the same in every stage."""
+
+    batch: int = budgeted(32, "batch", ge=1, description="queries a step")
+    clip: float = Field(0.1, ge=0, description="largest gradient norm of a step; 0 leaves gradients alone")
+    targets: TargetsPart
+    augment: Annotated[tuple[AugmentPart, ...], AfterValidator(unique)] = ()
+    matcher: MatcherPart
+    losses: Annotated[tuple[LossPart, ...], AfterValidator(unique)] = Field(min_length=1)
+    optimizer: OptimizerPart
+    select: tuple[Metric, ...] = Field(
+        ("R1@0.7", "R1@0.5"),
+        min_length=1,
+        description="metrics on the selection split; later ones break ties",
+    )
+
+
+class Stage(Strict):
+    """One pass of training; it starts from the weights of the stage before."""
+
+    name: Name
+    data: Role
+    epochs: int = budgeted(200, "epochs", ge=0, description="passes over the training split")
+    input_dropout: float = budgeted(
+        0.5, "input_dropout", ge=0, lt=1, description="dropout before projections"
+    )
+    seeds: Literal["one", "many"] = Field(
+        "one", description="train once, or once for each seed of the protocol"
+    )
+    fresh: tuple[str, ...] = Field((), description="places in the model that start anew, e.g. query.anchors")
+
+
+class Recipe(Strict):
+    """A method, complete and readable alone."""
+
+    name: Name
+    about: str = ""
+    features: FeaturesPart
+    limits: Limits = Limits()
+    model: ModelPart
+    training: Training
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    soup: SoupPart
+    ranking: Annotated[tuple[RankingPart, ...], AfterValidator(unique)] = ()
+
+    @model_validator(mode="after")
+    def _losses_find_their_tensors(self) -> Self:
+        for loss in self.training.losses:
+            _require(f"loss {loss.use!r}", loss.requires, self.model)
+            for view, names in loss.views.items():
+                if view not in self.model.views:
+                    raise problem(
+                        f"loss {loss.use!r} needs the view {view!r}, which {self.model.use!r} has not."
+                    )
+                _require(f"loss {loss.use!r}", names, self.model)
+        _require(f"matcher {self.training.matcher.use!r}", self.training.matcher.requires, self.model)
+        return self
+
+    @model_validator(mode="after")
+    def _stages_are_a_chain(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise problem(f"two stages have one name: {', '.join(names)}.")
+        if any(stage.seeds == "many" for stage in self.stages[:-1]):
+            raise problem("only the last stage may run many seeds; the others are shared by all of them.")
+        if self.stages[-1].data != "target":
+            raise problem("the last stage must train on 'target', which is what is scored.")
+        return self
+
+
+def _require(who: str, names: frozenset[str], model: ModelPart) -> None:
+    missing = sorted(names - model.provides)
+    if missing:
+        raise problem(f"{who} requires {', '.join(missing)}, which no chosen part of {model.use!r} provides.")
+
+
+S = TypeVar("S", bound=Strict)
+_CAPS = ("width", "feedforward", "layers", "dummies", "epochs")
+
+
+class Budget(Strict):
+    """Numbers of a recipe that a protocol may replace, so that it fits the protocol's time.
+
+    Sizes (width, feedforward, layers, dummies) and epochs are upper limits; the rest is replaced.
+    """
+
+    epochs: Mapping[Role, int] = Field(default_factory=dict)
+    width: int | None = Field(None, ge=1)
+    feedforward: int | None = Field(None, ge=1)
+    layers: int | None = Field(None, ge=1)
+    dummies: int | None = Field(None, ge=1)
+    batch: int | None = Field(None, ge=1)
+    lr: float | None = Field(None, gt=0)
+    warmup: float | None = Field(None, ge=0, le=1)
+    input_dropout: float | None = Field(None, ge=0, lt=1)
+
+    def of(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with this budget's numbers in place of its own."""
+        numbers = {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name != "epochs" and getattr(self, name) is not None
+        }
+        stages = tuple(
+            _within(stage, numbers | {"epochs": self.epochs.get(stage.data, stage.epochs)})
+            for stage in recipe.stages
+        )
+        rest = _within(recipe, numbers)
+        return rest.model_copy(update={"stages": stages})
+
+
+def _within(options: S, numbers: Mapping[str, float]) -> S:
+    """Return the options, at any depth, with the budgeted numbers replaced and checked again."""
+    values = {name: getattr(options, name) for name in type(options).model_fields}
+    changed = {name: _replaced(options, name, value, numbers) for name, value in values.items()}
+    if all(changed[name] is values[name] for name in values):
+        return options
+    return type(options).model_validate(changed)
+
+
+def _replaced(options: Strict, name: str, value: object, numbers: Mapping[str, float]) -> object:
+    if isinstance(value, Strict):
+        return _within(value, numbers)
+    if isinstance(value, tuple):
+        new = tuple(_replaced(options, "", each, numbers) for each in value)
+        return value if all(a is b for a, b in zip(new, value, strict=True)) else new
+    extra = type(options).model_fields[name].json_schema_extra if name else None
+    word = extra.get("budget") if isinstance(extra, dict) else None
+    if not isinstance(word, str) or word not in numbers:
+        return value
+    number = numbers[word]
+    return min(number, value) if word in _CAPS and isinstance(value, int) else number
