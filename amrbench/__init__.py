@@ -1,1 +1,33 @@
-"""Benchmark suite for Audio Moment Retrieval."""
+"""Benchmark suite for Audio Moment Retrieval.
+
+The names below are the public Python interface; the command line calls the same code. They are looked
+up on first use, so that `import amrbench` is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amrbench.api import load_protocol, load_recipe, predict, run, score
+    from amrbench.hookspecs import hookimpl
+    from amrbench.plugins import load_registry
+
+__all__ = ["hookimpl", "load_protocol", "load_recipe", "load_registry", "predict", "run", "score"]
+
+_HOMES = {
+    "hookimpl": "amrbench.hookspecs",
+    "load_protocol": "amrbench.api",
+    "load_recipe": "amrbench.api",
+    "load_registry": "amrbench.plugins",
+    "predict": "amrbench.api",
+    "run": "amrbench.api",
+    "score": "amrbench.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'amrbench' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

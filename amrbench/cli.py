@@ -1,0 +1,130 @@
+"""The command line: parse, call, print. Nothing is decided here.
+
+Heavy imports stand inside the commands, so that `--help` and `score` need no torch. Exit codes: 0 fine,
+2 the user's input is wrong (one message, no traceback), 1 a bug.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amrbench.errors import AmrbenchError
+
+if TYPE_CHECKING:
+    from amrbench.registry import Registry
+
+app = typer.Typer(
+    name="amrbench",
+    help="Benchmark suite for Audio Moment Retrieval.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data = typer.Typer(help="The data that a protocol needs.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    github = "github"
+    tsv = "tsv"
+    latex = "latex"
+    json = "json"
+
+
+Without = Annotated[list[str] | None, typer.Option(help="leave a plugin out; may be given several times")]
+As = Annotated[Format, typer.Option("--format", help="how the table is printed")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+ProtocolName = Annotated[str, typer.Option(help="the conditions: a shipped name or a file")]
+
+
+def main() -> None:
+    """Run the command line; user errors become one message and exit code 2."""
+    try:
+        app()
+    except AmrbenchError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+@app.command()
+def parts(
+    slot: Annotated[str | None, typer.Argument(help="only this slot")] = None,
+    name: Annotated[str | None, typer.Argument(help="the options of this part")] = None,
+    without: Without = None,
+    form: As = Format.github,
+) -> None:
+    """List the installed parts, or the options of one part."""
+    from amrbench import listing
+
+    registry = _registry(without)
+    if slot is not None and name is not None:
+        part = listing.find_part(registry, slot, name)
+        if form is not Format.json:
+            typer.echo(f"{slot} part '{name}', from {registry.origin(part)}\n\n{part.__doc__}\n")
+        _table([vars(row) for row in listing.option_rows(part)], form)
+    else:
+        _table([vars(row) for row in listing.part_rows(registry, slot)], form)
+
+
+class Kind(StrEnum):
+    """What a schema describes."""
+
+    recipe = "recipe"
+    protocol = "protocol"
+
+
+@app.command()
+def schema(
+    kind: Annotated[Kind, typer.Argument(help="what the schema describes")] = Kind.recipe,
+    without: Without = None,
+) -> None:
+    """Print a JSON Schema for editors, with all installed parts."""
+    from amrbench.schema import schema as of
+
+    typer.echo(json.dumps(of(kind.value, _registry(without)), indent=2))
+
+
+@app.command()
+def check(
+    recipes: Annotated[list[str], typer.Argument(help="recipes by shipped name or file")],
+    protocol: ProtocolName = "synthetic",
+    without: Without = None,
+) -> None:
+    """Check recipes: read, build, and push one batch through each. Trains nothing."""
+    from amrbench.checking import check_recipe
+    from amrbench.library import load_protocol
+
+    registry = _registry(without)
+    conditions = load_protocol(protocol, registry)
+    failed = []
+    for recipe in recipes:
+        try:
+            typer.echo(check_recipe(recipe, conditions, registry))
+        except AmrbenchError as error:
+            failed.append(str(error))
+    if failed:
+        raise AmrbenchError("\n\n".join(failed))
+
+
+def _registry(without: list[str] | None) -> Registry:
+    from amrbench.plugins import load_registry
+
+    return load_registry(without=without or ())
+
+
+def _table(rows: list[dict[str, Any]], form: Format) -> None:
+    if form is Format.json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    from tabulate import tabulate
+
+    typer.echo(tabulate(rows, headers="keys", tablefmt=form.value))

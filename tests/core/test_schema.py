@@ -1,0 +1,56 @@
+"""The schema is checked by an independent validator."""
+
+from __future__ import annotations
+
+import copy
+
+import jsonschema
+import pytest
+import yaml
+
+from amrbench.library import shipped
+from amrbench.plugins import load_registry
+from amrbench.schema import schema
+
+
+@pytest.fixture(scope="module")
+def recipe_schema():
+    found = schema("recipe", load_registry())
+    jsonschema.Draft202012Validator.check_schema(found)
+    return jsonschema.Draft202012Validator(found)
+
+
+@pytest.fixture(scope="module")
+def baseline():
+    return yaml.safe_load(next(path for path in shipped("recipe") if path.stem == "cgdetr").read_text())
+
+
+@pytest.mark.parametrize("path", shipped("recipe"), ids=lambda path: path.stem)
+def test_shipped_recipes_fit_the_schema(recipe_schema, path):
+    recipe_schema.validate(yaml.safe_load(path.read_text()))
+
+
+def test_shipped_protocols_fit_the_schema():
+    found = schema("protocol", load_registry())
+    for path in shipped("protocol"):
+        jsonschema.validate(yaml.safe_load(path.read_text()), found)
+    assert shipped("protocol")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("training", "optimizer"), "adamm"),
+        (("training", "optimizer", "use"), "hungarian"),
+        (("model", "wdith"), 3),
+        (("stages", 0, "epochs"), "many"),
+    ],
+)
+def test_what_amrbench_refuses_the_schema_refuses(recipe_schema, baseline, place, value):
+    wrong = copy.deepcopy(baseline)
+    inside = wrong
+    for step in place[:-1]:
+        inside = inside[step]
+    inside[place[-1]] = value
+    assert not recipe_schema.is_valid(wrong)
+    assert recipe_schema.is_valid(baseline)
