@@ -1,0 +1,76 @@
+"""AdamW, with clipped gradients and a scheduled learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from amrbench.part import budgeted
+from amrbench.slots import OptimizerPart, SchedulePart, Updater
+from amrbench.types import Losses, Plan
+from amrbench_plugins.optimizers.schedules import Constant
+
+
+class AdamW(OptimizerPart):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+
+    One group: biases, norms and embeddings decay too, as in the CG-DETR reference. A tensor that got no
+    gradient in a step is neither moved nor decayed.
+    """
+
+    use = "adamw"
+    lr: float = budgeted(1e-4, "lr", gt=0, description="learning rate")
+    weight_decay: float = Field(1e-4, ge=0, description="decay of the weights at learning rate 1")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="decay of the averages of the moments")
+    schedule: SchedulePart = Field(default=Constant(), description="learning rate over the stage")
+
+    def build(self, module: nn.Module, plan: Plan) -> Updater:
+        """Return the updater."""
+        weights = [each for each in module.parameters() if each.requires_grad]
+        optimizer = torch.optim.AdamW(
+            weights, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, fused=True
+        )
+        return AdamWUpdater(optimizer, rate=self.lr, schedule=self.schedule.build(plan), clip=plan.clip)
+
+
+class AdamWUpdater:
+    """See `AdamW`."""
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        rate: float,
+        schedule: Callable[[int], float],
+        clip: float,
+    ) -> None:
+        self.optimizer = optimizer
+        self.weights = [each for group in optimizer.param_groups for each in group["params"]]
+        self.rate = rate
+        self.schedule = schedule
+        self.clip = clip
+        self.steps = 0
+
+    def step(self, closure: Callable[[], Losses]) -> Losses:
+        """Move the weights once, against the clipped gradient."""
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = closure()
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.weights, self.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * self.schedule(self.steps)
+        self.optimizer.step()
+        self.steps += 1
+        return losses
+
+    def end_epoch(self) -> None:
+        """Do nothing: the schedule counts steps."""
+
+    def eval_weights(self) -> AbstractContextManager[None]:
+        """Leave the weights as they are."""
+        return nullcontext()

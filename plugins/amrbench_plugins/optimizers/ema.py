@@ -1,0 +1,95 @@
+"""Exponential moving average of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from amrbench.slots import OptimizerPart, Updater
+from amrbench.types import Losses, Plan
+
+
+class Ema(OptimizerPart):
+    """Score and save an average of the weights along the way instead of the last ones.
+
+    m <- decay m + (1 - decay) theta, after an epoch or after a step; before `start` m is a plain copy. Only
+    trainable weights are averaged; buffers, counters among them, are those of the model itself.
+    """
+
+    use = "ema"
+    decay: float = Field(0.99, ge=0, le=1, description="share of the average that an update keeps")
+    every: Literal["epoch", "step"] = Field("epoch", description="when the average is updated")
+    start: float = Field(0.125, ge=0, le=1, description="share of the stage before averaging begins")
+    around: OptimizerPart = Field(description="the optimizer that moves the weights")
+
+    def build(self, module: nn.Module, plan: Plan) -> Updater:
+        """Return the updater."""
+        inner = self.around.build(module, plan)
+        if self.every == "step":
+            return StepAverage(module, inner, decay=self.decay, copies=round(self.start * plan.steps))
+        return EpochAverage(module, inner, decay=self.decay, copies=round(self.start * plan.epochs))
+
+
+class Average:
+    """Weights averaged at each call of `update`; the first `copies` calls copy them."""
+
+    def __init__(self, module: nn.Module, around: Updater, *, decay: float, copies: int) -> None:
+        self.around = around
+        self.weights: list[Tensor] = [each for each in module.parameters() if each.requires_grad]
+        self.mean = [each.detach().clone() for each in self.weights]
+        self.decay = decay
+        self.copies = copies
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Draw the average towards the weights as they are."""
+        if self.copies > 0:
+            self.copies -= 1
+            torch._foreach_copy_(self.mean, self.weights)
+        else:
+            torch._foreach_lerp_(self.mean, self.weights, 1 - self.decay)
+
+    @contextmanager
+    def eval_weights(self) -> Iterator[None]:
+        """Put the average in place of the weights, and the very same weights back afterwards."""
+        with self.around.eval_weights():
+            kept = [each.detach().clone() for each in self.weights]
+            with torch.no_grad():
+                torch._foreach_copy_(self.weights, self.mean)
+            try:
+                yield
+            finally:
+                with torch.no_grad():
+                    torch._foreach_copy_(self.weights, kept)
+
+
+class EpochAverage(Average):
+    """An average over epochs."""
+
+    def step(self, closure: Callable[[], Losses]) -> Losses:
+        """Let the wrapped optimizer move the weights."""
+        return self.around.step(closure)
+
+    def end_epoch(self) -> None:
+        """Update the average."""
+        self.around.end_epoch()
+        self.update()
+
+
+class StepAverage(Average):
+    """An average over steps."""
+
+    def step(self, closure: Callable[[], Losses]) -> Losses:
+        """Let the wrapped optimizer move the weights, then update the average."""
+        losses = self.around.step(closure)
+        self.update()
+        return losses
+
+    def end_epoch(self) -> None:
+        """Pass it on."""
+        self.around.end_epoch()

@@ -1,0 +1,53 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from amrbench.types import Plan
+from amrbench_plugins.optimizers.schedules import Constant, Cosine, Step
+
+GOLDEN = json.loads((Path(__file__).parents[2] / "data/components/lr_schedule.json").read_text())
+EPOCHS = Plan(epochs=200, steps_per_epoch=1, clip=0.1)
+
+
+def test_cosine_gives_the_recorded_learning_rates():
+    factor = Cosine(warmup=0.05, start=0.01, floor=0.01).build(EPOCHS)
+    rates = [GOLDEN["base_lr"] * factor(epoch) for epoch in range(200)]
+    assert rates == pytest.approx(GOLDEN["lr_used_in_epoch"], abs=1e-18, rel=1e-12)
+
+
+def test_the_unit_is_the_step_and_lengths_are_shares_of_the_stage():
+    long = Cosine().build(Plan(epochs=20, steps_per_epoch=10, clip=0))
+    assert [long(step) for step in range(200)] == [Cosine().build(EPOCHS)(step) for step in range(200)]
+
+
+def test_warmup_ends_where_the_schedule_begins():
+    factor = Cosine(warmup=0.1, start=0.2).build(EPOCHS)
+    assert factor(0) == pytest.approx(0.2)
+    assert factor(10) == pytest.approx(0.6)
+    assert factor(20) == 1
+
+
+def test_cosine_without_warmup_starts_at_the_full_rate():
+    factor = Cosine(warmup=0, floor=0.0).build(EPOCHS)
+    assert factor(0) == 1
+    assert factor(100) == pytest.approx(0.5)
+    assert factor(199) == pytest.approx((1 + math.cos(math.pi * 199 / 200)) / 2)
+
+
+def test_a_warmup_as_long_as_the_stage_still_gives_a_rate():
+    assert Cosine(warmup=1.0).build(EPOCHS)(200) == 1
+
+
+def test_constant_stays_and_may_warm_up():
+    assert {Constant().build(EPOCHS)(step) for step in range(200)} == {1}
+    assert Constant(warmup=0.5, start=0.5).build(EPOCHS)(50) == pytest.approx(0.75)
+
+
+def test_step_drops_at_each_share():
+    factor = Step(at=(0.5, 0.75), factor=0.1).build(EPOCHS)
+    rates = [factor(step) for step in (0, 99, 100, 149, 150, 199)]
+    assert rates == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
