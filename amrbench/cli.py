@@ -115,6 +115,30 @@ def check(
         raise AmrbenchError("\n\n".join(failed))
 
 
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="JSON lines with qid, vid, pred_relevant_windows")],
+    truth: Annotated[Path, typer.Option(help="JSON lines with qid, query, duration, vid, relevant_windows")],
+    partial: Annotated[bool, typer.Option("--partial", help="score the queries that both files have")] = False,
+    by: Annotated[str | None, typer.Option(help="score each value of this annotation key too")] = None,
+    k: Annotated[list[int] | None, typer.Option("--k", help="R@k; may be given several times [1, 5]")] = None,
+    iou: Annotated[list[float] | None, typer.Option("--iou", help="threshold of R@k; several [0.5, 0.7]")] = None,
+    form: As = Format.github,
+    as_json: AsJson = False,
+) -> None:
+    """Score any prediction file as the official evaluator does, with R@5 besides."""
+    from amrbench.metrics import IOUS, KS
+    from amrbench.scoring import score_files
+
+    report = score_files(predictions, truth, partial=partial, by=by, ks=k or KS, ious=iou or IOUS)
+    for note in report.notes():
+        typer.echo(note, err=True)
+    if as_json or form is Format.json:
+        typer.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        _table([dict(zip(report.headers(), row, strict=True)) for row in report.rows()], form)
+
+
 def _registry(without: list[str] | None) -> Registry:
     from amrbench.plugins import load_registry
 
@@ -127,4 +151,21 @@ def _table(rows: list[dict[str, Any]], form: Format) -> None:
         return
     from tabulate import tabulate
 
-    typer.echo(tabulate(rows, headers="keys", tablefmt=form.value))
+    numbers = [_is_number(value) for value in (rows[0].values() if rows else ())]
+    typer.echo(
+        tabulate(
+            [list(row.values()) for row in rows],
+            headers=list(rows[0]) if rows else (),
+            tablefmt=form.value,
+            disable_numparse=True,
+            colalign=["right" if number else "left" for number in numbers],
+        )
+    )
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
