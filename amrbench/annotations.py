@@ -1,0 +1,160 @@
+"""Annotation files: one query per line, with the windows where it is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from amrbench.errors import DataError, did_you_mean
+from amrbench.jsonl import (
+    LARGEST,
+    NUMBERS,
+    Check,
+    Line,
+    Mistakes,
+    collector_paused,
+    read_lines,
+    shown,
+    write_rows,
+)
+
+Window = tuple[float, float]
+
+WINDOWS = "relevant_windows"
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Query:
+    """One sentence asked about one recording.
+
+    Attributes:
+        qid: Identifier as found in the file; `7` and `"7"` count as the same.
+        query: The sentence.
+        vid: Identifier of the recording.
+        duration: Length of the recording in seconds.
+        windows: Where the query is heard, (start, end) in seconds, as published: in any order, possibly of
+            length zero or past the end. Empty where the answers are not public.
+        extra: All other keys of the line, unchanged.
+    """
+
+    qid: str | int
+    query: str
+    vid: str
+    duration: float
+    windows: tuple[Window, ...]
+    extra: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+
+def read_annotations(path: Path) -> list[Query]:
+    """Read an annotation file in the published JSON Lines format.
+
+    Needs `qid`, `query`, `vid` and `duration` on each line; `relevant_windows` is missing in evaluation
+    sets without public answers. Unknown keys are kept.
+
+    Raises:
+        DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
+    """
+    path = Path(path)
+    mistakes = Mistakes(path)
+    with collector_paused():
+        lines = read_lines(path, mistakes)
+        queries = [_query(line.row) for line in lines if _is_sound(line, mistakes)]
+    mistakes.stop_if_any()
+    return queries
+
+
+def write_annotations(path: Path, queries: Iterable[Query]) -> None:
+    """Write an annotation file in the published format, whole or not at all.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    write_rows(Path(path), map(_row, queries))
+
+
+def safe_id(identifier: str | int) -> str:
+    """Return an identifier as text that is safe as the name of a file in any folder.
+
+    Raises:
+        DataError: It is empty, too long, `.` or `..`, or holds a path separator or control character.
+    """
+    text = str(identifier)
+    drive = text[1:2] == ":"
+    unsafe = drive or text in ("", ".", "..") or any(mark in "/\\" or not mark.isprintable() for mark in text)
+    if unsafe or len(text.encode("utf-8", "replace")) > LONGEST_NAME:
+        raise DataError(
+            f"id {shown(identifier)} cannot be the name of a file; use 1 to {LONGEST_NAME} bytes "
+            "without '/', '\\' or control characters, not '.' or '..' and no drive letter."
+        )
+    return text
+
+
+def id_fault(value: object) -> str:
+    """Say why a value cannot identify a query (text or a whole number can)."""
+    return "" if type(value) is int else text_fault(value)
+
+
+def text_fault(value: object) -> str:
+    """Say why a value is no readable text."""
+    if type(value) is not str:
+        return f"is {shown(value)}, not text"
+    return "" if value.strip() else "is blank"
+
+
+def _duration_fault(value: object) -> str:
+    return "" if type(value) in NUMBERS and 0 < value <= LARGEST else f"is {shown(value)}"  # type: ignore[operator]
+
+
+def _windows_fault(value: object) -> str:
+    if type(value) is not list:
+        return f"is {shown(value)}, not a list"
+    wrong = next((place for place, window in enumerate(value) if not _is_window(window)), None)
+    return "" if wrong is None else f"holds {shown(value[wrong])} at place {wrong + 1}"
+
+
+def _is_window(value: object) -> bool:
+    if type(value) is not list or len(value) != 2 or not NUMBERS.issuperset(map(type, value)):
+        return False
+    return bool(0 <= value[0] <= value[1] <= LARGEST)
+
+
+_REQUIRED = (
+    Check("qid", id_fault, "give text or a whole number that no other line has"),
+    Check("query", text_fault, "give the sentence that is asked"),
+    Check("vid", text_fault, "give the id of the recording as text"),
+    Check("duration", _duration_fault, "give the length of the recording in seconds, above 0"),
+)
+_ANSWERS = (Check(WINDOWS, _windows_fault, "give [[start, end], ...] in seconds with 0 <= start <= end"),)
+
+
+def _is_sound(line: Line, mistakes: Mistakes) -> bool:
+    # A misspelt key would otherwise pass as a set without public answers.
+    answered = WINDOWS in line.row or did_you_mean(WINDOWS, line.row)
+    rules = _REQUIRED + _ANSWERS if answered else _REQUIRED
+    return mistakes.check(line, rules) and mistakes.check_unique(line, "qid")
+
+
+_KNOWN = frozenset({"qid", "query", "vid", "duration", WINDOWS})
+
+
+def _query(row: Mapping[str, object]) -> Query:
+    return Query(
+        qid=row["qid"],  # type: ignore[arg-type]
+        query=row["query"],  # type: ignore[arg-type]
+        vid=row["vid"],  # type: ignore[arg-type]
+        duration=float(row["duration"]),  # type: ignore[arg-type]
+        windows=tuple((float(start), float(end)) for start, end in row.get(WINDOWS, ())),  # type: ignore[attr-defined]
+        extra={key: value for key, value in row.items() if key not in _KNOWN},
+    )
+
+
+def _row(query: Query) -> dict[str, object]:
+    windows = [[_number(start), _number(end)] for start, end in query.windows]
+    known = {"qid": query.qid, "query": query.query, "duration": _number(query.duration), "vid": query.vid}
+    return {**known, WINDOWS: windows, **query.extra}
+
+
+def _number(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else float(value)
