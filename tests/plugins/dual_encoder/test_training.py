@@ -1,0 +1,73 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from amrbench.types import Batch, Context, Outcome, Target, Widths
+from amrbench_plugins.dual_encoder.training import FrameBce, NoMatcher
+
+CONTEXT = Context(Widths(4, 4))
+
+
+def outcome(similarity, relevant, mask):
+    batch, frames = similarity.shape
+    empty = torch.zeros(batch, 1, dtype=torch.bool)
+    return Outcome(
+        Batch(torch.zeros(batch, frames, 4), mask, torch.zeros(batch, 1, 4), ~empty, torch.arange(batch)),
+        Target(
+            torch.zeros(batch, 3, 2),
+            torch.ones(batch, 3, dtype=torch.bool),
+            relevant,
+            empty.long(),
+            empty.long(),
+        ),
+        {"similarity": similarity},
+        {},
+        torch.empty(0, batch, 3, dtype=torch.long),
+    )
+
+
+def by_hand(similarity, relevant, mask):
+    rows = []
+    for row in range(len(similarity)):
+        terms = {True: [], False: []}
+        for frame in range(similarity.shape[1]):
+            if mask[row, frame]:
+                label = bool(relevant[row, frame])
+                terms[label].append(
+                    -functional.logsigmoid(
+                        similarity[row, frame] if label else -similarity[row, frame]
+                    ).item()
+                )
+        means = [sum(each) / len(each) for each in terms.values() if each]
+        rows.append(sum(means) / len(means))
+    return sum(rows) / len(rows)
+
+
+def test_loss_equals_its_slow_twin_also_where_one_class_is_missing():
+    generator = torch.Generator().manual_seed(0)
+    similarity = torch.randn(4, 9, generator=generator)
+    relevant = torch.rand(4, 9, generator=generator) < 0.3
+    relevant[1], relevant[2] = False, True
+    mask = torch.arange(9)[None] < torch.tensor([9, 5, 7, 3])[:, None]
+    terms = FrameBce(weight=2.0).build(CONTEXT)(outcome(similarity, relevant, mask))
+    assert list(terms) == ["frame_bce"]
+    assert terms["frame_bce"].item() == pytest.approx(2 * by_hand(similarity, relevant, mask), rel=1e-6)
+
+
+def test_padded_frames_have_no_gradient():
+    similarity = torch.zeros(1, 4, requires_grad=True)
+    relevant = torch.tensor([[True, False, True, False]])
+    mask = torch.tensor([[True, True, False, False]])
+    FrameBce().build(CONTEXT)(outcome(similarity, relevant, mask))["frame_bce"].backward()
+    assert similarity.grad is not None
+    assert similarity.grad[0, :2].abs().min() > 0
+    assert similarity.grad[0, 2:].tolist() == [0, 0]
+
+
+def test_no_matcher_has_no_layer():
+    target = outcome(
+        torch.zeros(2, 5), torch.zeros(2, 5, dtype=torch.bool), torch.ones(2, 5, dtype=torch.bool)
+    ).target
+    matched = NoMatcher().build()({}, target)
+    assert matched.shape == (0, 2, 3)
+    assert matched.dtype == torch.long
