@@ -1,1 +1,16 @@
-"""Placeholder until its parts land."""
+"""`moment-detr`: the model whose slots the parts of CG-DETR and its successors fill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amrbench.hookspecs import hookimpl
+from amrbench.part import Part
+
+
+@hookimpl
+def amrbench_parts() -> Sequence[type[Part]]:
+    """Offer the model and the baseline's choice for each of its slots."""
+    from amrbench_plugins.moment_detr import parts
+
+    return parts.PARTS

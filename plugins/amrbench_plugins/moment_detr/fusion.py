@@ -1,0 +1,231 @@
+"""Adaptive cross attention of CG-DETR: audio attends to words, and to dummies that bring nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from amrbench.part import budgeted, problem
+from amrbench_plugins.moment_detr.layers import (
+    FeedForward,
+    attention_weights,
+    bias_of,
+    dropout,
+    leave,
+    merge_heads,
+    residual,
+    split_heads,
+)
+from amrbench_plugins.moment_detr.slots import (
+    EncoderPart,
+    Fused,
+    FusionPart,
+    Keys,
+    NormPart,
+    Sizes,
+    Tokens,
+    learned_rows,
+)
+
+PairMask = Callable[[Tensor, Tensor, int], Tensor]
+"""(frames (B, T), keys (B, K), heads) -> (B, 1 or H, 1 or T, K), True where a frame sees a key."""
+
+
+def real_keys(frames: Tensor, keys: Tensor, heads: int) -> Tensor:
+    """Let every frame see every real key, whatever its head."""
+    del frames, heads
+    return keys[:, None, None]
+
+
+@dataclass(frozen=True)
+class Attended:
+    """Audio after one layer, and where it looked."""
+
+    features: Tensor
+    """(B, T, D)"""
+    weights: Tensor
+    """(B, T, K) averaged over heads."""
+
+
+class CrossLayer(nn.Module):
+    """Cross attention without projections of queries, keys and values, and a feed-forward part.
+
+    Weights on dummies count in the softmax, but only words bring values. The second residual adds the
+    sum from before its norm, as the reference does.
+    """
+
+    def __init__(self, *, heads: int, norm: nn.Module, feedforward: FeedForward, share: float) -> None:
+        super().__init__()
+        width = feedforward.up.in_features
+        self.heads = heads
+        self.norm = norm
+        self.out = nn.Linear(width, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.feedforward = feedforward
+        self.norm2 = nn.LayerNorm(width)
+        self.share = share
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, audio: Tokens, keys: Keys, bias: Tensor) -> Attended:
+        """Attend to the keys under a bias on the logits."""
+        x, text = audio.features, self.norm.text(keys.tokens.features)
+        query = split_heads(self.norm.audio(x) + audio.positions, self.heads)
+        key = split_heads(text + keys.tokens.positions, self.heads)
+        weights = attention_weights(query, key, bias)
+        seen = dropout(weights[..., keys.dummies :], self.share, self.training)
+        value = split_heads(text[:, keys.dummies :], self.heads)
+        return Attended(self._finish(x, self.out(merge_heads(seen @ value))), weights.mean(1))
+
+    def without_keys(self, x: Tensor) -> Tensor:
+        """Pass rows that attend to nothing: only the bias of the output map is left of the attention."""
+        return self._finish(x, self.out.bias)
+
+    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = residual(x, attended, self.share, active=self.training)
+        changed = self.feedforward(self.norm1(x))
+        return self.norm2(residual(x, changed, self.share, active=self.training))  # type: ignore[no-any-return]
+
+
+class GlobalToken(nn.Module):
+    """Sums up a recording from learned prompts, led by the frames that look at words."""
+
+    def __init__(self, *, width: int, prompts: int, used: int) -> None:
+        super().__init__()
+        self.prompts = nn.Parameter(torch.randn(prompts, width))
+        self.position = nn.Parameter(torch.randn(width))
+        self.used = used
+
+    def forward(self, audio: Tokens, importance: Tensor) -> Tensor:
+        """Return (B, 1, D).
+
+        Args:
+            audio: Frames before the cross attention.
+            importance: (B, T) attention of each frame to words.
+        """
+        mean = masked_mean(audio.features, audio.mask).detach()[:, None]
+        scores = self._scores(audio.features - mean, importance.detach() * audio.mask)
+        chosen = torch.zeros_like(scores).scatter(1, scores.topk(self.used, 1).indices, 1.0)
+        return ((scores * chosen) @ self.prompts)[:, None] + mean
+
+    def _scores(self, centred: Tensor, importance: Tensor) -> Tensor:
+        likeness = F.normalize(centred, dim=-1) @ F.normalize(self.prompts, dim=-1).T
+        tiny = torch.finfo(importance.dtype).tiny
+        shares = importance / importance.sum(1, keepdim=True).clamp(min=tiny)
+        return (likeness.softmax(-1) * shares[..., None]).sum(1)
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean (B, D) over the real rows of (B, n, D)."""
+    real = mask.to(x.dtype)
+    return torch.einsum("bnd,bn->bd", x, real) / real.sum(1, keepdim=True)
+
+
+class AdaptiveFusion(nn.Module):
+    """Dummies conditioned on the text, layers of cross attention, and the global token.
+
+    Provides "dummies" (B, S, D), "prompts" (P, D), "attention" (B, T, S + L): weights averaged over heads
+    and layers, and "attention.text" (B, T): their sum over words.
+    """
+
+    def __init__(
+        self,
+        *,
+        dummies: int,
+        dummy_encoder: nn.Module,
+        layers: list[CrossLayer],
+        token: GlobalToken,
+        pair_mask: PairMask = real_keys,
+    ) -> None:
+        super().__init__()
+        width = token.prompts.shape[1]
+        self.dummies = nn.Parameter(torch.randn(dummies, width))
+        self.dummy_positions = nn.Parameter(torch.randn(dummies, width))
+        self.dummy_encoder = dummy_encoder
+        self.layers = nn.ModuleList(layers)
+        self.token = token
+        self.heads = layers[0].heads
+        self.pair_mask = pair_mask
+
+    def keys(self, words: Tokens) -> Keys:
+        """Condition the dummies on the words and put them before the words."""
+        count = self.dummies.shape[0]
+        learned = learned_rows(self.dummies, self.dummy_positions, words.mask.shape[0])
+        both = learned.before(words)
+        dummies = self.dummy_encoder(both, first=count)
+        tokens = both.with_features(torch.cat([dummies, words.features], 1))
+        return Keys(tokens, count, {"dummies": dummies, "prompts": self.token.prompts})
+
+    def forward(self, audio: Tokens, keys: Keys) -> Fused:
+        """Fuse audio with keys and sum it up in a token."""
+        visible = self.pair_mask(audio.mask, keys.tokens.mask, self.heads)
+        bias = bias_of(visible, audio.features.dtype)
+        fused, weights = audio, []
+        for layer in self.layers:
+            attended = layer(fused, keys, bias)
+            fused = fused.with_features(attended.features)
+            weights.append(attended.weights)
+        tensors = _attention(weights, keys.dummies)
+        token = self.token(audio, tensors["attention.text"])
+        for layer in self.layers:
+            token = layer.without_keys(token)
+        return Fused(fused, token[:, 0], self.token.position, tensors)
+
+
+def _attention(weights: list[Tensor], dummies: int) -> Mapping[str, Tensor]:
+    attention = torch.stack(weights).mean(0) if len(weights) > 1 else weights[0]
+    return {"attention": attention, "attention.text": attention[..., dummies:].sum(-1).clamp(0, 1)}
+
+
+class AdaptiveCrossAttention(FusionPart):
+    """Adaptive cross attention with text-conditioned dummies and a prompted global token (CG-DETR)."""
+
+    use = "adaptive-cross-attention"
+    layers: int = budgeted(2, "layers", ge=1, description="layers of cross attention")
+    dummies: int = budgeted(45, "dummies", ge=1, description="dummy tokens, which take attention off words")
+    dummy_encoder: EncoderPart = Field(
+        {"use": "transformer", "layers": 2}, validate_default=True, description="mixes words into the dummies"
+    )  # type: ignore[assignment]
+    prompts: int = Field(10, ge=1, description="learned prompts that the global token is made of")
+    prompts_used: int = Field(2, ge=1, description="prompts that make one recording's token")
+    norm: NormPart = Field(
+        "identity", validate_default=True, description="normalisation ahead of the attention"
+    )  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _enough_prompts(self) -> AdaptiveCrossAttention:
+        if self.prompts_used > self.prompts:
+            raise problem(f"prompts_used is {self.prompts_used}, but there are only {self.prompts} prompts.")
+        return self
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """Return the names of the tensors it provides."""
+        return frozenset({"attention", "attention.text", "dummies", "prompts"})
+
+    def build(self, sizes: Sizes) -> nn.Module:
+        """Return the fusion."""
+        layers = [self._layer(sizes, index) for index in range(self.layers)]
+        return AdaptiveFusion(
+            dummies=self.dummies,
+            # The reference draws its text encoders as its library does, the stacks of the core anew.
+            dummy_encoder=self.dummy_encoder.build_at("dummy_encoder", replace(sizes, initialise=leave)),
+            layers=layers,
+            token=GlobalToken(width=sizes.width, prompts=self.prompts, used=self.prompts_used),
+        )
+
+    def _layer(self, sizes: Sizes, index: int) -> CrossLayer:
+        activation = sizes.activation.feedforward()
+        layer = CrossLayer(
+            heads=sizes.attention_heads,
+            norm=self.norm.build_at(f"layers.{index}.norm", sizes),
+            feedforward=FeedForward(sizes.width, sizes.feedforward, sizes.dropout, activation),
+            share=sizes.dropout,
+        )
+        for module in (layer.out, layer.feedforward):
+            sizes.initialise(module)
+        return layer

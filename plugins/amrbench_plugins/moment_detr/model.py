@@ -1,0 +1,145 @@
+"""`moment-detr`: a DETR over audio frames that predicts spans for a sentence, cut into slots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, Field, model_validator
+from torch import nn
+
+from amrbench.part import budgeted, problem, unique
+from amrbench.slots import ModelPart
+from amrbench.types import Context
+from amrbench_plugins.moment_detr.layers import InputProjection, leave, xavier
+from amrbench_plugins.moment_detr.network import MISMATCHED_TEXT, Modules, MomentDetrNetwork
+from amrbench_plugins.moment_detr.slots import (
+    ActivationPart,
+    DecoderPart,
+    EncoderPart,
+    FusionPart,
+    HeadPart,
+    InnerPart,
+    QueryPart,
+    RefinePart,
+    Sizes,
+    TemporalEmbeddingPart,
+)
+from amrbench_plugins.moment_detr.summary import TextSummary
+
+
+_EXAMPLES = {"spans": "spans", "scores": "foreground"}
+"""What the heads together must provide, and a head that does."""
+
+
+class MomentDetr(ModelPart):
+    """Encoder over [global token; audio fused with text] and decoder over moment queries."""
+
+    use = "moment-detr"
+    views: ClassVar[frozenset[str]] = frozenset({MISMATCHED_TEXT})
+
+    width: int = budgeted(256, "width", ge=4, multiple_of=4, description="features of a row inside the model")
+    attention_heads: int = Field(8, ge=1, description="attention heads; must divide the width")
+    feedforward: int = budgeted(1024, "feedforward", ge=1, description="hidden features of feed-forward parts")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout, also of whole branches for a sample")
+    activation: ActivationPart
+    audio_refine: Annotated[tuple[RefinePart, ...], AfterValidator(unique)] = ()
+    temporal_embedding: TemporalEmbeddingPart
+    fusion: FusionPart
+    text_summary: EncoderPart
+    encoder: EncoderPart
+    memory_refine: Annotated[tuple[RefinePart, ...], AfterValidator(unique)] = ()
+    query: QueryPart
+    decoder: DecoderPart
+    heads: Annotated[tuple[HeadPart, ...], AfterValidator(unique)] = Field(min_length=1)
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """Return the names of the tensors that encode and decode provide."""
+        return self._before_decoder().union(*(head.provides for head in self.heads))
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> MomentDetr:
+        if self.width % self.attention_heads:
+            raise problem(
+                f"attention_heads is {self.attention_heads}, which does not divide width {self.width}; "
+                "give a divisor of the width."
+            )
+        early = [part.use for part in self.audio_refine if part.needs_token]
+        if early:
+            raise problem(
+                f"audio_refine: {early[0]!r} needs the global token, which is made later; "
+                "put it into memory_refine."
+            )
+        _check_heads(self.heads, self._before_decoder())
+        missing = sorted(self.query.requires - self._before_decoder())
+        if missing:
+            raise problem(f"query: {self.query.use!r} needs {missing[0]!r}, which no earlier part provides.")
+        return self
+
+    def build(self, context: Context) -> nn.Module:
+        """Return the network; each slot draws its first weights for itself."""
+        sizes = Sizes(
+            width=self.width,
+            attention_heads=self.attention_heads,
+            feedforward=self.feedforward,
+            dropout=self.dropout,
+            activation=self.activation.build(),
+            initialise=xavier,
+            context=context,
+        )
+        with context.drawing():
+            return MomentDetrNetwork(self._modules(sizes), self.width)
+
+    def _before_decoder(self) -> frozenset[str]:
+        own = {"audio", "audio.positions", "text", "memory", "memory.token", "summary.text", "summary.keys"}
+        dummies = {"summary.dummies"} & {f"summary.{name}" for name in self.fusion.provides}
+        return frozenset(own | dummies | self.fusion.provides)
+
+    def _modules(self, sizes: Sizes) -> Modules:
+        widths = sizes.context.features
+        temporal = self.temporal_embedding.build_at("temporal_embedding", sizes)
+        return Modules(
+            audio_projection=_projection("audio_projection", sizes, widths.audio + temporal.columns_width),
+            text_projection=_projection("text_projection", sizes, widths.text),
+            audio_refine=_built(self.audio_refine, "audio_refine", sizes),
+            temporal_embedding=temporal,
+            fusion=self.fusion.build_at("fusion", sizes),
+            text_summary=_summary(self.text_summary, sizes),
+            encoder=self.encoder.build_at("encoder", sizes),
+            memory_refine=_built(self.memory_refine, "memory_refine", sizes),
+            query=self.query.build_at("query", sizes),
+            decoder=self.decoder.build_at("decoder", sizes),
+            heads=nn.ModuleDict({head.use: head.build_at(f"heads.{head.use}", sizes) for head in self.heads}),
+        )
+
+
+def _built(parts: Sequence[InnerPart], place: str, sizes: Sizes) -> nn.ModuleList:
+    return nn.ModuleList(part.build_at(f"{place}.{part.use}", sizes) for part in parts)
+
+
+def _projection(place: str, sizes: Sizes, inputs: int) -> InputProjection:
+    context = sizes.context.at(place)
+    with context.drawing():
+        return InputProjection(inputs, sizes.width, context.input_dropout, sizes.activation.mlp())
+
+
+def _summary(part: EncoderPart, sizes: Sizes) -> TextSummary:
+    # The reference draws its text encoders as its library does, the stacks of the core anew.
+    encoder = part.build_at("text_summary.encoder", replace(sizes, initialise=leave))
+    with sizes.context.at("text_summary").drawing():
+        return TextSummary(sizes.width, encoder)
+
+
+def _check_heads(heads: Sequence[HeadPart], taken: frozenset[str]) -> None:
+    owners = dict.fromkeys(taken, "an earlier part")
+    for head in heads:
+        for name in sorted(head.provides):
+            if name in owners:
+                raise problem(f"heads: {head.use!r} and {owners[name]} both provide {name!r}; keep one.")
+            owners[name] = repr(head.use)
+    for name, example in _EXAMPLES.items():
+        if name not in owners:
+            raise problem(f"heads: none of them provides {name!r}; add one that does, e.g. {example!r}.")
+

@@ -1,0 +1,197 @@
+"""The network behind `moment-detr`: which slot reads what, in which order.
+
+Names of the tensors it provides (the parts of its slots add theirs):
+
+    audio                   (B, T, D)     projected audio with temporal embedding and token type
+    audio.positions         (B, T, D)     sine positions of the frames
+    text                    (B, L, D)     projected words with token type
+    memory                  (B, T, D)     frames as decoder and heads see them
+    memory.token            (B, D)        the encoded global token
+    summary.text            (B, D)        the sentence in one vector
+    summary.keys            (B, S + L, D) encoded dummies and words, without gradient
+    summary.dummies         (B, D)        the dummies in one vector, where the fusion has dummies
+    dummies                 (B, S, D)     fusion `adaptive-cross-attention`, as are the next three
+    prompts                 (P, D)
+    attention               (B, T, S + L) attention of frames to dummies and words
+    attention.text          (B, T)        share of it on words
+    saliency                (B, T)        head `saliency`
+    spans                   (N, B, Q, 2)  head `spans`
+    logits, scores          (N, B, Q, 2), (N, B, Q)   head `foreground`
+
+The view "mismatched-text" pairs each recording with the text of the next sample. It provides what fusion
+and heads say of such pairs, and "differs" (B,), True where that text belongs to another recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from amrbench.types import Batch, Encoded, Prediction, Tensors
+from amrbench_plugins.moment_detr.layers import InputProjection
+from amrbench_plugins.moment_detr.positions import sine
+from amrbench_plugins.moment_detr.slots import (
+    Decoder,
+    Encoder,
+    Fusion,
+    Head,
+    Keys,
+    Memory,
+    TemporalEmbedding,
+    Tokens,
+    learned_rows,
+)
+from amrbench_plugins.moment_detr.summary import TextSummary
+from amrbench_plugins.moment_detr.tensors import LazyTensors
+
+MISMATCHED_TEXT = "mismatched-text"
+TOKEN_TYPE_SPREAD = 0.02
+
+
+@dataclass(frozen=True)
+class Modules:
+    """The built slots of a model, in forward order."""
+
+    audio_projection: InputProjection
+    text_projection: InputProjection
+    audio_refine: nn.ModuleList
+    temporal_embedding: TemporalEmbedding
+    fusion: nn.Module
+    text_summary: TextSummary
+    encoder: nn.Module
+    memory_refine: nn.ModuleList
+    query: nn.Module
+    decoder: nn.Module
+    heads: nn.ModuleDict
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Audio and text after the encoder."""
+
+    memory: Memory
+    tensors: Mapping[str, Tensor]
+    """Batch first."""
+
+    def halves(self) -> tuple[Joined, Joined]:
+        """Split a batch of 2B into the samples and their mismatched twins."""
+        one, other = (
+            {name: tensor.chunk(2)[half] for name, tensor in self.tensors.items()} for half in (0, 1)
+        )
+        memory = self.memory
+        parts = zip(
+            *(part.chunk(2) for part in (memory.token, memory.frames, memory.positions, memory.mask)),
+            strict=True,
+        )
+        first, second = (Memory(*part) for part in parts)
+        return Joined(first, one), Joined(second, other)
+
+
+class MomentDetrNetwork(nn.Module):
+    """Audio and a sentence in, scored spans out."""
+
+    audio_projection: InputProjection
+    text_projection: InputProjection
+    audio_refine: nn.ModuleList
+    temporal_embedding: TemporalEmbedding
+    fusion: Fusion
+    text_summary: TextSummary
+    encoder: Encoder
+    memory_refine: nn.ModuleList
+    query: nn.Module
+    decoder: Decoder
+    heads: nn.ModuleDict
+
+    def __init__(self, modules: Modules, width: int) -> None:
+        super().__init__()
+        for name, module in vars(modules).items():
+            self.add_module(name, module)
+        self.width = width
+        self.token_types = nn.Parameter(torch.randn(2, width) * TOKEN_TYPE_SPREAD)
+
+    def encode(self, batch: Batch, views: Collection[str] = ()) -> Encoded:
+        """Do all that comes before the decoder; the view shares the projected audio and its dropout."""
+        words, audio = self._words(batch), self._audio(batch)
+        keys = self.fusion.keys(words)
+        if MISMATCHED_TEXT in views:
+            both = self._join(audio.beside(audio), _beside_rolled(keys))
+            joined, mismatched = both.halves()
+            differs = batch.recording != batch.recording.roll(-1)
+            others = {MISMATCHED_TEXT: {**mismatched.tensors, "differs": differs}}
+        else:
+            joined, others = self._join(audio, keys), {}
+        return Encoded(joined.memory, self._tensors(words, audio, keys, joined), others)
+
+    def decode(self, encoded: Encoded) -> Prediction:
+        """Let the decoder look at the memory, and the heads at what it found."""
+        decoded = self.decoder(self.query(encoded.tensors), encoded.state)
+        tensors: dict[str, Tensor] = {}
+        for head in self._heads():
+            tensors.update(head.of_queries(decoded))
+        return Prediction(tensors["spans"][-1], tensors["scores"][-1], tensors)
+
+    def _words(self, batch: Batch) -> Tokens:
+        features = self.text_projection(_zero_padding(batch.text, batch.text_mask)) + self.token_types[0]
+        return Tokens(features, torch.zeros_like(features), batch.text_mask)
+
+    def _audio(self, batch: Batch) -> Tokens:
+        mask = batch.audio_mask
+        features = _zero_padding(batch.audio, mask)
+        columns = self.temporal_embedding.columns(mask).to(features.dtype)
+        features = self.audio_projection(torch.cat([columns, features], -1))
+        positions = sine(mask, self.width).to(features.dtype)
+        features = self._refined(features, positions, mask)
+        features = features + self.temporal_embedding.add(mask).to(features.dtype) + self.token_types[1]
+        return Tokens(features, positions, mask)
+
+    def _refined(self, features: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        nothing = features.new_zeros(features.shape[0], self.width)
+        memory = Memory(nothing, features, positions, mask)
+        for refine in self.audio_refine:
+            memory = refine(memory)
+        return memory.frames
+
+    def _join(self, audio: Tokens, keys: Keys) -> Joined:
+        fused = self.fusion(audio, keys)
+        token = learned_rows(fused.token_position[None], fused.token_position[None], audio.mask.shape[0])
+        token = token.with_features(fused.token[:, None])
+        encoded = self.encoder(token.before(fused.audio))
+        memory = Memory(encoded[:, 0], encoded[:, 1:], audio.positions, audio.mask)
+        for refine in self.memory_refine:
+            memory = refine(memory)
+        tensors = {**fused.tensors, "memory": memory.frames, "memory.token": memory.token}
+        for head in self._heads():
+            tensors.update(head.of_memory(memory))
+        return Joined(memory, tensors)
+
+    def _tensors(self, words: Tokens, audio: Tokens, keys: Keys, joined: Joined) -> Tensors:
+        ready = {
+            "audio": audio.features,
+            "audio.positions": audio.positions,
+            "text": words.features,
+            **keys.tensors,
+            **joined.tensors,
+        }
+        makers = {
+            "summary.text": lambda: self.text_summary.tokens(keys),
+            "summary.dummies": lambda: self.text_summary.tokens(keys),
+            "summary.keys": lambda: self.text_summary.keys(keys),
+        }
+        if keys.dummies == 0:
+            del makers["summary.dummies"]
+        return LazyTensors(ready, makers)
+
+    def _heads(self) -> Collection[Head]:
+        return self.heads.values()  # type: ignore[return-value]
+
+
+def _zero_padding(features: Tensor, mask: Tensor) -> Tensor:
+    # Padded rows may hold anything, and a NaN would spread through products with zero.
+    return features.masked_fill(~mask[..., None], 0)
+
+
+def _beside_rolled(keys: Keys) -> Keys:
+    return Keys(keys.tokens.beside(keys.tokens.rolled()), keys.dummies)

@@ -1,0 +1,330 @@
+"""The slots inside `moment-detr`: one abstract part and one protocol each, and the data between them.
+
+Everything is batch-first. Modules take numbers and built modules, never options; a part's `build` makes
+them from its options and the sizes of the whole model.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from amrbench.part import Part
+
+if TYPE_CHECKING:
+    from amrbench.types import Context, Tensors
+
+
+# ---------------------------------------------------------------- data
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A sequence for each sample: what its rows say, where they stand, which are real."""
+
+    features: Tensor
+    """(B, n, D)"""
+    positions: Tensor
+    """(B, n, D) zero where a row has no place."""
+    mask: Tensor
+    """(B, n) True for real rows."""
+
+    def with_features(self, features: Tensor) -> Tokens:
+        """Return the same rows saying something else."""
+        return replace(self, features=features)
+
+    def before(self, others: Tokens) -> Tokens:
+        """Return these rows followed by others of the same samples."""
+        return _joined(self, others, 1)
+
+    def beside(self, others: Tokens) -> Tokens:
+        """Return one batch of these samples and then the others."""
+        return _joined(self, others, 0)
+
+    def rolled(self) -> Tokens:
+        """Return a batch in which each sample has the rows of the one after it."""
+        return Tokens(self.features.roll(-1, 0), self.positions.roll(-1, 0), self.mask.roll(-1, 0))
+
+
+def _joined(one: Tokens, other: Tokens, axis: int) -> Tokens:
+    return Tokens(
+        torch.cat([one.features, other.features], axis),
+        torch.cat([one.positions, other.positions], axis),
+        torch.cat([one.mask, other.mask], axis),
+    )
+
+
+def learned_rows(features: Tensor, positions: Tensor, batch: int) -> Tokens:
+    """Return learned rows (n, D) with learned positions (n, D) as real rows of every sample."""
+    mask = torch.ones(batch, features.shape[0], dtype=torch.bool, device=features.device)
+    return Tokens(features.expand(batch, -1, -1), positions.expand(batch, -1, -1), mask)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the audio is fused with: dummies first, then words."""
+
+    tokens: Tokens
+    """S + L rows."""
+    dummies: int = 0
+    """S, the number of rows that stand for no word."""
+    tensors: Tensors = field(default_factory=dict)
+    """What the fusion provides before it sees audio."""
+
+
+@dataclass(frozen=True)
+class Fused:
+    """Audio that knows its text, and a token for the whole of it."""
+
+    audio: Tokens
+    token: Tensor
+    """(B, D)"""
+    token_position: Tensor
+    """(D,)"""
+    tensors: Tensors = field(default_factory=dict)
+    """What the fusion provides for these pairs of audio and text; batch first."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the decoder and the heads read of a recording."""
+
+    token: Tensor
+    """(B, D) the whole recording; zeros before the fusion."""
+    frames: Tensor
+    """(B, T, D)"""
+    positions: Tensor
+    """(B, T, D)"""
+    mask: Tensor
+    """(B, T)"""
+
+    def with_frames(self, frames: Tensor) -> Memory:
+        """Return the memory with other frames."""
+        return replace(self, frames=frames)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What the decoder starts from."""
+
+    content: Tensor
+    """(B, Q, D)"""
+    anchors: Tensor
+    """(B, Q, 2) spans, each number in (0, 1)."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the decoder found, layer by layer."""
+
+    hidden: Tensor
+    """(N, B, Q, D) normalised."""
+    anchors: Tensor
+    """(N, B, Q, 2) the spans that each layer started from."""
+
+
+# ---------------------------------------------------------------- building
+
+
+class Activation(Protocol):
+    """Makes a new activation module for each place that needs one."""
+
+    def mlp(self) -> nn.Module:
+        """Return one for projections and small perceptrons."""
+
+    def feedforward(self) -> nn.Module:
+        """Return one for the feed-forward part of a transformer layer."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What `build` of an inner part may know besides its own options."""
+
+    width: int
+    attention_heads: int
+    feedforward: int
+    dropout: float
+    activation: Activation
+    initialise: Callable[[nn.Module], None]
+    """How a transformer stack at this place draws its weights anew; may leave them alone."""
+    context: Context
+
+    def at(self, place: str) -> Sizes:
+        """Return the sizes for a slot inside this one."""
+        return replace(self, context=self.context.at(place))
+
+
+class InnerPart(Part):
+    """A choice for a slot inside the model."""
+
+    @abstractmethod
+    def build(self, sizes: Sizes) -> nn.Module:
+        """Return the module of this slot."""
+
+    def build_at(self, place: str, sizes: Sizes) -> nn.Module:
+        """Build with initial weights that depend on the seed and this place alone."""
+        inner = sizes.at(place)
+        with inner.context.drawing():
+            return self.build(inner)
+
+
+# ---------------------------------------------------------------- slots
+
+
+class ActivationPart(Part):
+    """Activations of the whole model."""
+
+    slot = "activation"
+
+    @abstractmethod
+    def build(self) -> Activation:
+        """Return the maker of activation modules."""
+
+
+class RefinePart(InnerPart):
+    """A step from memory to memory, `(Memory) -> Memory`; several stand in a list."""
+
+    slot = "refine"
+    needs_token: ClassVar[bool] = False
+    """Whether it reads the token, which is there only after the fusion."""
+
+
+class TemporalEmbedding(nn.Module):
+    """Tells frames where in the recording they stand; either way of doing so may be left empty."""
+
+    columns_width: int = 0
+    """Number of columns that `columns` returns."""
+
+    def columns(self, mask: Tensor) -> Tensor:
+        """Return (B, T, columns_width), put before the audio features ahead of the projection."""
+        return torch.zeros(*mask.shape, 0, device=mask.device)
+
+    def add(self, mask: Tensor) -> Tensor:
+        """Return what is added to the projected audio, of shape (B, T, D) or broadcasting to it."""
+        return torch.zeros(1, 1, 1, device=mask.device)
+
+
+class TemporalEmbeddingPart(InnerPart):
+    """How frames learn where in the recording they stand."""
+
+    slot = "temporal_embedding"
+
+    @abstractmethod
+    def build(self, sizes: Sizes) -> TemporalEmbedding:
+        """Return the embedding."""
+
+
+class Encoder(Protocol):
+    """A stack over a sequence. An `nn.Module`."""
+
+    def __call__(self, tokens: Tokens, first: int | None = None) -> Tensor:
+        """Return (B, n, D), or only the `first` rows of it, which may cost less.
+
+        The sequence starts with one special row (or, for the text of a fusion, with its dummies).
+        """
+
+
+class EncoderPart(InnerPart):
+    """A stack over a sequence; `around` wraps one in another."""
+
+    slot = "encoder"
+
+
+class NormPart(InnerPart):
+    """What happens to audio and text rows on their way into one layer of cross attention.
+
+    The module has two methods, `audio(rows) -> rows` and `text(rows) -> rows`; residuals keep the
+    original rows.
+    """
+
+    slot = "attention_norm"
+
+
+class Fusion(Protocol):
+    """Makes audio know its text. An `nn.Module`."""
+
+    def keys(self, words: Tokens) -> Keys:
+        """Return what the audio is fused with; computed once for all views of a batch."""
+
+    def __call__(self, audio: Tokens, keys: Keys) -> Fused:
+        """Fuse each recording with the keys of the same row of the batch."""
+
+
+class FusionPart(InnerPart):
+    """How text reaches the audio."""
+
+    slot = "fusion"
+
+    @property
+    @abstractmethod
+    def provides(self) -> frozenset[str]:
+        """Return the names of the tensors it provides; "dummies" if its keys hold some."""
+
+
+class AnchorsPart(InnerPart):
+    """Where the decoder's queries look first: a module `() -> (Q, 2)` spans in (0, 1)."""
+
+    slot = "anchors"
+
+
+class QueryPart(InnerPart):
+    """What the decoder starts from: a module `(tensors provided so far) -> Queries`."""
+
+    slot = "query"
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """Names of the tensors it reads."""
+
+
+class PriorPart(InnerPart):
+    """A bias on the decoder's attention to frames; one module a layer.
+
+    The module takes (anchors (B, Q, 2), content (B, Q, D), mask (B, T)) and returns what is added to
+    the logits: (B, H, Q, T) or a shape that broadcasts to it.
+    """
+
+    slot = "prior"
+
+
+class Decoder(Protocol):
+    """Turns queries into moments by looking at the memory. An `nn.Module`."""
+
+    def __call__(self, queries: Queries, memory: Memory) -> Decoded:
+        """Return what each layer found."""
+
+
+class DecoderPart(InnerPart):
+    """How queries become moments."""
+
+    slot = "decoder"
+
+
+class Head(nn.Module):
+    """Reads predictions off the memory, the decoded queries, or both."""
+
+    def of_memory(self, memory: Memory) -> Mapping[str, Tensor]:
+        """Return tensors of the memory, batch first; also asked of other views of a batch."""
+        return {}
+
+    def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
+        """Return tensors of the queries, (N, B, Q, ...)."""
+        return {}
+
+
+class HeadPart(InnerPart):
+    """One or more predictions. The heads together must provide "spans" and "scores"."""
+
+    slot = "head"
+
+    @property
+    @abstractmethod
+    def provides(self) -> frozenset[str]:
+        """Return the names of the tensors it provides."""
+
+    @abstractmethod
+    def build(self, sizes: Sizes) -> Head:
+        """Return the head."""
