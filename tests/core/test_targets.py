@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from amrbench import targets
+
+GOLDEN: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "data" / "cgdetr" / "targets.json").read_text()
+)
+CASES = GOLDEN["cases"]
+LIMIT = GOLDEN["max_windows"]
+
+
+def generator(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def windows_of(case: dict[str, Any]) -> targets.Floats:
+    return targets.as_windows(case["windows"])
+
+
+def test_the_golden_cases_are_all_there() -> None:
+    assert len(CASES) == 243
+    assert sum("shuffled" in case for case in CASES) > 20
+
+
+def test_spans_equal_the_reference() -> None:
+    for case in CASES:
+        spans = targets.spans_of(windows_of(case), case["frames"], case["clip_length"])
+        if "shuffled" in case:
+            expected = targets.spans_of(
+                targets.as_windows(case["shuffled"][:LIMIT]), case["frames"], case["clip_length"]
+            )
+            np.testing.assert_allclose(expected, case["spans"], atol=2e-7)
+            gap = np.abs(np.array(case["spans"])[:, None] - spans).max(-1).min(1)
+            assert gap.max() < 2e-7
+        else:
+            assert len(spans) <= LIMIT
+            np.testing.assert_allclose(spans, case["spans"], rtol=1e-6, atol=2e-7)
+        assert spans.dtype == np.float32
+
+
+def test_a_drawn_subset_is_one_that_the_reference_could_draw() -> None:
+    for case in CASES:
+        windows = windows_of(case)
+        drawn = targets.draw_windows(windows, LIMIT, generator())
+        assert len(drawn) == len(case["spans"]) == min(len(windows), LIMIT)
+        rows = {tuple(row) for row in drawn}
+        assert len(rows) == len(drawn)
+        assert rows <= {tuple(row) for row in windows}
+
+
+def test_clip_labels_of_the_first_window_equal_the_reference() -> None:
+    for case in CASES:
+        labels = targets.label_first_window(windows_of(case), case["duration"], case["frames"])
+        assert labels.shape == (case["frames"],)
+        assert np.flatnonzero(labels).tolist() == list(range(case["first"], case["last"] + 1))
+
+
+def test_clip_range_with_the_clip_length_as_unit_equals_the_reference() -> None:
+    for case in CASES:
+        found = targets.clip_range(case["windows"][0], case["clip_length"], case["frames"])
+        assert found == targets.ClipRange(case["first_of_clip_unit"], case["last_of_clip_unit"])
+
+
+def test_pairs_come_from_the_sets_that_the_reference_draws_from() -> None:
+    for case in CASES:
+        labels = targets.label_first_window(windows_of(case), case["duration"], case["frames"])
+        inside, outside = set(np.flatnonzero(labels)), set(np.flatnonzero(~labels))
+        pairs = targets.draw_pairs(labels, 2, generator())
+        for positives, negatives in (
+            (pairs.positives.tolist(), pairs.negatives.tolist()),
+            (case["positives"], case["negatives"]),
+        ):
+            assert len(positives) == len(negatives) == 2
+            assert set(positives) <= inside
+            assert len(set(positives)) == min(2, len(inside))
+            if len(outside) >= 2:
+                assert set(negatives) <= outside
+                assert len(set(negatives)) == 2
+            else:
+                assert negatives == positives
+
+
+def test_every_pair_is_drawn_sooner_or_later() -> None:
+    labels = np.array([False, True, True, True, False, False, True])
+    draw, seen = generator(), set()
+    for _ in range(300):
+        pairs = targets.draw_pairs(labels, 2, draw)
+        seen.add((frozenset(pairs.positives.tolist()), frozenset(pairs.negatives.tolist())))
+    assert len(seen) == 6 * 3
+
+
+def test_too_few_labelled_clips_are_each_drawn_before_any_repeats() -> None:
+    labels = np.array([True, False, True, False, False, False, False])
+    pairs = targets.draw_pairs(labels, 4, generator())
+    assert sorted(pairs.positives) == [0, 0, 2, 2]
+    assert len(set(pairs.negatives)) == 4
+
+
+def test_pairs_of_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="no clip is labelled"):
+        targets.draw_pairs(np.zeros(3, dtype=np.bool_), 2, generator())
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    windows = targets.as_windows([[i, i + 1] for i in range(30)])
+    a, b = (targets.draw_windows(windows, 5, generator(3)) for _ in range(2))
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, targets.draw_windows(windows, 5, generator(4)))
+
+
+def test_drawing_leaves_the_annotation_as_it_was() -> None:
+    windows = targets.as_windows([[i, i + 1] for i in range(30)])
+    before = windows.copy()
+    targets.draw_windows(windows, 5, generator())
+    np.testing.assert_array_equal(windows, before)
+
+
+def slow_labels(windows: list[list[float]], duration: float, frames: int) -> list[bool]:
+    unit, labels = duration / frames, [False] * frames
+    for start, end in windows:
+        last = max(0, min(int(end / unit), frames) - 1)
+        first = min(int(start / unit), last)
+        for clip in range(frames):
+            labels[clip] = labels[clip] or first <= clip <= last
+    return labels
+
+
+def test_clip_labels_of_all_windows_equal_the_slow_twin() -> None:
+    for case in CASES:
+        labels = targets.label_all_windows(windows_of(case), case["duration"], case["frames"])
+        assert labels.tolist() == slow_labels(case["windows"], case["duration"], case["frames"])
+
+
+def test_clip_labels_of_all_windows_count_more_than_the_first() -> None:
+    windows = targets.as_windows([[2, 4], [6, 7]])
+    assert np.flatnonzero(targets.label_all_windows(windows, 10, 10)).tolist() == [2, 3, 6]
+    assert np.flatnonzero(targets.label_first_window(windows, 10, 10)).tolist() == [2, 3]
+
+
+def test_clip_labels_follow_the_duration_and_spans_the_clip_length() -> None:
+    windows = targets.as_windows([[10, 20]])
+    assert np.flatnonzero(targets.label_first_window(windows, 40, 20)).tolist() == [5, 6, 7, 8, 9]
+    np.testing.assert_allclose(targets.spans_of(windows, 20, 1.0), [[0.75, 0.5]])
+
+
+def test_no_window_labels_no_clip() -> None:
+    none = targets.as_windows([])
+    assert not targets.label_all_windows(none, 10, 10).any()
+    assert not targets.label_first_window(none, 10, 10).any()
+    assert targets.spans_of(none, 10, 1.0).shape == (0, 2)
+    assert targets.clip_windows(none, 10).shape == (0, 2)
+
+
+def test_a_start_before_the_recording_labels_from_the_first_clip() -> None:
+    assert targets.clip_range([-3.0, 2.0], 1.0, 10) == targets.ClipRange(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("window", "kept"),
+    [
+        ([10, 20], [[10, 20]]),
+        ([290, 300], [[290, 300]]),
+        ([299, 300], [[299, 300]]),
+        ([290, 301], [[290, 299]]),
+        ([299, 4800], []),
+        ([12, 12], []),
+        ([20, 10], []),
+        ([-2, 3], [[0, 3]]),
+        ([-5, -2], []),
+        ([400, 401], []),
+    ],
+)
+def test_windows_are_cut_to_the_recording(window: list[float], kept: list[list[float]]) -> None:
+    found = targets.clip_windows(targets.as_windows([window]), 299)
+    np.testing.assert_array_equal(found, targets.as_windows(kept))
+
+
+def test_cutting_keeps_the_order_of_the_rest() -> None:
+    found = targets.clip_windows(targets.as_windows([[5, 9], [3, 3], [0, 2], [8, 50]]), 10)
+    np.testing.assert_array_equal(found, [[5, 9], [0, 2], [8, 10]])
+
+
+def test_tolerance_zero_cuts_at_the_duration() -> None:
+    found = targets.clip_windows(targets.as_windows([[290, 300]]), 299, tolerance=0)
+    np.testing.assert_array_equal(found, [[290, 299]])

@@ -1,0 +1,116 @@
+"""A reference checkpoint, read and run by the plain CG-DETR, predicts what the reference predicts."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from amrbench.checkpoints import read_checkpoint
+from amrbench_plugins.cgdetr.reference_checkpoint import last_second, sizes_of, used_weights
+from tests.oracle import cgdetr_cases
+from tests.oracle.cgdetr import CGDETR, Outputs
+from tests.oracle.cgdetr_predict import (
+    ScoredWindow,
+    normalise_rows,
+    raw_windows,
+    read_inputs,
+    submission_windows,
+)
+
+DATA = Path(__file__).parents[1] / "data"
+FOLDER = DATA / "lighthouse_checkpoint"
+SMALL = json.loads((DATA / "cgdetr" / "targets.json").read_text())["functions"]
+TIE = 1e-4
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (FOLDER / name).read_text().splitlines()]
+
+
+@cache
+def predicted() -> list[Outputs]:
+    checkpoint = read_checkpoint(FOLDER / "best.ckpt")
+    sizes = sizes_of(checkpoint)
+    model = CGDETR(sizes).eval()
+    model.load_state_dict(used_weights(checkpoint))
+    features = FOLDER / "features" / "castella"
+    with torch.no_grad():
+        return [
+            model(read_inputs(features, qid=row["qid"], vid=row["vid"], sizes=sizes))
+            for row in rows("data/castella_test_release.jsonl")
+        ]
+
+
+@cache
+def raw() -> list[list[ScoredWindow]]:
+    annotations = rows("data/castella_test_release.jsonl")
+    return [raw_windows(o, 0, row["duration"]) for o, row in zip(predicted(), annotations, strict=True)]
+
+
+def as_rows(windows: list[ScoredWindow]) -> list[list[float]]:
+    return [[w.start, w.end, w.score] for w in windows]
+
+
+def inside_ties(windows: list[list[float]]) -> list[list[list[float]]]:
+    """Group windows whose scores are a rounding apart; inside a group only the set counts."""
+    groups: list[list[list[float]]] = []
+    for window in windows:
+        if groups and abs(groups[-1][-1][2] - window[2]) <= TIE * 1.01:
+            groups[-1].append(window)
+        else:
+            groups.append([window])
+    return [sorted(group) for group in groups]
+
+
+def test_raw_windows_equal_the_reference() -> None:
+    known = rows("expected_raw.jsonl")
+    assert len(known) == len(raw()) == 14
+    for row, found in zip(known, raw(), strict=True):
+        for a, b in zip(inside_ties(as_rows(found)), inside_ties(row["pred_relevant_windows"]), strict=True):
+            assert_close(torch.tensor(a), torch.tensor(b), rtol=0, atol=2e-4)
+
+
+def test_saliency_equals_the_reference() -> None:
+    for row, outputs in zip(rows("expected_raw.jsonl"), predicted(), strict=True):
+        assert_close(outputs.saliency[0], torch.tensor(row["saliency"]), rtol=0, atol=2e-5)
+
+
+def test_submission_rows_equal_the_reference() -> None:
+    limit = last_second(read_checkpoint(FOLDER / "best.ckpt"))
+    for row, windows in zip(rows("expected_submission.jsonl"), raw(), strict=True):
+        found = as_rows(submission_windows(windows, last_second=limit, clip_length=1.0))
+        wanted = row["pred_relevant_windows"]
+        for a, b in zip(inside_ties(found), inside_ties(wanted), strict=True):
+            assert [w[:2] for w in a] == [w[:2] for w in b]
+            assert_close(torch.tensor(a), torch.tensor(b), rtol=0, atol=TIE * 1.01)
+
+
+@pytest.mark.parametrize("case", cgdetr_cases.WITHOUT_TARGETS)
+def test_decoded_windows_of_the_golden_cases_equal_the_reference(case: str) -> None:
+    with torch.no_grad():
+        outputs = cgdetr_cases.model()(cgdetr_cases.inputs(case))
+    known = cgdetr_cases.numbers()["cases"][case]
+    for row, (duration, wanted) in enumerate(zip(known["durations"], known["decoded"], strict=True)):
+        found = raw_windows(outputs, row, duration)
+        before = inside_ties(wanted["before_post"])
+        for a, b in zip(inside_ties(as_rows(found)), before, strict=True):
+            assert_close(torch.tensor(a), torch.tensor(b), rtol=0, atol=2e-4)
+        after = as_rows(submission_windows(found, last_second=300, clip_length=1))
+        assert sorted(w[:2] for w in after) == sorted(w[:2] for w in wanted["after_post"])
+
+
+def test_post_processing_equals_the_reference() -> None:
+    known = SMALL["postprocess_castella"]
+    given = [ScoredWindow(*(round(number, 4) for number in row)) for row in known["x"]]
+    assert as_rows(submission_windows(given, last_second=300, clip_length=1)) == known["y"]
+
+
+def test_row_normalisation_equals_the_reference() -> None:
+    known = SMALL["l2_normalise"]
+    assert_close(normalise_rows(torch.tensor(known["x"])), torch.tensor(known["y"]))
