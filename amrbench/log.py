@@ -1,0 +1,64 @@
+"""What a stage writes about each of its epochs: log.jsonl, one line an epoch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FILE = "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training split.
+
+    Attributes:
+        epoch: Its number, from 1.
+        losses: Mean of each term over the steps, weights applied; together they are what is minimised.
+        val: Metrics on the selection split, percent.
+        seconds: Time of training and validation.
+        memory_mib: Largest memory of the process so far; of the device where there is one.
+    """
+
+    epoch: int
+    losses: Mapping[str, float]
+    val: Mapping[str, float]
+    seconds: float
+    memory_mib: float
+
+    @property
+    def total(self) -> float:
+        """Return what is minimised."""
+        return sum(self.losses.values())
+
+
+@dataclass(frozen=True)
+class Working:
+    """A stage that is being trained, for people.
+
+    Attributes:
+        name: E.g. "cgdetr finetune, seed 1".
+        epochs: Length of the stage.
+        chosen: The metric that chooses the epoch.
+    """
+
+    name: str
+    epochs: int
+    chosen: str
+
+
+def write_epoch(path: Path, epoch: Epoch) -> None:
+    """Add a line to a log."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(epoch)) + "\n")
+
+
+def read_epochs(path: Path) -> list[Epoch]:
+    """Return the complete lines of a log; none if there is no log yet."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError:
+        return []
+    return [Epoch(**json.loads(line)) for line in lines[:-1]]
