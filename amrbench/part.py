@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self, cast
 
 from pydantic import (
@@ -94,6 +95,8 @@ class Part(Strict, ABC):
     """The name in recipes; empty for the slot itself."""
     version: ClassVar[int] = 1
     """Raised when the part's numbers change, so that older results are not taken for its own."""
+    example: ClassVar[Mapping[str, Any]] = {}
+    """Options to try the part with in tests; needed where some have no default."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse parts that extend parts, and parts that say too little about themselves."""

@@ -1,0 +1,116 @@
+"""Contract checks for parts, for the tests of plugins; the shipped plugins are held to the same.
+
+    from amrbench import load_registry
+    from amrbench.testing import check_part, sample
+
+    def test_my_loss_keeps_the_contract():
+        registry = load_registry()
+        check_part(sample(MyLoss, registry), registry)
+
+A failed check is an AssertionError that says in words what is wrong. A plugin that owns slots of its own
+keeps their contracts in a module `testing` with a mapping CONTRACTS, which is passed on as `contracts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from amrbench.part import Part
+from amrbench.registry import Registry
+from amrbench.slots import ModelPart
+from amrbench.testing.afterwards import check_ranking, check_soup
+from amrbench.testing.data import check_augment, check_dataset, check_features, check_targets
+from amrbench.testing.model import build_model, check_model, predict
+from amrbench.testing.options import check_options
+from amrbench.testing.samples import (
+    CONTEXT,
+    WIDTHS,
+    Bench,
+    close,
+    expect,
+    make_batch,
+    make_query,
+    make_target,
+    pad_batch,
+    pad_target,
+    pick_rows,
+    pick_targets,
+    sample,
+)
+from amrbench.testing.training import (
+    check_loss,
+    check_matcher,
+    check_optimizer,
+    check_schedule,
+    outcome_of,
+)
+
+__all__ = [
+    "CONTEXT",
+    "CONTRACTS",
+    "WIDTHS",
+    "Bench",
+    "Contract",
+    "build_model",
+    "check_model",
+    "check_part",
+    "close",
+    "expect",
+    "make_batch",
+    "make_query",
+    "make_target",
+    "outcome_of",
+    "pad_batch",
+    "pad_target",
+    "pick_rows",
+    "pick_targets",
+    "predict",
+    "sample",
+]
+
+Contract = Callable[[Part, Bench], None]
+"""Raises AssertionError, with a text, where a part of some slot does not do what the slot asks for."""
+
+CONTRACTS: Mapping[str, Contract] = {
+    "augment": check_augment,
+    "dataset": check_dataset,
+    "features": check_features,
+    "loss": check_loss,
+    "matcher": check_matcher,
+    "model": check_model,
+    "optimizer": check_optimizer,
+    "ranking": check_ranking,
+    "schedule": check_schedule,
+    "soup": check_soup,
+    "targets": check_targets,
+}
+"""The contracts of the slots that the core knows."""
+
+
+def check_part(
+    part: Part,
+    registry: Registry,
+    *,
+    contracts: Mapping[str, Contract] | None = None,
+    models: Iterable[ModelPart] = (),
+) -> None:
+    """Check everything that is asked of a part, in any slot.
+
+    Args:
+        part: the part with the options to try it with; see `sample`.
+        registry: where other parts are found that it needs for the trial.
+        contracts: contracts of further slots, by slot.
+        models: models that provide what a loss or a matcher requires, where those of the registry with
+            their defaults do not.
+
+    Raises:
+        AssertionError: something is not as it should be; or the slot has no contract.
+    """
+    known = {**CONTRACTS, **(contracts or {})}
+    check_options(part, registry)
+    expect(
+        part.slot in known,
+        f"the slot {part.slot!r} has no contract; pass contracts={{{part.slot!r}: ...}}. "
+        f"Known: {', '.join(sorted(known))}.",
+    )
+    known[part.slot](part, Bench(registry, tuple(models)))

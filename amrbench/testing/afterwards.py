@@ -1,0 +1,54 @@
+"""What holds for every soup and every ranking step."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+
+from amrbench.part import Part
+from amrbench.slots import RankingPart, SoupPart, Weights
+from amrbench.testing.samples import Bench, expect, make_query
+
+
+def check_soup(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
+    """Check that further members have the shape of the candidates, which stay as they are."""
+    who, part = f"soup {part.use!r}", cast("SoupPart", part)
+    shape = {"weight": torch.ones(2, 3), "count": torch.tensor(7)}
+    for size in (1, 3):
+        candidates = [{name: each * (seed + 1) for name, each in shape.items()} for seed in range(size)]
+        members = part.build()(candidates, lambda weights: -float(weights["weight"].sum()))
+        for name, weights in members.items():
+            _check_member(weights, candidates[0], f"{who}, member {name!r}")
+        kept = all(
+            torch.equal(each[name], shape[name] * (seed + 1))
+            for seed, each in enumerate(candidates)
+            for name in shape
+        )
+        expect(kept, f"{who}: it writes into the candidates.")
+
+
+def _check_member(weights: Weights, candidate: Weights, who: str) -> None:
+    expect(set(weights) == set(candidate), f"{who}: it has {sorted(weights)}, not {sorted(candidate)}.")
+    for name, each in weights.items():
+        like = candidate[name]
+        fits = each.shape == like.shape and each.dtype == like.dtype
+        expect(fits, f"{who}: {name!r} is {each.dtype} of {tuple(each.shape)}, not as the candidates.")
+
+
+def check_ranking(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
+    """Check that the list stays a list of moments, best first, and that the one given stays as it is."""
+    who, part = f"ranking {part.use!r}", cast("RankingPart", part)
+    rank = part.build()
+    moments = np.array([[3, 8, 0.9], [-2, 4.123456, 0.5], [2.9, 8.2, 0.5], [15, 31, 0.1]], dtype=np.float32)
+    kept = moments.copy()
+    ranked = rank(moments, make_query())
+    expect(np.array_equal(moments, kept), f"{who}: it writes into the list that it is given.")
+    expect(ranked.ndim == 2 and ranked.shape[1] == 3, f"{who}: it returns {ranked.shape}, not (Q, 3).")
+    expect(len(ranked) > 0, f"{who}: it leaves nothing of four moments.")
+    expect(bool(np.isfinite(ranked).all()), f"{who}: a moment is not finite.")
+    expect(bool((ranked[:, 0] <= ranked[:, 1]).all()), f"{who}: a moment ends before it starts.")
+    expect(bool((np.diff(ranked[:, 2]) <= 0).all()), f"{who}: its list is not best first.")
+    none = rank(moments[:0], make_query())
+    expect(none.shape == (0, 3), f"{who}: it makes {none.shape} of an empty list, not (0, 3).")
