@@ -86,9 +86,9 @@ def sizes_of(checkpoint: Checkpoint) -> Sizes:
         prompts_used=_count(checkpoint, "num_prompts"),
         max_clips=min(_count(checkpoint, "max_v_l"), _count(checkpoint, "max_a_l")),
         max_words=_count(checkpoint, "max_q_l"),
-        clip_length=_number(checkpoint, "clip_length"),
-        dropout=_number(checkpoint, "dropout"),
-        input_dropout=_number(checkpoint, "input_dropout"),
+        clip_length=_length(checkpoint, "clip_length"),
+        dropout=_share(checkpoint, "dropout"),
+        input_dropout=_share(checkpoint, "input_dropout"),
     )
     _check_agreement(checkpoint, sizes)
     return sizes
@@ -198,8 +198,17 @@ def _count(checkpoint: Checkpoint, name: str) -> int:
     return value
 
 
-def _number(checkpoint: Checkpoint, name: str) -> float:
+def _share(checkpoint: Checkpoint, name: str) -> float:
     value = _option(checkpoint, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise CheckpointError(f"{checkpoint.path}: option {name!r} is {value!r}; a number from 0 is needed")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise CheckpointError(
+            f"{checkpoint.path}: option {name!r} is {value!r}; a share from 0 up to 1 is needed"
+        )
+    return float(value)
+
+
+def _length(checkpoint: Checkpoint, name: str) -> float:
+    value = _option(checkpoint, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise CheckpointError(f"{checkpoint.path}: option {name!r} is {value!r}; a number above 0 is needed")
     return float(value)

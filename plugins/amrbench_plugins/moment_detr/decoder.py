@@ -20,7 +20,15 @@ from amrbench_plugins.moment_detr.layers import (
     split_heads,
 )
 from amrbench_plugins.moment_detr.positions import anchor_sine
-from amrbench_plugins.moment_detr.slots import Activation, Decoded, DecoderPart, Memory, PriorPart, Queries, Sizes
+from amrbench_plugins.moment_detr.slots import (
+    Activation,
+    Decoded,
+    DecoderPart,
+    Memory,
+    PriorPart,
+    Queries,
+    Sizes,
+)
 
 SMALLEST_WIDTH = 1e-4
 

@@ -223,14 +223,12 @@ class SelfAttention(nn.Module):
         placed = x + positions
         value = F.linear(x, self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
         if first is None:
-            query, key = F.linear(
-                placed, self.qkv.weight[: 2 * width], self.qkv.bias[: 2 * width]
-            ).chunk(2, -1)
+            query, key = F.linear(placed, self.qkv.weight[: 2 * width], self.qkv.bias[: 2 * width]).chunk(
+                2, -1
+            )
         else:
             query = F.linear(placed[:, :first], self.qkv.weight[:width], self.qkv.bias[:width])
-            key = F.linear(
-                placed, self.qkv.weight[width : 2 * width], self.qkv.bias[width : 2 * width]
-            )
+            key = F.linear(placed, self.qkv.weight[width : 2 * width], self.qkv.bias[width : 2 * width])
             bias = bias if bias is None or bias.shape[2] == 1 else bias[:, :, :first]
         parts = (split_heads(part, self.heads) for part in (query, key, value))
         return self.out(attention(*parts, bias, share=self.share, active=self.training))  # type: ignore[no-any-return]

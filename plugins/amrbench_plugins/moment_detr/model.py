@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 from torch import nn
@@ -28,9 +28,23 @@ from amrbench_plugins.moment_detr.slots import (
 )
 from amrbench_plugins.moment_detr.summary import TextSummary
 
-
 _EXAMPLES = {"spans": "spans", "scores": "foreground"}
 """What the heads together must provide, and a head that does."""
+
+_EXAMPLE: Mapping[str, Any] = {
+    "width": 16,
+    "attention_heads": 4,
+    "feedforward": 24,
+    "activation": "relu-prelu",
+    "temporal_embedding": "tef",
+    "fusion": {"use": "adaptive-cross-attention", "dummies": 3, "prompts": 4},
+    "text_summary": {"use": "transformer", "layers": 1},
+    "encoder": {"use": "transformer", "layers": 2},
+    "memory_refine": ["add-global"],
+    "query": "zeros",
+    "decoder": {"use": "dab", "layers": 2},
+    "heads": ["spans", "foreground", "saliency"],
+}
 
 
 class MomentDetr(ModelPart):
@@ -38,10 +52,13 @@ class MomentDetr(ModelPart):
 
     use = "moment-detr"
     views: ClassVar[frozenset[str]] = frozenset({MISMATCHED_TEXT})
+    example: ClassVar[Mapping[str, Any]] = _EXAMPLE
 
     width: int = budgeted(256, "width", ge=4, multiple_of=4, description="features of a row inside the model")
     attention_heads: int = Field(8, ge=1, description="attention heads; must divide the width")
-    feedforward: int = budgeted(1024, "feedforward", ge=1, description="hidden features of feed-forward parts")
+    feedforward: int = budgeted(
+        1024, "feedforward", ge=1, description="hidden features of feed-forward parts"
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout, also of whole branches for a sample")
     activation: ActivationPart
     audio_refine: Annotated[tuple[RefinePart, ...], AfterValidator(unique)] = ()
@@ -142,4 +159,3 @@ def _check_heads(heads: Sequence[HeadPart], taken: frozenset[str]) -> None:
     for name, example in _EXAMPLES.items():
         if name not in owners:
             raise problem(f"heads: none of them provides {name!r}; add one that does, e.g. {example!r}.")
-

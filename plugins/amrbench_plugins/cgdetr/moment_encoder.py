@@ -1,0 +1,49 @@
+"""The encoder of true moments; it needs the targets, so it belongs to a loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from amrbench_plugins.moment_detr.layers import EncoderLayer, bias_of
+from amrbench_plugins.moment_detr.slots import Tokens, learned_rows
+
+
+@dataclass(frozen=True)
+class Moments:
+    """A recording seen as its moment and the rest."""
+
+    inside: Tensor
+    """(B, D) one vector for the frames inside."""
+    outside: Tensor
+    """(B, D) one vector for the frames outside."""
+    frames: Tensor
+    """(B, T, D) each frame encoded among those of its own side."""
+
+
+class MomentEncoder(nn.Module):
+    """Encodes the frames inside the moment and those outside, each with a learned token, apart.
+
+    The two sides go through the layers as one sequence in which neither sees the other. Each side draws
+    its own stochastic depth, as two passes would.
+    """
+
+    def __init__(self, width: int, layers: list[EncoderLayer]) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(width))
+        self.position = nn.Parameter(torch.randn(width))
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, audio: Tokens, relevant: Tensor) -> Moments:
+        """Encode audio (T rows) with the frames inside given by `relevant` (B, T)."""
+        batch = relevant.shape[0]
+        tokens = learned_rows(self.token.expand(2, -1), self.position.expand(2, -1), batch).before(audio)
+        sides = torch.arange(2, device=relevant.device).expand(batch, -1)
+        sides = torch.cat([sides, (~relevant).long()], 1)
+        visible = (sides[:, :, None] == sides[:, None]) & tokens.mask[:, None]
+        x, bias = tokens.features, bias_of(visible[:, None], tokens.features.dtype)
+        for layer in self.layers:
+            x = layer(x, tokens.positions, bias, groups=sides)
+        return Moments(x[:, 0], x[:, 1], x[:, 2:])

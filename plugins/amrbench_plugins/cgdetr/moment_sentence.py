@@ -1,0 +1,146 @@
+"""Alignment of moments with sentences, and what it teaches the attention of frames to words."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from amrbench.errors import RecipeError
+from amrbench.part import budgeted, problem
+from amrbench.slots import LossPart
+from amrbench.types import Context, Outcome
+from amrbench_plugins.cgdetr.moment_encoder import MomentEncoder, Moments
+from amrbench_plugins.moment_detr.layers import EncoderLayer, FeedForward, SelfAttention, xavier
+from amrbench_plugins.moment_detr.slots import ActivationPart, Tokens
+
+SMALL = 1e-6
+
+
+def sentence_contrast(moments: Moments, sentence: Tensor) -> Tensor:
+    """Return how badly each moment picks its own sentence (B, D) among those of the batch."""
+    logits = _likeness(moments, sentence)
+    return F.cross_entropy(logits, torch.arange(len(sentence), device=logits.device))
+
+
+def dummy_contrast(moments: Moments, dummies: Tensor) -> Tensor:
+    """Return the same for dummies (B, D), with the reference's target.
+
+    The reference means "any but one's own" and takes the first of these: column 1 for the first sample,
+    column 0 for the others. Parity needs it.
+    """
+    logits = _likeness(moments, dummies)
+    target = torch.zeros(len(dummies), dtype=torch.long, device=logits.device)
+    target[:1] = 1
+    return F.cross_entropy(logits, target)
+
+
+def _likeness(moments: Moments, texts: Tensor) -> Tensor:
+    texts = F.normalize(texts, dim=-1).T
+    sides = (F.normalize(side, dim=-1) @ texts for side in (moments.inside, moments.outside))
+    return torch.cat(list(sides), 1)
+
+
+def frame_entropy(moments: Moments, relevant: Tensor, mask: Tensor) -> Tensor:
+    """Return the cross entropy of frames being inside, judged by their product with the moment's vector.
+
+    The mean counts padded frames in, and the sigmoid comes before the logarithm and so saturates; both as
+    in the reference.
+    """
+    product = (moments.frames @ moments.inside[..., None])[..., 0]
+    entropy = F.binary_cross_entropy(product.sigmoid(), relevant.to(product.dtype), reduction="none")
+    return (entropy * mask).mean()
+
+
+def distillation(attention: Tensor, teacher: Tensor, relevant: Tensor) -> Tensor:
+    """Return the divergence of attention (B, T, K) from its teacher, mean over relevant frames (B, T).
+
+    Within a frame it is the mean over the keys, not their sum. Only the attention learns.
+    """
+    teacher = teacher.detach()
+    divergence = (torch.xlogy(teacher, teacher) - teacher * torch.log(attention + SMALL)).mean(-1)
+    return (divergence * relevant).sum() / relevant.sum().clamp(min=1)
+
+
+class MomentSentenceLoss(nn.Module):
+    """Aligns the encoded moment with the encoded sentence, and distils the result into the attention."""
+
+    def __init__(self, encoder: MomentEncoder, *, alignment: float, distillation: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.alignment, self.distillation = alignment, distillation
+
+    def forward(self, outcome: Outcome) -> dict[str, Tensor]:
+        """Return "alignment" and "distillation"."""
+        tensors, batch, relevant = outcome.tensors, outcome.batch, outcome.target.relevant
+        audio = Tokens(tensors["audio"], tensors["audio.positions"], batch.audio_mask)
+        self._check_width(audio.features.shape[-1])
+        moments = self.encoder(audio, relevant)
+        alignment = (
+            sentence_contrast(moments, tensors["summary.text"])
+            + dummy_contrast(moments, tensors["summary.dummies"])
+            + frame_entropy(moments, relevant, batch.audio_mask)
+        )
+        with torch.no_grad():
+            teacher = (moments.frames @ tensors["summary.keys"].mT).softmax(-1)
+        return {
+            "alignment": self.alignment * alignment,
+            "distillation": self.distillation * distillation(tensors["attention"], teacher, relevant),
+        }
+
+    def _check_width(self, width: int) -> None:
+        own = self.encoder.token.shape[0]
+        if own != width:
+            raise RecipeError(
+                f"loss 'moment-sentence': width is {own}, but the model's is {width}; give both the same."
+            )
+
+
+class MomentSentence(LossPart):
+    """Moment and sentence alignment, and distillation of it into attention; they share an encoder.
+
+    The encoder sees true moments, so it is part of the loss and not of the model. Its sizes must be the
+    model's.
+    """
+
+    use = "moment-sentence"
+    requires = frozenset(
+        {"audio", "audio.positions", "attention", "summary.text", "summary.dummies", "summary.keys"}
+    )
+    weight: float = Field(1.0, ge=0, description="factor of the alignment in the total")
+    distillation: float = Field(1.0, ge=0, description="factor of the distillation in the total")
+    layers: int = budgeted(1, "layers", ge=1, description="layers of the moment encoder")
+    width: int = budgeted(256, "width", ge=4, multiple_of=4, description="the model's width")
+    attention_heads: int = Field(8, ge=1, description="attention heads; must divide the width")
+    feedforward: int = budgeted(
+        1024, "feedforward", ge=1, description="hidden features of feed-forward parts"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout, also of whole branches for a sample")
+    activation: ActivationPart = Field(
+        "relu-prelu", validate_default=True, description="activation of the encoder"
+    )  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> MomentSentence:
+        if self.width % self.attention_heads:
+            raise problem(
+                f"attention_heads is {self.attention_heads}, which does not divide width {self.width}; "
+                "give a divisor of the width."
+            )
+        return self
+
+    def build(self, context: Context) -> nn.Module:
+        """Return the loss with its encoder."""
+        with context.drawing():
+            encoder = MomentEncoder(self.width, [self._layer() for _ in range(self.layers)])
+            xavier(encoder.layers)
+        return MomentSentenceLoss(encoder, alignment=self.weight, distillation=self.distillation)
+
+    def _layer(self) -> EncoderLayer:
+        activation = self.activation.build().feedforward()
+        return EncoderLayer(
+            SelfAttention(self.width, self.attention_heads, self.dropout),
+            FeedForward(self.width, self.feedforward, self.dropout, activation),
+            self.dropout,
+        )

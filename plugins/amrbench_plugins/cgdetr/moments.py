@@ -1,0 +1,67 @@
+"""How annotated windows become training targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from amrbench.annotations import Query
+from amrbench.errors import DataError
+from amrbench.slots import Labels, TargetsPart
+from amrbench.targets import (
+    as_windows,
+    clip_windows,
+    draw_pairs,
+    draw_windows,
+    label_all_windows,
+    label_first_window,
+    spans_of,
+)
+
+LABELLERS = {"first-window": label_first_window, "all-windows": label_all_windows}
+
+
+@dataclass(frozen=True)
+class MomentLabels:
+    """True spans and frames of one query."""
+
+    spans: NDArray[np.float32]
+    relevant: NDArray[np.bool_]
+    positives: NDArray[np.int64]
+    negatives: NDArray[np.int64]
+
+
+class Moments(TargetsPart):
+    """Windows as spans, and the frames that count as relevant for saliency.
+
+    Windows are cut to the recording. A query with more windows than `max_windows` trains on a new random
+    choice of them at every visit.
+    """
+
+    use = "moments"
+    saliency: Literal["first-window", "all-windows"] = Field(
+        "first-window", description="windows whose frames are relevant; the baseline takes the first listed"
+    )
+    max_windows: int = Field(5, ge=1, description="most windows of a query in one visit")
+    pairs: int = Field(2, ge=1, description="pairs of a frame inside and a frame outside")
+
+    def build(self) -> Callable[[Query, int, float, np.random.Generator], Labels]:
+        """Return a function of (query, frames, hop in seconds, random generator of this visit)."""
+        return self._labels
+
+    def _labels(self, query: Query, frames: int, hop: float, generator: np.random.Generator) -> MomentLabels:
+        windows = clip_windows(as_windows(query.windows), query.duration)
+        if not len(windows):
+            raise DataError(
+                f"query {query.qid!r} of recording {query.vid!r}: no window lies inside its "
+                f"{query.duration:g} s, so there is nothing to learn; leave it out of the training split."
+            )
+        relevant = LABELLERS[self.saliency](windows, query.duration, frames)
+        spans = spans_of(draw_windows(windows, self.max_windows, generator), frames, hop)
+        pairs = draw_pairs(relevant, self.pairs, generator)
+        return MomentLabels(spans, relevant, pairs.positives, pairs.negatives)

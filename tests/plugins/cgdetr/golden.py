@@ -1,0 +1,156 @@
+"""The golden cases of CG-DETR for the slot parts: our model and losses with the reference's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from amrbench.registry import Registry
+from amrbench.types import Batch, Context, Encoded, Outcome, Prediction, Target, Widths
+from amrbench_plugins import cgdetr, moment_detr
+from amrbench_plugins.cgdetr.reference_weights import Reference, build_reference, fill, reference_names
+from tests.oracle import cgdetr_cases as cases
+from tests.oracle.cgdetr import Inputs, real_keys, tiled_keys
+from tests.oracle.cgdetr_loss import Targets
+
+REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *cgdetr.amrbench_parts())
+VIEW = "mismatched-text"
+LOSSES = ("span-l1", "span-giou", "foreground", "saliency", "orthogonality")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What our model gives for one case."""
+
+    batch: Batch
+    encoded: Encoded
+    prediction: Prediction
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        return {**self.encoded.tensors, **self.prediction.tensors}
+
+    @property
+    def view(self) -> Mapping[str, Tensor]:
+        return self.encoded.views[VIEW]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Our CG-DETR and all its losses."""
+
+    reference: Reference
+    others: nn.ModuleList
+
+    @property
+    def model(self) -> Any:
+        return self.reference.model
+
+    def modules(self) -> nn.ModuleList:
+        return nn.ModuleList([self.reference.model, self.reference.loss, self.others])
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Gradients by the reference's names."""
+        return {name: value for name, value in self._by_reference("grad").items() if value is not None}
+
+    def values(self) -> dict[str, Tensor]:
+        """Parameters by the reference's names."""
+        return {name: value.detach() for name, value in self._by_reference("data").items()}
+
+    def _by_reference(self, what: str) -> dict[str, Any]:
+        named = dict(self.reference.model.named_parameters())
+        named |= {f"loss.{name}": each for name, each in self.reference.loss.named_parameters()}
+        found: dict[str, Any] = {}
+        for name, parameter in named.items():
+            sources, value = reference_names(name), getattr(parameter, what)
+            blocks = [None] * len(sources) if value is None else value.chunk(len(sources))
+            found |= dict(zip(sources, blocks, strict=True))
+        return found
+
+
+def option(slot: str, use: str, **options: Any) -> Any:
+    """Return a part of the registry with these options."""
+    return REGISTRY.find(slot, use).model_validate(options, context=REGISTRY)
+
+
+def ours(*, tiled: bool = True) -> Ours:
+    """Our model with the golden weights, as the golden run had it."""
+    reference = build_reference(cases.SIZES, REGISTRY)
+    fill(reference, cases.weights())
+    others = nn.ModuleList(option("loss", use).build(Context(Widths(24, 20))) for use in LOSSES)
+    if tiled:
+        reference.model.fusion.pair_mask = None  # set for each batch, see `run`
+    return Ours(reference, others.eval())
+
+
+def batch_of(inputs: Inputs) -> Batch:
+    """Return the batch of a case; recordings become numbers."""
+    names = list(dict.fromkeys(inputs.recordings)) or [""]
+    numbers = [names.index(name) for name in inputs.recordings] or [0] * len(inputs.audio)
+    return Batch(inputs.audio, inputs.audio_mask, inputs.text, inputs.text_mask, torch.tensor(numbers))
+
+
+def run(model: Any, inputs: Inputs, *, views: tuple[str, ...] = (VIEW,)) -> Result:
+    """Encode and decode one batch, with the reference's mask tiling if the model left it open."""
+    batch = batch_of(inputs)
+    if model.fusion.pair_mask in (None, tiled_pairs):
+        model.fusion.pair_mask = tiled_pairs
+        tiled_pairs.differs = batch.recording != batch.recording.roll(-1)
+    encoded = model.encode(batch, views)
+    return Result(batch, encoded, model.decode(encoded))
+
+
+class _TiledPairs:
+    """The reference's tiling, for a batch alone or with its mismatched twin behind it.
+
+    The reference tiles over the samples of a pass, and its second pass holds only the samples whose
+    neighbour is of another recording.
+    """
+
+    differs: Tensor
+
+    def __call__(self, frames: Tensor, keys: Tensor, heads: int) -> Tensor:
+        count = len(self.differs)
+        visible = real_keys(frames, keys, heads).clone()
+        visible[:count] = tiled_keys(frames[:count], keys[:count], heads)
+        if len(frames) > count and self.differs.any():
+            rows = count + self.differs.nonzero()[:, 0]
+            visible[rows] = tiled_keys(frames[rows], keys[rows], heads)
+        return visible
+
+
+tiled_pairs = _TiledPairs()
+
+
+def target_of(targets: Targets) -> Target:
+    """Pad the spans of a case."""
+    most = max(len(spans) for spans in targets.spans)
+    spans = torch.zeros(len(targets.spans), most, 2)
+    mask = torch.zeros(len(targets.spans), most, dtype=torch.bool)
+    for row, each in enumerate(targets.spans):
+        spans[row, : len(each)], mask[row, : len(each)] = each, True
+    return Target(spans, mask, targets.labels > 0, targets.positives, targets.negatives)
+
+
+def outcome_of(result: Result, target: Target) -> Outcome:
+    """Match queries to spans and gather all that the losses look at."""
+    matched = option("matcher", "hungarian").build()(result.tensors, target)
+    return Outcome(result.batch, target, result.tensors, result.encoded.views, matched)
+
+
+def terms(model: Ours, case: str) -> dict[str, Tensor]:
+    """Return every loss term of a case, weighted."""
+    outcome = outcome_of(run(model.model, cases.inputs(case)), target_of(cases.targets(case)))
+    found: dict[str, Tensor] = {}
+    for loss in (*model.others, model.reference.loss):
+        found |= loss(outcome)
+    return found
+
+
+def total(found: Mapping[str, Tensor]) -> Tensor:
+    """Sum all terms."""
+    return torch.stack([term.sum() for term in found.values()]).sum()
