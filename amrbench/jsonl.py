@@ -85,7 +85,7 @@ class Mistakes:
         if not self.found:
             return
         rest = len(self.found) - SHOWN_MISTAKES
-        more = [f"{self.path}: {rest} more mistakes of this kind."] if rest > 0 else []
+        more = [f"{self.path}: {rest} more mistakes."] if rest > 0 else []
         raise DataError("\n".join(self.found[:SHOWN_MISTAKES] + more))
 
 

@@ -241,7 +241,9 @@ def _refuse_differences(missing: Sequence[str], extra: Sequence[str], asked: int
     if extra:
         faults.append(f"{len(extra)} predictions belong to no annotated query: {some(extra)}")
     if faults:
-        raise DataError("; ".join(faults) + ". Give one line for each query, or score partially.")
+        raise DataError(
+            "; ".join(faults) + ". Give one line for each query, or score the common ones (--partial)."
+        )
 
 
 def _nothing_left(common: int) -> str:
@@ -277,10 +279,7 @@ def _ranking(moments: Moments) -> Floats:
 def _refuse_bad(windows: Ragged, qids: Sequence[str | int], side: str) -> None:
     strange = ~np.isfinite(windows.values).all(axis=1)
     backward = windows.values[:, 1] < windows.values[:, 0]
-    for wrong, fault in (
-        (strange, "not finite: correct"),
-        (backward, "ending before they start: turn round"),
-    ):
+    for wrong, fault in ((strange, "are not finite"), (backward, "end before they start")):
         if wrong.any():
             names = some(dict.fromkeys(qids[query] for query in windows.query[wrong].tolist()))
-            raise DataError(f"{side} windows of {names} are {fault} them.")
+            raise DataError(f"{side} windows of {names} {fault}; correct them.")

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from amrbench.annotations import Query, write_annotations
+from amrbench.errors import AmrbenchError, DataError
+from amrbench.metrics import score
+from amrbench.predictions import write_predictions
+from amrbench.scoring import score_files
+from tests.oracle.reference_predictions import Case, published
+
+
+@pytest.fixture
+def case() -> Case:
+    return published("castella_val_best_c2b90e2")
+
+
+@pytest.fixture
+def predictions(tmp_path: Path, case: Case) -> Path:
+    path = tmp_path / "val.jsonl"
+    write_predictions(path, case.predictions)
+    return path
+
+
+@pytest.fixture
+def truth(tmp_path: Path, case: Case) -> Path:
+    path = tmp_path / "truth.jsonl"
+    queries = [
+        Query(q.qid, q.query, q.vid, q.duration, q.windows, {"windows": min(len(q.windows), 2)})
+        for q in case.truth
+    ]
+    write_annotations(path, queries)
+    return path
+
+
+def keep_lines(path: Path, first: int, last: int) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[first:last]))
+
+
+def test_json_holds_queries_and_metrics(predictions: Path, truth: Path, case: Case) -> None:
+    report = score_files(predictions, truth).as_json()
+    assert report == {"queries": 352, "metrics": dict(score(case.predictions, case.truth).metrics)}
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_table_has_two_decimals_and_the_prior_only_rows(predictions: Path, truth: Path) -> None:
+    report = score_files(predictions, truth)
+    assert report.headers() == [
+        *("predictions", "queries", "R1@0.5", "R1@0.7", "R5@0.5", "R5@0.7", "mAP", "mAP@0.5", "mAP@0.75")
+    ]
+    first, *priors = report.rows()
+    assert first == ["val.jsonl", "352", "27.56", "16.19", "47.73", "26.70", "11.44", "24.02", "10.26"]
+    assert [row[:2] for row in priors] == [["always 0-10 s", "352"], ["whole recording", "352"]]
+    assert report.notes() == []
+
+
+def test_slices_stand_in_table_and_json(predictions: Path, truth: Path, case: Case) -> None:
+    report = score_files(predictions, truth, by="windows")
+    single = sum(len(query.windows) == 1 for query in case.truth)
+    assert [row[:2] for row in report.rows()[1:3]] == [
+        *(["windows=2", str(352 - single)], ["windows=1", str(single)])
+    ]
+    slices = report.as_json()["slices"]
+    assert isinstance(slices, dict)
+    assert {label: part["queries"] for label, part in slices.items()} == {"1": single, "2": 352 - single}
+
+
+def test_differing_ids_are_refused_with_both_files(predictions: Path, truth: Path) -> None:
+    keep_lines(predictions, 0, 350)
+    with pytest.raises(DataError) as refused:
+        score_files(predictions, truth)
+    assert str(refused.value).startswith(
+        f"{predictions} against {truth}: 2 of 352 queries have no prediction: "
+    )
+
+
+def test_partial_scores_the_intersection_and_says_so(predictions: Path, truth: Path) -> None:
+    keep_lines(predictions, 0, 350)
+    keep_lines(truth, 10, 352)
+    report = score_files(predictions, truth, partial=True)
+    assert report.as_json()["queries"] == 340
+    assert report.as_json()["partial"] == {"missing": 2, "extra": 10}
+    assert {row[1] for row in report.rows()} == {"340"}
+    assert report.notes() == [
+        "2 annotated queries without a prediction were left out.",
+        "10 predictions without an annotated query were left out.",
+    ]
+
+
+def test_partial_says_so_when_nothing_differs(predictions: Path, truth: Path) -> None:
+    assert score_files(predictions, truth, partial=True).as_json()["partial"] == {"missing": 0, "extra": 0}
+
+
+def test_queries_that_nobody_can_answer_are_told(predictions: Path, truth: Path, case: Case) -> None:
+    first, *rest = case.truth
+    empty = Query(first.qid, first.query, first.vid, first.duration, ((3.0, 3.0),))
+    write_annotations(truth, [empty, *rest])
+    report = score_files(predictions, truth)
+    assert report.as_json()["queries"] == 351
+    assert report.notes() == ["1 queries without a window longer than 0 s and at most 1500 s were left out."]
+
+
+def test_other_recalls_can_be_asked_for(predictions: Path, truth: Path, case: Case) -> None:
+    report = score_files(predictions, truth, ks=(10,), ious=(0.3,))
+    known = case.known["brute_recall_list_order"]["R10@0.3"]["percent"]
+    assert report.headers()[2:] == ["R10@0.3", "mAP", "mAP@0.5", "mAP@0.75"]
+    assert report.scores.metrics["R10@0.3"] == pytest.approx(known, abs=1e-6)
+    with pytest.raises(AmrbenchError, match="k = 0 makes no sense"):
+        score_files(predictions, truth, ks=(0,))
+
+
+def test_scoring_loads_neither_torch_nor_pydantic() -> None:
+    heavy = "{'torch', 'pydantic', 'scipy', 'h5py'} & set(sys.modules)"
+    code = f"import sys, amrbench.scoring, amrbench.priors; print(sorted({heavy}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
