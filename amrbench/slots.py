@@ -62,11 +62,21 @@ class FeaturesPart(Part):
 class Recording(Protocol):
     """One recording of a data set with the queries that ask about it."""
 
-    vid: str
-    rate: int
-    waveform: Rows
-    """(samples,) mono in [-1, 1]."""
-    queries: Sequence[Query]
+    @property
+    def vid(self) -> str:
+        """Return the id."""
+
+    @property
+    def rate(self) -> int:
+        """Return the samples a second."""
+
+    @property
+    def waveform(self) -> Rows:
+        """Return (samples,) mono in [-1, 1]."""
+
+    @property
+    def queries(self) -> Sequence[Query]:
+        """Return the queries that ask about it."""
 
 
 class Dataset(Protocol):
@@ -98,14 +108,21 @@ class DatasetPart(Part):
 class Labels(Protocol):
     """True spans and frames of one query, as arrays."""
 
-    spans: Rows
-    """(W, 2)"""
-    relevant: NDArray[np.bool_]
-    """(T,)"""
-    positives: NDArray[np.int64]
-    """(P,)"""
-    negatives: NDArray[np.int64]
-    """(P,)"""
+    @property
+    def spans(self) -> Rows:
+        """Return (W, 2)."""
+
+    @property
+    def relevant(self) -> NDArray[np.bool_]:
+        """Return (T,)."""
+
+    @property
+    def positives(self) -> NDArray[np.int64]:
+        """Return (P,)."""
+
+    @property
+    def negatives(self) -> NDArray[np.int64]:
+        """Return (P,)."""
 
 
 class TargetsPart(Part):

@@ -1,1 +1,16 @@
-"""Placeholder until its parts land."""
+"""Data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amrbench import hookimpl
+from amrbench.part import Part
+
+
+@hookimpl
+def amrbench_parts() -> Sequence[type[Part]]:
+    """Offer the data sets."""
+    from amrbench_plugins.datasets.procedural_set import Procedural
+
+    return [Procedural]
