@@ -32,7 +32,7 @@ def _plain(name: str) -> str:
 
 
 def _metric(name: str) -> str:
-    if not re.fullmatch(r"R[1-9][0-9]*@(0\.\d+|1)|mAP(@0\.\d+)?", name):
+    if not re.fullmatch(r"R[1-9][0-9]*@(0\.\d*[1-9]|1)|mAP(@0\.[5-9]5?)?", name):
         raise problem(f"{name!r} is no metric; examples: R1@0.7, R5@0.5, mAP, mAP@0.75.")
     return name
 
