@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -19,7 +19,6 @@ import torch
 from amrbench import log
 from amrbench.criterion import Criterion, build_criterion
 from amrbench.data import Split, epoch_order, load_split, visits
-from amrbench.errors import RunError
 from amrbench.inference import to_device, validate
 from amrbench.locks import exclusive
 from amrbench.log import Epoch, Working
@@ -38,6 +37,9 @@ WEIGHTS = "weights.safetensors"
 LAST = "last.safetensors"
 DONE = "done.json"
 DTYPE = "float32"
+
+_HELD_AT_MOST = 4
+_held: dict[tuple[str, ...], Split] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,18 +178,16 @@ def untrained(spec: Spec) -> Criterion:
     return build_criterion(spec.recipe, context).to(spec.device)
 
 
-@lru_cache(maxsize=8)
-def _split(sources: tuple[Prepared, ...], key: tuple[str, ...], limits: Limits) -> Split:
-    return load_split(sources, limits)
-
-
-def split_of(sources: tuple[Prepared, ...], limits: Limits) -> Split:
-    """Return splits as one; the same object as long as the process lives."""
-    return _split(sources, tuple(each.fingerprint for each in sources), limits)
+def split_of(sources: Sequence[Prepared], limits: Limits) -> Split:
+    """Return splits as one; those used last stay in memory, also from one stage to the next."""
+    key = (*(each.fingerprint for each in sources), f"{limits.frames} {limits.words}")
+    _held[key] = _held.pop(key) if key in _held else load_split(sources, limits)
+    while len(_held) > _HELD_AT_MOST:
+        del _held[next(iter(_held))]
+    return _held[key]
 
 
 def _train(spec: Spec, start: Path | None, folder: Path, tell: Reporter) -> None:
-    _refuse_device(spec.device)
     (folder / log.FILE).write_text("")
     with steady(spec.threads):
         train = split_of(spec.train, spec.recipe.limits)
@@ -258,15 +258,3 @@ def _write(spec: Spec, folder: Path, best: Best) -> None:
 
 def _tell_waiting(spec: Spec, tell: Reporter, holder: str) -> None:
     tell.note(f"{spec.name}: waiting for process {holder}, which trains it")
-
-
-def _refuse_device(device: str) -> None:
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise RunError(f"device {device!r}: torch finds no CUDA device here. Use --device cpu.")
-
-
-def as_if_many(spec: Spec, seeds: int) -> list[Spec]:
-    """Return the last stage of a chain for each seed, or once if it is trained once."""
-    if spec.stage.seeds == "one":
-        return [spec]
-    return [replace(spec, seed=seed) for seed in range(seeds)]

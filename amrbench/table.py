@@ -38,7 +38,7 @@ def table(results: Sequence[Results], form: str = "github", *, by: str = "") -> 
     """Return a table of runs under one protocol, with a heading that says the conditions.
 
     Args:
-        results: The runs, in the order in which they shall stand.
+        results: The runs, in the order in which they shall stand; one given twice stands once.
         form: One of `FORMS`.
         by: Annotation key; each of its values gets lines of its own.
 
@@ -50,6 +50,7 @@ def table(results: Sequence[Results], form: str = "github", *, by: str = "") -> 
             f"there is no table format {form!r}.{did_you_mean(form, FORMS)} Use {', '.join(FORMS)}."
         )
     _refuse_mixture(results)
+    results = list({(each.recipe, each.hash): each for each in results}.values())
     lines = sliced_lines(results, by) if by else plain_lines(results)
     if form == "json":
         return json.dumps(_plain(results, lines, by), indent=2)

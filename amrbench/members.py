@@ -1,0 +1,197 @@
+"""What a run is made of: one prediction file for each member, and the metrics it gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import overload
+
+import torch
+
+from amrbench.annotations import Query, read_annotations, write_annotations
+from amrbench.criterion import Criterion
+from amrbench.data import Split, with_shuffled_queries
+from amrbench.inference import Ranking, predict, validate
+from amrbench.metrics import Scores, score, score_by
+from amrbench.predictions import Moments, read_predictions, write_predictions
+from amrbench.priors import prior_rows
+from amrbench.results import Kind, Row, Slice
+from amrbench.slots import Weights
+from amrbench.stages import WEIGHTS, Spec, split_of, untrained
+from amrbench.train import steady
+from amrbench.trial import Trial
+from amrbench.weights import load_weights, read_weights, write_weights
+
+PREDICTIONS = "predictions"
+CONTROL = "seed 0, queries shuffled"
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A prediction file of a run."""
+
+    name: str
+    kind: Kind
+    file: str
+
+
+class Members:
+    """Makes the members of a trial, one after another."""
+
+    def __init__(self, trial: Trial, folder: Path, store: Path) -> None:
+        self.trial = trial
+        self.folder = folder
+        self.store = store
+        self.split_name = trial.plan.protocol.splits.report
+        (folder / PREDICTIONS).mkdir(parents=True, exist_ok=True)
+
+    def make(self) -> list[Member]:
+        """Write all prediction files."""
+        with steady(self.trial.plan.protocol.threads):
+            return [*self._seeds(), *self._soups(), self._control(), *self._priors()]
+
+    @property
+    def truth(self) -> str:
+        """Return the name of the annotation file in the run folder."""
+        return f"annotations.{self.split_name}.jsonl"
+
+    def write_truth(self) -> None:
+        """Write the annotations that the members are scored against."""
+        write_annotations(self.folder / self.truth, self.trial.report.queries)
+
+    @cached_property
+    def _spec(self) -> Spec:
+        return self.trial.chains[0]
+
+    @cached_property
+    def _criterion(self) -> Criterion:
+        return untrained(self._spec)
+
+    @cached_property
+    def _report(self) -> Split:
+        return split_of((self.trial.report,), self._spec.recipe.limits)
+
+    @cached_property
+    def _ranking(self) -> list[Ranking]:
+        return [part.build() for part in self._spec.recipe.ranking]
+
+    def _seeds(self) -> Iterator[Member]:
+        for spec in self.trial.chains:
+            self._load(spec)
+            yield self._written(f"seed {spec.seed}", "seed", self._predict(self._report))
+
+    def _soups(self) -> Iterator[Member]:
+        soup = self._spec.recipe.soup.build()
+        for name, weights in soup(_Stored(self.trial.chains, self.store), self._performance).items():
+            load_weights(self._criterion, weights, name=name)
+            write_weights(self.folder / f"{_slug(name)}.safetensors", weights, {"member": name})
+            yield self._written(name, "soup", self._predict(self._report))
+
+    def _control(self) -> Member:
+        self._load(self._spec)
+        shuffled = with_shuffled_queries(self._report, seed=0)
+        return self._written(CONTROL, "control", self._predict(shuffled))
+
+    def _priors(self) -> Iterator[Member]:
+        for name, moments in prior_rows(self.trial.report.queries).items():
+            yield self._written(name, "prior", moments)
+
+    def _load(self, spec: Spec) -> None:
+        file = self.store / spec.key / WEIGHTS
+        load_weights(self._criterion, read_weights(file), name=str(file))
+
+    def _predict(self, split: Split) -> list[Moments]:
+        device = torch.device(self._spec.device)
+        return predict(self._criterion.model, split, device=device, ranking=self._ranking)
+
+    def _performance(self, weights: Weights) -> float:
+        """Return the first metric of `training.select` on the selection split."""
+        load_weights(self._criterion, weights, name="a soup")
+        select = self._spec.recipe.training.select
+        split = split_of((self._spec.select,), self._spec.recipe.limits)
+        device = torch.device(self._spec.device)
+        return validate(self._criterion.model, split, device=device, select=select)[select[0]]
+
+    def _written(self, name: str, kind: Kind, moments: Sequence[Moments]) -> Member:
+        file = f"{PREDICTIONS}/{_slug(name)}.{self.split_name}.jsonl"
+        write_predictions(self.folder / file, moments)
+        return Member(name, kind, file)
+
+
+def rows_of(members: Sequence[Member], folder: Path, truth: str, slices: Sequence[str]) -> list[Row]:
+    """Return the rows of a table from the written files alone; the mean stands after the seeds."""
+    queries = read_annotations(folder / truth)
+    split = Path(truth).suffixes[0].removeprefix(".")
+    rows = [_row(member, folder, queries, split, slices) for member in members]
+    seeds = [row for row in rows if row.kind == "seed"]
+    return [*seeds, mean_row(seeds), *(row for row in rows if row.kind != "seed")]
+
+
+def mean_row(rows: Sequence[Row]) -> Row:
+    """Return the mean of the metrics of some members, slice by slice."""
+    first = rows[0]
+    slices = {
+        key: tuple(
+            part.model_copy(update={"metrics": _mean([row.slices[key][at].metrics for row in rows])})
+            for at, part in enumerate(parts)
+        )
+        for key, parts in first.slices.items()
+    }
+    metrics = _mean([row.metrics for row in rows])
+    return first.model_copy(
+        update={"member": MEAN, "kind": "mean", "metrics": metrics, "slices": slices, "predictions": ""}
+    )
+
+
+def _row(member: Member, folder: Path, queries: Sequence[Query], split: str, slices: Sequence[str]) -> Row:
+    moments = read_predictions(folder / member.file)
+    scores = score(moments, queries)
+    return Row(
+        member=member.name,
+        kind=member.kind,
+        split=split,
+        queries=scores.queries,
+        metrics=scores.metrics,
+        slices={key: _slices(score_by(moments, queries, key)) for key in slices},
+        predictions=member.file,
+    )
+
+
+def _slices(groups: Mapping[str, Scores]) -> tuple[Slice, ...]:
+    return tuple(
+        Slice(value=value, queries=scores.queries, metrics=scores.metrics)
+        for value, scores in sorted(groups.items())
+    )
+
+
+def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]}
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+class _Stored(Sequence[Weights]):
+    """The weights of each seed, read when they are asked for, so that never all are in memory."""
+
+    def __init__(self, chains: Sequence[Spec], store: Path) -> None:
+        self.files = [store / spec.key / WEIGHTS for spec in chains]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @overload
+    def __getitem__(self, place: int) -> Weights: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Weights]: ...
+
+    def __getitem__(self, place: int | slice) -> Weights | Sequence[Weights]:
+        if isinstance(place, slice):
+            return [read_weights(file) for file in self.files[place]]
+        return read_weights(self.files[place])
