@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+import struct
+import tarfile
+import warnings
 import zipfile
+import zlib
 from argparse import Namespace
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -38,7 +42,7 @@ _ZIP = b"PK\x03\x04"
 _DAMAGE = (
     OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError,
     RuntimeError, OverflowError, MemoryError, RecursionError, NotImplementedError,
-    zipfile.BadZipFile, pickle.UnpicklingError,
+    zipfile.BadZipFile, pickle.UnpicklingError, struct.error, tarfile.TarError, zlib.error,
 )  # fmt: skip
 
 
@@ -77,7 +81,7 @@ def named_globals(path: Path) -> list[str]:
         CheckpointError: The file is no `torch.save` file, or is damaged.
     """
     try:
-        with path.open("rb") as stream:
+        with _quiet(), path.open("rb") as stream:
             if stream.read(len(_ZIP)) == _ZIP:
                 return sorted(_globals_of_zip(stream))
             stream.seek(0)
@@ -86,12 +90,19 @@ def named_globals(path: Path) -> list[str]:
         raise _damaged(path, error) from error
 
 
+def _quiet() -> warnings.catch_warnings[None]:
+    # Damaged bytes make the readers warn before they fail; the user gets one message, ours.
+    return warnings.catch_warnings(action="ignore")
+
+
 def _globals_of_zip(stream: IO[bytes]) -> set[str]:
     names: set[str] = set()
     with zipfile.ZipFile(stream) as archive:
         pickles = [entry for entry in archive.namelist() if entry.endswith(".pkl")]
         if not any(entry.endswith("/data.pkl") for entry in pickles):
             raise ValueError("the archive has no data.pkl")
+        if any(entry.endswith("/constants.pkl") for entry in pickles):
+            raise ValueError("the archive is a TorchScript program")
         for entry in pickles:
             with archive.open(entry) as content:
                 names |= _globals_of_pickle(content)
@@ -128,9 +139,10 @@ def _refuse_globals(path: Path, accepted: Mapping[str, type]) -> None:
 
 
 def _load(path: Path, accepted: Mapping[str, type]) -> Mapping[object, object]:
-    aliases = [(kind, name) for name, kind in accepted.items()]
+    # Pairs of a class and the name it answers to; torch 2.6 reads them, its annotations do not know them.
+    aliases: Any = [(kind, name) for name, kind in accepted.items()]
     try:
-        with torch.serialization.safe_globals(aliases):  # type: ignore[arg-type]  # pairs: since torch 2.6
+        with _quiet(), torch.serialization.safe_globals(aliases):
             tree = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
         raise _damaged(path, error) from error
@@ -194,7 +206,7 @@ def _plain(path: Path, value: object, place: str, depth: int) -> Plain:
         value = vars(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(path, item, f"{place}.{key}", depth + 1) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+    if isinstance(value, (list, tuple)):
         return [_plain(path, item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
     raise CheckpointError(
         f"{path}: option {place!r} is a {type(value).__name__}, not a number, text, list or mapping"
