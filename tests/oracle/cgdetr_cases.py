@@ -27,6 +27,13 @@ SIZES = Sizes(
     clip_length=1.0, dropout=0.0, input_dropout=0.0,
 )  # fmt: skip
 
+FULL_SIZES = Sizes(
+    width=256, heads=8, feedforward=1024, audio_width=768, text_width=768,
+    cross_layers=2, encoder_layers=3, decoder_layers=3, dummy_layers=2, sentence_layers=1, moment_layers=1,
+    dummies=45, prompts=10, prompts_used=2, queries=10, max_clips=300, max_words=32,
+    clip_length=1.0, dropout=0.1, input_dropout=0.5,
+)  # fmt: skip
+
 
 @cache
 def arrays() -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES
 from tests.oracle import cgdetr_cases as cases
 from tests.oracle.cgdetr import CGDETR, Outputs, real_keys
 from tests.oracle.cgdetr_loss import Criterion, criterion, match, weight_of
@@ -160,3 +162,14 @@ def test_without_the_tiling_a_batch_changes_nothing() -> None:
 def test_the_tiling_shows_in_the_longest_sample() -> None:
     alone, together = run("inference_single_0"), run("inference")
     assert float((alone.spans[-1] - together.spans[-1, :1]).abs().max()) == pytest.approx(7.036e-4, rel=1e-2)
+
+
+def test_names_and_shapes_at_the_full_size_equal_the_reference() -> None:
+    known = json.loads((cases.DATA / "parameters.json").read_text())
+    with torch.device("meta"):
+        model = CGDETR(cases.FULL_SIZES)
+    found = {name: list(p.shape) for name, p in model.named_parameters()}
+    used = {name: shape for name, shape in known["parameters"] if not name.startswith(UNUSED_PREFIXES)}
+    assert found == used
+    total = sum(p.numel() for p in model.parameters())
+    assert total == known["total"] - known["never_used_count"] == 12_012_075
