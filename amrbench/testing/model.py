@@ -65,7 +65,7 @@ def _check_names(part: ModelPart, model: nn.Module, batch: Batch, who: str) -> N
     encoded = cast("MomentModel", model.train()).encode(batch, part.views)
     prediction = cast("MomentModel", model).decode(encoded)
     model.eval()
-    given = {*encoded.tensors, *prediction.tensors}
+    given = {*encoded.tensors, *prediction.tensors}.union(*encoded.views.values())
     missing, unnamed = sorted(part.provides - given), sorted(given - part.provides)
     expect(not missing, f"{who}: it says that it provides {', '.join(missing)}, and does not.")
     expect(not unnamed, f"{who}: it provides {', '.join(unnamed)} without saying so in `provides`.")

@@ -25,7 +25,7 @@ class Bench:
 
     registry: Registry
     models: tuple[ModelPart, ...] = ()
-    """Models that provide tensors for losses and matchers, tried before those of the registry."""
+    """Models that provide tensors for losses and matchers, tried after those of the registry."""
 
 
 def make_batch(

@@ -33,7 +33,7 @@ class FrameBceLoss(nn.Module):
         self.weight = weight
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
-        """Return the term `frame_bce`, a scalar."""
+        """Return the term `frame-bce`, a scalar."""
         relevant, real = outcome.target.relevant, outcome.batch.audio_mask
         similarity = outcome.tensors[SIMILARITY]
         each = functional.binary_cross_entropy_with_logits(
@@ -42,7 +42,7 @@ class FrameBceLoss(nn.Module):
         inside, outside = relevant & real, ~relevant & real
         classes = inside.any(1).long() + outside.any(1).long()
         mean = (_mean(each, inside) + _mean(each, outside)) / classes.clamp(min=1)
-        return {"frame_bce": self.weight * mean.mean()}
+        return {"frame-bce": self.weight * mean.mean()}
 
 
 class NoMatcher(MatcherPart):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -22,6 +22,7 @@ class Ema(OptimizerPart):
     """
 
     use = "ema"
+    example: ClassVar[Mapping[str, Any]] = {"around": "adamw"}
     decay: float = Field(0.99, ge=0, le=1, description="share of the average that an update keeps")
     every: Literal["epoch", "step"] = Field("epoch", description="when the average is updated")
     start: float = Field(0.125, ge=0, le=1, description="share of the stage before averaging begins")

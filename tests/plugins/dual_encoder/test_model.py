@@ -56,7 +56,7 @@ def test_it_learns_a_toy_world_in_seconds():
         encoded = model.encode(batch)
         terms = loss(Outcome(batch, target, encoded.tensors, {}, torch.empty(0, 128, 1, dtype=torch.long)))
         optimizer.zero_grad()
-        terms["frame_bce"].backward()
+        terms["frame-bce"].backward()
         optimizer.step()
     unseen, truth = toy(64, seed=1)
     model.eval()

@@ -50,15 +50,15 @@ def test_loss_equals_its_slow_twin_also_where_one_class_is_missing():
     relevant[1], relevant[2] = False, True
     mask = torch.arange(9)[None] < torch.tensor([9, 5, 7, 3])[:, None]
     terms = FrameBce(weight=2.0).build(CONTEXT)(outcome(similarity, relevant, mask))
-    assert list(terms) == ["frame_bce"]
-    assert terms["frame_bce"].item() == pytest.approx(2 * by_hand(similarity, relevant, mask), rel=1e-6)
+    assert list(terms) == ["frame-bce"]
+    assert terms["frame-bce"].item() == pytest.approx(2 * by_hand(similarity, relevant, mask), rel=1e-6)
 
 
 def test_padded_frames_have_no_gradient():
     similarity = torch.zeros(1, 4, requires_grad=True)
     relevant = torch.tensor([[True, False, True, False]])
     mask = torch.tensor([[True, True, False, False]])
-    FrameBce().build(CONTEXT)(outcome(similarity, relevant, mask))["frame_bce"].backward()
+    FrameBce().build(CONTEXT)(outcome(similarity, relevant, mask))["frame-bce"].backward()
     assert similarity.grad is not None
     assert similarity.grad[0, :2].abs().min() > 0
     assert similarity.grad[0, 2:].tolist() == [0, 0]
