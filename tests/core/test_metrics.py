@@ -138,8 +138,9 @@ def test_edge_cases_that_stop_the_reference_are_answered(name: str) -> None:
         assert (answer.sum(), len(answer)) == (value["hits"], value["total"])
 
 
-whole_seconds = st.integers(0, 12)
-window = st.tuples(whole_seconds, whole_seconds).map(lambda ends: (float(min(ends)), float(max(ends))))
+# Tenths of a second on a short line: many ties, and thresholds that are met but for rounding.
+tenths = st.integers(0, 12).map(lambda whole: whole / 10)
+window = st.tuples(tenths, tenths).map(lambda ends: (min(ends), max(ends)))
 target = window.filter(lambda ends: ends[1] > ends[0])
 scored = st.tuples(window, st.sampled_from([0.1, 0.5, 0.9]))
 
@@ -159,9 +160,31 @@ def test_scores_equal_the_plain_loop(rows: list[tuple[list, list, bool]]) -> Non
         for place, (_, listed, with_scores) in enumerate(rows)
     ]
     plain = metrics_by_hand.metrics(predictions, truth, ks=(1, 2, 5, 12), ious=(0.3, 0.5, 0.7))
-    found = dict(score(predictions, truth, ks=(1, 2, 5, 12), ious=(0.3, 0.5, 0.7)).metrics)
-    found |= average_precisions(predictions, truth)
-    assert found == pytest.approx(plain, abs=1e-9)
+    found = score(predictions, truth, ks=(1, 2, 5, 12), ious=(0.3, 0.5, 0.7)).metrics
+    precisions = average_precisions(predictions, truth)
+    assert found == pytest.approx({name: plain[name] for name in found}, abs=1e-9)
+    assert precisions == pytest.approx({name: plain[name] for name in precisions}, abs=1e-9)
+
+
+def test_recall_divides_by_the_hull_and_average_precision_by_the_union() -> None:
+    # 0.8 s of 1.6 s; in binary the union comes out a little longer than the hull.
+    truth, predictions = [query("a", [(1.3, 2.6)])], [moments("a", [(1.0, 2.1)])]
+    found = score(predictions, truth).metrics
+    assert (found["R1@0.5"], found["mAP@0.5"]) == (100.0, 0.0)
+
+
+def test_recall_compares_with_the_earlier_of_equally_near_windows() -> None:
+    # Both annotated windows have the same IoU; over the hull only the first reaches one half.
+    predictions = [moments("a", [(0.6, 5.8)])]
+    near, far = (2.6, 5.2), (1.7, 4.3)
+    assert hits(predictions, [query("a", [near, far])], 1, 0.5).tolist() == [True]
+    assert hits(predictions, [query("a", [far, near])], 1, 0.5).tolist() == [False]
+
+
+def test_a_deeper_recall_leaves_average_precision_alone() -> None:
+    listed = moments("a", [(40.0, 50.0)] * 10 + [(0.0, 10.0)], [0.5] * 10 + [0.9])
+    found = score([listed], [query("a", WINDOWS)], ks=(11,)).metrics
+    assert (found["R11@0.5"], found["mAP"]) == (100.0, 0.0)
 
 
 def test_scores_equal_the_plain_loop_across_blocks() -> None:
