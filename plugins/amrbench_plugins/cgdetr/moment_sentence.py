@@ -11,6 +11,7 @@ from amrbench.errors import RecipeError
 from amrbench.part import budgeted, problem
 from amrbench.slots import LossPart
 from amrbench.types import Context, Outcome
+from amrbench_plugins.cgdetr.frames import entropy, frame_mean, in_longest
 from amrbench_plugins.cgdetr.moment_encoder import MomentEncoder, Moments
 from amrbench_plugins.moment_detr.layers import EncoderLayer, FeedForward, SelfAttention, xavier
 from amrbench_plugins.moment_detr.slots import ActivationPart, Tokens
@@ -45,22 +46,35 @@ def _likeness(moments: Moments, texts: Tensor) -> Tensor:
 def frame_entropy(moments: Moments, relevant: Tensor, mask: Tensor) -> Tensor:
     """Return the cross entropy of frames being inside, judged by their product with the moment's vector.
 
-    The mean counts padded frames in, and the sigmoid comes before the logarithm and so saturates; both as
-    in the reference.
+    The sigmoid comes before the logarithm and so saturates, as in the reference.
     """
     product = (moments.frames @ moments.inside[..., None])[..., 0]
-    entropy = F.binary_cross_entropy(product.sigmoid(), relevant.to(product.dtype), reduction="none")
-    return (entropy * mask).mean()
+    return frame_mean(entropy(product.float().sigmoid(), relevant) * mask, mask)
 
 
-def distillation(attention: Tensor, teacher: Tensor, relevant: Tensor) -> Tensor:
+@torch.no_grad()
+def teacher_of(moments: Moments, keys: Tensor, counted: Tensor) -> Tensor:
+    """Return what attention should be like, (B, T, K): a softmax over keys (B, K, D) that count (K,)."""
+    likeness = (moments.frames @ keys.mT).float()
+    return likeness.masked_fill(~counted, -torch.inf).softmax(-1)
+
+
+def distillation(attention: Tensor, teacher: Tensor, relevant: Tensor, counted: Tensor) -> Tensor:
     """Return the divergence of attention (B, T, K) from its teacher, mean over relevant frames (B, T).
 
-    Within a frame it is the mean over the keys, not their sum. Only the attention learns.
+    Within a frame it is the mean over the keys that count (K,), not their sum. Only the attention learns.
     """
-    teacher = teacher.detach()
-    divergence = (torch.xlogy(teacher, teacher) - teacher * torch.log(attention + SMALL)).mean(-1)
-    return (divergence * relevant).sum() / relevant.sum().clamp(min=1)
+    divergence = torch.xlogy(teacher, teacher) - teacher * torch.log(attention.float() + SMALL)
+    frames = divergence.sum(-1) / counted.sum()
+    return (frames * relevant).sum() / relevant.sum().clamp(min=1)
+
+
+def _counted_keys(keys: int, text_mask: Tensor) -> Tensor:
+    """Return (K,): all dummies, and the words up to the longest text.
+
+    Padded words of shorter texts count in the reference's teacher, and parity needs them.
+    """
+    return F.pad(in_longest(text_mask), (keys - text_mask.shape[1], 0), value=True)
 
 
 class MomentSentenceLoss(nn.Module):
@@ -82,11 +96,12 @@ class MomentSentenceLoss(nn.Module):
             + dummy_contrast(moments, tensors["summary.dummies"])
             + frame_entropy(moments, relevant, batch.audio_mask)
         )
-        with torch.no_grad():
-            teacher = (moments.frames @ tensors["summary.keys"].mT).softmax(-1)
+        attention = tensors["attention"]
+        counted = _counted_keys(attention.shape[-1], batch.text_mask)
+        teacher = teacher_of(moments, tensors["summary.keys"], counted)
         return {
             "alignment": self.alignment * alignment,
-            "distillation": self.distillation * distillation(tensors["attention"], teacher, relevant),
+            "distillation": self.distillation * distillation(attention, teacher, relevant, counted),
         }
 
     def _check_width(self, width: int) -> None:
@@ -105,6 +120,7 @@ class MomentSentence(LossPart):
     """
 
     use = "moment-sentence"
+    example = {"width": 16, "attention_heads": 4, "feedforward": 24}  # noqa: RUF012
     requires = frozenset(
         {"audio", "audio.positions", "attention", "summary.text", "summary.dummies", "summary.keys"}
     )
@@ -113,13 +129,11 @@ class MomentSentence(LossPart):
     layers: int = budgeted(1, "layers", ge=1, description="layers of the moment encoder")
     width: int = budgeted(256, "width", ge=4, multiple_of=4, description="the model's width")
     attention_heads: int = Field(8, ge=1, description="attention heads; must divide the width")
-    feedforward: int = budgeted(
-        1024, "feedforward", ge=1, description="hidden features of feed-forward parts"
-    )
+    feedforward: int = budgeted(1024, "feedforward", ge=1, description="hidden width of feed-forward parts")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout, also of whole branches for a sample")
     activation: ActivationPart = Field(
         "relu-prelu", validate_default=True, description="activation of the encoder"
-    )  # type: ignore[assignment]
+    )
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> MomentSentence:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from amrbench.slots import LossPart
 from amrbench.types import Context, Outcome
+from amrbench_plugins.cgdetr.frames import entropy, frame_mean
 
 MISMATCHED_TEXT = "mismatched-text"
 TEMPERATURE = 0.5
@@ -121,8 +122,8 @@ class SaliencyLoss(nn.Module):
         rows = Rows.of(differs, ranks_rest=False)
         # All of the attention on words would make the logarithm infinite.
         penalty = -torch.log((1 - wrong).clamp(min=torch.finfo(wrong.dtype).eps))
-        entropy = F.binary_cross_entropy(share, frames.relevant.to(share.dtype))
-        return self._shared(share, wrong, frames, rows) + lowered(penalty, frames, rows.negative) + entropy
+        told = frame_mean(entropy(share, frames.relevant), frames.mask)
+        return self._shared(share, wrong, frames, rows) + lowered(penalty, frames, rows.negative) + told
 
     def _shared(self, scores: Tensor, negative: Tensor, frames: Frames, rows: Rows) -> Tensor:
         return (

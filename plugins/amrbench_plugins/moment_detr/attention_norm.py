@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
-from amrbench_plugins.moment_detr.slots import NormPart, Sizes
-
-
-class Unchanged(nn.Module):
-    """Leaves audio and text rows alone."""
-
-    def audio(self, rows: Tensor) -> Tensor:
-        """Return the rows."""
-        return rows
-
-    def text(self, rows: Tensor) -> Tensor:
-        """Return the rows."""
-        return rows
+from amrbench_plugins.moment_detr.slots import AttentionNorm, NormPart, Sizes
 
 
 class Identity(NormPart):
@@ -24,6 +10,6 @@ class Identity(NormPart):
 
     use = "identity"
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, sizes: Sizes) -> AttentionNorm:
         """Return a module without weights."""
-        return Unchanged()
+        return AttentionNorm()

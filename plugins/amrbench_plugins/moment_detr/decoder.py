@@ -28,6 +28,7 @@ from amrbench_plugins.moment_detr.slots import (
     PriorPart,
     Queries,
     Sizes,
+    build_at,
 )
 
 SMALLEST_WIDTH = 1e-4
@@ -68,8 +69,9 @@ class DecoderSelfAttention(nn.Module):
         """Map (B, Q, D) with positions of the same shape to (B, Q, D)."""
         query, key, value = self.content(x).chunk(3, -1)
         query_place, key_place = self.position(position).chunk(2, -1)
-        parts = (split_heads(part, self.heads) for part in (query + query_place, key + key_place, value))
-        return self.out(attention(*parts, None, share=self.share, active=self.training))  # type: ignore[no-any-return]
+        query, key = query + query_place, key + key_place
+        query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
+        return self.out(attention(query, key, value, None, share=self.share, active=self.training))  # type: ignore[no-any-return]
 
 
 class DecoderCrossAttention(nn.Module):
@@ -167,7 +169,7 @@ class DabDecoder(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.placing = placing
         self.correction = correction
-        self.norm = nn.LayerNorm(placing.position.linears[0].in_features)
+        self.norm = nn.LayerNorm(placing.position.last.out_features)
 
     def forward(self, queries: Queries, memory: Memory) -> Decoded:
         """Return normalised states and starting anchors of all layers.
@@ -191,7 +193,7 @@ class Dab(DecoderPart):
 
     use = "dab"
     layers: int = budgeted(3, "layers", ge=1, description="number of layers")
-    prior: PriorPart = Field("flat", validate_default=True, description="where attention leans")  # type: ignore[assignment]
+    prior: PriorPart = Field("flat", validate_default=True, description="where attention leans")
 
     def build(self, sizes: Sizes) -> nn.Module:
         """Return the decoder."""
@@ -203,14 +205,14 @@ class Dab(DecoderPart):
         return decoder
 
     def _layer(self, sizes: Sizes, index: int) -> DecoderLayer:
-        prior = self.prior.build_at(f"layers.{index}.prior", sizes)
+        prior = build_at(self.prior, f"layers.{index}.prior", sizes)
         return DecoderLayer(sizes, prior, placed=index == 0)
 
 
 def _initialise(decoder: DabDecoder, sizes: Sizes) -> None:
     # Not the priors, which draw their own weights. The corrections start at zero for most decoders of
     # this kind; the reference draws them anew with the rest.
-    nn.init.zeros_(decoder.correction.linears[-1].bias)
+    nn.init.zeros_(decoder.correction.last.bias)
     sizes.initialise(decoder.placing)
     sizes.initialise(decoder.correction)
     for layer in decoder.layers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from amrbench_plugins.moment_detr.layers import (
     split_heads,
 )
 from amrbench_plugins.moment_detr.slots import (
+    AttentionNorm,
     EncoderPart,
     Fused,
     FusionPart,
@@ -29,6 +31,7 @@ from amrbench_plugins.moment_detr.slots import (
     NormPart,
     Sizes,
     Tokens,
+    build_at,
     learned_rows,
 )
 
@@ -59,7 +62,7 @@ class CrossLayer(nn.Module):
     sum from before its norm, as the reference does.
     """
 
-    def __init__(self, *, heads: int, norm: nn.Module, feedforward: FeedForward, share: float) -> None:
+    def __init__(self, *, heads: int, norm: AttentionNorm, feedforward: FeedForward, share: float) -> None:
         super().__init__()
         width = feedforward.up.in_features
         self.heads = heads
@@ -172,7 +175,7 @@ class AdaptiveFusion(nn.Module):
         tensors = _attention(weights, keys.dummies)
         token = self.token(audio, tensors["attention.text"])
         for layer in self.layers:
-            token = layer.without_keys(token)
+            token = cast(CrossLayer, layer).without_keys(token)
         return Fused(fused, token[:, 0], self.token.position, tensors)
 
 
@@ -189,12 +192,12 @@ class AdaptiveCrossAttention(FusionPart):
     dummies: int = budgeted(45, "dummies", ge=1, description="dummy tokens, which take attention off words")
     dummy_encoder: EncoderPart = Field(
         {"use": "transformer", "layers": 2}, validate_default=True, description="mixes words into the dummies"
-    )  # type: ignore[assignment]
+    )
     prompts: int = Field(10, ge=1, description="learned prompts that the global token is made of")
     prompts_used: int = Field(2, ge=1, description="prompts that make one recording's token")
     norm: NormPart = Field(
         "identity", validate_default=True, description="normalisation ahead of the attention"
-    )  # type: ignore[assignment]
+    )
 
     @model_validator(mode="after")
     def _enough_prompts(self) -> AdaptiveCrossAttention:
@@ -213,7 +216,7 @@ class AdaptiveCrossAttention(FusionPart):
         return AdaptiveFusion(
             dummies=self.dummies,
             # The reference draws its text encoders as its library does, the stacks of the core anew.
-            dummy_encoder=self.dummy_encoder.build_at("dummy_encoder", replace(sizes, initialise=leave)),
+            dummy_encoder=build_at(self.dummy_encoder, "dummy_encoder", replace(sizes, initialise=leave)),
             layers=layers,
             token=GlobalToken(width=sizes.width, prompts=self.prompts, used=self.prompts_used),
         )
@@ -222,7 +225,7 @@ class AdaptiveCrossAttention(FusionPart):
         activation = sizes.activation.feedforward()
         layer = CrossLayer(
             heads=sizes.attention_heads,
-            norm=self.norm.build_at(f"layers.{index}.norm", sizes),
+            norm=build_at(self.norm, f"layers.{index}.norm", sizes),
             feedforward=FeedForward(sizes.width, sizes.feedforward, sizes.dropout, activation),
             share=sizes.dropout,
         )

@@ -7,7 +7,8 @@ that a faster way for one device changes one function.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -74,7 +75,7 @@ class PReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape."""
-        return _ParametricRelu.apply(x, self.slope)  # type: ignore[no-any-return]
+        return _ParametricRelu.apply(x, self.slope)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class BlockLinear(nn.Linear):
@@ -105,15 +106,20 @@ class Perceptron(nn.Module):
     def __init__(self, widths: tuple[int, ...], activation: Callable[[], nn.Module]) -> None:
         """Widths go from the input to the output."""
         super().__init__()
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.linears = nn.ModuleList(nn.Linear(one, other) for one, other in pairs)
         self.activations = nn.ModuleList(activation() for _ in pairs[1:])
+
+    @property
+    def last(self) -> nn.Linear:
+        """Return the last linear map."""
+        return cast(nn.Linear, self.linears[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., first width) to (..., last width)."""
         for linear, activation in zip(self.linears, self.activations, strict=False):
             x = activation(linear(x))
-        return self.linears[-1](x)  # type: ignore[no-any-return]
+        return self.last(x)  # type: ignore[no-any-return]
 
 
 class InputProjection(nn.Module):
@@ -163,7 +169,7 @@ def bias_of(visible: Tensor, dtype: torch.dtype) -> Tensor:
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Return (B, H, n, D / H) of (B, n, D)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:
@@ -200,7 +206,8 @@ def attention(
 
 def attention_weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
     """Return softmax attention weights (B, H, m, n) of queries and keys."""
-    logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    scale: float = query.shape[-1] ** -0.5
+    logits = (query * scale) @ key.transpose(-1, -2)
     return (logits if bias is None else logits + bias).softmax(-1)
 
 
@@ -230,8 +237,8 @@ class SelfAttention(nn.Module):
             query = F.linear(placed[:, :first], self.qkv.weight[:width], self.qkv.bias[:width])
             key = F.linear(placed, self.qkv.weight[width : 2 * width], self.qkv.bias[width : 2 * width])
             bias = bias if bias is None or bias.shape[2] == 1 else bias[:, :, :first]
-        parts = (split_heads(part, self.heads) for part in (query, key, value))
-        return self.out(attention(*parts, bias, share=self.share, active=self.training))  # type: ignore[no-any-return]
+        query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
+        return self.out(attention(query, key, value, bias, share=self.share, active=self.training))  # type: ignore[no-any-return]
 
 
 class EncoderLayer(nn.Module):

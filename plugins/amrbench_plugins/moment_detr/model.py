@@ -25,6 +25,7 @@ from amrbench_plugins.moment_detr.slots import (
     RefinePart,
     Sizes,
     TemporalEmbeddingPart,
+    build_at,
 )
 from amrbench_plugins.moment_detr.summary import TextSummary
 
@@ -54,11 +55,9 @@ class MomentDetr(ModelPart):
     views: ClassVar[frozenset[str]] = frozenset({MISMATCHED_TEXT})
     example: ClassVar[Mapping[str, Any]] = _EXAMPLE
 
-    width: int = budgeted(256, "width", ge=4, multiple_of=4, description="features of a row inside the model")
+    width: int = budgeted(256, "width", ge=4, multiple_of=4, description="features of a row inside")
     attention_heads: int = Field(8, ge=1, description="attention heads; must divide the width")
-    feedforward: int = budgeted(
-        1024, "feedforward", ge=1, description="hidden features of feed-forward parts"
-    )
+    feedforward: int = budgeted(1024, "feedforward", ge=1, description="hidden width of feed-forward parts")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout, also of whole branches for a sample")
     activation: ActivationPart
     audio_refine: Annotated[tuple[RefinePart, ...], AfterValidator(unique)] = ()
@@ -74,7 +73,8 @@ class MomentDetr(ModelPart):
     @property
     def provides(self) -> frozenset[str]:
         """Return the names of the tensors that encode and decode provide."""
-        return self._before_decoder().union(*(head.provides for head in self.heads))
+        of_views = {"differs"}
+        return self._before_decoder().union(of_views, *(head.provides for head in self.heads))
 
     @model_validator(mode="after")
     def _fits_together(self) -> MomentDetr:
@@ -116,24 +116,30 @@ class MomentDetr(ModelPart):
 
     def _modules(self, sizes: Sizes) -> Modules:
         widths = sizes.context.features
-        temporal = self.temporal_embedding.build_at("temporal_embedding", sizes)
+        temporal = build_at(self.temporal_embedding, "temporal_embedding", sizes)
         return Modules(
             audio_projection=_projection("audio_projection", sizes, widths.audio + temporal.columns_width),
             text_projection=_projection("text_projection", sizes, widths.text),
             audio_refine=_built(self.audio_refine, "audio_refine", sizes),
             temporal_embedding=temporal,
-            fusion=self.fusion.build_at("fusion", sizes),
+            fusion=build_at(self.fusion, "fusion", sizes),
             text_summary=_summary(self.text_summary, sizes),
-            encoder=self.encoder.build_at("encoder", sizes),
+            encoder=build_at(self.encoder, "encoder", sizes),
             memory_refine=_built(self.memory_refine, "memory_refine", sizes),
-            query=self.query.build_at("query", sizes),
-            decoder=self.decoder.build_at("decoder", sizes),
-            heads=nn.ModuleDict({head.use: head.build_at(f"heads.{head.use}", sizes) for head in self.heads}),
+            query=build_at(self.query, "query", sizes),
+            decoder=build_at(self.decoder, "decoder", sizes),
+            heads=nn.ModuleDict(
+                {head.use: build_at(head, f"heads.{head.use}", sizes) for head in self.heads}
+            ),
         )
 
 
 def _built(parts: Sequence[InnerPart], place: str, sizes: Sizes) -> nn.ModuleList:
-    return nn.ModuleList(part.build_at(f"{place}.{part.use}", sizes) for part in parts)
+    return nn.ModuleList(build_at(part, f"{place}.{part.use}", sizes) for part in parts)
+
+
+def _heads(parts: Sequence[HeadPart], sizes: Sizes) -> nn.ModuleDict:
+    return nn.ModuleDict({part.use: build_at(part, f"heads.{part.use}", sizes) for part in parts})
 
 
 def _projection(place: str, sizes: Sizes, inputs: int) -> InputProjection:
@@ -144,7 +150,7 @@ def _projection(place: str, sizes: Sizes, inputs: int) -> InputProjection:
 
 def _summary(part: EncoderPart, sizes: Sizes) -> TextSummary:
     # The reference draws its text encoders as its library does, the stacks of the core anew.
-    encoder = part.build_at("text_summary.encoder", replace(sizes, initialise=leave))
+    encoder = build_at(part, "text_summary.encoder", replace(sizes, initialise=leave))
     with sizes.context.at("text_summary").drawing():
         return TextSummary(sizes.width, encoder)
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from amrbench.types import Tensors
-from amrbench_plugins.moment_detr.slots import AnchorsPart, Queries, QueryPart, Sizes
+from amrbench_plugins.moment_detr.slots import AnchorsPart, Queries, QueryPart, Sizes, build_at
 
 
 class LearnedAnchors(nn.Module):
@@ -54,8 +54,8 @@ class Zeros(QueryPart):
 
     use = "zeros"
     requires = frozenset({"audio"})
-    anchors: AnchorsPart = Field("random", validate_default=True, description="where the queries look first")  # type: ignore[assignment]
+    anchors: AnchorsPart = Field("random", validate_default=True, description="where the queries look first")
 
     def build(self, sizes: Sizes) -> nn.Module:
         """Return the queries."""
-        return EmptyQueries(self.anchors.build_at("anchors", sizes), sizes.width)
+        return EmptyQueries(build_at(self.anchors, "anchors", sizes), sizes.width)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -166,11 +166,22 @@ class InnerPart(Part):
     def build(self, sizes: Sizes) -> nn.Module:
         """Return the module of this slot."""
 
-    def build_at(self, place: str, sizes: Sizes) -> nn.Module:
-        """Build with initial weights that depend on the seed and this place alone."""
-        inner = sizes.at(place)
-        with inner.context.drawing():
-            return self.build(inner)
+
+Built_co = TypeVar("Built_co", covariant=True)
+
+
+class Builds(Protocol[Built_co]):
+    """What `build_at` needs of a part."""
+
+    def build(self, sizes: Sizes) -> Built_co:
+        """Return the module."""
+
+
+def build_at(part: Builds[Built_co], place: str, sizes: Sizes) -> Built_co:
+    """Build a part for a slot inside, with first weights that depend on the seed and the place alone."""
+    inner = sizes.at(place)
+    with inner.context.drawing():
+        return part.build(inner)
 
 
 # ---------------------------------------------------------------- slots
@@ -235,14 +246,26 @@ class EncoderPart(InnerPart):
     slot = "encoder"
 
 
-class NormPart(InnerPart):
-    """What happens to audio and text rows on their way into one layer of cross attention.
+class AttentionNorm(nn.Module):
+    """What happens to rows on their way into a layer of cross attention; residuals keep them as they were."""
 
-    The module has two methods, `audio(rows) -> rows` and `text(rows) -> rows`; residuals keep the
-    original rows.
-    """
+    def audio(self, rows: Tensor) -> Tensor:
+        """Return (B, T, D), ready to be queries."""
+        return rows
+
+    def text(self, rows: Tensor) -> Tensor:
+        """Return (B, S + L, D), ready to be keys and values."""
+        return rows
+
+
+class NormPart(InnerPart):
+    """Normalisation ahead of cross attention; one module a layer."""
 
     slot = "attention_norm"
+
+    @abstractmethod
+    def build(self, sizes: Sizes) -> AttentionNorm:
+        """Return the normalisation of one layer."""
 
 
 class Fusion(Protocol):
