@@ -105,7 +105,8 @@ def _fill_group(group: h5py.Group, table: Table, header: Header, path: Path) -> 
         rows[offsets[place] : offsets[place + 1]] = item
         checksums[place] = zlib.crc32(item.data)
     width = max([len(name) for name in names], default=1)
-    group.create_dataset("id", data=np.array(names, f"S{width}"), dtype=h5py.string_dtype("utf-8", width))
+    kind_of_name = h5py.string_dtype("utf-8", width)
+    group.create_dataset("id", data=np.array(names, kind_of_name), dtype=kind_of_name)
     group.create_dataset("offset", data=offsets)
     group.create_dataset("crc32", data=checksums)
     return index_bytes(names, offsets, checksums)
