@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amrbench.part import Part
+from amrbench_plugins.cgdetr.lighthouse import LighthouseCgDetr
 from amrbench_plugins.cgdetr.matching import Hungarian
 from amrbench_plugins.cgdetr.moment_sentence import MomentSentence
 from amrbench_plugins.cgdetr.moments import Moments
@@ -19,4 +20,5 @@ PARTS: tuple[type[Part], ...] = (
     Saliency,
     MomentSentence,
     Orthogonality,
+    LighthouseCgDetr,
 )

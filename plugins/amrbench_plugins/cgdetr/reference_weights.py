@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from amrbench.errors import CheckpointError, some
 from amrbench.registry import Registry
 from amrbench.slots import LossPart, ModelPart
 from amrbench.types import Context, Widths
+from amrbench_plugins import moment_detr
+from amrbench_plugins.cgdetr.moment_sentence import MomentSentence
 from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Sizes, sizes_of
 
 # Fixed in the reference's code for its text encoders, whatever its options say.
@@ -94,14 +96,14 @@ class Reference:
     """The loss that owns the reference's moment encoder."""
 
 
-def load_reference(checkpoint: Checkpoint, registry: Registry) -> Reference:
+def load_reference(checkpoint: Checkpoint) -> Reference:
     """Build the CG-DETR that a reference checkpoint describes, with its weights.
 
     Raises:
         CheckpointError: A tensor is missing, left over, or of the wrong shape.
     """
     sizes = sizes_of(checkpoint)
-    reference = build_reference(sizes, registry)
+    reference = build_reference(sizes)
     try:
         fill(reference, checkpoint.weights)
     except CheckpointError as error:
@@ -109,14 +111,19 @@ def load_reference(checkpoint: Checkpoint, registry: Registry) -> Reference:
     return reference
 
 
-def build_reference(sizes: Sizes, registry: Registry) -> Reference:
+def build_reference(sizes: Sizes) -> Reference:
     """Build parts and modules of these sizes with new weights."""
-    model_part = registry.find("model", "moment-detr").model_validate(model_options(sizes), context=registry)
-    loss_part = registry.find("loss", "moment-sentence").model_validate(loss_options(sizes), context=registry)
+    # What a reference checkpoint means does not depend on what else is installed.
+    registry = Registry.of(MomentSentence, *moment_detr.amrbench_parts())
+    model_part = cast(
+        "ModelPart",
+        registry.find("model", "moment-detr").model_validate(model_options(sizes), context=registry),
+    )
+    loss_part = MomentSentence.model_validate(loss_options(sizes), context=registry)
     context = Context(Widths(sizes.audio_width, sizes.text_width), input_dropout=sizes.input_dropout)
-    model = model_part.build(context)  # type: ignore[attr-defined]
-    loss = loss_part.build(context.at("losses.moment-sentence"))  # type: ignore[attr-defined]
-    return Reference(model_part, loss_part, model.eval(), loss.eval())  # type: ignore[arg-type]
+    model = model_part.build(context)
+    loss = loss_part.build(context.at("losses.moment-sentence"))
+    return Reference(model_part, loss_part, model.eval(), loss.eval())
 
 
 def model_options(sizes: Sizes) -> dict[str, Any]:

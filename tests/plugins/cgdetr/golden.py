@@ -79,7 +79,7 @@ def option(slot: str, use: str, **options: Any) -> Any:
 
 def ours(*, tiled: bool = True) -> Ours:
     """Our model with the golden weights, as the golden run had it."""
-    reference = build_reference(cases.SIZES, REGISTRY)
+    reference = build_reference(cases.SIZES)
     fill(reference, cases.weights())
     others = nn.ModuleList(option("loss", use).build(Context(Widths(24, 20))) for use in LOSSES)
     if tiled:

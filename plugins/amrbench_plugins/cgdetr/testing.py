@@ -1,0 +1,27 @@
+"""The contract of readers of foreign checkpoints, for the tests of plugins that offer one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from amrbench.checkpoints import Checkpoint
+from amrbench.errors import CheckpointError
+from amrbench.from_checkpoint import CheckpointPart
+from amrbench.part import Part
+from amrbench.testing import Bench, Contract, expect
+
+
+def check_checkpoint(part: Part, bench: Bench) -> None:
+    """Check that a file without tensors and options is refused by name."""
+    who, path = f"checkpoint {part.use!r}", Path("empty.ckpt")
+    try:
+        cast("CheckpointPart", part).build(Checkpoint(path, {}, {}))
+    except CheckpointError as error:
+        expect(str(path) in str(error), f"{who}: its message does not name the file: {error}")
+        return
+    expect(False, f"{who}: it builds a model of nothing.")
+
+
+CONTRACTS: Mapping[str, Contract] = {"checkpoint": check_checkpoint}

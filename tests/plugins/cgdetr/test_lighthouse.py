@@ -1,0 +1,120 @@
+"""Our parts with the weights of a reference checkpoint predict what the reference predicts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from amrbench.annotations import read_annotations
+from amrbench.checkpoints import Checkpoint, read_checkpoint
+from amrbench.errors import CheckpointError
+from amrbench.from_checkpoint import predict_from_checkpoint, predict_published
+from amrbench.predictions import Moments
+from amrbench_plugins.cgdetr.lighthouse import LighthouseCgDetr
+from amrbench_plugins.cgdetr.reference_weights import load_reference
+from tests.plugins.cgdetr import golden
+
+FOLDER = Path(__file__).parents[2] / "data" / "lighthouse_checkpoint"
+FEATURES = FOLDER / "features" / "castella"
+ANNOTATIONS = FOLDER / "data" / "castella_test_release.jsonl"
+TIE = 1e-4
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    return read_checkpoint(FOLDER / "best.ckpt")
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def inside_ties(windows: list[list[float]]) -> list[list[list[float]]]:
+    """Group windows whose scores are a rounding apart; inside a group only the set counts."""
+    groups: list[list[list[float]]] = []
+    for window in windows:
+        if groups and abs(groups[-1][-1][2] - window[2]) <= TIE * 1.01:
+            groups[-1].append(window)
+        else:
+            groups.append([window])
+    return [sorted(group) for group in groups]
+
+
+def table(moments: Moments) -> list[list[float]]:
+    both = zip(moments.windows.tolist(), moments.scores.tolist(), strict=True)
+    return [[round(number, 4) for number in (*window, score)] for window, score in both]
+
+
+def test_raw_windows_equal_the_reference(checkpoint: Checkpoint) -> None:
+    found = predict_published(LighthouseCgDetr().build(checkpoint), FEATURES, read_annotations(ANNOTATIONS))
+    known = rows(FOLDER / "expected_raw.jsonl")
+    assert len(known) == len(found) == 14
+    for row, moments in zip(known, found, strict=True):
+        assert str(row["qid"]) == str(moments.qid)
+        pairs = zip(inside_ties(table(moments)), inside_ties(row["pred_relevant_windows"]), strict=True)
+        for ours, theirs in pairs:
+            assert_close(torch.tensor(ours), torch.tensor(theirs), rtol=0, atol=2e-4)
+
+
+def test_submission_rows_equal_the_reference(tmp_path: Path) -> None:
+    output = tmp_path / "found.jsonl"
+    count = predict_from_checkpoint(
+        FOLDER / "best.ckpt", features=FEATURES, annotations=ANNOTATIONS, output=output,
+        registry=golden.REGISTRY,
+    )  # fmt: skip
+    assert count == 14
+    for row, known in zip(rows(output), rows(FOLDER / "expected_submission.jsonl"), strict=True):
+        pairs = zip(
+            inside_ties(row["pred_relevant_windows"]),
+            inside_ties(known["pred_relevant_windows"]),
+            strict=True,
+        )
+        for ours, theirs in pairs:
+            assert [window[:2] for window in ours] == [window[:2] for window in theirs]
+
+
+def test_options_say_what_the_model_expects(checkpoint: Checkpoint) -> None:
+    foreign = LighthouseCgDetr().build(checkpoint)
+    assert (foreign.audio, foreign.text, foreign.hop) == ("clap", "clap", 1.0)
+    assert (foreign.limits.frames, foreign.limits.words) == (300, 32)
+    assert (foreign.widths.audio, foreign.widths.text) == (768, 768)
+
+
+def test_a_checkpoint_without_an_encoder_is_refused(checkpoint: Checkpoint) -> None:
+    options = {**checkpoint.options, "a_feat_types": None}
+    with pytest.raises(
+        CheckpointError, match=r"best\.ckpt: option 'a_feat_types' is None, not the name of an encoder"
+    ):
+        LighthouseCgDetr().build(replace(checkpoint, options=options))
+
+
+def changed(checkpoint: Checkpoint, **weights: Any) -> Checkpoint:
+    merged = {**checkpoint.weights, **weights}
+    return replace(checkpoint, weights={name: value for name, value in merged.items() if value is not None})
+
+
+def test_a_missing_tensor_is_named(checkpoint: Checkpoint) -> None:
+    broken = changed(checkpoint, **{"transformer.decoder.layers.1.ca_v_proj.bias": None})
+    with pytest.raises(
+        CheckpointError, match=r"best\.ckpt: tensor 'transformer.decoder.layers.1.ca_v_proj.bias' is missing"
+    ):
+        load_reference(broken)
+
+
+def test_a_tensor_without_a_place_is_named(checkpoint: Checkpoint) -> None:
+    with pytest.raises(CheckpointError, match=r"best\.ckpt: no place for 'contrastive_proj.weight'; is this"):
+        load_reference(changed(checkpoint, **{"contrastive_proj.weight": torch.zeros(2)}))
+
+
+def test_a_tensor_of_another_shape_is_named(checkpoint: Checkpoint) -> None:
+    with pytest.raises(
+        CheckpointError,
+        match=r"tensor 'class_embed.weight' has shape \[3, 32\], which does not fit \[2, 32\]",
+    ):
+        load_reference(changed(checkpoint, **{"class_embed.weight": torch.zeros(3, 32)}))

@@ -1,0 +1,92 @@
+"""The size of the full model, and that every tensor of the reference has one place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from amrbench.types import Context, Widths
+from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES
+from amrbench_plugins.cgdetr.reference_weights import (
+    LOSS,
+    build_reference,
+    loss_options,
+    model_options,
+    reference_names,
+)
+from tests.oracle import cgdetr_cases as cases
+from tests.plugins.cgdetr import golden
+
+FULL = replace(
+    cases.SIZES, width=256, heads=8, feedforward=1024, audio_width=768, text_width=768,
+    cross_layers=2, encoder_layers=3, decoder_layers=3, dummies=45, prompts=10, queries=10,
+    dropout=0.1, input_dropout=0.5,
+)  # fmt: skip
+AT_FULL_SIZE = Context(Widths(768, 768), input_dropout=0.5)
+
+
+def count(*modules: nn.Module) -> int:
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())
+
+
+def test_parameters_at_the_full_size() -> None:
+    reference = build_reference(FULL)
+    assert count(reference.model, reference.loss) == 12_012_075
+
+
+def test_the_other_losses_have_no_parameters() -> None:
+    assert count(golden.ours().others) == 0
+
+
+@pytest.mark.parametrize(("name", "value", "total"), [("queries", 30, 12_219_219), ("layers", 2, 10_112_809)])
+def test_parameters_at_other_sizes(name: str, value: int, total: int) -> None:
+    sizes = (
+        replace(FULL, queries=value)
+        if name == "queries"
+        else replace(FULL, encoder_layers=value, decoder_layers=value)
+    )
+    reference = build_reference(sizes)
+    assert count(reference.model, reference.loss) == total - 207_104
+
+
+def test_every_used_tensor_of_the_reference_has_one_place() -> None:
+    reference = build_reference(FULL)
+    ours = [name for name, _ in reference.model.named_parameters()]
+    ours += [f"{LOSS}.{name}" for name, _ in reference.loss.named_parameters()]
+    found = [source for name in ours for source in reference_names(name)]
+    names = [name for name, _ in json.loads((cases.DATA / "parameters.json").read_text())["parameters"]]
+    assert sorted(found) == sorted(name for name in names if not name.startswith(UNUSED_PREFIXES))
+
+
+def test_a_name_that_the_reference_does_not_have_is_no_name() -> None:
+    with pytest.raises(KeyError, match="heads.iou.linear"):
+        reference_names("heads.iou.linear.weight")
+
+
+def test_the_options_are_the_defaults_of_the_parts_at_the_full_size() -> None:
+    model, loss = model_options(FULL), loss_options(FULL)
+    model["fusion"] = {"use": "adaptive-cross-attention"}
+    text = {"use": "transformer", "layers": 1}
+    plain = {**model, "text_summary": text, "query": "zeros", "decoder": "dab", "encoder": "transformer"}
+    built = golden.option("model", "moment-detr", **plain).build(AT_FULL_SIZE)
+    assert count(built, golden.option("loss", "moment-sentence").build(AT_FULL_SIZE)) == 12_012_075
+    assert golden.option("loss", "moment-sentence", **loss) == golden.option("loss", "moment-sentence")
+
+
+def test_first_weights_are_spread_as_in_the_reference() -> None:
+    known = json.loads((cases.DATA / "parameters.json").read_text())["init_statistics"]
+    reference = build_reference(FULL)
+    named = dict(reference.model.named_parameters())
+    named |= {f"{LOSS}.{name}": each for name, each in reference.loss.named_parameters()}
+    with torch.no_grad():
+        for name, parameter in named.items():
+            sources = reference_names(name)
+            for source, block in zip(sources, parameter.chunk(len(sources)), strict=True):
+                if block.numel() >= 256 and source in known:
+                    spread, wanted = float(block.std()), known[source][1]
+                    # A quarter: of 256 normal numbers the spread itself varies by 4 %.
+                    assert spread == pytest.approx(wanted, rel=0.25, abs=1e-6), source
