@@ -46,7 +46,7 @@ def changes(before: object, after: object, place: str = "") -> list[str]:
     ['a.1.b: 2 -> 3']
     """
     inside, other = _items(before), _items(after)
-    if inside is None or other is None or inside.keys() != other.keys():
+    if inside is None or other is None or inside.keys() != other.keys() or _use(inside) != _use(other):
         return [] if before == after else [f"{place}: {_short(before)} -> {_short(after)}"]
     found = []
     for name in inside:
@@ -60,10 +60,12 @@ def _items(value: object) -> dict[str, Any] | None:
     return {str(at): each for at, each in enumerate(value)} if isinstance(value, list) else None
 
 
+def _use(options: Mapping[str, object]) -> object:
+    return options.get("use")
+
+
 def _short(value: object) -> str:
-    if isinstance(value, Mapping) and "use" in value:
-        return str(value["use"])
-    return json.dumps(value)
+    return str(value["use"]) if isinstance(value, Mapping) and "use" in value else json.dumps(value)
 
 
 def _origins(trial: Trial) -> list[dict[str, str | int]]:
