@@ -168,18 +168,19 @@ class _Making:
 def _prepared(wanted: Wanted, *, cache: Path, pool: Executor, tell: Tell) -> Prepared:
     dataset, backend = wanted.dataset.build(), wanted.features.build()
     size_of(dataset, wanted.dataset.use, wanted.split)
-    key = _key(dataset, wanted.split, backend)
+    key = key_of(dataset, wanted.split, backend)
     folder = cache / "data" / key
-    if not _lies_there(folder):
+    if not lies_there(folder):
         waiting = partial(_tell_waiting, tell, wanted)
         with exclusive(folder.with_name(f"{key}.lock"), waiting):
-            if not _lies_there(folder):
+            if not lies_there(folder):
                 making = folder.with_name(f"{key}.making")
-                _make(_Making(wanted, dataset, _header(wanted, backend), making, pool, tell), folder)
+                _make(_Making(wanted, dataset, header_of(wanted, backend), making, pool, tell), folder)
     return Prepared(tuple(read_annotations(folder / ANNOTATIONS)), open_store(folder / FEATURES), key)
 
 
-def _lies_there(folder: Path) -> bool:
+def lies_there(folder: Path) -> bool:
+    """Whether a folder of the cache holds a finished split."""
     return (folder / ANNOTATIONS).is_file() and (folder / FEATURES).is_file()
 
 
@@ -194,12 +195,14 @@ def size_of(dataset: Dataset, name: str, split: str) -> int:
     return dataset.size(split)
 
 
-def _key(dataset: Dataset, split: str, backend: Backend) -> str:
+def key_of(dataset: Dataset, split: str, backend: Backend) -> str:
+    """Return the name of a split in the cache: a hash of all that determines it."""
     parts = [SCHEMA, dataset.fingerprint(), split, backend.fingerprint()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def _header(wanted: Wanted, backend: Backend) -> Header:
+def header_of(wanted: Wanted, backend: Backend) -> Header:
+    """Return what the feature file of a split will say about itself."""
     return Header(
         source=f"{named(wanted.dataset)} {wanted.split}",
         backend=backend.name,
