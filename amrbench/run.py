@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amrbench.errors import DataError, RunError, did_you_mean
+from amrbench.forecast import Forecast, forecast, look_at
 from amrbench.library import find, load_protocol, load_recipe
 from amrbench.lock import FILE as LOCK
 from amrbench.lock import changes, environment, lock_of
@@ -118,6 +119,28 @@ def run_all(
     return [replace(each, against=against) for each in runs[: len(recipes)]]
 
 
+def dry_run(
+    recipes: Sequence[str | Path], protocol: str | Path, *, registry: Registry, settings: Settings
+) -> Forecast:
+    """Return what `run_all` would do, find and take; nothing is trained or kept.
+
+    Raises:
+        RecipeError: A file is wrong or missing.
+        DataError: Data is wrong or missing.
+        RunError: The run makes no sense.
+    """
+    bench = Bench(registry, settings, QUIET)
+    plans = bench.plans(recipes, protocol)
+    splits = look_at([each for plan in plans for each in plan.wanted], settings.store)
+    prepared = {name: each.prepared for name, each in splits.items()}
+    trials = [try_out(plan, prepared) for plan in plans]
+    finished = [trial.folder(settings.out) for trial in trials if bench.is_finished(trial)]
+    chains = [spec for trial in trials if not bench.is_finished(trial) for spec in trial.chains]
+    jobs = bench.jobs(plans[0].protocol.threads)
+    store = store_of(settings.store)
+    return forecast(chains, splits, store, jobs=jobs, finished=[folder.name for folder in finished])
+
+
 class Bench:
     """Carries out plans with some settings."""
 
@@ -150,7 +173,7 @@ class Bench:
 
     def train(self, trials: Sequence[Trial]) -> None:
         """Train what is missing for runs that are not finished."""
-        missing = [trial for trial in trials if not self._is_finished(trial)]
+        missing = [trial for trial in trials if not self.is_finished(trial)]
         for trial in missing:
             _refuse_unknown_slices(trial)
             self._say(trial.plan)
@@ -162,7 +185,7 @@ class Bench:
     def finish(self, trial: Trial) -> Run:
         """Return the run of a trial whose stages are trained."""
         folder = trial.folder(self.settings.out)
-        if not self._is_finished(trial):
+        if not self.is_finished(trial):
             self.tell.note(f"{trial.plan.recipe.name}: scoring")
             _write(trial, folder, store_of(self.settings.store))
         return Run(folder, read_results(folder))
@@ -179,7 +202,8 @@ class Bench:
         recipe = load_recipe(source, self.registry)
         return Plan(source, recipe, rules, conditions, self.registry, self.settings.device)
 
-    def _is_finished(self, trial: Trial) -> bool:
+    def is_finished(self, trial: Trial) -> bool:
+        """Whether the run of a trial is finished."""
         return (trial.folder(self.settings.out) / METRICS).is_file()
 
     def _say(self, plan: Plan) -> None:

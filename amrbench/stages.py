@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from amrbench import log
 from amrbench.criterion import Criterion, build_criterion
@@ -83,12 +85,6 @@ class Spec:
     def working(self) -> Working:
         """Return what people are told while it is trained."""
         return Working(self.name, self.stage.epochs, self.recipe.training.select[0])
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Return the number of batches of a pass, counting queries that may turn out untrainable."""
-        queries = sum(len(each.queries) for each in self.train)
-        return -(-queries // self.recipe.training.batch)
 
     @property
     def chain(self) -> list[Spec]:
@@ -220,26 +216,29 @@ def _lesson(spec: Spec, train: Split, criterion: Criterion) -> Lesson:
     return Lesson(
         name=spec.name,
         epochs=spec.stage.epochs,
-        samples=_samples(spec, train),
+        samples=partial(_samples, spec, train),
         validate=lambda: validate(criterion.model, select, device=device, select=spec.recipe.training.select),
         seed=_seed(spec),
     )
 
 
-def _samples(spec: Spec, train: Split) -> Callable[[int], Iterator[tuple[Batch, Target]]]:
-    training, device, seed = spec.recipe.training, torch.device(spec.device), _seed(spec)
-    labels = training.targets.build()
-    augments = [part.build() for part in training.augment]
+def batches(
+    spec: Spec, train: Split, places: Iterable[NDArray[np.int64]], *, epoch: int
+) -> Iterator[tuple[Batch, Target]]:
+    """Yield training batches of an epoch on the device; `places` are those of the queries of each."""
+    device, rng_of = torch.device(spec.device), visits(_seed(spec), epoch)
+    labels = spec.recipe.training.targets.build()
+    augments = [part.build() for part in spec.recipe.training.augment]
+    for each in places:
+        batch, target = train.training_batch(each, labels=labels, augments=augments, rng_of=rng_of)
+        yield to_device(batch, device), to_device(target, device)
 
-    def samples(epoch: int) -> Iterator[tuple[Batch, Target]]:
-        order = train.trainable[epoch_order(len(train.trainable), seed, epoch)]
-        rng_of = visits(seed, epoch)
-        for at in range(0, len(order), training.batch):
-            places = order[at : at + training.batch]
-            batch, target = train.training_batch(places, labels=labels, augments=augments, rng_of=rng_of)
-            yield to_device(batch, device), to_device(target, device)
 
-    return samples
+def _samples(spec: Spec, train: Split, epoch: int) -> Iterator[tuple[Batch, Target]]:
+    size = spec.recipe.training.batch
+    order = train.trainable[epoch_order(len(train.trainable), _seed(spec), epoch)]
+    places = (order[at : at + size] for at in range(0, len(order), size))
+    return batches(spec, train, places, epoch=epoch)
 
 
 def _seed(spec: Spec) -> int:

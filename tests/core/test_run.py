@@ -11,7 +11,7 @@ from amrbench.errors import DataError, RunError
 from amrbench.members import CONTROL
 from amrbench.prepare import Wanted, prepare_all
 from amrbench.results import read_results
-from amrbench.run import Run, Settings, run, run_all
+from amrbench.run import Run, Settings, dry_run, run, run_all
 from amrbench.scoring import score_files
 from amrbench.table import table
 from amrbench.weights import read_weights
@@ -355,3 +355,44 @@ def test_prediction_files_hold_one_line_for_each_query_in_order(place):
     ]
     lines = (done.folder / "predictions" / "seed-0.test.jsonl").read_text().splitlines()
     assert [json.loads(line)["qid"] for line in lines] == truth
+
+
+def plan(place: Path, **options):
+    return dry_run(
+        [place / "toy.yaml"], place / "tiny.yaml", registry=REGISTRY, settings=settings(place, **options)
+    )
+
+
+def test_a_dry_run_estimates_and_leaves_nothing(place):
+    (place / "cache" / "data").unlink()
+    forecast = plan(place)
+    assert [each.found for each in forecast.splits] == [False] * 5
+    assert [(each.name, each.found, each.steps) for each in forecast.stages] == [
+        *(
+            ("toy pretrain", False, 9),
+            ("toy finetune, seed 0", False, 12),
+            ("toy finetune, seed 1", False, 12),
+        )
+    ]
+    assert min(forecast.seconds, forecast.memory_mib, forecast.disk_mib) > 0
+    assert not list((place / "cache").iterdir())
+    assert not (place / "runs").exists()
+    assert "about" in forecast.text()
+
+
+def test_a_dry_run_without_data_knows_the_keys_of_the_stages(place):
+    link = place / "cache" / "data"
+    with_data = plan(place)
+    assert all(each.found for each in with_data.splits)
+    link.unlink()
+    assert [each.key for each in plan(place).stages] == [each.key for each in with_data.stages]
+
+
+def test_a_dry_run_finds_what_is_finished(place):
+    done = go(place)
+    forecast = plan(place)
+    assert forecast.finished == (done.folder.name,)
+    assert forecast.seconds == 0
+    more = plan(place, seeds=3)
+    assert [each.found for each in more.stages] == [True, True, True, False]
+    json.dumps(more.as_json())
