@@ -1,0 +1,94 @@
+"""How long scoring takes, how it grows, and how far it is from the plain loop.
+
+Run: pytest benchmarks/bench_metrics.py --benchmark-enable
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from statistics import median
+from time import process_time
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from amrbench.annotations import Query, write_annotations
+from amrbench.metrics import Scores, score
+from amrbench.predictions import Moments, write_predictions
+from amrbench.scoring import score_files
+from tests.oracle import metrics_by_hand
+
+CASTELLA_TEST = 1347
+ROUNDS = 9
+
+
+@cache
+def truth(queries: int) -> list[Query]:
+    """Recordings of 300 s with one to 24 windows, three on average as in CASTELLA."""
+    random = np.random.default_rng(queries)
+    asked = []
+    for place in range(queries):
+        starts = np.sort(random.uniform(0, 280, min(24, random.geometric(1 / 3)))).round()
+        ends = starts + random.exponential(10, len(starts)).round() + 1
+        windows = tuple(zip(starts.tolist(), ends.tolist(), strict=True))
+        asked.append(Query(f"q{place}", "left out", f"v{place}", 300.0, windows))
+    return asked
+
+
+@cache
+def predictions(queries: int) -> list[Moments]:
+    """Ten scored windows for each query, one of them near an annotated one."""
+    random = np.random.default_rng(queries + 1)
+    found = []
+    for query in truth(queries):
+        starts = random.uniform(0, 280, 10)
+        windows = np.stack([starts, starts + random.exponential(15, 10)], axis=1)
+        windows[random.integers(10)] = np.sort(query.windows[0] + random.exponential(1, 2))
+        scores = np.sort(random.random(10))[::-1]
+        found.append(Moments(query.qid, query.vid, windows.round(4), scores.round(4)))
+    return found
+
+
+@pytest.mark.parametrize("queries", [CASTELLA_TEST, 1_000, 10_000, 100_000])
+def test_score_from_objects(benchmark: BenchmarkFixture, queries: int) -> None:
+    found, asked = predictions(queries), truth(queries)
+    scores = benchmark.pedantic(score, args=(found, asked), rounds=5, warmup_rounds=1)
+    assert scores.queries == queries
+
+
+@pytest.mark.parametrize("queries", [CASTELLA_TEST, 10_000, 100_000])
+def test_score_from_files(benchmark: BenchmarkFixture, tmp_path: Path, queries: int) -> None:
+    write_predictions(tmp_path / "predictions.jsonl", predictions(queries))
+    write_annotations(tmp_path / "truth.jsonl", truth(queries))
+    files = (tmp_path / "predictions.jsonl", tmp_path / "truth.jsonl")
+    report = benchmark.pedantic(score_files, args=files, rounds=3, warmup_rounds=1)
+    assert report.scores.queries == queries
+
+
+def test_ratio_to_the_plain_loop(benchmark: BenchmarkFixture) -> None:
+    """Both in turns in one process, as processor time; the ratio survives a change of machine."""
+    found, asked = predictions(CASTELLA_TEST), truth(CASTELLA_TEST)
+
+    def fast() -> Scores:
+        return score(found, asked)
+
+    def plain() -> dict[str, float]:
+        return metrics_by_hand.metrics(found, asked)
+
+    by_hand = plain()
+    assert fast().metrics == pytest.approx({name: by_hand[name] for name in fast().metrics}, abs=1e-9)
+    pairs = [(seconds(fast), seconds(plain)) for _ in range(ROUNDS)]
+    benchmark.extra_info["ratio"] = median(slow / quick for quick, slow in pairs)
+    benchmark.extra_info["fast_ms"] = 1000 * median(quick for quick, _ in pairs)
+    benchmark.extra_info["plain_ms"] = 1000 * median(slow for _, slow in pairs)
+    print(f"\nplain / fast = {benchmark.extra_info['ratio']:.1f}")
+    benchmark(fast)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = process_time()
+    work()
+    return process_time() - start
