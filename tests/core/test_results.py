@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from amrbench.errors import RunError
+from amrbench.results import Results, Row, Slice, read_results, write_results, write_whole
+
+LAYOUT_1 = Path(__file__).parents[1] / "data" / "results" / "metrics-1.json"
+
+
+def results(**options) -> Results:
+    row = Row(
+        member="seed 0",
+        kind="seed",
+        split="test",
+        queries=3,
+        metrics={"R1@0.5": 100 / 3},
+        slices={"kind": (Slice(value="late", queries=1, metrics={"R1@0.5": 0.1 + 0.2}),)},
+        predictions="predictions/seed-0.test.jsonl",
+    )
+    plain = {"recipe": "toy", "protocol": "tiny", "hash": "a" * 24, "conditions": "b", "versions": {}}
+    return Results(**plain | {"rows": (row,)} | options)
+
+
+def test_what_is_written_is_read_bit_for_bit(tmp_path):
+    write_results(tmp_path, results())
+    assert read_results(tmp_path) == read_results(tmp_path / "metrics.json") == results()
+
+
+def test_files_of_every_layout_can_still_be_read():
+    found = read_results(LAYOUT_1)
+    assert found.layout == 1
+    assert found.row("mean").metrics["R1@0.7"] == 37.5
+
+
+def test_a_folder_without_a_finished_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match=r"there is no finished run \(metrics.json is missing\)"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("{", "the file: Invalid JSON"),
+        ('{"layout": 2}', "layout: "),
+        (json.dumps({"recipe": "x", "surprise": 1}), "protocol: "),
+    ],
+)
+def test_a_file_that_no_run_wrote_is_refused_by_place(tmp_path, content, place):
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(RunError, match=rf"not the results of a run \({place}.*Move the folder away"):
+        read_results(tmp_path)
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"x\.json: cannot be written"):
+        write_whole(tmp_path / "none" / "x.json", "{}")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    write_whole(tmp_path / "x.json", "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(tmp_path / "x.json", "\ud800")
+    assert (tmp_path / "x.json").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1

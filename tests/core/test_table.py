@@ -1,0 +1,107 @@
+import json
+
+import pytest
+
+from amrbench.errors import RunError
+from amrbench.results import Results, Row, Slice
+from amrbench.table import table
+
+
+def row(member: str, kind: str, value: float) -> Row:
+    parts = tuple(
+        Slice(value=name, queries=2, metrics={"R1@0.5": value / 2, "mAP": 1.0}) for name in ("early", "late")
+    )
+    metrics = {"R1@0.5": value, "mAP": 1.0}
+    return Row(member=member, kind=kind, split="test", queries=4, metrics=metrics, slices={"kind": parts})
+
+
+def results(recipe: str = "toy", value: float = 50.0, **options) -> Results:
+    rows = (row("seed 0", "seed", value), row("mean", "mean", value), row("whole recording", "prior", 12.5))
+    plain = {
+        "recipe": recipe,
+        "protocol": "tiny",
+        "about": "For tests.",
+        "stand_ins": "mini-clap stands in for clap",
+        "hash": recipe,
+        "conditions": "same",
+        "versions": {},
+        "rows": rows,
+    }
+    return Results(**plain | options)
+
+
+def test_a_table_says_protocol_and_stand_ins_above_its_rows():
+    assert table([results()]).splitlines() == [
+        "Protocol tiny, split test: For tests.",
+        "Stand-ins: mini-clap stands in for clap.",
+        "",
+        "| recipe   | member          |   queries |   R1@0.5 |   mAP |",
+        "|----------|-----------------|-----------|----------|-------|",
+        "| toy      | seed 0          |         4 |    50.00 |  1.00 |",
+        "| toy      | mean            |         4 |    50.00 |  1.00 |",
+        "|          | whole recording |         4 |    12.50 |  1.00 |",
+    ]
+
+
+def test_answers_that_listen_to_nothing_stand_once_at_the_end():
+    lines = table([results(), results("other")]).splitlines()[5:]
+    assert [line.split("|")[1].strip() for line in lines] == ["toy", "toy", "other", "other", ""]
+
+
+def test_a_run_given_twice_stands_once():
+    assert table([results(), results("other"), results()]) == table([results(), results("other")])
+
+
+def test_stand_ins_of_all_runs_are_named():
+    text = table([results(), results("other", stand_ins="mini-clap-wide stands in for m2d-clap")])
+    assert (
+        "Stand-ins: mini-clap stands in for clap.\nStand-ins: mini-clap-wide stands in for m2d-clap." in text
+    )
+    assert "Stand-ins" not in table([results(stand_ins="")])
+
+
+def test_a_slice_has_a_line_of_its_own():
+    lines = table([results()], by="kind").splitlines()
+    assert lines[5] == "| toy      | seed 0          | early  |         2 |    25.00 |  1.00 |"
+    assert len(lines) == 5 + 3 * 2
+
+
+@pytest.mark.parametrize("form", ["tsv", "latex"])
+def test_headings_are_comments_where_the_format_has_them(form):
+    first, second, *rest = table([results()], form).splitlines()
+    mark = {"tsv": "# ", "latex": "% "}[form]
+    assert first == f"{mark}Protocol tiny, split test: For tests."
+    assert second == f"{mark}Stand-ins: mini-clap stands in for clap."
+    assert "seed 0" in "".join(rest)
+
+
+def test_json_keeps_all_digits():
+    data = json.loads(table([results(value=100 / 3)], "json", by="kind"))
+    assert data["protocol"] == "tiny"
+    assert data["stand_ins"] == ["mini-clap stands in for clap"]
+    assert data["rows"][0] == {
+        "recipe": "toy",
+        "member": "seed 0",
+        "kind": "early",
+        "queries": 2,
+        "metrics": {"R1@0.5": 100 / 3 / 2, "mAP": 1.0},
+    }
+
+
+def test_protocols_are_not_mixed():
+    with pytest.raises(RunError, match="protocols castella, tiny cannot stand in one table"):
+        table([results(), results(protocol="castella")])
+
+
+def test_a_protocol_that_changed_in_between_is_refused():
+    with pytest.raises(RunError, match="'tiny' or its data changed between these runs.*Run the older ones"):
+        table([results(), results("other", conditions="new")])
+
+
+def test_an_unknown_key_or_form_names_the_known_ones():
+    with pytest.raises(RunError, match=r"no slices by 'kin'\. Did you mean 'kind'\? It has: kind\."):
+        table([results()], by="kin")
+    with pytest.raises(RunError, match=r"no table format 'tex'.*Use github, tsv, latex, json"):
+        table([results()], "tex")
+    with pytest.raises(RunError, match="at least one run"):
+        table([])

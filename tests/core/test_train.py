@@ -1,0 +1,167 @@
+import math
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import nn
+
+from amrbench.errors import RunError
+from amrbench.log import Epoch
+from amrbench.train import Best, Lesson, MeanLosses, fit, memory_mib, seed_of, steady
+from amrbench.types import Losses
+
+
+class Number(nn.Module):
+    """Stands for a model with its losses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.0))
+        self.modes = []
+
+    def forward(self, batch, target) -> Losses:
+        self.modes.append(self.training)
+        value = self.weight + batch * target
+        return Losses(value, {"value": value.detach(), "noise": torch.rand(())})
+
+
+class Counter:
+    """Adds 1 to the weight at each step; the scored weight is ten times as large."""
+
+    def __init__(self, module: Number) -> None:
+        self.module = module
+        self.epochs = 0
+
+    def step(self, closure):
+        losses = closure()
+        with torch.no_grad():
+            self.module.weight += 1
+        return losses
+
+    def end_epoch(self) -> None:
+        self.epochs += 1
+
+    @contextmanager
+    def eval_weights(self):
+        assert self.epochs
+        with torch.no_grad():
+            self.module.weight *= 10
+            yield
+            self.module.weight /= 10
+
+
+def lesson(module: Number, epochs: int = 3, samples=None, seed: int = 1) -> Lesson:
+    def validate():
+        module.eval()
+        return {"R1@0.7": module.weight.item()}
+
+    return Lesson("toy stage", epochs, samples or (lambda epoch: [(1.0, 2.0), (epoch, 1.0)]), validate, seed)
+
+
+def trained(**options) -> list[Epoch]:
+    module, seen = Number(), []
+    fit(module, Counter(module), lesson(module, **options), keep=seen.append)
+    assert set(module.modes) == {True}, "training goes on in training mode after each validation"
+    return seen
+
+
+def test_each_epoch_is_scored_and_kept_with_the_weights_to_score():
+    seen = trained()
+    assert [each.epoch for each in seen] == [1, 2, 3]
+    assert [each.val["R1@0.7"] for each in seen] == [20, 40, 60]
+
+
+def test_losses_are_means_over_the_steps():
+    seen = trained()
+    assert [each.losses["value"] for each in seen] == [(2 + 1) / 2, (4 + 3 + 1) / 2, (6 + 5 + 2) / 2]
+    assert seen[0].total == pytest.approx(1.5 + seen[0].losses["noise"])
+
+
+def test_what_is_drawn_depends_on_seed_and_epoch_alone():
+    torch.manual_seed(3)
+    first = [each.losses["noise"] for each in trained()]
+    torch.manual_seed(4)
+    assert [each.losses["noise"] for each in trained()] == first
+    assert len(set(first)) == 3
+    assert [each.losses["noise"] for each in trained(seed=2)] != first
+    assert [each.losses["noise"] for each in trained(epochs=2)] == first[:2]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_loss_out_of_bounds_ends_training(bad):
+    with pytest.raises(
+        RunError, match="stage, epoch 2: the loss term 'value' is not finite; .*learning rate"
+    ):
+        trained(samples=lambda epoch: [(1.0, bad if epoch else 1.0)])
+
+
+def test_an_ordinary_failure_stays_what_it_is():
+    def broken(epoch):
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        trained(samples=broken)
+
+
+def epoch(number: int, *values: float) -> Epoch:
+    return Epoch(number, {}, dict(zip(("R1@0.7", "R1@0.5"), values, strict=True)), 0.0, 0.0)
+
+
+def best_of(*scores: tuple[float, float]) -> Best:
+    module = nn.Linear(1, 1, bias=False)
+    best = Best(module, ("R1@0.7", "R1@0.5"))
+    for number, values in enumerate(scores, start=1):
+        with torch.no_grad():
+            module.weight.fill_(number)
+        best.see(epoch(number, *values))
+    return best
+
+
+@pytest.mark.parametrize(
+    ("scores", "chosen"),
+    [
+        (((1.0, 9.0), (2.0, 1.0), (2.0, 3.0), (1.0, 10.0)), 3),
+        (((1.0, 1.0), (1.0, 1.0)), 1),
+        (((0.0, 0.0), (0.0, 0.0)), 1),
+        (((5.0, 0.0),), 1),
+    ],
+)
+def test_later_metrics_break_ties_and_the_first_of_equals_stays(scores, chosen):
+    best = best_of(*scores)
+    assert best.epoch == chosen
+    assert best.best["weight"].item() == chosen
+    assert best.last["weight"].item() == len(scores)
+
+
+def test_without_an_epoch_the_first_weights_are_the_best():
+    best = best_of()
+    assert best.epoch == 0
+    assert torch.equal(best.best["weight"], best.last["weight"])
+
+
+def test_terms_may_be_missing_from_a_step():
+    mean = MeanLosses()
+    mean.add(Losses(torch.zeros(()), {"a": torch.tensor(4.0)}))
+    mean.add(Losses(torch.zeros(()), {"a": torch.tensor(2.0), "b": torch.tensor(2.0)}))
+    assert mean.read() == {"a": 3, "b": 1}
+    assert MeanLosses().read() == {}
+
+
+def test_torch_is_left_as_it_was():
+    threads, state, tiny = torch.get_num_threads(), torch.get_rng_state(), torch.tensor(1e-40)
+    with steady(threads + 1):
+        assert torch.get_num_threads() == threads + 1
+        assert (tiny * 0.5).item() == 0, "denormal numbers are flushed"
+        torch.rand(3)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (tiny * 0.5).item() > 0
+
+
+def test_seeds_differ_by_every_name():
+    assert len({seed_of(1, 2), seed_of(2, 1), seed_of(12), seed_of("1", "2", "")}) == 4
+    assert 0 <= seed_of("x") < 1 << 63
+
+
+def test_memory_is_that_of_this_process():
+    assert 50 < memory_mib() < 1e6

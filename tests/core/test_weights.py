@@ -1,0 +1,107 @@
+import pytest
+import torch
+from torch import nn
+
+from amrbench.errors import CheckpointError, RunError
+from amrbench.weights import load_weights, read_weights, state_of, write_weights
+
+
+class Net(nn.Module):
+    """Has a place with several tensors, a tied one, a number and a buffer of counts."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        super().__init__()
+        self.model = nn.ModuleDict({"query": nn.Linear(2, 3), "rest": nn.Linear(3, 3)})
+        self.tied = self.model["rest"].weight
+        self.scale = nn.Parameter(torch.tensor(value))
+        self.register_buffer("count", torch.tensor([7, 8]))
+        with torch.no_grad():
+            for each in self.parameters():
+                each.fill_(value)
+
+
+def test_what_is_written_is_read(tmp_path):
+    net = Net(3.0)
+    write_weights(tmp_path / "w.safetensors", state_of(net), {"epoch": 3})
+    found = read_weights(tmp_path / "w.safetensors")
+    assert found.keys() == net.state_dict().keys()
+    assert all(torch.equal(found[name], value) for name, value in net.state_dict().items())
+    assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path):
+    about = {"epoch": 3, "stage": "x", "val": {"R1@0.5": 1.5}}
+    for name in "ab":
+        write_weights(tmp_path / name, state_of(Net(1.0)), about)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_copy_is_not_moved_by_training():
+    net = Net(1.0)
+    copy = state_of(net)
+    with torch.no_grad():
+        net.scale.fill_(2)
+    assert copy["scale"].item() == 1
+
+
+def test_weights_are_loaded_in_place():
+    net, other = Net(1.0), Net(2.0)
+    before = net.scale
+    load_weights(net, state_of(other), name="x")
+    assert net.scale is before
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in net.state_dict().items())
+
+
+def test_fresh_places_keep_what_they_have():
+    net = Net(1.0)
+    given = {name: value for name, value in state_of(Net(2.0)).items() if not name.endswith("query.bias")}
+    load_weights(net, given, name="x", fresh=["model.query"])
+    assert net.model["query"].weight.unique().item() == 1
+    assert net.model["rest"].weight.unique().item() == 2
+
+
+def test_a_fresh_place_may_have_another_shape():
+    given = state_of(Net(2.0)) | {"model.query.weight": torch.zeros(9, 9)}
+    net = Net(1.0)
+    load_weights(net, given, name="x", fresh=["model.query.weight"])
+    assert net.model["query"].bias.unique().item() == 2
+
+
+def test_every_missing_and_unexpected_name_is_listed():
+    given = state_of(Net())
+    del given["scale"], given["count"]
+    given["new"] = torch.zeros(1)
+    with pytest.raises(CheckpointError, match=r"a\.st: .*missing 'count', 'scale'; unexpected 'new'\. They"):
+        load_weights(Net(), given, name="a.st")
+
+
+def test_other_shapes_are_named():
+    given = state_of(Net()) | {"count": torch.zeros(3)}
+    with pytest.raises(CheckpointError, match=r"'count' is \(3,\), not \(2,\)"):
+        load_weights(Net(), given, name="a.st")
+
+
+def test_a_fresh_place_that_does_not_exist_is_refused():
+    with pytest.raises(CheckpointError, match=r"nothing at 'anchors', .* Places: query\.bias, query\.weight"):
+        load_weights(Net(), state_of(Net()), name="x", fresh=["model.anchors"])
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\xff" * 40])
+def test_a_damaged_file_is_named(tmp_path, content):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"w\.safetensors: not a weights file, or truncated"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_a_truncated_file_is_named(tmp_path):
+    write_weights(tmp_path / "w", state_of(Net()), {})
+    (tmp_path / "w").write_bytes((tmp_path / "w").read_bytes()[:-4])
+    with pytest.raises(CheckpointError, match="truncated"):
+        read_weights(tmp_path / "w")
+
+
+def test_a_missing_file_and_folder_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match="none.safetensors"):
+        read_weights(tmp_path / "none.safetensors")
+    with pytest.raises(RunError, match=r"w: cannot be written"):
+        write_weights(tmp_path / "none" / "w", state_of(Net()), {})
