@@ -1,0 +1,66 @@
+"""The example plugin, found as an installed one would be; tox -e stranger installs it for real."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from amrbench.library import load_recipe
+from amrbench.plugins import load_registry
+from amrbench.testing import check_part, sample
+
+ROOT = Path(__file__).parents[1]
+HELLO = ROOT / "examples" / "amrbench-hello"
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    site = tmp_path_factory.mktemp("site")
+    info = site / "amrbench_hello-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: amrbench-hello\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[amrbench]\nhello = amrbench_hello\n")
+    sys.path[:0] = [str(site), str(HELLO / "src")]
+    yield load_registry()
+    sys.path.remove(str(site))
+    sys.path.remove(str(HELLO / "src"))
+
+
+def test_it_is_found_beside_the_shipped_plugins(registry):
+    assert str(registry.entry("loss", "edges").origin) == "hello (amrbench-hello 0.1.0)"
+    assert registry.entry("head", "edges").part.__module__ == "amrbench_hello.edges"
+
+
+def test_its_recipe_is_valid_and_its_parts_keep_their_contracts(registry):
+    from amrbench_plugins.moment_detr.testing import CONTRACTS
+
+    model = load_recipe(HELLO / "recipes" / "hello.yaml", registry).model
+    check_part(sample(registry.find("head", "edges"), registry), registry, contracts=CONTRACTS)
+    small = model.model_copy(update={"width": 16, "attention_heads": 4, "feedforward": 24})
+    check_part(sample(registry.find("loss", "edges"), registry), registry, models=[small])
+
+
+def test_its_recipe_is_the_baseline_with_two_more_entries():
+    ours = (ROOT / "recipes" / "cgdetr.yaml").read_text().splitlines()
+    theirs = (HELLO / "recipes" / "hello.yaml").read_text().splitlines()
+    assert [line for line in ours if line not in theirs] == [
+        ours[0],
+        ours[1],
+        "  heads: [spans, foreground, saliency]",
+    ]
+    assert [line for line in theirs if line not in ours] == [
+        theirs[0],
+        theirs[1],
+        "  heads: [spans, foreground, saliency, edges]",
+        "    - {use: edges, weight: 1, spread: 1}",
+    ]
+
+
+def test_the_page_about_plugins_quotes_it_truthfully():
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    blocks = re.findall(r"```(?:python|toml)\n(.*?)```", page, re.DOTALL)
+    files = [each.read_text() for each in HELLO.rglob("*") if each.suffix in {".py", ".toml"}]
+    assert len(blocks) >= 6
+    for block in blocks:
+        assert any(block in text for text in files), f"this stands nowhere in the example:\n{block}"
