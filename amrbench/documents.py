@@ -21,8 +21,8 @@ from amrbench.errors import RecipeError
 Place = tuple[int | str, ...]
 
 _WORDS = {"true": True, "false": False, "null": None, "": None, "~": None}
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,99})")
+_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ def parse_document(text: str, name: str) -> Document:
         ) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise mistaken(name, [Mistake(1, "", f"this is no YAML: {error}.")]) from error
-    if root is None:
-        raise mistaken(name, [Mistake(1, "", "the file is empty.")])
-    data = _value(root, (), lines, mistakes)
+    data = _value(root, (), lines, mistakes) if root else None
     if mistakes:
         raise mistaken(name, mistakes)
+    if data is None:
+        raise mistaken(name, [Mistake(1, "", "the file is empty.")])
     return Document(name, data, lines)
 
 
@@ -129,12 +129,9 @@ def _refuse_aliases(text: str, name: str) -> None:
 
 
 def _value(node: yaml.Node, place: Place, lines: dict[Place, int], mistakes: list[Mistake]) -> Any:
-    line = _line(node)
-    lines.setdefault(place, line)
+    lines.setdefault(place, _line(node))
     if _tagged(node):
-        mistakes.append(
-            Mistake(line, dotted(place), f"the YAML tag {node.tag} is refused; write a plain value.")
-        )
+        mistakes.append(_refused_tag(node, place))
         return None
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, place, lines, mistakes)
@@ -152,6 +149,9 @@ def _mapping(
         if not isinstance(key, yaml.ScalarNode):
             mistakes.append(Mistake(line, dotted(place), "a key must be a word."))
             continue
+        if _tagged(key):
+            mistakes.append(_refused_tag(key, place))
+            continue
         inside = (*place, key.value)
         if key.value in found:
             first = lines[inside]
@@ -159,6 +159,11 @@ def _mapping(
         lines.setdefault(inside, line)
         found[key.value] = _value(value, inside, lines, mistakes)
     return found
+
+
+def _refused_tag(node: yaml.Node, place: Place) -> Mistake:
+    text = f"the YAML tag {node.tag} is refused; write a plain value."
+    return Mistake(_line(node), dotted(place), text)
 
 
 def _tagged(node: yaml.Node) -> bool:

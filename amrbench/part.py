@@ -62,7 +62,9 @@ class Chooser(Protocol):
 class Strict(BaseModel):
     """Frozen; unknown fields are errors that suggest the near one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", polymorphic_serialization=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, polymorphic_serialization=True
+    )
 
     @model_validator(mode="wrap")
     @classmethod

@@ -65,12 +65,14 @@ class Registry:
     def find(self, slot: str, use: object) -> type[Part]:
         """Return the part of this slot and name, or raise a `problem` that says what there is."""
         known = self._table.get(slot, {})
-        if isinstance(use, str) and use in known:
+        if not isinstance(use, str):
+            raise problem(f"a {slot} part is called by a name, not {use!r}. {_there_is(slot, known)}")
+        if use in known:
             return known[use].part
         elsewhere = sorted(other for other in self._table if use in self._table[other])
         if elsewhere:
             raise problem(f"{use!r} is a {elsewhere[0]} part, not a {slot} part. {_there_is(slot, known)}")
-        near = did_you_mean(str(use), known)
+        near = did_you_mean(use, known)
         raise problem(f"no {slot} part is called {use!r}.{near} {_there_is(slot, known)}")
 
 

@@ -1,0 +1,206 @@
+from typing import Annotated
+
+import pytest
+from pydantic import AfterValidator, Field, ValidationError
+
+from amrbench.part import Part, Strict, budgeted, unique
+from amrbench.registry import Registry
+
+
+class BreadPart(Part):
+    slot = "bread"
+
+
+class CheesePart(Part):
+    slot = "cheese"
+
+
+class Rye(BreadPart):
+    """Dark."""
+
+    use = "rye"
+    slices: int = Field(2, ge=1, description="how many")
+
+
+class Toast(BreadPart):
+    """Another bread, made hot."""
+
+    use = "toast"
+    around: BreadPart
+
+
+class Gouda(CheesePart):
+    """Mild."""
+
+    use = "gouda"
+    months: float = 3.0
+
+
+class Sandwich(Strict):
+    bread: BreadPart
+    cheese: Annotated[tuple[CheesePart, ...], AfterValidator(unique)] = ()
+    name: str = "plain"
+
+
+REGISTRY = Registry.of(Rye, Toast, Gouda)
+
+
+def made(**options):
+    return Sandwich.model_validate(options, context=REGISTRY)
+
+
+def mistakes(**options):
+    with pytest.raises(ValidationError) as error:
+        made(**options)
+    return {".".join(map(str, each["loc"])): each["msg"] for each in error.value.errors()}
+
+
+def test_a_slot_becomes_the_part_that_is_named():
+    assert made(bread={"use": "rye", "slices": 3}).bread == Rye(slices=3)
+
+
+def test_a_bare_name_stands_for_the_defaults():
+    assert made(bread="rye").bread == Rye()
+
+
+def test_parts_nest_and_stand_in_lists():
+    sandwich = made(bread={"use": "toast", "around": {"use": "rye", "slices": 1}}, cheese=["gouda"])
+    assert sandwich == Sandwich(bread=Toast(around=Rye(slices=1)), cheese=(Gouda(),))
+
+
+def test_a_built_part_is_taken_as_it_is():
+    rye = Rye(slices=5)
+    assert Sandwich(bread=rye).bread is rye
+
+
+def test_options_written_down_and_read_again_are_equal():
+    sandwich = made(bread={"use": "toast", "around": "rye"}, cheese=["gouda"])
+    written = sandwich.model_dump(mode="json")
+    assert written == {
+        "bread": {"use": "toast", "around": {"use": "rye", "slices": 2}},
+        "cheese": [{"use": "gouda", "months": 3.0}],
+        "name": "plain",
+    }
+    assert made(**written) == sandwich
+
+
+def test_options_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        Rye().slices = 3
+
+
+def test_an_unknown_part_suggests_the_near_one():
+    assert mistakes(bread="ry") == {
+        "bread": "no bread part is called 'ry'. Did you mean 'rye'? Installed bread parts: rye, toast."
+    }
+
+
+def test_a_part_of_another_slot_is_named_as_such():
+    said = "'gouda' is a cheese part, not a bread part."
+    assert mistakes(bread="gouda") == {"bread": f"{said} Installed bread parts: rye, toast."}
+    with pytest.raises(ValidationError) as error:
+        Sandwich(bread=Gouda())
+    assert error.value.errors()[0]["msg"] == said
+
+
+def test_an_unknown_field_suggests_the_near_one():
+    assert mistakes(bread={"use": "rye", "slice": 3}) == {
+        "bread.slice": "unknown field 'slice'. Did you mean 'slices'?"
+    }
+
+
+def test_an_unknown_field_far_from_all_lists_what_there_is():
+    assert mistakes(bread="rye", salt=1) == {"salt": "unknown field 'salt'. Known: bread, cheese, name."}
+
+
+def test_a_missing_field_is_named():
+    assert mistakes() == {"bread": "this field is missing."}
+    assert mistakes(bread="toast") == {"bread.around": "this field is missing."}
+
+
+def test_a_wrong_type_shows_the_value():
+    said = mistakes(bread={"use": "rye", "slices": "two"})
+    assert said == {
+        "bread.slices": "Input should be a valid integer, unable to parse string as an integer, not 'two'."
+    }
+
+
+def test_a_value_out_of_bounds_shows_the_value():
+    assert mistakes(bread={"use": "rye", "slices": 0}) == {
+        "bread.slices": "Input should be greater than or equal to 1, not 0."
+    }
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e999", float("inf")])
+def test_numbers_are_finite(value):
+    said = mistakes(bread="rye", cheese=[{"use": "gouda", "months": value}])
+    assert said == {"cheese.0.months": f"Input should be a finite number, not {value!r}."}
+
+
+@pytest.mark.parametrize("value", [7, None, ["rye"], {"slices": 2}])
+def test_what_names_no_part_is_told_how(value):
+    assert mistakes(bread=value) == {"bread": "name a bread part: '{use: NAME, ...}', or the bare name."}
+
+
+def test_all_mistakes_are_told_at_once_with_their_places():
+    said = mistakes(
+        bread={"use": "toast", "around": {"use": "rye", "slices": 0, "salt": 1}},
+        cheese=["brie", "gouda"],
+        nam="x",
+    )
+    assert sorted(said) == ["bread.around.salt", "bread.around.slices", "cheese.0", "nam"]
+
+
+def test_a_name_may_not_stand_twice_in_a_list():
+    assert mistakes(bread="rye", cheese=["gouda", {"use": "gouda", "months": 6}]) == {
+        "cheese": "'gouda' stands twice in this list; keep one."
+    }
+
+
+def test_a_registry_is_asked_for_where_it_is_missing():
+    with pytest.raises(ValidationError, match="a bread part is chosen from a registry; pass one as context."):
+        Sandwich.model_validate({"bread": "rye"})
+
+
+def test_a_finished_part_cannot_be_extended():
+    with pytest.raises(TypeError, match="^DarkRye extends the finished part Rye; let it hold one instead.$"):
+
+        class DarkRye(Rye):
+            """Darker."""
+
+
+def test_a_part_belongs_to_a_slot():
+    with pytest.raises(TypeError, match="^Crumb names itself 'crumb' but belongs to no slot.$"):
+
+        class Crumb(Part):
+            """Small."""
+
+            use = "crumb"
+
+
+def test_a_part_needs_a_docstring_of_its_own():
+    with pytest.raises(TypeError, match="^Bun needs a docstring: it is what `amrbench parts` shows.$"):
+
+        class Bun(BreadPart):
+            use = "bun"
+
+
+@pytest.mark.filterwarnings("ignore:Field name")
+def test_the_word_that_names_parts_cannot_be_an_option():
+    with pytest.raises(
+        TypeError, match="^Roll has an option called 'use', which recipes need to name the part.$"
+    ):
+
+        class Roll(BreadPart):
+            """Round."""
+
+            use: str = "roll"
+
+
+def test_a_budgeted_field_remembers_the_word_of_the_budget():
+    class Sized(Strict):
+        width: int = budgeted(3, "width", ge=1)
+
+    assert Sized.model_fields["width"].json_schema_extra == {"budget": "width"}
+    with pytest.raises(ValidationError):
+        Sized(width=0)
