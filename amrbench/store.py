@@ -1,26 +1,24 @@
 """Feature files: everything an encoder gave for one split, in one HDF5 file.
 
-Layout of `amrbench.features/1`: attributes of the file (see `Header`) with `digest` and `complete`; groups
-`audio` and `text`, each with
+Layout of `amrbench.features/1`: a seal in the user block (see `amrbench.seal`), attributes of the file (see
+`Header`) with `schema` and `complete`, and groups `audio` and `text`, each with
 
     rows     (n_rows, D) float32, the rows of all items one after another
     id       (n,) UTF-8, the recordings or the sentences
     offset   (n + 1,) int64, item i has rows offset[i] to offset[i + 1]
     crc32    (n,) uint32, of the bytes of an item's rows
 
-All data sets are contiguous, so h5py checks a file and numpy maps it: no HDF5 handle outlives `open_store`,
-and a store may be forked or pickled. `digest` covers the attributes and the index; the rows have `crc32`.
-float32 keeps the bits of the encoders.
+All data sets are contiguous, so h5py opens a file and numpy maps it: no HDF5 handle outlives `open_store`,
+and a store may be forked or pickled. The seal covers attributes and index; the rows have `crc32`. float32
+keeps the bits of the encoders.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
@@ -30,13 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amrbench.errors import DataError, did_you_mean
+from amrbench.seal import REMEDY, SIZE, Seal, Stretch, open_seal
 
 Rows = NDArray[np.float32]
 
 SCHEMA = "amrbench.features/1"
 KINDS = ("audio", "text")
 _TYPES: Mapping[str, str] = {"rows": "<f4", "id": "S", "offset": "<i8", "crc32": "<u4"}
-_REMEDY = "Delete the file; what it held is made again when it is needed."
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,11 @@ class StoredTable:
         """Return (length, D), read-only, of an item; DataError if there is none of this name."""
         return self.item(self.place(name))
 
+    @property
+    def stretch(self) -> Stretch:
+        """Return where the rows lie in the file."""
+        return Stretch(self.start, 4 * self.width * int(self.offsets[-1]))
+
     def verify(self) -> None:
         """Read every row and compare it with its checksum.
 
@@ -143,17 +146,12 @@ class StoredTable:
             if found != stored:
                 raise DataError(
                     f"{self.path}: {self.kind}/rows of item {place} ({name!r}) have changed on disk: "
-                    f"checksum {found:#010x}, stored {stored:#010x}. {_REMEDY}"
+                    f"checksum {found:#010x}, stored {stored:#010x}. {REMEDY}"
                 )
             if not np.isfinite(rows).all():
                 raise DataError(
-                    f"{self.path}: {self.kind}/rows of item {place} ({name!r}) are not finite. {_REMEDY}"
+                    f"{self.path}: {self.kind}/rows of item {place} ({name!r}) are not finite. {REMEDY}"
                 )
-
-    @property
-    def index(self) -> list[bytes]:
-        """Return the bytes that say what is where."""
-        return index_bytes([name.encode() for name in self.ids], self.offsets, self.checksums)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the mapped rows behind; another process maps them itself."""
@@ -167,7 +165,7 @@ class FeatureStore:
     path: Path
     header: Header
     digest: str
-    """Hash of header and index, checksums of all rows included."""
+    """Hash of all bytes but the rows, whose checksums are part of it."""
     audio: StoredTable
     """Rows of each recording, by its id."""
     text: StoredTable
@@ -192,34 +190,31 @@ def open_store(path: Path) -> FeatureStore:
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: there is no such feature file.")
+    sealed = open_seal(path, SCHEMA)
     try:
         with h5py.File(path, "r") as file:
-            return _checked(file, path)
+            return _checked(file, sealed, path)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = str(error).strip("'\"")
-        raise DataError(f"{path}: truncated or not an HDF5 feature file ({reason}). {_REMEDY}") from error
+        raise DataError(f"{path}: not an HDF5 feature file ({reason}). {REMEDY}") from error
 
 
-def _checked(file: h5py.File, path: Path) -> FeatureStore:
-    schema = _attribute(file, "schema", str, path)
-    if schema != SCHEMA:
-        raise DataError(f"{path}: the schema is {schema!r}; this version reads {SCHEMA!r}. {_REMEDY}")
+def _checked(file: h5py.File, sealed: Seal, path: Path) -> FeatureStore:
     if _attribute(file, "complete", int, path) != 1:
-        raise DataError(f"{path}: the file was never finished ('complete' is not 1). {_REMEDY}")
+        raise DataError(f"{path}: the file was never finished ('complete' is not 1). {REMEDY}")
     kinds = get_type_hints(Header)
     header = Header(**{name: _attribute(file, name, kind, path) for name, kind in kinds.items()})
     audio, text = (_table(file, kind, header, path) for kind in KINDS)
-    digest = digest_of(header, [part for table in (audio, text) for part in table.index])
-    if digest != _attribute(file, "digest", str, path):
-        raise DataError(f"{path}: header or index do not fit the digest; bytes have changed. {_REMEDY}")
-    return FeatureStore(path, header, digest, audio, text)
+    if tuple(sorted([audio.stretch, text.stretch])) != sealed.rows:
+        raise DataError(f"{path}: the rows do not lie where the seal says. {REMEDY}")
+    return FeatureStore(path, header, sealed.sha256, audio, text)
 
 
 def _attribute(file: h5py.File, name: str, kind: type, path: Path) -> Any:
     value = file.attrs.get(name)
     value = value.item() if isinstance(value, np.generic) else value
     if type(value) is not kind:
-        raise DataError(f"{path}: attribute {name!r} is {value!r}, not a {kind.__name__}. {_REMEDY}")
+        raise DataError(f"{path}: attribute {name!r} is {value!r}, not a {kind.__name__}. {REMEDY}")
     return value
 
 
@@ -229,11 +224,11 @@ def _table(file: h5py.File, kind: str, header: Header, path: Path) -> StoredTabl
     names, offsets, checksums = (parts[name][()] for name in ("id", "offset", "crc32"))
     if names.shape != checksums.shape or offsets.shape != (len(names) + 1,) or rows.shape[1:] != (width,):
         shapes = ", ".join(f"{name} {part.shape}" for name, part in parts.items())
-        raise DataError(f"{path}: the sizes in {kind!r} do not fit together ({shapes}). {_REMEDY}")
+        raise DataError(f"{path}: the sizes in {kind!r} do not fit together ({shapes}). {REMEDY}")
     if offsets[0] != 0 or offsets[-1] != len(rows) or (np.diff(offsets) < 1).any():
-        raise DataError(f"{path}: {kind}/offset does not rise from 0 to {len(rows)}, the rows. {_REMEDY}")
+        raise DataError(f"{path}: {kind}/offset does not rise from 0 to {len(rows)}, the rows. {REMEDY}")
     ids = tuple(name.decode("utf-8") for name in names.tolist())
-    return StoredTable(path, kind, ids, offsets, checksums, width, rows.id.get_offset() or 0)
+    return StoredTable(path, kind, ids, offsets, checksums, width, stretch_of(rows).start)
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
@@ -243,28 +238,18 @@ def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     inside = all(isinstance(file.get(step, getlink=True), h5py.HardLink) for step in steps)
     data = file.get(name) if inside else None
     if not isinstance(data, h5py.Dataset) or not _fits(data.dtype, _TYPES[name.split("/")[1]]):
-        raise DataError(f"{path}: there is no data set {name!r} of the right type. {_REMEDY}")
+        raise DataError(f"{path}: there is no data set {name!r} of the right type. {REMEDY}")
     plist = data.id.get_create_plist()
     whole = plist.get_layout() == h5py.h5d.CONTIGUOUS and not plist.get_external_count()
-    end = (data.id.get_offset() or 0) + data.nbytes
-    if not whole or (data.size and not data.id.get_offset()) or end > path.stat().st_size:
-        raise DataError(f"{path}: data set {name!r} is not stored whole in this file. {_REMEDY}")
+    if not whole or stretch_of(data).stop > path.stat().st_size:
+        raise DataError(f"{path}: data set {name!r} is not stored whole in this file. {REMEDY}")
     return data
+
+
+def stretch_of(data: h5py.Dataset) -> Stretch:
+    """Return where the bytes of a contiguous data set lie; an empty one lies right behind the seal."""
+    return Stretch(data.id.get_offset(), data.nbytes) if data.size else Stretch(SIZE, 0)
 
 
 def _fits(found: np.dtype[Any], wanted: str) -> bool:
     return found.kind == "S" if wanted == "S" else found == np.dtype(wanted)
-
-
-def index_bytes(names: Iterable[bytes], offsets: NDArray[Any], checksums: NDArray[Any]) -> list[bytes]:
-    """Return the index of a group as bytes, for the digest."""
-    return [b"\0".join(names), offsets.tobytes(), checksums.tobytes()]
-
-
-def digest_of(header: Header, parts: Iterable[bytes]) -> str:
-    """Return the hash of a header and of the indices of both groups."""
-    digest = hashlib.sha256(json.dumps([SCHEMA, asdict(header)], sort_keys=True).encode())
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.hexdigest()

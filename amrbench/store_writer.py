@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amrbench.errors import DataError, some
-from amrbench.store import KINDS, SCHEMA, Header, Rows, Table, digest_of, index_bytes
+from amrbench.seal import SIZE, seal
+from amrbench.store import KINDS, SCHEMA, Header, Rows, Table, stretch_of
 
 _ALIGNMENT = 64
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,11 @@ def write_store(path: Path, header: Header, *, audio: Table, text: Table) -> Non
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with h5py.File(part, "w", alignment_threshold=1, alignment_interval=_ALIGNMENT) as file:
+        with h5py.File(part, "w", userblock_size=SIZE, alignment_threshold=1,
+                       alignment_interval=_ALIGNMENT) as file:  # fmt: skip
             _fill(file, header, {"audio": audio, "text": text}, path)
+            rows = [stretch_of(file[f"{kind}/rows"]) for kind in KINDS]
+        seal(part, SCHEMA, rows)
         _flush(part)
         part.replace(path)
         _flush(path.parent)
@@ -88,28 +93,42 @@ def _fill(file: h5py.File, header: Header, tables: Mapping[str, Table], path: Pa
     file.attrs["schema"] = SCHEMA
     for name, value in asdict(header).items():
         file.attrs[name] = value
-    indices = [_fill_group(file.create_group(kind), tables[kind], header, path) for kind in KINDS]
-    file.attrs["digest"] = digest_of(header, [part for index in indices for part in index])
+    for kind in KINDS:
+        _fill_group(file.create_group(kind), tables[kind], header, path)
     file.attrs["complete"] = 1
 
 
-def _fill_group(group: h5py.Group, table: Table, header: Header, path: Path) -> list[bytes]:
+def _fill_group(group: h5py.Group, table: Table, header: Header, path: Path) -> None:
     kind = group.name.strip("/")
     names = [_encoded(name, kind, path) for name in table.ids]
     _refuse_twice(table.ids, kind, path)
     offsets = np.concatenate([[0], np.cumsum(table.lengths)]).astype("<i8")
     rows = group.create_dataset("rows", (int(offsets[-1]), header.width_of(kind)), "<f4")
     checksums = np.zeros(len(names), "<u4")
-    for place, name in enumerate(table.ids):
-        item = _sound(table.item(place), header.width_of(kind), f"{kind} features of {name!r}", path)
-        rows[offsets[place] : offsets[place + 1]] = item
-        checksums[place] = zlib.crc32(item.data)
+    end = 0
+    for block in _blocks(offsets):
+        items = [_sound(table.item(place), rows.shape[1], _what(kind, table, place), path) for place in block]
+        checksums[block.start : block.stop] = [zlib.crc32(item.data) for item in items]
+        start, end = end, end + sum(len(item) for item in items)
+        rows[start:end] = np.concatenate(items)
     width = max([len(name) for name in names], default=1)
     kind_of_name = h5py.string_dtype("utf-8", width)
     group.create_dataset("id", data=np.array(names, kind_of_name), dtype=kind_of_name)
     group.create_dataset("offset", data=offsets)
     group.create_dataset("crc32", data=checksums)
-    return index_bytes(names, offsets, checksums)
+
+
+def _blocks(offsets: NDArray[np.int64]) -> Iterator[range]:
+    """Cut items into ranges with about `_BLOCK` rows each: a write for each item is slow."""
+    first, last = 0, len(offsets) - 1
+    while first < last:
+        stop = max(first + 1, int(np.searchsorted(offsets, offsets[first] + _BLOCK, side="right")) - 1)
+        yield range(first, stop)
+        first = stop
+
+
+def _what(kind: str, table: Table, place: int) -> str:
+    return f"{kind} features of {table.ids[place]!r}"
 
 
 def _encoded(name: str, kind: str, path: Path) -> bytes:
