@@ -56,6 +56,41 @@ def main() -> None:
 
 
 @app.command()
+def run(
+    recipes: Annotated[list[str], typer.Argument(help="recipes by shipped name or file")],
+    protocol: ProtocolName = "synthetic",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="fine-tunes, instead of the protocol's number")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="processes side by side [one for each core]")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
+    by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
+    dry: Annotated[bool, typer.Option("--dry-run", help="say what would be done, found and needed")] = False,
+    form: As = Format.github,
+    as_json: AsJson = False,
+    without: Without = None,
+) -> None:
+    """Do everything a recipe asks for, and end with the table."""
+    from amrbench import run as running
+    from amrbench.progress import progress
+    from amrbench.table import table
+
+    registry = _registry(without)
+    settings = running.Settings(seeds=seeds, device=device, jobs=jobs, out=out)
+    shape = Format.json if as_json else form
+    if dry:
+        forecast = running.dry_run(recipes, protocol, registry=registry, settings=settings)
+        typer.echo(json.dumps(forecast.as_json(), indent=2) if shape is Format.json else forecast.text())
+        return
+    with progress() as tell:
+        runs = running.run_all(recipes, protocol, registry=registry, settings=settings, tell=tell)
+    typer.echo(table([each for done in runs for each in done.everything], shape.value, by=by))
+
+
+@app.command()
 def parts(
     slot: Annotated[str | None, typer.Argument(help="only this slot")] = None,
     name: Annotated[str | None, typer.Argument(help="the options of this part")] = None,
@@ -119,10 +154,14 @@ def check(
 def score(
     predictions: Annotated[Path, typer.Argument(help="JSON lines with qid, vid, pred_relevant_windows")],
     truth: Annotated[Path, typer.Option(help="JSON lines with qid, query, duration, vid, relevant_windows")],
-    partial: Annotated[bool, typer.Option("--partial", help="score the queries that both files have")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="score the queries that both files have")
+    ] = False,
     by: Annotated[str | None, typer.Option(help="score each value of this annotation key too")] = None,
     k: Annotated[list[int] | None, typer.Option("--k", help="R@k; may be given several times [1, 5]")] = None,
-    iou: Annotated[list[float] | None, typer.Option("--iou", help="threshold of R@k; several [0.5, 0.7]")] = None,
+    iou: Annotated[
+        list[float] | None, typer.Option("--iou", help="threshold of R@k; several [0.5, 0.7]")
+    ] = None,
     form: As = Format.github,
     as_json: AsJson = False,
 ) -> None:
@@ -137,6 +176,46 @@ def score(
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:
         _table([dict(zip(report.headers(), row, strict=True)) for row in report.rows()], form)
+
+
+@app.command()
+def predict(
+    checkpoint: Annotated[Path, typer.Option(help="a CG-DETR checkpoint of the reference implementation")],
+    features: Annotated[
+        Path, typer.Option(help="folder with <backend>/<vid>.npz and <backend>_text/qid<qid>.npz")
+    ],
+    annotations: Annotated[Path, typer.Option(help="JSON lines with the queries")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="prediction file to write")],
+    without: Without = None,
+) -> None:
+    """Predict what a reference checkpoint predicts, from published features."""
+    from amrbench.from_checkpoint import predict_from_checkpoint
+
+    count = predict_from_checkpoint(
+        checkpoint, features=features, annotations=annotations, output=output, registry=_registry(without)
+    )
+    typer.echo(f"{output}: {count} queries", err=True)
+
+
+@data.command()
+def synthesize(
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder to write to; missing or empty")],
+    role: Annotated[str, typer.Option(help="pretrain, midtrain or target")] = "target",
+    split: Annotated[str, typer.Option(help="split of the data set")] = "test",
+    count: Annotated[int, typer.Option(min=1, help="recordings to write")] = 5,
+    audio: Annotated[str, typer.Option(help="flac or wav")] = "flac",
+    protocol: ProtocolName = "synthetic",
+    without: Without = None,
+) -> None:
+    """Write recordings of a protocol's data set as audio files with their annotations."""
+    from amrbench.library import load_protocol
+    from amrbench.listen import synthesize as write
+    from amrbench.progress import progress
+
+    conditions = load_protocol(protocol, _registry(without))
+    with progress() as tell:
+        files = write(conditions.data.of(role), split, count, output, form=audio, tell=tell.data)
+    typer.echo(f"{output}: {len(files)} recordings and annotations.jsonl", err=True)
 
 
 def _registry(without: list[str] | None) -> Registry:

@@ -7,8 +7,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from amrbench.errors import RecipeError, did_you_mean
 from amrbench.part import Strict, problem
-from amrbench.recipe import Budget, Name, Recipe, Role
+from amrbench.recipe import Budget, Name, Recipe
 from amrbench.slots import DatasetPart, FeaturesPart
 
 
@@ -19,8 +20,17 @@ class Data(Strict):
     midtrain: DatasetPart
     target: DatasetPart
 
-    def of(self, role: Role) -> DatasetPart:
-        """Return the data set of a role."""
+    def of(self, role: str) -> DatasetPart:
+        """Return the data set of a role.
+
+        Raises:
+            RecipeError: There is no such role.
+        """
+        roles = type(self).model_fields
+        if role not in roles:
+            raise RecipeError(
+                f"there is no role {role!r}.{did_you_mean(role, roles)} Roles: {', '.join(roles)}."
+            )
         part: DatasetPart = getattr(self, role)
         return part
 

@@ -1,0 +1,92 @@
+"""The typed Python interface: the same code that the commands call, with the installed plugins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amrbench import library
+from amrbench.plugins import load_registry
+from amrbench.scoring import Report, score_files
+
+if TYPE_CHECKING:
+    from amrbench.progress import Reporter
+    from amrbench.protocol import Protocol
+    from amrbench.recipe import Recipe
+    from amrbench.registry import Registry
+    from amrbench.run import Run, Settings
+
+
+def load_recipe(recipe: str | Path, registry: Registry | None = None) -> Recipe:
+    """Read and check a recipe, given by file or shipped name.
+
+    Raises:
+        RecipeError: There is no such recipe, or it is wrong; all mistakes with their lines.
+    """
+    return library.load_recipe(recipe, registry or load_registry())
+
+
+def load_protocol(protocol: str | Path, registry: Registry | None = None) -> Protocol:
+    """Read and check a protocol, given by file or shipped name; see `load_recipe`."""
+    return library.load_protocol(protocol, registry or load_registry())
+
+
+def run(
+    recipe: str | Path,
+    protocol: str | Path = "synthetic",
+    *,
+    registry: Registry | None = None,
+    settings: Settings | None = None,
+    tell: Reporter | None = None,
+) -> Run:
+    """Do everything that a recipe asks for under a protocol; see `amrbench.run.run`.
+
+    Raises:
+        AmrbenchError: A file, the data or the training is wrong; the text says what and what to do.
+    """
+    from amrbench import run as running
+    from amrbench.progress import QUIET
+
+    return running.run(
+        recipe,
+        protocol,
+        registry=registry or load_registry(),
+        settings=settings or running.Settings(),
+        tell=tell or QUIET,
+    )
+
+
+def score(
+    predictions: str | Path, truth: str | Path, *, partial: bool = False, by: str | None = None
+) -> Report:
+    """Score a prediction file against an annotation file; see `amrbench.scoring.score_files`.
+
+    Raises:
+        DataError: A file is wrong, or the two do not belong together.
+    """
+    return score_files(Path(predictions), Path(truth), partial=partial, by=by)
+
+
+def predict(
+    checkpoint: str | Path,
+    *,
+    features: str | Path,
+    annotations: str | Path,
+    output: str | Path,
+    registry: Registry | None = None,
+) -> int:
+    """Write what a reference checkpoint predicts from published features; return the number of queries.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be used.
+        DataError: Annotations or features are missing or wrong, or the output cannot be written.
+    """
+    from amrbench.from_checkpoint import predict_from_checkpoint
+
+    return predict_from_checkpoint(
+        Path(checkpoint),
+        features=Path(features),
+        annotations=Path(annotations),
+        output=Path(output),
+        registry=registry or load_registry(),
+    )
