@@ -72,7 +72,7 @@ class Strict(BaseModel):
         try:
             return cast("Self", handler(value))
         except ValidationError as error:
-            lines = [cls._line(each) for each in error.errors()]
+            lines = [cls._line(each) for each in error.errors() if not _follows_from_others(each)]
             raise ValidationError.from_exception_data(cls.__name__, lines) from None
 
     @classmethod
@@ -143,6 +143,12 @@ class Part(Strict, ABC):
     @model_serializer(mode="wrap")
     def _with_name(self, handler: Any) -> dict[str, Any]:
         return {"use": self.use, **handler(self)}
+
+
+def _follows_from_others(each: ErrorDetails) -> bool:
+    """Say whether a list is called too short only because of items that are wrong and told by themselves."""
+    short = each["type"] == "too_short"
+    return short and bool(each["ctx"]["actual_length"] < len(each["input"]))
 
 
 def unique(parts: tuple[Part, ...]) -> tuple[Part, ...]:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from amrbench.errors import RecipeError
 from amrbench.part import Strict, budgeted, problem, unique
 from amrbench.slots import (
     AugmentPart,
@@ -134,7 +135,7 @@ class Budget(Strict):
     Sizes (width, feedforward, layers, dummies) and epochs are upper limits; the rest is replaced.
     """
 
-    epochs: Mapping[Role, int] = Field(default_factory=dict)
+    epochs: Mapping[Role, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     width: int | None = Field(None, ge=1)
     feedforward: int | None = Field(None, ge=1)
     layers: int | None = Field(None, ge=1)
@@ -145,7 +146,20 @@ class Budget(Strict):
     input_dropout: float | None = Field(None, ge=0, lt=1)
 
     def of(self, recipe: Recipe) -> Recipe:
-        """Return the recipe with this budget's numbers in place of its own."""
+        """Return the recipe with this budget's numbers in place of its own.
+
+        Raises:
+            RecipeError: the recipe takes these numbers one by one, but not together.
+        """
+        try:
+            return self._in_place(recipe)
+        except ValidationError as error:
+            said = "; ".join(each["msg"] for each in error.errors())
+            raise RecipeError(
+                f"the protocol's budget does not fit the recipe {recipe.name}: {said}"
+            ) from error
+
+    def _in_place(self, recipe: Recipe) -> Recipe:
         numbers = {
             name: getattr(self, name)
             for name in type(self).model_fields

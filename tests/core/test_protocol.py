@@ -1,0 +1,124 @@
+import pytest
+
+from amrbench.documents import parse_document
+from amrbench.errors import RecipeError
+from amrbench.library import load_protocol
+from amrbench.protocol import Protocol
+from amrbench.recipe import Recipe
+from tests.core.toy_parts import PROTOCOL, RECIPE, REGISTRY, Ears, Tones, ToyEars
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return a function that writes the toy protocol with some text replaced, and loads it."""
+
+    def make(*changes):
+        text = PROTOCOL
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "quick.yaml").write_text(text)
+        return load_protocol(tmp_path / "quick.yaml", REGISTRY)
+
+    return make
+
+
+def mistakes(load, *changes):
+    with pytest.raises(RecipeError) as error:
+        load(*changes)
+    return [" ".join(row.split()) for row in str(error.value).splitlines()[2:]]
+
+
+def recipe(**changes):
+    data = parse_document(RECIPE, "toy").data
+    return Recipe.model_validate(data | changes, context=REGISTRY)
+
+
+def test_each_role_has_its_data(load):
+    protocol = load()
+    assert protocol.data.of("pretrain") == Tones()
+    assert protocol.data.of("target") == Tones(size=9)
+
+
+def test_a_protocol_written_down_and_read_again_is_the_same(load):
+    protocol = load()
+    assert Protocol.model_validate(protocol.model_dump(mode="json"), context=REGISTRY) == protocol
+
+
+def test_a_recipe_is_resolved_with_stand_in_and_budget(load):
+    resolved = load().resolve(recipe())
+    assert resolved.features == ToyEars()
+    assert resolved.model.width == 4
+    assert [stage.epochs for stage in resolved.stages] == [3, 5]
+
+
+def test_an_encoder_without_a_stand_in_stays(load):
+    protocol = load(("stand_ins: {ears: toy-ears}\n", ""))
+    assert protocol.resolve(recipe()).features == Ears()
+    assert protocol.stand_in_note(recipe()) == ""
+
+
+def test_the_stand_in_is_named(load):
+    assert load().stand_in_note(recipe()) == "toy-ears stands in for ears"
+    assert load().stand_in_note(recipe(features="toy-ears")) == ""
+
+
+def test_the_reported_split_is_never_trained_on(load):
+    assert mistakes(load, ("train: [train]", "train: [train, test]")) == [
+        "line 9 splits the split 'test' is trained on, so it cannot also be the one to report."
+    ]
+
+
+def test_the_selecting_split_is_never_trained_on(load):
+    assert mistakes(load, ("train: [train]", "train: [train, val]")) == [
+        "line 9 splits the split 'val' is trained on, so it cannot also be the one to select."
+    ]
+
+
+def test_the_reported_split_does_not_choose_the_epoch(load):
+    assert mistakes(load, ("select: val", "select: test")) == [
+        "line 9 splits the split 'test' is reported, so it cannot choose the epoch."
+    ]
+
+
+def test_a_budget_has_known_numbers_only(load):
+    assert mistakes(load, ("width: 4", "widht: 4")) == [
+        "line 7 budget.widht unknown field 'widht'. Did you mean 'width'?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("width: 4", "width: 0", "budget.width Input should be greater than or equal to 1, not 0."),
+        (
+            "pretrain: 3",
+            "pretrain: -1",
+            "budget.epochs.pretrain Input should be greater than or equal to 0, not -1.",
+        ),
+        (
+            "pretrain: 3",
+            "first: 3",
+            "budget.epochs.first.[key] Input should be 'pretrain', 'midtrain' or 'target', not 'first'.",
+        ),
+    ],
+)
+def test_a_budget_has_sensible_numbers_only(load, old, new, said):
+    assert mistakes(load, (old, new)) == [f"line 7 {said}"]
+
+
+def test_a_missing_role_is_named(load):
+    assert mistakes(load, ("  midtrain: tones\n", "")) == ["line 2 data.midtrain this field is missing."]
+
+
+def test_a_stand_in_must_be_an_encoder(load):
+    assert mistakes(load, ("toy-ears", "tones")) == [
+        "line 6 stand_ins.ears 'tones' is a dataset part, not a features part. "
+        "Installed features parts: ears, toy-ears."
+    ]
+
+
+def test_there_is_at_least_one_seed(load):
+    assert mistakes(load, ("seeds: 2", "seeds: 0")) == [
+        "line 8 seeds Input should be greater than or equal to 1, not 0."
+    ]

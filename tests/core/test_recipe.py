@@ -1,0 +1,208 @@
+import pytest
+
+from amrbench.documents import parse_document
+from amrbench.errors import RecipeError
+from amrbench.library import load_recipe
+from amrbench.recipe import Budget, Recipe
+from tests.core.toy_parts import RECIPE, REGISTRY
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return a function that writes the toy recipe with some text replaced, and loads it."""
+
+    def make(*changes):
+        text = RECIPE
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "toy.yaml").write_text(text)
+        return load_recipe(tmp_path / "toy.yaml", REGISTRY)
+
+    make.path = tmp_path / "toy.yaml"
+    return make
+
+
+def mistakes(load, *changes):
+    with pytest.raises(RecipeError) as error:
+        load(*changes)
+    head, _, rows = str(error.value).partition("\n\n")
+    rows = [" ".join(row.split()) for row in rows.splitlines()]
+    count = "1 mistake" if len(rows) == 1 else f"{len(rows)} mistakes"
+    assert head == f"{load.path} has {count}"
+    return rows
+
+
+def toy():
+    return Recipe.model_validate(parse_document(RECIPE, "toy").data, context=REGISTRY)
+
+
+def test_a_recipe_is_read_with_its_defaults(load):
+    recipe = load()
+    assert recipe.limits.frames == 300
+    assert recipe.training.batch == 32
+    assert recipe.training.select == ("R1@0.7", "R1@0.5")
+    assert [stage.seeds for stage in recipe.stages] == ["one", "many"]
+
+
+def test_a_recipe_written_down_and_read_again_is_the_same(load):
+    recipe = load()
+    assert Recipe.model_validate(recipe.model_dump(mode="json"), context=REGISTRY) == recipe
+
+
+def test_an_unknown_part_is_told_with_its_line(load):
+    assert mistakes(load, ("distance", "distanse")) == [
+        "line 8 training.losses.0 no loss part is called 'distanse'. Did you mean 'distance'? "
+        "Installed loss parts: blind-contrast, contrast, distance, far-contrast, greedy."
+    ]
+
+
+def test_an_unknown_field_is_told_with_its_line(load):
+    assert mistakes(load, ("weight: 2", "wieght: 2")) == [
+        "line 8 training.losses.0.wieght unknown field 'wieght'. Did you mean 'weight'?"
+    ]
+
+
+def test_a_part_in_the_wrong_slot_is_told_with_its_line(load):
+    assert mistakes(load, ("matcher: pairs", "matcher: cut")) == [
+        "line 6 training.matcher 'cut' is a ranking part, not a matcher part. "
+        "Installed matcher parts: pairs, picky."
+    ]
+
+
+def test_a_wrong_type_is_told_with_its_line(load):
+    assert mistakes(load, ("epochs: 20", "epochs: many")) == [
+        "line 12 stages.0.epochs Input should be a valid integer, unable to parse string as an integer, "
+        "not 'many'."
+    ]
+
+
+def test_two_mistakes_are_told_at_once_in_the_order_of_lines(load):
+    rows = mistakes(load, ("cut", "cat"), ("lr: 0.5", "lr: -1"))
+    assert [row.split()[:3] for row in rows] == [
+        ["line", "10", "training.optimizer.around.lr"],
+        ["line", "15", "ranking.0"],
+    ]
+
+
+def test_missing_fields_are_named(load):
+    assert mistakes(load, ("soup: none\n", ""), ("  matcher: pairs\n", "")) == [
+        "line 1 soup this field is missing.",
+        "line 4 training.matcher this field is missing.",
+    ]
+
+
+@pytest.mark.parametrize("name", ["Toy", "a b", "../x", "-a", "a_b", "''"])
+def test_a_name_must_suit_a_file(load, name):
+    shown = name.strip("'")
+    assert mistakes(load, ("name: toy", f"name: {name}")) == [
+        f"line 1 name {shown!r} becomes a file name: use small letters, digits and '-'."
+    ]
+
+
+def test_the_name_of_a_stage_must_suit_a_file(load):
+    assert mistakes(load, ("name: first", "name: First")) == [
+        "line 12 stages.0.name 'First' becomes a file name: use small letters, digits and '-'."
+    ]
+
+
+@pytest.mark.parametrize("metric", ["R1", "R0@0.5", "R1@1.5", "mAP@", "map", "HIT@1", "R1@0.0"])
+def test_a_metric_must_exist(load, metric):
+    assert mistakes(load, ("  optimizer", f"  select: [{metric}]\n  optimizer")) == [
+        f"line 10 training.select.0 {metric!r} is no metric; examples: R1@0.7, R5@0.5, mAP, mAP@0.75."
+    ]
+
+
+def test_a_loss_needs_what_it_requires(load):
+    assert mistakes(load, ("contrast", "greedy")) == [
+        "line 1 loss 'greedy' requires colour, quality, which no chosen part of 'net' provides."
+    ]
+
+
+def test_a_matcher_needs_what_it_requires(load):
+    assert mistakes(load, ("pairs", "picky")) == [
+        "line 1 matcher 'picky' requires quality, which no chosen part of 'net' provides."
+    ]
+
+
+def test_a_loss_needs_the_views_that_it_looks_at(load):
+    assert mistakes(load, ("contrast", "far-contrast")) == [
+        "line 1 loss 'far-contrast' needs the view 'far', which 'net' has not."
+    ]
+    assert mistakes(load, ("contrast", "blind-contrast")) == [
+        "line 1 loss 'blind-contrast' requires colour, which no chosen part of 'net' provides."
+    ]
+
+
+def test_a_recipe_has_losses_and_stages(load):
+    rows = mistakes(load, ("    - {use: distance, weight: 2}\n    - contrast\n", "    []\n"))
+    assert rows == [
+        "line 7 training.losses Tuple should have at least 1 item after validation, not 0, not []."
+    ]
+
+
+def test_a_loss_stands_only_once(load):
+    assert mistakes(load, ("contrast", "distance")) == [
+        "line 7 training.losses 'distance' stands twice in this list; keep one."
+    ]
+
+
+def test_stages_have_different_names(load):
+    assert mistakes(load, ("name: first", "name: last")) == ["line 1 two stages have one name: last, last."]
+
+
+def test_only_the_last_stage_runs_many_seeds(load):
+    assert mistakes(load, ("epochs: 20", "epochs: 20, seeds: many")) == [
+        "line 1 only the last stage may run many seeds; the others are shared by all of them."
+    ]
+
+
+def test_the_last_stage_trains_on_the_target(load):
+    assert mistakes(load, ("data: target", "data: midtrain")) == [
+        "line 1 the last stage must train on 'target', which is what is scored."
+    ]
+
+
+def test_a_role_must_exist(load):
+    assert mistakes(load, ("data: pretrain", "data: pretraining")) == [
+        "line 12 stages.0.data Input should be 'pretrain', 'midtrain' or 'target', not 'pretraining'."
+    ]
+
+
+def test_a_recipe_that_is_a_list_is_refused(load):
+    load.path.write_text("- a\n- b\n")
+    with pytest.raises(RecipeError) as error:
+        load_recipe(load.path, REGISTRY)
+    assert str(error.value).startswith(f"{load.path} has 1 mistake\n\n  line 1")
+
+
+def test_a_budget_replaces_its_numbers_wherever_they_stand():
+    recipe = Budget(batch=4, lr=0.01, warmup=0.2, input_dropout=0.1).of(toy())
+    assert recipe.training.batch == 4
+    assert recipe.training.optimizer.around.lr == 0.01
+    assert recipe.training.optimizer.around.schedule.warmup == 0.2
+    assert [stage.input_dropout for stage in recipe.stages] == [0.1, 0.1]
+
+
+def test_sizes_and_epochs_of_a_budget_are_upper_limits():
+    recipe = Budget(epochs={"pretrain": 3, "target": 9}, width=4, layers=6).of(toy())
+    assert [stage.epochs for stage in recipe.stages] == [3, 5]
+    assert (recipe.model.width, recipe.model.layers) == (4, 1)
+    assert recipe.training.losses[0].width == 4
+
+
+def test_a_budget_leaves_all_else_alone():
+    recipe = toy()
+    assert Budget().of(recipe) == recipe
+    changed = Budget(width=4).of(recipe).model_dump()
+    kept = recipe.model_dump()
+    kept["model"]["width"] = kept["training"]["losses"][0]["width"] = 4
+    assert changed == kept
+
+
+def test_a_budget_that_does_not_fit_the_recipe_is_told():
+    with pytest.raises(RecipeError) as error:
+        Budget(width=3).of(toy())
+    assert str(error.value) == (
+        "the protocol's budget does not fit the recipe toy: heads is 2, which does not divide width 3."
+    )

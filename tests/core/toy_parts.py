@@ -1,0 +1,229 @@
+"""The smallest part for each slot that a recipe has, and a recipe and a protocol that use them."""
+
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from amrbench.part import budgeted, problem
+from amrbench.registry import Registry
+from amrbench.slots import (
+    AugmentPart,
+    DatasetPart,
+    FeaturesPart,
+    LossPart,
+    MatcherPart,
+    ModelPart,
+    OptimizerPart,
+    RankingPart,
+    SchedulePart,
+    SoupPart,
+    TargetsPart,
+)
+
+
+class Ears(FeaturesPart):
+    """An encoder."""
+
+    use = "ears"
+
+    def build(self): ...
+
+
+class ToyEars(FeaturesPart):
+    """Its stand-in."""
+
+    use = "toy-ears"
+
+    def build(self): ...
+
+
+class Tones(DatasetPart):
+    """A data set."""
+
+    use = "tones"
+    size: int = 3
+
+    def build(self): ...
+
+
+class Net(ModelPart):
+    """A model."""
+
+    use = "net"
+    views: ClassVar[frozenset[str]] = frozenset({"other"})
+    width: int = budgeted(8, "width", ge=1)
+    heads: int = Field(2, description="must divide the width")
+    layers: int = budgeted(1, "layers", ge=1)
+
+    @property
+    def provides(self):
+        return frozenset({"spans", "scores"})
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.width % self.heads:
+            raise problem(f"heads is {self.heads}, which does not divide width {self.width}.")
+        return self
+
+    def build(self, context): ...
+
+
+class Plain(TargetsPart):
+    """Targets."""
+
+    use = "plain"
+
+    def build(self): ...
+
+
+class Shift(AugmentPart):
+    """A change."""
+
+    use = "shift"
+
+    def build(self): ...
+
+
+class Pairs(MatcherPart):
+    """A matcher."""
+
+    use = "pairs"
+    requires = frozenset({"spans"})
+
+    def build(self): ...
+
+
+class Picky(MatcherPart):
+    """A matcher that wants what nobody has."""
+
+    use = "picky"
+    requires = frozenset({"quality"})
+
+    def build(self): ...
+
+
+class Distance(LossPart):
+    """A loss with parameters as wide as the model."""
+
+    use = "distance"
+    requires = frozenset({"spans"})
+    width: int = budgeted(8, "width", ge=1)
+
+    def build(self, context): ...
+
+
+class Greedy(LossPart):
+    """A loss that wants what nobody has."""
+
+    use = "greedy"
+    requires = frozenset({"spans", "quality", "colour"})
+
+    def build(self, context): ...
+
+
+class Contrast(LossPart):
+    """A loss that looks at another view."""
+
+    use = "contrast"
+    views: ClassVar = {"other": frozenset({"scores"})}
+
+    def build(self, context): ...
+
+
+class FarContrast(LossPart):
+    """A loss that looks at a view that nobody has."""
+
+    use = "far-contrast"
+    views: ClassVar = {"far": frozenset({"scores"})}
+
+    def build(self, context): ...
+
+
+class BlindContrast(LossPart):
+    """A loss that wants of a view what nobody has."""
+
+    use = "blind-contrast"
+    views: ClassVar = {"other": frozenset({"colour"})}
+
+    def build(self, context): ...
+
+
+class Flat(SchedulePart):
+    """A schedule."""
+
+    use = "flat"
+    warmup: float = budgeted(0.0, "warmup", ge=0, le=1)
+
+    def build(self, plan): ...
+
+
+class Descent(OptimizerPart):
+    """An optimizer."""
+
+    use = "descent"
+    lr: float = budgeted(0.1, "lr", gt=0)
+    schedule: SchedulePart = Flat()
+
+    def build(self, module, plan): ...
+
+
+class Mean(OptimizerPart):
+    """An optimizer around another."""
+
+    use = "mean"
+    around: OptimizerPart
+
+    def build(self, module, plan): ...
+
+
+class NoSoup(SoupPart):
+    """No soup."""
+
+    use = "none"
+
+    def build(self): ...
+
+
+class Cut(RankingPart):
+    """A ranking step."""
+
+    use = "cut"
+
+    def build(self): ...
+
+
+REGISTRY = Registry.of(
+    *(Ears, ToyEars, Tones, Net, Plain, Shift, Pairs, Picky, Distance, Greedy, Contrast, FarContrast),
+    *(BlindContrast, Flat, Descent, Mean, NoSoup, Cut),
+)
+
+RECIPE = """\
+name: toy
+features: ears
+model: {use: net, width: 8}
+training:
+  targets: plain
+  matcher: pairs
+  losses:
+    - {use: distance, weight: 2}
+    - contrast
+  optimizer: {use: mean, around: {use: descent, lr: 0.5}}
+stages:
+  - {name: first, data: pretrain, epochs: 20}
+  - {name: last, data: target, epochs: 5, seeds: many}
+soup: none
+ranking: [cut]
+"""
+
+PROTOCOL = """\
+name: quick
+data:
+  pretrain: tones
+  midtrain: tones
+  target: {use: tones, size: 9}
+stand_ins: {ears: toy-ears}
+budget: {epochs: {pretrain: 3, target: 7}, width: 4}
+seeds: 2
+splits: {train: [train], select: val, report: test}
+against: [cgdetr]
+"""
