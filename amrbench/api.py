@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amrbench.protocol import Protocol
     from amrbench.recipe import Recipe
     from amrbench.registry import Registry
-    from amrbench.run import Run, Settings
+    from amrbench.runner import Run, Settings
 
 
 def load_recipe(recipe: str | Path, registry: Registry | None = None) -> Recipe:
@@ -39,19 +39,19 @@ def run(
     settings: Settings | None = None,
     tell: Reporter | None = None,
 ) -> Run:
-    """Do everything that a recipe asks for under a protocol; see `amrbench.run.run`.
+    """Do everything that a recipe asks for under a protocol; see `amrbench.runner.run`.
 
     Raises:
         AmrbenchError: A file, the data or the training is wrong; the text says what and what to do.
     """
-    from amrbench import run as running
+    from amrbench import runner
     from amrbench.progress import QUIET
 
-    return running.run(
+    return runner.run(
         recipe,
         protocol,
         registry=registry or load_registry(),
-        settings=settings or running.Settings(),
+        settings=settings or runner.Settings(),
         tell=tell or QUIET,
     )
 

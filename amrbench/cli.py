@@ -74,19 +74,19 @@ def run(
     without: Without = None,
 ) -> None:
     """Do everything a recipe asks for, and end with the table."""
-    from amrbench import run as running
+    from amrbench import runner
     from amrbench.progress import progress
     from amrbench.table import table
 
     registry = _registry(without)
-    settings = running.Settings(seeds=seeds, device=device, jobs=jobs, out=out)
+    settings = runner.Settings(seeds=seeds, device=device, jobs=jobs, out=out)
     shape = Format.json if as_json else form
     if dry:
-        forecast = running.dry_run(recipes, protocol, registry=registry, settings=settings)
+        forecast = runner.dry_run(recipes, protocol, registry=registry, settings=settings)
         typer.echo(json.dumps(forecast.as_json(), indent=2) if shape is Format.json else forecast.text())
         return
     with progress() as tell:
-        runs = running.run_all(recipes, protocol, registry=registry, settings=settings, tell=tell)
+        runs = runner.run_all(recipes, protocol, registry=registry, settings=settings, tell=tell)
     typer.echo(table([each for done in runs for each in done.everything], shape.value, by=by))
 
 

@@ -11,7 +11,7 @@ from amrbench.errors import DataError, RunError
 from amrbench.members import CONTROL
 from amrbench.prepare import Wanted, prepare_all
 from amrbench.results import read_results
-from amrbench.run import Run, Settings, dry_run, run, run_all
+from amrbench.runner import Run, Settings, dry_run, run, run_all
 from amrbench.scoring import score_files
 from amrbench.table import table
 from amrbench.weights import read_weights
