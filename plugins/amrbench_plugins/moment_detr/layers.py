@@ -15,11 +15,38 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 START_SLOPE = 0.25
+LEVELS = 1 << 16
 
 
 def dropout(x: Tensor, share: float, active: bool) -> Tensor:
-    """Return x with a random share of its numbers zeroed and the rest scaled up; x itself if inactive."""
-    return F.dropout(x, share) if active and share > 0 else x
+    """Return x with a random share of its numbers zeroed and the rest scaled up; x itself if inactive.
+
+    On CPUs the share is rounded to a multiple of 2^-16: the library draws one number for each mask bit
+    there, this draws one for four of them.
+    """
+    if not active or share == 0:
+        return x
+    if x.device.type != "cpu":
+        return F.dropout(x, share)
+    return cast("Tensor", _CpuDropout.apply(x, round(share * LEVELS)))  # type: ignore[no-untyped-call]
+
+
+class _CpuDropout(torch.autograd.Function):
+    """Dropout whose mask is read off 16 bits of a random number for each element."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
+        drawn = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        levels = drawn.view(torch.int16)[: x.numel()].view(x.shape)
+        kept = levels >= dropped - LEVELS // 2
+        ctx.scale = LEVELS / (LEVELS - dropped)
+        ctx.save_for_backward(kept)
+        return kept.to(x.dtype).mul_(ctx.scale).mul_(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (kept,) = ctx.saved_tensors
+        return kept.to(gradients[0].dtype).mul_(ctx.scale).mul_(gradients[0]), None
 
 
 def residual(
@@ -52,7 +79,7 @@ class _ParametricRelu(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, slope: Tensor) -> Tensor:
-        return torch.where(x > 0, x, x * slope)
+        return F.prelu(x, slope)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
@@ -61,9 +88,9 @@ class _ParametricRelu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         x, slope = ctx.saved_tensors
-        gradient = gradients[0]
-        below = gradient * x.clamp(max=0)
-        return torch.where(x > 0, gradient, gradient * slope), below.sum().reshape(slope.shape)
+        above = torch.ops.aten.threshold_backward(gradients[0], x, 0)
+        below = gradients[0] - above
+        return torch.addcmul(above, below, slope), (below * x).sum().reshape(slope.shape)
 
 
 class PReLU(nn.Module):
@@ -195,7 +222,7 @@ def attention(
     """
     dropping = active and share > 0
     if dropping and not query.is_cuda:
-        # The library draws these masks one number at a time on CPUs; ours go through `dropout`.
+        # On CPUs the library would draw the mask its own slow way.
         weights = attention_weights(query, key, bias)
         return merge_heads(dropout(weights, share, True) @ value)
     out = F.scaled_dot_product_attention(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from amrbench.registry import Registry
+from amrbench.slots import Matcher
 from amrbench.types import Batch, Context, Encoded, Outcome, Prediction, Target, Widths
 from amrbench_plugins import cgdetr, moment_detr
 from amrbench_plugins.cgdetr.reference_weights import Reference, build_reference, fill, reference_names
@@ -136,10 +137,11 @@ def target_of(targets: Targets) -> Target:
     return Target(spans, mask, targets.labels > 0, targets.positives, targets.negatives)
 
 
-def outcome_of(result: Result, target: Target) -> Outcome:
+def outcome_of(result: Result, target: Target, matcher: Matcher | None = None) -> Outcome:
     """Match queries to spans and gather all that the losses look at."""
-    matched = option("matcher", "hungarian").build()(result.tensors, target)
-    return Outcome(result.batch, target, result.tensors, result.encoded.views, matched)
+    tensors = result.tensors
+    matched = (matcher or option("matcher", "hungarian").build())(tensors, target)
+    return Outcome(result.batch, target, tensors, result.encoded.views, matched)
 
 
 def terms(model: Ours, case: str) -> dict[str, Tensor]:

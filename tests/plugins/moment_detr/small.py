@@ -1,0 +1,52 @@
+"""A small moment-detr for tests, with anything in its slots exchanged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from amrbench.registry import Registry
+from amrbench.types import Batch, Context, Widths
+from amrbench_plugins import moment_detr
+
+REGISTRY = Registry.of(*moment_detr.amrbench_parts())
+WIDTHS = Widths(audio=12, text=10)
+OPTIONS: dict[str, Any] = {
+    "width": 16,
+    "attention_heads": 4,
+    "feedforward": 24,
+    "activation": "relu-prelu",
+    "temporal_embedding": "tef",
+    "fusion": {"use": "adaptive-cross-attention", "dummies": 3, "prompts": 4},
+    "text_summary": {"use": "transformer", "layers": 1},
+    "encoder": {"use": "transformer", "layers": 2},
+    "memory_refine": ["add-global"],
+    "query": "zeros",
+    "decoder": {"use": "dab", "layers": 2},
+    "heads": ["spans", "foreground", "saliency"],
+}
+
+
+def part(registry: Registry = REGISTRY, **changed: Any) -> Any:
+    """Return the part with some options exchanged."""
+    return registry.find("model", "moment-detr").model_validate({**OPTIONS, **changed}, context=registry)
+
+
+def model(seed: int = 0, registry: Registry = REGISTRY, **changed: Any) -> Any:
+    """Return the model in evaluation mode."""
+    return part(registry, **changed).build(Context(WIDTHS, seed=seed)).eval()
+
+
+def batch(frames: tuple[int, ...] = (9, 6, 9), words: tuple[int, ...] = (4, 1, 3)) -> Batch:
+    """Return a batch of one row for each pair of lengths; the last two rows share a recording."""
+    audio_mask = torch.arange(max(frames)) < torch.tensor(frames)[:, None]
+    text_mask = torch.arange(max(words)) < torch.tensor(words)[:, None]
+    torch.manual_seed(5)
+    return Batch(
+        audio=torch.randn(*audio_mask.shape, WIDTHS.audio) * audio_mask[..., None],
+        audio_mask=audio_mask,
+        text=torch.randn(*text_mask.shape, WIDTHS.text) * text_mask[..., None],
+        text_mask=text_mask,
+        recording=torch.tensor([*range(len(frames) - 1), max(0, len(frames) - 2)]),
+    )

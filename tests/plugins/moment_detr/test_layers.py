@@ -1,0 +1,237 @@
+"""Shared layers, each beside the plain way of computing the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from amrbench_plugins.moment_detr.layers import (
+    BlockLinear,
+    EncoderLayer,
+    FeedForward,
+    Perceptron,
+    PReLU,
+    SelfAttention,
+    attention,
+    attention_weights,
+    bias_of,
+    dropout,
+    leave,
+    merge_heads,
+    residual,
+    split_heads,
+    xavier,
+)
+
+WIDTH, HEADS = 8, 2
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def encoder_layer(share: float = 0.0) -> EncoderLayer:
+    return EncoderLayer(
+        SelfAttention(WIDTH, HEADS, share), FeedForward(WIDTH, 12, share, PReLU()), share
+    ).eval()
+
+
+# ---------------------------------------------------------------- dropout
+
+
+def test_inactive_dropout_is_no_operation() -> None:
+    x = torch.randn(3)
+    assert dropout(x, 0.5, False) is x
+    assert dropout(x, 0.0, True) is x
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_dropout_drops_its_share_and_keeps_the_mean(share: float) -> None:
+    dropped = dropout(torch.ones(400, 501), share, True)
+    count = dropped.numel()
+    spread = (share * (1 - share) / count) ** 0.5
+    assert float((dropped == 0).float().mean()) == pytest.approx(share, abs=5 * spread)
+    assert dropped[dropped > 0].unique().tolist() == pytest.approx([1 / (1 - share)], rel=1e-4)
+
+
+def test_dropped_places_are_independent() -> None:
+    kept = (dropout(torch.ones(200_000), 0.5, True) > 0).float() - 0.5
+    for distance in (1, 2, 3, 4, 8):
+        together = float((kept[distance:] * kept[:-distance]).mean()) * 4
+        assert abs(together) < 5 / len(kept) ** 0.5, distance
+
+
+def test_dropout_follows_the_seed() -> None:
+    draws = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        draws.append(dropout(torch.ones(7, 13), 0.5, True))
+    assert draws[0].equal(draws[1])
+    assert not draws[0].equal(draws[2])
+
+
+def test_gradients_pass_where_numbers_pass() -> None:
+    x = torch.randn(5, 7, requires_grad=True)
+    out = dropout(x, 0.3, True)
+    out.backward(torch.full_like(x, 2.0))
+    assert_close(x.grad, 2 * (out / x).detach())
+
+
+# ---------------------------------------------------------------- stochastic depth
+
+
+def test_a_sample_loses_its_whole_branch_or_none_of_it() -> None:
+    x, branch = torch.zeros(4000, 3, 2), torch.ones(4000, 3, 2)
+    out = residual(x, branch, 0.25, active=True)
+    assert out.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert out.flatten(1).std(1).max() == 0
+    assert float((out[:, 0, 0] == 0).float().mean()) == pytest.approx(0.25, abs=0.035)
+
+
+def test_groups_of_a_sample_are_dropped_apart() -> None:
+    groups = torch.tensor([0, 1, 1, 0]).expand(4000, -1)
+    out = residual(torch.zeros(4000, 4, 1), torch.ones(4000, 4, 1), 0.5, active=True, groups=groups)[..., 0]
+    assert out[:, 0].equal(out[:, 3])
+    assert out[:, 1].equal(out[:, 2])
+    both = ((out[:, 0] > 0) & (out[:, 1] > 0)).float().mean()
+    assert float(both) == pytest.approx(0.25, abs=0.035)
+
+
+def test_an_inactive_residual_is_a_sum() -> None:
+    x, branch = torch.randn(2, 3, 4), torch.randn(4)
+    assert residual(x, branch, 0.5, active=False).equal(x + branch)
+
+
+# ---------------------------------------------------------------- PReLU
+
+
+def test_prelu_equals_the_library() -> None:
+    ours, plain = PReLU(), nn.PReLU()
+    x = torch.randn(5, 7)
+    x[0, 0] = 0
+    first, second = x.clone().requires_grad_(), x.clone().requires_grad_()
+    pull = torch.randn(5, 7)
+    ours(first).backward(pull)
+    plain(second).backward(pull)
+    assert ours(x).equal(plain(x))
+    assert_close(first.grad, second.grad)
+    assert_close(ours.slope.grad, plain.weight.grad)
+
+
+def test_prelu_gradients_equal_differences() -> None:
+    layer = PReLU().double()
+    x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda y, slope: _with_slope(layer, y, slope), (x, layer.slope))
+
+
+def _with_slope(layer: PReLU, x: Tensor, slope: Tensor) -> Tensor:
+    return torch.func.functional_call(layer, {"slope": slope}, (x,))
+
+
+def test_prelu_runs_over_stacked_models() -> None:
+    layer, x = PReLU(), torch.randn(3, 5)
+    slopes = torch.tensor([[0.1], [0.2], [0.3]])
+    found = torch.vmap(lambda y, slope: _with_slope(layer, y, slope))(x, slopes)
+    assert_close(found, torch.where(x > 0, x, x * slopes))
+
+
+# ---------------------------------------------------------------- attention
+
+
+def test_attention_with_and_without_dropout_masks_is_one_formula() -> None:
+    query, key, value = (torch.randn(2, HEADS, n, 4) for n in (3, 5, 5))
+    visible = torch.rand(2, 1, 3, 5) > 0.4
+    visible[..., 0] = True
+    bias = bias_of(visible, torch.float32)
+    fused = attention(query, key, value, bias, share=0.5, active=False)
+    assert_close(fused, merge_heads(attention_weights(query, key, bias) @ value))
+
+
+def test_dropped_attention_keeps_its_mean() -> None:
+    query, key, value = (torch.randn(1, 1, n, 4).expand(20000, -1, -1, -1) for n in (1, 5, 5))
+    plain = attention(query[:1], key[:1], value[:1], None, share=0.0, active=True)
+    drawn = attention(query, key, value, None, share=0.3, active=True)
+    assert not drawn[0].equal(drawn[1])
+    assert_close(drawn.mean(0), plain[0], atol=0.03, rtol=0)
+
+
+def test_hidden_keys_have_no_weight() -> None:
+    visible = torch.tensor([True, False, True])
+    bias = bias_of(visible[None, None, None], torch.float32)
+    weights = attention_weights(torch.randn(2, 1, 4, 6), torch.randn(2, 1, 3, 6), bias)
+    assert float(weights[..., 1].abs().max()) == 0
+    assert_close(weights.sum(-1), torch.ones(2, 1, 4))
+
+
+def test_heads_split_and_merge() -> None:
+    x = torch.randn(2, 3, 8)
+    assert split_heads(x, 4).shape == (2, 4, 3, 2)
+    assert merge_heads(split_heads(x, 4)).equal(x)
+
+
+def test_an_encoder_layer_equals_the_library() -> None:
+    ours = encoder_layer()
+    theirs = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+    theirs.load_state_dict(
+        {
+            "in_proj_weight": ours.attention.qkv.weight,
+            "in_proj_bias": ours.attention.qkv.bias,
+            "out_proj.weight": ours.attention.out.weight,
+            "out_proj.bias": ours.attention.out.bias,
+        }
+    )
+    x, places, mask = torch.randn(2, 5, WIDTH), torch.randn(2, 5, WIDTH), torch.ones(2, 5, dtype=torch.bool)
+    mask[1, 3:] = False
+    attended = theirs(x + places, x + places, x, key_padding_mask=~mask)[0]
+    middle = F.layer_norm(x + attended, (WIDTH,))
+    up, down = ours.feedforward.up, ours.feedforward.down
+    wanted = F.layer_norm(middle + down(F.prelu(up(middle), torch.tensor([0.25]))), (WIDTH,))
+    found = ours(x, places, bias_of(mask[:, None, None], x.dtype))
+    assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_the_first_rows_are_the_first_rows(pairs: bool) -> None:
+    layer, x, places = encoder_layer(), torch.randn(2, 5, WIDTH), torch.randn(2, 5, WIDTH)
+    visible = torch.rand(2, 1, 5 if pairs else 1, 5) > 0.3
+    visible[..., 0] = True
+    bias = bias_of(visible, x.dtype)
+    assert_close(layer(x, places, bias, first=2), layer(x, places, bias)[:, :2], atol=1e-6, rtol=0)
+
+
+# ---------------------------------------------------------------- weights
+
+
+def test_blocks_are_drawn_each_for_itself() -> None:
+    layer = BlockLinear(64, 64, 3)
+    before = layer.bias.detach().clone()
+    xavier(nn.Sequential(layer))
+    bound = (6 / 128) ** 0.5
+    for block in layer.weight.detach().chunk(3):
+        assert 0.95 * bound < float(block.abs().max()) <= bound
+    assert layer.bias.equal(before)
+
+
+def test_stacked_projections_are_drawn_together() -> None:
+    layer = nn.Linear(64, 192)
+    xavier(layer)
+    assert 0.95 * (6 / 256) ** 0.5 < float(layer.weight.detach().abs().max()) <= (6 / 256) ** 0.5
+
+
+def test_leave_leaves() -> None:
+    layer = nn.Linear(3, 3)
+    before = layer.weight.detach().clone()
+    leave(layer)
+    assert layer.weight.equal(before)
+
+
+def test_a_perceptron_has_no_activation_at_its_end() -> None:
+    perceptron = Perceptron((4, 6, 5, 2), nn.ReLU)
+    x = torch.randn(3, 4)
+    first, second, third = perceptron.linears
+    assert perceptron(x).equal(third(second(first(x).relu()).relu()))
+    assert perceptron.last is third
