@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ def test_amrbench_finds_both_parts(registry):
     assert registry.find("head", "edges") is EdgeHead
     assert registry.find("loss", "edges") is EdgeLoss
     assert registry.origin(EdgeLoss).distribution == "amrbench-hello"
+
+
+def test_the_command_line_lists_it():
+    shown = subprocess.run(["amrbench", "parts", "loss"], capture_output=True, text=True, check=True).stdout
+    assert any("edges" in row and "amrbench-hello" in row for row in shown.splitlines())
 
 
 def test_head_keeps_the_contract(registry):
