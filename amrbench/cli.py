@@ -143,7 +143,7 @@ def check(
     failed = []
     for recipe in recipes:
         try:
-            typer.echo(check_recipe(recipe, conditions, registry))
+            typer.echo(check_recipe(recipe, conditions, registry).text())
         except AmrbenchError as error:
             failed.append(str(error))
     if failed:
