@@ -218,6 +218,15 @@ def test_commands_that_the_readme_names_exist():
     assert [name for name in sorted(used) if not re.search(rf"^\W*{name}\s", shown, re.MULTILINE)] == []
 
 
+def test_the_readme_has_the_test_command_that_is_run_everywhere():
+    readme = [line for line in (ROOT / "README.md").read_text().splitlines() if "/bin/pytest" in line]
+    assert len(readme) == 1, ".ci/run takes its command from this line"
+    steps = [step.strip().removeprefix(".venv/bin/") for step in readme[0].split("&&")]
+    assert steps[0].endswith("-m venv .venv")
+    assert steps[2:] == ["ruff check .", "ruff format --check .", "mypy", "pytest -n 2"]
+    assert " && ".join(f".venv/bin/{step}" for step in steps[2:]) in (ROOT / "CONTRIBUTING.md").read_text()
+
+
 def test_files_that_the_readme_links_exist():
     links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
     assert links, "where did the links go?"
