@@ -123,13 +123,7 @@ class ToyEncoder:
     def _note(self, line: str) -> None:
         if self.part.note:
             with Path(self.part.note).open("a", encoding="utf-8") as file:
-                file.write(f"{line}\t{os.getpid()}\t{_threads()}\n")
-
-
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
+                file.write(f"{line}\t{os.getpid()}\t{os.environ['OMP_NUM_THREADS']}\n")
 
 
 def _word(word: str) -> Rows:
