@@ -1,0 +1,90 @@
+"""Measure what the small encoders know: which caption lies nearest to each second of a fresh sound.
+
+`python -m amrbench_plugins.backends.measure_mini_clap` prints a table for the shipped files; other files may
+be named behind it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import typer
+from tabulate import tabulate
+
+from amrbench.slots import Backend
+from amrbench_plugins.backends.mini_clap import WEIGHTS, load
+from amrbench_plugins.backends.train_mini_clap import PRESETS, isolated
+from amrbench_plugins.datasets.procedural import captions, sounds
+from amrbench_plugins.datasets.procedural.captions import Subject, Wording
+from amrbench_plugins.datasets.procedural.dsp import Rng
+
+_SEED = 4711
+_DRAWS = 5
+"""How often captions are drawn anew."""
+
+KINDS = tuple(Subject(name, value, far=False) for name, value in product(sounds.CLASSES, (0, 1)))
+"""Every class with every value; the candidates of each comparison."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds in which a sound is on: their rows (N, width), and which of `KINDS` it is (N,)."""
+
+    rows: npt.NDArray[np.float32]
+    kinds: npt.NDArray[np.int64]
+
+
+def listen(backend: Backend, rng: Rng, *, each: int) -> Seconds:
+    """Let a backend hear `each` isolated sounds of every kind, three in ten of them from afar."""
+    rows, kinds = [], []
+    for kind, subject in enumerate(KINDS):
+        for _ in range(each):
+            clip = isolated(rng, replace(subject, far=bool(rng.random() < 0.3)))
+            on = clip.on.reshape(-1, backend.rate).mean(1) > 0.5
+            rows.append(backend.audio(clip.mix)[on])
+            kinds += [kind] * int(on.sum())
+    return Seconds(np.concatenate(rows), np.asarray(kinds))
+
+
+def nearest(backend: Backend, seconds: Seconds, rng: Rng, wording: Wording) -> npt.NDArray[np.int64]:
+    """Return for each second which of `KINDS` has the nearest sentence; one sentence is drawn for each."""
+    texts = [captions.phrase(rng, subject, wording=wording, distance=False) for subject in KINDS]
+    sentences = np.stack([rows[-1] for rows in backend.text(texts)])
+    return np.asarray((seconds.rows @ sentences.T).argmax(1))
+
+
+def measure(backend: Backend, *, each: int) -> Iterator[list[object]]:
+    """Yield a line for seen and one for unseen wording: share of seconds with the right kind and class."""
+    seconds = listen(backend, np.random.default_rng(_SEED), each=each)
+    for wording in (Wording.VALUE, Wording.UNSEEN):
+        rng = np.random.default_rng(_SEED + 1)
+        found = np.stack([nearest(backend, seconds, rng, wording) for _ in range(_DRAWS)])
+        kind, sound = found == seconds.kinds, found // 2 == seconds.kinds // 2
+        said = "seen" if wording is Wording.VALUE else "unseen"
+        yield [backend.name, said, 100 * sound.mean(), 100 * kind.mean(), found.shape[1]]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description="Measure small audio-text encoders on fresh sounds.")
+    parser.add_argument("files", nargs="*", type=Path, help="weights files; without any, the shipped ones")
+    parser.add_argument("--each", type=int, default=20, help="sounds of each class and value")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    files = options.files or [WEIGHTS / f"{name}.safetensors" for name in PRESETS]
+    lines = [line for file in files for line in measure(load(file.stem, file), each=options.each)]
+    lines.append(["chance", "", 100 / len(sounds.CLASSES), 100 / len(KINDS), ""])
+    headers = ["encoder", "wording", "class %", "class and value %", "seconds"]
+    typer.echo(tabulate(lines, headers, "github", floatfmt=".1f"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Sentences about procedural sounds: several wordings for the same event."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from amrbench_plugins.datasets.procedural.dsp import Rng
+from amrbench_plugins.datasets.procedural.lexicon import BARE, FAR, LEXICON, NEAR, THEN, WHILE
+
+_NOUN_SHARE = 0.35
+
+
+class Wording(Enum):
+    """How a sentence names its sound."""
+
+    BARE = "bare"
+    """The class alone."""
+    VALUE = "value"
+    """The class and the value of its attribute."""
+    UNSEEN = "unseen"
+    """As `VALUE`, in the clause that no training caption uses."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a sentence is about: a class, the value (0 or 1) of its attribute, and its distance."""
+
+    sound: str
+    value: int
+    far: bool
+
+
+def _choice(rng: Rng, options: tuple[str, ...]) -> str:
+    return options[int(rng.integers(len(options)))]
+
+
+def _clause(rng: Rng, subject: Subject, wording: Wording) -> str:
+    words = LEXICON[subject.sound]
+    if wording is Wording.BARE:
+        return _choice(rng, BARE).format(_choice(rng, words.nouns))
+    value = _choice(rng, words.values[subject.value])
+    if wording is Wording.UNSEEN:
+        return words.unseen.format(a=value)
+    if rng.random() < _NOUN_SHARE and subject.sound != "voice":
+        return f"{value} {_choice(rng, words.nouns)}"
+    return _choice(rng, words.clauses).format(a=value)
+
+
+def phrase(rng: Rng, subject: Subject, *, wording: Wording, distance: bool) -> str:
+    """Return a lower-case phrase without a full stop; `distance` says whether near or far is told."""
+    text = re.sub(r"\ba (?=[aeiou])", "an ", _clause(rng, subject, wording))
+    return f"{text} {_choice(rng, FAR if subject.far else NEAR)}" if distance else text
+
+
+def finish(rng: Rng, text: str) -> str:
+    """Return the phrase as people write it: with a capital, and half of the time with a full stop."""
+    return text[0].upper() + text[1:] + ("." if rng.random() < 0.5 else "")
+
+
+def then(rng: Rng, first: str, second: str) -> str:
+    """Join two phrases that happen one after the other."""
+    return first + _choice(rng, THEN) + second
+
+
+def meanwhile(rng: Rng, first: str, second: str) -> str:
+    """Join two phrases that happen at the same time."""
+    return first + _choice(rng, WHILE) + second
