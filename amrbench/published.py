@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,11 @@ Rows = NDArray[np.float32]
 
 AUDIO_KEY = "features"
 TEXT_KEY = "last_hidden_state"
+# What numpy and the zip module raise on damaged bytes.
+_DAMAGE = (
+    OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, SyntaxError, NotImplementedError,
+    OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +115,8 @@ def read_rows(path: Path, key: str, width: int) -> Rows:
     rows = rows[None] if rows.ndim == 1 else rows
     if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
         raise DataError(
-            f"{path}: {key!r} has shape {rows.shape}, not (1 or more, {width}). Use features of the "
-            "encoder that the model was trained with."
+            f"{path}: {key!r} has shape {rows.shape}, not (1 or more, {width}). "
+            "Use the features of the encoder that the model was trained with."
         )
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(rows, np.float32)
@@ -122,16 +128,16 @@ def read_rows(path: Path, key: str, width: int) -> Rows:
 
 def _array(path: Path, key: str) -> NDArray[Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, Mapping):
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("one array, not an archive of named arrays")
             if key not in archive:
                 raise DataError(f"{path}: there is no array {key!r}; the file holds {_listed(archive)}.")
             return np.asarray(archive[key])
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such feature file. Check the folder and the ids.") from None
-    except (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, SyntaxError, NotImplementedError,
-            zipfile.BadZipFile) as error:  # fmt: skip
+    except _DAMAGE as error:
         raise DataError(
             f"{path}: {key!r} cannot be read ({error}); no pickled objects are accepted. "
             "Copy or download the file again."

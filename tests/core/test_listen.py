@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from amrbench.annotations import read_annotations
+from amrbench.errors import DataError
+from amrbench.listen import synthesize
+from amrbench.prepare import Progress
+from tests.core.toy_world import ToySet
+
+
+def quiet(progress: Progress) -> None:
+    pass
+
+
+@pytest.mark.parametrize("form", ["flac", "wav"])
+def test_recordings_become_audio_files_and_annotations(tmp_path: Path, form: str) -> None:
+    part = ToySet(rate=8000)
+    told: list[Progress] = []
+    files = synthesize(part, "train", 2, tmp_path / "heard", form=form, tell=told.append)
+    recordings = [part.build().recording("train", index) for index in range(2)]
+    assert [path.name for path in files] == [f"{each.vid}.{form}" for each in recordings]
+    for path, recording in zip(files, recordings, strict=True):
+        samples, rate = soundfile.read(path, dtype="float32")
+        assert rate == 8000
+        np.testing.assert_allclose(samples, recording.waveform, atol=2**-15)
+    queries = read_annotations(tmp_path / "heard" / "annotations.jsonl")
+    assert queries == [query for each in recordings for query in each.queries]
+    assert [(each.done, each.total) for each in told] == [(1, 2), (2, 2)]
+
+
+def test_no_more_recordings_than_there_are(tmp_path: Path) -> None:
+    assert len(synthesize(ToySet(count=3, rate=8000), "val", 10, tmp_path, tell=quiet)) == 3
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(DataError, match="is not empty, and nothing in it is overwritten. Name a new one"):
+        synthesize(ToySet(), "train", 1, tmp_path, tell=quiet)
+
+
+def test_an_unknown_split_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="data set 'toy' has no split 'test'.* Splits: train, val"):
+        synthesize(ToySet(), "test", 1, tmp_path, tell=quiet)
+
+
+def test_an_unknown_format_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="audio format 'mp3' is not known; use flac or wav"):
+        synthesize(ToySet(), "train", 1, tmp_path, form="mp3", tell=quiet)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"file/x: cannot be written \(.*\). Choose another folder"):
+        synthesize(ToySet(), "train", 1, tmp_path / "file" / "x", tell=quiet)
