@@ -120,10 +120,11 @@ def steady(threads: int) -> Iterator[None]:
     is given back.
     """
     before = torch.get_num_threads()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices):
             yield
     finally:
         torch.set_flush_denormal(False)
