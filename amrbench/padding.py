@@ -73,10 +73,11 @@ def padded(items: Sequence[Tensor]) -> Padded:
     """Pad items (length, ...) with zeros to the longest of them."""
     lengths = torch.tensor([len(item) for item in items])
     longest = int(lengths.max())
-    rows = items[0].new_zeros((len(items), longest, *items[0].shape[1:]))
-    # Copies of slices: on the CPU twice as fast as one gather by index.
+    rows = items[0].new_empty((len(items), longest, *items[0].shape[1:]))
+    # Copies of slices: on the CPU twice as fast as one gather by index. Each byte is written once.
     for place, item in enumerate(items):
         rows[place, : len(item)] = item
+        rows[place, len(item) :] = 0
     return Padded(rows, torch.arange(longest) < lengths[:, None])
 
 

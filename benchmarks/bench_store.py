@@ -1,0 +1,128 @@
+"""How fast batches are made from a feature store, against one .npz file for each recording and query.
+
+512 queries about 205 recordings of 60 to 300 rows of 768 numbers, as in CASTELLA, all in the page cache.
+The plain way reads, normalises and pads each sample at each visit, as the reference's data set does.
+
+Run: pytest benchmarks/bench_store.py --benchmark-enable -s
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from time import process_time
+
+import numpy as np
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from amrbench.annotations import Query
+from amrbench.data import Split, load_split
+from amrbench.prepare import Prepared
+from amrbench.recipe import Limits
+from amrbench.store import Header, open_store
+from amrbench.store_writer import Items, write_store
+
+QUERIES, RECORDINGS, WIDTH, BATCH, ROUNDS = 512, 205, 768, 32, 9
+LIMITS = Limits(frames=300, words=32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the same features both ways."""
+    folder, random = tmp_path_factory.mktemp("store"), np.random.default_rng(0)
+    audio = {f"v{place}": drawn(random, int(random.integers(60, 301))) for place in range(RECORDINGS)}
+    text = {f"sentence {place}": drawn(random, int(random.integers(5, 20))) for place in range(QUERIES)}
+    for name, rows in {**audio, **text}.items():
+        np.savez(folder / f"{name}.npz", features=rows)
+    header = Header("drawn", "drawn", "0", 1.0, WIDTH, WIDTH)
+    tables = [Items(tuple(each), tuple(each.values())) for each in (audio, text)]
+    write_store(folder / "features.h5", header, audio=tables[0], text=tables[1])
+    return folder
+
+
+def drawn(random: np.random.Generator, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return random.normal(size=(count, WIDTH)).astype(np.float32)
+
+
+def prepared(folder: Path) -> Prepared:
+    store = open_store(folder / "features.h5")
+    lengths = dict(zip(store.audio.ids, store.audio.lengths.tolist(), strict=True))
+    queries = [
+        Query(f"q{place}", f"sentence {place}", vid, float(lengths[vid]), ())
+        for place, vid in enumerate(f"v{place % RECORDINGS}" for place in range(QUERIES))
+    ]
+    return Prepared(tuple(queries), store, "drawn")
+
+
+@pytest.fixture(scope="module")
+def split(folder: Path) -> Split:
+    return load_split([prepared(folder)], LIMITS)
+
+
+def order() -> list[list[int]]:
+    places = np.random.default_rng(1).permutation(QUERIES)
+    return [places[at : at + BATCH].tolist() for at in range(0, QUERIES, BATCH)]
+
+
+def from_store(split: Split) -> Iterator[torch.Tensor]:
+    return (split.batch(places).audio for places in order())
+
+
+def from_files(folder: Path) -> Iterator[torch.Tensor]:
+    """Do the same sample by sample."""
+    for places in order():
+        audio = [read(folder / f"v{place % RECORDINGS}.npz", LIMITS.frames) for place in places]
+        text = [read(folder / f"sentence {place}.npz", LIMITS.words) for place in places]
+        torch.nn.utils.rnn.pad_sequence(text, batch_first=True)
+        yield torch.nn.utils.rnn.pad_sequence(audio, batch_first=True)
+
+
+def read(path: Path, limit: int) -> torch.Tensor:
+    with np.load(path) as archive:
+        rows = archive["features"][:limit]
+    return torch.from_numpy(rows / (np.linalg.norm(rows, axis=-1, keepdims=True) + 1e-5).astype(np.float32))
+
+
+def seconds(work: Callable[[], Iterator[object]]) -> float:
+    began = process_time()
+    used_up(work())
+    return process_time() - began
+
+
+def used_up(batches: Iterator[object]) -> None:
+    for _ in batches:
+        pass
+
+
+def test_an_epoch_of_batches(benchmark: BenchmarkFixture, folder: Path, split: Split) -> None:
+    torch.set_num_threads(1)
+    for fast, plain in zip(from_store(split), from_files(folder), strict=True):
+        torch.testing.assert_close(fast, plain)
+    pairs = []
+    for number in range(ROUNDS):
+        both = [lambda: from_store(split), lambda: from_files(folder)]
+        times = [seconds(work) for work in (both if number % 2 else both[::-1])]
+        pairs.append(times if number % 2 else times[::-1])
+    ratio = median(plain / fast for fast, plain in pairs)
+    benchmark.extra_info["ratio"] = ratio
+    benchmark.extra_info["samples/s"] = QUERIES / median(fast for fast, _ in pairs)
+    print(f"\nstore {QUERIES / median(fast for fast, _ in pairs):.0f} samples/s, files "
+          f"{QUERIES / median(plain for _, plain in pairs):.0f} samples/s, ratio {ratio:.1f}")  # fmt: skip
+    benchmark.pedantic(lambda: used_up(from_store(split)), rounds=5)
+
+
+def test_opening_and_checking(benchmark: BenchmarkFixture, folder: Path) -> None:
+    found = benchmark.pedantic(lambda: load_split([prepared(folder)], LIMITS), rounds=5)
+    size = (folder / "features.h5").stat().st_size
+    print(
+        f"\n{size / 2**20:.0f} MiB opened, checked, cut and normalised in {benchmark.stats['median']:.2f} s"
+    )
+    assert len(found) == QUERIES
+
+
+def test_opening_alone(benchmark: BenchmarkFixture, folder: Path) -> None:
+    store = benchmark(open_store, folder / "features.h5")
+    assert len(store.audio.ids) == RECORDINGS
