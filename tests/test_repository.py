@@ -49,14 +49,19 @@ def functions_of(path):
     return [node for node in ast.walk(tree_of(path)) if isinstance(node, kinds)]
 
 
+def is_made(folder):
+    """Say whether a folder holds what tools made."""
+    return (folder.startswith(".") and folder != ".ci") or folder in {"__pycache__", "build", "dist", "runs"}
+
+
 @cache
 def tracked_text():
-    """Return the tracked text files; without git, all files that git would not ignore by habit."""
+    """Return the tracked text files; without git, all files outside of caches and environments."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode == 0:
         paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
     else:
-        paths = [path for path in ROOT.rglob("*") if not {".venv", ".tox", ".git"} & set(path.parts)]
+        paths = [path for path in ROOT.rglob("*") if not any(map(is_made, path.relative_to(ROOT).parts[:-1]))]
     texts = {}
     for path in paths:
         if path.is_file() and path != Path(__file__):
