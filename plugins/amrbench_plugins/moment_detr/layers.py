@@ -66,8 +66,7 @@ def residual(
     if not active or share == 0:
         return x + branch
     count = 1 if groups is None else 2
-    drawn = torch.rand(x.shape[0], count, device=x.device) >= share
-    scale = drawn.to(x.dtype) / (1 - share)
+    scale = x.new_empty(x.shape[0], count).bernoulli_(1 - share).mul_(1 / (1 - share))
     scale = scale if groups is None else scale.gather(1, groups)
     return torch.addcmul(x, branch, scale[..., None])
 
@@ -253,17 +252,18 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, bias: Tensor | None, first: int | None = None) -> Tensor:
         """Return (B, n, D), or only its first rows."""
-        width = x.shape[-1]
-        placed = x + positions
-        value = F.linear(x, self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
+        placed, width = x + positions, x.shape[-1]
         if first is None:
-            query, key = F.linear(placed, self.qkv.weight[: 2 * width], self.qkv.bias[: 2 * width]).chunk(
-                2, -1
+            weights, biases = (
+                torch.split(each, [2 * width, width]) for each in (self.qkv.weight, self.qkv.bias)
             )
+            query, key = F.linear(placed, weights[0], biases[0]).chunk(2, -1)
         else:
-            query = F.linear(placed[:, :first], self.qkv.weight[:width], self.qkv.bias[:width])
-            key = F.linear(placed, self.qkv.weight[width : 2 * width], self.qkv.bias[width : 2 * width])
+            weights, biases = (torch.split(each, width) for each in (self.qkv.weight, self.qkv.bias))
+            query = F.linear(placed[:, :first], weights[0], biases[0])
+            key = F.linear(placed, weights[1], biases[1])
             bias = bias if bias is None or bias.shape[2] == 1 else bias[:, :, :first]
+        value = F.linear(x, weights[-1], biases[-1])
         query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
         return self.out(attention(query, key, value, bias, share=self.share, active=self.training))  # type: ignore[no-any-return]
 
