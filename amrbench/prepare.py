@@ -218,6 +218,13 @@ def _tell_waiting(tell: Tell, wanted: Wanted, holder: str) -> None:
 
 
 def _make(making: _Making, folder: Path) -> None:
+    try:
+        _make_in(making, folder)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error}). Check the folder and the disk.") from error
+
+
+def _make_in(making: _Making, folder: Path) -> None:
     making.folder.mkdir(parents=True, exist_ok=True)
     audio = making.audio_shards()
     _run(making, "audio", audio)

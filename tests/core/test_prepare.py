@@ -254,6 +254,13 @@ def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
         made(tmp_path / "file")
 
 
+def test_a_file_in_the_way_is_named(first: Prepared, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / f"{first.fingerprint}.making").write_text("")
+    with pytest.raises(DataError, match=rf"data/{first.fingerprint}: cannot be made \(.*exists"):
+        made(tmp_path)
+
+
 def test_threads_of_the_parent_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
