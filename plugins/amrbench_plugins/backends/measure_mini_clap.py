@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -60,15 +60,28 @@ def nearest(backend: Backend, seconds: Seconds, rng: Rng, wording: Wording) -> n
     return np.asarray((seconds.rows @ sentences.T).argmax(1))
 
 
-def measure(backend: Backend, *, each: int) -> Iterator[list[object]]:
-    """Yield a line for seen and one for unseen wording: share of seconds with the right kind and class."""
+@dataclass(frozen=True)
+class Line:
+    """How often the nearest sentence was right, in percent of the seconds."""
+
+    encoder: str
+    wording: str
+    sound: float
+    """The class is right."""
+    kind: float
+    """The class and the value are right."""
+    seconds: int
+
+
+def measure(backend: Backend, *, each: int) -> Iterator[Line]:
+    """Yield a line for seen and one for unseen wording."""
     seconds = listen(backend, np.random.default_rng(_SEED), each=each)
     for wording in (Wording.VALUE, Wording.UNSEEN):
         rng = np.random.default_rng(_SEED + 1)
         found = np.stack([nearest(backend, seconds, rng, wording) for _ in range(_DRAWS)])
         kind, sound = found == seconds.kinds, found // 2 == seconds.kinds // 2
         said = "seen" if wording is Wording.VALUE else "unseen"
-        yield [backend.name, said, 100 * sound.mean(), 100 * kind.mean(), found.shape[1]]
+        yield Line(backend.name, said, 100 * sound.mean(), 100 * kind.mean(), found.shape[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,9 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_flush_denormal(True)
     files = options.files or [WEIGHTS / f"{name}.safetensors" for name in PRESETS]
     lines = [line for file in files for line in measure(load(file.stem, file), each=options.each)]
-    lines.append(["chance", "", 100 / len(sounds.CLASSES), 100 / len(KINDS), ""])
+    chance = Line("chance", "", 100 / len(sounds.CLASSES), 100 / len(KINDS), lines[0].seconds)
     headers = ["encoder", "wording", "class %", "class and value %", "seconds"]
-    typer.echo(tabulate(lines, headers, "github", floatfmt=".1f"))
+    typer.echo(tabulate([astuple(line) for line in [*lines, chance]], headers, "github", floatfmt=".1f"))
 
 
 if __name__ == "__main__":
