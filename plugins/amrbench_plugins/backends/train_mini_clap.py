@@ -40,7 +40,7 @@ class Training:
 
 
 PRESETS: dict[str, Training] = {
-    "mini-clap": Training(Settings(64, 40, (), 1, 2048, 32), sounds_each=40, steps=500),
+    "mini-clap": Training(Settings(64, 32, (), 1, 2048, 24), sounds_each=20, steps=300),
     "mini-clap-wide": Training(Settings(64, 96, (1, 2, 4, 8), 3, 2048, 48), sounds_each=80, steps=1200),
 }
 
