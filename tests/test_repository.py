@@ -18,7 +18,7 @@ CORE = sorted((ROOT / "amrbench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins" / "amrbench_plugins").rglob("*.py"))
 SHARED_BY_PLUGINS = {"slots", "positions", "layers", "testing"}
 ASSEMBLES = {"train_mini_clap.py", "measure_mini_clap.py", "lighthouse.py", "reference_weights.py"}
-"""Makes or measures shipped weights, or a whole model of a foreign checkpoint, out of parts of several plugins."""
+"""Makes or measures shipped weights, or a model of a foreign checkpoint, from parts of several plugins."""
 LONGEST_FUNCTION = 60
 LONGEST_MODULE = 400
 MOST_ARGUMENTS = 6

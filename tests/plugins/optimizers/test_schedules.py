@@ -48,6 +48,4 @@ def test_constant_stays_and_may_warm_up():
 def test_step_drops_at_each_share():
     factor = Step(at=(0.5, 0.75), factor=0.1).build(EPOCHS)
     rates = [factor(step) for step in (0, 99, 100, 149, 150, 199)]
-    assert rates == pytest.approx(
-        [1, 1, 0.1, 0.1, 0.01, 0.01]
-    )
+    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
