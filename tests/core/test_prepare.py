@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -88,7 +89,10 @@ def test_progress_counts_items(tmp_path: Path) -> None:
     told: list[Progress] = []
     prepared = made(tmp_path, tell=told.append)
     audio = [each for each in told if each.what == "toy train: audio for toy-features"]
-    assert [each.done for each in audio] == [0, 8, 16, 20]
+    done = [each.done for each in audio]
+    # Shards of 8, 8 and 4 items may end in any order.
+    assert done[0] == 0
+    assert sorted(later - before for before, later in itertools.pairwise(done)) == [4, 8, 8]
     assert {each.total for each in audio} == {20}
     sentences = len({query.query for query in prepared.queries})
     assert told[-1] == Progress("toy train: text for toy-features", sentences, sentences)
