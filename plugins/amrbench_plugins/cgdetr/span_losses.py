@@ -98,7 +98,7 @@ class ForegroundLoss(nn.Module):
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "foreground" (N,): the plain mean over queries, not divided by the class weights."""
-        logs = outcome.tensors["logits"].log_softmax(-1)
+        logs = log_chances(outcome.tensors["logits"])
         found = found_queries(outcome.matched, logs.shape[2])
         entropy = -torch.where(found, logs[..., 0], self.background * logs[..., 1])
         return {"foreground": self.weight * entropy.mean((1, 2))}
@@ -110,8 +110,27 @@ def found_queries(matched: Tensor, queries: int) -> Tensor:
     return hits.scatter_add(2, matched.clamp(min=0), (matched >= 0).to(torch.int32)) > 0
 
 
+def log_chances(logits: Tensor) -> Tensor:
+    """Return (..., 2), the logarithms of the chances of a moment and of none.
+
+    Args:
+        logits: (..., 2) with the moment first, or (..., 1), the log odds of a moment alone.
+    """
+    if logits.shape[-1] == 1:
+        logits = torch.cat([logits, torch.zeros_like(logits)], -1)
+    return logits.log_softmax(-1)
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Return (...), the log odds of a moment, of the same logits as `log_chances` takes."""
+    return logits[..., 0] if logits.shape[-1] == 1 else logits[..., 0] - logits[..., 1]
+
+
 class Foreground(LossPart):
-    """Cross entropy of two classes for every query: matched to a true span, or not."""
+    """Cross entropy of two classes for every query: matched to a true span, or not.
+
+    Reads two logits a query, the moment's first, or one, its log odds.
+    """
 
     use = "foreground"
     requires = frozenset({"logits"})
