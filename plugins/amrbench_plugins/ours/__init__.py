@@ -11,4 +11,6 @@ from amrbench.part import Part
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
     """Offer the parts of this plugin."""
-    return []
+    from amrbench_plugins.ours import architecture, training
+
+    return [*architecture.PARTS, *training.PARTS]
