@@ -87,6 +87,11 @@ def tokens(*lengths: int, width: int = 8) -> Tokens:
     return Tokens(found.frames, found.positions, found.mask)
 
 
+def gap(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Return the largest difference of two tensors."""
+    return float((one - other).detach().abs().max())
+
+
 def without_gradient(module: nn.Module) -> list[str]:
     """Return the names of the parameters that no gradient, or a zero one, has reached."""
     return [name for name, each in module.named_parameters() if each.grad is None or not each.grad.any()]
