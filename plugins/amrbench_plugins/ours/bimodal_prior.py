@@ -27,6 +27,11 @@ Merge = Callable[[Tensor, Tensor], Tensor]
 MERGES: Mapping[str, Merge] = {"sum": torch.logaddexp, "max": torch.maximum}
 
 
+def inverse_softplus(x: float) -> float:
+    """Return the number whose softplus is x, also where its exponential would overflow."""
+    return x + math.log(-math.expm1(-x))
+
+
 def frame_centres(mask: Tensor) -> Tensor:
     """Return the centre of each frame as a share of the real frames, (B, T); padding goes beyond 1."""
     frames = mask.sum(-1, keepdim=True).clamp(min=1)
@@ -71,11 +76,13 @@ class BimodalGaussianPrior(nn.Module):
         self.merge = merge
         self.linear = nn.Linear(width, 2)
         nn.init.zeros_(self.linear.weight)
-        nn.init.constant_(self.linear.bias, math.log(math.expm1(spread.first - spread.smallest)))
+        nn.init.constant_(self.linear.bias, inverse_softplus(spread.first - spread.smallest))
 
     def forward(self, anchors: Tensor, content: Tensor, mask: Tensor) -> Tensor:
         """Return (B, 1, Q, T) of the dtype of the content; computed in float32."""
-        sigmas = self.spread.smallest + F.softplus(self.linear(content).float())
+        with torch.autocast(content.device.type, enabled=False):
+            raw = self.linear(content.to(self.linear.weight.dtype))
+        sigmas = self.spread.smallest + F.softplus(raw.float())
         prior = log_prior(to_windows(anchors.float()), sigmas, frame_centres(mask), self.merge)
         return prior.clamp(min=self.spread.floor)[:, None].to(content.dtype)
 
