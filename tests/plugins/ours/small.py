@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from amrbench.plugins import load_registry
+from amrbench.registry import Registry
 from amrbench.types import Context
+from amrbench_plugins import moment_detr
 from amrbench_plugins.moment_detr.layers import xavier
 from amrbench_plugins.moment_detr.slots import Memory, Sizes, Tokens
+from amrbench_plugins.ours import architecture
 from tests.plugins.moment_detr import small
 
-REGISTRY = load_registry()
+REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *architecture.PARTS)
 EVERYTHING: dict[str, Any] = {
     "activation": "swish",
     "audio_refine": ["temporal-difference"],

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from amrbench.testing import Bench, check_model
 from amrbench_plugins.moment_detr.layers import PReLU
 from tests.plugins.moment_detr.small import batch, part
+from tests.plugins.moment_detr.test_network import Reads
 from tests.plugins.ours import small
 
 VIEW = "mismatched-text"
@@ -71,6 +72,15 @@ def test_half_precision_predicts_much_the_same(full):
     assert_close(half["spans"].float(), plain["spans"], rtol=0, atol=0.1)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_nothing_waits_for_the_device(training):
+    model = small.model(**small.EVERYTHING).train(training)
+    with Reads() as reads:
+        encoded = model.encode(batch(), {VIEW})
+        model.decode(encoded)
+    assert reads.found == []
+
+
 def test_nothing_of_the_baseline_activations_is_left(full):
     assert not [each for each in full.modules() if isinstance(each, nn.ReLU | PReLU)]
 
@@ -86,8 +96,7 @@ def test_buffers_are_the_same_in_all_runs():
 def test_one_component_leaves_the_first_weights_of_the_others_alone(slot):
     plain = small.model().state_dict()
     changed = small.model(**{slot: small.EVERYTHING[slot]}).state_dict()
-    places = {"activation": ""}
-    inside = f"{places.get(slot, slot)}."
+    inside = f"{slot}."
     wide = "audio_projection" if slot == "temporal_embedding" else "-"
     # An activation has weights in many places; those that both models have must agree.
     names = [
