@@ -46,7 +46,7 @@ def test_a_path_is_taken_before_a_name(tmp_path, monkeypatch):
 
 
 def test_a_misspelt_name_suggests_the_near_one():
-    names = ", ".join(path.stem for path in shipped("recipe"))
+    names = ", ".join(sorted(path.stem for path in shipped("recipe")))
     assert refused("recipe", "cgdert") == (
         "there is no recipe 'cgdert': no such file, and no shipped recipe of this name. "
         f"Did you mean 'cgdetr'? Shipped: {names}."
