@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from amrbench.matched import pairs_of
 from amrbench.slots import LossPart
 from amrbench.spans import iou
 from amrbench.types import Context, Outcome
-from amrbench_plugins.cgdetr.span_losses import pairs_of
 
 
 class IouL1Loss(nn.Module):

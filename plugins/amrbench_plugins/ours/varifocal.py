@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from amrbench.matched import found_queries, log_odds, pairs_of
 from amrbench.slots import LossPart
 from amrbench.spans import iou
 from amrbench.types import Context, Outcome
-from amrbench_plugins.cgdetr.span_losses import found_queries, log_odds, pairs_of
 
 Form = Literal["through", "detached"]
 Normaliser = Literal["matched", "all"]

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from amrbench.matched import log_odds
 from amrbench.registry import Registry
 from amrbench.testing import check_part
 from amrbench.types import Batch, Context, Outcome, Target, Widths
 from amrbench_plugins import cgdetr, moment_detr
 from amrbench_plugins.cgdetr.matching import HungarianMatcher
-from amrbench_plugins.cgdetr.span_losses import Foreground, log_odds
+from amrbench_plugins.cgdetr.span_losses import Foreground
 from amrbench_plugins.ours.iou_l1 import IouL1
 from amrbench_plugins.ours.varifocal import Varifocal, VarifocalLoss, qualities
 
