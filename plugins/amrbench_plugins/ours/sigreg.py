@@ -46,7 +46,7 @@ class _Departure(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, share: Tensor, step: float, wanted: Tensor, weights: Tensor) -> Tensor:
         turn = torch.polar(torch.ones_like(y), step * y)
         power = turn.clone()
-        later = [_mean(power.mul_(turn), share) for _ in wanted[1:]]
+        later = [_mean(power.mul_(turn), share) for _ in range(1, len(wanted))]
         gaps = torch.stack([_mean(turn, share), *later]) - wanted[:, None]
         ctx.save_for_backward(turn, share, gaps, weights)
         ctx.step = step

@@ -19,6 +19,7 @@ from amrbench.weights import load_weights, state_of
 from amrbench_plugins.optimizers.adamw import AdamW
 from amrbench_plugins.ours.asam import PeriodicAsam
 from amrbench_plugins.ours.sigreg import TAPS
+from tests.plugins.moment_detr.test_network import Reads
 
 REGISTRY = load_registry()
 OURS = {path.stem: load_recipe(path, REGISTRY) for path in shipped("recipe") if path.stem.startswith("ours")}
@@ -161,3 +162,17 @@ def test_what_is_true_does_not_reach_predictions():
         again = criterion.model.decode(criterion.model.encode(batch, criterion.views))
     assert_close(again.spans, plain.spans, rtol=0, atol=1e-6)
     assert_close(again.scores, plain.scores, rtol=0, atol=1e-6)
+
+
+def test_losses_and_sharpness_make_nobody_wait_for_the_device():
+    criterion = criterion_of().train()
+    updater = PeriodicAsam(around=AdamW(), period=1).build(criterion, Plan(1, 1, 0.1))
+    batch = make_batch()
+    target = make_target(batch)
+    with torch.no_grad():
+        encoded = criterion.model.encode(batch, criterion.views)
+        matched = criterion.matcher(criterion.model.decode(encoded).tensors, target)
+    criterion.matcher = lambda tensors, target: matched
+    with Reads() as reads:
+        updater.step(lambda: criterion(batch, target, 3))
+    assert reads.found == []
