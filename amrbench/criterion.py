@@ -31,8 +31,8 @@ class Criterion(nn.Module):
         self.losses = nn.ModuleDict(losses)
         self.views = views
 
-    def forward(self, batch: Batch, target: Target) -> Losses:
-        """Return the losses of some queries.
+    def forward(self, batch: Batch, target: Target, step: int = 0) -> Losses:
+        """Return the losses of some queries at a step of the stage.
 
         The only wait for the device is the matcher's. Terms are detached from the graph; those of several
         decoder layers (N,) are summed.
@@ -42,7 +42,7 @@ class Criterion(nn.Module):
         tensors: Tensors = {**encoded.tensors, **prediction.tensors}
         with torch.no_grad():
             matched = self.matcher(tensors, target)
-        return self._sum(Outcome(batch, target, tensors, encoded.views, matched))
+        return self._sum(Outcome(batch, target, tensors, encoded.views, matched, step))
 
     def _sum(self, outcome: Outcome) -> Losses:
         terms: dict[str, Tensor] = {}

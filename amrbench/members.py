@@ -7,19 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import overload
 
 import torch
 
 from amrbench.annotations import Query, read_annotations, write_annotations
 from amrbench.criterion import Criterion
 from amrbench.data import Split, with_shuffled_queries
-from amrbench.inference import Ranking, predict, validate
+from amrbench.inference import Ranking, predict
+from amrbench.judge import SelectionJudge, Stored
 from amrbench.metrics import Scores, score, score_by
 from amrbench.predictions import Moments, read_predictions, write_predictions
 from amrbench.priors import prior_rows
 from amrbench.results import Kind, Row, Slice
-from amrbench.slots import Weights
 from amrbench.stages import WEIGHTS, Spec, split_of, untrained
 from amrbench.train import steady
 from amrbench.trial import Trial
@@ -86,9 +85,11 @@ class Members:
 
     def _soups(self) -> Iterator[Member]:
         soup = self._spec.recipe.soup.build()
-        for name, weights in soup(_Stored(self.trial.chains, self.store), self._performance).items():
-            load_weights(self._criterion, weights, name=name)
-            write_weights(self.folder / f"{_slug(name)}.safetensors", weights, {"member": name})
+        candidates = [Stored(spec, self.store) for spec in self.trial.chains]
+        for name, mixture in soup(candidates, SelectionJudge(self._spec, self._criterion)).items():
+            load_weights(self._criterion, mixture.weights, name=name)
+            about = {"member": name, **mixture.about}
+            write_weights(self.folder / f"{_slug(name)}.safetensors", mixture.weights, about)
             yield self._written(name, "soup", self._predict(self._report))
 
     def _control(self) -> Member:
@@ -107,14 +108,6 @@ class Members:
     def _predict(self, split: Split) -> list[Moments]:
         device = torch.device(self._spec.device)
         return predict(self._criterion.model, split, device=device, ranking=self._ranking)
-
-    def _performance(self, weights: Weights) -> float:
-        """Return the first metric of `training.select` on the selection split."""
-        load_weights(self._criterion, weights, name="a soup")
-        select = self._spec.recipe.training.select
-        split = split_of((self._spec.select,), self._spec.recipe.limits)
-        device = torch.device(self._spec.device)
-        return validate(self._criterion.model, split, device=device, select=select)[select[0]]
 
     def _written(self, name: str, kind: Kind, moments: Sequence[Moments]) -> Member:
         file = f"{PREDICTIONS}/{_slug(name)}.{self.split_name}.jsonl"
@@ -174,24 +167,3 @@ def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-class _Stored(Sequence[Weights]):
-    """The weights of each seed, read when they are asked for, so that never all are in memory."""
-
-    def __init__(self, chains: Sequence[Spec], store: Path) -> None:
-        self.files = [store / spec.key / WEIGHTS for spec in chains]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    @overload
-    def __getitem__(self, place: int) -> Weights: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Weights]: ...
-
-    def __getitem__(self, place: int | slice) -> Weights | Sequence[Weights]:
-        if isinstance(place, slice):
-            return [read_weights(file) for file in self.files[place]]
-        return read_weights(self.files[place])

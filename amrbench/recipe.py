@@ -108,6 +108,17 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
+    def _soup_finds_its_losses(self) -> Self:
+        own = [loss.use for loss in self.training.losses]
+        missing = sorted(self.soup.losses_read.difference(own))
+        if missing:
+            raise problem(
+                f"soup {self.soup.use!r} asks about the losses {', '.join(missing)}, which training has not; "
+                f"let its option 'losses' name some of {', '.join(own)}."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _stages_are_a_chain(self) -> Self:
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):

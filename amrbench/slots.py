@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from pydantic import Field
 
 from amrbench.part import Part
+from amrbench.soup import Soup
 from amrbench.types import Batch, Context, Encoded, Losses, Outcome, Plan, Prediction, Target, Tensors
 
 if TYPE_CHECKING:
@@ -260,25 +261,16 @@ class SchedulePart(Part):
 
 # ---------------------------------------------------------------- after training
 
-Weights = Mapping[str, "Tensor"]
-
-
-class Soup(Protocol):
-    """Combines the weights of several seeds."""
-
-    def __call__(
-        self, candidates: Sequence[Weights], score: Callable[[Weights], float]
-    ) -> Mapping[str, Weights]:
-        """Return further members of the run by name, e.g. {"soup": weights}; none for no soup.
-
-        `score` is performance on the selection split, higher is better.
-        """
-
 
 class SoupPart(Part):
     """What is made of the fine-tuned weights of many seeds."""
 
     slot = "soup"
+
+    @property
+    def losses_read(self) -> frozenset[str]:
+        """Return the names of the recipe's losses that it asks about."""
+        return frozenset()
 
     @abstractmethod
     def build(self) -> Soup:

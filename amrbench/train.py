@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from time import perf_counter
 
 import torch
@@ -53,6 +54,7 @@ def fit(criterion: Criterion, updater: Updater, lesson: Lesson, *, keep: Callabl
     Raises:
         RunError: A loss or a weight is no longer finite.
     """
+    steps = count()
     for number in range(lesson.epochs):
         began = perf_counter()
         torch.manual_seed(seed_of(lesson.seed, number))
@@ -60,7 +62,7 @@ def fit(criterion: Criterion, updater: Updater, lesson: Lesson, *, keep: Callabl
         mean = MeanLosses()
         with _explained(criterion, lesson.name, number):
             for batch, target in lesson.samples(number):
-                mean.add(updater.step(partial(criterion, batch, target)))
+                mean.add(updater.step(partial(criterion, batch, target, next(steps))))
         losses = mean.read()
         _refuse_infinite(criterion, lesson.name, number, losses)
         updater.end_epoch()

@@ -88,6 +88,8 @@ class Outcome:
     """What the model provides for other views of the batch, e.g. with mismatched texts."""
     matched: Tensor
     """(N, B, W) the decoder query matched to each true span, -1 where there is none."""
+    step: int = 0
+    """Which step of the stage this is, from 0, however often its losses are asked for."""
 
 
 @dataclass(frozen=True)

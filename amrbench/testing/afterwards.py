@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import torch
 
 from amrbench.part import Part
-from amrbench.slots import RankingPart, SoupPart, Weights
+from amrbench.slots import RankingPart, SoupPart
+from amrbench.soup import Weights
 from amrbench.testing.samples import Bench, expect, make_query
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A made-up candidate of a soup."""
+
+    name: str
+    weights: Weights
+
+    def best(self) -> Weights:
+        """Return its weights."""
+        return self.weights
+
+    def last(self) -> Weights:
+        """Return its weights: it was best at last."""
+        return self.weights
+
+
+class MadeUpJudge:
+    """Likes small weights, and finds the first numbers of a tensor the most important."""
+
+    fixed = frozenset({"count"})
+
+    def performance(self, weights: Weights) -> float:
+        """Return a figure."""
+        return -float(weights["weight"].sum())
+
+    def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:  # noqa: ARG002 - a protocol
+        """Return a figure for each number that is trained."""
+        size = weights["weight"].numel()
+        return {"weight": torch.linspace(1, 0, size, dtype=torch.float64).view_as(weights["weight"])}
 
 
 def check_soup(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
     """Check that further members have the shape of the candidates, which stay as they are."""
     who, part = f"soup {part.use!r}", cast("SoupPart", part)
-    shape = {"weight": torch.ones(2, 3), "count": torch.tensor(7)}
+    trained = torch.ones(2, 3)
     for size in (1, 3):
-        candidates = [{name: each * (seed + 1) for name, each in shape.items()} for seed in range(size)]
-        members = part.build()(candidates, lambda weights: -float(weights["weight"].sum()))
-        for name, weights in members.items():
-            _check_member(weights, candidates[0], f"{who}, member {name!r}")
+        candidates = [
+            Seed(f"seed {seed}", {"weight": trained * (seed + 1), "count": torch.tensor(7)})
+            for seed in range(size)
+        ]
+        for name, mixture in part.build()(candidates, MadeUpJudge()).items():
+            _check_member(mixture.weights, candidates[0].weights, f"{who}, member {name!r}")
+            json.dumps(dict(mixture.about))
         kept = all(
-            torch.equal(each[name], shape[name] * (seed + 1))
-            for seed, each in enumerate(candidates)
-            for name in shape
+            torch.equal(each.weights["weight"], trained * (seed + 1)) for seed, each in enumerate(candidates)
         )
         expect(kept, f"{who}: it writes into the candidates.")
 

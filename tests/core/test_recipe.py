@@ -125,6 +125,13 @@ def test_a_matcher_needs_what_it_requires(load):
     ]
 
 
+def test_a_soup_needs_the_losses_that_it_asks_about(load):
+    assert mistakes(load, ("soup: none", "soup: weighed")) == [
+        "line 1 soup 'weighed' asks about the losses quality, which training has not; "
+        "let its option 'losses' name some of distance, contrast."
+    ]
+
+
 def test_a_loss_needs_the_views_that_it_looks_at(load):
     assert mistakes(load, ("contrast", "far-contrast")) == [
         "line 1 loss 'far-contrast' needs the view 'far', which 'net' has not."

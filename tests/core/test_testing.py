@@ -23,6 +23,7 @@ from amrbench.slots import (
     SoupPart,
     TargetsPart,
 )
+from amrbench.soup import Mixture
 from amrbench.testing import check_part, make_batch, make_target, sample
 from amrbench.types import Encoded, Losses, Prediction
 from amrbench_plugins.dual_encoder.model import DualEncoder
@@ -336,12 +337,12 @@ def test_a_sound_encoder_passes_and_so_does_one_whose_files_are_missing():
         (RankingPart, lambda moments, query: moments[:, :2], "ranking 'bad': it returns (4, 2), not (Q, 3)."),
         (
             SoupPart,
-            lambda candidates, score: {"soup": {"weight": candidates[0]["weight"]}},
+            lambda candidates, judge: {"soup": Mixture({"weight": candidates[0].best()["weight"]}, {})},
             "soup 'bad', member 'soup': it has ['weight'], not ['count', 'weight'].",
         ),
         (
             SoupPart,
-            lambda candidates, score: candidates[0]["weight"].mul_(2) is None or {},
+            lambda candidates, judge: candidates[0].best()["weight"].mul_(2) is None or {},
             "soup 'bad': it writes into the candidates.",
         ),
     ],

@@ -18,9 +18,11 @@ class Number(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(0.0))
         self.modes = []
+        self.steps = []
 
-    def forward(self, batch, target) -> Losses:
+    def forward(self, batch, target, step) -> Losses:
         self.modes.append(self.training)
+        self.steps.append(step)
         value = self.weight + batch * target
         return Losses(value, {"value": value.detach(), "noise": torch.rand(())})
 
@@ -62,6 +64,7 @@ def trained(**options) -> list[Epoch]:
     module, seen = Number(), []
     fit(module, Counter(module), lesson(module, **options), keep=seen.append)
     assert set(module.modes) == {True}, "training goes on in training mode after each validation"
+    assert module.steps == list(range(len(module.steps))), "steps are counted through the epochs"
     return seen
 
 

@@ -184,6 +184,18 @@ class NoSoup(SoupPart):
     def build(self): ...
 
 
+class Weighed(SoupPart):
+    """A soup that asks about losses."""
+
+    use = "weighed"
+
+    @property
+    def losses_read(self):
+        return frozenset({"distance", "quality"})
+
+    def build(self): ...
+
+
 class Cut(RankingPart):
     """A ranking step."""
 
@@ -194,7 +206,7 @@ class Cut(RankingPart):
 
 REGISTRY = Registry.of(
     *(Ears, ToyEars, Tones, Net, Plain, Shift, Pairs, Picky, Distance, Greedy, Contrast, FarContrast),
-    *(BlindContrast, Flat, Descent, Mean, NoSoup, Cut),
+    *(BlindContrast, Flat, Descent, Mean, NoSoup, Weighed, Cut),
 )
 
 RECIPE = """\

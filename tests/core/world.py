@@ -27,6 +27,7 @@ from amrbench.slots import (
     SoupPart,
     TargetsPart,
 )
+from amrbench.soup import Mixture
 from amrbench.targets import as_windows, draw_pairs, label_all_windows, spans_of
 from amrbench.types import Batch, Context, Encoded, Losses, Outcome, Plan, Prediction, Target, Tensors
 
@@ -330,7 +331,7 @@ class Plain(SoupPart):
     use = "none"
 
     def build(self):
-        return lambda candidates, score: {}
+        return lambda candidates, judge: {}
 
 
 class Mean(SoupPart):
@@ -339,11 +340,11 @@ class Mean(SoupPart):
     use = "mean"
 
     def build(self):
-        def cook(candidates, score):
-            names = candidates[0].keys()
-            mean = {name: torch.stack([each[name] for each in candidates]).mean(0) for name in names}
-            assert score(mean) >= 0
-            return {"soup": mean}
+        def cook(candidates, judge):
+            weights = [each.best() for each in candidates]
+            mean = {name: torch.stack([each[name] for each in weights]).mean(0) for name in weights[0]}
+            assert judge.performance(mean) >= 0
+            return {"soup": Mixture(mean, {"of": [each.name for each in candidates]})}
 
         return cook
 

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from amrbench.matched import found_queries, log_chances, pairs_of
 from amrbench.slots import LossPart
 from amrbench.spans import giou
 from amrbench.types import Context, Outcome
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """True spans beside the predictions matched to them, layer by layer."""
-
-    predicted: Tensor
-    """(N, B, W, 2)"""
-    true: Tensor
-    """(B, W, 2)"""
-    weight: Tensor
-    """(N, B, W); one share of the layer's mean for each matched pair, zero elsewhere."""
-
-
-def pairs_of(outcome: Outcome) -> Pairs:
-    """Gather the matched pairs; the mean of a layer pools all pairs of the batch."""
-    index = outcome.matched.clamp(min=0)
-    predicted = outcome.tensors["spans"].gather(2, index[..., None].expand(*index.shape, 2))
-    real = ((outcome.matched >= 0) & outcome.target.spans_mask).to(predicted.dtype)
-    weight = real / real.sum((1, 2), keepdim=True).clamp(min=1)
-    # Where nothing is true the padding of the target is compared, so it must be harmless.
-    true = torch.where(outcome.target.spans_mask[..., None], outcome.target.spans, 0.5)
-    return Pairs(predicted, true.to(predicted.dtype), weight)
 
 
 class L1Loss(nn.Module):
@@ -98,20 +74,17 @@ class ForegroundLoss(nn.Module):
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "foreground" (N,): the plain mean over queries, not divided by the class weights."""
-        logs = outcome.tensors["logits"].log_softmax(-1)
+        logs = log_chances(outcome.tensors["logits"])
         found = found_queries(outcome.matched, logs.shape[2])
         entropy = -torch.where(found, logs[..., 0], self.background * logs[..., 1])
         return {"foreground": self.weight * entropy.mean((1, 2))}
 
 
-def found_queries(matched: Tensor, queries: int) -> Tensor:
-    """Return (N, B, Q), True for queries that are matched to a span."""
-    hits = torch.zeros(*matched.shape[:2], queries, dtype=torch.int32, device=matched.device)
-    return hits.scatter_add(2, matched.clamp(min=0), (matched >= 0).to(torch.int32)) > 0
-
-
 class Foreground(LossPart):
-    """Cross entropy of two classes for every query: matched to a true span, or not."""
+    """Cross entropy of two classes for every query: matched to a true span, or not.
+
+    Reads two logits a query, the moment's first, or one, its log odds.
+    """
 
     use = "foreground"
     requires = frozenset({"logits"})

@@ -110,9 +110,11 @@ class MomentDetr(ModelPart):
             return MomentDetrNetwork(self._modules(sizes), self.width)
 
     def _before_decoder(self) -> frozenset[str]:
-        own = {"audio", "audio.positions", "text", "memory", "memory.token", "summary.text", "summary.keys"}
+        own = {"audio", "audio.refined", "audio.positions", "text", "summary.text", "summary.keys"}
+        refined = {f"memory.{part.use}" for part in self.memory_refine}
+        memory = {"memory", "memory.token", "memory.encoded"} | refined
         dummies = {"summary.dummies"} & {f"summary.{name}" for name in self.fusion.provides}
-        return frozenset(own | dummies | self.fusion.provides)
+        return frozenset(own | memory | dummies | self.fusion.provides)
 
     def _modules(self, sizes: Sizes) -> Modules:
         widths = sizes.context.features
@@ -125,12 +127,10 @@ class MomentDetr(ModelPart):
             fusion=build_at(self.fusion, "fusion", sizes),
             text_summary=_summary(self.text_summary, sizes),
             encoder=build_at(self.encoder, "encoder", sizes),
-            memory_refine=_built(self.memory_refine, "memory_refine", sizes),
+            memory_refine=_named(self.memory_refine, "memory_refine", sizes),
             query=build_at(self.query, "query", sizes),
             decoder=build_at(self.decoder, "decoder", sizes),
-            heads=nn.ModuleDict(
-                {head.use: build_at(head, f"heads.{head.use}", sizes) for head in self.heads}
-            ),
+            heads=_named(self.heads, "heads", sizes),
         )
 
 
@@ -138,8 +138,8 @@ def _built(parts: Sequence[InnerPart], place: str, sizes: Sizes) -> nn.ModuleLis
     return nn.ModuleList(build_at(part, f"{place}.{part.use}", sizes) for part in parts)
 
 
-def _heads(parts: Sequence[HeadPart], sizes: Sizes) -> nn.ModuleDict:
-    return nn.ModuleDict({part.use: build_at(part, f"heads.{part.use}", sizes) for part in parts})
+def _named(parts: Sequence[InnerPart], place: str, sizes: Sizes) -> nn.ModuleDict:
+    return nn.ModuleDict({part.use: build_at(part, f"{place}.{part.use}", sizes) for part in parts})
 
 
 def _projection(place: str, sizes: Sizes, inputs: int) -> InputProjection:

@@ -2,9 +2,12 @@
 
 Names of the tensors it provides (the parts of its slots add theirs):
 
-    audio                   (B, T, D)     projected audio with temporal embedding and token type
+    audio.refined           (B, T, D)     projected audio after the parts of `audio_refine`
+    audio                   (B, T, D)     the same with temporal embedding and token type
     audio.positions         (B, T, D)     sine positions of the frames
     text                    (B, L, D)     projected words with token type
+    memory.encoded          (B, T, D)     frames as the encoder gives them
+    memory.<part>           (B, T, D)     frames after each part of `memory_refine`, by its name
     memory                  (B, T, D)     frames as decoder and heads see them
     memory.token            (B, D)        the encoded global token
     summary.text            (B, D)        the sentence in one vector
@@ -62,7 +65,7 @@ class Modules:
     fusion: nn.Module
     text_summary: TextSummary
     encoder: nn.Module
-    memory_refine: nn.ModuleList
+    memory_refine: nn.ModuleDict
     query: nn.Module
     decoder: nn.Module
     heads: nn.ModuleDict
@@ -100,7 +103,7 @@ class MomentDetrNetwork(nn.Module):
     fusion: Fusion
     text_summary: TextSummary
     encoder: Encoder
-    memory_refine: nn.ModuleList
+    memory_refine: nn.ModuleDict
     query: nn.Module
     decoder: Decoder
     heads: nn.ModuleDict
@@ -114,7 +117,8 @@ class MomentDetrNetwork(nn.Module):
 
     def encode(self, batch: Batch, views: Collection[str] = ()) -> Encoded:
         """Do all that comes before the decoder; the view shares the projected audio and its dropout."""
-        words, audio = self._words(batch), self._audio(batch)
+        words, refined = self._words(batch), self._refined(batch)
+        audio = self._placed(refined)
         keys = self.fusion.keys(words)
         if MISMATCHED_TEXT in views:
             both = self._join(audio.beside(audio), _beside_rolled(keys))
@@ -123,7 +127,9 @@ class MomentDetrNetwork(nn.Module):
             others = {MISMATCHED_TEXT: {**mismatched.tensors, "differs": differs}}
         else:
             joined, others = self._join(audio, keys), {}
-        return Encoded(joined.memory, self._tensors(words, audio, keys, joined), others)
+        ready = {"audio.refined": refined.features, "text": words.features}
+        ready |= {"audio": audio.features, "audio.positions": audio.positions}
+        return Encoded(joined.memory, self._tensors(ready, keys, joined), others)
 
     def decode(self, encoded: Encoded) -> Prediction:
         """Let the decoder look at the memory, and the heads at what it found."""
@@ -137,22 +143,20 @@ class MomentDetrNetwork(nn.Module):
         features = self.text_projection(_zero_padding(batch.text, batch.text_mask)) + self.token_types[0]
         return Tokens(features, torch.zeros_like(features), batch.text_mask)
 
-    def _audio(self, batch: Batch) -> Tokens:
+    def _refined(self, batch: Batch) -> Tokens:
         mask = batch.audio_mask
         features = _zero_padding(batch.audio, mask)
         columns = self.temporal_embedding.columns(mask).to(features.dtype)
         features = self.audio_projection(torch.cat([columns, features], -1))
         positions = sine(mask, self.width).to(features.dtype)
-        features = self._refined(features, positions, mask)
-        features = features + self.temporal_embedding.add(mask).to(features.dtype) + self.token_types[1]
-        return Tokens(features, positions, mask)
-
-    def _refined(self, features: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        nothing = features.new_zeros(features.shape[0], self.width)
-        memory = Memory(nothing, features, positions, mask)
+        memory = Memory(features.new_zeros(features.shape[0], self.width), features, positions, mask)
         for refine in self.audio_refine:
             memory = refine(memory)
-        return memory.frames
+        return Tokens(memory.frames, positions, mask)
+
+    def _placed(self, audio: Tokens) -> Tokens:
+        added = self.temporal_embedding.add(audio.mask).to(audio.features.dtype)
+        return audio.with_features(audio.features + added + self.token_types[1])
 
     def _join(self, audio: Tokens, keys: Keys) -> Joined:
         fused = self.fusion(audio, keys)
@@ -160,21 +164,16 @@ class MomentDetrNetwork(nn.Module):
         token = token.with_features(fused.token[:, None])
         encoded = self.encoder(token.before(fused.audio))
         memory = Memory(encoded[:, 0], encoded[:, 1:], audio.positions, audio.mask)
-        for refine in self.memory_refine:
+        tensors = {**fused.tensors, "memory.encoded": memory.frames}
+        for name, refine in self.memory_refine.items():
             memory = refine(memory)
-        tensors = {**fused.tensors, "memory": memory.frames, "memory.token": memory.token}
+            tensors[f"memory.{name}"] = memory.frames
+        tensors |= {"memory": memory.frames, "memory.token": memory.token}
         for head in self._heads():
             tensors.update(head.of_memory(memory))
         return Joined(memory, tensors)
 
-    def _tensors(self, words: Tokens, audio: Tokens, keys: Keys, joined: Joined) -> Tensors:
-        ready = {
-            "audio": audio.features,
-            "audio.positions": audio.positions,
-            "text": words.features,
-            **keys.tensors,
-            **joined.tensors,
-        }
+    def _tensors(self, ready: Tensors, keys: Keys, joined: Joined) -> Tensors:
         makers = {
             "summary.text": lambda: self.text_summary.tokens(keys),
             "summary.dummies": lambda: self.text_summary.tokens(keys),
@@ -182,7 +181,7 @@ class MomentDetrNetwork(nn.Module):
         }
         if keys.dummies == 0:
             del makers["summary.dummies"]
-        return LazyTensors(ready, makers)
+        return LazyTensors({**ready, **keys.tensors, **joined.tensors}, makers)
 
     def _heads(self) -> Collection[Head]:
         return self.heads.values()  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
@@ -18,12 +19,16 @@ class Ema(OptimizerPart):
     """Score and save an average of the weights along the way instead of the last ones.
 
     m <- decay m + (1 - decay) theta, after an epoch or after a step; before `start` m is a plain copy. Only
-    trainable weights are averaged; buffers, counters among them, are those of the model itself.
+    trainable weights are averaged; buffers, counters among them, are those of the model itself. A decay
+    suits one length of a stage; a `horizon` is a share of it, and 0.5 of 200 epochs is a decay of 0.99.
     """
 
     use = "ema"
     example: ClassVar[Mapping[str, Any]] = {"around": "adamw"}
     decay: float = Field(0.99, ge=0, le=1, description="share of the average that an update keeps")
+    horizon: float | None = Field(
+        None, gt=0, description="instead of decay: share of the stage after which weights count 1/e"
+    )
     every: Literal["epoch", "step"] = Field("epoch", description="when the average is updated")
     start: float = Field(0.125, ge=0, le=1, description="share of the stage before averaging begins")
     around: OptimizerPart = Field(description="the optimizer that moves the weights")
@@ -31,9 +36,14 @@ class Ema(OptimizerPart):
     def build(self, module: nn.Module, plan: Plan) -> Updater:
         """Return the updater."""
         inner = self.around.build(module, plan)
-        if self.every == "step":
-            return StepAverage(module, inner, decay=self.decay, copies=round(self.start * plan.steps))
-        return EpochAverage(module, inner, decay=self.decay, copies=round(self.start * plan.epochs))
+        kind, updates = (StepAverage, plan.steps) if self.every == "step" else (EpochAverage, plan.epochs)
+        return kind(module, inner, decay=self.decay_over(updates), copies=round(self.start * updates))
+
+    def decay_over(self, updates: int) -> float:
+        """Return the decay of a stage with this number of updates."""
+        if self.horizon is None:
+            return self.decay
+        return math.exp(-1 / (self.horizon * max(1, updates)))
 
 
 class Average:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from amrbench.slots import Soup, SoupPart, Weights
+from amrbench.slots import SoupPart
+from amrbench.soup import Candidate, Judge, Mixture, Soup
 
 
 class NoSoup(SoupPart):
@@ -17,9 +18,6 @@ class NoSoup(SoupPart):
         return nothing_cooked
 
 
-def nothing_cooked(
-    candidates: Sequence[Weights],
-    score: Callable[[Weights], float],
-) -> Mapping[str, Weights]:
+def nothing_cooked(candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
     """Return no further member."""
     return {}

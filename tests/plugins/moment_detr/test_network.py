@@ -213,6 +213,6 @@ def test_dummies_keep_their_mass_and_bring_nothing() -> None:
     silent = keys.tokens.features.clone()
     silent[:, keys.dummies :] = 0
     bias = torch.zeros(1, 1, 1, silent.shape[1])
-    audio = model._audio(batch)
+    audio = model._placed(model._refined(batch))
     mute = layer(audio, replace(keys, tokens=keys.tokens.with_features(silent)), bias)
     assert_close(mute.features, layer.without_keys(audio.features), **NEAR)

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,13 @@ def test_steps_may_be_averaged_instead(monkeypatch):
         mean = 2.0 + step if step < 2 else 0.9 * mean + 0.1 * (2.0 + step)
         expected.append(mean)
     assert [weight[0, 0].item() for weight in seen] == pytest.approx(expected[1::2])
+
+
+def test_a_horizon_is_a_share_of_the_stage(monkeypatch):
+    assert Ema(around=AdamW(), horizon=0.5).decay_over(200) == pytest.approx(0.99, abs=1e-4)
+    found = trained(monkeypatch, {"horizon": 0.5, "start": 0}, epochs=4)
+    told = trained(monkeypatch, {"decay": math.exp(-1 / 2), "start": 0}, epochs=4)
+    assert all(torch.equal(a, b) for a, b in zip(found, told, strict=True))
 
 
 def test_no_decay_is_the_raw_weight_and_full_decay_the_first(monkeypatch):

@@ -1,0 +1,61 @@
+"""What a soup is given, and what it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Weights = Mapping[str, "Tensor"]
+"""All that a model and its losses remember, by name."""
+
+
+class Candidate(Protocol):
+    """One fine-tuned seed. Weights are read when they are asked for, so that never all are in memory."""
+
+    @property
+    def name(self) -> str:
+        """Return e.g. "seed 0"."""
+
+    def best(self) -> Weights:
+        """Return the weights of the epoch that scored best on the selection split."""
+
+    def last(self) -> Weights:
+        """Return the weights of the last epoch."""
+
+
+class Judge(Protocol):
+    """Answers what a soup may ask about weights; the selection split is all that it looks at."""
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Return the names of tensors that training does not move, such as buffers."""
+
+    def performance(self, weights: Weights) -> float:
+        """Return the first metric of `training.select`; higher is better."""
+
+    def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:
+        """Return the diagonal of the empirical Fisher matrix, for each tensor that is trained, in float64.
+
+        It is the mean over queries of the squared gradient of the sum of these losses, each query alone.
+        A tensor that they do not reach has zeros. The part names the losses in `losses_read`.
+        """
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Weights that a soup made, and how."""
+
+    weights: Weights
+    about: Mapping[str, object]
+    """Plain values that are written into the weights file, e.g. the names of the ingredients."""
+
+
+class Soup(Protocol):
+    """Combines the weights of several seeds."""
+
+    def __call__(self, candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
+        """Return further members of the run by name, e.g. {"uniform soup": mixture}; none for no soup."""

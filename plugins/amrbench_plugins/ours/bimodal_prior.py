@@ -1,0 +1,111 @@
+"""A prior with two peaks on the decoder's attention to frames (report, section 2.5).
+
+From the report: Gaussian peaks around start and end of the interval of each query, in every layer, with a
+spread that a linear map reads off the content; inspired by SMCA (Gao et al. 2021), which has one peak at
+the centre. Our choice: the two peaks are added up as a mixture (their product would peak in the middle);
+spread is at least 0.005 of a recording and 0.1 to begin with; the logarithm stays above -30, so that a query
+far from everything still sees all frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from amrbench.part import problem
+from amrbench.spans import to_windows
+from amrbench_plugins.moment_detr.slots import PriorPart, Sizes
+
+Merge = Callable[[Tensor, Tensor], Tensor]
+MERGES: Mapping[str, Merge] = {"sum": torch.logaddexp, "max": torch.maximum}
+
+
+def inverse_softplus(x: float) -> float:
+    """Return the number whose softplus is x, also where its exponential would overflow."""
+    return x + math.log(-math.expm1(-x))
+
+
+def frame_centres(mask: Tensor) -> Tensor:
+    """Return the centre of each frame as a share of the real frames, (B, T); padding goes beyond 1."""
+    frames = mask.sum(-1, keepdim=True).clamp(min=1)
+    return (torch.arange(mask.shape[-1], device=mask.device) + 0.5) / frames
+
+
+def log_prior(windows: Tensor, sigmas: Tensor, places: Tensor, merge: Merge) -> Tensor:
+    """Return the logarithm of two peaks of height 1 at the ends of windows, merged.
+
+    Args:
+        windows: (B, Q, 2) starts and ends.
+        sigmas: (B, Q, 2) spread of the peak at start and at end.
+        places: (B, T) where to look.
+        merge: What to do with the logarithms of both.
+
+    Returns:
+        (B, Q, T).
+    """
+    distance = (places[:, None, None] - windows[..., None]) / sigmas[..., None]
+    start, end = (-(distance**2) / 2).unbind(2)
+    return merge(start, end)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Bounds of the peaks."""
+
+    smallest: float
+    """Least spread, as a share of the recording."""
+    first: float
+    """Spread to begin with."""
+    floor: float
+    """Least logarithm."""
+
+
+class BimodalGaussianPrior(nn.Module):
+    """Favours frames around both ends of each query's span; all heads alike."""
+
+    def __init__(self, width: int, spread: Spread, merge: Merge) -> None:
+        super().__init__()
+        self.spread = spread
+        self.merge = merge
+        self.linear = nn.Linear(width, 2)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.constant_(self.linear.bias, inverse_softplus(spread.first - spread.smallest))
+
+    def forward(self, anchors: Tensor, content: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, 1, Q, T) of the dtype of the content; computed in float32."""
+        with torch.autocast(content.device.type, enabled=False):
+            raw = self.linear(content.to(self.linear.weight.dtype))
+        sigmas = self.spread.smallest + F.softplus(raw.float())
+        prior = log_prior(to_windows(anchors.float()), sigmas, frame_centres(mask), self.merge)
+        return prior.clamp(min=self.spread.floor)[:, None].to(content.dtype)
+
+
+class BimodalGaussian(PriorPart):
+    """Gaussian peaks at both ends of each query's span, as wide as its content says."""
+
+    use = "bimodal-gaussian"
+    sigma: float = Field(0.1, gt=0, description="spread of a peak to begin with, as a share of the recording")
+    smallest_sigma: float = Field(0.005, gt=0, description="least spread of a peak")
+    floor: float = Field(-30.0, lt=0, description="least logarithm of the prior")
+    merge: Literal["sum", "max"] = Field("sum", description="what becomes of two peaks that meet")
+
+    @model_validator(mode="after")
+    def _starts_above_the_smallest(self) -> BimodalGaussian:
+        if self.sigma <= self.smallest_sigma:
+            raise problem(
+                f"sigma is {self.sigma:g} and smallest_sigma {self.smallest_sigma:g}; "
+                "give a sigma above the smallest."
+            )
+        return self
+
+    def build(self, sizes: Sizes) -> nn.Module:
+        """Return the prior of one layer."""
+        spread = Spread(smallest=self.smallest_sigma, first=self.sigma, floor=self.floor)
+        return BimodalGaussianPrior(sizes.width, spread, MERGES[self.merge])

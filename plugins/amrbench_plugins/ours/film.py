@@ -1,0 +1,97 @@
+"""Content queries that are learned, and ones that know the text (report, section 2.4).
+
+From the report: learned content, modulated with FiLM by the summary of the text. From the source that it
+cites (Perez et al. 2018) and its code: one linear map gives scale and shift for each feature, and the scale
+is written as 1 + delta. Our choice: the map starts at zero, so that training begins with the learned content;
+the summary is normalised first; the content starts at normal numbers of spread 0.02.
+
+The public baselines start from zeros, for which FiLM could only shift all queries alike; `content: zeros`
+is that case, and the part `learned` is learned content without the text.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from amrbench.types import Tensors
+from amrbench_plugins.moment_detr.slots import AnchorsPart, Queries, QueryPart, Sizes, build_at
+
+SPREAD = 0.02
+
+
+class LearnedQueries(nn.Module):
+    """Queries with learned content, the same for all recordings and texts."""
+
+    def __init__(self, anchors: nn.Module, content: Tensor) -> None:
+        """`content` (Q, D) are its first values."""
+        super().__init__()
+        self.anchors = anchors
+        self.content = nn.Parameter(content)
+
+    def forward(self, tensors: Tensors) -> Queries:
+        """Return the same queries for each sample."""
+        batch = tensors["audio"].shape[0]
+        return Queries(self.content.expand(batch, -1, -1), self.anchors().expand(batch, -1, -1))
+
+
+class TextQueries(nn.Module):
+    """Queries whose content is scaled and shifted, feature by feature, by the summary of the text."""
+
+    def __init__(self, anchors: nn.Module, content: nn.Parameter | Tensor) -> None:
+        """`content` (Q, D); trained if it is a parameter."""
+        super().__init__()
+        self.anchors = anchors
+        if isinstance(content, nn.Parameter):
+            self.content = content
+        else:
+            self.register_buffer("content", content, persistent=False)
+        width = content.shape[1]
+        self.norm = nn.LayerNorm(width)
+        self.modulation = nn.Linear(width, 2 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, tensors: Tensors) -> Queries:
+        """Return queries for the "summary.text" (B, D) of each sample."""
+        summary = tensors["summary.text"]
+        scale, shift = self.modulation(self.norm(summary))[:, None].chunk(2, -1)
+        return Queries((1 + scale) * self.content + shift, self.anchors().expand(summary.shape[0], -1, -1))
+
+
+class Learned(QueryPart):
+    """Learned content, the same for every text."""
+
+    use = "learned"
+    requires = frozenset({"audio"})
+    anchors: AnchorsPart = Field("random", validate_default=True, description="where the queries look first")
+
+    def build(self, sizes: Sizes) -> nn.Module:
+        """Return the queries."""
+        anchors = build_at(self.anchors, "anchors", sizes)
+        return LearnedQueries(anchors, _drawn(anchors, sizes.width))
+
+
+class Film(QueryPart):
+    """Learned content, scaled and shifted by the summary of the text (FiLM)."""
+
+    use = "film"
+    requires = frozenset({"summary.text"})
+    content: Literal["learned", "zeros"] = Field(
+        "learned", description="what the text modulates; zeros leave only the shift"
+    )
+    anchors: AnchorsPart = Field("random", validate_default=True, description="where the queries look first")
+
+    def build(self, sizes: Sizes) -> nn.Module:
+        """Return the queries."""
+        anchors = build_at(self.anchors, "anchors", sizes)
+        drawn = _drawn(anchors, sizes.width)
+        learned = self.content == "learned"
+        return TextQueries(anchors, nn.Parameter(drawn) if learned else torch.zeros_like(drawn))
+
+
+def _drawn(anchors: nn.Module, width: int) -> Tensor:
+    return SPREAD * torch.randn(anchors().shape[0], width)

@@ -1,0 +1,50 @@
+"""L1 loss of the predicted IoU: report, section 3.1.
+
+Sources of the defaults. The report names the loss and says that it does not depend on the length of a
+moment. Which queries count (the matched ones), that the target carries no gradient into the spans, and the
+weight 1 are our choices: the report and the team's public code say nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from amrbench.matched import pairs_of
+from amrbench.slots import LossPart
+from amrbench.spans import iou
+from amrbench.types import Context, Outcome
+
+
+class IouL1Loss(nn.Module):
+    """Mean distance between predicted and true IoU of matched pairs."""
+
+    def __init__(self, weight: float, *, target_gradient: bool) -> None:
+        super().__init__()
+        self.weight = weight
+        self.target_gradient = target_gradient
+
+    def forward(self, outcome: Outcome) -> dict[str, Tensor]:
+        """Return "iou-l1" (N,)."""
+        pairs = pairs_of(outcome)
+        index = outcome.matched.clamp(min=0)
+        told = outcome.tensors["iou_logits"].float().sigmoid()[..., 0].gather(2, index)
+        with torch.set_grad_enabled(self.target_gradient and torch.is_grad_enabled()):
+            true = iou(pairs.predicted.float(), pairs.true.float())
+        return {"iou-l1": self.weight * ((told - true).abs() * pairs.weight).sum((1, 2))}
+
+
+class IouL1(LossPart):
+    """Distance between the IoU that a matched query predicts and the one it has (report, section 3.1)."""
+
+    use = "iou-l1"
+    requires = frozenset({"iou_logits", "spans"})
+    weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
+    target_gradient: bool = Field(
+        False, description="let the loss also move the span towards the predicted IoU"
+    )
+
+    def build(self, context: Context) -> nn.Module:
+        """Return the loss."""
+        return IouL1Loss(self.weight, target_gradient=self.target_gradient)

@@ -1,0 +1,39 @@
+"""Layer normalisation of audio and text, each for itself, ahead of cross attention (report, section 2.7).
+
+From the report: the two norms. From the team's public code: positions are added after the norm, values
+are normalised too, the residual keeps the audio as it was, and every layer has norms of its own. That code
+also changes the second residual of the layer, which the report does not say; here it stays the baseline's.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from amrbench_plugins.moment_detr.slots import AttentionNorm, NormPart, Sizes
+
+
+class ModalityNorm(AttentionNorm):
+    """One layer norm for audio rows, one for dummies and words."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.audio_norm = nn.LayerNorm(width)
+        self.text_norm = nn.LayerNorm(width)
+
+    def audio(self, rows: Tensor) -> Tensor:
+        """Return (B, T, D), ready to be queries."""
+        return self.audio_norm(rows)  # type: ignore[no-any-return]
+
+    def text(self, rows: Tensor) -> Tensor:
+        """Return (B, S + L, D), ready to be keys and values."""
+        return self.text_norm(rows)  # type: ignore[no-any-return]
+
+
+class Modality(NormPart):
+    """One layer norm for the audio and one for the text, so that neither outweighs the other by its scale."""
+
+    use = "modality"
+
+    def build(self, sizes: Sizes) -> AttentionNorm:
+        """Return the norms of one layer."""
+        return ModalityNorm(sizes.width)

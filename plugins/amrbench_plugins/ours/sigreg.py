@@ -1,0 +1,208 @@
+"""Sketched isotropic Gaussian regularisation (SIGReg): report, section 3.1.
+
+The report names five features that are kept close to an isotropic Gaussian, and cites LeJEPA (Balestriero
+and LeCun 2025) for the loss. Sources of the defaults: knots, range and the factor by the number of rows
+are those of LeJEPA's public code, 256 slices and the weight 0.02 those of its smallest example. Our
+choices: the weight is shared by the features, the real rows of a whole batch are one sample, and at most
+1024 of them count, for the loss grows with their number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from amrbench.errors import RecipeError
+from amrbench.part import problem
+from amrbench.slots import LossPart
+from amrbench.types import Context, Outcome
+
+Tap = Literal["audio.refined", "memory.encoded", "memory.temporal-difference", "summary.text", "dummies"]
+TAPS: tuple[Tap, ...] = (
+    "audio.refined",
+    "memory.encoded",
+    "memory.temporal-difference",
+    "summary.text",
+    "dummies",
+)
+"""In the words of the report: "the audio features after fusing temporal differences, the standard DETR
+encoder output features, the encoder outputs following temporal difference fusion, the summarized text
+features, and the dummy tokens"."""
+
+
+class _Departure(torch.autograd.Function):
+    """Weighted distance of characteristic functions, see `departure`.
+
+    The functions are means of z^j with z = exp(i step y), so that powers follow from products, here and in
+    the gradient; sines and cosines of all knots would take ten times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, share: Tensor, step: float, wanted: Tensor, weights: Tensor) -> Tensor:
+        turn = torch.polar(torch.ones_like(y), step * y)
+        power = turn.clone()
+        later = [_mean(power.mul_(turn), share) for _ in range(1, len(wanted))]
+        gaps = torch.stack([_mean(turn, share), *later]) - wanted[:, None]
+        ctx.save_for_backward(turn, share, gaps, weights)
+        ctx.step = step
+        return weights @ gaps.abs().square()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        turn, share, gaps, weights = ctx.saved_tensors
+        slopes = ctx.step * torch.arange(1, len(weights) + 1, device=weights.device) * weights
+        # Horner's scheme for the sum of slope_j conj(gap_j) z^j.
+        factors = 2 * slopes[:, None] * gaps.conj() * gradient
+        total = factors[-1] * turn
+        for factor in factors[:-1].flip(0):
+            total.add_(factor).mul_(turn)
+        return -total.imag * share[:, None], None, None, None, None
+
+
+def _mean(values: Tensor, share: Tensor) -> Tensor:
+    real = share @ torch.view_as_real(values).flatten(1)
+    return torch.view_as_complex(real.view(-1, 2))
+
+
+def departure(y: Tensor, real: Tensor, *, knots: int, reach: float) -> Tensor:
+    """Return (K,), how far each column of numbers is from a standard normal sample (Epps and Pulley 1983).
+
+    N times the integral over t from -reach to reach of the squared distance between the empirical and the
+    normal characteristic function, weighted by exp(-t^2 / 2), by the trapezoid rule. About 1 for a normal
+    sample of any size N, and growing with N for any other.
+
+    Args:
+        y: (n, K) a sample in each column.
+        real: (n,) True for rows that count; the others may hold any finite number.
+        knots: Number of points from 0 to `reach`.
+        reach: Largest t.
+    """
+    step = reach / (knots - 1)
+    t = torch.arange(1, knots, device=y.device) * step
+    wanted = torch.exp(-(t.to(y.dtype) ** 2) / 2)
+    # The integrand is even and 0 at t = 0, so both halves together give twice the inner knots.
+    weights = 2 * step * wanted
+    weights[-1] /= 2
+    count = real.sum().to(y.dtype)
+    share = real.to(y.dtype) / count.clamp(min=1)
+    found: Tensor = _Departure.apply(y, share, step, wanted, weights)  # type: ignore[no-untyped-call]
+    return count * (count > 1) * found
+
+
+def unit_columns(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """Return (rows, columns) random directions, each column of length 1."""
+    drawn = torch.randn(rows, columns, generator=generator, device=generator.device)
+    return nn.functional.normalize(drawn, dim=0)
+
+
+def draw_rows(mask: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Return (most,) places in a flattened mask (B, n): random real ones first, then padding.
+
+    Where there are no more than `most` places at all, all of them in their order. Nothing waits for the
+    device, and on the CPU more padding behind leaves the choice as it is.
+    """
+    if mask.numel() <= most:
+        return torch.arange(mask.numel(), device=mask.device)
+    keys = torch.rand(mask.shape[1], mask.shape[0], generator=generator, device=mask.device).T
+    return keys.masked_fill(~mask, 2.0).flatten().topk(most, largest=False).indices
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """How features are looked at."""
+
+    slices: int
+    rows: int
+    knots: int
+    reach: float
+
+
+class SigregLoss(nn.Module):
+    """Looks at features along random directions and compares what it sees with a normal law.
+
+    Directions and rows are drawn by the number of the step and of the feature alone, never from the global
+    random state, so an optimizer that asks twice in a step sees one loss.
+    """
+
+    def __init__(self, weight: float, *, taps: tuple[Tap, ...], sketch: Sketch) -> None:
+        super().__init__()
+        self.weight, self.taps, self.sketch = weight, taps, sketch
+
+    def forward(self, outcome: Outcome) -> dict[str, Tensor]:
+        """Return a term for each feature that the model provides, e.g. "sigreg.dummies".
+
+        Raises:
+            RecipeError: It provides none of them.
+        """
+        taps = [tap for tap in self.taps if tap in outcome.tensors]
+        if not taps:
+            raise RecipeError(
+                f"loss 'sigreg': this model provides none of {', '.join(self.taps)}; "
+                "add one that it provides to taps, or leave the loss out."
+            )
+        share = self.weight / len(taps)
+        return {f"sigreg.{tap}": share * self._of(tap, outcome) for tap in taps}
+
+    def _of(self, tap: Tap, outcome: Outcome) -> Tensor:
+        features = outcome.tensors[tap]
+        mask = _mask(tap, outcome)
+        generator = torch.Generator(features.device)
+        generator.manual_seed(outcome.step * len(TAPS) + TAPS.index(tap))
+        # Cosines of large numbers are noise in half precision.
+        with torch.autocast(features.device.type, enabled=False):
+            return self.of_rows(features.float().flatten(0, -2), mask, generator)
+
+    def of_rows(self, x: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the mean over random slices of the departure of rows (B * n, D), real by a mask (B, n)."""
+        sketch = self.sketch
+        directions = unit_columns(x.shape[1], sketch.slices, generator)
+        chosen = draw_rows(mask, sketch.rows, generator)
+        real = mask.flatten()[chosen]
+        # Padded rows may hold anything, and a NaN would spread through products with zero.
+        seen = x[chosen].masked_fill(~real[:, None], 0) @ directions
+        return departure(seen, real, knots=sketch.knots, reach=sketch.reach).mean()
+
+
+def _mask(tap: Tap, outcome: Outcome) -> Tensor:
+    if tap.startswith(("audio", "memory")):
+        return outcome.batch.audio_mask
+    features = outcome.tensors[tap]
+    rows = features.shape[1] if features.dim() == 3 else 1
+    return torch.ones(features.shape[0], rows, dtype=torch.bool, device=features.device)
+
+
+def _each_once(taps: tuple[Tap, ...]) -> tuple[Tap, ...]:
+    twice = [tap for tap in taps if taps.count(tap) > 1]
+    if twice:
+        raise problem(f"{twice[0]!r} stands twice in this list; keep one.")
+    return taps
+
+
+class Sigreg(LossPart):
+    """Distance of inner features from an isotropic Gaussian, along random directions (report, section 3.1).
+
+    Features that a model does not provide are left out; without a part in `audio_refine` the first is the
+    projected audio.
+    """
+
+    use = "sigreg"
+    requires = frozenset({"audio.refined", "memory.encoded", "summary.text"})
+    weight: float = Field(0.02, ge=0, description="factor of this loss in the total, shared by its features")
+    taps: Annotated[tuple[Tap, ...], AfterValidator(_each_once)] = Field(
+        TAPS, min_length=1, description="features that it looks at"
+    )
+    slices: int = Field(256, ge=1, description="random directions a step")
+    rows: int = Field(1024, ge=2, description="most rows of a feature that count in a step")
+    knots: int = Field(17, ge=2, description="points at which characteristic functions are compared")
+    reach: float = Field(3.0, gt=0, description="largest of these points")
+
+    def build(self, context: Context) -> nn.Module:
+        """Return the loss."""
+        sketch = Sketch(self.slices, self.rows, self.knots, self.reach)
+        return SigregLoss(self.weight, taps=self.taps, sketch=sketch)

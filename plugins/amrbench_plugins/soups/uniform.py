@@ -1,0 +1,31 @@
+"""Uniform soup: report, section 3.5.
+
+The report averages all fine-tuned models and chooses none, so as to depend less on the development data.
+Which epoch of each goes in is not said; the team's public code keeps the best on the selection split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from amrbench.slots import SoupPart
+from amrbench.soup import Candidate, Judge, Mixture, Soup
+from amrbench_plugins.soups.mixing import Ingredient, Pot, ingredient, named, weights_of
+
+
+class Uniform(SoupPart):
+    """The plain mean of the weights of all seeds (Wortsman et al. 2022)."""
+
+    use = "uniform"
+    ingredient: Ingredient = ingredient()
+
+    def build(self) -> Soup:
+        """Return a soup with one member, "uniform soup"."""
+        return self._cook
+
+    def _cook(self, candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
+        pot = Pot(judge.fixed)
+        for candidate in candidates:
+            pot.add(candidate.name, weights_of(candidate, self.ingredient))
+        about = {"soup": self.use, "epoch": self.ingredient, "ingredients": pot.names}
+        return {named("uniform", self.ingredient): Mixture(pot.mean(), about)}

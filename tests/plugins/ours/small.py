@@ -1,0 +1,99 @@
+"""Small sizes, memories and sequences for the components of the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from amrbench.registry import Registry
+from amrbench.types import Context
+from amrbench_plugins import moment_detr
+from amrbench_plugins.moment_detr.layers import xavier
+from amrbench_plugins.moment_detr.slots import Memory, Sizes, Tokens
+from amrbench_plugins.ours import architecture
+from tests.plugins.moment_detr import small
+
+REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *architecture.PARTS)
+EVERYTHING: dict[str, Any] = {
+    "activation": "swish",
+    "audio_refine": ["temporal-difference"],
+    "temporal_embedding": {"use": "fourier", "frequencies": 6},
+    "fusion": {"use": "adaptive-cross-attention", "dummies": 3, "prompts": 4, "norm": "modality"},
+    "text_summary": {"use": "registers", "around": {"use": "transformer", "layers": 1}},
+    "encoder": {"use": "registers", "around": {"use": "transformer", "layers": 2}},
+    "memory_refine": ["temporal-difference", "add-global"],
+    "query": {"use": "film", "anchors": {"use": "percentiles", "count": 6}},
+    "decoder": {"use": "dab", "layers": 2, "prior": "bimodal-gaussian"},
+    "heads": ["task-aligned", "saliency"],
+}
+
+
+def golden(name: str) -> Any:
+    return json.loads((Path(__file__).parents[2] / "data" / "components" / f"{name}.json").read_text())
+
+
+def part(slot: str, use: str, **options: Any) -> Any:
+    return REGISTRY.find(slot, use).model_validate(options, context=REGISTRY)
+
+
+def sizes(width: int = 8, *, seed: int = 0, widths: tuple[float, ...] = (0.1, 0.2, 0.3)) -> Sizes:
+    return Sizes(
+        width=width,
+        attention_heads=2,
+        feedforward=12,
+        dropout=0.0,
+        activation=part("activation", "relu-prelu").build(),
+        initialise=xavier,
+        context=Context(small.WIDTHS, seed=seed, window_widths=widths),
+    )
+
+
+def built(slot: str, use: str, width: int = 8, **options: Any) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return part(slot, use, **options).build(sizes(width))
+
+
+def model(**changed: Any) -> Any:
+    return small.model(registry=REGISTRY, **changed)
+
+
+def stirred(module: nn.Module, spread: float = 0.5) -> nn.Module:
+    """Move every weight a little, also those that start at zero or one."""
+    generator = torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        for each in module.parameters():
+            each += spread * torch.randn(each.shape, generator=generator)
+    return module
+
+
+def mask_of(*lengths: int) -> torch.Tensor:
+    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+
+def memory(*lengths: int, width: int = 8) -> Memory:
+    mask = mask_of(*lengths)
+    generator = torch.Generator().manual_seed(1)
+    token, frames, places = (
+        torch.randn(*shape, width, generator=generator) for shape in ((len(mask),), mask.shape, mask.shape)
+    )
+    return Memory(token, frames * mask[..., None], places * mask[..., None], mask)
+
+
+def tokens(*lengths: int, width: int = 8) -> Tokens:
+    found = memory(*lengths, width=width)
+    return Tokens(found.frames, found.positions, found.mask)
+
+
+def gap(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Return the largest difference of two tensors."""
+    return float((one - other).detach().abs().max())
+
+
+def without_gradient(module: nn.Module) -> list[str]:
+    """Return the names of the parameters that no gradient, or a zero one, has reached."""
+    return [name for name, each in module.named_parameters() if each.grad is None or not each.grad.any()]

@@ -1,0 +1,251 @@
+"""Periodic ASAM equals the recorded steps, and its promises hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from amrbench.registry import Registry
+from amrbench.slots import Updater
+from amrbench.testing import check_part
+from amrbench.types import Losses, Plan
+from amrbench_plugins import optimizers
+from amrbench_plugins.optimizers.adamw import AdamW
+from amrbench_plugins.optimizers.ema import Ema
+from amrbench_plugins.ours.asam import Ascent, PeriodicAsam
+
+GOLDEN = {
+    name: torch.from_numpy(np.asarray(each))
+    for name, each in np.load(Path(__file__).parents[2] / "data/components/asam.npz").items()
+}
+NAMES = tuple(name.removeprefix("init/") for name in GOLDEN if name.startswith("init/"))
+ADAMW = AdamW(lr=1e-2, weight_decay=1e-2)
+
+
+class Recorded(nn.Module):
+    """The small network of the recorded steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(4))
+        self.lin1, self.norm, self.lin2 = nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)
+        self.double().load_state_dict({name: GOLDEN[f"init/{name}"] for name in NAMES})
+        self.seen: list[dict[str, Tensor]] = []
+        self.drop = nn.Dropout(0.0)
+
+    def losses(self, step: int = 0, factor: float = 1.0) -> Losses:
+        self.seen.append({name: each.detach().clone() for name, each in self.named_parameters()})
+        x = self.norm(self.lin1(GOLDEN["X"][step])) + self.token
+        total = factor * (self.lin2(self.drop(torch.tanh(x))) - GOLDEN["Y"][step]).square().mean()
+        return Losses(total, {"square": total.detach()})
+
+
+def updater_of(module: nn.Module, *, clip: float = 0.0, around: Any = ADAMW, **options: Any) -> Updater:
+    return PeriodicAsam(around=around, **options).build(module, Plan(1, 100, clip))
+
+
+def same(found: dict[str, Tensor], place: str) -> None:
+    for name in NAMES:
+        assert_close(found[name].detach(), GOLDEN[f"{place}/{name}"], rtol=1e-10, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [
+        ("asam_rho0.5_eta0.01", {}),
+        ("asam_rho0.5_eta0", {"eta": 0.0}),
+        ("asam_rho0.5_eta0.01_clip0.1", {"clip": 0.1}),
+    ],
+)
+def test_a_step_equals_the_recorded_one(place, options):
+    module = Recorded()
+    updater = updater_of(module, period=1, **options)
+    losses = updater.step(module.losses)
+    assert losses.total.item() == pytest.approx(GOLDEN[f"{place}/loss1"].item(), rel=1e-12)
+    same(module.seen[0], "init")
+    same(module.seen[1], f"{place}/perturbed")
+    assert len(module.seen) == 2
+    if "clip" not in options:
+        same({name: each.grad for name, each in module.named_parameters()}, f"{place}/grad2")
+    same(dict(module.named_parameters()), f"{place}/final")
+
+
+def test_steps_equal_the_recorded_ones_of_a_period_of_three():
+    module = Recorded()
+    updater = updater_of(module, period=3)
+    for step in range(8):
+        asked = len(module.seen)
+        updater.step(lambda at=step: module.losses(at))
+        assert len(module.seen) - asked == (2 if step in {2, 5} else 1)
+        same(dict(module.named_parameters()), f"periodic3/step{step}")
+
+
+def test_the_worse_point_lies_on_the_ball():
+    module = Recorded()
+    weights = dict(module.named_parameters())
+    ascent = Ascent(weights, rho=0.5, eta=0.01)
+    gradients = ascent.gradients(module.losses().total)
+    before = {name: each.detach().clone() for name, each in weights.items()}
+    with ascent.worse(gradients):
+        square = torch.zeros((), dtype=torch.float64)
+        for name, each in weights.items():
+            size = before[name].abs() + 0.01 if "weight" in name else 1.0
+            square += ((each.detach() - before[name]) / size).square().sum()
+        assert square.sqrt().item() == pytest.approx(0.5, rel=1e-10)
+        assert module.losses().total > 0
+    assert all(torch.equal(each, before[name]) for name, each in weights.items())
+
+
+def test_multiplying_the_loss_does_not_move_the_worse_point():
+    seen = []
+    for factor in (1.0, 1e-3, 250.0):
+        module = Recorded()
+        updater_of(module, period=1).step(lambda m=module, f=factor: m.losses(0, f))
+        seen.append(module.seen[1])
+    for name in NAMES:
+        for other in seen[1:]:
+            assert_close(other[name], seen[0][name], rtol=1e-10, atol=1e-12)
+
+
+def test_the_loss_there_is_higher():
+    for step in range(8):
+        module = Recorded()
+        heights: list[float] = []
+
+        def noted(at: int = step, m: Recorded = module, heights: list[float] = heights) -> Losses:
+            losses = m.losses(at)
+            heights.append(losses.total.item())
+            return losses
+
+        updater_of(module, period=1, rho=0.05).step(noted)
+        assert heights[1] > heights[0]
+
+
+def trajectory(build: Callable[[nn.Module], Updater], *, drop: float, steps: int = 7) -> list[Tensor]:
+    """The weights after some steps with dropout drawn from one seed."""
+    module = Recorded()
+    module.drop.p = drop
+    torch.manual_seed(3)
+    updater = build(module)
+    for step in range(steps):
+        updater.step(lambda at=step: module.losses(at))
+    return [each.detach() for each in module.parameters()]
+
+
+@pytest.mark.parametrize("options", [{"period": 1000}, {"period": 1, "rho": 0.0}])
+def test_without_ascent_it_is_the_wrapped_optimizer_bit_by_bit(options):
+    plain = trajectory(lambda module: ADAMW.build(module, Plan(1, 100, 0.1)), drop=0.5)
+    ours = trajectory(lambda module: updater_of(module, clip=0.1, **options), drop=0.5)
+    assert all(torch.equal(a, b) for a, b in zip(plain, ours, strict=True))
+
+
+def test_both_passes_of_a_step_see_the_same_chance():
+    module, drawn = Recorded(), []
+
+    def noted() -> Losses:
+        drawn.append(torch.rand(3))
+        return module.losses()
+
+    torch.manual_seed(0)
+    updater = updater_of(module, period=2)
+    for _ in range(4):
+        updater.step(noted)
+    assert len(drawn) == 6
+    pairs = [(1, 2), (4, 5)]
+    assert all(torch.equal(drawn[a], drawn[b]) for a, b in pairs)
+    others = [drawn[at] for at in (0, 1, 3, 4)]
+    assert len({tuple(each.tolist()) for each in others}) == 4
+
+
+class Partial(nn.Module):
+    """A loss that reaches one weight here and another one there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.0, 2.0]))
+        self.other = nn.Parameter(torch.tensor([3.0]))
+        self.idle = nn.Parameter(torch.tensor([4.0]))
+        self.asked = 0
+
+    def losses(self) -> Losses:
+        self.asked += 1
+        used = self.weight if self.asked == 1 else self.other
+        total = used.square().sum()
+        return Losses(total, {"square": total.detach()})
+
+
+def test_weights_that_the_second_loss_does_not_reach_go_back_too():
+    module = Partial()
+    updater_of(module, period=1, around=AdamW(lr=1e-2, weight_decay=0.5)).step(module.losses)
+    assert module.weight.tolist() == [1.0, 2.0], "neither left at the worse point nor decayed"
+    assert module.other.item() != 3.0
+    assert module.idle.item() == 4.0
+
+
+def test_weights_go_back_after_an_error():
+    module = Recorded()
+
+    def fails() -> Losses:
+        if len(module.seen) == 1:
+            raise KeyError
+        return module.losses()
+
+    with pytest.raises(KeyError):
+        updater_of(module, period=1).step(fails)
+    same(dict(module.named_parameters()), "init")
+
+
+class Scaled(nn.Module):
+    """Two linear maps in a row, one c times as large and the other c times as small."""
+
+    def __init__(self, c: float) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(5)
+        self.weight1 = nn.Parameter(c * torch.randn(4, 3, generator=generator, dtype=torch.float64))
+        self.weight2 = nn.Parameter(torch.randn(2, 4, generator=generator, dtype=torch.float64) / c)
+        self.heights: list[float] = []
+
+    def losses(self) -> Losses:
+        total = (GOLDEN["X"][0] @ self.weight1.T @ self.weight2.T - GOLDEN["Y"][0]).square().mean()
+        self.heights.append(total.item())
+        return Losses(total, {"square": total.detach()})
+
+
+def test_scaling_weights_against_each_other_leaves_the_worse_loss():
+    heights = []
+    for c in (1.0, 7.0, 0.01):
+        module = Scaled(c)
+        updater_of(module, period=1, eta=0.0).step(module.losses)
+        heights.append(module.heights)
+    assert heights[1] == pytest.approx(heights[0], rel=1e-9)
+    assert heights[2] == pytest.approx(heights[0], rel=1e-9)
+
+
+def test_it_wraps_any_optimizer_and_is_wrapped():
+    module = Recorded()
+    inside = updater_of(module, period=2, around=Ema(around=ADAMW, start=0.0, decay=0.5))
+    outside = Ema(around=PeriodicAsam(around=ADAMW, period=2), start=0.0, decay=0.5)
+    other = Recorded()
+    second = outside.build(other, Plan(1, 100, 0.0))
+    for step in range(4):
+        inside.step(lambda at=step: module.losses(at))
+        second.step(lambda at=step: other.losses(at))
+    inside.end_epoch()
+    second.end_epoch()
+    with inside.eval_weights(), second.eval_weights():
+        for one, two in zip(module.parameters(), other.parameters(), strict=True):
+            assert torch.equal(one, two)
+            assert one.detach().isfinite().all()
+
+
+def test_the_part_keeps_the_contract():
+    registry = Registry.of(*optimizers.amrbench_parts(), PeriodicAsam)
+    check_part(PeriodicAsam(around=ADAMW), registry)
+    check_part(PeriodicAsam(around=ADAMW, period=1, rho=0.05), registry)

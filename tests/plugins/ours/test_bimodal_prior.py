@@ -1,0 +1,175 @@
+"""The prior with two peaks on attention to frames."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch.testing import assert_close
+
+from amrbench_plugins.ours.bimodal_prior import MERGES, frame_centres, log_prior
+from tests.plugins.moment_detr.small import batch
+from tests.plugins.ours import small
+
+NEAR = {"atol": 1e-5, "rtol": 0.0}
+
+
+def prior(**options):
+    return small.built("prior", "bimodal-gaussian", **options)
+
+
+def spans(*pairs):
+    return torch.tensor([pairs])
+
+
+def content(count, value=0.0):
+    return torch.full((1, count, 8), value)
+
+
+@pytest.mark.parametrize(("merge", "key"), [("sum", "log_sum"), ("max", "log_max")])
+def test_the_golden_case(merge, key):
+    golden = small.golden("bimodal_prior")
+    places = frame_centres(small.mask_of(golden["L"])).double()
+    assert_close(places[0], torch.tensor(golden["centre_grid"], dtype=torch.float64), rtol=0, atol=1e-7)
+    windows = torch.tensor([[[golden["start"], golden["end"]]]], dtype=torch.float64)
+    sigmas = torch.tensor([[[golden["sigma_start"], golden["sigma_end"]]]], dtype=torch.float64)
+    exact = torch.tensor([golden["centre_grid"]], dtype=torch.float64)
+    found = log_prior(windows, sigmas, exact, MERGES[merge])[0, 0]
+    assert_close(found, torch.tensor(golden[key], dtype=torch.float64), rtol=1e-10, atol=1e-12)
+    if merge == "max":
+        wanted = torch.tensor(golden["softmax_uniform_logits_log_max"], dtype=torch.float64)
+        assert_close(found.softmax(0), wanted, rtol=1e-10, atol=0)
+
+
+def test_the_prior_equals_one_query_and_frame_at_a_time():
+    module = small.stirred(prior(), 0.2)
+    lengths, mask = (7, 4), small.mask_of(7, 4)
+    anchors, said = torch.rand(2, 3, 2), torch.randn(2, 3, 8)
+    found = module(anchors, said, mask).detach()
+    assert found.shape == (2, 1, 3, 7)
+    for row, length in enumerate(lengths):
+        for query in range(3):
+            centre, width = anchors[row, query].tolist()
+            raw = (module.linear.weight @ said[row, query] + module.linear.bias).tolist()
+            start, end = (0.005 + math.log1p(math.exp(each)) for each in raw)
+            for frame in range(length):
+                place = (frame + 0.5) / length
+                one = math.exp(-(((place - centre + width / 2) / start) ** 2) / 2)
+                other = math.exp(-(((place - centre - width / 2) / end) ** 2) / 2)
+                wanted = max(math.log(max(one + other, 1e-300)), -30)
+                assert float(found[row, 0, query, frame]) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_all_peaks_are_equally_wide_at_first():
+    module = prior(sigma=0.2)
+    anchors = spans((0.5, 0.9), (0.5, 0.9))
+    found = module(anchors, torch.randn(1, 2, 8), small.mask_of(100)).detach()
+    assert found[0, 0, 0].equal(found[0, 0, 1])
+    place = 0.305
+    wanted = -(((place - 0.05) / 0.2) ** 2) / 2 + math.log1p(
+        math.exp((((place - 0.05) / 0.2) ** 2 - ((0.95 - place) / 0.2) ** 2) / 2)
+    )
+    assert float(found[0, 0, 0, 30]) == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("merge", ["sum", "max"])
+def test_very_wide_peaks_are_no_prior(merge):
+    found = prior(sigma=1000.0, merge=merge)(spans((0.3, 0.2)), content(1), small.mask_of(9))
+    assert_close(found.softmax(-1), torch.full((1, 1, 1, 9), 1 / 9), **NEAR)
+
+
+def test_time_backwards_swaps_the_two_peaks():
+    module = small.stirred(prior(), 0.3)
+    other = small.stirred(prior(), 0.3)
+    with torch.no_grad():
+        other.linear.weight.copy_(module.linear.weight.flip(0))
+        other.linear.bias.copy_(module.linear.bias.flip(0))
+    said, mask = torch.randn(1, 2, 8), small.mask_of(10)
+    found = module(spans((0.3, 0.2), (0.9, 0.1)), said, mask)
+    mirrored = other(spans((0.7, 0.2), (0.1, 0.1)), said, mask)
+    assert_close(mirrored.flip(-1), found, rtol=0, atol=1e-3)
+
+
+def test_a_span_moved_by_frames_moves_the_prior():
+    module, mask = prior(), small.mask_of(20)
+    near, far = module(spans((0.3, 0.2), (0.45, 0.2)), content(2), mask)[0, 0]
+    assert_close(far[3:], near[:-3], rtol=0, atol=1e-4)
+
+
+def test_padding_and_company_change_nothing():
+    module = small.stirred(prior(), 0.3)
+    anchors, said = torch.rand(2, 3, 2), torch.randn(2, 3, 8)
+    both = module(anchors, said, small.mask_of(26, 9))
+    alone = module(anchors[1:], said[1:], small.mask_of(9))
+    assert_close(both[1:, ..., :9], alone, **NEAR)
+
+
+@pytest.mark.parametrize("span", [(0.0, 0.0), (1.0, 0.0), (0.5, 0.0), (0.0, 1.0), (1.0, 1.0)])
+@pytest.mark.parametrize("raw", [-100.0, 0.0, 100.0])
+def test_extreme_spans_and_spreads_are_finite(span, raw):
+    module = prior()
+    torch.nn.init.constant_(module.linear.bias, raw)
+    anchors = spans(span).requires_grad_()
+    found = module(anchors, content(1), small.mask_of(300))
+    found.softmax(-1)[..., 0].sum().backward()
+    assert bool(found.isfinite().all() and anchors.grad.isfinite().all())
+    assert bool(module.linear.bias.grad.isfinite().all())
+    assert float(found.detach().min()) >= -30
+
+
+def test_attention_wanted_away_from_the_ends_widens_the_peaks():
+    for frame, widens in ((4, True), (10, False)):
+        module = prior(sigma=0.05)
+        # The span begins and ends at the centres of frames 10 and 14.
+        found = module(spans((0.625, 0.2)), content(1), small.mask_of(20))
+        found.log_softmax(-1)[0, 0, 0, frame].backward()
+        assert bool(module.linear.bias.grad[0] > 0) == widens
+
+
+def test_content_and_anchors_learn():
+    module, said = prior(), torch.randn(1, 2, 8)
+    anchors = spans((0.3, 0.2), (0.6, 0.3)).requires_grad_()
+    module(anchors, said, small.mask_of(9)).softmax(-1).pow(2).sum().backward()
+    assert small.without_gradient(module) == []
+    assert bool(anchors.grad.all())
+
+
+def test_half_precision_computes_in_single():
+    module, mask = prior(), small.mask_of(300)
+    anchors = spans((0.503, 0.013))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = module(anchors, content(1), mask)
+    assert found.equal(module(anchors, content(1), mask))
+    assert module.bfloat16()(anchors, content(1).bfloat16(), mask).dtype == torch.bfloat16
+
+
+def test_every_layer_asks_the_prior_about_its_own_spans():
+    model = small.model(decoder={"use": "dab", "layers": 3, "prior": "bimodal-gaussian"})
+    priors, seen = [layer.prior for layer in model.decoder.layers], []
+    assert len({id(each.linear) for each in priors}) == 3
+    for each in priors:
+        each.register_forward_hook(lambda module, given, found: seen.append(given[0]))
+    decoded = []
+    model.decoder.register_forward_hook(lambda module, given, found: decoded.append(found.anchors))
+    with torch.no_grad():
+        model.decode(model.encode(batch()))
+    assert torch.stack(seen).equal(decoded[0])
+    assert small.gap(seen[0], seen[1]) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"sigma": 0.01, "smallest_sigma": 0.01},
+            "sigma is 0.01 and smallest_sigma 0.01; give a sigma above the smallest.",
+        ),
+        ({"merge": "product"}, "Input should be 'sum' or 'max', not 'product'."),
+    ],
+)
+def test_bad_options_are_refused(options, said):
+    with pytest.raises(ValidationError) as error:
+        small.part("prior", "bimodal-gaussian", **options)
+    assert said in str(error.value)

@@ -1,0 +1,101 @@
+"""The Fourier temporal embedding."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from amrbench_plugins.ours.fourier import coordinates, fourier_features
+from tests.plugins.ours import small
+
+
+def embedding(**options):
+    return small.built("temporal_embedding", "fourier", **options)
+
+
+def test_the_golden_case():
+    golden = small.golden("fourier_tef")
+    places = coordinates(small.mask_of(golden["L"]))[0]
+    assert_close(places, torch.tensor(golden["tef3"]), rtol=1e-5, atol=1e-7)
+    found = fourier_features(places, torch.tensor(golden["B"]))
+    # A phase of 130 has an error of a float32 step of 130.
+    assert_close(found, torch.tensor(golden["sin_then_cos"]), rtol=0, atol=5e-5)
+
+
+def test_features_equal_one_number_at_a_time():
+    mask, frequencies = small.mask_of(5, 3), torch.randn(4, 3)
+    found = fourier_features(coordinates(mask), frequencies)
+    for row, length in enumerate((5, 3)):
+        for frame in range(length):
+            place = (frame / length, (frame + 1) / length, 1 / length)
+            for index, turns in enumerate(frequencies.tolist()):
+                phase = 2 * math.pi * sum(a * b for a, b in zip(place, turns, strict=True))
+                assert float(found[row, frame, index]) == pytest.approx(math.sin(phase), abs=2e-5)
+                assert float(found[row, frame, 4 + index]) == pytest.approx(math.cos(phase), abs=2e-5)
+
+
+def test_likeness_of_frames_is_a_gaussian_of_their_distance():
+    frequencies = 2.0 * torch.randn(20000, 3, generator=torch.Generator().manual_seed(0))
+    features = fourier_features(coordinates(small.mask_of(40)), frequencies)[0]
+    found = features @ features.T / 20000
+    delta = (torch.arange(40)[:, None] - torch.arange(40)) / 40
+    assert_close(found, torch.exp(-4 * (math.pi * 2.0 * delta) ** 2), rtol=0, atol=0.03)
+
+
+def test_one_frame_is_the_whole_recording():
+    assert coordinates(small.mask_of(1)).tolist() == [[[0, 1, 1]]]
+
+
+@pytest.mark.parametrize("frames", [1, 59, 300])
+def test_any_length_is_embedded(frames):
+    found = embedding().add(small.mask_of(frames))
+    assert found.shape == (1, frames, 8)
+    assert bool(found.isfinite().all())
+
+
+def test_padding_and_company_change_nothing():
+    module = embedding()
+    both, alone = module.add(small.mask_of(26, 9)), module.add(small.mask_of(9))
+    assert_close(both[1:, :9], alone, rtol=0, atol=1e-6)
+    assert not both[1, 9:].any()
+
+
+def test_the_map_depends_on_its_own_seed_alone():
+    one, other = (
+        small.part("temporal_embedding", "fourier").build(small.sizes(seed=seed)).frequencies
+        for seed in (0, 1000)
+    )
+    assert one.equal(other)
+    assert not one.equal(embedding(seed=1).frequencies)
+    spread = embedding(frequencies=4000, sigma=3.0).frequencies.std()
+    assert float(spread) == pytest.approx(3.0, rel=0.05)
+
+
+def test_the_map_is_remembered_and_not_trained():
+    module = embedding()
+    assert module.state_dict()["frequencies"].shape == (64, 3)
+    assert "frequencies" not in dict(module.named_parameters())
+
+
+def test_half_precision_rounds_no_phase():
+    places, frequencies = coordinates(small.mask_of(300)), embedding().frequencies
+    plain = fourier_features(places, frequencies)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert fourier_features(places, frequencies).equal(plain)
+        embedded = embedding().add(small.mask_of(300))
+    assert_close(embedded.float(), embedding().add(small.mask_of(300)), rtol=0, atol=0.03)
+
+
+def test_every_weight_learns():
+    module = embedding()
+    (module.add(small.mask_of(7, 3)) ** 2).sum().backward()
+    assert small.without_gradient(module) == []
+
+
+def test_no_column_stands_before_the_features():
+    projection = small.model(temporal_embedding="fourier").audio_projection
+    assert projection.linears[0].in_features == 12
+    assert small.model().audio_projection.linears[0].in_features == 14

@@ -1,0 +1,83 @@
+"""Layer norms of audio and text ahead of cross attention."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.testing import assert_close
+
+from amrbench_plugins.moment_detr.fusion import CrossLayer
+from amrbench_plugins.moment_detr.layers import FeedForward
+from amrbench_plugins.moment_detr.slots import AttentionNorm, Keys
+from tests.plugins.ours import small
+
+WIDTH, HEADS, DUMMIES = 8, 2, 2
+
+
+def layer(norm):
+    torch.manual_seed(2)
+    feedforward = FeedForward(WIDTH, 12, 0.0, nn.ReLU())
+    return CrossLayer(heads=HEADS, norm=norm, feedforward=feedforward, share=0.0)
+
+
+@pytest.fixture
+def norm():
+    return small.built("attention_norm", "modality")
+
+
+def attend(layer, audio, text):
+    return layer(audio, Keys(text, DUMMIES), torch.zeros(1, 1, 1, text.mask.shape[1]))
+
+
+def test_the_scale_of_the_text_changes_nothing(norm):
+    audio, text = small.tokens(6), small.tokens(5)
+    plain = attend(layer(norm), audio, text)
+    loud = attend(layer(norm), audio, text.with_features(10 * text.features))
+    assert_close(loud.features, plain.features, rtol=0, atol=1e-4)
+    assert_close(loud.weights, plain.weights, rtol=0, atol=1e-4)
+    plain = attend(layer(AttentionNorm()), audio, text)
+    loud = attend(layer(AttentionNorm()), audio, text.with_features(10 * text.features))
+    assert small.gap(loud.weights, plain.weights) > 0.05
+
+
+def test_the_scale_of_the_audio_changes_no_weight_and_stays_in_the_residual(norm):
+    audio, text = small.tokens(6), small.tokens(5)
+    plain = attend(layer(norm), audio, text)
+    loud = attend(layer(norm), audio.with_features(10 * audio.features), text)
+    assert_close(loud.weights, plain.weights, rtol=0, atol=1e-4)
+    assert small.gap(loud.features, plain.features) > 0.05
+
+
+def test_the_layer_equals_one_frame_and_head_at_a_time(norm):
+    small.stirred(norm)
+    module, audio, text = layer(norm), small.tokens(4), small.tokens(5)
+    found = attend(module, audio, text)
+    rows = F.layer_norm(audio.features[0], (WIDTH,), norm.audio_norm.weight, norm.audio_norm.bias)
+    words = F.layer_norm(text.features[0], (WIDTH,), norm.text_norm.weight, norm.text_norm.bias)
+    for frame in range(4):
+        query, heard = rows[frame] + audio.positions[0, frame], []
+        for head in (slice(0, 4), slice(4, 8)):
+            keys = (words + text.positions[0])[:, head]
+            weights = (keys @ query[head] / 2).softmax(0)
+            heard.append((weights[DUMMIES:, None] * words[DUMMIES:, head]).sum(0))
+        x = audio.features[0, frame] + module.out(torch.cat(heard))
+        wanted = module.norm2(x + module.feedforward(module.norm1(x)))
+        assert_close(found.features[0, frame], wanted, rtol=0, atol=1e-5)
+
+
+def test_no_rows_and_rows_of_zeros_are_normalised(norm):
+    assert norm.text(torch.zeros(2, 0, WIDTH)).shape == (2, 0, WIDTH)
+    assert not norm.audio(torch.zeros(2, 3, WIDTH)).any()
+
+
+def test_every_layer_has_norms_of_its_own():
+    layers = small.model(fusion=small.EVERYTHING["fusion"]).fusion.layers
+    assert len({id(each.norm.audio_norm) for each in layers}) == len(layers) == 2
+    assert layers[0].norm.audio_norm is not layers[0].norm.text_norm
+
+
+def test_every_weight_learns(norm):
+    (attend(layer(norm), small.tokens(6), small.tokens(5)).features ** 3).sum().backward()
+    assert small.without_gradient(norm) == []

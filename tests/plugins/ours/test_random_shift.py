@@ -1,0 +1,177 @@
+"""The temporal shift moves rows and windows together, within its margins, and by its generator alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from amrbench.annotations import Query
+from amrbench.registry import Registry
+from amrbench.targets import as_windows, label_all_windows, spans_of
+from amrbench.testing import check_part
+from amrbench_plugins.cgdetr.moments import Moments
+from amrbench_plugins.ours.random_shift import Heard, RandomShift, Room, Rows, turned, whole_turn
+
+MODES = ("pad-crop", "uniform-pad", "cyclic")
+WINDOWS = ((12.0, 17.5), (30.25, 41.0))
+
+
+def rows_of(length: int) -> Rows:
+    """Rows that say where they came from."""
+    return np.stack([np.arange(1, length + 1), np.full(length, 7)], 1).astype(np.float32)
+
+
+def query_of(*windows: tuple[float, float], duration: float = 60.0) -> Query:
+    return Query("q", "a dog barks", "v", duration, windows)
+
+
+def shifted(seed: int, rows: Rows, query: Query, hop: float = 1.0, **options: Any) -> tuple[Rows, Query]:
+    return RandomShift(**{"probability": 1.0, **options}).build()(
+        rows, query, hop, np.random.default_rng(seed)
+    )
+
+
+def inside(rows: Rows, query: Query, hop: float) -> list[list[float]]:
+    """The places in the original recording of the rows of each window."""
+    return [rows[int(a / hop) : int(np.ceil(b / hop)), 0].tolist() for a, b in query.windows]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("hop", [1.0, 0.5])
+def test_windows_keep_their_rows_and_their_lengths(mode, hop):
+    rows, query = rows_of(60), query_of(*((a * hop, b * hop) for a, b in WINDOWS), duration=60 * hop)
+    wanted, offsets = inside(rows, query, hop), set()
+    for seed in range(200):
+        new, moved = shifted(seed, rows, query, hop, mode=mode, longest=90)
+        assert inside(new, moved, hop) == wanted
+        assert moved.duration == pytest.approx(len(new) * hop)
+        for (start, end), (low, high) in zip(moved.windows, query.windows, strict=True):
+            assert end - start == pytest.approx(high - low)
+        offsets.add(round((moved.windows[0][0] - query.windows[0][0]) / hop))
+        assert (moved.qid, moved.query, moved.vid) == ("q", "a dog barks", "v")
+    assert len(offsets) > 20
+    assert min(offsets) < 0 < max(offsets)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_labels_of_moved_windows_are_those_of_their_rows(mode):
+    rows, query = rows_of(60), query_of((12.0, 17.0), (30.0, 41.0))
+    for seed in range(50):
+        new, moved = shifted(seed, rows, query, mode=mode)
+        labels = label_all_windows(as_windows(moved.windows), moved.duration, len(new))
+        kept = sorted(new[labels, 0].tolist())
+        assert kept == [*range(13, 18), *range(31, 42)]
+        span = spans_of(as_windows(moved.windows), len(new), 1.0)[0]
+        assert span[1] * len(new) == pytest.approx(5, abs=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["pad-crop", "uniform-pad"])
+def test_margins_are_kept_and_reached(mode):
+    room, heard = Room(margin=3, longest=80), Heard(rows_of(60), as_windows(WINDOWS))
+    assert (room.left(heard), room.right(heard)) == (9, 36)
+    rng = np.random.default_rng(0)
+    draw = {"pad-crop": room.gaussian, "uniform-pad": room.uniform}[mode]
+    drawn = [draw(heard, rng) for _ in range(10_000)]
+    assert (min(drawn), max(drawn)) == (-9, 36)
+    low = [room.padded(heard, offset) for offset in (-9, 36)]
+    assert low[0].windows.min() == 3
+    assert low[0].rows[0, 0] == 10
+    assert low[1].windows.max() == 77
+    assert len(low[1].rows) == 80
+    assert not low[1].rows[:36].any(), "silence comes before"
+
+
+def test_a_normal_offset_has_half_the_larger_room_as_spread():
+    room, heard = Room(margin=0, longest=4000), Heard(rows_of(3000), as_windows([(1990.0, 2000.0)]))
+    rng = np.random.default_rng(0)
+    drawn = np.array([room.gaussian(heard, rng) for _ in range(20_000)])
+    free = drawn[(drawn > -1990) & (drawn < 2000)]
+    assert np.quantile(np.abs(free), 0.5) == pytest.approx(0.6385 * 1000, rel=0.03), "cut at two spreads"
+    assert drawn.mean() == pytest.approx(0, abs=25)
+    flat = np.array([room.uniform(heard, rng) for _ in range(20_000)])
+    assert np.quantile(flat, [0.25, 0.75]) == pytest.approx([-992, 1002], abs=50)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_the_share_of_shifts_is_as_told(mode, probability):
+    rows, query = rows_of(60), query_of(*WINDOWS)
+    moved = 0
+    for seed in range(2000):
+        new, asked = shifted(seed, rows, query, mode=mode, probability=probability)
+        if new is not rows:
+            moved += 1
+        else:
+            assert asked is query
+    assert moved / 2000 == pytest.approx(probability, abs=0.04), "a drawn offset of 0 is rare"
+
+
+def test_without_room_nothing_moves():
+    rows = rows_of(60)
+    for windows, longest in ((((0.0, 60.0),), 60), (((2.0, 58.0),), 61)):
+        query = query_of(*windows)
+        for seed in range(20):
+            assert shifted(seed, rows, query, longest=longest) == (rows, query)
+
+
+def test_a_cyclic_shift_cuts_no_window_and_uses_every_other_place():
+    heard = Heard(rows_of(20), as_windows([(2.5, 6.0), (5.0, 9.0), (18.0, 20.0)]))
+    rng = np.random.default_rng(0)
+    drawn = {whole_turn(heard, rng) for _ in range(2000)}
+    cut = {-start % 20 for start in (*range(3, 9), 19)}
+    assert drawn == set(range(20)) - cut
+    for offset in drawn:
+        moved = turned(heard, offset)
+        assert moved.windows.min() >= 0
+        assert moved.windows.max() <= 20
+        assert len(moved.rows) == 20
+        for old, new in zip(heard.windows, moved.windows, strict=True):
+            assert (new[0] - old[0]) % 20 == offset
+
+
+def test_a_whole_turn_is_where_it_began():
+    heard = Heard(rows_of(20), as_windows([(2.5, 6.0)]))
+    moved = turned(heard, 20)
+    assert np.array_equal(moved.rows, heard.rows)
+    assert np.array_equal(moved.windows, heard.windows)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_windows_past_the_last_row_are_cut_first(mode):
+    rows, query = rows_of(59), query_of((10.0, 12.0), (50.0, 60.0), (59.2, 59.9), duration=59.9)
+    for seed in range(50):
+        new, moved = shifted(seed, rows, query, mode=mode, longest=70)
+        if new is rows:
+            continue
+        assert len(moved.windows) == 2
+        assert moved.windows[1][1] - moved.windows[1][0] == 9
+        assert moved.windows[1][1] <= len(new)
+
+
+def test_a_query_that_hears_none_of_its_windows_stays():
+    rows, query = rows_of(59), query_of((59.2, 59.9), duration=59.9)
+    assert shifted(0, rows, query) == (rows, query)
+
+
+def test_a_recording_that_is_longer_than_the_limit_is_not_cut_further():
+    rows, query = rows_of(60), query_of((2.0, 4.0))
+    for seed in range(50):
+        new, moved = shifted(seed, rows, query, longest=40)
+        assert len(new) in {60, *range(60)}
+        assert inside(new, moved, 1.0) == [[3.0, 4.0]]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_part_keeps_the_contract(mode):
+    check_part(RandomShift(mode=mode), Registry.of(RandomShift))
+
+
+def test_targets_take_what_was_moved():
+    rows, query = rows_of(60), query_of(*WINDOWS)
+    for seed in range(20):
+        new, moved = shifted(seed, rows, query)
+        labels = Moments(saliency="all-windows").build()(moved, len(new), 1.0, np.random.default_rng(0))
+        assert set(new[labels.relevant, 0]) <= {*range(12, 19), *range(30, 43)}
+        assert new[labels.relevant].all(), "no silent row is relevant"

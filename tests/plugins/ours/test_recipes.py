@@ -1,0 +1,178 @@
+"""The recipes of the four submissions: what they differ in, and that their parts work together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from amrbench.criterion import Criterion, build_criterion
+from amrbench.library import load_recipe, shipped
+from amrbench.plugins import load_registry
+from amrbench.recipe import Budget, Recipe
+from amrbench.testing import WIDTHS, make_batch, make_target
+from amrbench.types import Context, Losses, Plan
+from amrbench.weights import load_weights, state_of
+from amrbench_plugins.optimizers.adamw import AdamW
+from amrbench_plugins.ours.asam import PeriodicAsam
+from amrbench_plugins.ours.sigreg import TAPS
+from tests.plugins.moment_detr.test_network import Reads
+
+REGISTRY = load_registry()
+OURS = {path.stem: load_recipe(path, REGISTRY) for path in shipped("recipe") if path.stem.startswith("ours")}
+SMALL = Budget(width=16, feedforward=24, layers=2, dummies=3)
+NARROW, WIDE = (0.01, 0.02, 0.05), (0.2, 0.3, 0.5)
+
+
+def criterion_of(name: str = "ours1", *, seed: int = 0, widths: tuple[float, ...] = WIDE) -> Criterion:
+    context = Context(WIDTHS, seed=seed, input_dropout=0.3, window_widths=widths)
+    return build_criterion(SMALL.of(OURS[name]), context)
+
+
+def differences(one: Recipe, other: Recipe) -> set[str]:
+    a, b = one.model_dump(mode="json"), other.model_dump(mode="json")
+    return {key for key in a if a[key] != b[key]} - {"name", "about"}
+
+
+def test_the_four_differ_in_what_they_say_and_in_nothing_else():
+    assert sorted(OURS) == ["ours1", "ours2", "ours3", "ours4"]
+    assert differences(OURS["ours1"], OURS["ours2"]) == {"features"}
+    assert differences(OURS["ours2"], OURS["ours3"]) == {"stages"}
+    assert differences(OURS["ours3"], OURS["ours4"]) == {"soup"}, "so they share every stage"
+    assert [stage.name for stage in OURS["ours2"].stages] == ["pretrain", "finetune"]
+    assert [stage.name for stage in OURS["ours3"].stages] == ["pretrain", "midtrain", "finetune"]
+
+
+@pytest.mark.parametrize("name", ["ours1", "ours3"])
+def test_fine_tuning_takes_all_but_the_anchors_which_are_counted_anew(name):
+    before, after = criterion_of(name, widths=WIDE), criterion_of(name, seed=1, widths=NARROW)
+    known = state_of(before)
+    fresh = [f"model.{place}" for place in OURS[name].stages[-1].fresh]
+    anchors = after.model.query.anchors().detach().clone()
+    load_weights(after, known, name="before", fresh=fresh)
+    assert torch.equal(after.model.query.anchors(), anchors)
+    assert anchors[:3, 1].tolist() == pytest.approx(NARROW_PERCENTILES, rel=1e-3)
+    for each, value in after.state_dict().items():
+        if not each.startswith("model.query.anchors."):
+            assert torch.equal(value, known[each]), each
+
+
+NARROW_PERCENTILES = [0.013, 0.02, 0.041]
+"""The 15th, 50th and 85th percentile of three widths, by linear interpolation."""
+
+
+def test_seeds_agree_in_all_that_training_does_not_move():
+    one, other = criterion_of(seed=0), criterion_of(seed=1)
+    trained = {name for name, each in one.named_parameters() if each.requires_grad}
+    fixed = {name: each for name, each in one.state_dict().items() if name not in trained}
+    assert fixed, "the Fourier map at least"
+    states = other.state_dict()
+    assert all(torch.equal(each, states[name]) for name, each in fixed.items())
+    assert torch.equal(one.model.query.anchors(), other.model.query.anchors())
+
+
+def losses_of(criterion: Criterion, step: int = 0) -> Losses:
+    batch = make_batch()
+    found: Losses = criterion(batch, make_target(batch), step)
+    return found
+
+
+def test_every_loss_has_a_finite_term_and_every_weight_a_gradient():
+    criterion = criterion_of().train()
+    torch.manual_seed(0)
+    losses = losses_of(criterion)
+    assert {f"sigreg.{tap}" for tap in TAPS} <= set(losses.terms)
+    assert {"varifocal", "iou-l1", "span-l1", "span-giou", "saliency"} <= set(losses.terms)
+    assert all(bool(each.isfinite()) for each in losses.terms.values())
+    losses.total.backward()
+    idle = [name for name, each in criterion.named_parameters() if each.requires_grad and each.grad is None]
+    assert not idle
+    assert all(bool(each.grad.isfinite().all()) for each in criterion.parameters() if each.grad is not None)
+
+
+def test_half_precision_gives_finite_terms_and_gradients():
+    criterion = criterion_of().train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = losses_of(criterion)
+    losses.total.backward()
+    assert all(bool(each.isfinite()) for each in losses.terms.values())
+    assert all(bool(each.grad.isfinite().all()) for each in criterion.parameters() if each.grad is not None)
+
+
+@pytest.mark.parametrize("tap", TAPS)
+def test_each_feature_that_is_regularised_pulls_at_its_own_place(tap):
+    part = next(part for part in OURS["ours1"].training.losses if part.use == "sigreg")
+    loss = part.model_copy(update={"taps": (tap,)}).build(Context(WIDTHS))
+    criterion = criterion_of().train()
+    alone = Criterion(criterion.model, criterion.matcher, {"sigreg": loss})
+    losses_of(alone).total.backward()
+    reached = {
+        place
+        for place in ("audio_projection", "text_projection", "encoder", "memory_refine", "decoder")
+        if any(each.grad is not None for each in getattr(criterion.model, place).parameters())
+    }
+    wanted: dict[str, set[str]] = {
+        "audio.refined": {"audio_projection"},
+        "memory.encoded": {"audio_projection", "text_projection", "encoder"},
+        "memory.temporal-difference": {"audio_projection", "text_projection", "encoder", "memory_refine"},
+        "summary.text": {"text_projection"},
+        "dummies": {"text_projection"},
+    }
+    assert reached == wanted[tap]
+
+
+def test_both_passes_of_a_sharpness_step_compute_one_function():
+    criterion, seen = criterion_of().train(), []
+
+    def noted() -> Losses:
+        found = losses_of(criterion, step=4)
+        seen.append(found.terms)
+        return found
+
+    torch.manual_seed(0)
+    PeriodicAsam(around=AdamW(), rho=0.0, period=1).build(criterion, Plan(1, 1, 0.1)).step(noted)
+    first, second = seen
+    assert all(torch.equal(second[name], each) for name, each in first.items())
+
+
+def stepped(name: str, *, steps: int = 6) -> list[Tensor]:
+    """Return the totals of some steps on one batch."""
+    criterion = criterion_of(name).train()
+    training = OURS[name].training
+    torch.manual_seed(0)
+    updater = training.optimizer.build(criterion, Plan(1, steps, training.clip))
+    return [updater.step(lambda at=at: losses_of(criterion, at)).total.detach() for at in range(steps)]
+
+
+def test_steps_of_the_whole_recipe_repeat_bit_by_bit():
+    first, again = stepped("ours1"), stepped("ours1")
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert all(bool(each.isfinite()) for each in first)
+
+
+def test_what_is_true_does_not_reach_predictions():
+    criterion: Any = criterion_of().eval()
+    batch = make_batch()
+    with torch.no_grad():
+        plain = criterion.model.decode(criterion.model.encode(batch))
+        losses_of(criterion)
+        again = criterion.model.decode(criterion.model.encode(batch, criterion.views))
+    assert_close(again.spans, plain.spans, rtol=0, atol=1e-6)
+    assert_close(again.scores, plain.scores, rtol=0, atol=1e-6)
+
+
+def test_losses_and_sharpness_make_nobody_wait_for_the_device():
+    criterion = criterion_of().train()
+    updater = PeriodicAsam(around=AdamW(), period=1).build(criterion, Plan(1, 1, 0.1))
+    batch = make_batch()
+    target = make_target(batch)
+    with torch.no_grad():
+        encoded = criterion.model.encode(batch, criterion.views)
+        matched = criterion.matcher(criterion.model.decode(encoded).tensors, target)
+    criterion.matcher = lambda tensors, target: matched
+    with Reads() as reads:
+        updater.step(lambda: criterion(batch, target, 3))
+    assert reads.found == []

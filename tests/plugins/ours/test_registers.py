@@ -1,0 +1,103 @@
+"""Register tokens in an encoder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from amrbench_plugins.moment_detr.slots import Tokens, learned_rows
+from tests.plugins.moment_detr.small import batch
+from tests.plugins.ours import small
+
+AROUND = {"use": "transformer", "layers": 2}
+NEAR = {"atol": 1e-5, "rtol": 0.0}
+
+
+def encoder(count=3):
+    return small.built("encoder", "registers", count=count, around=AROUND)
+
+
+def by_hand(module, tokens, seen=True):
+    """The sequence with registers, row by row; registers that are not seen count as padding."""
+    registers = module.registers.detach()
+    learned = learned_rows(registers, torch.zeros_like(registers), len(tokens.mask))
+    pieces = [
+        Tokens(tokens.features[:, :1], tokens.positions[:, :1], tokens.mask[:, :1]),
+        replace(learned, mask=learned.mask & seen),
+        Tokens(tokens.features[:, 1:], tokens.positions[:, 1:], tokens.mask[:, 1:]),
+    ]
+    rows = module.around(pieces[0].before(pieces[1]).before(pieces[2]))
+    kept = [0, *range(1 + len(registers), rows.shape[1])]
+    return rows[:, kept]
+
+
+def test_registers_stand_behind_the_first_row_and_are_dropped():
+    module, tokens = encoder(), small.tokens(6, 4)
+    assert_close(module(tokens), by_hand(module, tokens), **NEAR)
+    assert module(tokens).shape == tokens.features.shape
+
+
+def test_registers_act_by_being_attended_to_alone():
+    module, tokens = encoder(), small.tokens(6, 4)
+    plain = module.around(tokens)
+    assert_close(by_hand(module, tokens, seen=False), plain, **NEAR)
+    assert small.gap(module(tokens), plain) > 1e-2
+
+
+@pytest.mark.parametrize("first", [1, 2, 6])
+def test_the_first_rows_are_the_first_rows(first):
+    module, tokens = encoder(), small.tokens(6, 4)
+    found = module(tokens, first=first)
+    assert_close(found, module(tokens)[:, :first], **NEAR)
+
+
+def test_a_special_row_alone_is_enough():
+    assert encoder()(small.tokens(1), first=1).shape == (1, 1, 8)
+
+
+@pytest.mark.parametrize("count", [1, 4, 8])
+def test_their_number_changes_no_shape(count):
+    assert encoder(count)(small.tokens(6, 4)).shape == (2, 6, 8)
+
+
+def test_their_order_changes_nothing():
+    module, tokens = encoder(), small.tokens(6, 4)
+    plain = module(tokens)
+    with torch.no_grad():
+        module.registers.copy_(module.registers.flip(0))
+    assert_close(module(tokens), plain, **NEAR)
+
+
+def test_garbage_in_padding_changes_nothing():
+    module, tokens = encoder(), small.tokens(6, 4)
+    dirty = tokens.with_features(tokens.features.masked_fill(~tokens.mask[..., None], 1e6))
+    assert_close(module(dirty)[1, :4], module(tokens)[1, :4], **NEAR)
+
+
+def test_they_start_apart_and_learn():
+    module = encoder()
+    assert float(torch.pdist(module.registers.detach()).min()) > 1e-3
+    (module(small.tokens(6, 4)) ** 3).sum().backward()
+    assert small.without_gradient(module) == []
+
+
+@pytest.mark.parametrize("place", ["encoder", "text_summary"])
+def test_the_encoder_inside_starts_as_it_would_alone(place):
+    options = {"use": "registers", "around": {"use": "transformer", "layers": 2}}
+    plain = small.model(**{place: options["around"]}).state_dict()
+    found = small.model(**{place: options}).state_dict()
+    inside = {name.replace(".around", ""): weights for name, weights in found.items()}
+    added = set(inside) - set(plain)
+    assert {name.rsplit(".", 1)[1] for name in added} == {"registers"}
+    assert all(inside[name].equal(weights) for name, weights in plain.items())
+
+
+def test_no_register_reaches_the_memory():
+    model = small.model(encoder=small.EVERYTHING["encoder"], text_summary=small.EVERYTHING["text_summary"])
+    found = model.encode(batch((9, 6), (1, 1)), {"mismatched-text"})
+    assert found.tensors["memory"].shape == (2, 9, 16)
+    assert found.tensors["summary.keys"].shape == (2, 3 + 1, 16)
+    assert found.views["mismatched-text"]["memory"].shape == (2, 9, 16)

@@ -1,0 +1,84 @@
+"""The parameterised Swish."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from amrbench_plugins.moment_detr.layers import PReLU
+from amrbench_plugins.ours.swish import SwishModule
+from tests.plugins.moment_detr.small import batch
+from tests.plugins.ours import small
+
+VIEW = "mismatched-text"
+
+
+def test_special_values_of_beta():
+    x = torch.linspace(-4, 4, 33)
+    assert_close(SwishModule(1.0)(x), F.silu(x))
+    assert_close(SwishModule(0.0)(x), x / 2)
+    assert_close(SwishModule(50.0)(x), x.relu(), rtol=0, atol=0.006)
+
+
+def test_gradients_are_right():
+    module = SwishModule(0.7).double()
+    x = torch.randn(6, dtype=torch.float64, requires_grad=True)
+
+    def swish(x, beta):
+        return torch.func.functional_call(module, {"beta": beta}, x)
+
+    assert torch.autograd.gradcheck(swish, (x, module.beta))
+    module(x).sum().backward()
+    gate = torch.sigmoid(0.7 * x)
+    assert_close(module.beta.grad, (x**2 * gate * (1 - gate)).sum()[None])
+
+
+def test_half_precision_stays_half():
+    assert SwishModule(1.0)(torch.ones(2, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_each_place_has_a_beta_of_its_own():
+    found = [each for each in small.model(activation="swish").modules() if isinstance(each, SwishModule)]
+    plain = [each for each in small.model().modules() if isinstance(each, nn.ReLU | PReLU)]
+    assert len(found) == len({id(each.beta) for each in found}) == len(plain) >= 15
+
+
+class Kernels(TorchDispatchMode):
+    """Notes the names of all operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def kernels(model):
+    with Kernels() as kernels, torch.no_grad():
+        encoded = model.encode(batch(), {VIEW})
+        dict(encoded.tensors)
+        model.decode(encoded)
+    return {name for name in kernels.names if "relu" in name}
+
+
+def test_no_other_activation_is_left():
+    model = small.model(activation="swish")
+    assert not [each for each in model.modules() if isinstance(each, nn.ReLU | PReLU)]
+    assert kernels(model) == set()
+    assert len(kernels(small.model())) >= 2
+
+
+def test_every_beta_learns():
+    model = small.model(activation="swish")
+    encoded = model.encode(batch(), {VIEW})
+    prediction = model.decode(encoded)
+    tensors = [*encoded.tensors.values(), *prediction.tensors.values()]
+    sum((each**2).sum() for each in tensors if each.requires_grad).backward()
+    betas = {name: each.grad for name, each in model.named_parameters() if name.endswith("beta")}
+    assert len(betas) >= 15
+    assert all(bool(each.any()) for each in betas.values())

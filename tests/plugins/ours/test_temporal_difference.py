@@ -1,0 +1,193 @@
+"""Fusion of frames with their differences from the frames beside them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
+
+from amrbench.errors import RecipeError
+from amrbench_plugins.ours.temporal_difference import differences
+from tests.plugins.ours import small
+
+NEAR = {"atol": 1e-5, "rtol": 0.0}
+
+
+def fusion(width=8, heads=4, moved=True):
+    module = small.built("refine", "temporal-difference", width, attention_heads=heads)
+    return small.stirred(module, 0.2) if moved else module
+
+
+def frames(module, memory):
+    return module(memory).frames
+
+
+def test_at_first_nothing_changes():
+    memory = small.memory(6, 4)
+    assert frames(fusion(moved=False), memory).equal(memory.frames)
+
+
+def test_all_but_the_frames_stay():
+    memory = small.memory(6, 4)
+    found = fusion()(memory)
+    assert found.token is memory.token
+    assert found.mask is memory.mask
+    assert found.positions is memory.positions
+
+
+def source(module, index, row):
+    norm = module.attention.norms[index]
+    return F.layer_norm(row, (8,), norm.weight, norm.bias)
+
+
+def fused_slowly(module, x, frame):
+    """One frame of (T, D), one source and head at a time."""
+    attention, last = module.attention, len(x) - 1
+    told = [source(module, 0, x[frame]) + attention.codes[0]]
+    if frame > 0:
+        told.append(source(module, 1, x[frame] - x[frame - 1]) + attention.codes[1])
+    if frame < last:
+        told.append(source(module, 2, x[frame] - x[frame + 1]) + attention.codes[2])
+    query, heard = attention.query(source(module, 0, x[frame])), []
+    for head in range(4):
+        part = slice(2 * head, 2 * head + 2)
+        logits = [query[part] @ attention.key(each)[part] / math.sqrt(2) for each in told]
+        weights = torch.stack(logits).softmax(0)
+        heard.append(sum(w * attention.value(each)[part] for w, each in zip(weights, told, strict=True)))
+    gated = module.gated(torch.cat([x[frame], attention.out(torch.cat(heard))]))
+    return x[frame] + gated[:8] * gated[8:].sigmoid()
+
+
+@pytest.mark.parametrize("lengths", [(5, 3), (2, 1)])
+def test_fusion_equals_one_frame_at_a_time(lengths):
+    module, memory = fusion(), small.memory(*lengths)
+    found = frames(module, memory)
+    for row, length in enumerate(lengths):
+        for frame in range(length):
+            wanted = fused_slowly(module, memory.frames[row, :length], frame)
+            assert_close(found[row, frame], wanted, **NEAR)
+
+
+def test_two_frames_by_hand():
+    x = torch.tensor([[[1.0, 5.0], [4.0, 3.0]]])
+    before, after = differences(x, torch.tensor([[True, True]]))
+    assert before.tolist() == [[[0, 0], [3, -2]]]
+    assert after.tolist() == [[[-3, 2], [0, 0]]]
+
+
+def test_no_difference_reaches_across_the_end():
+    x = torch.tensor([[[7.0], [9.0], [0.0]]])
+    before, after = differences(x, torch.tensor([[True, True, False]]))
+    assert before.flatten().tolist() == [0, 2, 0]
+    assert after.flatten().tolist() == [-2, 0, 0]
+
+
+def test_time_backwards_swaps_the_two_differences():
+    module, other, memory = fusion(), fusion(), small.memory(6)
+    swapped = other.attention
+    swapped.norms[1], swapped.norms[2] = swapped.norms[2], swapped.norms[1]
+    with torch.no_grad():
+        swapped.codes.copy_(module.attention.codes[[0, 2, 1]])
+    backwards = replace(memory, frames=memory.frames.flip(1))
+    assert_close(frames(other, backwards), frames(module, memory).flip(1), **NEAR)
+
+
+def test_a_constant_recording_stays_constant_inside():
+    memory = small.memory(7)
+    still = memory.with_frames(memory.frames[:, :1].expand(-1, 7, -1))
+    found = frames(fusion(), still)
+    assert bool(found.isfinite().all())
+    assert_close(found[:, 2:6], found[:, 1:2].expand(-1, 4, -1), **NEAR)
+    assert small.gap(found[:, 0], found[:, 1]) > 1e-3
+
+
+def test_padding_may_hold_anything():
+    module, memory = fusion(), small.memory(6, 4)
+    memory = memory.with_frames(memory.frames.requires_grad_())
+    dirty = memory.with_frames(memory.frames.masked_fill(~memory.mask[..., None], torch.nan))
+    plain, found = frames(module, memory), frames(module, dirty)
+    assert found.equal(plain)
+    assert not found[1, 4:].any()
+    found.pow(2).sum().backward()
+    assert all(bool(each.grad.isfinite().all()) for each in module.parameters())
+
+
+def test_company_changes_nothing():
+    module, memory = fusion(), small.memory(6, 4)
+    alone = replace(small.memory(4), frames=memory.frames[1:, :4])
+    assert_close(frames(module, alone)[0], frames(module, memory)[1, :4], **NEAR)
+
+
+def test_gradients_are_right():
+    module = fusion(4, heads=2).double()
+    memory = small.memory(4, 3, width=4)
+
+    def fused(x):
+        return frames(module, memory.with_frames(x))
+
+    x = memory.frames.double().requires_grad_()
+    assert torch.autograd.gradcheck(fused, (x,))
+
+
+def test_every_weight_learns():
+    module = fusion()
+    frames(module, small.memory(6, 4)).pow(3).sum().backward()
+    # A bias of all keys moves all logits of a frame alike.
+    assert all(each.grad is not None for each in module.parameters())
+    assert set(small.without_gradient(module)) <= {"attention.key.bias"}
+
+
+def test_at_first_what_is_added_learns_and_then_all():
+    module, memory = fusion(moved=False), small.memory(6, 4)
+    frames(module, memory).pow(3).sum().backward()
+    gradient = module.gated.weight.grad
+    assert bool(gradient[:8].any())
+    assert not gradient[8:].any()
+
+
+def test_half_precision_is_finite_and_near():
+    module, memory = fusion(), small.memory(6, 4)
+    plain = frames(module, memory)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = frames(module, memory)
+    assert_close(found.float(), plain, rtol=0, atol=0.1)
+    half = memory.with_frames(memory.frames.bfloat16())
+    assert frames(module.bfloat16(), half).dtype == torch.bfloat16
+
+
+def test_neighbours_that_are_near_keep_their_difference_in_half_precision():
+    x = torch.tensor([[[1.0], [1.0078125]]], dtype=torch.bfloat16)
+    before, _ = differences(x, torch.tensor([[True, True]]))
+    assert float(before[0, 1, 0]) == 0.0078125
+
+
+def test_dropout_drops_additions_alone():
+    module, memory = fusion(), small.memory(40)
+    added = frames(module, memory) - memory.frames
+    module.share = 0.5
+    dropped = frames(module.train(), memory) - memory.frames
+    gone = (dropped.abs() < 1e-7).float().mean()
+    assert 0.3 < float(gone) < 0.7
+    kept = dropped.abs() >= 1e-7
+    assert_close(dropped[kept], 2 * added[kept], **NEAR)
+
+
+def test_both_places_have_weights_of_their_own():
+    model = small.model(
+        audio_refine=["temporal-difference"], memory_refine=["temporal-difference", "add-global"]
+    )
+    early, late = (next(each.children()) for each in (model.audio_refine, model.memory_refine))
+    assert not early.gated.weight.equal(late.gated.weight)
+
+
+def test_heads_must_divide_the_width():
+    part = small.part("refine", "temporal-difference", attention_heads=3)
+    with pytest.raises(RecipeError) as error:
+        part.build(replace(small.sizes(), context=small.sizes().context.at("audio_refine")))
+    assert str(error.value) == (
+        "model.audio_refine: attention_heads 3 does not divide width 8; give a divisor of the width."
+    )

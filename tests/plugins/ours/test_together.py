@@ -1,0 +1,108 @@
+"""All components that change the network at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from amrbench.testing import Bench, check_model
+from amrbench_plugins.moment_detr.layers import PReLU
+from tests.plugins.moment_detr.small import batch, part
+from tests.plugins.moment_detr.test_network import Reads
+from tests.plugins.ours import small
+
+VIEW = "mismatched-text"
+
+
+@pytest.fixture(scope="module")
+def full():
+    return small.model(**small.EVERYTHING)
+
+
+def test_the_contract_of_a_model_holds():
+    check_model(part(registry=small.REGISTRY, **small.EVERYTHING), Bench(small.REGISTRY))
+
+
+def found(model, batch):
+    with torch.no_grad():
+        encoded = model.encode(batch, {VIEW})
+        prediction = model.decode(encoded)
+    return {**encoded.tensors, **encoded.views[VIEW], **prediction.tensors}
+
+
+def test_garbage_in_padding_changes_nothing(full):
+    clean = batch()
+    dirty = replace(
+        clean,
+        audio=clean.audio.masked_fill(~clean.audio_mask[..., None], torch.nan),
+        text=clean.text.masked_fill(~clean.text_mask[..., None], torch.inf),
+    )
+    plain, other = found(full, clean), found(full, dirty)
+    assert all(other[name].equal(value) for name, value in plain.items())
+
+
+@pytest.mark.parametrize("frames", [(1, 1), (2, 1), (9, 6)])
+def test_texts_of_one_token_are_enough(full, frames):
+    tensors = found(full, batch(frames, (1, 1)))
+    assert all(bool(value.isfinite().all()) for value in tensors.values())
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_step_of_training_reaches_every_weight(half):
+    model = small.model(dropout=0.1, **small.EVERYTHING).train()
+    torch.manual_seed(0)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        encoded = model.encode(batch(), {VIEW})
+        prediction = model.decode(encoded)
+        tensors = [*encoded.tensors.values(), *prediction.tensors.values(), *encoded.views[VIEW].values()]
+    sum(each.float().pow(2).mean() for each in tensors if each.requires_grad).backward()
+    gradients = {name: each.grad for name, each in model.named_parameters()}
+    assert [name for name, each in gradients.items() if each is None] == []
+    assert all(bool(each.isfinite().all()) for each in gradients.values())
+
+
+def test_half_precision_predicts_much_the_same(full):
+    plain = found(full, batch())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = found(full, batch())
+    assert_close(half["spans"].float(), plain["spans"], rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_nothing_waits_for_the_device(training):
+    model = small.model(**small.EVERYTHING).train(training)
+    with Reads() as reads:
+        encoded = model.encode(batch(), {VIEW})
+        model.decode(encoded)
+    assert reads.found == []
+
+
+def test_nothing_of_the_baseline_activations_is_left(full):
+    assert not [each for each in full.modules() if isinstance(each, nn.ReLU | PReLU)]
+
+
+def test_buffers_are_the_same_in_all_runs():
+    one, other = (small.small.model(seed, registry=small.REGISTRY, **small.EVERYTHING) for seed in (0, 1))
+    buffers = dict(one.named_buffers())
+    assert list(buffers) == ["temporal_embedding.frequencies"]
+    assert all(buffers[name].equal(each) for name, each in other.named_buffers())
+
+
+@pytest.mark.parametrize("slot", sorted(small.EVERYTHING))
+def test_one_component_leaves_the_first_weights_of_the_others_alone(slot):
+    plain = small.model().state_dict()
+    changed = small.model(**{slot: small.EVERYTHING[slot]}).state_dict()
+    inside = f"{slot}."
+    wide = "audio_projection" if slot == "temporal_embedding" else "-"
+    # An activation has weights in many places; those that both models have must agree.
+    names = [
+        name
+        for name in plain
+        if not name.startswith((inside, wide)) and (slot != "activation" or name in changed)
+    ]
+    assert len(names) > 100
+    assert [name for name in names if not plain[name].equal(changed[name])] == []
