@@ -179,6 +179,29 @@ def score(
 
 
 @app.command()
+def compare(
+    sources: Annotated[
+        list[Path], typer.Argument(help="run folders, prediction files, or folders with one for each seed")
+    ],
+    against: Annotated[
+        Path | None, typer.Option(help="what the others are compared with [the first]")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(help="annotations of the prediction files")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="e.g. R5@0.5; several [R1@0.5, R1@0.7, mAP]")
+    ] = None,
+    form: As = Format.github,
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs or prediction files query by query: difference, 95 % interval and p-value."""
+    from amrbench.comparison import METRICS
+    from amrbench.comparison import compare as compare_all
+
+    found = compare_all(sources, against=against, truth=truth, metrics=metric or METRICS)
+    typer.echo(found.text(Format.json.value if as_json else form.value))
+
+
+@app.command()
 def predict(
     checkpoint: Annotated[Path, typer.Option(help="a CG-DETR checkpoint of the reference implementation")],
     features: Annotated[

@@ -74,7 +74,7 @@ def test_help_lists_the_commands_and_needs_no_torch():
         "print(sorted({'torch', 'scipy', 'pydantic'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for command in ("run", "check", "parts", "schema", "score", "predict", "data"):
+    for command in ("run", "check", "parts", "schema", "score", "compare", "predict", "data"):
         assert f"\n  {command} " in out
     assert out.rstrip().endswith("[]")
 
@@ -123,6 +123,30 @@ def test_files_that_do_not_belong_together_end_with_two(amrbench, files):
     assert code == 2
     assert "'b_1'" in err
     assert "'a_1'" in err
+
+
+# ---------------------------------------------------------------- compare
+
+
+def test_compare_prints_the_difference_with_its_interval(amrbench, files):
+    predictions, truth = files
+    worse = predictions.with_name("worse.jsonl")
+    worse.write_text(predictions.read_text().replace("[[10, 18, 0.9]]", "[[30, 38, 0.9]]"))
+    arguments = ("compare", predictions, "--against", worse, "--truth", truth, "--metric", "R1@0.7")
+    code, out, _ = amrbench(*arguments)
+    assert code == 0
+    assert "| predictions.jsonl | predictions | R1@0.7 | 100.00 |" in " ".join(out.split())
+    assert "| +100.00 | [+100.00, +100.00] | 1.0000 |" in " ".join(out.split())
+    assert "Recordings: only 1, so" in out
+    code, out, _ = amrbench(*arguments, "--json")
+    assert json.loads(out)["lines"][1]["difference"]["mean"] == 100.0
+
+
+def test_compare_without_annotations_ends_with_two(amrbench, files):
+    code, out, err = amrbench("compare", files[0])
+    assert (code, out) == (2, "")
+    assert f"{files[0]}: not a run" in err
+    assert "--truth FILE" in err
 
 
 # ---------------------------------------------------------------- parts

@@ -4,7 +4,9 @@ The report moves audio features and true windows by one random offset. Sources o
 the offset, the probability of 0.8 and the margin of 3 frames are those of the team's public code (mode
 "pad-crop"). Its defects are mended: labels there are made with the duration from before the shift, so
 frames are off by the ratio of the lengths; one version cuts the temporal embedding a row too short; and
-the limit on the length is the one of video. Modes "uniform-pad" and "cyclic" are our choices.
+the limit on the length is the one of video. There a recording of 60 s may grow to 300; here it keeps its
+length unless `growth` says otherwise, for the report says that the shift costs no computation. That and the
+modes "uniform-pad" and "cyclic" are our choices.
 """
 
 from __future__ import annotations
@@ -53,10 +55,12 @@ class Room:
 
     Attributes:
         margin: Rows that stay between a window and an edge that moves towards it.
-        longest: Rows that a recording may grow to.
+        growth: Times its own length that a recording may grow to.
+        longest: Rows that it may grow to at most.
     """
 
     margin: int
+    growth: float
     longest: int
 
     def left(self, heard: Heard) -> int:
@@ -65,7 +69,11 @@ class Room:
 
     def right(self, heard: Heard) -> int:
         """Return the number of rows that may come at the start."""
-        return max(0, self.longest - heard.last - self.margin)
+        return max(0, self.length(heard) - heard.last - self.margin)
+
+    def length(self, heard: Heard) -> int:
+        """Return the number of rows that a recording may grow to."""
+        return min(self.longest, math.floor(self.growth * len(heard.rows)))
 
     def gaussian(self, heard: Heard, rng: np.random.Generator) -> int:
         """Draw a normal offset, cut to the room, whose spread is half of the larger side."""
@@ -80,7 +88,7 @@ class Room:
         """Put silent rows before the audio and cut what gets too long, or drop rows at its start."""
         if offset <= 0:
             return Heard(heard.rows[-offset:], heard.windows + offset)
-        length = max(self.longest, len(heard.rows))
+        length = max(self.length(heard), len(heard.rows))
         rows = np.pad(heard.rows, ((offset, 0), (0, 0)))[:length]
         return Heard(rows, heard.windows + offset)
 
@@ -132,22 +140,25 @@ class RandomShift(AugmentPart):
     """Move features and true windows by one random offset (report, section 3.2).
 
     "pad-crop" puts silent rows before the audio or drops rows at its start, by a normal offset, and
-    "uniform-pad" by a uniform one; a window never comes closer than `margin` to the edge that moves towards
-    it, and a recording may grow to `longest` rows. "cyclic" keeps the length: what leaves at the end comes
-    back at the start, and no window is cut.
+    "uniform-pad" by a uniform one; what gets too long is cut at its end. A window never comes closer than
+    `margin` to the edge that moves towards it. "cyclic" keeps all rows: what leaves at the end comes back at
+    the start, and no window is cut.
     """
 
     use = "random-shift"
     mode: Literal["pad-crop", "uniform-pad", "cyclic"] = Field("pad-crop", description="what moves how")
     probability: float = Field(0.8, ge=0, le=1, description="share of visits with a shift")
     margin: int = Field(3, ge=0, description="rows kept between a window and the edge; not in mode cyclic")
+    growth: float = Field(
+        1.0, ge=1, description="times its own length that a recording may grow to; not in mode cyclic"
+    )
     longest: int = Field(
-        300, ge=1, description="rows that a recording may grow to; the recipe's limit of frames"
+        300, ge=1, description="rows that it may grow to at most; the recipe's limit of frames"
     )
 
     def build(self) -> Shifter:
         """Return a function of (audio rows, query, hop, random generator) to new rows and query."""
-        room = Room(self.margin, self.longest)
+        room = Room(self.margin, self.growth, self.longest)
         draw, shift = {
             "pad-crop": (room.gaussian, room.padded),
             "uniform-pad": (room.uniform, room.padded),

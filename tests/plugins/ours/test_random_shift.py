@@ -28,7 +28,7 @@ def query_of(*windows: tuple[float, float], duration: float = 60.0) -> Query:
 
 
 def shifted(seed: int, rows: Rows, query: Query, hop: float = 1.0, **options: Any) -> tuple[Rows, Query]:
-    return RandomShift(**{"probability": 1.0, **options}).build()(
+    return RandomShift(**{"probability": 1.0, "growth": 5.0, **options}).build()(
         rows, query, hop, np.random.default_rng(seed)
     )
 
@@ -69,7 +69,7 @@ def test_labels_of_moved_windows_are_those_of_their_rows(mode):
 
 @pytest.mark.parametrize("mode", ["pad-crop", "uniform-pad"])
 def test_margins_are_kept_and_reached(mode):
-    room, heard = Room(margin=3, longest=80), Heard(rows_of(60), as_windows(WINDOWS))
+    room, heard = Room(margin=3, growth=5.0, longest=80), Heard(rows_of(60), as_windows(WINDOWS))
     assert (room.left(heard), room.right(heard)) == (9, 36)
     rng = np.random.default_rng(0)
     draw = {"pad-crop": room.gaussian, "uniform-pad": room.uniform}[mode]
@@ -83,8 +83,28 @@ def test_margins_are_kept_and_reached(mode):
     assert not low[1].rows[:36].any(), "silence comes before"
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_without_growth_a_recording_gets_no_longer(mode):
+    rows, query, lengths = rows_of(60), query_of(*WINDOWS), set()
+    for seed in range(300):
+        new, moved = shifted(seed, rows, query, mode=mode, growth=1.0)
+        lengths.add(len(new))
+        assert inside(new, moved, 1.0) == inside(rows, query, 1.0)
+    assert max(lengths) == 60
+    assert RandomShift().growth == 1
+
+
+def test_growth_is_a_multiple_of_the_own_length_up_to_the_limit():
+    heard = Heard(rows_of(60), as_windows(WINDOWS))
+    assert [Room(3, growth, 80).length(heard) for growth in (1.0, 1.2, 1.5)] == [60, 72, 80]
+    assert Room(3, 1.2, 80).right(heard) == 72 - 41 - 3
+
+
 def test_a_normal_offset_has_half_the_larger_room_as_spread():
-    room, heard = Room(margin=0, longest=4000), Heard(rows_of(3000), as_windows([(1990.0, 2000.0)]))
+    room, heard = (
+        Room(margin=0, growth=2.0, longest=4000),
+        Heard(rows_of(3000), as_windows([(1990.0, 2000.0)])),
+    )
     rng = np.random.default_rng(0)
     drawn = np.array([room.gaussian(heard, rng) for _ in range(20_000)])
     free = drawn[(drawn > -1990) & (drawn < 2000)]

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+
+from amrbench.resampling import Difference, bootstrap_means, clustered, differences, sign_flip_p
+
+
+def some_values(recordings=30, most=6, seed=0, metrics=2):
+    """Return (values, recordings) with recordings of different size whose queries resemble each other."""
+    rng = np.random.default_rng(seed)
+    names, rows = [], []
+    for number in range(recordings):
+        shared = rng.normal(0.2, 1, metrics)
+        for _ in range(rng.integers(1, most + 1)):
+            names.append(f"v{number}")
+            rows.append(shared + rng.normal(0, 0.5, metrics))
+    return np.array(rows), names
+
+
+def groups_of(values, names):
+    return [
+        [row for row, name in zip(values, names, strict=True) if name == each] for each in sorted(set(names))
+    ]
+
+
+# ---------------------------------------------------------------- against slow twins
+
+
+def test_bootstrap_means_are_those_of_drawn_recordings_laid_out():
+    values, names = some_values()
+    fast = bootstrap_means(clustered(values, names), np.random.default_rng(3), 700)
+    groups, rng = groups_of(values, names), np.random.default_rng(3)
+    slow = []
+    for _ in range(700):
+        picked = [groups[at] for at in rng.integers(len(groups), size=len(groups))]
+        slow.append(np.mean([row for group in picked for row in group], axis=0))
+    np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-12)
+
+
+def test_p_values_are_those_of_every_query_flipped_with_its_recording():
+    values, names = some_values(recordings=12)
+    fast = sign_flip_p(clustered(values, names), np.random.default_rng(5), 600)
+    order, rng = sorted(set(names)), np.random.default_rng(5)
+    reached = np.zeros(2)
+    for _ in range(600):
+        sign = dict(zip(order, 2 * rng.integers(2, size=len(order)) - 1, strict=True))
+        flipped = np.array([sign[name] * row for name, row in zip(names, values, strict=True)])
+        reached += np.abs(flipped.mean(axis=0)) >= np.abs(values.mean(axis=0)) - 1e-12
+    np.testing.assert_allclose(fast, (reached + 1) / 601, rtol=0, atol=1e-15)
+
+
+def test_p_values_approach_those_of_all_flips():
+    values, names = some_values(recordings=8, metrics=1)
+    sums = clustered(values, names).sums[:, 0]
+    signs = 2 * ((np.arange(2**8)[:, None] >> np.arange(8)) & 1) - 1
+    exact = np.mean(np.abs(signs @ sums) >= abs(sums.sum()) - 1e-12)
+    assert differences(values, names, draws=20_000)[0].p == pytest.approx(exact, abs=0.02)
+
+
+# ---------------------------------------------------------------- cases with known answers
+
+
+def test_no_difference_has_an_interval_of_zero_and_is_no_surprise():
+    _, names = some_values()
+    assert differences(np.zeros((len(names), 1)), names) == [Difference(0.0, 0.0, 0.0, 1.0)]
+
+
+def test_one_recording_tells_nothing_about_others():
+    values, _ = some_values(metrics=1)
+    found = differences(values, ["v"] * len(values))[0]
+    assert found.low == found.high
+    assert found.low == pytest.approx(found.mean, abs=1e-12)
+    assert found.p == 1.0
+
+
+def test_every_query_twice_changes_nothing():
+    values, names = some_values()
+    once = differences(values, names)
+    twice = differences(np.repeat(values, 2, axis=0), np.repeat(names, 2).tolist())
+    for one, two in zip(once, twice, strict=True):
+        assert vars(two) == pytest.approx(vars(one), abs=1e-12)
+
+
+def test_the_order_of_queries_changes_nothing():
+    values, names = some_values()
+    order = np.random.default_rng(1).permutation(len(names))
+    shuffled = differences(values[order], [names[at] for at in order])
+    for one, two in zip(differences(values, names), shuffled, strict=True):
+        assert vars(two) == pytest.approx(vars(one), abs=1e-12)
+
+
+def test_exchanged_sides_mirror_the_difference():
+    values, names = some_values()
+    for one, two in zip(differences(values, names), differences(-values, names), strict=True):
+        assert (two.mean, two.low, two.high) == pytest.approx((-one.mean, -one.high, -one.low))
+        assert two.p == one.p
+
+
+def test_the_same_difference_everywhere_has_no_width_and_the_least_p_value():
+    _, names = some_values(recordings=60)
+    found = differences(np.full((len(names), 1), 2.5), names, draws=999)[0]
+    assert (found.mean, found.low, found.high) == pytest.approx((2.5, 2.5, 2.5))
+    assert found.p == 1 / 1000
+
+
+def test_the_interval_has_the_width_of_a_normal_approximation():
+    values, names = some_values(recordings=300, metrics=1)
+    found = differences(values, names)[0]
+    parts = clustered(values, names)
+    residual = parts.sums[:, 0] - found.mean * parts.sizes
+    error = np.sqrt((residual**2).sum()) / parts.sizes.sum()
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.05)
+
+
+def test_queries_that_resemble_each_other_widen_the_interval():
+    values, names = some_values(recordings=100, most=8, metrics=1)
+    alone = [str(number) for number in range(len(names))]
+    together, apart = (differences(values, each)[0] for each in (names, alone))
+    assert together.mean == pytest.approx(apart.mean)
+    assert together.high - together.low > 1.4 * (apart.high - apart.low)
+
+
+def test_intervals_cover_the_truth_and_p_values_keep_their_level():
+    covered, rejected = 0, 0
+    for seed in range(300):
+        values, names = some_values(recordings=50, seed=1000 + seed, metrics=1)
+        found = differences(values, names, draws=1000, seed=seed)[0]
+        covered += found.low <= 0.2 <= found.high
+        rejected += differences(values - 0.2, names, draws=400, seed=seed)[0].p <= 0.05
+    # With 95 % and 5 %, 300 fixed draws lie within four standard deviations (15) of 285 and 15.
+    assert 270 <= covered <= 298
+    assert 2 <= rejected <= 30
