@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,10 +16,8 @@ from amrbench.criterion import Criterion, build_criterion
 from amrbench.data import Split, load_split, visits
 from amrbench.errors import AmrbenchError, RecipeError
 from amrbench.inference import predict
-from amrbench.library import load_recipe
 from amrbench.protocol import Protocol
 from amrbench.recipe import Recipe
-from amrbench.registry import Registry
 from amrbench.train import steady
 from amrbench.types import Context, Plan, Widths
 
@@ -47,14 +44,19 @@ class Checked:
         return f"{self.recipe}: fine under {self.protocol}, {self.parameters:,} parameters{inside}{note}"
 
 
-def check_recipe(recipe: str | Path, protocol: Protocol, registry: Registry) -> Checked:
-    """Read a recipe, build all of it as the protocol runs it, train one step on noise and predict.
+def check_recipe(called: str, recipe: Recipe, protocol: Protocol) -> Checked:
+    """Build all of a recipe as the protocol runs it, train one step on noise and predict.
+
+    Args:
+        called: What messages call it.
+        recipe: As its file says.
+        protocol: As its file says.
 
     Raises:
-        RecipeError: The file is wrong, or what it describes does not work.
+        RecipeError: What it describes does not work.
         DataError: An encoder is not at hand.
     """
-    resolved = protocol.resolve(load_recipe(recipe, registry))
+    resolved = protocol.resolve(recipe)
     backend = resolved.features.build()
     protocol.data.target.build()
     try:
@@ -64,13 +66,13 @@ def check_recipe(recipe: str | Path, protocol: Protocol, registry: Registry) -> 
         raise
     except Exception as error:
         raise RecipeError(
-            f"{recipe}: the parts are well-formed, but one batch does not pass through them: "
+            f"{called}: the parts are well-formed, but one batch does not pass through them: "
             f"{type(error).__name__}: {error}. Exchange parts for those of recipes/cgdetr.yaml to find which."
         ) from error
     return Checked(
-        str(recipe),
+        called,
         protocol.name,
-        protocol.stand_in_note(load_recipe(recipe, registry)),
+        protocol.stand_in_note(recipe),
         _count(criterion),
         _count(criterion.losses),
     )

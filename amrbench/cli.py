@@ -57,7 +57,7 @@ def main() -> None:
 
 @app.command()
 def run(
-    recipes: Annotated[list[str], typer.Argument(help="recipes by shipped name or file")],
+    recipes: Annotated[list[str], typer.Argument(help="recipes or studies by shipped name or file")],
     protocol: ProtocolName = "synthetic",
     seeds: Annotated[
         int | None, typer.Option(min=1, help="fine-tunes, instead of the protocol's number")
@@ -73,21 +73,25 @@ def run(
     as_json: AsJson = False,
     without: Without = None,
 ) -> None:
-    """Do everything a recipe asks for, and end with the table."""
+    """Do everything a recipe asks for, and end with the table; a study ends with its grid."""
     from amrbench import runner
+    from amrbench.grid import grids_of, with_grids
     from amrbench.progress import progress
+    from amrbench.study import expand
     from amrbench.table import table
 
     registry = _registry(without)
     settings = runner.Settings(seeds=seeds, device=device, jobs=jobs, out=out)
     shape = Format.json if as_json else form
+    wanted = [expand(each, registry) for each in recipes]
     if dry:
-        forecast = runner.dry_run(recipes, protocol, registry=registry, settings=settings)
+        forecast = runner.dry_run(wanted, protocol, registry=registry, settings=settings)
         typer.echo(json.dumps(forecast.as_json(), indent=2) if shape is Format.json else forecast.text())
         return
     with progress() as tell:
-        runs = runner.run_all(recipes, protocol, registry=registry, settings=settings, tell=tell)
-    typer.echo(table([each for done in runs for each in done.everything], shape.value, by=by))
+        runs = runner.run_all(wanted, protocol, registry=registry, settings=settings, tell=tell)
+    rows = table([each for done in runs for each in done.everything], shape.value, by=by)
+    typer.echo(with_grids(rows, grids_of(wanted, [done.results for done in runs]), shape.value))
 
 
 @app.command()
@@ -130,22 +134,30 @@ def schema(
 
 @app.command()
 def check(
-    recipes: Annotated[list[str], typer.Argument(help="recipes by shipped name or file")],
+    recipes: Annotated[list[str], typer.Argument(help="recipes or studies by shipped name or file")],
     protocol: ProtocolName = "synthetic",
     without: Without = None,
 ) -> None:
-    """Check recipes: read, build, and push one batch through each. Trains nothing."""
+    """Check recipes and studies: read, build, and push one batch through each recipe. Trains nothing."""
     from amrbench.checking import check_recipe
     from amrbench.library import load_protocol
+    from amrbench.study import expand
 
     registry = _registry(without)
     conditions = load_protocol(protocol, registry)
     failed = []
-    for recipe in recipes:
+    for each in recipes:
         try:
-            typer.echo(check_recipe(recipe, conditions, registry).text())
+            methods = expand(each, registry).methods
         except AmrbenchError as error:
             failed.append(str(error))
+            continue
+        for method in methods:
+            called = each if len(methods) == 1 else method.recipe.name
+            try:
+                typer.echo(check_recipe(called, method.recipe, conditions).text())
+            except AmrbenchError as error:
+                failed.append(str(error))
     if failed:
         raise AmrbenchError("\n\n".join(failed))
 

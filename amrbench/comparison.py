@@ -19,7 +19,8 @@ from amrbench.resampling import DRAWS, LEVEL, Difference, differences
 
 FORMS = ("github", "tsv", "latex", "json")
 METRICS = ("R1@0.5", "R1@0.7", "mAP")
-FEW = 20
+FEW = 40
+"""Below it, intervals missed the truth clearly more often than they say (measured in docs/comparing.md)."""
 _CONDITIONAL = (
     "The interval is conditional on the pre-training and on the seeds that were trained: it covers the "
     "choice of recordings only. How much seeds differ is the column 'spread'."
@@ -213,7 +214,7 @@ def _method(found: Comparison) -> str:
 def _few(found: Comparison) -> list[str]:
     if found.recordings >= FEW:
         return []
-    return [f"Recordings: only {found.recordings}, so the interval is too narrow."]
+    return [f"Recordings: only {found.recordings}, so the interval is too narrow (docs/comparing.md)."]
 
 
 def _about_features(first: Contender, order: Sequence[Contender]) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from amrbench.errors import DataError, RunError, did_you_mean
 from amrbench.forecast import Forecast, forecast, look_at
-from amrbench.library import find, load_protocol, load_recipe
+from amrbench.library import find, find_near, load_protocol
 from amrbench.lock import FILE as LOCK
 from amrbench.lock import changes, environment, lock_of
 from amrbench.members import Members, rows_of
@@ -28,6 +28,7 @@ from amrbench.results import FILE as METRICS
 from amrbench.results import Results, read_results, write_results, write_whole
 from amrbench.schedule import train_all
 from amrbench.stages import store_of
+from amrbench.study import Method, Runnable, methods_of
 from amrbench.trial import Plan, Trial, name_of, try_out
 
 
@@ -85,8 +86,10 @@ def run(
 ) -> Run:
     """Do everything that a recipe asks for, and the same for the recipes it is compared with.
 
+    Of a study, the run of its base is returned, with all others beside it.
+
     Args:
-        recipe: A file, or the name of a shipped recipe.
+        recipe: A file, or the name of a shipped recipe; a study is taken as well.
         protocol: A file, or the name of a shipped protocol.
         registry: The parts they may name.
         settings: How it is carried out.
@@ -97,30 +100,35 @@ def run(
         DataError: Data is wrong or missing.
         RunError: Training failed, or the run makes no sense.
     """
-    return run_all([recipe], protocol, registry=registry, settings=settings, tell=tell)[0]
+    first, *others = run_all([recipe], protocol, registry=registry, settings=settings, tell=tell)
+    return replace(first, against=(*others, *first.against))
 
 
 def run_all(
-    recipes: Sequence[str | Path],
+    recipes: Sequence[Runnable],
     protocol: str | Path,
     *,
     registry: Registry,
     settings: Settings,
     tell: Reporter = QUIET,
 ) -> list[Run]:
-    """Do the same as `run` for several recipes, their stages side by side."""
+    """Do the same as `run` for several recipes, their stages side by side.
+
+    A study stands for its recipes (`Study.methods`): the list has a run for each of them, in their order.
+    """
     bench = Bench(registry, settings, tell)
-    plans = bench.plans(recipes, protocol)
+    methods = bench.methods(recipes)
+    plans = bench.plans(methods, protocol)
     prepared = bench.prepare(plans)
     trials = [try_out(plan, prepared) for plan in plans]
     bench.train(trials)
     runs = [bench.finish(trial) for trial in trials]
-    against = tuple(runs[len(recipes) :])
-    return [replace(each, against=against) for each in runs[: len(recipes)]]
+    against = tuple(runs[len(methods) :])
+    return [replace(each, against=against) for each in runs[: len(methods)]]
 
 
 def dry_run(
-    recipes: Sequence[str | Path], protocol: str | Path, *, registry: Registry, settings: Settings
+    recipes: Sequence[Runnable], protocol: str | Path, *, registry: Registry, settings: Settings
 ) -> Forecast:
     """Return what `run_all` would do, find and take; nothing is trained or kept.
 
@@ -130,7 +138,7 @@ def dry_run(
         RunError: The run makes no sense.
     """
     bench = Bench(registry, settings, QUIET)
-    plans = bench.plans(recipes, protocol)
+    plans = bench.plans(bench.methods(recipes), protocol)
     splits = look_at([each for plan in plans for each in plan.wanted], settings.store)
     prepared = {name: each.prepared for name, each in splits.items()}
     trials = [try_out(plan, prepared) for plan in plans]
@@ -150,17 +158,22 @@ class Bench:
         self.tell = tell
         _refuse_device(settings.device)
 
-    def plans(self, recipes: Sequence[str | Path], protocol: str | Path) -> list[Plan]:
+    def methods(self, wanted: Sequence[Runnable]) -> list[Method]:
+        """Return the recipes that are wanted; a study stands for all of its own."""
+        return [method for each in wanted for method in methods_of(each, self.registry)]
+
+    def plans(self, methods: Sequence[Method], protocol: str | Path) -> list[Plan]:
         """Return the plans of the recipes, and then of those that the protocol compares them with."""
         conditions = find("protocol", protocol)
         rules = load_protocol(conditions, self.registry)
         if self.settings.seeds is not None:
             rules = rules.model_copy(update={"seeds": self.settings.seeds})
-        plans = [self._plan(find("recipe", each), rules, conditions) for each in recipes]
+        plans = [self._plan(each, rules, conditions) for each in methods]
         for name in rules.against:
-            other = self._plan(_compared(name, conditions), rules, conditions)
-            if all(other.resolved != plan.resolved for plan in plans):
-                plans.append(other)
+            for each in methods_of(find_near("recipe", name, conditions), self.registry):
+                other = self._plan(each, rules, conditions)
+                if all(other.resolved != plan.resolved for plan in plans):
+                    plans.append(other)
         return plans
 
     def prepare(self, plans: Sequence[Plan]) -> dict[str, Prepared]:
@@ -198,9 +211,11 @@ class Bench:
             return 1
         return max(1, _cores() // threads)
 
-    def _plan(self, source: Path, rules: Protocol, conditions: Path) -> Plan:
-        recipe = load_recipe(source, self.registry)
-        return Plan(source, recipe, rules, conditions, self.registry, self.settings.device)
+    def _plan(self, method: Method, rules: Protocol, conditions: Path) -> Plan:
+        return Plan(
+            *(method.source, method.recipe, rules, conditions, self.registry, self.settings.device),
+            text=method.text,
+        )
 
     def is_finished(self, trial: Trial) -> bool:
         """Whether the run of a trial is finished."""
@@ -217,8 +232,8 @@ class Bench:
 def _write(trial: Trial, folder: Path, store: Path) -> None:
     plan = trial.plan
     members = Members(trial, folder, store)
-    for file, source in (("recipe.yaml", plan.source), ("protocol.yaml", plan.conditions)):
-        (folder / file).write_bytes(source.read_bytes())
+    (folder / "recipe.yaml").write_bytes(plan.text)
+    (folder / "protocol.yaml").write_bytes(plan.conditions.read_bytes())
     write_whole(folder / LOCK, json.dumps(lock_of(trial), indent=1) + "\n")
     members.write_truth()
     rows = rows_of(members.make(), folder, members.truth, plan.protocol.slices)
@@ -234,12 +249,6 @@ def _write(trial: Trial, folder: Path, store: Path) -> None:
         rows=tuple(rows),
     )
     write_results(folder, results)
-
-
-def _compared(name: str, conditions: Path) -> Path:
-    """Return the recipe that a protocol compares with: beside the protocol's file, or shipped."""
-    beside = conditions.parent / f"{name}.yaml"
-    return beside if beside.is_file() else find("recipe", name)
 
 
 def _refuse_unknown_slices(trial: Trial) -> None:

@@ -29,12 +29,13 @@ class Plan:
     """A recipe and a protocol, before any data is touched.
 
     Attributes:
-        source: The recipe's file.
+        source: The recipe's file, or that of the study which it was generated from.
         recipe: As the file says.
         protocol: As its file says, with the number of seeds that was asked for.
         conditions: The protocol's file.
         registry: Who offers the parts.
         device: Where it is trained.
+        text: The recipe as it was given, for the run's folder.
     """
 
     source: Path
@@ -43,6 +44,7 @@ class Plan:
     conditions: Path
     registry: Registry
     device: str
+    text: bytes = b""
 
     @cached_property
     def resolved(self) -> Recipe:

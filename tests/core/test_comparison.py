@@ -15,7 +15,7 @@ from amrbench.predictions import Moments, read_predictions, write_predictions
 from amrbench.results import FILE, Results, Row, write_results
 
 
-def queries(recordings=24, each=3):
+def queries(recordings=40, each=3):
     return [
         Query(f"{vid}_{at}", "a sound", f"v{vid}", 60.0, ((10.0 + at, 20.0 + at),))
         for vid in range(recordings)
@@ -198,7 +198,7 @@ def test_a_folder_of_prediction_files_is_one_system_with_seeds(runs, tmp_path):
 def test_the_heading_says_how_and_under_which_condition(runs):
     lines = compare(runs, metrics=["R1@0.7"]).text().splitlines()
     assert lines[0] == "Protocol tiny: For tests."
-    assert "paired by query (72 queries, 24 recordings)" in lines[2]
+    assert "paired by query (120 queries, 40 recordings)" in lines[2]
     assert "10,000 bootstrap draws over recordings" in lines[2]
     assert "conditional on the pre-training" in lines[3]
     assert lines[4] == ""
@@ -221,9 +221,9 @@ def test_equal_features_need_no_word(runs):
 
 
 def test_few_recordings_are_said(tmp_path):
-    few = queries(recordings=19)
+    few = queries(recordings=39)
     found = compare([make_run(tmp_path / name, asked=few) for name in ("one", "two")])
-    assert found.notes[-1] == "Recordings: only 19, so the interval is too narrow."
+    assert found.notes[-1] == "Recordings: only 39, so the interval is too narrow (docs/comparing.md)."
 
 
 @pytest.mark.parametrize(("form", "mark"), [("tsv", "# "), ("latex", "% ")])
@@ -235,7 +235,7 @@ def test_json_keeps_all_digits(runs):
     found = compare(runs, metrics=["R1@0.7"])
     data = json.loads(found.text("json"))
     assert data["draws"] == 10_000
-    assert (data["queries"], data["recordings"], data["against"]) == (72, 24, "poor")
+    assert (data["queries"], data["recordings"], data["against"]) == (120, 40, "poor")
     assert data["lines"][1]["difference"]["low"] == found.lines[1].difference.low
     assert data["lines"][0]["difference"] is None
 
@@ -280,7 +280,7 @@ def test_a_protocol_that_changed_in_between_is_refused(runs, tmp_path):
 def test_other_queries_are_refused_by_name(runs, tmp_path):
     other = make_run(tmp_path / "other", asked=queries()[:-1])
     said = refused(runs[0], other)
-    assert f"{runs[0]} and {other} do not answer the same queries: only {runs[0]} has '23_2'" in said
+    assert f"{runs[0]} and {other} do not answer the same queries: only {runs[0]} has '39_2'" in said
 
 
 def test_other_windows_under_the_same_ids_are_refused(runs, tmp_path):
