@@ -175,8 +175,12 @@ def untrained(spec: Spec) -> Criterion:
 
 
 def split_of(sources: Sequence[Prepared], limits: Limits) -> Split:
-    """Return splits as one; those used last stay in memory, also from one stage to the next."""
-    key = (*(each.fingerprint for each in sources), f"{limits.frames} {limits.words}")
+    """Return splits as one; those used last stay in memory, also from one stage to the next.
+
+    A forecast samples splits under the fingerprint of the whole, so their sizes tell them apart.
+    """
+    sizes = (f"{each.fingerprint} {len(each.queries)}" for each in sources)
+    key = (*sizes, f"{limits.frames} {limits.words}")
     _held[key] = _held.pop(key) if key in _held else load_split(sources, limits)
     while len(_held) > _HELD_AT_MOST:
         del _held[next(iter(_held))]

@@ -396,3 +396,14 @@ def test_a_dry_run_finds_what_is_finished(place):
     more = plan(place, seeds=3)
     assert [each.found for each in more.stages] == [True, True, True, False]
     json.dumps(more.as_json())
+
+
+def test_a_run_after_a_dry_run_does_not_train_on_the_sample(place, data, monkeypatch):
+    monkeypatch.setattr("amrbench.stages._held", {})
+    (place / "cache" / "data").unlink()
+    plan(place)
+    (place / "cache" / "data").symlink_to(data)
+    sampled = go(place, out=place / "sampled").results
+    monkeypatch.setattr("amrbench.stages._held", {})
+    (place / "cache" / "stages").rename(place / "elsewhere")
+    assert go(place).results == sampled
