@@ -13,8 +13,7 @@ from amrbench.jsonl import (
     Check,
     Line,
     Mistakes,
-    collector_paused,
-    read_lines,
+    read_as,
     shown,
     write_rows,
 )
@@ -56,13 +55,7 @@ def read_annotations(path: Path) -> list[Query]:
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    path = Path(path)
-    mistakes = Mistakes(path)
-    with collector_paused():
-        lines = read_lines(path, mistakes)
-        queries = [_query(line.row) for line in lines if _is_sound(line, mistakes)]
-    mistakes.stop_if_any()
-    return queries
+    return read_as(Path(path), _is_sound, _query)
 
 
 def write_annotations(path: Path, queries: Iterable[Query]) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from amrbench.errors import DataError, did_you_mean
 
+T = TypeVar("T")
 SHOWN_MISTAKES = 10
 NUMBERS = frozenset({int, float})
 """The types of a JSON number; `true` and `false` are not among them."""
@@ -87,6 +88,26 @@ class Mistakes:
         rest = len(self.found) - SHOWN_MISTAKES
         more = [f"{self.path}: {rest} more mistakes."] if rest > 0 else []
         raise DataError("\n".join(self.found[:SHOWN_MISTAKES] + more))
+
+
+def read_as(
+    path: Path, is_sound: Callable[[Line, Mistakes], bool], make: Callable[[Mapping[str, object]], T]
+) -> list[T]:
+    """Read a file and make something of each line.
+
+    Args:
+        path: The file.
+        is_sound: Notes what is wrong with a line and says whether nothing is.
+        make: Makes something of the row of a sound line.
+
+    Raises:
+        DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
+    """
+    mistakes = Mistakes(path)
+    with collector_paused():
+        made = [make(line.row) for line in read_lines(path, mistakes) if is_sound(line, mistakes)]
+    mistakes.stop_if_any()
+    return made
 
 
 def shown(value: object) -> str:

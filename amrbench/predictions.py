@@ -17,8 +17,7 @@ from amrbench.jsonl import (
     Check,
     Line,
     Mistakes,
-    collector_paused,
-    read_lines,
+    read_as,
     shown,
     write_rows,
 )
@@ -65,13 +64,7 @@ def read_predictions(path: Path) -> list[Moments]:
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    path = Path(path)
-    mistakes = Mistakes(path)
-    with collector_paused():
-        lines = read_lines(path, mistakes)
-        found = [_moments(line.row) for line in lines if _is_sound(line, mistakes)]
-    mistakes.stop_if_any()
-    return found
+    return read_as(Path(path), _is_sound, _moments)
 
 
 def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:

@@ -57,15 +57,6 @@ def _preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def split_sizes(preset: str) -> dict[str, int]:
-    """Return the number of clips of each split of a preset.
-
-    Raises:
-        DataError: there is no such preset.
-    """
-    return dict(_preset(preset).splits)
-
-
 def plan(preset: str, split: str, index: int, seed: int) -> ScenePlan:
     """Return what clip `index` of a split will hold.
 
