@@ -164,11 +164,14 @@ class Placing(nn.Module):
 class DabDecoder(nn.Module):
     """Layers that share how anchors become places and how they are corrected."""
 
-    def __init__(self, layers: list[DecoderLayer], placing: Placing, correction: Perceptron) -> None:
+    def __init__(
+        self, layers: list[DecoderLayer], placing: Placing, correction: Perceptron, eps: float
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.placing = placing
         self.correction = correction
+        self.eps = eps
         self.norm = nn.LayerNorm(placing.position.last.out_features)
 
     def forward(self, queries: Queries, memory: Memory) -> Decoded:
@@ -183,7 +186,7 @@ class DabDecoder(nn.Module):
             x = layer(x, self.placing(x, current, first=index == 0), current, seen)
             hidden.append(x)
             if index + 1 < len(self.layers):
-                anchors.append((self.correction(x) + inverse_sigmoid(current)).sigmoid())
+                anchors.append((self.correction(x) + inverse_sigmoid(current, self.eps)).sigmoid())
                 current = anchors[-1].detach()
         return Decoded(self.norm(torch.stack(hidden)), torch.stack(anchors))
 
@@ -200,7 +203,8 @@ class Dab(DecoderPart):
         width = sizes.width
         correction = Perceptron((width, width, width, 2), sizes.activation.mlp)
         placing = Placing(width, sizes.activation)
-        decoder = DabDecoder([self._layer(sizes, index) for index in range(self.layers)], placing, correction)
+        layers = [self._layer(sizes, index) for index in range(self.layers)]
+        decoder = DabDecoder(layers, placing, correction, sizes.eps)
         _initialise(decoder, sizes)
         return decoder
 

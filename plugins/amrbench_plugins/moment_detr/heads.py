@@ -15,14 +15,15 @@ from amrbench_plugins.moment_detr.slots import Decoded, Head, HeadPart, Memory, 
 class SpanHead(Head):
     """Moves the anchor of each query to its span."""
 
-    def __init__(self, perceptron: Perceptron) -> None:
+    def __init__(self, perceptron: Perceptron, eps: float) -> None:
         super().__init__()
         self.perceptron = perceptron
+        self.eps = eps
 
     def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
         """Return "spans" (N, B, Q, 2)."""
         shift = self.perceptron(decoded.hidden)
-        return {"spans": (shift + inverse_sigmoid(decoded.anchors)).sigmoid()}
+        return {"spans": (shift + inverse_sigmoid(decoded.anchors, self.eps)).sigmoid()}
 
 
 class Spans(HeadPart):
@@ -38,7 +39,7 @@ class Spans(HeadPart):
     def build(self, sizes: Sizes) -> Head:
         """Return the head."""
         width = sizes.width
-        return SpanHead(Perceptron((width, width, width, 2), sizes.activation.mlp))
+        return SpanHead(Perceptron((width, width, width, 2), sizes.activation.mlp), sizes.eps)
 
 
 class ForegroundHead(Head):

@@ -59,6 +59,9 @@ class MomentDetr(ModelPart):
     attention_heads: int = Field(8, ge=1, description="attention heads; must divide the width")
     feedforward: int = budgeted(1024, "feedforward", ge=1, description="hidden width of feed-forward parts")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout, also of whole branches for a sample")
+    eps: float = Field(
+        1e-3, gt=0, lt=0.5, description="how near to 0 and 1 a share may come on its way to a logit"
+    )
     activation: ActivationPart
     audio_refine: Annotated[tuple[RefinePart, ...], AfterValidator(unique)] = ()
     temporal_embedding: TemporalEmbeddingPart
@@ -105,6 +108,7 @@ class MomentDetr(ModelPart):
             activation=self.activation.build(),
             initialise=xavier,
             context=context,
+            eps=self.eps,
         )
         with context.drawing():
             return MomentDetrNetwork(self._modules(sizes), self.width)

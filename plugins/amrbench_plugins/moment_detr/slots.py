@@ -53,6 +53,8 @@ class Sizes:
     initialise: Callable[[nn.Module], None]
     """How a transformer stack at this place draws its weights anew; may leave them alone."""
     context: Context
+    eps: float = 1e-3
+    """How near to 0 and 1 a share of the recording may come on its way to a logit."""
 
     def at(self, place: str) -> Sizes:
         """Return the sizes for a slot inside this one."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from amrbench.part import budgeted
 from amrbench.slots import OptimizerPart, SchedulePart, Updater
@@ -18,23 +19,39 @@ from amrbench_plugins.optimizers.schedules import Constant
 class AdamW(OptimizerPart):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
-    One group: biases, norms and embeddings decay too, as in the CG-DETR reference. A tensor that got no
-    gradient in a step is neither moved nor decayed.
+    In the CG-DETR reference everything decays: biases, norms and learned tokens too. The team's public code
+    spares biases, norms and what has one axis; so does "matrices", and it spares learned tokens besides, which
+    map nothing. A tensor that got no gradient in a step is neither moved nor decayed.
     """
 
     use = "adamw"
     lr: float = budgeted(1e-4, "lr", gt=0, description="learning rate")
     weight_decay: float = Field(1e-4, ge=0, description="decay of the weights at learning rate 1")
+    decays: Literal["everything", "matrices"] = Field(
+        "everything", description="which weights decay: all, or those of linear maps and convolutions alone"
+    )
     betas: tuple[float, float] = Field((0.9, 0.999), description="decay of the averages of the moments")
     schedule: SchedulePart = Field(default=Constant(), description="learning rate over the stage")
 
     def build(self, module: nn.Module, plan: Plan) -> Updater:
         """Return the updater."""
-        weights = [each for each in module.parameters() if each.requires_grad]
-        optimizer = torch.optim.AdamW(
-            weights, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, fused=True
-        )
+        optimizer = torch.optim.AdamW(self._groups(module), lr=self.lr, betas=self.betas, fused=True)
         return AdamWUpdater(optimizer, rate=self.lr, schedule=self.schedule.build(plan), clip=plan.clip)
+
+    def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
+        decaying = [name for name in trained if self.decays == "everything" or is_matrix(name, trained[name])]
+        spared = [each for name, each in trained.items() if name not in set(decaying)]
+        groups = [
+            {"params": [trained[name] for name in decaying], "weight_decay": self.weight_decay},
+            {"params": spared, "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]
+
+
+def is_matrix(name: str, weight: Tensor) -> bool:
+    """Whether a parameter maps vectors to vectors; learned tokens and anchors do not."""
+    return name.rpartition(".")[2] == "weight" and weight.ndim > 1
 
 
 class AdamWUpdater:

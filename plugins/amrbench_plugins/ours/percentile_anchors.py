@@ -37,10 +37,10 @@ def grid(locations: int, widths: Tensor) -> Tensor:
 class TrainedAnchors(nn.Module):
     """Spans that start somewhere and are trained."""
 
-    def __init__(self, spans: Tensor) -> None:
+    def __init__(self, spans: Tensor, eps: float) -> None:
         """`spans` (Q, 2) are centre and width to begin with."""
         super().__init__()
-        self.logits = nn.Parameter(inverse_sigmoid(spans).float())
+        self.logits = nn.Parameter(inverse_sigmoid(spans, eps).float())
 
     def forward(self) -> Tensor:
         """Return (Q, 2)."""
@@ -79,4 +79,4 @@ class Percentiles(AnchorsPart):
     def build(self, sizes: Sizes) -> nn.Module:
         """Return the anchors."""
         widths = window_percentiles(sizes.context.window_widths, self.percentiles)
-        return TrainedAnchors(grid(self.locations, widths))
+        return TrainedAnchors(grid(self.locations, widths), sizes.eps)

@@ -39,7 +39,7 @@ def ranked(logits: Tensor, iou_logits: Tensor, share: float) -> Tensor:
 class TaskAlignedHead(Head):
     """Three linear maps over one perceptron."""
 
-    def __init__(self, width: int, activation: Activation, *, iou_share: float) -> None:
+    def __init__(self, width: int, activation: Activation, *, iou_share: float, eps: float) -> None:
         super().__init__()
         self.trunk = Perceptron((width, width, width), activation.mlp)
         self.activation = activation.mlp()
@@ -47,6 +47,7 @@ class TaskAlignedHead(Head):
         self.of_class = class_linear(width)
         self.iou = nn.Linear(width, 1)
         self.iou_share = iou_share
+        self.eps = eps
         nn.init.zeros_(self.span.weight)
         nn.init.zeros_(self.span.bias)
 
@@ -55,7 +56,7 @@ class TaskAlignedHead(Head):
         shared = self.activation(self.trunk(decoded.hidden))
         logits, iou_logits = self.of_class(shared), self.iou(shared)
         return {
-            "spans": (self.span(shared) + inverse_sigmoid(decoded.anchors)).sigmoid(),
+            "spans": (self.span(shared) + inverse_sigmoid(decoded.anchors, self.eps)).sigmoid(),
             "logits": logits,
             "iou_logits": iou_logits,
             "scores": ranked(logits, iou_logits, self.iou_share),
@@ -80,7 +81,7 @@ class TaskAligned(HeadPart):
 
     def build(self, sizes: Sizes) -> Head:
         """Return the head."""
-        return TaskAlignedHead(sizes.width, sizes.activation, iou_share=self.iou_share)
+        return TaskAlignedHead(sizes.width, sizes.activation, iou_share=self.iou_share, eps=sizes.eps)
 
 
 class ConfidenceHead(Head):

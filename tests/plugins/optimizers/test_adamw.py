@@ -71,6 +71,38 @@ def test_a_weight_without_gradient_neither_moves_nor_decays():
     assert module.idle.item() == 7
 
 
+class Mixed(nn.Module):
+    """A map, a norm and learned tokens; the loss pulls at none of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Linear(2, 2)
+        self.norm = nn.LayerNorm(2)
+        self.tokens = nn.Parameter(torch.ones(3, 2))
+        nn.init.ones_(self.map.bias)
+
+    def losses(self) -> Losses:
+        total = 0.0 * sum(each.sum() for each in self.parameters())
+        return Losses(total=total, terms={})
+
+
+@pytest.mark.parametrize(
+    ("decays", "shrunk"),
+    [
+        ("everything", {"map.weight", "map.bias", "norm.weight", "norm.bias", "tokens"}),
+        ("matrices", {"map.weight"}),
+    ],
+)
+def test_what_decays_is_a_choice(decays, shrunk):
+    module = Mixed()
+    nn.init.ones_(module.norm.bias)
+    before = {name: each.detach().clone() for name, each in module.named_parameters()}
+    AdamW(lr=0.5, weight_decay=0.1, decays=decays).build(module, plan(1, 0)).step(module.losses)
+    for name, each in module.named_parameters():
+        factor = 0.95 if name in shrunk else 1.0
+        torch.testing.assert_close(each.detach(), factor * before[name], msg=name)
+
+
 def test_the_first_losses_are_returned():
     module = Bowl()
     before = module.losses().total.item()

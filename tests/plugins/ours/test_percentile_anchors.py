@@ -23,9 +23,15 @@ def test_the_golden_case():
     golden = small.golden("query_init")
     spans = grid(golden["n_locations"], torch.tensor(golden["widths_15_50_85"], dtype=torch.float64))
     assert_close(spans, torch.tensor(golden["spans_cxw"], dtype=torch.float64), rtol=1e-10, atol=0)
-    anchors = TrainedAnchors(spans)
+    anchors = TrainedAnchors(spans, eps=1e-3)
     assert_close(anchors.logits.detach(), torch.tensor(golden["logits"]), rtol=1e-5, atol=1e-6)
     assert_close(anchors().detach(), torch.tensor(golden["spans_cxw"]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("eps", "narrowest"), [(1e-3, 1e-3), (1e-5, 2e-4)])
+def test_anchors_narrower_than_the_limit_are_widened_to_it(eps, narrowest):
+    spans = torch.tensor([[0.5, 2e-4]], dtype=torch.float64)
+    assert TrainedAnchors(spans, eps)().detach()[0].tolist() == pytest.approx([0.5, narrowest], rel=2e-3)
 
 
 def test_percentiles_equal_those_of_numpy():
