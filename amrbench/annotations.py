@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from amrbench.errors import DataError, did_you_mean
-from amrbench.jsonl import (
+from amrbench.files.jsonl import (
     LARGEST,
     NUMBERS,
     Check,

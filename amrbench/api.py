@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amrbench import library
+from amrbench.config import library
 from amrbench.plugins import load_registry
-from amrbench.scoring import Report, score_files
+from amrbench.results.scoring import Report, score_files
 
 if TYPE_CHECKING:
-    from amrbench.progress import Reporter
-    from amrbench.protocol import Protocol
-    from amrbench.recipe import Recipe
+    from amrbench.config.protocol import Protocol
+    from amrbench.config.recipe import Recipe
     from amrbench.registry import Registry
-    from amrbench.runner import Run, Settings
+    from amrbench.running.runner import Run, Settings
+    from amrbench.training.progress import Reporter
 
 
 def load_recipe(recipe: str | Path, registry: Registry | None = None) -> Recipe:
@@ -39,13 +39,13 @@ def run(
     settings: Settings | None = None,
     tell: Reporter | None = None,
 ) -> Run:
-    """Do everything that a recipe asks for under a protocol; see `amrbench.runner.run`.
+    """Do everything that a recipe asks for under a protocol; see `amrbench.running.runner.run`.
 
     Raises:
         AmrbenchError: A file, the data or the training is wrong; the text says what and what to do.
     """
-    from amrbench import runner
-    from amrbench.progress import QUIET
+    from amrbench.running import runner
+    from amrbench.training.progress import QUIET
 
     return runner.run(
         recipe,
@@ -59,7 +59,7 @@ def run(
 def score(
     predictions: str | Path, truth: str | Path, *, partial: bool = False, by: str | None = None
 ) -> Report:
-    """Score a prediction file against an annotation file; see `amrbench.scoring.score_files`.
+    """Score a prediction file against an annotation file; see `amrbench.results.scoring.score_files`.
 
     Raises:
         DataError: A file is wrong, or the two do not belong together.
@@ -81,7 +81,7 @@ def predict(
         CheckpointError: The checkpoint cannot be used.
         DataError: Annotations or features are missing or wrong, or the output cannot be written.
     """
-    from amrbench.from_checkpoint import predict_from_checkpoint
+    from amrbench.running.from_checkpoint import predict_from_checkpoint
 
     return predict_from_checkpoint(
         Path(checkpoint),

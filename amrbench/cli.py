@@ -74,11 +74,11 @@ def run(
     without: Without = None,
 ) -> None:
     """Do everything a recipe asks for, and end with the table; a study ends with its grid."""
-    from amrbench import runner
-    from amrbench.grid import grids_of, with_grids
-    from amrbench.progress import progress
-    from amrbench.study import expand
-    from amrbench.table import table
+    from amrbench.config.study import expand
+    from amrbench.results.grid import grids_of, with_grids
+    from amrbench.results.table import table
+    from amrbench.running import runner
+    from amrbench.training.progress import progress
 
     registry = _registry(without)
     settings = runner.Settings(seeds=seeds, device=device, jobs=jobs, out=out)
@@ -102,7 +102,7 @@ def parts(
     form: As = Format.github,
 ) -> None:
     """List the installed parts, or the options of one part."""
-    from amrbench import listing
+    from amrbench.config import listing
 
     registry = _registry(without)
     if slot is not None and name is not None:
@@ -127,7 +127,7 @@ def schema(
     without: Without = None,
 ) -> None:
     """Print a JSON Schema for editors, with all installed parts."""
-    from amrbench.schema import schema as of
+    from amrbench.config.schema import schema as of
 
     typer.echo(json.dumps(of(kind.value, _registry(without)), indent=2))
 
@@ -139,9 +139,9 @@ def check(
     without: Without = None,
 ) -> None:
     """Check recipes and studies: read, build, and push one batch through each recipe. Trains nothing."""
-    from amrbench.checking import check_recipe
-    from amrbench.library import load_protocol
-    from amrbench.study import expand
+    from amrbench.config.library import load_protocol
+    from amrbench.config.study import expand
+    from amrbench.running.checking import check_recipe
 
     registry = _registry(without)
     conditions = load_protocol(protocol, registry)
@@ -178,8 +178,8 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score any prediction file as the official evaluator does, with R@5 besides."""
-    from amrbench.metrics import IOUS, KS
-    from amrbench.scoring import score_files
+    from amrbench.results.metrics import IOUS, KS
+    from amrbench.results.scoring import score_files
 
     report = score_files(predictions, truth, partial=partial, by=by, ks=k or KS, ious=iou or IOUS)
     for note in report.notes():
@@ -206,8 +206,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare runs or prediction files query by query: difference, 95 % interval and p-value."""
-    from amrbench.comparison import METRICS
-    from amrbench.comparison import compare as compare_all
+    from amrbench.results.comparison import METRICS
+    from amrbench.results.comparison import compare as compare_all
 
     found = compare_all(sources, against=against, truth=truth, metrics=metric or METRICS)
     typer.echo(found.text(Format.json.value if as_json else form.value))
@@ -224,7 +224,7 @@ def predict(
     without: Without = None,
 ) -> None:
     """Predict what a reference checkpoint predicts, from published features."""
-    from amrbench.from_checkpoint import predict_from_checkpoint
+    from amrbench.running.from_checkpoint import predict_from_checkpoint
 
     count = predict_from_checkpoint(
         checkpoint, features=features, annotations=annotations, output=output, registry=_registry(without)
@@ -243,9 +243,9 @@ def synthesize(
     without: Without = None,
 ) -> None:
     """Write recordings of a protocol's data set as audio files with their annotations."""
-    from amrbench.library import load_protocol
-    from amrbench.listen import synthesize as write
-    from amrbench.progress import progress
+    from amrbench.config.library import load_protocol
+    from amrbench.data.listen import synthesize as write
+    from amrbench.training.progress import progress
 
     conditions = load_protocol(protocol, _registry(without))
     with progress() as tell:

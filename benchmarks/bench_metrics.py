@@ -16,9 +16,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from amrbench.annotations import Query, write_annotations
-from amrbench.metrics import Scores, score
-from amrbench.predictions import Moments, write_predictions
-from amrbench.scoring import score_files
+from amrbench.files.predictions import Moments, write_predictions
+from amrbench.results.metrics import Scores, score
+from amrbench.results.scoring import score_files
 from tests.oracle import metrics_by_hand
 
 CASTELLA_TEST = 1347

@@ -19,11 +19,11 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from amrbench.annotations import Query
-from amrbench.data import Split, load_split
-from amrbench.prepare import Prepared
-from amrbench.recipe import Limits
-from amrbench.store import Header, open_store
-from amrbench.store_writer import Items, write_store
+from amrbench.config.recipe import Limits
+from amrbench.data.prepare import Prepared
+from amrbench.data.split import Split, load_split
+from amrbench.files.store import Header, open_store
+from amrbench.files.store_writer import Items, write_store
 
 QUERIES, RECORDINGS, WIDTH, BATCH, ROUNDS = 512, 205, 768, 32, 9
 LIMITS = Limits(frames=300, words=32)

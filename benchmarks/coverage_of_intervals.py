@@ -7,7 +7,7 @@ docs/comparing.md; takes about half a minute: python benchmarks/coverage_of_inte
 
 import numpy as np
 
-from amrbench.resampling import differences
+from amrbench.results.resampling import differences
 
 SETS = 1000
 SEEDS = 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.library import load_protocol, load_recipe, shipped
+from amrbench.config.library import load_protocol, load_recipe, shipped
 from amrbench.plugins import load_registry
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +120,20 @@ def test_modules_of_the_core_do_not_import_in_circles():
     while ready := {name for name, used in arrows.items() if name not in done and used <= done}:
         done |= ready
     assert sorted(set(arrows) - done - {"amrbench"}) == [], "these modules import each other"
+
+
+def test_sub_packages_of_the_core_use_only_those_before_them():
+    order = ["files", "config", "data", "results", "training", "running"]
+    found = {each.parent.name for each in (ROOT / "amrbench").glob("*/__init__.py")}
+    assert found == {*order, "testing"}
+    wrong = [
+        f"{name_of(path)}:{line} imports {module}"
+        for path in CORE
+        if path.parent.name in order
+        for line, module in imports_of(path)
+        if (used := module.split(".")[1:2]) and used[0] in order[order.index(path.parent.name) + 1 :]
+    ]
+    assert wrong == []
 
 
 def top_level_imports(path, names):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.library import load_recipe
+from amrbench.config.library import load_recipe
 from amrbench.plugins import load_registry
 from amrbench.testing import check_part, sample
 

@@ -3,7 +3,7 @@
 import pytest
 
 import amrbench
-from amrbench.runner import Settings
+from amrbench.running.runner import Settings
 
 pytestmark = pytest.mark.slow
 

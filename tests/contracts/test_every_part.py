@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from amrbench.library import load_recipe, shipped
+from amrbench.config.library import load_recipe, shipped
 from amrbench.plugins import GROUP, load_registry
 from amrbench.testing import CONTRACTS, check_part, sample
 

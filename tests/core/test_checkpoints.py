@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import torch
 
-from amrbench.checkpoints import named_globals, read_checkpoint
 from amrbench.errors import CheckpointError
+from amrbench.files.checkpoints import named_globals, read_checkpoint
 
 PUBLISHED = Path(__file__).parents[1] / "data" / "lighthouse_checkpoint" / "best.ckpt"
 RAN: list[str] = []

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from amrbench.cli import main
-from amrbench.library import find
+from amrbench.config.library import find
 
 CHECKPOINT = Path(__file__).parent.parent / "data" / "lighthouse_checkpoint"
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from amrbench.annotations import Query, read_annotations, write_annotations
-from amrbench.comparison import compare
-from amrbench.contenders import LOCK, metric_of, read_run
 from amrbench.errors import DataError, RunError
-from amrbench.lock import FILE as LOCK_FILE
-from amrbench.metrics import hits, score
-from amrbench.predictions import Moments, read_predictions, write_predictions
-from amrbench.results import FILE, Results, Row, write_results
+from amrbench.files.predictions import Moments, read_predictions, write_predictions
+from amrbench.results.comparison import compare
+from amrbench.results.contenders import LOCK, metric_of, read_run
+from amrbench.results.metrics import hits, score
+from amrbench.results.results import FILE, Results, Row, write_results
+from amrbench.running.lock import FILE as LOCK_FILE
 
 
 def queries(recordings=40, each=3):
@@ -354,7 +354,7 @@ def test_the_lock_is_the_file_that_a_run_writes():
 
 def test_comparing_needs_no_torch(runs):
     code = (
-        "import sys; from pathlib import Path; from amrbench.comparison import compare\n"
+        "import sys; from pathlib import Path; from amrbench.results.comparison import compare\n"
         "compare([Path(each) for each in sys.argv[1:]]).text(); print('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, *map(str, runs)]

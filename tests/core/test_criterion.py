@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from amrbench.criterion import Criterion, build_criterion
+from amrbench.config.recipe import Recipe
 from amrbench.errors import PluginError
-from amrbench.recipe import Recipe
 from amrbench.testing.samples import make_batch, make_target
+from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.types import Context, Encoded, Prediction, Widths
 from tests.core.world import RECIPE, REGISTRY
 

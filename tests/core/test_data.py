@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from amrbench.annotations import Query
-from amrbench.data import Split, epoch_order, load_split, usable_windows, visits, with_shuffled_queries
+from amrbench.config.recipe import Limits
+from amrbench.data.padding import normalised, padded
+from amrbench.data.split import Split, epoch_order, load_split, usable_windows, visits, with_shuffled_queries
 from amrbench.errors import DataError
-from amrbench.padding import normalised, padded
-from amrbench.recipe import Limits
 from amrbench.types import Widths
 
 Rows = NDArray[np.float32]

@@ -1,6 +1,6 @@
 import pytest
 
-from amrbench.difference import compare
+from amrbench.config.difference import compare
 
 ADAM = {"use": "adam", "lr": 1, "schedule": {"use": "flat"}}
 LOSSES = [{"use": "a", "weight": 1}, {"use": "b"}, {"use": "d"}]

@@ -1,7 +1,7 @@
 import pytest
 
-from amrbench.documents import dotted, parse_document, read_document
 from amrbench.errors import RecipeError
+from amrbench.files.documents import dotted, parse_document, read_document
 
 
 def data(text):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from amrbench.fisher import diagonal_fisher
+from amrbench.training.fisher import diagonal_fisher
 from amrbench.types import Losses
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/components/fisher_logistic.json").read_text())

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.documents import parse_document
-from amrbench.grid import grid, grids_of, with_grids
-from amrbench.recipe import Recipe
-from amrbench.study import Method, Study, Switch, Variant
-from amrbench.table import table
+from amrbench.config.recipe import Recipe
+from amrbench.config.study import Method, Study, Switch, Variant
+from amrbench.files.documents import parse_document
+from amrbench.results.grid import grid, grids_of, with_grids
+from amrbench.results.table import table
 from tests.core.test_table import results, row
 from tests.core.toy_parts import RECIPE, REGISTRY
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amrbench.errors import DataError
-from amrbench.jsonl import Mistakes, collector_paused, read_lines, shown, write_rows
+from amrbench.files.jsonl import Mistakes, collector_paused, read_lines, shown, write_rows
 
 
 def read(path: Path) -> list[dict]:

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from amrbench.data import visits
-from amrbench.judge import SelectionJudge, Stored
-from amrbench.prepare import Wanted, prepare_all
-from amrbench.progress import QUIET
-from amrbench.protocol import Protocol
-from amrbench.recipe import Recipe
-from amrbench.stages import stage, trained, untrained
-from amrbench.train import steady
-from amrbench.trial import Plan, name_of, try_out
-from amrbench.weights import state_of
+from amrbench.config.protocol import Protocol
+from amrbench.config.recipe import Recipe
+from amrbench.data.prepare import Wanted, prepare_all
+from amrbench.data.split import visits
+from amrbench.files.weights import state_of
+from amrbench.running.trial import Plan, name_of, try_out
+from amrbench.training.judge import SelectionJudge, Stored
+from amrbench.training.progress import QUIET
+from amrbench.training.stages import stage, trained, untrained
+from amrbench.training.train import steady
 from tests.core.world import PROTOCOL, RECIPE, REGISTRY, OneHotFeatures, Toy
 
 

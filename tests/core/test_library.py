@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from amrbench import library
+from amrbench.config import library
+from amrbench.config.library import find, load_protocol, load_recipe, shipped
 from amrbench.errors import RecipeError
-from amrbench.library import find, load_protocol, load_recipe, shipped
 from amrbench.plugins import load_registry
 from tests.core.toy_parts import RECIPE, REGISTRY
 

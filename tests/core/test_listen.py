@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 from amrbench.annotations import read_annotations
+from amrbench.data.listen import synthesize
+from amrbench.data.prepare import Progress
 from amrbench.errors import DataError
-from amrbench.listen import synthesize
-from amrbench.prepare import Progress
 from tests.core.toy_world import ToySet
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import Field
 
+from amrbench.config.listing import find_part, option_rows, part_rows
 from amrbench.errors import RecipeError
-from amrbench.listing import find_part, option_rows, part_rows
 from amrbench.part import Part, Strict, budgeted
 from amrbench.registry import Registry
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from amrbench.annotations import Query
 from amrbench.errors import AmrbenchError, DataError
 from amrbench.evaluation import BLOCK, THRESHOLDS
-from amrbench.metrics import average_precisions, evaluate, hits, score, score_by
-from amrbench.predictions import Moments
+from amrbench.files.predictions import Moments
+from amrbench.results.metrics import average_precisions, evaluate, hits, score, score_by
 from tests.oracle import metrics_by_hand
 from tests.oracle.reference_predictions import FILES, FOLDER, Case, edge_cases, published, random_sets
 

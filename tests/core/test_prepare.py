@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from amrbench.data.prepare import Prepared, Progress, Wanted, prepare, prepare_all
+from amrbench.data.shards import resampled
 from amrbench.errors import DataError, RunError
 from amrbench.part import Part
-from amrbench.prepare import Prepared, Progress, Wanted, prepare, prepare_all
-from amrbench.shards import resampled
 from tests.core.toy_world import ToyFeatures, ToySet
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ SLOW = """
 import sys
 from pathlib import Path
 from tests.core.toy_world import ToyFeatures, ToySet
-from amrbench.prepare import prepare
+from amrbench.data.prepare import prepare
 if __name__ == "__main__":
     features = ToyFeatures(wait=float(sys.argv[2]), note=sys.argv[3])
     found = prepare(ToySet(), "train", features, cache=Path(sys.argv[1]), jobs=2, tell=lambda each: None)

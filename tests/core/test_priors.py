@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from amrbench.annotations import Query
-from amrbench.metrics import score
-from amrbench.priors import always, prior_rows, whole_recording
+from amrbench.results.metrics import score
+from amrbench.results.priors import always, prior_rows, whole_recording
 from tests.oracle.reference_predictions import published
 
 

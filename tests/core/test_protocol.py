@@ -1,10 +1,10 @@
 import pytest
 
-from amrbench.documents import parse_document
+from amrbench.config.library import load_protocol
+from amrbench.config.protocol import Protocol
+from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError
-from amrbench.library import load_protocol
-from amrbench.protocol import Protocol
-from amrbench.recipe import Recipe
+from amrbench.files.documents import parse_document
 from tests.core.toy_parts import PROTOCOL, RECIPE, REGISTRY, Ears, Tones, ToyEars
 
 

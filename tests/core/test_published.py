@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from amrbench.annotations import Query, read_annotations
-from amrbench.checkpoints import Checkpoint
-from amrbench.data import load_split
+from amrbench.config.recipe import Limits
+from amrbench.data.split import load_split
 from amrbench.errors import CheckpointError, DataError
-from amrbench.from_checkpoint import CheckpointPart, ForeignModel, load_foreign
-from amrbench.published import PublishedFeatures, read_rows
-from amrbench.recipe import Limits
+from amrbench.files.checkpoints import Checkpoint
+from amrbench.files.published import PublishedFeatures, read_rows
 from amrbench.registry import Registry
+from amrbench.running.from_checkpoint import CheckpointPart, ForeignModel, load_foreign
 from amrbench.types import Widths
 
 FOLDER = Path(__file__).parents[1] / "data" / "lighthouse_checkpoint"

@@ -1,9 +1,9 @@
 import pytest
 
-from amrbench.documents import parse_document
+from amrbench.config.library import load_recipe
+from amrbench.config.recipe import Budget, Recipe
 from amrbench.errors import RecipeError
-from amrbench.library import load_recipe
-from amrbench.recipe import Budget, Recipe
+from amrbench.files.documents import parse_document
 from tests.core.toy_parts import RECIPE, REGISTRY
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from amrbench.resampling import Difference, bootstrap_means, clustered, differences, sign_flip_p
+from amrbench.results.resampling import Difference, bootstrap_means, clustered, differences, sign_flip_p
 
 
 def some_values(recordings=30, most=6, seed=0, metrics=2):

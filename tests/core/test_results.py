@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.results import Results, Row, Slice, read_results, write_results, write_whole
+from amrbench.results.results import Results, Row, Slice, read_results, write_results
 
 LAYOUT_1 = Path(__file__).parents[1] / "data" / "results" / "metrics-1.json"
 
@@ -51,16 +51,3 @@ def test_a_file_that_no_run_wrote_is_refused_by_place(tmp_path, content, place):
     (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(RunError, match=rf"not the results of a run \({place}.*Move the folder away"):
         read_results(tmp_path)
-
-
-def test_an_unwritable_folder_is_named(tmp_path):
-    with pytest.raises(RunError, match=r"x\.json: cannot be written"):
-        write_whole(tmp_path / "none" / "x.json", "{}")
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
-    write_whole(tmp_path / "x.json", "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(tmp_path / "x.json", "\ud800")
-    assert (tmp_path / "x.json").read_text() == "old"
-    assert len(list(tmp_path.iterdir())) == 1

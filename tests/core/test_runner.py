@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from amrbench.data.prepare import Wanted, prepare_all
 from amrbench.errors import DataError, RunError
-from amrbench.members import CONTROL
-from amrbench.prepare import Wanted, prepare_all
-from amrbench.results import read_results
-from amrbench.runner import Run, Settings, dry_run, run, run_all
-from amrbench.scoring import score_files
-from amrbench.table import table
-from amrbench.weights import read_weights
+from amrbench.files.weights import read_weights
+from amrbench.results.results import read_results
+from amrbench.results.scoring import score_files
+from amrbench.results.table import table
+from amrbench.running.members import CONTROL
+from amrbench.running.runner import Run, Settings, dry_run, run, run_all
 from tests.core.world import PROTOCOL, RECIPE, REGISTRY, OneHotFeatures, Toy, write_yaml
 
 METRICS = ["R1@0.5", "R1@0.7", "R5@0.5", "R5@0.7", "mAP", "mAP@0.5", "mAP@0.75"]
@@ -183,8 +183,8 @@ def test_what_the_budget_replaces_is_told(place):
 def test_a_finished_run_trains_nothing_and_touches_nothing(place, monkeypatch):
     before = go(place)
     stamps = {file: file.stat().st_mtime_ns for file in place.rglob("*")}
-    monkeypatch.setattr("amrbench.stages.fit", None)
-    monkeypatch.setattr("amrbench.members.predict", None)
+    monkeypatch.setattr("amrbench.training.stages.fit", None)
+    monkeypatch.setattr("amrbench.running.members.predict", None)
     assert go(place) == before
     assert {file: file.stat().st_mtime_ns for file in place.rglob("*")} == stamps
 
@@ -399,11 +399,11 @@ def test_a_dry_run_finds_what_is_finished(place):
 
 
 def test_a_run_after_a_dry_run_does_not_train_on_the_sample(place, data, monkeypatch):
-    monkeypatch.setattr("amrbench.stages._held", {})
+    monkeypatch.setattr("amrbench.training.stages._held", {})
     (place / "cache" / "data").unlink()
     plan(place)
     (place / "cache" / "data").symlink_to(data)
     sampled = go(place, out=place / "sampled").results
-    monkeypatch.setattr("amrbench.stages._held", {})
+    monkeypatch.setattr("amrbench.training.stages._held", {})
     (place / "cache" / "stages").rename(place / "elsewhere")
     assert go(place).results == sampled

@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 import yaml
 
-from amrbench.library import shipped
+from amrbench.config.library import shipped
+from amrbench.config.schema import schema
 from amrbench.plugins import load_registry
-from amrbench.schema import schema
 
 
 @pytest.fixture(scope="module")

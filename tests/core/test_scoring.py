@@ -9,9 +9,9 @@ import pytest
 
 from amrbench.annotations import Query, write_annotations
 from amrbench.errors import AmrbenchError, DataError
-from amrbench.metrics import score
-from amrbench.predictions import write_predictions
-from amrbench.scoring import score_files
+from amrbench.files.predictions import write_predictions
+from amrbench.results.metrics import score
+from amrbench.results.scoring import score_files
 from tests.oracle.reference_predictions import Case, published
 
 
@@ -116,6 +116,6 @@ def test_other_recalls_can_be_asked_for(predictions: Path, truth: Path, case: Ca
 
 def test_scoring_loads_neither_torch_nor_pydantic() -> None:
     heavy = "{'torch', 'pydantic', 'scipy', 'h5py'} & set(sys.modules)"
-    code = f"import sys, amrbench.scoring, amrbench.priors; print(sorted({heavy}))"
+    code = f"import sys, amrbench.results.scoring, amrbench.results.priors; print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

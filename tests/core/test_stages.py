@@ -7,18 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from amrbench import stages
+from amrbench.config.protocol import Protocol
+from amrbench.config.recipe import Recipe
+from amrbench.data.prepare import Wanted, prepare_all
 from amrbench.errors import CheckpointError
-from amrbench.log import read_epochs
-from amrbench.prepare import Wanted, prepare_all
-from amrbench.progress import QUIET
-from amrbench.protocol import Protocol
-from amrbench.recipe import Recipe
+from amrbench.files.weights import read_weights
 from amrbench.registry import Entry, Origin, Registry
-from amrbench.schedule import missing
-from amrbench.stages import Spec, making, stage, trained
-from amrbench.trial import Plan, Trial, name_of, try_out
-from amrbench.weights import read_weights
+from amrbench.running.trial import Plan, Trial, name_of, try_out
+from amrbench.training import stages
+from amrbench.training.log import read_epochs
+from amrbench.training.progress import QUIET
+from amrbench.training.schedule import missing
+from amrbench.training.stages import Spec, making, stage, trained
 from tests.core.world import PARTS, PROTOCOL, RECIPE, REGISTRY, Frames, OneHotFeatures, Toy, ToyModel
 
 
@@ -213,7 +213,8 @@ def test_stages_of_a_chain_draw_differently(prepared):
 
 def test_tables_and_progress_need_no_torch():
     code = (
-        "import sys, amrbench.table, amrbench.results, amrbench.progress, amrbench.log;"
+        "import sys, amrbench.results.table, amrbench.results.results;"
+        "import amrbench.training.progress, amrbench.training.log;"
         "print('torch' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

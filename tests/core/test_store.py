@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from amrbench.errors import DataError
-from amrbench.seal import SIZE, Stretch, seal
-from amrbench.store import SCHEMA, FeatureStore, Header, open_store
-from amrbench.store_writer import Items, Joined, write_store
+from amrbench.files.seal import SIZE, Stretch, seal
+from amrbench.files.store import SCHEMA, FeatureStore, Header, open_store
+from amrbench.files.store_writer import Items, Joined, write_store
 
 HEADER = Header("toy", "toy-features", "f00", 1.0, 4, 3)
 NAMES = ("-dash", "été 🎵", "x" * 150, "a b/c")

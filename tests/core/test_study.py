@@ -5,15 +5,15 @@ import pytest
 import yaml
 
 from amrbench import cli
-from amrbench.difference import compare
-from amrbench.documents import parse_document
+from amrbench.config.difference import compare
+from amrbench.config.library import load_recipe, shipped
+from amrbench.config.recipe import Recipe
+from amrbench.config.study import Study, expand, read_study
 from amrbench.errors import RecipeError
-from amrbench.library import load_recipe, shipped
+from amrbench.files.documents import parse_document
 from amrbench.plugins import load_registry
-from amrbench.recipe import Recipe
 from amrbench.registry import Registry
 from amrbench.slots import ModelPart
-from amrbench.study import Study, expand, read_study
 from tests.core import toy_parts, world
 
 STUDY = """\
@@ -302,7 +302,7 @@ def test_a_study_is_run_as_a_recipe_is_and_ends_with_its_grid(amrbench, tmp_path
     assert before.items() <= after.items(), "what was found is left alone"
     assert "Study small: 'only' is toy with one change" in text
 
-    monkeypatch.setattr("amrbench.stages.fit", None)
+    monkeypatch.setattr("amrbench.training.stages.fit", None)
     code, text, _ = amrbench("run", "small.yaml", "--jobs", "1", "--json")
     (grid,) = json.loads(text)["studies"]
     means = {row["recipe"]: row["mean"]["R1@0.5"] for row in grid["rows"]}

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.results import Results, Row, Slice
-from amrbench.table import table
+from amrbench.results.results import Results, Row, Slice
+from amrbench.results.table import table
 
 
 def row(member: str, kind: str, value: float) -> Row:

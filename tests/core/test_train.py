@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from amrbench.errors import RunError
-from amrbench.log import Epoch
-from amrbench.train import Best, Lesson, MeanLosses, fit, memory_mib, seed_of, steady
+from amrbench.training.log import Epoch
+from amrbench.training.train import Best, Lesson, MeanLosses, fit, memory_mib, seed_of, steady
 from amrbench.types import Losses
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from amrbench.errors import CheckpointError, RunError
-from amrbench.weights import load_weights, read_weights, state_of, write_weights
+from amrbench.files.weights import load_weights, read_weights, state_of, write_weights
 
 
 class Net(nn.Module):

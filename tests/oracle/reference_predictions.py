@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from amrbench.annotations import Query
-from amrbench.predictions import Moments
+from amrbench.files.predictions import Moments
 
 FOLDER = Path(__file__).parent.parent / "data" / "predictions"
 FILES = {

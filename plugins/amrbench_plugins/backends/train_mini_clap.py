@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amrbench.prepare import Progress
-from amrbench.progress import QUIET, Reporter, progress
+from amrbench.data.prepare import Progress
+from amrbench.training.progress import QUIET, Reporter, progress
 from amrbench_plugins.backends.mini_clap import MiniClap, Settings, save, words
 from amrbench_plugins.backends.spectral import LogMel
 from amrbench_plugins.datasets.procedural import captions, dsp, sounds

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from amrbench.checkpoints import Checkpoint
+from amrbench.config.recipe import Limits
 from amrbench.errors import CheckpointError
-from amrbench.from_checkpoint import CheckpointPart, ForeignModel
-from amrbench.recipe import Limits
+from amrbench.files.checkpoints import Checkpoint
+from amrbench.running.from_checkpoint import CheckpointPart, ForeignModel
 from amrbench.types import Widths
 from amrbench_plugins.cgdetr.reference_checkpoint import last_second, sizes_of
 from amrbench_plugins.cgdetr.reference_weights import load_reference

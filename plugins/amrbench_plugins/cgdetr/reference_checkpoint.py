@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from amrbench.checkpoints import Checkpoint
 from amrbench.errors import CheckpointError, did_you_mean, some
+from amrbench.files.checkpoints import Checkpoint
 
 # Present in the reference's files and never used by its forward pass.
 UNUSED_PREFIXES = ("txt_position_embed.", "txt_proj_linear.")

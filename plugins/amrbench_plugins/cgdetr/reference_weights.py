@@ -15,8 +15,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from amrbench.checkpoints import Checkpoint
 from amrbench.errors import CheckpointError, some
+from amrbench.files.checkpoints import Checkpoint
 from amrbench.registry import Registry
 from amrbench.slots import LossPart, ModelPart
 from amrbench.types import Context, Widths

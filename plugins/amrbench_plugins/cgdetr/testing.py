@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from amrbench.checkpoints import Checkpoint
 from amrbench.errors import CheckpointError
-from amrbench.from_checkpoint import CheckpointPart
+from amrbench.files.checkpoints import Checkpoint
 from amrbench.part import Part
+from amrbench.running.from_checkpoint import CheckpointPart
 from amrbench.testing import Bench, Contract, expect
 
 

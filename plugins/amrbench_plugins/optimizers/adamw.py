@@ -20,8 +20,8 @@ class AdamW(OptimizerPart):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
     In the CG-DETR reference everything decays: biases, norms and learned tokens too. The team's public code
-    spares biases, norms and what has one axis; "matrices" spares these and learned tokens. A tensor that got no
-    gradient in a step is neither moved nor decayed.
+    spares biases, norms and what has one axis; "matrices" spares these and learned tokens. A tensor that got
+    no gradient in a step is neither moved nor decayed.
     """
 
     use = "adamw"

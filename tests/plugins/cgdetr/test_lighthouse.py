@@ -12,10 +12,10 @@ import torch
 from torch.testing import assert_close
 
 from amrbench.annotations import read_annotations
-from amrbench.checkpoints import Checkpoint, read_checkpoint
 from amrbench.errors import CheckpointError
-from amrbench.from_checkpoint import predict_from_checkpoint, predict_published
-from amrbench.predictions import Moments
+from amrbench.files.checkpoints import Checkpoint, read_checkpoint
+from amrbench.files.predictions import Moments
+from amrbench.running.from_checkpoint import predict_from_checkpoint, predict_published
 from amrbench_plugins.cgdetr.lighthouse import LighthouseCgDetr
 from amrbench_plugins.cgdetr.reference_weights import load_reference
 from tests.plugins.cgdetr import golden

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from amrbench.checkpoints import Checkpoint, Plain, read_checkpoint
 from amrbench.errors import CheckpointError
+from amrbench.files.checkpoints import Checkpoint, Plain, read_checkpoint
 from amrbench_plugins.cgdetr.reference_checkpoint import Sizes, last_second, sizes_of, used_weights
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR

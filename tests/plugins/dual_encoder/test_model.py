@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from amrbench.recipe import Budget
+from amrbench.config.recipe import Budget
 from amrbench.types import Batch, Context, Outcome, Target, Widths
 from amrbench_plugins.dual_encoder.model import DualEncoder
 from amrbench_plugins.dual_encoder.training import FrameBce

@@ -10,8 +10,8 @@ import torch
 from pydantic import ValidationError
 from torch.testing import assert_close
 
+from amrbench.files.weights import load_weights
 from amrbench.types import Context
-from amrbench.weights import load_weights
 from amrbench_plugins.ours.percentile_anchors import TrainedAnchors, grid, window_percentiles
 from tests.plugins.moment_detr.small import WIDTHS
 from tests.plugins.ours import small

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from amrbench.criterion import Criterion, build_criterion
-from amrbench.library import load_recipe, shipped
+from amrbench.config.library import load_recipe, shipped
+from amrbench.config.recipe import Budget, Recipe
+from amrbench.files.weights import load_weights, state_of
 from amrbench.plugins import load_registry
-from amrbench.recipe import Budget, Recipe
 from amrbench.testing import WIDTHS, make_batch, make_target
+from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.types import Context, Losses, Plan
-from amrbench.weights import load_weights, state_of
 from amrbench_plugins.optimizers.adamw import AdamW
 from amrbench_plugins.ours.asam import PeriodicAsam
 from amrbench_plugins.ours.sigreg import TAPS

@@ -1,0 +1,81 @@
+"""Protocols: the conditions under which a recipe is tried, as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from amrbench.config.recipe import Budget, Name, Recipe
+from amrbench.errors import RecipeError, did_you_mean
+from amrbench.part import Strict, problem
+from amrbench.slots import DatasetPart, FeaturesPart
+
+
+class Data(Strict):
+    """Which data set plays which role."""
+
+    pretrain: DatasetPart
+    midtrain: DatasetPart
+    target: DatasetPart
+
+    def of(self, role: str) -> DatasetPart:
+        """Return the data set of a role.
+
+        Raises:
+            RecipeError: There is no such role.
+        """
+        roles = type(self).model_fields
+        if role not in roles:
+            raise RecipeError(
+                f"there is no role {role!r}.{did_you_mean(role, roles)} Roles: {', '.join(roles)}."
+            )
+        part: DatasetPart = getattr(self, role)
+        return part
+
+
+class Splits(Strict):
+    """What the splits of the target data are used for; the other roles train on `train`, select on `val`."""
+
+    train: tuple[str, ...] = Field(min_length=1, description="splits that are trained on")
+    select: str = Field(description="split that chooses the epoch")
+    report: str = Field(description="split that is scored")
+
+    @model_validator(mode="after")
+    def _score_nothing_that_was_trained_on(self) -> Self:
+        for use, split in (("report", self.report), ("select", self.select)):
+            if split in self.train:
+                raise problem(f"the split {split!r} is trained on, so it cannot also be the one to {use}.")
+        if self.select == self.report:
+            raise problem(f"the split {self.report!r} is reported, so it cannot choose the epoch.")
+        return self
+
+
+class Protocol(Strict):
+    """The conditions of a trial. Results under different protocols are never put into one table."""
+
+    name: Name
+    about: str = ""
+    data: Data
+    stand_ins: Mapping[str, FeaturesPart] = Field(
+        default_factory=dict, description="what takes the place of an encoder that is not at hand"
+    )
+    budget: Budget = Budget()
+    seeds: int = Field(1, ge=1, description="fine-tunes of a recipe")
+    threads: int = Field(1, ge=1, description="threads of one training process; their number changes bits")
+    splits: Splits
+    against: tuple[Name, ...] = Field((), description="recipes that are run too and stand in the same table")
+    slices: tuple[str, ...] = Field(
+        (), description="keys of the annotations by which the table can be sliced"
+    )
+
+    def resolve(self, recipe: Recipe) -> Recipe:
+        """Return the recipe as this protocol runs it: stand-ins and budget in place."""
+        features = self.stand_ins.get(recipe.features.use, recipe.features)
+        return self.budget.of(recipe.model_copy(update={"features": features}))
+
+    def stand_in_note(self, recipe: Recipe) -> str:
+        """Return e.g. "mini-clap stands in for clap", or an empty string."""
+        part = self.stand_ins.get(recipe.features.use)
+        return f"{part.use} stands in for {recipe.features.use}" if part else ""

@@ -1,0 +1,1 @@
+"""From recordings and sentences to features, splits in memory and batches."""

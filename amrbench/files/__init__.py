@@ -1,0 +1,1 @@
+"""Everything read from disk or written to it, format by format; knows no recipe, model or run."""

@@ -1,0 +1,137 @@
+"""Prediction files: for each query the moments that were found, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amrbench.annotations import id_fault, text_fault
+from amrbench.files.jsonl import (
+    LARGEST,
+    NUMBERS,
+    Check,
+    Line,
+    Mistakes,
+    read_as,
+    shown,
+    write_rows,
+)
+
+Floats = NDArray[np.float64]
+
+WINDOWS = "pred_relevant_windows"
+DECIMALS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """The moments found for one query, best first.
+
+    Attributes:
+        qid: Identifier of the query; `7` and `"7"` count as the same.
+        vid: Identifier of the recording.
+        windows: (N, 2) start and end in seconds; N may be 0.
+        scores: (N,) one score for each window, higher is better, or None where only the order is known.
+        query: The sentence, where the file should repeat it; otherwise empty.
+    """
+
+    qid: str | int
+    vid: str
+    windows: Floats
+    scores: Floats | None = None
+    query: str = ""
+
+    def __post_init__(self) -> None:
+        count = len(self.windows)
+        if self.windows.shape != (count, 2):
+            raise ValueError(f"windows have shape {self.windows.shape}, not (N, 2)")
+        if self.scores is not None and self.scores.shape != (count,):
+            raise ValueError(f"scores have shape {self.scores.shape} for {count} windows")
+
+
+def read_predictions(path: Path) -> list[Moments]:
+    """Read a prediction file.
+
+    Each line needs `qid`, `vid` and `pred_relevant_windows`: [[start, end, score], ...] or [[start, end],
+    ...], best first. Within a line all windows carry a score or none does. Without scores the order in the
+    list stands in for them wherever windows are ranked. Other keys are not looked at.
+
+    Raises:
+        DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
+    """
+    return read_as(Path(path), _is_sound, _moments)
+
+
+def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:
+    """Write a prediction file, whole or not at all, with four decimals as the reference writes them.
+
+    The file gives the metrics of `rounded` predictions.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    write_rows(Path(path), map(_row, predictions))
+
+
+def rounded(moments: Moments) -> Moments:
+    """Return the moments as they read after having been written to a file."""
+    scores = None if moments.scores is None else np.array(_round(moments.scores))
+    windows = np.array(_round(moments.windows.ravel())).reshape(-1, 2)
+    return replace(moments, windows=windows, scores=scores)
+
+
+def _windows_fault(value: object) -> str:
+    if type(value) is not list:
+        return f"is {shown(value)}, not a list"
+    wrong = next((place for place, window in enumerate(value) if not _is_window(window)), None)
+    if wrong is not None:
+        return f"holds {shown(value[wrong])} at place {wrong + 1}"
+    return "mixes windows with and without a score" if len(set(map(len, value))) > 1 else ""
+
+
+def _is_window(value: object) -> bool:
+    if type(value) is not list or len(value) not in (2, 3) or not NUMBERS.issuperset(map(type, value)):
+        return False
+    return bool(-LARGEST <= value[0] <= value[1] <= LARGEST and -LARGEST <= value[-1] <= LARGEST)
+
+
+_RULES = (
+    Check("qid", id_fault, "give the query's id as the annotations have it"),
+    Check("vid", text_fault, "give the id of the recording as text"),
+    Check(
+        WINDOWS,
+        _windows_fault,
+        "give [[start, end, score], ...] of finite numbers with start <= end, "
+        "with a score for each window of the line or for none",
+    ),
+)
+
+
+def _is_sound(line: Line, mistakes: Mistakes) -> bool:
+    return mistakes.check(line, _RULES) and mistakes.check_unique(line, "qid")
+
+
+def _moments(row: Mapping[str, Any]) -> Moments:
+    windows = row[WINDOWS]
+    table = np.array(windows, dtype=np.float64).reshape(-1, len(windows[0]) if windows else 2)
+    scores = table[:, 2] if table.shape[1] == 3 else None
+    return Moments(row["qid"], row["vid"], table[:, :2], scores)
+
+
+def _row(moments: Moments) -> dict[str, object]:
+    columns = [moments.windows[:, 0], moments.windows[:, 1]]
+    if moments.scores is not None:
+        columns.append(moments.scores)
+    said = {"query": moments.query} if moments.query else {}
+    windows = [list(window) for window in zip(*map(_round, columns), strict=True)]
+    return {"qid": moments.qid, **said, "vid": moments.vid, WINDOWS: windows}
+
+
+def _round(values: Floats) -> list[float]:
+    # Through text, as the reference does it: scaling and rounding in binary differs at halves.
+    return [float(f"{value:.{DECIMALS}f}") for value in values.tolist()]

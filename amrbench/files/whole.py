@@ -1,0 +1,47 @@
+"""Write files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from amrbench.errors import RunError
+
+
+@contextmanager
+def in_place_of(path: Path) -> Iterator[Path]:
+    """Yield where to write a new file; at the end it takes the place of `path`, or goes if anything failed.
+
+    A reader sees the old file or all of the new one, also after the machine lost its power.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        _flush(part)
+        part.replace(path)
+        _flush(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    try:
+        with in_place_of(path) as part:
+            part.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}). Check the folder.") from error
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""From prediction files to figures: metrics, tables, comparisons and grids. Needs neither model nor torch."""

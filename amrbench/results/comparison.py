@@ -1,0 +1,303 @@
+"""Compare runs, or prediction files, query by query. Trains nothing, needs no torch.
+
+The unit is the query, its value the mean over the seeds of what it contributes to a metric. Differences are
+paired by query, their intervals come from drawing recordings (`amrbench.results.resampling`). Means of single
+models are compared with means of single models; a soup is compared with the singles that it was mixed of.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from amrbench.errors import RunError, did_you_mean, some
+from amrbench.results.contenders import (
+    Contender,
+    Member,
+    Metric,
+    folder_of,
+    is_run,
+    metric_of,
+    read_files,
+    read_run,
+)
+from amrbench.results.resampling import DRAWS, LEVEL, Difference, differences
+
+FORMS = ("github", "tsv", "latex", "json")
+METRICS = ("R1@0.5", "R1@0.7", "mAP")
+FEW = 40
+"""Below it, intervals missed the truth clearly more often than they say (measured in docs/comparing.md)."""
+_CONDITIONAL = (
+    "The interval is conditional on the pre-training and on the seeds that were trained: it covers the "
+    "choice of recordings only. How much seeds differ is the column 'spread'."
+)
+_COMMENT = {"github": "", "tsv": "# ", "latex": "% "}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric of one member.
+
+    Attributes:
+        recipe: Name of the recipe, or of the prediction file.
+        member: Which of its models.
+        metric: Name of the metric.
+        value: Percent; the mean over seeds where there are several.
+        seeds: Percent of each seed.
+        spread: Standard deviation over the seeds; None for a single one.
+        against: What it is compared with; empty for nothing.
+        difference: Of the values, in points; None where nothing is compared.
+    """
+
+    recipe: str
+    member: str
+    metric: str
+    value: float
+    seeds: tuple[float, ...]
+    spread: float | None
+    against: str
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `amrbench compare` prints.
+
+    Attributes:
+        protocol: Of the runs; empty if only prediction files are compared.
+        against: Name of what the others are compared with.
+        queries: Queries that are scored.
+        recordings: Recordings that they ask about.
+        notes: Sentences that belong above the table.
+        lines: The table.
+    """
+
+    protocol: str
+    against: str
+    queries: int
+    recordings: int
+    notes: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as plain values, not rounded."""
+        return {**asdict(self), "draws": DRAWS, "level": LEVEL}
+
+    def text(self, form: str = "github") -> str:
+        """Return the table with its heading in one of `FORMS`.
+
+        Raises:
+            RunError: The form is unknown.
+        """
+        if form not in FORMS:
+            known = ", ".join(FORMS)
+            raise RunError(f"there is no table format {form!r}.{did_you_mean(form, FORMS)} Use {known}.")
+        if form == "json":
+            return json.dumps(self.as_json(), indent=2)
+        from tabulate import tabulate
+
+        heading = [f"{_COMMENT[form]}{note}" for note in self.notes]
+        align = ["left"] * 3 + ["right"] * 2 + ["left"] + ["right"] * 3
+        rows = [_cells(line) for line in self.lines]
+        body = tabulate(rows, headers="keys", tablefmt=form, disable_numparse=True, colalign=align)
+        return "\n".join([*heading, "", body] if form == "github" else [*heading, body])
+
+
+def compare(
+    sources: Sequence[Path],
+    *,
+    against: Path | None = None,
+    truth: Path | None = None,
+    metrics: Sequence[str] = METRICS,
+) -> Comparison:
+    """Compare runs and prediction files with one of them.
+
+    Args:
+        sources: Run folders, prediction files, or folders with a prediction file for each seed.
+        against: What the others are compared with; the first source if none is given.
+        truth: Annotations of the prediction files; runs bring their own.
+        metrics: Names of the metrics, e.g. "R1@0.7".
+
+    Raises:
+        RunError: A run is not finished, or what is given cannot be compared.
+        DataError: A file is wrong or missing.
+    """
+    asked = [metric_of(name) for name in dict.fromkeys(metrics or METRICS)]
+    given = {folder_of(path): path for path in (*([against] if against else ()), *sources)}
+    if not given:
+        raise RunError("there is nothing to compare: give a run folder or a prediction file.")
+    _refuse_needless_truth(list(given.values()), truth)
+    first, *others = _named([_read(path, truth, asked) for path in given.values()])
+    for other in others:
+        _refuse_mixture(first, other)
+    return _comparison(first, [first, *others], asked)
+
+
+def _read(path: Path, truth: Path | None, metrics: Sequence[Metric]) -> Contender:
+    if is_run(path):
+        return read_run(path, metrics)
+    if not path.exists():
+        raise RunError(f"{path}: there is no such run or prediction file. Check the path.")
+    if truth is None:
+        raise RunError(
+            f"{path}: not a run (no metrics.json). Prediction files need the annotations too: --truth FILE."
+        )
+    return read_files(path, truth, metrics)
+
+
+def _named(found: Sequence[Contender]) -> list[Contender]:
+    """Tell namesakes apart by where they lie."""
+    count = Counter(each.name for each in found)
+    return [
+        each if count[each.name] == 1 else replace(each, name=f"{each.name} ({each.place})") for each in found
+    ]
+
+
+def _comparison(first: Contender, order: Sequence[Contender], metrics: Sequence[Metric]) -> Comparison:
+    recordings = [query.vid for query in first.queries]
+    lines: list[Line] = []
+    for each in order:
+        other = None if each is first else first
+        lines += _lines(each.name, each.singles, other, metrics=metrics, recordings=recordings)
+        for soup in each.soups:
+            lines += _lines(each.name, soup, each, metrics=metrics, recordings=recordings)
+    protocol = next((each.results.protocol for each in order if each.results), "")
+    found = Comparison(
+        protocol, first.name, len(recordings), len(set(recordings)), notes=(), lines=tuple(lines)
+    )
+    return replace(found, notes=tuple(_notes(found, first, order)))
+
+
+def _lines(
+    recipe: str,
+    member: Member,
+    other: Contender | None,
+    *,
+    metrics: Sequence[Metric],
+    recordings: Sequence[str],
+) -> list[Line]:
+    means = member.values.mean(axis=1)
+    several = len(means) > 1
+    spread = means.std(axis=0, ddof=1).tolist() if several else [None] * len(metrics)
+    paired: Sequence[Difference | None] = [None] * len(metrics)
+    if other is not None:
+        paired = differences(member.values.mean(axis=0) - other.singles.values.mean(axis=0), recordings)
+    against = f"{other.name}, {other.singles.name}" if other else ""
+    return [
+        Line(
+            recipe,
+            member.name,
+            metric.name,
+            value=float(means[:, at].mean()),
+            seeds=tuple(means[:, at].tolist()),
+            spread=spread[at],
+            against=against,
+            difference=paired[at],
+        )
+        for at, metric in enumerate(metrics)
+    ]
+
+
+def _notes(found: Comparison, first: Contender, order: Sequence[Contender]) -> list[str]:
+    """Return what a reader must know to read the table."""
+    runs = [each.results for each in order if each.results]
+    under = f"Protocol {found.protocol}: {runs[0].about}".removesuffix(": ") if runs else ""
+    stand_ins = [f"Stand-ins: {note}." for note in dict.fromkeys(each.stand_ins for each in runs) if note]
+    notes = [*([under] if under else []), *stand_ins]
+    if any(line.difference for line in found.lines):
+        notes += [_method(found), _CONDITIONAL, *_few(found)]
+    return [*notes, *_about_features(first, order)]
+
+
+def _method(found: Comparison) -> str:
+    return (
+        f"Differences in points, paired by query ({found.queries} queries, {found.recordings} recordings), "
+        f"each query averaged over seeds. Interval: 95 %, percentiles of {DRAWS:,} bootstrap draws over "
+        "recordings; p: sides exchanged at random in each recording."
+    )
+
+
+def _few(found: Comparison) -> list[str]:
+    if found.recordings >= FEW:
+        return []
+    return [f"Recordings: only {found.recordings}, so the interval is too narrow (docs/comparing.md)."]
+
+
+def _about_features(first: Contender, order: Sequence[Contender]) -> list[str]:
+    notes = []
+    for each in order:
+        if each is first:
+            continue
+        if not each.features or not first.features:
+            silent = " and ".join(side.name for side in (first, each) if not side.features)
+            notes.append(
+                f"{silent}: prediction files do not say which features were used, so the difference from "
+                f"{first.name} may not be about the model alone."
+            )
+        elif each.features != first.features:
+            notes.append(
+                f"The features differ: {each.name} has {_short(each)}, {first.name} has {_short(first)}. The "
+                "difference is not about the model alone."
+            )
+    return notes
+
+
+def _short(side: Contender) -> str:
+    features = json.loads(side.features)
+    return str(features["use"]) if set(features) == {"use"} else side.features
+
+
+def _refuse_needless_truth(paths: Sequence[Path], truth: Path | None) -> None:
+    if truth is not None and all(is_run(path) for path in paths):
+        raise RunError(f"{truth}: runs bring their own annotations; --truth is for prediction files only.")
+
+
+def _refuse_mixture(first: Contender, other: Contender) -> None:
+    one, two = first.results, other.results
+    if one and two and one.protocol != two.protocol:
+        raise RunError(
+            f"{first.place} was run under the protocol {one.protocol!r}, {other.place} under "
+            f"{two.protocol!r}: their figures mean different things and cannot be compared."
+        )
+    if one and two and one.conditions != two.conditions:
+        raise RunError(
+            f"the protocol {one.protocol!r} or its data changed between {first.place} and {other.place}, so "
+            "they cannot be compared. Run the older one again."
+        )
+    _refuse_other_queries(first, other)
+
+
+def _refuse_other_queries(first: Contender, other: Contender) -> None:
+    one = {str(query.qid): (query.vid, query.windows) for query in first.queries}
+    two = {str(query.qid): (query.vid, query.windows) for query in other.queries}
+    faults = [
+        f"only {side.place} has {some(sorted(own - rest))}"
+        for side, own, rest in ((first, set(one), set(two)), (other, set(two), set(one)))
+        if own - rest
+    ]
+    changed = [qid for qid in one if qid in two and one[qid] != two[qid]]
+    if changed:
+        faults.append(f"{some(changed)} have another recording or other windows")
+    if faults:
+        raise RunError(
+            f"{first.place} and {other.place} do not answer the same queries: {'; '.join(faults)}. "
+            "Compare what was scored on the same annotations."
+        )
+
+
+def _cells(line: Line) -> dict[str, str]:
+    found = line.difference
+    return {
+        "recipe": line.recipe,
+        "member": line.member,
+        "metric": line.metric,
+        "value": f"{line.value:.2f}",
+        "spread": "" if line.spread is None else f"{line.spread:.2f}",
+        "against": line.against,
+        "difference": f"{found.mean:+.2f}" if found else "",
+        "95 % interval": f"[{found.low:+.2f}, {found.high:+.2f}]" if found else "",
+        "p": f"{found.p:.4f}" if found else "",
+    }

@@ -1,0 +1,211 @@
+"""What is compared: the values of each query for the members of runs, or of prediction files. No torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amrbench.annotations import Query, read_annotations
+from amrbench.errors import DataError, RunError, did_you_mean
+from amrbench.evaluation import THRESHOLDS
+from amrbench.files.predictions import read_predictions
+from amrbench.results.metrics import Evaluation, evaluate
+from amrbench.results.results import FILE, Results, Row, read_results
+
+Floats = NDArray[np.float64]
+
+LOCK = "lock.json"
+_KNOWN = ("R1@0.5", "R1@0.7", "R5@0.5", "R5@0.7", "mAP", *(f"mAP@{iou:g}" for iou in THRESHOLDS))
+_RECALL = re.compile(r"R([1-9]\d{0,3})@(0?\.\d+|1|1\.0)")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that is a mean over queries.
+
+    Attributes:
+        name: As asked for, e.g. "R1@0.7".
+        k: Listed windows that recall looks at; 0 for mean average precision.
+        iou: Threshold; 0 for the mean over all of them.
+    """
+
+    name: str
+    k: int
+    iou: float
+
+    def values(self, whole: Evaluation) -> Floats:
+        """(Q,) percent that each query contributes."""
+        if self.k:
+            return 100 * whole.hits(self.k, self.iou).astype(np.float64)
+        precision = whole.average_precisions()
+        column = precision[:, THRESHOLDS.index(self.iou)] if self.iou else precision.mean(axis=1)
+        return np.asarray(100.0 * column)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One row of a comparison.
+
+    Attributes:
+        name: E.g. "mean of 2 seeds", or the name of a soup.
+        values: (S, Q, M) percent for each prediction file, query and metric; S is 1 for a soup.
+    """
+
+    name: str
+    values: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """One side of a comparison.
+
+    Attributes:
+        name: Name of the recipe, or of the file or folder.
+        place: Where it was read.
+        queries: The Q scored queries, in the order of their ids as text.
+        singles: Its trained models, one for each seed.
+        soups: What was mixed of them.
+        results: Of a run; None for prediction files.
+        features: What a run heard with, as JSON; empty for prediction files, which do not say it.
+    """
+
+    name: str
+    place: Path
+    queries: tuple[Query, ...]
+    singles: Member
+    soups: tuple[Member, ...] = ()
+    results: Results | None = None
+    features: str = ""
+
+
+def metric_of(name: str) -> Metric:
+    """Return the metric of a name such as R1@0.7, R5@0.5, mAP or mAP@0.75.
+
+    Raises:
+        RunError: There is no such metric.
+    """
+    recall = _RECALL.fullmatch(name)
+    if recall and float(recall[2]) > 0:
+        return Metric(name, int(recall[1]), float(recall[2]))
+    if name == "mAP":
+        return Metric(name, 0, 0.0)
+    if name in _KNOWN:
+        return Metric(name, 0, float(name.removeprefix("mAP@")))
+    raise RunError(
+        f"there is no metric {name!r}.{did_you_mean(name, _KNOWN)} Use R<k>@<IoU> such as R1@0.7, mAP, or "
+        "mAP@<IoU> with 0.5, 0.55, ..., 0.95."
+    )
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is a run's folder, finished or not, or its metrics.json."""
+    return path.name == FILE or (path / FILE).is_file() or (path / "recipe.yaml").is_file()
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder of a run that may be given by its metrics.json; other paths are their own."""
+    return path.resolve().parent if path.name == FILE else path.resolve()
+
+
+def read_run(path: Path, metrics: Sequence[Metric]) -> Contender:
+    """Read the members of a finished run from its prediction files.
+
+    Raises:
+        RunError: The run is not finished, or its files do not give its metrics.
+        DataError: A file of the run is wrong or missing.
+    """
+    folder = path.parent if path.name == FILE else path
+    results = read_results(path)
+    truth = read_annotations(folder / results.truth)
+    seeds = [row for row in results.rows if row.kind == "seed"]
+    soups = [row for row in results.rows if row.kind == "soup"]
+    if not seeds:
+        raise RunError(f"{folder}: the run has no seeds, so there is nothing to compare. Run it again.")
+    singles = [_member_of(row, folder, truth, metrics) for row in seeds]
+    return Contender(
+        name=results.recipe,
+        place=folder,
+        queries=singles[0].queries,
+        singles=Member(_mean_of(len(seeds), "seed"), _stacked(singles, metrics)),
+        soups=tuple(
+            Member(row.member, _stacked([_member_of(row, folder, truth, metrics)], metrics)) for row in soups
+        ),
+        results=results,
+        features=_features(folder / LOCK),
+    )
+
+
+def read_files(path: Path, truth: Path, metrics: Sequence[Metric]) -> Contender:
+    """Read a prediction file, or a folder with one for each seed.
+
+    Raises:
+        RunError: There is no such file, or none in the folder.
+        DataError: A file is wrong, or does not belong to the annotations.
+    """
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not files or not path.exists():
+        raise RunError(f"{path}: there is no run and no prediction file (*.jsonl) here. Check the path.")
+    queries = read_annotations(truth)
+    found = [_evaluated(file, queries, truth, metrics) for file in files]
+    name = _mean_of(len(files), "file") if path.is_dir() else "predictions"
+    return Contender(path.name, path, found[0].queries, Member(name, _stacked(found, metrics)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Values:
+    """(Q,) values by metric of one prediction file, in the order of the ids."""
+
+    queries: tuple[Query, ...]
+    columns: tuple[Floats, ...]
+
+
+def _member_of(row: Row, folder: Path, truth: Sequence[Query], metrics: Sequence[Metric]) -> _Values:
+    found = _evaluated(folder / row.predictions, truth, folder, metrics)
+    for metric, column in zip(metrics, found.columns, strict=True):
+        said = row.metrics.get(metric.name, float(column.mean()))
+        if abs(said - float(column.mean())) > 1e-6:
+            raise RunError(
+                f"{folder / row.predictions}: gives {metric.name} {column.mean():.2f}, but {FILE} says "
+                f"{said:.2f}. A file was changed: move the folder away and run the recipe again."
+            )
+    return found
+
+
+def _evaluated(file: Path, truth: Sequence[Query], place: Path, metrics: Sequence[Metric]) -> _Values:
+    depth = max(1, *(metric.k for metric in metrics))
+    found = read_predictions(file)
+    try:
+        whole = evaluate(found, truth, depth=depth)
+    except DataError as error:
+        raise DataError(f"{file} against {place}: {error}") from error
+    order = sorted(range(len(whole.queries)), key=lambda at: str(whole.queries[at].qid))
+    columns = tuple(metric.values(whole)[order] for metric in metrics)
+    return _Values(tuple(whole.queries[at] for at in order), columns)
+
+
+def _stacked(found: Sequence[_Values], metrics: Sequence[Metric]) -> Floats:
+    table = [np.column_stack(each.columns) for each in found]
+    return np.stack(table).reshape(len(found), -1, len(metrics))
+
+
+def _mean_of(count: int, unit: str) -> str:
+    return f"mean of {count} {unit}s" if count > 1 else f"1 {unit}"
+
+
+def _features(file: Path) -> str:
+    try:
+        features = json.loads(file.read_bytes())["recipe"]["features"]
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read ({error.strerror}). Run the recipe again.") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise RunError(
+            f"{file}: does not say which features the run heard with. Move the folder away and run the "
+            "recipe again."
+        ) from None
+    return json.dumps(features, sort_keys=True)

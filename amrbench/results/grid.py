@@ -1,0 +1,155 @@
+"""The grid of a study: the mean of each recipe, and its difference to the recipe that it was made from.
+
+Reads results only. Soups have rows of their own in the table of the runs; here
+single runs are compared with single runs, and pairs of them have the same seed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tabulate import tabulate
+
+from amrbench.config.study import Method, Study
+from amrbench.results.results import Results
+
+SHOWN = ("R1@0.5", "R1@0.7", "mAP")
+_COMMENT = {"github": "", "tsv": "# ", "latex": "% "}
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One recipe of a study.
+
+    Attributes:
+        family: "only" or "without"; empty for the two given recipes.
+        change: What is changed; "base" or "full" for the two given recipes.
+        results: Of the recipe.
+        against: Of the recipe that it was made from; of itself for the two given recipes.
+    """
+
+    family: str
+    change: str
+    results: Results
+    against: Results
+
+    @property
+    def same(self) -> bool:
+        """Whether the protocol leaves nothing of the change, so that all figures are the same."""
+        return bool(self.family) and self.results.hash == self.against.hash
+
+    @property
+    def mean(self) -> Mapping[str, float]:
+        """Return the mean of the seeds by metric."""
+        return _mean(self.results)
+
+    @property
+    def difference(self) -> dict[str, float]:
+        """Return the difference of the means by metric, in points."""
+        return _minus(self.mean, _mean(self.against))
+
+    @property
+    def seeds(self) -> dict[str, dict[str, float]]:
+        """Return the differences of the seeds that both have, by member and metric."""
+        theirs = {row.member: row for row in self.against.rows if row.kind == "seed"}
+        return {
+            row.member: _minus(row.metrics, theirs[row.member].metrics)
+            for row in self.results.rows
+            if row.kind == "seed" and row.member in theirs
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, unrounded."""
+        said = {"family": self.family, "change": self.change, "recipe": self.results.recipe}
+        if not self.family:
+            return {**said, "mean": dict(self.mean)}
+        found = {"mean": dict(self.mean), "difference": self.difference, "seeds": self.seeds}
+        return {**said, "against": self.against.recipe, "same": self.same, **found}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All rows of a study, and what they are called."""
+
+    study: Study
+    rows: tuple[GridRow, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, unrounded."""
+        return {
+            "study": self.study.name,
+            "base": self.study.base.recipe.name,
+            "full": self.study.full.recipe.name,
+            "rows": [row.as_json() for row in self.rows],
+        }
+
+    def text(self, form: str = "github") -> str:
+        """Return the grid for people: means in percent, differences in points."""
+        mark, base, full = _COMMENT[form], self.study.base.recipe.name, self.study.full.recipe.name
+        heading = (
+            f"{mark}Study {self.study.name}: 'only' is {base} with one change, compared with {base}; "
+            f"'without' is {full} less one change, compared with {full}."
+        )
+        notes = [f"{mark}'=': the protocol leaves nothing of this change."] * any(r.same for r in self.rows)
+        body = tabulate(
+            [_cells(row) for row in self.rows],
+            headers="keys",
+            tablefmt=form,
+            disable_numparse=True,
+            colalign=["left", "left", *["right"] * (2 * len(SHOWN))],
+        )
+        return "\n".join([heading, *notes, *([""] if form == "github" else []), body])
+
+
+def grid(study: Study, results: Sequence[Results]) -> Grid:
+    """Return the grid of a study from the results of its recipes, in the order of `Study.methods`."""
+    base, full, *others = results
+    rows = [GridRow("", "base", base, base), GridRow("", "full", full, full)]
+    for variant, each in zip(study.variants, others, strict=True):
+        against = base if variant.family == "only" else full
+        rows.append(GridRow(variant.family, variant.switch.name, each, against))
+    return Grid(study, tuple(rows))
+
+
+def grids_of(wanted: Sequence[Study | Method], results: Sequence[Results]) -> list[Grid]:
+    """Return the grids of all studies among what was run.
+
+    Args:
+        wanted: What was run.
+        results: Of all its recipes, in its order.
+    """
+    rest, found = list(results), []
+    for each in wanted:
+        count = len(each.methods)
+        if isinstance(each, Study):
+            found.append(grid(each, rest[:count]))
+        rest = rest[count:]
+    return found
+
+
+def with_grids(table: str, grids: Sequence[Grid], form: str) -> str:
+    """Return a table as `amrbench.table.table` gives it, followed by grids; one document where it is JSON."""
+    if not grids:
+        return table
+    if form == "json":
+        return json.dumps({**json.loads(table), "studies": [each.as_json() for each in grids]}, indent=2)
+    return "\n\n".join([table, *(each.text(form) for each in grids)])
+
+
+def _mean(results: Results) -> Mapping[str, float]:
+    return next(row.metrics for row in results.rows if row.kind == "mean")
+
+
+def _cells(row: GridRow) -> dict[str, str]:
+    cells = {"family": row.family, "change": row.change}
+    for name in SHOWN:
+        difference = "=" if row.same else f"{row.difference[name]:+.2f}"
+        cells |= {name: f"{row.mean[name]:.2f}", f"diff {name}": difference if row.family else ""}
+    return cells
+
+
+def _minus(one: Mapping[str, float], two: Mapping[str, float]) -> dict[str, float]:
+    return {name: value - two[name] for name, value in one.items()}

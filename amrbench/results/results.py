@@ -1,0 +1,92 @@
+"""What a run found: the content of metrics.json. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from amrbench.errors import RunError
+from amrbench.files.whole import write_whole
+
+FILE = "metrics.json"
+Kind = Literal["seed", "mean", "soup", "control", "prior"]
+
+
+class Frozen(BaseModel):
+    """Read as it was written, or refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Slice(Frozen):
+    """The metrics of the queries that share a value of an annotation key."""
+
+    value: str
+    queries: int
+    metrics: Mapping[str, float]
+
+
+class Row(Frozen):
+    """The metrics of one member of a run."""
+
+    member: str = Field(description="e.g. 'seed 0', 'mean', 'queries shuffled', 'always 0-10 s'")
+    kind: Kind
+    split: str
+    queries: int = Field(description="queries that are scored")
+    metrics: Mapping[str, float] = Field(description="percent by name, not rounded")
+    slices: Mapping[str, tuple[Slice, ...]] = Field(
+        default_factory=dict, description="by annotation key, one entry for each of its values"
+    )
+    predictions: str = Field("", description="file in the run folder that gives the metrics; none for a mean")
+
+
+class Results(Frozen):
+    """All that metrics.json says."""
+
+    layout: Literal[1] = Field(1, description="raised when the fields change")
+    recipe: str
+    protocol: str
+    about: str = Field("", description="what the protocol says about itself")
+    stand_ins: str = Field("", description="which encoders stand in for which, or nothing")
+    hash: str = Field(description="of all that determines the figures")
+    conditions: str = Field(description="hash of what must be equal for figures to stand in one table")
+    truth: str = Field("", description="annotation file in the run folder")
+    versions: Mapping[str, str]
+    rows: tuple[Row, ...]
+
+    def row(self, member: str) -> Row:
+        """Return the row of a member; KeyError if there is none."""
+        found = {row.member: row for row in self.rows}
+        return found[member]
+
+
+def read_results(path: Path) -> Results:
+    """Read the results of a run.
+
+    Args:
+        path: A run folder, or its metrics.json.
+
+    Raises:
+        RunError: There is no finished run, or the file is not as a run wrote it.
+    """
+    path = Path(path)
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        raise RunError(f"{path}: there is no finished run ({file.name} is missing).")
+    try:
+        return Results.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the file"
+        raise RunError(
+            f"{file}: not the results of a run ({place}: {first['msg']}). "
+            "Move the folder away and run the recipe again; finished stages are kept."
+        ) from None
+
+
+def write_results(folder: Path, results: Results) -> None:
+    """Write metrics.json, whole or not at all: its presence means that the run is finished."""
+    write_whole(folder / FILE, results.model_dump_json(indent=1) + "\n")

@@ -1,0 +1,143 @@
+"""Tables of finished runs. Reads metrics.json only: no model, no audio, no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from amrbench.errors import RunError, did_you_mean
+from amrbench.results.results import Results, Row
+
+FORMS = ("github", "tsv", "latex", "json")
+_COMMENT = {"github": "", "tsv": "# ", "latex": "% "}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table.
+
+    Attributes:
+        recipe: Name of the recipe; empty for answers that listen to nothing.
+        member: What was scored.
+        value: Value of the key by which the table is sliced; empty without slices.
+        queries: Queries that were scored.
+        metrics: Percent by name.
+    """
+
+    recipe: str
+    member: str
+    value: str
+    queries: int
+    metrics: Mapping[str, float]
+
+
+def table(results: Sequence[Results], form: str = "github", *, by: str = "") -> str:
+    """Return a table of runs under one protocol, with a heading that says the conditions.
+
+    Args:
+        results: The runs, in the order in which they shall stand; one given twice stands once.
+        form: One of `FORMS`.
+        by: Annotation key; each of its values gets lines of its own.
+
+    Raises:
+        RunError: There is no run, the form or the key is unknown, or the conditions of the runs differ.
+    """
+    if form not in FORMS:
+        raise RunError(
+            f"there is no table format {form!r}.{did_you_mean(form, FORMS)} Use {', '.join(FORMS)}."
+        )
+    _refuse_mixture(results)
+    results = list({(each.recipe, each.hash): each for each in results}.values())
+    lines = sliced_lines(results, by) if by else plain_lines(results)
+    if form == "json":
+        return json.dumps(_plain(results, lines, by), indent=2)
+    heading = [f"{_COMMENT[form]}{sentence}" for sentence in headings(results)]
+    rows = [_cells(line, by) for line in lines]
+    body = tabulate(rows, headers="keys", tablefmt=form, floatfmt=".2f", disable_numparse=[0, 1])
+    return "\n".join([*heading, "", body] if form == "github" else [*heading, body])
+
+
+def headings(results: Sequence[Results]) -> list[str]:
+    """Return the sentences above a table: protocol, its purpose, and stand-ins."""
+    first = results[0]
+    notes = [f"Protocol {first.protocol}, split {first.rows[0].split}: {first.about}".removesuffix(": ")]
+    stand_ins = [note for note in dict.fromkeys(each.stand_ins for each in results) if note]
+    return [*notes, *(f"Stand-ins: {note}." for note in stand_ins)]
+
+
+def plain_lines(results: Sequence[Results]) -> list[Line]:
+    """Return a line for each member; answers that listen to nothing stand once, at the end."""
+    lines = [_line(each.recipe, row) for each in results for row in each.rows if row.kind != "prior"]
+    return lines + [_line("", row) for row in results[0].rows if row.kind == "prior"]
+
+
+def sliced_lines(results: Sequence[Results], by: str) -> list[Line]:
+    """Return a line for each member and value of an annotation key.
+
+    Raises:
+        RunError: A run has no slices by this key.
+    """
+    lines = []
+    for each, row in _members(results):
+        if by not in row.slices:
+            known = ", ".join(sorted(row.slices)) or "none"
+            raise RunError(
+                f"the run of {each.recipe!r} has no slices by {by!r}.{did_you_mean(by, row.slices)} "
+                f"It has: {known}. The protocol names them ('slices')."
+            )
+        recipe = "" if row.kind == "prior" else each.recipe
+        lines += [Line(recipe, row.member, part.value, part.queries, part.metrics) for part in row.slices[by]]
+    return lines
+
+
+def _members(results: Sequence[Results]) -> list[tuple[Results, Row]]:
+    own = [(each, row) for each in results for row in each.rows if row.kind != "prior"]
+    return own + [(results[0], row) for row in results[0].rows if row.kind == "prior"]
+
+
+def _line(recipe: str, row: Row) -> Line:
+    return Line(recipe, row.member, "", row.queries, row.metrics)
+
+
+def _refuse_mixture(results: Sequence[Results]) -> None:
+    if not results:
+        raise RunError("a table needs at least one run.")
+    names = sorted({each.protocol for each in results})
+    if len(names) > 1:
+        raise RunError(
+            f"runs under the protocols {', '.join(names)} cannot stand in one table: their figures mean "
+            "different things. Make one table for each."
+        )
+    if len({each.conditions for each in results}) > 1:
+        who = ", ".join(f"{each.recipe} ({each.hash[:8]}: {each.conditions[:8]})" for each in results)
+        raise RunError(
+            f"the protocol {names[0]!r} or its data changed between these runs, so they cannot stand in one "
+            f"table: {who}. Run the older ones again."
+        )
+
+
+def _cells(line: Line, by: str) -> dict[str, str | float]:
+    sliced = {by: line.value} if by else {}
+    return {"recipe": line.recipe, "member": line.member, **sliced, "queries": line.queries, **line.metrics}
+
+
+def _plain(results: Sequence[Results], lines: Sequence[Line], by: str) -> dict[str, object]:
+    return {
+        "protocol": results[0].protocol,
+        "about": results[0].about,
+        "split": results[0].rows[0].split,
+        "stand_ins": [note for note in dict.fromkeys(each.stand_ins for each in results) if note],
+        "rows": [
+            {
+                "recipe": line.recipe,
+                "member": line.member,
+                **({by: line.value} if by else {}),
+                "queries": line.queries,
+                "metrics": dict(line.metrics),
+            }
+            for line in lines
+        ],
+    }

@@ -1,0 +1,72 @@
+"""A model, its matcher and its losses as one module: queries and truth in, the sum to minimise out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from amrbench.config.recipe import Recipe
+from amrbench.errors import PluginError
+from amrbench.slots import Matcher
+from amrbench.types import Batch, Context, Losses, Outcome, Target, Tensors
+
+
+class Criterion(nn.Module):
+    """All that is trained in a stage; losses may own parameters, so theirs are here too."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        matcher: Matcher,
+        losses: Mapping[str, nn.Module],
+        views: frozenset[str] = frozenset(),
+    ) -> None:
+        """Hold the parts; `views` are what the losses together ask of the model."""
+        super().__init__()
+        self.model = model
+        self.matcher = matcher
+        self.losses = nn.ModuleDict(losses)
+        self.views = views
+
+    def forward(self, batch: Batch, target: Target, step: int = 0) -> Losses:
+        """Return the losses of some queries at a step of the stage.
+
+        The only wait for the device is the matcher's. Terms are detached from the graph; those of several
+        decoder layers (N,) are summed.
+        """
+        encoded = self.model.encode(batch, views=self.views)  # type: ignore[operator]
+        prediction = self.model.decode(encoded)  # type: ignore[operator]
+        tensors: Tensors = {**encoded.tensors, **prediction.tensors}
+        with torch.no_grad():
+            matched = self.matcher(tensors, target)
+        return self._sum(Outcome(batch, target, tensors, encoded.views, matched, step))
+
+    def _sum(self, outcome: Outcome) -> Losses:
+        terms: dict[str, Tensor] = {}
+        for use, loss in self.losses.items():
+            for name, value in loss(outcome).items():
+                if name in terms:
+                    raise PluginError(
+                        f"the loss {use!r} gives a term {name!r}, as another loss of this recipe does. "
+                        "Leave one of them out, or rename the term in its plugin."
+                    )
+                terms[name] = value.sum()
+        total = torch.stack(list(terms.values())).sum()
+        return Losses(total=total, terms={name: value.detach() for name, value in terms.items()})
+
+
+def build_criterion(recipe: Recipe, context: Context) -> Criterion:
+    """Build model, matcher and losses of a recipe; each draws its initial weights by its own seed."""
+    training = recipe.training
+    with context.drawing():
+        model = recipe.model.build(context)
+    losses = {}
+    for part in training.losses:
+        inside = replace(context, place=f"losses.{part.use}")
+        with inside.drawing():
+            losses[part.use] = part.build(inside)
+    views = frozenset(view for part in training.losses for view in part.views)
+    return Criterion(model, training.matcher.build(), losses, views)

@@ -1,0 +1,107 @@
+"""Train the stages of several recipes, side by side where they do not wait for each other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from amrbench.data.workers import worker_pool
+from amrbench.errors import RunError
+from amrbench.training import log
+from amrbench.training.progress import QUIET, Reporter
+from amrbench.training.stages import Spec, is_finished, making, stage
+
+LOOK_AGAIN = 0.3
+"""Seconds between two looks at the logs of stages at work."""
+
+
+def missing(chains: Sequence[Spec], store: Path) -> list[Spec]:
+    """Return the stages that are not in the store, each once, none before the one it starts from."""
+    found = {spec.key: spec for last in chains for spec in last.chain if not is_finished(spec, store)}
+    return list(found.values())
+
+
+def train_all(chains: Sequence[Spec], store: Path, *, jobs: int, tell: Reporter) -> None:
+    """Train all that is missing for some chains of stages.
+
+    Args:
+        chains: The last stage of each.
+        store: The folder of stages.
+        jobs: Processes at work at once; has no influence on the weights.
+        tell: Told about each epoch.
+
+    Raises:
+        AmrbenchError: As `stage`.
+        RunError: A process was killed.
+    """
+    todo = missing(chains, store)
+    store.mkdir(parents=True, exist_ok=True)
+    if jobs == 1 or len(todo) < 2:
+        for spec in todo:
+            stage(spec, store, tell)
+        return
+    try:
+        with worker_pool(min(jobs, len(todo))) as pool:
+            _Schedule(pool, store, tell).train(todo)
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a process that trains ended unasked; was it killed, or is memory short? Finished stages are "
+            "kept: start again, with a smaller --jobs if memory was short. In a script of your own, put the "
+            "call under `if __name__ == '__main__':`, because workers import the script."
+        ) from error
+
+
+class _Schedule:
+    """Hands out stages as soon as the one they start from is finished."""
+
+    def __init__(self, pool: Executor, store: Path, tell: Reporter) -> None:
+        self.pool = pool
+        self.store = store
+        self.tell = tell
+        self.working: dict[Future[None], _Follower] = {}
+
+    def train(self, todo: Sequence[Spec]) -> None:
+        waiting = list(todo)
+        while waiting or self.working:
+            ready = [each for each in waiting if not each.parent or is_finished(each.parent, self.store)]
+            waiting = [each for each in waiting if each not in ready]
+            for spec in ready:
+                self.working[self.pool.submit(_in_worker, spec, self.store)] = _Follower(spec, self.store)
+            self._wait()
+
+    def _wait(self) -> None:
+        done, _ = wait(self.working, timeout=LOOK_AGAIN, return_when=FIRST_COMPLETED)
+        for follower in self.working.values():
+            follower.look(self.tell)
+        for future in done:
+            future.result()
+            del self.working[future]
+
+
+class _Follower:
+    """Tells what a stage at work in another process writes into its log."""
+
+    def __init__(self, spec: Spec, store: Path) -> None:
+        self.spec = spec
+        self.store = store
+        self.told = 0
+        self.began = time.time()
+
+    def look(self, tell: Reporter) -> None:
+        """Tell the epochs that ended since the last look."""
+        finished = is_finished(self.spec, self.store)
+        folder = self.store / self.spec.key if finished else making(self.spec, self.store)
+        file = folder / log.FILE
+        # What an earlier, killed process left behind is about to be written anew.
+        if not file.exists() or file.stat().st_mtime < self.began:
+            return
+        for epoch in log.read_epochs(file)[self.told :]:
+            tell.epoch(self.spec.working, epoch)
+            self.told = epoch.epoch
+
+
+def _in_worker(spec: Spec, store: Path) -> None:
+    stage(spec, store, QUIET)
