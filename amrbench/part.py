@@ -52,6 +52,11 @@ def budgeted(default: Any, name: str, **constraints: Any) -> Any:
     return Field(default, json_schema_extra={"budget": name}, **constraints)
 
 
+def placing(description: str) -> Any:
+    """Return an option, empty by default, that says where something lies; it changes no number."""
+    return Field("", json_schema_extra={"placing": True}, description=description)
+
+
 class Chooser(Protocol):
     """What a part needs of the registry."""
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from amrbench.annotations import Query
+    from amrbench.data.home import Home
+    from amrbench.data.needs import Need
 
     Rows = NDArray[np.float32]
 
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """Turns recordings and sentences into features."""
+    """Turns recordings and sentences into features.
+
+    Its attributes are known without any file; weights are read when `audio`, `text` or `fingerprint` is first
+    called, which raise DataError if a file is missing, saying where it is published.
+    """
 
     name: str
     audio_width: int
@@ -57,7 +63,25 @@ class FeaturesPart(Part):
 
     @abstractmethod
     def build(self) -> Backend:
-        """Return the encoder, or raise DataError saying which file is missing and where it is published."""
+        """Return the encoder; nothing is read yet."""
+
+    @property
+    def label(self) -> str:
+        """Return its name with the options that set its features apart, e.g. "m2d-clap+text=tokens"."""
+        fields = type(self).model_fields
+        extras = {name: field.json_schema_extra for name, field in fields.items()}
+        telling = [name for name in fields if extras[name] != {"placing": True}]
+        changed = [name for name in telling if getattr(self, name) != fields[name].default]
+        return "+".join([self.use, *(f"{name}={getattr(self, name)}" for name in changed)])
+
+    @property
+    def members(self) -> tuple[FeaturesPart, ...]:
+        """Return the encoders whose features stand side by side in its own; most are their only member."""
+        return (self,)
+
+    def needs(self) -> Sequence[Need]:
+        """Return the files that it reads; none if they are shipped."""
+        return ()
 
 
 class Recording(Protocol):
@@ -103,7 +127,17 @@ class DatasetPart(Part):
 
     @abstractmethod
     def build(self) -> Dataset:
-        """Return the data set; nothing large is read or made yet."""
+        """Return the data set; nothing is read or made yet, so that files may still be missing."""
+
+    @property
+    def home(self) -> Home | None:
+        """Return the folder where annotations, features and audio lie that people place; None without one."""
+        return None
+
+    def needs(self, split: str, features: FeaturesPart) -> Sequence[Need]:
+        """Return what must be at hand before a split can be used with an encoder."""
+        home = self.home
+        return home.needs(split, features) if home else features.needs()
 
 
 class Labels(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,10 +50,13 @@ class Ragged:
         return int(self.offsets[place + 1] - self.offsets[place])
 
 
-def ragged(items: Sequence[Rows]) -> Ragged:
-    """Copy items (length, D) into one tensor."""
-    offsets = np.cumsum([0, *(len(rows) for rows in items)]).astype(np.int64)
-    return Ragged(torch.from_numpy(np.concatenate(items)), offsets)
+def ragged(items: Iterable[Rows], lengths: Sequence[int], width: int) -> Ragged:
+    """Copy items (length, D) into one tensor; one of them is in memory at a time beside it."""
+    offsets = np.cumsum([0, *lengths]).astype(np.int64)
+    flat = np.empty((int(offsets[-1]), width), np.float32)
+    for place, rows in enumerate(items):
+        flat[offsets[place] : offsets[place + 1]] = rows
+    return Ragged(torch.from_numpy(flat), offsets)
 
 
 def joined(tables: Sequence[Ragged]) -> Ragged:

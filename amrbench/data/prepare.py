@@ -1,5 +1,6 @@
 """From a data set and an encoder to queries and features, made once and found by content.
 
+Features that lie ready in the home of a data set are taken as they are. All others are made:
 `<cache>/data/<key>/` holds `annotations.jsonl` and `features.h5`; the key is a hash of all that determines
 them. They are made in `<key>.making/`, in shards that worker processes write: a shard that lies there is
 finished, so a killed preparation goes on where it was, and what is made does not depend on the number of
@@ -14,11 +15,13 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from amrbench.annotations import Query, read_annotations, write_annotations
+from amrbench.data.beside import Beside
+from amrbench.data.needs import Need, refuse_missing
 from amrbench.data.shards import AudioShard, Shard, TextShard, is_made, make, named, queries_of
 from amrbench.data.workers import worker_pool
 from amrbench.errors import DataError, RunError, did_you_mean
@@ -26,6 +29,7 @@ from amrbench.files.locks import exclusive
 from amrbench.files.store import SCHEMA, FeatureStore, Header, Rows, open_store
 from amrbench.files.store_writer import Joined, write_store
 from amrbench.slots import Backend, Dataset, DatasetPart, FeaturesPart
+from amrbench.sources import Source
 from amrbench.types import Widths
 
 RECORDINGS_A_SHARD = 8
@@ -100,10 +104,25 @@ class Wanted:
     split: str
     features: FeaturesPart
 
+    @property
+    def members(self) -> list[Wanted]:
+        """Return the same split for each member of the encoder."""
+        return [replace(self, features=member) for member in self.features.members]
+
+    @property
+    def name(self) -> str:
+        """Return e.g. "castella train for clap"."""
+        return f"{named(self.dataset)} {self.split} for {self.features.label}"
+
+    @property
+    def needs(self) -> list[Need]:
+        """Return what must be at hand."""
+        return [need for each in self.members for need in each.dataset.needs(each.split, each.features)]
+
 
 def prepare(
     dataset: DatasetPart, split: str, features: FeaturesPart, *, cache: Path, jobs: int, tell: Tell
-) -> Prepared:
+) -> Source:
     """Return the queries and features of a split; they are made unless they lie in the cache.
 
     Args:
@@ -115,24 +134,46 @@ def prepare(
         tell: Called as the work goes on.
 
     Raises:
-        DataError: The data set has no such split or is broken, the encoder cannot be used, or the cache
-            holds damaged files or cannot be written to.
+        DataError: The data set has no such split or is broken, something that it or the encoder needs is
+            missing, or the cache holds damaged files or cannot be written to.
         RunError: A worker process was killed.
     """
     return prepare_all([Wanted(dataset, split, features)], cache=cache, jobs=jobs, tell=tell)[0]
 
 
-def prepare_all(wanted: Sequence[Wanted], *, cache: Path, jobs: int, tell: Tell) -> list[Prepared]:
+def prepare_all(wanted: Sequence[Wanted], *, cache: Path, jobs: int, tell: Tell) -> list[Source]:
     """Do the same as `prepare` for several splits with the same worker processes."""
     with worker_pool(jobs) as pool:
         try:
-            return [_prepared(each, cache=cache, pool=pool, tell=tell) for each in wanted]
+            return [
+                side_by_side([_source(one, cache=cache, pool=pool, tell=tell) for one in each.members])
+                for each in wanted
+            ]
         except BrokenProcessPool as error:
             raise RunError(
                 "a worker process that prepares data ended unasked; was it killed, or is memory short? "
                 "What it finished is kept: start again. In a script of your own, put the call under "
                 "`if __name__ == '__main__':`, because workers import the script."
             ) from error
+
+
+def side_by_side(sources: Sequence[Source]) -> Source:
+    """Return the only source, or one that puts several side by side."""
+    return sources[0] if len(sources) == 1 else Beside(sources)
+
+
+def ready(wanted: Wanted) -> Source | None:
+    """Return a split whose features lie in the home of its data set; None if they are to be made.
+
+    Args:
+        wanted: With an encoder that has one member.
+
+    Raises:
+        DataError: Something that the data set or the encoder needs is missing.
+    """
+    refuse_missing(wanted.name, wanted.needs)
+    home = wanted.dataset.home
+    return home.source(wanted.split, wanted.features) if home else None
 
 
 @dataclass(frozen=True)
@@ -163,6 +204,10 @@ class _Making:
 
     def _file(self, kind: str, at: int) -> Path:
         return self.folder / f"{kind}-{at:06d}.h5"
+
+
+def _source(wanted: Wanted, *, cache: Path, pool: Executor, tell: Tell) -> Source:
+    return ready(wanted) or _prepared(wanted, cache=cache, pool=pool, tell=tell)
 
 
 def _prepared(wanted: Wanted, *, cache: Path, pool: Executor, tell: Tell) -> Prepared:

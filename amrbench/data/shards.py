@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from amrbench.annotations import Query, read_annotations, write_annotations
+from amrbench.data.audio import resample
 from amrbench.errors import DataError
 from amrbench.files.store import Header, Rows, open_store
 from amrbench.files.store_writer import Items, write_store
@@ -135,17 +135,7 @@ def _audio_rows(recording: Recording, backend: Backend) -> Rows:
             f"recording {recording.vid!r}: the audio has shape {waveform.shape} or is not finite; "
             "one finite channel (samples,) is needed."
         )
-    return backend.audio(resampled(waveform, recording.rate, backend.rate))
-
-
-def resampled(waveform: Rows, rate: int, wanted: int) -> Rows:
-    """Return mono audio (samples,) at another rate, low-passed where that is needed."""
-    if rate == wanted:
-        return waveform
-    from scipy.signal import resample_poly
-
-    ratio = Fraction(wanted, rate)
-    return np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32)
+    return backend.audio(resample(waveform, recording.rate, backend.rate))
 
 
 def _checked_queries(recording: Recording) -> list[Query]:

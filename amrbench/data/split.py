@@ -20,9 +20,9 @@ from torch import Tensor
 from amrbench.annotations import Query
 from amrbench.config.recipe import Limits
 from amrbench.data.padding import Ragged, joined, normalised, padded, ragged, target_of
-from amrbench.data.sources import Source
 from amrbench.errors import DataError, some
 from amrbench.slots import Labels
+from amrbench.sources import Source
 from amrbench.targets import as_windows, clip_windows
 from amrbench.types import Batch, Target, Widths
 
@@ -181,14 +181,19 @@ def _loaded(source: Source, limits: Limits) -> Split:
     places, keys = _numbers(vids), _numbers(texts)
     return Split(
         queries=queries,
-        audio=ragged([normalised(rows[: limits.frames]) for rows in audio]),
-        text=ragged([normalised(rows[: limits.words]) for rows in text]),
+        audio=_ragged(audio, limits.frames, source.widths.audio),
+        text=_ragged(text, limits.words, source.widths.text),
         recordings=np.array([places[query.vid] for query in queries], dtype=np.int64),
         sentences=np.array([keys[source.text_key(query)] for query in queries], dtype=np.int64),
         cut=np.array([len(rows) > limits.frames for rows in audio]),
         hop=source.hop,
         fingerprint=_hash(source.fingerprint, limits.frames, limits.words),
     )
+
+
+def _ragged(items: Sequence[Rows], limit: int, width: int) -> Ragged:
+    lengths = [min(limit, len(rows)) for rows in items]
+    return ragged((normalised(rows[:limit]) for rows in items), lengths, width)
 
 
 def _numbers(names: Iterable[str]) -> dict[str, int]:

@@ -15,11 +15,23 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from amrbench.data.prepare import FEATURES, Prepared, Wanted, header_of, key_of, lies_there, prepare, size_of
+from amrbench.data.prepare import (
+    FEATURES,
+    Prepared,
+    Wanted,
+    header_of,
+    key_of,
+    lies_there,
+    prepare,
+    ready,
+    side_by_side,
+    size_of,
+)
 from amrbench.data.shards import AudioShard, TextShard, make, queries_of
 from amrbench.data.split import Split, load_split
 from amrbench.files.store import open_store
 from amrbench.running.trial import name_of
+from amrbench.sources import Source
 from amrbench.training.criterion import Criterion
 from amrbench.training.inference import AT_ONCE, predict
 from amrbench.training.progress import duration
@@ -125,7 +137,7 @@ def _state(found: bool, seconds: float) -> str:
 class Sampled:
     """A split or, where it is not made yet, its beginning; with the fingerprint of the whole."""
 
-    prepared: Prepared
+    prepared: Source
     forecast: SplitForecast
     share: float
     """How many times more recordings the whole split has."""
@@ -133,7 +145,34 @@ class Sampled:
 
 def look_at(wanted: Sequence[Wanted], cache: Path) -> dict[str, Sampled]:
     """Return each split, sampled if it is not in the cache, by `name_of`."""
-    return {name_of(each): _found(each, cache) or _sample(each) for each in wanted}
+    return {name_of(each): _together([_looked_at(one, cache) for one in each.members]) for each in wanted}
+
+
+def _looked_at(wanted: Wanted, cache: Path) -> Sampled:
+    return _placed(wanted) or _found(wanted, cache) or _sample(wanted)
+
+
+def _together(parts: Sequence[Sampled]) -> Sampled:
+    first, *others = parts
+    if not others:
+        return first
+    said = [each.forecast for each in parts]
+    whole = replace(
+        first.forecast,
+        name=" + ".join(each.name for each in said),
+        found=all(each.found for each in said),
+        seconds=sum(each.seconds for each in said),
+        disk_mib=sum(each.disk_mib for each in said),
+    )
+    return Sampled(side_by_side([each.prepared for each in parts]), whole, share=first.share)
+
+
+def _placed(wanted: Wanted) -> Sampled | None:
+    source = ready(wanted)
+    if source is None:
+        return None
+    recordings = len({query.vid for query in source.queries})
+    return Sampled(source, SplitForecast(wanted.name, True, recordings, 0.0, 0.0), share=1.0)
 
 
 def forecast(
@@ -182,7 +221,7 @@ def _found(wanted: Wanted, cache: Path) -> Sampled | None:
         wanted.dataset, wanted.split, wanted.features, cache=cache, jobs=1, tell=lambda _: None
     )
     size = (folder / FEATURES).stat().st_size / MIB
-    said = SplitForecast(prepared.features.header.source, True, recordings, 0.0, size)
+    said = SplitForecast(wanted.name, True, recordings, 0.0, size)
     return Sampled(prepared, said, share=1.0)
 
 
@@ -210,7 +249,7 @@ def _sample(wanted: Wanted) -> Sampled:
         seconds = perf_counter() - began
     share = recordings / len(taken)
     key = key_of(dataset, wanted.split, backend)
-    said = SplitForecast(header.source, False, recordings, share * seconds, share * size)
+    said = SplitForecast(wanted.name, False, recordings, share * seconds, share * size)
     return Sampled(Prepared(tuple(queries), store, key), said, share)
 
 

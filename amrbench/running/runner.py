@@ -16,7 +16,7 @@ from pathlib import Path
 from amrbench.config.library import find, find_near, load_protocol
 from amrbench.config.protocol import Protocol
 from amrbench.config.study import Method, Runnable, methods_of
-from amrbench.data.prepare import Prepared, prepare_all
+from amrbench.data.prepare import prepare_all
 from amrbench.errors import DataError, RunError, did_you_mean
 from amrbench.files.paths import cache_folder
 from amrbench.files.whole import write_whole
@@ -28,6 +28,7 @@ from amrbench.running.lock import FILE as LOCK
 from amrbench.running.lock import changes, environment, lock_of
 from amrbench.running.members import Members, rows_of
 from amrbench.running.trial import Plan, Trial, name_of, try_out
+from amrbench.sources import Source
 from amrbench.training.progress import QUIET, Reporter
 from amrbench.training.schedule import train_all
 from amrbench.training.stages import store_of
@@ -177,7 +178,7 @@ class Bench:
                     plans.append(other)
         return plans
 
-    def prepare(self, plans: Sequence[Plan]) -> dict[str, Prepared]:
+    def prepare(self, plans: Sequence[Plan]) -> dict[str, Source]:
         """Return all splits that the plans want, by `name_of`."""
         wanted = {name_of(each): each for plan in plans for each in plan.wanted}
         found = prepare_all(

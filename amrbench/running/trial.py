@@ -14,10 +14,11 @@ from pydantic import BaseModel
 from amrbench.annotations import Query
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe, Role
-from amrbench.data.prepare import Prepared, Wanted
+from amrbench.data.prepare import Wanted
 from amrbench.errors import RunError
 from amrbench.part import Part
 from amrbench.registry import Registry
+from amrbench.sources import Source
 from amrbench.training.stages import ENGINE, Spec
 
 SHORT = 8
@@ -88,7 +89,7 @@ class Trial:
 
     plan: Plan
     chains: tuple[Spec, ...]
-    report: Prepared
+    report: Source
 
     @cached_property
     def hash(self) -> str:
@@ -119,7 +120,7 @@ class Trial:
         return out / f"{plan.recipe.name}@{plan.protocol.name}-{self.hash[:SHORT]}"
 
 
-def try_out(plan: Plan, prepared: Mapping[str, Prepared]) -> Trial:
+def try_out(plan: Plan, prepared: Mapping[str, Source]) -> Trial:
     """Return the trial of a plan.
 
     Args:
@@ -172,7 +173,7 @@ def _version(part: Part, registry: Registry) -> str:
     return f"{part.version} ({origin.distribution} {origin.version})" if stranger else str(part.version)
 
 
-def _spec(plan: Plan, prepared: Mapping[str, Prepared], place: int, parent: Spec | None) -> Spec:
+def _spec(plan: Plan, prepared: Mapping[str, Source], place: int, parent: Spec | None) -> Spec:
     recipe = plan.resolved
     role = recipe.stages[place].data
     return Spec(
@@ -188,7 +189,7 @@ def _spec(plan: Plan, prepared: Mapping[str, Prepared], place: int, parent: Spec
     )
 
 
-def _refuse_known_answers(plan: Plan, spec: Spec, report: Prepared) -> None:
+def _refuse_known_answers(plan: Plan, spec: Spec, report: Source) -> None:
     asked = {_truth(query) for query in report.queries}
     for source, use in (*((each, "trains on") for each in spec.train), (spec.select, "selects on")):
         shared = sum(_truth(query) in asked for query in source.queries)

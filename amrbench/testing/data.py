@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from amrbench.annotations import Query
+from amrbench.data.needs import missing
 from amrbench.errors import DataError
 from amrbench.part import Part
 from amrbench.slots import (
@@ -33,18 +34,23 @@ SENTENCES = ("a dog barks", "", "heavy rain falls on a roof while somebody whist
 def check_features(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
     """Check rows and tokens of an encoder, that they depend on nothing else, and the fingerprint.
 
-    An encoder whose files are not at hand passes if it says so.
+    An encoder whose files are not at hand passes if it says so, and knows its sizes all the same.
     """
     who, part = f"features {part.use!r}", cast("FeaturesPart", part)
+    backend, again = part.build(), part.build()
+    expect(bool(backend.name) and backend.rate > 0 and backend.hop > 0, f"{who}: name, rate or hop is empty.")
+    expect(backend.audio_width > 0 and backend.text_width > 0, f"{who}: a width is not above 0.")
+    lacking = missing(part.needs())
     try:
-        backend, again = part.build(), part.build()
+        mark = backend.fingerprint()
     except DataError as error:
-        expect(bool(str(error)), f"{who}: it does not say what is missing.")
+        expect(bool(lacking), f"{who}: it cannot be used, but needs() finds nothing missing.")
+        said = all(str(need.place) in str(error) for need in lacking[:1])
+        expect(said, f"{who}: its message does not say where {lacking[0].what} were looked for.")
         return
     _check_audio(backend, again, who)
     _check_text(backend, again, who)
-    expect(bool(backend.name) and backend.rate > 0 and backend.hop > 0, f"{who}: name, rate or hop is empty.")
-    same = backend.fingerprint() == again.fingerprint() != ""
+    same = mark == again.fingerprint() != ""
     expect(same, f"{who}: its fingerprint is empty or changes from build to build.")
 
 

@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from amrbench.config.recipe import Limits, Recipe, Stage
-from amrbench.data.prepare import Prepared
 from amrbench.data.split import Split, epoch_order, load_split, visits
 from amrbench.files.locks import exclusive
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.files.whole import write_whole
+from amrbench.sources import Source
 from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.inference import to_device, validate
@@ -63,8 +63,8 @@ class Spec:
     recipe: Recipe
     place: int
     seed: int
-    train: tuple[Prepared, ...]
-    select: Prepared
+    train: tuple[Source, ...]
+    select: Source
     versions: Mapping[str, str]
     threads: int
     device: str
@@ -174,7 +174,7 @@ def untrained(spec: Spec) -> Criterion:
     return build_criterion(spec.recipe, context).to(spec.device)
 
 
-def split_of(sources: Sequence[Prepared], limits: Limits) -> Split:
+def split_of(sources: Sequence[Source], limits: Limits) -> Split:
     """Return splits as one; those used last stay in memory, also from one stage to the next.
 
     A forecast samples splits under the fingerprint of the whole, so their sizes tell them apart.

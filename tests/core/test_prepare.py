@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from amrbench.data.audio import resample
 from amrbench.data.prepare import Prepared, Progress, Wanted, prepare, prepare_all
-from amrbench.data.shards import resampled
 from amrbench.errors import DataError, RunError
 from amrbench.part import Part
 from tests.core.toy_world import ToyFeatures, ToySet
@@ -273,7 +273,7 @@ def test_threads_of_the_parent_are_left_alone(tmp_path: Path, monkeypatch: pytes
     assert "MKL_NUM_THREADS" not in os.environ
 
 
-def test_audio_at_another_rate_is_resampled(tmp_path: Path) -> None:
+def test_audio_at_another_rate_is_resample(tmp_path: Path) -> None:
     prepared = prepare(ToySet(rate=250), "val", ToyFeatures(), cache=tmp_path, jobs=1, tell=quiet)
     lengths = {query.vid: query.duration for query in prepared.queries}
     assert [len(prepared.audio(vid)) for vid in lengths] == list(lengths.values())
@@ -281,7 +281,7 @@ def test_audio_at_another_rate_is_resampled(tmp_path: Path) -> None:
 
 def test_resampling_keeps_a_tone() -> None:
     time_in, time_out = np.arange(4410) / 44100, np.arange(1600) / 16000
-    tone = resampled(np.sin(2 * np.pi * 440 * time_in).astype(np.float32), 44100, 16000)
+    tone = resample(np.sin(2 * np.pi * 440 * time_in).astype(np.float32), 44100, 16000)
     middle = slice(200, 1400)
     np.testing.assert_allclose(tone[middle], np.sin(2 * np.pi * 440 * time_out)[middle], atol=1e-2)
 

@@ -1,5 +1,6 @@
 """The contract checks find what they are for: each part below has one defect."""
 
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from amrbench.data.needs import Need, Published
 from amrbench.errors import DataError
 from amrbench.part import Part
 from amrbench.registry import Registry
@@ -314,9 +316,25 @@ def test_a_sound_encoder_passes_and_so_does_one_whose_files_are_missing():
         use = "absent"
 
         def build(self):
-            raise DataError("absent.pt is missing; it is published somewhere.")
+            return Lost()
+
+        def needs(self):
+            return [LOST]
 
     check_part(Absent(), Registry.of(Absent))
+
+
+LOST = Need("weights", Path("absent.pt"), False, Published("somewhere"), "Get it.")
+
+
+class Lost(Noise):
+    def fingerprint(self):
+        raise DataError(LOST.text())
+
+
+def test_an_encoder_that_hides_what_it_misses_is_found():
+    said = fails(part_of(FeaturesPart, Lost()))
+    assert said == "features 'bad': it cannot be used, but needs() finds nothing missing."
 
 
 @pytest.mark.parametrize(
