@@ -17,6 +17,8 @@ from amrbench.config.study import Method, Study
 from amrbench.results.results import Results
 
 SHOWN = ("R1@0.5", "R1@0.7", "mAP")
+SPREAD = "R1@0.7"
+"""The metric whose differences are shown seed by seed: a mean of few seeds hides how much they disagree."""
 _COMMENT = {"github": "", "tsv": "# ", "latex": "% "}
 
 
@@ -99,7 +101,7 @@ class Grid:
             headers="keys",
             tablefmt=form,
             disable_numparse=True,
-            colalign=["left", "left", *["right"] * (2 * len(SHOWN))],
+            colalign=["left", "left", *["right"] * (2 * len(SHOWN) + 1)],
         )
         return "\n".join([heading, *notes, *([""] if form == "github" else []), body])
 
@@ -148,7 +150,9 @@ def _cells(row: GridRow) -> dict[str, str]:
     for name in SHOWN:
         difference = "=" if row.same else f"{row.difference[name]:+.2f}"
         cells |= {name: f"{row.mean[name]:.2f}", f"diff {name}": difference if row.family else ""}
-    return cells
+    shown = bool(row.family) and not row.same
+    apart = [f"{each[SPREAD]:+.2f}" for each in row.seeds.values()] if shown else []
+    return {**cells, f"diff {SPREAD} of each seed": ", ".join(apart)}
 
 
 def _minus(one: Mapping[str, float], two: Mapping[str, float]) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """From recipes and a protocol to finished runs.
 
 A run leaves `<out>/<recipe>@<protocol>-<hash8>/`: `recipe.yaml` and `protocol.yaml` as given, `lock.json`,
-`annotations.<split>.jsonl`, `predictions/<member>.<split>.jsonl`, and `metrics.json`, which is written last.
+`stages.json`, `annotations.<split>.jsonl`, `predictions/<member>.<split>.jsonl`, and `metrics.json`, which is
+written last.
 Asked for a run that is finished, nothing is trained and nothing is written.
 """
 
@@ -23,6 +24,8 @@ from amrbench.files.whole import write_whole
 from amrbench.registry import Registry
 from amrbench.results.results import FILE as METRICS
 from amrbench.results.results import Results, read_results, write_results
+from amrbench.running.costs import FILE as STAGES
+from amrbench.running.costs import costs_of
 from amrbench.running.forecast import Forecast, forecast, look_at
 from amrbench.running.lock import FILE as LOCK
 from amrbench.running.lock import changes, environment, lock_of
@@ -237,6 +240,7 @@ def _write(trial: Trial, folder: Path, store: Path) -> None:
     (folder / "recipe.yaml").write_bytes(plan.text)
     (folder / "protocol.yaml").write_bytes(plan.conditions.read_bytes())
     write_whole(folder / LOCK, json.dumps(lock_of(trial), indent=1) + "\n")
+    write_whole(folder / STAGES, json.dumps(costs_of(trial.chains, store), indent=1) + "\n")
     members.write_truth()
     rows = rows_of(members.make(), folder, members.truth, plan.protocol.slices)
     results = Results(

@@ -254,8 +254,8 @@ def _write(spec: Spec, folder: Path, best: Best) -> None:
     about = {"key": spec.key, "stage": spec.name, "epoch": best.epoch, "val": dict(best.val)}
     write_weights(folder / WEIGHTS, best.best, about)
     write_weights(folder / LAST, best.last, about | {"epoch": spec.stage.epochs})
-    seconds = sum(epoch.seconds for epoch in log.read_epochs(folder / log.FILE))
-    done = about | {"seconds": seconds, "content": spec.content()}
+    cost = log.cost_of(log.read_epochs(folder / log.FILE))
+    done = about | cost | {"content": spec.content()}
     write_whole(folder / DONE, json.dumps(done, indent=1) + "\n")
 
 

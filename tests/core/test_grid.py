@@ -56,13 +56,14 @@ def test_a_grid_shows_means_and_differences_to_what_was_changed():
     assert lines[1] == "'=': the protocol leaves nothing of this change."
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[3:]]
     assert cells[0] == [
-        *("family", "change", "R1@0.5", "diff R1@0.5", "R1@0.7", "diff R1@0.7", "mAP", "diff mAP")
+        *("family", "change", "R1@0.5", "diff R1@0.5", "R1@0.7", "diff R1@0.7", "mAP", "diff mAP"),
+        "diff R1@0.7 of each seed",
     ]
     assert cells[2:] == [
-        ["", "base", *["15.00", ""] * 3],
-        ["", "full", *["50.00", ""] * 3],
-        ["only", "a", *["16.50", "+1.50"] * 3],
-        ["without", "a", *["50.00", "="] * 3],
+        ["", "base", *["15.00", ""] * 3, ""],
+        ["", "full", *["50.00", ""] * 3, ""],
+        ["only", "a", *["16.50", "+1.50"] * 3, "+1.00, +2.00"],
+        ["without", "a", *["50.00", "="] * 3, ""],
     ]
 
 

@@ -15,6 +15,7 @@ from amrbench.results.scoring import score_files
 from amrbench.results.table import table
 from amrbench.running.members import CONTROL
 from amrbench.running.runner import Run, Settings, dry_run, run, run_all
+from amrbench.training.log import read_epochs
 from tests.core.world import PROTOCOL, RECIPE, REGISTRY, OneHotFeatures, Toy, write_yaml
 
 METRICS = ["R1@0.5", "R1@0.7", "R5@0.5", "R5@0.7", "mAP", "mAP@0.5", "mAP@0.75"]
@@ -123,12 +124,25 @@ def test_a_run_leaves_all_its_files(place):
     names = {str(file.relative_to(done.folder)) for file in done.folder.rglob("*") if file.is_file()}
     members = ["seed-0", "seed-1", "seed-0-queries-shuffled", "always-0-10-s", "whole-recording"]
     assert names == {
-        *("recipe.yaml", "protocol.yaml", "lock.json", "metrics.json", "annotations.test.jsonl"),
+        *("recipe.yaml", "protocol.yaml", "lock.json", "stages.json", "metrics.json"),
+        "annotations.test.jsonl",
         *(f"predictions/{member}.test.jsonl" for member in members),
     }
     assert done.folder.name == f"toy@tiny-{done.results.hash[:8]}"
     assert (done.folder / "recipe.yaml").read_bytes() == (place / "toy.yaml").read_bytes()
     assert (done.folder / "protocol.yaml").read_bytes() == (place / "tiny.yaml").read_bytes()
+
+
+def test_a_run_says_what_each_stage_took(place):
+    done = go(place)
+    costs = json.loads((done.folder / "stages.json").read_text())
+    lock = json.loads((done.folder / "lock.json").read_text())
+    assert {each["stage"]: each["key"] for each in costs} == lock["stages"]
+    for each in costs:
+        epochs = read_epochs(place / "cache" / "stages" / each["key"] / "log.jsonl")
+        assert len(epochs) == each["epochs"] > 0
+        assert each["seconds"] == pytest.approx(sum(epoch.seconds for epoch in epochs), abs=1e-3)
+        assert each["memory_mib"] == max(epoch.memory_mib for epoch in epochs) > 50
 
 
 def test_a_run_learns_and_its_control_does_not(place):
