@@ -17,6 +17,7 @@ import typer
 from amrbench.errors import AmrbenchError
 
 if TYPE_CHECKING:
+    from amrbench.data.needs import Need
     from amrbench.registry import Registry
 
 app = typer.Typer(
@@ -138,14 +139,18 @@ def check(
     protocol: ProtocolName = "synthetic",
     without: Without = None,
 ) -> None:
-    """Check recipes and studies: read, build, and push one batch through each recipe. Trains nothing."""
+    """Check recipes and studies: read, build, and push one batch through each recipe. Trains nothing.
+
+    No data is needed; what must be placed before a run is listed, with where it is published.
+    """
     from amrbench.config.library import load_protocol
     from amrbench.config.study import expand
     from amrbench.running.checking import check_recipe
 
     registry = _registry(without)
     conditions = load_protocol(protocol, registry)
-    failed = []
+    failed: list[str] = []
+    missing: list[Need] = []
     for each in recipes:
         try:
             methods = expand(each, registry).methods
@@ -155,9 +160,15 @@ def check(
         for method in methods:
             called = each if len(methods) == 1 else method.recipe.name
             try:
-                typer.echo(check_recipe(called, method.recipe, conditions).text())
+                checked = check_recipe(called, method.recipe, conditions)
+                typer.echo(checked.text())
+                missing += checked.missing
             except AmrbenchError as error:
                 failed.append(str(error))
+    if missing:
+        typer.echo("\nNot here yet, and needed to run:")
+    for need in dict.fromkeys(missing):
+        typer.echo(f"  {need.text()}")
     if failed:
         raise AmrbenchError("\n\n".join(failed))
 

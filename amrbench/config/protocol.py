@@ -19,6 +19,9 @@ class Data(Strict):
     pretrain: DatasetPart
     midtrain: DatasetPart
     target: DatasetPart
+    report: DatasetPart | None = Field(
+        None, description="where the split to report is from; without it, the target data"
+    )
 
     def of(self, role: str) -> DatasetPart:
         """Return the data set of a role.
@@ -26,7 +29,7 @@ class Data(Strict):
         Raises:
             RecipeError: There is no such role.
         """
-        roles = type(self).model_fields
+        roles = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if role not in roles:
             raise RecipeError(
                 f"there is no role {role!r}.{did_you_mean(role, roles)} Roles: {', '.join(roles)}."
@@ -40,7 +43,7 @@ class Splits(Strict):
 
     train: tuple[str, ...] = Field(min_length=1, description="splits that are trained on")
     select: str = Field(description="split that chooses the epoch")
-    report: str = Field(description="split that is scored")
+    report: str = Field(description="split that is predicted, and scored if its answers are public")
 
     @model_validator(mode="after")
     def _score_nothing_that_was_trained_on(self) -> Self:

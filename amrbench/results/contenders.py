@@ -122,6 +122,7 @@ def read_run(path: Path, metrics: Sequence[Metric]) -> Contender:
     """
     folder = path.parent if path.name == FILE else path
     results = read_results(path)
+    results.refuse_unscored("compared")
     truth = read_annotations(folder / results.truth)
     seeds = [row for row in results.rows if row.kind == "seed"]
     soups = [row for row in results.rows if row.kind == "soup"]

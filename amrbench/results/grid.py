@@ -108,6 +108,8 @@ class Grid:
 
 def grid(study: Study, results: Sequence[Results]) -> Grid:
     """Return the grid of a study from the results of its recipes, in the order of `Study.methods`."""
+    for each in results:
+        each.refuse_unscored("put into a grid")
     base, full, *others = results
     rows = [GridRow("", "base", base, base), GridRow("", "full", full, full)]
     for variant, each in zip(study.variants, others, strict=True):

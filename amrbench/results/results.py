@@ -35,8 +35,10 @@ class Row(Frozen):
     member: str = Field(description="e.g. 'seed 0', 'mean', 'queries shuffled', 'always 0-10 s'")
     kind: Kind
     split: str
-    queries: int = Field(description="queries that are scored")
-    metrics: Mapping[str, float] = Field(description="percent by name, not rounded")
+    queries: int = Field(description="queries that are predicted")
+    metrics: Mapping[str, float] = Field(
+        description="percent by name, not rounded; none where the answers are not public"
+    )
     slices: Mapping[str, tuple[Slice, ...]] = Field(
         default_factory=dict, description="by annotation key, one entry for each of its values"
     )
@@ -56,6 +58,24 @@ class Results(Frozen):
     truth: str = Field("", description="annotation file in the run folder")
     versions: Mapping[str, str]
     rows: tuple[Row, ...]
+
+    @property
+    def scored(self) -> bool:
+        """Whether there are figures."""
+        return any(row.metrics for row in self.rows)
+
+    def refuse_unscored(self, what: str) -> None:
+        """Raise RunError where there are no figures.
+
+        Args:
+            what: What they are needed for, e.g. "compared".
+        """
+        if not self.scored:
+            raise RunError(
+                f"the run of {self.recipe!r} under {self.protocol!r} has predictions only, so it cannot be "
+                f"{what}: the answers of split {self.rows[0].split!r} are not public. Use a protocol that "
+                "reports another split."
+            )
 
     def row(self, member: str) -> Row:
         """Return the row of a member; KeyError if there is none."""

@@ -65,7 +65,8 @@ def headings(results: Sequence[Results]) -> list[str]:
     first = results[0]
     notes = [f"Protocol {first.protocol}, split {first.rows[0].split}: {first.about}".removesuffix(": ")]
     stand_ins = [note for note in dict.fromkeys(each.stand_ins for each in results) if note]
-    return [*notes, *(f"Stand-ins: {note}." for note in stand_ins)]
+    unscored = ["The answers are not public: predictions only, nothing is scored."] * (not first.scored)
+    return [*notes, *unscored, *(f"Stand-ins: {note}." for note in stand_ins)]
 
 
 def plain_lines(results: Sequence[Results]) -> list[Line]:

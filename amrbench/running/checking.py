@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from amrbench.annotations import Query
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
+from amrbench.data.needs import Need, missing
 from amrbench.data.split import Split, load_split, visits
 from amrbench.errors import AmrbenchError, RecipeError
+from amrbench.running.demand import Demand
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.inference import predict
 from amrbench.training.train import steady
@@ -36,6 +38,8 @@ class Checked:
     parameters: int
     losses: int
     """Parameters of the losses, which are trained along and not needed afterwards."""
+    missing: tuple[Need, ...]
+    """What must be placed before it can run."""
 
     def text(self) -> str:
         """Return a line for people."""
@@ -52,13 +56,15 @@ def check_recipe(called: str, recipe: Recipe, protocol: Protocol) -> Checked:
         recipe: As its file says.
         protocol: As its file says.
 
+    No data is needed: what must be placed before the recipe can run is listed.
+
     Raises:
         RecipeError: What it describes does not work.
-        DataError: An encoder is not at hand.
     """
     resolved = protocol.resolve(recipe)
     backend = resolved.features.build()
-    protocol.data.target.build()
+    for each in Demand(recipe, protocol).wanted:
+        each.dataset.build()
     try:
         with steady(protocol.threads):
             criterion = _tried(resolved, Widths(backend.audio_width, backend.text_width), backend.hop)
@@ -75,6 +81,7 @@ def check_recipe(called: str, recipe: Recipe, protocol: Protocol) -> Checked:
         protocol.stand_in_note(recipe),
         _count(criterion),
         _count(criterion.losses),
+        tuple(missing(Demand(recipe, protocol).needs)),
     )
 
 

@@ -51,7 +51,14 @@ class Members:
     def make(self) -> list[Member]:
         """Write all prediction files."""
         with steady(self.trial.plan.protocol.threads):
-            return [*self._seeds(), *self._soups(), self._control(), *self._priors()]
+            members = [*self._seeds(), *self._soups()]
+            # What shows how good others are shows nothing where nothing is scored.
+            return [*members, self._control(), *self._priors()] if self.scored else members
+
+    @property
+    def scored(self) -> bool:
+        """Whether the answers are public."""
+        return answered(self.trial.report.queries)
 
     @property
     def truth(self) -> str:
@@ -116,9 +123,14 @@ class Members:
 
 
 def rows_of(members: Sequence[Member], folder: Path, truth: str, slices: Sequence[str]) -> list[Row]:
-    """Return the rows of a table from the written files alone; the mean stands after the seeds."""
+    """Return the rows of a table from the written files alone; the mean stands after the seeds.
+
+    Where no answer is public, rows have no metrics and there is no mean.
+    """
     queries = read_annotations(folder / truth)
     split = Path(truth).suffixes[0].removeprefix(".")
+    if not answered(queries):
+        return [_unscored(member, len(queries), split) for member in members]
     rows = [_row(member, folder, queries, split, slices) for member in members]
     seeds = [row for row in rows if row.kind == "seed"]
     return [*seeds, mean_row(seeds), *(row for row in rows if row.kind != "seed")]
@@ -137,6 +149,22 @@ def mean_row(rows: Sequence[Row]) -> Row:
     metrics = _mean([row.metrics for row in rows])
     return first.model_copy(
         update={"member": MEAN, "kind": "mean", "metrics": metrics, "slices": slices, "predictions": ""}
+    )
+
+
+def answered(queries: Sequence[Query]) -> bool:
+    """Whether any query has public answers."""
+    return any(query.windows for query in queries)
+
+
+def _unscored(member: Member, queries: int, split: str) -> Row:
+    return Row(
+        member=member.name,
+        kind=member.kind,
+        split=split,
+        queries=queries,
+        metrics={},
+        predictions=member.file,
     )
 
 

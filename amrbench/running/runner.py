@@ -144,7 +144,7 @@ def dry_run(
     """
     bench = Bench(registry, settings, QUIET)
     plans = bench.plans(bench.methods(recipes), protocol)
-    splits = look_at([each for plan in plans for each in plan.wanted], settings.store)
+    splits = look_at([each for plan in plans for each in plan.demand.wanted], settings.store)
     prepared = {name: each.prepared for name, each in splits.items()}
     trials = [try_out(plan, prepared) for plan in plans]
     finished = [trial.folder(settings.out) for trial in trials if bench.is_finished(trial)]
@@ -183,7 +183,7 @@ class Bench:
 
     def prepare(self, plans: Sequence[Plan]) -> dict[str, Source]:
         """Return all splits that the plans want, by `name_of`."""
-        wanted = {name_of(each): each for plan in plans for each in plan.wanted}
+        wanted = {name_of(each): each for plan in plans for each in plan.demand.wanted}
         found = prepare_all(
             list(wanted.values()), cache=self.settings.store, jobs=self.jobs(1), tell=self.tell.data
         )

@@ -13,11 +13,12 @@ from pydantic import BaseModel
 
 from amrbench.annotations import Query
 from amrbench.config.protocol import Protocol
-from amrbench.config.recipe import Recipe, Role
+from amrbench.config.recipe import Recipe
 from amrbench.data.prepare import Wanted
 from amrbench.errors import RunError
 from amrbench.part import Part
 from amrbench.registry import Registry
+from amrbench.running.demand import Demand
 from amrbench.sources import Source
 from amrbench.training.stages import ENGINE, Spec
 
@@ -48,33 +49,14 @@ class Plan:
     text: bytes = b""
 
     @cached_property
+    def demand(self) -> Demand:
+        """Return the splits that it needs."""
+        return Demand(self.recipe, self.protocol)
+
+    @property
     def resolved(self) -> Recipe:
         """Return the recipe with stand-ins and budget in place."""
-        return self.protocol.resolve(self.recipe)
-
-    def training(self, role: Role) -> list[Wanted]:
-        """Return the splits that a role trains on."""
-        splits = self.protocol.splits.train if role == "target" else ("train",)
-        return [self._wanted(role, split) for split in splits]
-
-    def selection(self, role: Role) -> Wanted:
-        """Return the split that chooses the epoch for a role."""
-        return self._wanted(role, self.protocol.splits.select if role == "target" else "val")
-
-    @property
-    def report(self) -> Wanted:
-        """Return the split that is scored."""
-        return self._wanted("target", self.protocol.splits.report)
-
-    @property
-    def wanted(self) -> list[Wanted]:
-        """Return all splits that are needed."""
-        roles = dict.fromkeys(stage.data for stage in self.resolved.stages)
-        used = [each for role in roles for each in (*self.training(role), self.selection(role))]
-        return [*used, self.report]
-
-    def _wanted(self, role: Role, split: str) -> Wanted:
-        return Wanted(self.protocol.data.of(role), split, self.resolved.features)
+        return self.demand.resolved
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +112,7 @@ def try_out(plan: Plan, prepared: Mapping[str, Source]) -> Trial:
     Raises:
         RunError: The split that is to be scored has a part in training.
     """
-    report = prepared[name_of(plan.report)]
+    report = prepared[name_of(plan.demand.report)]
     last: Spec | None = None
     for place in range(len(plan.resolved.stages)):
         last = _spec(plan, prepared, place, last)
@@ -180,8 +162,8 @@ def _spec(plan: Plan, prepared: Mapping[str, Source], place: int, parent: Spec |
         recipe=recipe,
         place=place,
         seed=0,
-        train=tuple(prepared[name_of(each)] for each in plan.training(role)),
-        select=prepared[name_of(plan.selection(role))],
+        train=tuple(prepared[name_of(each)] for each in plan.demand.training(role)),
+        select=prepared[name_of(plan.demand.selection(role))],
         versions=versions([recipe.model, recipe.training], plan.registry),
         threads=plan.protocol.threads,
         device=plan.device,

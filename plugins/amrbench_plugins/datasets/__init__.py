@@ -11,6 +11,7 @@ from amrbench.part import Part
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
     """Offer the data sets."""
+    from amrbench_plugins.datasets import placed
     from amrbench_plugins.datasets.procedural_set import Procedural
 
-    return [Procedural]
+    return [Procedural, *placed.PARTS]

@@ -1,0 +1,221 @@
+"""Data sets that people place in a folder: published ones, and any of their own.
+
+Counts, file names and hashes are those of the annotation files that Lighthouse ships
+(github.com/line/lighthouse at d095eaa); features are published by its authors, those of M2D-CLAP by
+participants of the challenge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from amrbench.annotations import safe_id
+from amrbench.data.home import Home, PlacedDataset, SplitFacts
+from amrbench.data.needs import Published
+from amrbench.errors import DataError
+from amrbench.files.paths import DATA_VARIABLE, data_folder
+from amrbench.part import placing, problem
+from amrbench.slots import Dataset, DatasetPart
+
+_LIGHTHOUSE = Published("github.com/line/lighthouse, folder data", "1 MB")
+_FOLDER = f"folder of the data set; by default the one of its name in ${DATA_VARIABLE}"
+
+
+class Castella(DatasetPart):
+    """CASTELLA: 1,620 recordings of one to five minutes with 3,881 queries (Munakata et al. 2025)."""
+
+    use = "castella"
+    folder: str = placing(_FOLDER)
+
+    def build(self) -> Dataset:
+        """Return the data set."""
+        return PlacedDataset(self.home)
+
+    @property
+    def home(self) -> Home:
+        """Return its folder."""
+        return Home(self.use, _root(self.folder, self.use), CASTELLA, CASTELLA_FEATURES, CASTELLA_AUDIO)
+
+
+class ClothoMoment(DatasetPart):
+    """Clotho-Moment: 60-second mixtures with 44,261 queries of one window each (Munakata et al. 2025)."""
+
+    use = "clotho-moment"
+    folder: str = placing(_FOLDER)
+
+    def build(self) -> Dataset:
+        """Return the data set."""
+        return PlacedDataset(self.home)
+
+    @property
+    def home(self) -> Home:
+        """Return its folder."""
+        return Home(self.use, _root(self.folder, self.use), CLOTHO, CLOTHO_FEATURES, CLOTHO_AUDIO)
+
+
+class Unav100(DatasetPart):
+    """The subset of UnAV-100 that Lighthouse annotated: 77 recordings, 100 queries, a test split only."""
+
+    use = "unav100-subset"
+    folder: str = placing(_FOLDER)
+
+    def build(self) -> Dataset:
+        """Return the data set."""
+        return PlacedDataset(self.home)
+
+    @property
+    def home(self) -> Home:
+        """Return its folder."""
+        return Home(self.use, _root(self.folder, self.use), UNAV100, WITH_CLOTHO)
+
+
+class Tut2017(DatasetPart):
+    """TUT Sound Events 2017 as queries: 32 recordings, 104 queries of six texts, a test split only."""
+
+    use = "tut2017"
+    folder: str = placing(_FOLDER)
+
+    def build(self) -> Dataset:
+        """Return the data set."""
+        return PlacedDataset(self.home)
+
+    @property
+    def home(self) -> Home:
+        """Return its folder."""
+        return Home(self.use, _root(self.folder, self.use), TUT2017, WITH_CLOTHO)
+
+
+class Evaluation(DatasetPart):
+    """The evaluation set of DCASE 2026 Task 6: 100 recordings, 177 queries; its answers are not public."""
+
+    use = "dcase2026-evaluation"
+    folder: str = placing(_FOLDER)
+
+    def build(self) -> Dataset:
+        """Return the data set."""
+        return PlacedDataset(self.home)
+
+    @property
+    def home(self) -> Home:
+        """Return its folder."""
+        root = _root(self.folder, self.use)
+        return Home(self.use, root, EVALUATION, EVALUATION_FEATURES, EVALUATION_AUDIO)
+
+
+class Files(DatasetPart):
+    """A data set of one's own: annotation files in a folder, with features or audio beside them."""
+
+    use = "files"
+    example: ClassVar[Mapping[str, Any]] = {"folder": "somewhere"}
+    folder: str = Field(min_length=1, description="folder of the data set; ~ is the user's own")
+    splits: Mapping[str, str] = Field(
+        default_factory=lambda: {split: f"{split}.jsonl" for split in ("train", "val", "test")},
+        min_length=1,
+        description="annotation file of each split, in the folder",
+    )
+
+    @field_validator("splits")
+    @classmethod
+    def _file_names(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for name in [*value, *value.values()]:
+            try:
+                safe_id(name)
+            except DataError as error:
+                raise problem(str(error)) from None
+        return value
+
+    def build(self) -> Dataset:
+        """Return the data set."""
+        return PlacedDataset(self.home)
+
+    @property
+    def home(self) -> Home:
+        """Return its folder."""
+        facts = {split: SplitFacts(file, OWN) for split, file in self.splits.items()}
+        return Home(self.folder, Path(self.folder).expanduser(), facts, audio=OWN)
+
+
+def _root(chosen: str, name: str) -> Path:
+    return Path(chosen).expanduser() if chosen else data_folder() / name
+
+
+OWN = Published("nowhere: they are your own")
+CASTELLA = {
+    "train": SplitFacts(
+        "castella_train_release.jsonl",
+        _LIGHTHOUSE,
+        queries=2182,
+        recordings=876,
+        sha256="1b89ca493362fbd4e48346e70600ee848adec213a91c3480ccecd3c0d6594453",
+    ),
+    "val": SplitFacts(
+        "castella_val_release.jsonl",
+        _LIGHTHOUSE,
+        queries=352,
+        recordings=178,
+        sha256="c1c88fe4141997c5fb6dcbe315ec24f9c84dae01a2826caf343288e1ed35966e",
+    ),
+    "test": SplitFacts(
+        "castella_test_release.jsonl",
+        _LIGHTHOUSE,
+        queries=1347,
+        recordings=566,
+        sha256="044f141630d4daff984f1bfce1622071520edc27e5f7e49930571c761e6fcaa4",
+    ),
+}
+CASTELLA_FEATURES = {
+    "clap": Published(
+        "Zenodo 18358706 (an older one: 17412176), or lighthouse-emnlp2024/CASTELLA_CLAP_features on "
+        "Hugging Face",
+        "1.3 GB",
+    ),
+    "m2d-clap": Published("Zenodo 20772071"),
+}
+CASTELLA_AUDIO = Published("YouTube, under the ids of the annotations (github.com/line/CASTELLA)")
+CLOTHO = {
+    "train": SplitFacts("clotho_moment_train_release.jsonl", _LIGHTHOUSE, queries=32694),
+    "val": SplitFacts(
+        "clotho_moment_val_release.jsonl",
+        _LIGHTHOUSE,
+        queries=4918,
+        recordings=4107,
+        sha256="aab164593fa4004a2d6600dafc826f9e7730160ec5d441ce4bc095b7e32bbae3",
+    ),
+    "test": SplitFacts(
+        "clotho_moment_test_release.jsonl",
+        _LIGHTHOUSE,
+        queries=6649,
+        recordings=5472,
+        sha256="a055da00539903a2374b2deebc0ef3b512695610b6832cc7cbb8ed61abb29c41",
+    ),
+}
+CLOTHO_FEATURES = {
+    "clap": Published(
+        "Zenodo 17129257 (an older one: 13806234), or lighthouse-emnlp2024/Clotho-Moment_CLAP_features on "
+        "Hugging Face",
+        "22.7 GB",
+    ),
+    "m2d-clap": Published("Zenodo 20770460"),
+}
+CLOTHO_AUDIO = Published("lighthouse-emnlp2024/Clotho-Moment on Hugging Face")
+WITH_CLOTHO = {"clap": CLOTHO_FEATURES["clap"]}
+UNAV100 = {
+    "test": SplitFacts("unav100_subset_test_release.jsonl", _LIGHTHOUSE, queries=100, recordings=77),
+}
+TUT2017 = {"test": SplitFacts("tut2017_test_release.jsonl", _LIGHTHOUSE, queries=104, recordings=32)}
+_HELD_BACK = Published(
+    "Zenodo 20450254, or lighthouse-emnlp2024/AudioMomentRetrievalFromLongAudio_DCASE2026EvaluationData on "
+    "Hugging Face"
+)
+EVALUATION = {
+    "evaluation": SplitFacts(
+        "dcase2026_evaluation_release.jsonl", _HELD_BACK, queries=177, recordings=100, answers=False
+    ),
+}
+EVALUATION_FEATURES = {"clap": _HELD_BACK}
+EVALUATION_AUDIO = Published("the organisers of the challenge, on request")
+PARTS: tuple[type[DatasetPart], ...] = (Castella, ClothoMoment, Evaluation, Files, Tut2017, Unav100)
