@@ -19,6 +19,7 @@ from torch import Tensor
 
 from amrbench.annotations import Query
 from amrbench.config.recipe import Limits
+from amrbench.data.lengths import fits
 from amrbench.data.padding import Ragged, joined, normalised, padded, ragged, target_of
 from amrbench.errors import DataError, some
 from amrbench.slots import Labels
@@ -31,7 +32,6 @@ Indices = NDArray[np.int64]
 LabelsOf = Callable[[Query, int, float, np.random.Generator], Labels]
 Augment = Callable[[Rows, Query, float, np.random.Generator], tuple[Rows, Query]]
 
-_OTHER_LENGTH = 0.1
 _ORDER, _VISIT, _SHUFFLE = 1, 2, 3
 
 
@@ -177,7 +177,7 @@ def _loaded(source: Source, limits: Limits) -> Split:
         _rows(source.text(each), source.widths.text, f"query {each.qid!r}", source) for each in texts.values()
     ]
     for (vid, query), rows in zip(vids.items(), audio, strict=True):
-        _refuse_other_length(len(rows) * source.hop, query.duration, vid, source)
+        _refuse_other_length(len(rows), query.duration, vid, source)
     places, keys = _numbers(vids), _numbers(texts)
     return Split(
         queries=queries,
@@ -208,13 +208,11 @@ def _rows(rows: Rows, width: int, what: str, source: Source) -> Rows:
     return rows
 
 
-def _refuse_other_length(seconds: float, duration: float, vid: str, source: Source) -> None:
-    # Published durations are rounded and the last part of a second has no row, so a row more or less is
-    # usual; features of another recording are not.
-    if abs(seconds - duration) > max(1.5 * source.hop, _OTHER_LENGTH * duration):
+def _refuse_other_length(rows: int, duration: float, vid: str, source: Source) -> None:
+    if not fits(rows, duration, source.hop):
         raise DataError(
-            f"{source.place}: the features of recording {vid!r} last {seconds:g} s, but the annotations say "
-            f"{duration:g} s. Check that annotations and features belong together."
+            f"{source.place}: the features of recording {vid!r} last {rows * source.hop:g} s, but the "
+            f"annotations say {duration:g} s. Check that annotations and features belong together."
         )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,37 +109,54 @@ def read_rows(path: Path, key: str, width: int) -> Rows:
         DataError: The file is missing, damaged or holds Python objects, or the rows have a wrong type or
             shape or are not finite.
     """
-    rows = _array(path, key)
+    try:
+        with path.open("rb") as file:
+            return rows_in(file, str(path), key=key, width=width)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such feature file. Check the folder and the ids.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+
+
+def rows_in(file: IO[bytes], place: str, *, key: str, width: int) -> Rows:
+    """Read feature rows (n, width) from an open .npz or .npy file, n at least 1; see `read_rows`.
+
+    Args:
+        file: Opened for reading at any place.
+        place: What messages call it; its end tells .npy, which holds one array without a name.
+        key: Name of the array in a .npz file.
+        width: Of the rows.
+    """
+    rows = _array(file, place, key)
     if rows.dtype.kind != "f":
-        raise DataError(f"{path}: {key!r} holds {rows.dtype} values, not floating-point features.")
+        raise DataError(f"{place}: {key!r} holds {rows.dtype} values, not floating-point features.")
     rows = rows[None] if rows.ndim == 1 else rows
     if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
         raise DataError(
-            f"{path}: {key!r} has shape {rows.shape}, not (1 or more, {width}). "
+            f"{place}: {key!r} has shape {rows.shape}, not (1 or more, {width}). "
             "Use the features of the encoder that the model was trained with."
         )
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(rows, np.float32)
     broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(broken):
-        raise DataError(f"{path}: {key!r} is not finite in row {broken[0]}; extract or copy the file again.")
+        raise DataError(f"{place}: {key!r} is not finite in row {broken[0]}; extract or copy the file again.")
     return rows
 
 
-def _array(path: Path, key: str) -> NDArray[Any]:
+def _array(file: IO[bytes], place: str, key: str) -> NDArray[Any]:
     try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("one array, not an archive of named arrays")
-            if key not in archive:
-                raise DataError(f"{path}: there is no array {key!r}; the file holds {_listed(archive)}.")
-            return np.asarray(archive[key])
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such feature file. Check the folder and the ids.") from None
+        archive = np.load(file, allow_pickle=False)
+        if place.endswith(".npy") and isinstance(archive, np.ndarray):
+            return archive
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("one array, not an archive of named arrays")
+        if key not in archive:
+            raise DataError(f"{place}: there is no array {key!r}; the file holds {_listed(archive)}.")
+        return np.asarray(archive[key])
     except _DAMAGE as error:
         raise DataError(
-            f"{path}: {key!r} cannot be read ({error}); no pickled objects are accepted. "
+            f"{place}: {key!r} cannot be read ({error}); no pickled objects are accepted. "
             "Copy or download the file again."
         ) from error
 

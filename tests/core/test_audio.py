@@ -1,0 +1,118 @@
+import math
+
+import numpy as np
+import pytest
+import soundfile
+
+from amrbench.data.audio import open_audio, resample
+from amrbench.errors import DataError
+
+
+def tone(rate: int, seconds: float = 1.0, hertz: float = 440.0) -> np.ndarray:
+    at = np.arange(round(rate * seconds)) / rate
+    return (0.5 * np.sin(2 * np.pi * hertz * at)).astype(np.float32)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "aiff"])
+def test_channels_are_averaged_whatever_the_format(tmp_path, suffix):
+    left, right = tone(16000), tone(16000, hertz=880)
+    soundfile.write(tmp_path / f"a.{suffix}", np.stack([left, right], 1), 16000)
+    file = open_audio(tmp_path / f"a.{suffix}")
+    assert (file.rate, file.samples, file.seconds) == (16000, 16000, 1.0)
+    lossy = suffix == "ogg"
+    assert np.abs(file.read() - (left + right) / 2).max() < (0.1 if lossy else 1e-4)
+
+
+def test_a_part_is_read_alone(tmp_path):
+    soundfile.write(tmp_path / "a.flac", tone(8000), 8000)
+    file = open_audio(tmp_path / "a.flac")
+    whole = file.read()
+    assert np.array_equal(file.read(100, 300), whole[100:300])
+    assert np.array_equal(file.read(7900, 9000), whole[7900:])
+
+
+def by_hand(waveform: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """The formula of the windowed sinc, sample by sample."""
+    common = math.gcd(rate, wanted)
+    old, new = rate // common, wanted // common
+    cut = min(old, new) * 0.99
+    found = np.zeros(math.ceil(len(waveform) * new / old))
+    for n in range(len(found)):
+        centre = n * old / new
+        for k in range(
+            max(0, int(centre - 7 * old / cut) - 1), min(len(waveform), int(centre + 7 * old / cut) + 2)
+        ):
+            turns = (k - centre) / old * cut
+            if abs(turns) < 6:
+                window = math.cos(turns * math.pi / 12) ** 2
+                found[n] += waveform[k] * np.sinc(turns) * window * cut / old
+    return found
+
+
+@pytest.mark.parametrize(("rate", "wanted"), [(48000, 16000), (16000, 44100), (44100, 16000), (8000, 16000)])
+def test_resampling_is_the_windowed_sinc(rate, wanted):
+    waveform = np.random.default_rng(0).normal(0, 0.3, 400).astype(np.float32)
+    found = resample(waveform, rate, wanted)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, by_hand(waveform, rate, wanted), atol=2e-6)
+
+
+def test_a_tone_keeps_its_pitch_and_what_is_too_high_is_gone():
+    low = resample(tone(44100), 44100, 16000)
+    assert np.abs(low - tone(16000))[200:-200].max() < 1e-3
+    high = resample(tone(44100, hertz=12000), 44100, 16000)
+    assert np.abs(high)[200:-200].max() < 1e-2
+
+
+def test_the_same_rate_is_left_alone():
+    waveform = tone(16000)
+    assert resample(waveform, 16000, 16000) is waveform
+
+
+def refusal(path) -> str:
+    with pytest.raises(DataError) as error:
+        open_audio(path).read()
+    return str(error.value)
+
+
+def test_a_missing_file(tmp_path):
+    assert refusal(tmp_path / "a.wav") == f"{tmp_path}/a.wav: there is no such audio file."
+
+
+def test_a_truncated_wav_is_not_a_shorter_recording(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(8000), 8000)
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert refusal(path) == (
+        f"{path}: truncated: the header promises 16000 bytes of audio, the file has 15000. Copy it again."
+    )
+
+
+def test_a_truncated_flac_is_refused(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 80000), 8000)
+    path.write_bytes(path.read_bytes()[:40000])
+    assert str(path) in refusal(path)
+
+
+def test_a_recording_without_samples(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(0), 8000)
+    assert refusal(tmp_path / "a.wav") == f"{tmp_path}/a.wav: the recording has no samples."
+
+
+def test_something_else_than_audio(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"no audio at all")
+    text = refusal(path)
+    assert text.startswith(f"{path}: cannot be read as audio (")
+    assert text.endswith(
+        "Known formats: WAV, FLAC, OGG, MP3, AIFF and what else libsndfile reads; convert other files first."
+    )
+
+
+def test_samples_that_are_not_finite(tmp_path):
+    path = tmp_path / "a.wav"
+    waveform = tone(8000)
+    waveform[5] = np.nan
+    soundfile.write(path, waveform, 8000, subtype="FLOAT")
+    assert refusal(path) == f"{path}: holds samples that are not finite. Export the recording again."
