@@ -13,13 +13,16 @@ from amrbench.config.library import load_recipe, shipped
 from amrbench.config.recipe import Budget, Recipe
 from amrbench.files.weights import load_weights, state_of
 from amrbench.plugins import load_registry
+from amrbench.running.trial import parts_in
 from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import Criterion, build_criterion
+from amrbench.training.stages import Spec
 from amrbench.types import Context, Losses, Plan
 from amrbench_plugins.optimizers.adamw import AdamW
 from amrbench_plugins.ours.asam import PeriodicAsam
 from amrbench_plugins.ours.sigreg import TAPS
 from tests.plugins.moment_detr.test_network import Reads
+from tests.plugins.ours.test_overfit import Clips
 
 REGISTRY = load_registry()
 OURS = {path.stem: load_recipe(path, REGISTRY) for path in shipped("recipe") if path.stem.startswith("ours")}
@@ -72,6 +75,41 @@ def test_seeds_agree_in_all_that_training_does_not_move():
     states = other.state_dict()
     assert all(torch.equal(each, states[name]) for name, each in fixed.items())
     assert torch.equal(one.model.query.anchors(), other.model.query.anchors())
+
+
+def keys_of(recipe: Recipe) -> list[str]:
+    clips, parent, keys = Clips(asked=1), None, []
+    versions = {
+        f"{part.slot}/{part.use}": str(part.version) for part in parts_in([recipe.model, recipe.training])
+    }
+    for place in range(len(recipe.stages)):
+        parent = Spec(
+            recipe, place, 0, (clips,), clips, versions=versions, threads=1, device="cpu", parent=parent
+        )
+        keys.append(parent.key)
+    return keys
+
+
+def test_with_the_part_of_the_baseline_in_each_slot_ours1_is_the_baseline():
+    baseline = load_recipe("cgdetr", REGISTRY)
+    given, wanted = OURS["ours1"].model_dump(mode="json"), baseline.model_dump(mode="json")
+    for section in ("model", "training"):
+        for slot in wanted[section]:
+            assert slot in given[section]
+            given[section][slot] = wanted[section][slot]
+    given |= {name: wanted[name] for name in ("stages", "soup", "ranking")}
+    made = Recipe.model_validate(given, context=REGISTRY)
+    assert made.model_dump(mode="json", exclude={"name", "about"}) == baseline.model_dump(
+        mode="json", exclude={"name", "about"}
+    )
+    assert keys_of(made) == keys_of(baseline) != keys_of(OURS["ours1"])
+
+
+def test_the_recipe_of_all_soups_shares_the_stages_of_ours1():
+    soups = load_recipe("soups", REGISTRY)
+    assert differences(soups, OURS["ours1"]) == {"soup"}
+    assert keys_of(soups) == keys_of(OURS["ours1"])
+    assert [part.use for part in soups.soup.of] == ["best", "last", "uniform", "uniform", "greedy", "fisher"]
 
 
 def losses_of(criterion: Criterion, step: int = 0) -> Losses:

@@ -1,0 +1,144 @@
+"""Published data sets: where they lie, what is known of them, and what the protocols that use them need."""
+
+import pytest
+
+from amrbench.config.library import load_protocol, load_recipe
+from amrbench.config.protocol import Protocol
+from amrbench.errors import RecipeError
+from amrbench.files.paths import data_folder
+from amrbench.plugins import load_registry
+from amrbench.running.checking import check_recipe
+from amrbench.running.demand import Demand
+from amrbench.slots import DatasetPart, FeaturesPart
+from amrbench_plugins.datasets.placed import PARTS, Castella, Files
+
+REGISTRY = load_registry()
+CLAP = FeaturesPart.model_validate("clap", context=REGISTRY)
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMRBENCH_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def part(options):
+    return DatasetPart.model_validate(options, context=REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("use", "splits", "queries"),
+    [
+        ("castella", ["train", "val", "test"], 3881),
+        ("clotho-moment", ["train", "val", "test"], 44261),
+        ("unav100-subset", ["test"], 100),
+        ("tut2017", ["test"], 104),
+        ("dcase2026-evaluation", ["evaluation"], 177),
+    ],
+)
+def test_published_data_sets_lie_in_the_folder_of_data(data, use, splits, queries):
+    dataset = part(use)
+    assert dataset.home.root == data / use == data_folder() / use
+    assert list(dataset.build().splits()) == splits
+    assert sum(facts.queries for facts in dataset.home.facts.values()) == queries
+    for split in splits:
+        assert all(need.published.where for need in dataset.needs(split, CLAP))
+
+
+def test_a_folder_of_its_own_changes_no_number(tmp_path):
+    assert part({"use": "castella", "folder": str(tmp_path)}).home.root == tmp_path
+    assert part("castella").home.name == "castella"
+
+
+def test_only_the_evaluation_set_has_no_answers():
+    hidden = {
+        (each.use, split)
+        for each in PARTS
+        if each is not Files
+        for split, facts in each().home.facts.items()
+        if not facts.answers
+    }
+    assert hidden == {("dcase2026-evaluation", "evaluation")}
+
+
+def test_ones_own_files_are_a_data_set(tmp_path):
+    own = part({"use": "files", "folder": str(tmp_path), "splits": {"test": "mine.jsonl"}})
+    assert own.home.annotations("test") == tmp_path / "mine.jsonl"
+    assert list(part({"use": "files", "folder": "x"}).home.facts) == ["train", "val", "test"]
+
+
+def test_split_files_are_names_in_the_folder(tmp_path):
+    text = PROTOCOL.replace("TARGET", "{use: files, folder: x, splits: {test: ../mine.jsonl}}")
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(
+        RecipeError, match="id '../mine.jsonl' cannot be the name of a file|cannot be the name"
+    ):
+        load_protocol(tmp_path / "p.yaml", REGISTRY)
+
+
+PROTOCOL = """name: p
+data:
+  pretrain: castella
+  midtrain: castella
+  target: TARGET
+splits: {train: [train], select: val, report: test}
+"""
+
+
+def whats(protocol: str, recipe: str) -> list[str]:
+    rules = load_protocol(protocol, REGISTRY)
+    return [need.what for need in Demand(load_recipe(recipe, REGISTRY), rules).needs]
+
+
+def test_the_protocol_castella_trains_on_train_and_reports_test():
+    protocol = load_protocol("castella", REGISTRY)
+    assert protocol.seeds == 10
+    assert protocol.data.target == Castella()
+    assert (protocol.splits.train, protocol.splits.select, protocol.splits.report) == (
+        ("train",),
+        "val",
+        "test",
+    )
+    assert protocol.budget.of(load_recipe("ours3", REGISTRY)) == load_recipe("ours3", REGISTRY), "full size"
+    assert whats("castella", "cgdetr") == [
+        "annotations of clotho-moment train",
+        "features clap of clotho-moment",
+        "annotations of clotho-moment val",
+        "annotations of castella train",
+        "features clap of castella",
+        "annotations of castella val",
+        "annotations of castella test",
+    ]
+
+
+def test_the_submission_trains_on_test_too_and_reports_what_it_was_not_trained_on():
+    protocol = load_protocol("dcase2026", REGISTRY)
+    assert protocol.seeds == 25
+    assert protocol.splits.train == ("train", "test")
+    assert whats("dcase2026", "cgdetr")[-2:] == [
+        "annotations of dcase2026-evaluation evaluation",
+        "features clap of dcase2026-evaluation",
+    ]
+    report = Demand(load_recipe("ours4", REGISTRY), protocol).report
+    assert (report.dataset.use, report.split) == ("dcase2026-evaluation", "evaluation")
+
+
+def test_a_submission_cannot_report_a_split_that_it_trains_on():
+    rules = load_protocol("dcase2026", REGISTRY).model_dump(mode="json")
+    rules["data"].pop("report")
+    rules["splits"]["report"] = "test"
+    with pytest.raises(
+        ValueError, match="the split 'test' is trained on, so it cannot also be the one to report"
+    ):
+        Protocol.model_validate(rules, context=REGISTRY)
+
+
+@pytest.mark.parametrize("protocol", ["castella", "dcase2026"])
+def test_a_protocol_is_checked_at_full_size_without_data(protocol):
+    rules = load_protocol(protocol, REGISTRY)
+    checked = check_recipe("cgdetr", load_recipe("cgdetr", REGISTRY), rules)
+    assert checked.parameters > 10_000_000
+    assert [need.what for need in checked.missing] == whats(protocol, "cgdetr")
+    text = checked.missing[1].text()
+    assert "Published at Zenodo 17129257" in text
+    assert "amrbench data import clotho-moment FILES --encoder clap" in text
