@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError, did_you_mean
-from amrbench.files.documents import Document, read_document
+from amrbench.files.documents import Document, parse_document, read_document
 from amrbench.part import Strict
 from amrbench.registry import Registry
 
@@ -77,6 +77,21 @@ def checked(document: Document, model: type[M], registry: Registry) -> M:
         return model.model_validate(document.data, context=registry)
     except ValidationError as error:
         raise document.refuse(error.errors()) from None
+
+
+def chosen(text: str, slot: type[M], registry: Registry, *, called: str) -> M:
+    """Return a part that a command names: "clap", or "{use: m2d-clap, text: tokens}".
+
+    Args:
+        text: As it was typed.
+        slot: What it must be a part of.
+        registry: The parts it may name.
+        called: What messages call it, e.g. "--encoder".
+
+    Raises:
+        RecipeError: There is no such part, or its options are wrong.
+    """
+    return checked(parse_document(text, called), slot, registry)
 
 
 def _folder(kind: str) -> Path:

@@ -48,6 +48,16 @@ class Need:
         """Return it as one line for people."""
         return f"{self.what}: {self.place}. Published at {self.published}. {self.remedy}"
 
+    def as_row(self) -> dict[str, str]:
+        """Return it as a row of a table."""
+        return {
+            "what": self.what,
+            "here": "yes" if self.found else "no",
+            "place": str(self.place),
+            "published": self.published.where,
+            "size": self.published.size,
+        }
+
 
 def missing(needs: Sequence[Need]) -> list[Need]:
     """Return what is not there, each once."""

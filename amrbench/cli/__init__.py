@@ -10,15 +10,16 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amrbench.cli.common import As, AsJson, Format, ProtocolName, Without, registry_of, table_of
+from amrbench.cli.data import data
 from amrbench.errors import AmrbenchError
 
 if TYPE_CHECKING:
     from amrbench.data.needs import Need
-    from amrbench.registry import Registry
 
 app = typer.Typer(
     name="amrbench",
@@ -28,23 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data = typer.Typer(help="The data that a protocol needs.", no_args_is_help=True)
 app.add_typer(data, name="data")
-
-
-class Format(StrEnum):
-    """How a table is printed."""
-
-    github = "github"
-    tsv = "tsv"
-    latex = "latex"
-    json = "json"
-
-
-Without = Annotated[list[str] | None, typer.Option(help="leave a plugin out; may be given several times")]
-As = Annotated[Format, typer.Option("--format", help="how the table is printed")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
-ProtocolName = Annotated[str, typer.Option(help="the conditions: a shipped name or a file")]
 
 
 def main() -> None:
@@ -81,7 +66,7 @@ def run(
     from amrbench.running import runner
     from amrbench.training.progress import progress
 
-    registry = _registry(without)
+    registry = registry_of(without)
     settings = runner.Settings(seeds=seeds, device=device, jobs=jobs, out=out)
     shape = Format.json if as_json else form
     wanted = [expand(each, registry) for each in recipes]
@@ -105,14 +90,14 @@ def parts(
     """List the installed parts, or the options of one part."""
     from amrbench.config import listing
 
-    registry = _registry(without)
+    registry = registry_of(without)
     if slot is not None and name is not None:
         part = listing.find_part(registry, slot, name)
         if form is not Format.json:
             typer.echo(f"{slot} part '{name}', from {registry.origin(part)}\n\n{part.__doc__}\n")
-        _table([vars(row) for row in listing.option_rows(part)], form)
+        table_of([vars(row) for row in listing.option_rows(part)], form)
     else:
-        _table([vars(row) for row in listing.part_rows(registry, slot)], form)
+        table_of([vars(row) for row in listing.part_rows(registry, slot)], form)
 
 
 class Kind(StrEnum):
@@ -130,7 +115,7 @@ def schema(
     """Print a JSON Schema for editors, with all installed parts."""
     from amrbench.config.schema import schema as of
 
-    typer.echo(json.dumps(of(kind.value, _registry(without)), indent=2))
+    typer.echo(json.dumps(of(kind.value, registry_of(without)), indent=2))
 
 
 @app.command()
@@ -147,7 +132,7 @@ def check(
     from amrbench.config.study import expand
     from amrbench.running.checking import check_recipe
 
-    registry = _registry(without)
+    registry = registry_of(without)
     conditions = load_protocol(protocol, registry)
     failed: list[str] = []
     missing: list[Need] = []
@@ -198,7 +183,7 @@ def score(
     if as_json or form is Format.json:
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:
-        _table([dict(zip(report.headers(), row, strict=True)) for row in report.rows()], form)
+        table_of([dict(zip(report.headers(), row, strict=True)) for row in report.rows()], form)
 
 
 @app.command()
@@ -238,59 +223,6 @@ def predict(
     from amrbench.running.from_checkpoint import predict_from_checkpoint
 
     count = predict_from_checkpoint(
-        checkpoint, features=features, annotations=annotations, output=output, registry=_registry(without)
+        checkpoint, features=features, annotations=annotations, output=output, registry=registry_of(without)
     )
     typer.echo(f"{output}: {count} queries", err=True)
-
-
-@data.command()
-def synthesize(
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder to write to; missing or empty")],
-    role: Annotated[str, typer.Option(help="pretrain, midtrain or target")] = "target",
-    split: Annotated[str, typer.Option(help="split of the data set")] = "test",
-    count: Annotated[int, typer.Option(min=1, help="recordings to write")] = 5,
-    audio: Annotated[str, typer.Option(help="flac or wav")] = "flac",
-    protocol: ProtocolName = "synthetic",
-    without: Without = None,
-) -> None:
-    """Write recordings of a protocol's data set as audio files with their annotations."""
-    from amrbench.config.library import load_protocol
-    from amrbench.data.listen import synthesize as write
-    from amrbench.training.progress import progress
-
-    conditions = load_protocol(protocol, _registry(without))
-    with progress() as tell:
-        files = write(conditions.data.of(role), split, count, output, form=audio, tell=tell.data)
-    typer.echo(f"{output}: {len(files)} recordings and annotations.jsonl", err=True)
-
-
-def _registry(without: list[str] | None) -> Registry:
-    from amrbench.plugins import load_registry
-
-    return load_registry(without=without or ())
-
-
-def _table(rows: list[dict[str, Any]], form: Format) -> None:
-    if form is Format.json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    from tabulate import tabulate
-
-    numbers = [_is_number(value) for value in (rows[0].values() if rows else ())]
-    typer.echo(
-        tabulate(
-            [list(row.values()) for row in rows],
-            headers=list(rows[0]) if rows else (),
-            tablefmt=form.value,
-            disable_numparse=True,
-            colalign=["right" if number else "left" for number in numbers],
-        )
-    )
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(str(value))
-    except ValueError:
-        return False
-    return True

@@ -1,0 +1,179 @@
+"""The commands about data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from amrbench.cli.common import AsJson, Format, ProtocolName, Without, registry_of, table_of
+from amrbench.errors import DataError
+
+if TYPE_CHECKING:
+    from amrbench.data.home import Home
+    from amrbench.registry import Registry
+    from amrbench.slots import FeaturesPart
+
+DataName = Annotated[
+    str, typer.Argument(help="a data set, e.g. castella, or a folder with train.jsonl, val.jsonl, test.jsonl")
+]
+Encoder = Annotated[str, typer.Option(help="an encoder, e.g. clap")]
+
+data = typer.Typer(help="The data that a protocol needs.", no_args_is_help=True)
+
+
+@data.command()
+def synthesize(
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder to write to; missing or empty")],
+    role: Annotated[str, typer.Option(help="pretrain, midtrain or target")] = "target",
+    split: Annotated[str, typer.Option(help="split of the data set")] = "test",
+    count: Annotated[int, typer.Option(min=1, help="recordings to write")] = 5,
+    audio: Annotated[str, typer.Option(help="flac or wav")] = "flac",
+    protocol: ProtocolName = "synthetic",
+    without: Without = None,
+) -> None:
+    """Write recordings of a protocol's data set as audio files with their annotations."""
+    from amrbench.config.library import load_protocol
+    from amrbench.data.listen import synthesize as write
+    from amrbench.training.progress import progress
+
+    conditions = load_protocol(protocol, registry_of(without))
+    with progress() as tell:
+        files = write(conditions.data.of(role), split, count, output, form=audio, tell=tell.data)
+    typer.echo(f"{output}: {len(files)} recordings and annotations.jsonl", err=True)
+
+
+@data.command()
+def status(
+    recipes: Annotated[
+        list[str] | None, typer.Argument(help="recipes or studies by shipped name or file [all shipped]")
+    ] = None,
+    protocol: ProtocolName = "castella",
+    as_json: AsJson = False,
+    without: Without = None,
+) -> None:
+    """Say what a protocol needs: what is here, what is missing, where it is published and how big it is."""
+    from amrbench.config.library import load_protocol, shipped
+    from amrbench.config.study import expand
+    from amrbench.running.demand import Demand
+
+    registry = registry_of(without)
+    rules = load_protocol(protocol, registry)
+    names = recipes or [each.stem for each in shipped("recipe")]
+    methods = [method for name in names for method in expand(name, registry).methods]
+    needs = dict.fromkeys(need for method in methods for need in Demand(method.recipe, rules).needs)
+    rows = [each.as_row() for each in needs]
+    if as_json:
+        table_of(rows, Format.json)
+    elif rows:
+        table_of(rows, Format.github)
+        lacking = sum(not need.found for need in needs)
+        typer.echo(f"{len(rows) - lacking} of {len(rows)} are here.")
+    else:
+        typer.echo(f"The protocol {rules.name} needs nothing but this package.")
+
+
+@data.command()
+def verify(
+    name: DataName,
+    as_json: AsJson = False,
+    without: Without = None,
+) -> None:
+    """Look for defects in placed annotations and features; a fault that must be mended is exit code 2."""
+    from amrbench.data.verify import verify as look
+
+    found = look(_home(name, registry_of(without)))
+    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else found.text())
+    if found.faults:
+        raise DataError(f"{found.name}: {found.faults} faults must be mended before it can be used.")
+
+
+@data.command("import")
+def import_(
+    name: DataName,
+    sources: Annotated[list[Path], typer.Argument(help="folders and archives with .npz files")],
+    encoder: Encoder,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="accept that features are missing or damaged")
+    ] = False,
+    without: Without = None,
+) -> None:
+    """Read published features into the feature file of a data set; goes on where it was broken off."""
+    from amrbench.data.importing import import_features
+    from amrbench.training.progress import progress
+
+    registry = registry_of(without)
+    home = _home(name, registry)
+    member = _encoder(encoder, registry)
+    with progress() as tell:
+        done = import_features(home, member, sources, partial=partial, tell=tell.data)
+    typer.echo(done.text())
+
+
+@data.command()
+def extract(
+    name: Annotated[
+        str, typer.Argument(help="a data set whose recordings are placed, or a folder of audio files")
+    ],
+    encoder: Encoder,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="feature file to write, for a folder of audio files")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="processes side by side")] = 1,
+    without: Without = None,
+) -> None:
+    """Extract features of audio files of any format and rate; goes on where it was broken off."""
+    from amrbench.data.extract import extract as work
+    from amrbench.data.extract import order_of_folder, order_of_home
+    from amrbench.training.progress import progress
+
+    registry = registry_of(without)
+    member = _encoder(encoder, registry)
+    if output is None:
+        order = order_of_home(_home(name, registry), member)
+    else:
+        order = order_of_folder(Path(name), output)
+    with progress() as tell:
+        heard, read = work(order, member, jobs=jobs, tell=tell.data)
+    typer.echo(f"{order.output}: {heard:,} recordings and {read:,} queries")
+
+
+@data.command()
+def convert(
+    source: Annotated[
+        Path, typer.Argument(help="CASTELLA JSON, CSV, an Audacity label file or a folder of them")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="JSON lines to write")],
+    form: Annotated[str, typer.Option("--form", help="castella, csv or audacity [by the name]")] = "",
+    audio: Annotated[Path | None, typer.Option(help="folder of the recordings, for label files")] = None,
+) -> None:
+    """Write annotations of another form as JSON lines."""
+    from amrbench.data.convert import convert as write
+
+    count = write(source, output, form=form, audio=audio)
+    typer.echo(f"{output}: {count:,} queries")
+
+
+def _home(name: str, registry: Registry) -> Home:
+    """Return where a data set lies that is named, or given as a folder."""
+    from amrbench.config.library import chosen
+    from amrbench.slots import DatasetPart
+
+    options = json.dumps({"use": "files", "folder": name}) if Path(name).is_dir() else name
+    home = chosen(options, DatasetPart, registry, called="the data set").home  # type: ignore[type-abstract]
+    if home is None:
+        raise DataError(f"the data set {name!r} is made on this machine, so nothing is placed for it.")
+    return home
+
+
+def _encoder(name: str, registry: Registry) -> FeaturesPart:
+    from amrbench.config.library import chosen
+    from amrbench.slots import FeaturesPart
+
+    part = chosen(name, FeaturesPart, registry, called="--encoder")  # type: ignore[type-abstract]
+    if len(part.members) > 1:
+        members = ", ".join(each.label for each in part.members)
+        raise DataError(f"--encoder: {part.use!r} stands for several ({members}); name one after the other.")
+    return part

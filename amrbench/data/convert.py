@@ -1,0 +1,165 @@
+"""Annotations in other forms, as JSON lines.
+
+CASTELLA JSON   as github.com/line/CASTELLA has it: a list of recordings with `yid`, `duration`, `moments`
+CSV             columns vid, query, start, end, duration and, if wanted, qid; rows of one query are joined
+Audacity        one label file for each recording: start, end and text, parted by tabs
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from amrbench.annotations import Query, read_annotations, write_annotations
+from amrbench.data.audio import SUFFIXES, open_audio
+from amrbench.errors import DataError
+
+FORMS = ("castella", "csv", "audacity")
+_COLUMNS = ("vid", "query", "start", "end", "duration")
+
+
+def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = None) -> int:
+    """Write the annotations of a file as JSON lines.
+
+    Args:
+        source: A file, or a folder of label files.
+        output: The file to write.
+        form: One of `FORMS`; empty for what the name of the source says.
+        audio: Folder of the recordings, which label files need: they do not say how long a recording is.
+
+    Returns:
+        The number of queries.
+
+    Raises:
+        DataError: The source is missing or wrong, or the output cannot be written.
+    """
+    read = _READERS[_form_of(source, form)]
+    queries = list(read(source, audio))
+    if not queries:
+        raise DataError(f"{source}: holds no queries.")
+    write_annotations(output, queries)
+    return len(read_annotations(output))
+
+
+def _form_of(source: Path, form: str) -> str:
+    if form and form not in FORMS:
+        raise DataError(f"there is no form {form!r}. Use {', '.join(FORMS)}.")
+    if not source.exists():
+        raise DataError(f"{source}: there is no such file.")
+    found = form or {".json": "castella", ".csv": "csv", ".txt": "audacity"}.get(source.suffix, "")
+    if source.is_dir():
+        found = form or "audacity"
+    if not found:
+        raise DataError(
+            f"{source}: its name does not say what it is. Name the form with --form: {', '.join(FORMS)}."
+        )
+    return found
+
+
+def _castella(source: Path, audio: Path | None) -> Iterator[Query]:  # noqa: ARG001 - every reader takes it
+    try:
+        content = json.loads(source.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{source}: cannot be read as JSON ({error}). Download it again.") from error
+    if not isinstance(content, list):
+        raise DataError(f"{source}: holds no list of recordings, as the JSON files of CASTELLA do.")
+    for place, entry in enumerate(content):
+        try:
+            yield from _moments(entry)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{source}: entry {place + 1} is not as in CASTELLA ({type(error).__name__}: {error}): it "
+                "needs yid, duration and moments with local_caption and timestamps."
+            ) from error
+
+
+def _moments(entry: Mapping[str, Any]) -> Iterator[Query]:
+    vid, duration = str(entry["yid"]), float(entry["duration"])
+    for number, moment in enumerate(entry["moments"], start=1):
+        windows = sorted((float(start), float(end)) for start, end in moment["timestamps"])
+        yield Query(f"{vid}_{number}", str(moment["local_caption"]), vid, duration, tuple(windows), {})
+
+
+def _csv(source: Path, audio: Path | None) -> Iterator[Query]:  # noqa: ARG001
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            lacking = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+            if lacking:
+                raise DataError(
+                    f"{source}: has no column {', '.join(lacking)}. It needs {', '.join(_COLUMNS)} and may "
+                    "have qid."
+                )
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{source}: cannot be read as CSV ({error}).") from error
+    yield from _joined([_csv_row(row, f"{source}, line {line}") for line, row in enumerate(rows, start=2)])
+
+
+def _csv_row(row: Mapping[str, str], place: str) -> tuple[str, str, str, float, tuple[float, float]]:
+    numbers = {name: _number(row[name], name, place) for name in ("start", "end", "duration")}
+    window = (numbers["start"], numbers["end"])
+    return row.get("qid") or "", row["vid"] or "", row["query"] or "", numbers["duration"], window
+
+
+def _number(text: str | None, name: str, place: str) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        raise DataError(f"{place}: {name} is {text!r}, not a number of seconds.") from None
+
+
+def _joined(rows: Sequence[tuple[str, str, str, float, tuple[float, float]]]) -> Iterator[Query]:
+    groups: dict[tuple[str, str, str, float], list[tuple[float, float]]] = {}
+    for qid, vid, text, duration, window in rows:
+        groups.setdefault((qid, vid, text, duration), []).append(window)
+    numbers: dict[str, int] = {}
+    for (qid, vid, text, duration), windows in groups.items():
+        numbers[vid] = numbers.get(vid, 0) + 1
+        yield Query(qid or f"{vid}_{numbers[vid]}", text, vid, duration, tuple(sorted(windows)), {})
+
+
+def _audacity(source: Path, audio: Path | None) -> Iterator[Query]:
+    if audio is None:
+        raise DataError(
+            f"{source}: label files do not say how long a recording is; name its folder with --audio."
+        )
+    files = sorted(source.glob("*.txt")) if source.is_dir() else [source]
+    for file in files:
+        yield from _joined(list(_labels(file, audio)))
+
+
+def _labels(file: Path, audio: Path) -> Iterator[tuple[str, str, str, float, tuple[float, float]]]:
+    duration = open_audio(_recording(file, audio)).seconds
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read as labels ({error}).") from error
+    for number, line in enumerate(lines, start=1):
+        # Lines that begin with a backslash tell the frequencies of the label before them.
+        if not line.strip() or line.startswith("\\"):
+            continue
+        place, cells = f"{file}, line {number}", line.split("\t")
+        if len(cells) != 3:
+            raise DataError(f"{place}: has {len(cells)} cells parted by tabs, not start, end and text.")
+        window = (_number(cells[0], "start", place), _number(cells[1], "end", place))
+        yield "", file.stem, cells[2].strip(), duration, window
+
+
+def _recording(file: Path, audio: Path) -> Path:
+    found = next(
+        (audio / f"{file.stem}{end}" for end in SUFFIXES if (audio / f"{file.stem}{end}").is_file()), None
+    )
+    if found is None:
+        raise DataError(f"{file}: there is no recording {file.stem!r} in {audio} ({', '.join(SUFFIXES)}).")
+    return found
+
+
+_READERS: Mapping[str, Callable[[Path, Path | None], Iterator[Query]]] = {
+    "castella": _castella,
+    "csv": _csv,
+    "audacity": _audacity,
+}

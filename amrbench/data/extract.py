@@ -1,0 +1,258 @@
+"""Features of audio files, into one feature file.
+
+The work is done in shards by worker processes below `<output>.extracting/`; an extraction that was broken off
+goes on after them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amrbench.data.audio import SUFFIXES, open_audio
+from amrbench.data.home import Home, PlacedRecording, text_id
+from amrbench.data.needs import refuse_missing
+from amrbench.data.prepare import SENTENCES_A_SHARD, Progress
+from amrbench.data.shards import AudioShard, Shard, TextShard, is_made, make
+from amrbench.data.workers import worker_pool
+from amrbench.errors import DataError, RunError, some
+from amrbench.files.locks import exclusive
+from amrbench.files.store import Header, Rows, Table, open_store
+from amrbench.files.store_writer import Items, Joined, write_store
+from amrbench.slots import Dataset, DatasetPart, FeaturesPart
+
+RECORDINGS_A_SHARD = 8
+ALL = "all"
+
+
+class AudioFiles(DatasetPart):
+    """Audio files without queries; what a worker process is told to listen to. No part of any plugin."""
+
+    use = "audio-files"
+    files: tuple[tuple[str, Path], ...] = ()
+
+    def build(self) -> Dataset:
+        """Return the files as a data set with one split."""
+        return _Listed(self.files)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    files: tuple[tuple[str, Path], ...]
+
+    def splits(self) -> Sequence[str]:
+        return [ALL]
+
+    def size(self, split: str) -> int:  # noqa: ARG002 - there is one
+        return len(self.files)
+
+    def recording(self, split: str, index: int) -> PlacedRecording:  # noqa: ARG002
+        name, path = self.files[index]
+        file = open_audio(path)
+        return PlacedRecording(name, file.rate, file.read(), ())
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(repr(self.files).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be extracted, and where to.
+
+    Attributes:
+        name: What the feature file says that these are features of.
+        audio: Files by the name of the recording.
+        texts: Sentences by the name under which they are kept.
+        output: The feature file.
+    """
+
+    name: str
+    audio: Mapping[str, Path]
+    texts: Mapping[str, str]
+    output: Path
+
+
+def order_of_folder(folder: Path, output: Path) -> Order:
+    """Return the order for all audio files below a folder; their names are their paths without the suffix.
+
+    Raises:
+        DataError: There are none, or two have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in found:
+                raise DataError(f"{path}: {found[name].name} has the same name; rename one of them.")
+            found[name] = path
+    if not found:
+        raise DataError(f"{folder}: there are no audio files ({', '.join(SUFFIXES)}).")
+    return Order(str(folder), found, {}, output)
+
+
+def order_of_home(home: Home, encoder: FeaturesPart) -> Order:
+    """Return the order for all recordings and queries of a data set whose annotations are placed.
+
+    Raises:
+        DataError: No annotations are placed, or recordings are missing.
+    """
+    queries = [query for split in home.placed for query in home.queries(split)]
+    if not queries:
+        raise DataError(f"{home.name}: no annotations are placed in {home.root}.")
+    files = {vid: home.find_audio(vid) for vid in dict.fromkeys(query.vid for query in queries)}
+    missing = [vid for vid, path in files.items() if path is None]
+    if missing:
+        raise DataError(
+            f"{home.audio_folder}: {len(missing):,} of {len(files):,} recordings are missing: "
+            f"{some(missing)}. They are published at {home.audio}."
+        )
+    audio = {vid: path for vid, path in files.items() if path is not None}
+    return Order(home.name, audio, {text_id(query): query.query for query in queries}, home.store(encoder))
+
+
+def extract(
+    order: Order, encoder: FeaturesPart, *, jobs: int, tell: Callable[[Progress], None]
+) -> tuple[int, int]:
+    """Write the feature file of an order.
+
+    Args:
+        order: What to extract; the feature file must not be there yet.
+        encoder: With one member.
+        jobs: Worker processes; without influence on the result.
+        tell: Called as the work goes on.
+
+    Returns:
+        The numbers of recordings and texts.
+
+    Raises:
+        DataError: Audio or files of the encoder are missing or damaged, or the output is there already or
+            cannot be written.
+        RunError: A worker process was killed.
+    """
+    refuse_missing(f"encoder {encoder.label!r}", encoder.needs())
+    if order.output.exists():
+        raise DataError(f"{order.output}: is there already, and nothing is overwritten. Move it away.")
+    folder = order.output.with_suffix(".extracting")
+    backend = encoder.build()
+    header = Header(
+        source=order.name,
+        backend=backend.name,
+        fingerprint=backend.fingerprint(),
+        hop=float(backend.hop),
+        audio_width=backend.audio_width,
+        text_width=backend.text_width,
+    )
+    with exclusive(order.output.with_suffix(".lock"), lambda _: None), worker_pool(jobs) as pool:
+        folder.mkdir(parents=True, exist_ok=True)
+        work = _Work(order, encoder, header, folder)
+        try:
+            _run(work.shards, pool, order.name, tell)
+        except BrokenProcessPool as error:
+            raise RunError(
+                "a worker process that extracts features ended unasked. Start again: what it finished is "
+                "kept."
+            ) from error
+        write_store(order.output, header, audio=work.audio, text=work.text)
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(order.audio), len(order.texts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    order: Order
+    encoder: FeaturesPart
+    header: Header
+    folder: Path
+
+    @cached_property
+    def _heard(self) -> list[AudioShard]:
+        files = tuple(self.order.audio.items())
+        return [
+            self._audio_shard(files[at : at + RECORDINGS_A_SHARD])
+            for at in range(0, len(files), RECORDINGS_A_SHARD)
+        ]
+
+    def _audio_shard(self, files: tuple[tuple[str, Path], ...]) -> AudioShard:
+        states = [(name, str(path), path.stat().st_size, path.stat().st_mtime_ns) for name, path in files]
+        file = self.folder / f"audio-{_hash(states)}.h5"
+        return AudioShard(file, self.header, self.encoder, AudioFiles(files=files), ALL, range(len(files)))
+
+    @cached_property
+    def _read(self) -> list[TextShard]:
+        sentences = sorted(set(self.order.texts.values()))
+        groups = [
+            sentences[at : at + SENTENCES_A_SHARD] for at in range(0, len(sentences), SENTENCES_A_SHARD)
+        ]
+        return [
+            TextShard(self.folder / f"text-{_hash(group)}.h5", self.header, self.encoder, tuple(group))
+            for group in groups
+        ]
+
+    @property
+    def shards(self) -> list[Shard]:
+        return [*self._heard, *self._read]
+
+    @property
+    def audio(self) -> Table:
+        return Joined(tuple(open_store(shard.file).audio for shard in self._heard))
+
+    @property
+    def text(self) -> Table:
+        if not self.order.texts:
+            return Items()
+        return Named(Joined(tuple(open_store(shard.file).text for shard in self._read)), self.order.texts)
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """Items of a table under other names, of which several may mean the same item."""
+
+    table: Table
+    names: Mapping[str, str]
+    """Name in the table by new name."""
+
+    @cached_property
+    def _places(self) -> list[int]:
+        known = {name: place for place, name in enumerate(self.table.ids)}
+        return [known[name] for name in self.names.values()]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return the name of each item."""
+        return tuple(self.names)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Return (n,) the number of rows of each item."""
+        return np.asarray(self.table.lengths)[self._places].astype(np.int64)
+
+    def item(self, place: int) -> Rows:
+        """Return (length, D) of the item at a place."""
+        return self.table.item(self._places[place])
+
+
+def _run(shards: Sequence[Shard], pool: Executor, name: str, tell: Callable[[Progress], None]) -> None:
+    missing = [shard for shard in shards if not is_made(shard)]
+    total = sum(shard.size for shard in shards)
+    done = total - sum(shard.size for shard in missing)
+    futures = [pool.submit(make, shard) for shard in missing]
+    try:
+        for future in as_completed(futures):
+            done += future.result()
+            tell(Progress(f"{name}: extracting", done, total))
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]

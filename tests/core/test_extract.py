@@ -1,0 +1,172 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from amrbench.annotations import Query, write_annotations
+from amrbench.data.extract import extract, order_of_folder, order_of_home
+from amrbench.data.home import Home, SplitFacts
+from amrbench.data.needs import Need, Published
+from amrbench.errors import DataError
+from amrbench.files.store import open_store
+from amrbench.slots import FeaturesPart
+
+
+class Ears:
+    """Mean and loudness of each second; the length of each word."""
+
+    name, audio_width, text_width, rate, hop = "ears", 2, 1, 8000, 1.0
+
+    def audio(self, waveform):
+        seconds = waveform[: len(waveform) // 8000 * 8000].reshape(-1, 8000)
+        return np.stack([seconds.mean(1), np.abs(seconds).mean(1)], 1)
+
+    def text(self, sentences):
+        return [np.array([[len(word)] for word in each.split()], np.float32) for each in sentences]
+
+    def fingerprint(self):
+        return "1"
+
+
+class EarsPart(FeaturesPart):
+    """An encoder that needs nothing."""
+
+    use = "ears"
+
+    def build(self):
+        return Ears()
+
+
+class Deaf(FeaturesPart):
+    """An encoder whose weights are missing."""
+
+    use = "deaf"
+
+    def build(self):
+        return Ears()
+
+    def needs(self):
+
+        return [
+            Need("weights", Path("w"), found=False, published=Published("Zenodo 3"), remedy="Put it there.")
+        ]
+
+
+def sound(path, seconds, *, rate=8000, channels=1, level=0.25):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    at = np.arange(round(rate * seconds)) / rate
+    wave = level * np.sin(2 * np.pi * 100 * at) + 0.1
+    soundfile.write(path, np.stack([wave] * channels, 1), rate)
+
+
+def go(order, part=None, jobs=1, tell=lambda _: None):
+    return extract(order, part or EarsPart(), jobs=jobs, tell=tell)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "audio"
+    for number in range(10):
+        sound(place / f"{number}.wav", 1.5 + number / 4, level=0.05 * number)
+    sound(place / "more" / "stereo.flac", 2.0, rate=44100, channels=2)
+    (place / "notes.txt").write_text("no audio")
+    return place
+
+
+def test_a_folder_of_audio_of_any_format_and_rate(folder, tmp_path):
+    output = tmp_path / "out.h5"
+    assert go(order_of_folder(folder, output)) == (11, 0)
+    store = open_store(output)
+    store.verify()
+    assert list(store.audio.ids) == [*map(str, range(10)), "more/stereo"]
+    assert store.audio.rows("4").shape == (2, 2)
+    stereo = store.audio.rows("more/stereo")
+    assert stereo.shape == (2, 2)
+    np.testing.assert_allclose(stereo[:, 0], 0.1, atol=1e-3)
+    assert not output.with_suffix(".extracting").exists()
+
+
+def test_the_number_of_processes_changes_nothing(folder, tmp_path):
+    outputs = [tmp_path / "one.h5", tmp_path / "two.h5"]
+    for output, jobs in zip(outputs, (1, 2), strict=True):
+        go(order_of_folder(folder, output), jobs=jobs)
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+def test_an_extraction_that_was_broken_off_goes_on(folder, tmp_path):
+    output, seen = tmp_path / "out.h5", []
+
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(order_of_folder(folder, output), tell=interrupt)
+    assert not output.exists()
+    go(order_of_folder(folder, output), tell=seen.append)
+    assert len(seen) < 2, "at least one of two shards was kept"
+    assert len(open_store(output).audio.ids) == 11
+
+
+def test_a_damaged_recording_is_named_and_the_rest_is_kept(folder, tmp_path):
+    output = tmp_path / "out.h5"
+    path = folder / "9.wav"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"9\.wav: truncated"):
+        go(order_of_folder(folder, output))
+    assert not output.exists()
+    sound(path, 2.0)
+    assert go(order_of_folder(folder, output)) == (11, 0)
+
+
+def test_nothing_is_overwritten(folder, tmp_path):
+    output = tmp_path / "out.h5"
+    output.write_bytes(b"mine")
+    with pytest.raises(DataError) as error:
+        go(order_of_folder(folder, output))
+    assert str(error.value) == f"{output}: is there already, and nothing is overwritten. Move it away."
+
+
+def test_weights_are_asked_for_first(folder, tmp_path):
+    with pytest.raises(DataError) as error:
+        go(order_of_folder(folder, tmp_path / "out.h5"), Deaf())
+    assert str(error.value).splitlines() == [
+        "encoder 'deaf' needs what is not here:",
+        "  weights: w. Published at Zenodo 3. Put it there.",
+    ]
+
+
+def test_folders_without_audio_and_names_that_stand_twice(tmp_path, folder):
+    with pytest.raises(DataError, match=r"there are no audio files \(\.wav, "):
+        order_of_folder(tmp_path / "none", tmp_path / "out.h5")
+    sound(folder / "3.flac", 1)
+    with pytest.raises(DataError) as error:
+        order_of_folder(folder, tmp_path / "out.h5")
+    assert str(error.value) == f"{folder}/3.wav: 3.flac has the same name; rename one of them."
+
+
+QUERIES = [
+    Query("a_1", "a dog barks", "a", 3.0, ((0.0, 1.0),)),
+    Query("a_2", "rain", "a", 3.0, ((0.0, 1.0),)),
+    Query(5, "rain", "b", 2.0, ((0.0, 1.0),)),
+]
+
+
+def test_a_placed_data_set_gets_its_features(tmp_path):
+    home = Home("x", tmp_path, {"train": SplitFacts("train.jsonl")}, audio=Published("a friend"))
+    with pytest.raises(DataError, match=f"x: no annotations are placed in {tmp_path}"):
+        order_of_home(home, EarsPart())
+    write_annotations(home.annotations("train"), QUERIES)
+    sound(home.audio_folder / "a.ogg", 3.0)
+    with pytest.raises(DataError) as error:
+        order_of_home(home, EarsPart())
+    assert str(error.value) == (
+        f"{home.audio_folder}: 1 of 2 recordings are missing: 'b'. They are published at a friend."
+    )
+    sound(home.audio_folder / "b.wav", 2.0)
+    home = Home(home.name, home.root, home.facts)
+    assert go(order_of_home(home, EarsPart())) == (2, 3)
+    source = home.source("train", EarsPart())
+    source.check()
+    assert source.audio("a").shape == (3, 2)
+    assert [source.text(query).ravel().tolist() for query in QUERIES] == [[1, 3, 5], [4], [4]]

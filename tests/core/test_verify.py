@@ -1,0 +1,221 @@
+import gzip
+import json
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from amrbench.annotations import Query, read_annotations, write_annotations
+from amrbench.data.home import Home, SplitFacts
+from amrbench.data.verify import annotation_findings, feature_findings, verify
+from amrbench.errors import DataError
+from amrbench.files.store import Header, open_store
+from amrbench.files.store_writer import Items, write_store
+
+HEADER = Header(source="x", backend="ears", fingerprint="1", hop=1.0, audio_width=2, text_width=2)
+PLAIN = Query("a_1", "a dog", "a", 10.0, ((1.0, 2.0),))
+
+
+def found(*queries):
+    return [each.line() for each in annotation_findings(queries)]
+
+
+def asked(*windows, **changes):
+    return replace(PLAIN, windows=windows, **changes)
+
+
+def test_nothing_stands_out_in_sound_annotations():
+    assert found(PLAIN, replace(PLAIN, qid="a_2", query="a cat")) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "lines"),
+    [
+        (asked((5.0, 11.0)), ["note  1 windows end after their recording; training cuts them: 'a_1'"]),
+        (
+            asked((5.0, 12.0)),
+            [
+                "note  1 windows end after their recording; training cuts them: 'a_1'",
+                "note  1 windows end more than a second after their recording: 'a_1'",
+            ],
+        ),
+        (
+            asked((10.0, 11.0)),
+            [
+                "note  1 queries have no window left that can be heard: 'a_1'",
+                "note  1 windows end after their recording; training cuts them: 'a_1'",
+                "note  1 windows start at or after the end of their recording; training drops them: 'a_1'",
+            ],
+        ),
+        (
+            asked((1.0, 2.0), (3.0, 3.0)),
+            ["note  1 windows have no length; training and scoring drop them: 'a_1'"],
+        ),
+        (asked((1.0, 1.5)), ["note  1 windows are shorter than a second, which is one feature row: 'a_1'"]),
+        (
+            asked((4.0, 5.0), (1.0, 2.0)),
+            ["note  1 queries have windows that are not in the order of time: 'a_1'"],
+        ),
+        (asked((1.0, 5.0), (4.0, 6.0)), ["note  1 queries have windows that overlap: 'a_1'"]),
+        (asked((1.0, 4.0), (4.0, 6.0)), ["note  1 windows touch the one before them: 'a_1'"]),
+        (asked(), ["note  1 queries have no public answer: 'a_1'"]),
+        (replace(PLAIN, query="a dog "), ["note  1 texts begin or end with a space: 'a_1'"]),
+        (replace(PLAIN, query="une bête"), ["note  1 texts have characters beyond ASCII: 'a_1'"]),
+    ],
+)
+def test_each_defect_of_a_query_has_a_line(query, lines):
+    assert found(query) == lines
+
+
+def test_defects_of_recordings():
+    again = replace(PLAIN, qid="a_2")
+    assert found(PLAIN, again) == ["note  1 queries repeat the text of another about their recording: 'a'"]
+    longer = replace(PLAIN, qid="a_2", query="a cat", duration=11.0)
+    assert found(PLAIN, longer) == ["FAULT 1 recordings have more than one duration: 'a'"]
+
+
+def test_crops_of_one_place_that_overlap():
+    vids = ["Park_0.0_60.0", "Park_50.0_110.0", "Park_110.0_170.0", "Zoo_0_60"]
+    queries = [replace(PLAIN, qid=vid, vid=vid) for vid in vids]
+    assert found(*queries) == [
+        "note  2 recordings are, by their ids, crops that overlap another of the same place, so they are not "
+        "independent: 'Park_0.0_60.0', 'Park_50.0_110.0'"
+    ]
+
+
+@pytest.fixture
+def home(tmp_path):
+    path = tmp_path / "x" / "train.jsonl"
+    path.parent.mkdir()
+    write_annotations(path, [PLAIN, replace(PLAIN, qid="b_1", vid="b")])
+    digest = sha256(path.read_bytes()).hexdigest()
+    facts = {
+        "train": SplitFacts("train.jsonl", queries=2, recordings=2, sha256=digest),
+        "test": SplitFacts("test.jsonl", queries=5),
+    }
+    return Home("x", path.parent, facts)
+
+
+def features(home, audio, texts=("a_1", "b_1")):
+    path = home.root / "features" / "ears.h5"
+    path.parent.mkdir(exist_ok=True)
+    rows = tuple(np.ones((count, 2), np.float32) for count in audio.values())
+    text = tuple(np.ones((1, 2), np.float32) for _ in texts)
+    write_store(path, HEADER, audio=Items(tuple(audio), rows), text=Items(tuple(texts), text))
+    return path
+
+
+def lines(home):
+    return verify(home).text().splitlines()
+
+
+def test_what_is_as_published_is_told_so(home):
+    assert lines(home) == ["x train", "  note  2 queries about 2 recordings, byte for byte as published"]
+    write_annotations(home.annotations("train"), [PLAIN])
+    digest = home.facts["train"].sha256[:12]
+    assert lines(home) == [
+        "x train",
+        "  note  1 queries about 1 recordings; not the newest published file, which has 2 about 2 "
+        f"(sha256 {digest}...)",
+    ]
+
+
+def test_a_recording_in_two_splits_is_a_fault(home):
+    write_annotations(home.annotations("test"), [replace(PLAIN, qid="c")])
+    assert lines(home)[2:] == [
+        "x test",
+        "  note  1 queries about 1 recordings; 5 were published",
+        "  FAULT 1 recordings are in train too: 'a'",
+    ]
+    assert verify(home).faults == 1
+    assert verify(home).as_json()["splits"]["test"][1] == {
+        "text": "1 recordings are in train too",
+        "fault": True,
+        "where": ["a"],
+    }
+
+
+def test_annotations_that_cannot_be_read_are_a_fault(home):
+    home.annotations("train").write_text("{broken\n")
+    assert verify(home).faults == 1
+    assert "train.jsonl" in lines(home)[1]
+
+
+def test_features_that_fit(home):
+    features(home, {"a": 10, "b": 11})
+    assert lines(home)[2:] == ["  note  ears: 1 recordings have a row more or less than their duration: 'b'"]
+
+
+def test_features_that_lack_and_do_not_fit_are_faults(home):
+    features(home, {"a": 30}, texts=("a_1",))
+    assert lines(home)[2:] == [
+        "  FAULT ears: 1 recordings have no features: 'b'",
+        "  FAULT ears: 1 queries have no features: 'b_1'",
+        "  FAULT ears: 1 recordings have features of another length: 'a'",
+    ]
+
+
+def test_features_whose_bytes_changed_are_a_fault(home):
+    path = features(home, {"a": 10, "b": 10})
+    place = path.read_bytes().index(np.ones((20, 2), np.float32).tobytes())
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\\x01")
+    assert [
+        each.fault
+        for each in feature_findings("ears", open_store(path), read_annotations(home.annotations("train")))
+    ]
+    path.write_bytes(b"no features")
+    assert verify(home).faults == 1
+    assert str(path) in lines(home)[2]
+
+
+def test_an_empty_home(tmp_path):
+    with pytest.raises(DataError) as error:
+        verify(Home("x", tmp_path, {"train": SplitFacts("train.jsonl")}))
+    assert str(error.value) == f"x: nothing is placed. The annotations belong to {tmp_path}/train.jsonl."
+
+
+PUBLISHED = Path(__file__).parents[1] / "data" / "castella_windows.json.gz"
+"""Ids, durations and windows of CASTELLA (CC BY 4.0) as Lighthouse ships them; numbers stand for texts."""
+
+DEFECTS = {
+    "train": {
+        "queries have no window left that can be heard": 2,
+        "queries have windows that are not in the order of time": 353,
+        "texts have characters beyond ASCII": 1,
+        "windows end after their recording; training cuts them": 162,
+        "windows end more than a second after their recording": 1,
+        "windows start at or after the end of their recording; training drops them": 11,
+        "windows touch the one before them": 3,
+    },
+    "val": {
+        "queries have windows that are not in the order of time": 65,
+        "windows end after their recording; training cuts them": 12,
+        "windows start at or after the end of their recording; training drops them": 1,
+        "windows touch the one before them": 2,
+    },
+    "test": {
+        "queries have no window left that can be heard": 2,
+        "queries have windows that are not in the order of time": 208,
+        "texts have characters beyond ASCII": 3,
+        "windows end after their recording; training cuts them": 99,
+        "windows end more than a second after their recording": 1,
+        "windows start at or after the end of their recording; training drops them": 4,
+        "windows touch the one before them": 5,
+        "queries repeat the text of another about their recording": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_every_known_defect_of_castella_is_found(split):
+    rows = json.loads(gzip.decompress(PUBLISHED.read_bytes()))[split]
+    queries = [
+        Query(qid, text, vid, duration, tuple(map(tuple, windows)))
+        for qid, vid, duration, windows, text in rows
+    ]
+    counts = [each.text.split(" ", 1) for each in annotation_findings(queries)]
+    assert {what: int(count) for count, what in counts} == DEFECTS[split]
