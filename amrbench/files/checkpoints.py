@@ -55,12 +55,13 @@ class Checkpoint:
     options: dict[str, Plain]
 
 
-def read_checkpoint(path: Path, *, allow: Collection[str] = ()) -> Checkpoint:
+def read_checkpoint(path: Path, *, allow: Collection[str] = (), bare: bool = False) -> Checkpoint:
     """Read the entries `model` and `opt` of a `torch.save` file; other entries are ignored.
 
     Args:
         path: The file, in torch's zip format or the older one.
         allow: Further globals to accept; only `argparse.Namespace` can be asked for.
+        bare: Also take a file that is itself a mapping of names to tensors.
 
     Raises:
         CheckpointError: Not a checkpoint, truncated, naming a class or function that is not needed
@@ -71,6 +72,8 @@ def read_checkpoint(path: Path, *, allow: Collection[str] = ()) -> Checkpoint:
     accepted = {name: _OPTION_GLOBALS[name] for name in sorted({*_ALWAYS, *allow})}
     _refuse_globals(path, accepted)
     tree = _load(path, accepted)
+    if bare and "model" not in tree:
+        tree = {"model": tree}
     return Checkpoint(path=path, weights=_weights(path, tree), options=_options(path, tree))
 
 

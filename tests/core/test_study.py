@@ -269,7 +269,7 @@ def amrbench(tmp_path, monkeypatch, capsys):
     world.write_yaml(tmp_path / "small.yaml", {"study": "small", "base": "toy", "full": "fuller"})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AMRBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cli, "_registry", lambda without: world.REGISTRY)
+    monkeypatch.setattr(cli, "registry_of", lambda without: world.REGISTRY)
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["amrbench", *arguments, "--protocol", "tiny.yaml"])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from amrbench.data.needs import Need, Published, refuse_missing
 from amrbench.errors import DataError
 from amrbench.part import Part, placing
 from amrbench.slots import Backend, FeaturesPart
+from amrbench_plugins.backends.late import Late, Opened
 from amrbench_plugins.backends.model_files import ModelFile
 
 Rows = NDArray[np.float32]
@@ -59,18 +62,28 @@ class Clap(FeaturesPart):
 
 
 class M2dClap(FeaturesPart):
-    """M2D-CLAP 2025: 768 features a second and one for a sentence (Niizumi et al. 2025)."""
+    """M2D-CLAP 2025: 768 features a second, and of a sentence (Niizumi et al. 2025)."""
 
     use = "m2d-clap"
-    weights: str = placing("folder of the published weights; by default in the folder of models")
+    text: Literal["sentence", "tokens"] = Field(
+        "sentence", description="one row for the sentence, as the report has it, or its tokens besides"
+    )
+    weights: str = placing("file of the published weights; by default in the folder of models")
+    vocabulary: str = placing("vocab.txt of bert-base-uncased; by default in the folder of models")
 
     def build(self) -> Backend:
         """Return the encoder."""
-        return _Unread(self.use, 16000, self.needs())
+        return Late(self.use, 16000, 768, 768, self._open)
 
     def needs(self) -> Sequence[Need]:
-        """Return the folder of the weights."""
-        return [M2D_WEIGHTS.need(self.weights)]
+        """Return the weights and the vocabulary."""
+        return [M2D_WEIGHTS.need(self.weights), BERT_VOCABULARY.need(self.vocabulary)]
+
+    def _open(self) -> Opened:
+        from amrbench_plugins.backends.m2d_clap.encoder import load
+
+        refuse_missing(f"encoder {self.use!r}", self.needs())
+        return load(M2D_WEIGHTS.find(self.weights), BERT_VOCABULARY.find(self.vocabulary), self.text)
 
 
 CLAP_WEIGHTS = ModelFile(
@@ -86,6 +99,13 @@ M2D_WEIGHTS = ModelFile(
     names=("m2d_clap_vit_base-80x1001p16x16p16kpBpTI-2025/checkpoint-30.pth",),
     published=Published("release v0.5.0 of nttcslab/m2d on GitHub"),
     option="weights",
+)
+BERT_VOCABULARY = ModelFile(
+    encoder="m2d-clap",
+    what="vocabulary",
+    names=("vocab.txt",),
+    published=Published("google-bert/bert-base-uncased on Hugging Face", "0.2 MB"),
+    option="vocabulary",
 )
 
 

@@ -1,0 +1,61 @@
+"""Audio that encoders hear in a second, at full size with random weights.
+
+Run: pytest benchmarks/bench_encoders.py --benchmark-enable
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import process_time
+
+import numpy as np
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from amrbench.plugins import load_registry
+from amrbench.slots import FeaturesPart
+from amrbench_plugins.backends.late import Rows, seconds_of
+from amrbench_plugins.backends.m2d_clap import vit
+
+SECONDS = 16
+
+
+def small(name: str) -> Callable[[Rows], Rows]:
+    part = FeaturesPart.model_validate(name, context=load_registry())
+    return part.build().audio
+
+
+def m2d_clap() -> Callable[[Rows], Rows]:
+    net = vit.AudioEncoder(vit.Sizes()).eval()
+
+    @torch.inference_mode()
+    def heard(waveform: Rows) -> Rows:
+        rows: Rows = net(torch.from_numpy(seconds_of(waveform, vit.RATE))).numpy()
+        return rows
+
+    return heard
+
+
+ENCODERS: dict[str, tuple[int, Callable[[], Callable[[Rows], Rows]]]] = {
+    "mini-clap": (16000, lambda: small("mini-clap")),
+    "mini-clap-wide": (16000, lambda: small("mini-clap-wide")),
+    "m2d-clap": (16000, m2d_clap),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_extraction(benchmark: BenchmarkFixture, name: str) -> None:
+    """On one thread, as processor time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rate, make = ENCODERS[name]
+    hear = make()
+    waveform = (0.1 * np.random.default_rng(0).standard_normal(rate * SECONDS)).astype(np.float32)
+    hear(waveform)
+    start = process_time()
+    rows = benchmark.pedantic(lambda: hear(waveform), rounds=1)
+    spent = process_time() - start
+    torch.set_num_threads(threads)
+    assert len(rows) == SECONDS
+    benchmark.extra_info.update(audio_seconds_per_second=round(SECONDS / spent, 1))

@@ -1,0 +1,58 @@
+"""Mel filters and power spectra, as the libraries that published encoders were trained with compute them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_STEP = 200.0 / 3
+"""Hz to a mel below 1 kHz on Slaney's scale (Auditory Toolbox, 1998)."""
+_BREAK = 1000.0
+_GROWTH = np.log(6.4) / 27
+"""Natural logarithm of the ratio of frequencies one mel apart, above 1 kHz."""
+
+
+def slaney_filters(rate: int, fft: int, bands: int, *, low: float, high: float) -> Tensor:
+    """Return triangular filters with an area of one on Slaney's mel scale.
+
+    Args:
+        rate: Samples a second.
+        fft: Length of the transform.
+        bands: Number of filters.
+        low: Where the first filter begins, in Hz.
+        high: Where the last one ends, in Hz.
+
+    Returns:
+        (fft / 2 + 1, bands) float32.
+    """
+    corners = _hertz(np.linspace(_mel(low), _mel(high), bands + 2))
+    bins = np.linspace(0, rate / 2, fft // 2 + 1)[:, None]
+    rising = (bins - corners[:-2]) / (corners[1:-1] - corners[:-2])
+    falling = (corners[2:] - bins) / (corners[2:] - corners[1:-1])
+    filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (corners[2:] - corners[:-2]))
+    return torch.from_numpy(filters.astype(np.float32))
+
+
+def power_spectrum(waveforms: Tensor, *, window: Tensor, hop: int) -> Tensor:
+    """Return squared magnitudes (B, frames, bins) of waveforms (B, samples), each frame centred on its hop.
+
+    The ends are mirrored; `window` is as long as the transform.
+    """
+    size = len(window)
+    spectrum = torch.stft(
+        waveforms, size, hop, window=window, center=True, pad_mode="reflect", return_complex=True
+    )
+    return torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
+
+
+def _mel(hertz: float) -> float:
+    if hertz < _BREAK:
+        return hertz / _STEP
+    return float(_BREAK / _STEP + np.log(hertz / _BREAK) / _GROWTH)
+
+
+def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    turn = _BREAK / _STEP
+    return np.where(mel < turn, mel * _STEP, _BREAK * np.exp(_GROWTH * (mel - turn)))
