@@ -17,6 +17,7 @@ from amrbench.plugins import load_registry
 from amrbench.slots import FeaturesPart
 from amrbench_plugins.backends.late import Rows, seconds_of
 from amrbench_plugins.backends.m2d_clap import vit
+from amrbench_plugins.backends.ms_clap import htsat
 
 SECONDS = 16
 
@@ -37,9 +38,21 @@ def m2d_clap() -> Callable[[Rows], Rows]:
     return heard
 
 
+def clap() -> Callable[[Rows], Rows]:
+    net = htsat.Htsat(htsat.Sizes()).eval()
+
+    @torch.inference_mode()
+    def heard(waveform: Rows) -> Rows:
+        rows: Rows = net(torch.from_numpy(seconds_of(waveform, htsat.RATE))).numpy()
+        return rows
+
+    return heard
+
+
 ENCODERS: dict[str, tuple[int, Callable[[], Callable[[Rows], Rows]]]] = {
     "mini-clap": (16000, lambda: small("mini-clap")),
     "mini-clap-wide": (16000, lambda: small("mini-clap-wide")),
+    "clap": (44100, clap),
     "m2d-clap": (16000, m2d_clap),
 }
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from amrbench.data.needs import Need, Published, refuse_missing
-from amrbench.errors import DataError
-from amrbench.part import Part, placing
+from amrbench.part import Part, placing, problem
 from amrbench.slots import Backend, FeaturesPart
 from amrbench_plugins.backends.late import Late, Opened
 from amrbench_plugins.backends.model_files import ModelFile
-
-Rows = NDArray[np.float32]
+from amrbench_plugins.backends.ms_clap import tables
 
 
 class MiniClap(FeaturesPart):
@@ -51,14 +47,23 @@ class Clap(FeaturesPart):
 
     use = "clap"
     weights: str = placing("file of the published weights; by default in the folder of models")
+    tokenizer: str = placing(
+        "folder with GPT-2's vocab.json and merges.txt; by default in the folder of models"
+    )
 
     def build(self) -> Backend:
         """Return the encoder."""
-        return _Unread(self.use, 44100, self.needs())
+        return Late(self.use, 44100, 768, 768, self._open)
 
     def needs(self) -> Sequence[Need]:
-        """Return the file of the weights."""
-        return [CLAP_WEIGHTS.need(self.weights)]
+        """Return the weights and the tables of the tokenizer."""
+        return [CLAP_WEIGHTS.need(self.weights), tables.need(self.tokenizer)]
+
+    def _open(self) -> Opened:
+        from amrbench_plugins.backends.ms_clap.encoder import load
+
+        refuse_missing(f"encoder {self.use!r}", self.needs())
+        return load(CLAP_WEIGHTS.find(self.weights), *tables.find(self.tokenizer))
 
 
 class M2dClap(FeaturesPart):
@@ -109,27 +114,70 @@ BERT_VOCABULARY = ModelFile(
 )
 
 
-class _Unread:
-    """An encoder whose weights are not read yet."""
+class LaionClap(FeaturesPart):
+    """LAION-CLAP: 512 features a second and one for a sentence, in one space (Wu et al. 2023)."""
 
-    audio_width = text_width = 768
-    hop = 1.0
+    use = "laion-clap"
+    weights: str = placing("folder of the published model; by default in the folder of models")
 
-    def __init__(self, name: str, rate: int, needs: Sequence[Need]) -> None:
-        self.name, self.rate, self._needs = name, rate, needs
+    def build(self) -> Backend:
+        """Return the encoder."""
+        return Late(self.use, 48000, 512, 512, self._open)
 
-    def audio(self, waveform: Rows) -> Rows:
-        raise self._refusal()
+    def needs(self) -> Sequence[Need]:
+        """Return the folder of the model."""
+        return [LAION_WEIGHTS.need(self.weights)]
 
-    def text(self, sentences: Sequence[str]) -> list[Rows]:
-        raise self._refusal()
+    def _open(self) -> Opened:
+        from amrbench_plugins.backends.laion_clap import load
 
-    def fingerprint(self) -> str:
-        raise self._refusal()
-
-    def _refusal(self) -> DataError:
-        refuse_missing(f"encoder {self.name!r}", self._needs)
-        return DataError(f"encoder {self.name!r}: this version does not read its weights.")
+        refuse_missing(f"encoder {self.use!r}", self.needs())
+        return load(LAION_WEIGHTS.find(self.weights))
 
 
-PARTS: tuple[type[Part], ...] = (Clap, M2dClap, MiniClap, MiniClapWide)
+def _apart(parts: tuple[FeaturesPart, ...]) -> tuple[FeaturesPart, ...]:
+    labels = [member.label for part in parts for member in part.members]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise problem(f"{label!r} stands twice in this list; keep one.")
+    return parts
+
+
+class Concat(FeaturesPart):
+    """Several encoders side by side: their features stand next to each other in each row."""
+
+    use = "concat"
+    example: ClassVar[Mapping[str, Any]] = {"of": ["mini-clap", "mini-clap-wide"]}
+    of: Annotated[tuple[FeaturesPart, ...], AfterValidator(_apart)] = Field(
+        min_length=2, description="the encoders"
+    )
+
+    def build(self) -> Backend:
+        """Return the encoders as one."""
+        from amrbench_plugins.backends.concat import Together
+
+        return Together([part.build() for part in self.members])
+
+    @property
+    def label(self) -> str:
+        """Return the names of all."""
+        return "+".join(part.label for part in self.members)
+
+    @property
+    def members(self) -> tuple[FeaturesPart, ...]:
+        """Return the encoders, those of an inner list one by one."""
+        return tuple(member for part in self.of for member in part.members)
+
+    def needs(self) -> Sequence[Need]:
+        """Return what all of them need."""
+        return [need for part in self.members for need in part.needs()]
+
+
+LAION_WEIGHTS = ModelFile(
+    encoder="laion-clap",
+    what="model",
+    names=("larger_clap_general", "clap-htsat-unfused", "."),
+    published=Published("laion/larger_clap_general on Hugging Face", "0.8 GB"),
+    option="weights",
+)
+PARTS: tuple[type[Part], ...] = (Clap, Concat, LaionClap, M2dClap, MiniClap, MiniClapWide)

