@@ -67,7 +67,7 @@ def score(
     return score_files(Path(predictions), Path(truth), partial=partial, by=by)
 
 
-def predict(
+def predict_checkpoint(
     checkpoint: str | Path,
     *,
     features: str | Path,

@@ -83,6 +83,10 @@ class FeaturesPart(Part):
         """Return the files that it reads; none if they are shipped."""
         return ()
 
+    def parameters(self) -> int | None:
+        """Return how many weights it has, without reading them; None if that is not known."""
+        return None
+
 
 class Recording(Protocol):
     """One recording of a data set with the queries that ask about it."""

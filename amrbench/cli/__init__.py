@@ -211,6 +211,58 @@ def compare(
 
 @app.command()
 def predict(
+    recording: Annotated[Path, typer.Argument(help="audio file of any format, rate and length")],
+    queries: Annotated[list[str], typer.Argument(help="what to find, one sentence each")],
+    run: Annotated[Path | None, typer.Option(help="folder of a finished run [the newest in 'runs']")] = None,
+    member: Annotated[str, typer.Option(help="which of its models answers [its first soup, or seed 0]")] = "",
+    top: Annotated[int, typer.Option(min=1, help="moments to show for each query")] = 5,
+    plot: Annotated[Path | None, typer.Option(help="picture to write: .png, .pdf or .svg")] = None,
+    as_json: AsJson = False,
+    without: Without = None,
+) -> None:
+    """Find moments in a recording of your own with the model of a finished run."""
+    from amrbench.results.timeline import draw
+    from amrbench.running.finished import find_run, open_run
+    from amrbench.running.own_audio import find_moments
+    from amrbench.training.progress import progress
+
+    finished = open_run(find_run(run), registry_of(without), member=member)
+    with progress() as tell:
+        found = find_moments(recording, queries, finished, tell=tell.data)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(top), indent=2))
+    else:
+        typer.echo("\n".join(found.heading()))
+        for each in found.answers:
+            typer.echo(f"\n{each.query}")
+            for start, end, points in each.moments[:top].tolist():
+                typer.echo(f"  {start:8.1f} - {end:8.1f} s   {points:.3f}")
+    if plot is not None:
+        rows = [(each.query, each.moments[:top], each.saliency) for each in found.answers]
+        draw(plot, found.recording, rows, heading=found.heading(), hop=found.hop)
+
+
+@app.command()
+def pack(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    label: Annotated[str, typer.Option(help="<Surname>_<Institute>_task6_<1 to 4>")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="zip file to write")],
+    member: Annotated[str, typer.Option(help="which of its models [its first soup, or seed 0]")] = "",
+    template: Annotated[
+        Path | None, typer.Option(help="meta file to fill in, instead of the one that is shipped")
+    ] = None,
+    without: Without = None,
+) -> None:
+    """Pack a run as a submission to DCASE 2026 Task 6: predictions, and a meta file with what is known."""
+    from amrbench.running.finished import open_run
+    from amrbench.running.pack import pack as write
+
+    finished = open_run(run, registry_of(without), member=member)
+    typer.echo(write(finished, label, output, template=template).text())
+
+
+@app.command("predict-checkpoint")
+def predict_checkpoint(
     checkpoint: Annotated[Path, typer.Option(help="a CG-DETR checkpoint of the reference implementation")],
     features: Annotated[
         Path, typer.Option(help="folder with <backend>/<vid>.npz and <backend>_text/qid<qid>.npz")
@@ -219,7 +271,7 @@ def predict(
     output: Annotated[Path, typer.Option("--output", "-o", help="prediction file to write")],
     without: Without = None,
 ) -> None:
-    """Predict what a reference checkpoint predicts, from published features."""
+    """Predict what a checkpoint of the reference implementation predicts, from published features."""
     from amrbench.running.from_checkpoint import predict_from_checkpoint
 
     count = predict_from_checkpoint(

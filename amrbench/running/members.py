@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.results.metrics import Scores, score, score_by
 from amrbench.results.priors import prior_rows
 from amrbench.results.results import Kind, Row, Slice
+from amrbench.running.finished import slug
 from amrbench.running.trial import Trial
 from amrbench.training.criterion import Criterion
 from amrbench.training.inference import Ranking, predict
@@ -96,7 +96,7 @@ class Members:
         for name, mixture in soup(candidates, SelectionJudge(self._spec, self._criterion)).items():
             load_weights(self._criterion, mixture.weights, name=name)
             about = {"member": name, **mixture.about}
-            write_weights(self.folder / f"{_slug(name)}.safetensors", mixture.weights, about)
+            write_weights(self.folder / f"{slug(name)}.safetensors", mixture.weights, about)
             yield self._written(name, "soup", self._predict(self._report))
 
     def _control(self) -> Member:
@@ -117,7 +117,7 @@ class Members:
         return predict(self._criterion.model, split, device=device, ranking=self._ranking)
 
     def _written(self, name: str, kind: Kind, moments: Sequence[Moments]) -> Member:
-        file = f"{PREDICTIONS}/{_slug(name)}.{self.split_name}.jsonl"
+        file = f"{PREDICTIONS}/{slug(name)}.{self.split_name}.jsonl"
         write_predictions(self.folder / file, moments)
         return Member(name, kind, file)
 
@@ -191,7 +191,3 @@ def _slices(groups: Mapping[str, Scores]) -> tuple[Slice, ...]:
 
 def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]}
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -262,7 +262,7 @@ def test_a_width_that_the_heads_do_not_divide_is_a_mistake(amrbench, tmp_path):
 def test_predict_writes_what_the_reference_checkpoint_predicts(amrbench, tmp_path):
     out = tmp_path / "out.jsonl"
     code, _, err = amrbench(
-        *("predict", "--checkpoint", CHECKPOINT / "best.ckpt"),
+        *("predict-checkpoint", "--checkpoint", CHECKPOINT / "best.ckpt"),
         *("--features", CHECKPOINT / "features" / "castella"),
         *("--annotations", CHECKPOINT / "data" / "castella_test_release.jsonl", "-o", out),
     )
@@ -283,7 +283,7 @@ def test_predict_refuses_what_is_no_checkpoint(amrbench, tmp_path):
     wrong = tmp_path / "best.ckpt"
     wrong.write_bytes(b"hello")
     code, _, err = amrbench(
-        *("predict", "--checkpoint", wrong, "--features", tmp_path),
+        *("predict-checkpoint", "--checkpoint", wrong, "--features", tmp_path),
         *("--annotations", CHECKPOINT / "data" / "castella_test_release.jsonl", "-o", tmp_path / "out.jsonl"),
     )
     assert code == 2

@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 Rows = NDArray[np.float32]
 
@@ -59,3 +61,9 @@ def seconds_of(waveform: Rows, rate: int) -> Rows:
     """Return the whole seconds of a waveform (samples,) one below the other, (T, rate)."""
     count = len(waveform) // rate
     return waveform[: count * rate].reshape(count, rate)
+
+
+def count(make: Callable[[], nn.Module]) -> int:
+    """Return how many weights a module has that is never given memory."""
+    with torch.device("meta"):
+        return sum(each.numel() for each in make().parameters())

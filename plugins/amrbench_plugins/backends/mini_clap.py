@@ -187,6 +187,11 @@ class MiniClapBackend:
         self._front = LogMel()
         self._digest = digest
 
+    @property
+    def parameters(self) -> int:
+        """Return the number of weights."""
+        return sum(each.numel() for each in self._network.parameters())
+
     def audio(self, waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return unit rows (T, width), one for each whole second of a waveform (samples,) at `rate`."""
         count = rows_in(len(waveform))

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from amrbench.data.needs import Need, Published, refuse_missing
 from amrbench.part import Part, placing, problem
 from amrbench.slots import Backend, FeaturesPart
-from amrbench_plugins.backends.late import Late, Opened
+from amrbench_plugins.backends.late import Late, Opened, count
 from amrbench_plugins.backends.model_files import ModelFile
 from amrbench_plugins.backends.ms_clap import tables
 
@@ -29,6 +29,12 @@ class MiniClap(FeaturesPart):
 
         return load(self.use)
 
+    def parameters(self) -> int:
+        """Return the number of weights of both sides."""
+        from amrbench_plugins.backends.mini_clap import load
+
+        return load(self.use).parameters
+
 
 class MiniClapWide(FeaturesPart):
     """Larger encoders of the same kind that also hear rhythm; a stand-in for M2D-CLAP."""
@@ -40,6 +46,12 @@ class MiniClapWide(FeaturesPart):
         from amrbench_plugins.backends.mini_clap import load
 
         return load(self.use)
+
+    def parameters(self) -> int:
+        """Return the number of weights of both sides."""
+        from amrbench_plugins.backends.mini_clap import load
+
+        return load(self.use).parameters
 
 
 class Clap(FeaturesPart):
@@ -65,6 +77,12 @@ class Clap(FeaturesPart):
         refuse_missing(f"encoder {self.use!r}", self.needs())
         return load(CLAP_WEIGHTS.find(self.weights), *tables.find(self.tokenizer))
 
+    def parameters(self) -> int:
+        """Return the number of weights of both sides."""
+        from amrbench_plugins.backends.ms_clap import gpt2, htsat
+
+        return count(lambda: htsat.Htsat(htsat.Sizes())) + count(lambda: gpt2.Gpt2(gpt2.Sizes()))
+
 
 class M2dClap(FeaturesPart):
     """M2D-CLAP 2025: 768 features a second, and of a sentence (Niizumi et al. 2025)."""
@@ -89,6 +107,12 @@ class M2dClap(FeaturesPart):
 
         refuse_missing(f"encoder {self.use!r}", self.needs())
         return load(M2D_WEIGHTS.find(self.weights), BERT_VOCABULARY.find(self.vocabulary), self.text)
+
+    def parameters(self) -> int:
+        """Return the number of weights of both sides."""
+        from amrbench_plugins.backends.m2d_clap import bert, vit
+
+        return count(lambda: vit.AudioEncoder(vit.Sizes())) + count(lambda: bert.Bert(bert.Sizes()))
 
 
 CLAP_WEIGHTS = ModelFile(

@@ -1,0 +1,157 @@
+"""A finished run as a model that can be asked again: its recipe, the weights of one member, and its encoder.
+
+Everything is read from the run's folder and the stages in the cache; no data set is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from amrbench.config.recipe import Recipe
+from amrbench.errors import RecipeError, RunError
+from amrbench.files.paths import cache_folder
+from amrbench.files.weights import load_weights, read_weights
+from amrbench.registry import Registry
+from amrbench.results.results import FILE as METRICS
+from amrbench.results.results import Results, Row, read_results
+from amrbench.running.lock import FILE as LOCK
+from amrbench.slots import Backend, FeaturesPart
+from amrbench.training.criterion import Criterion, build_criterion
+from amrbench.training.stages import WEIGHTS, store_of
+from amrbench.types import Context, Widths
+
+_ANY_WIDTHS = (0.1, 0.2, 0.3)
+"""Anchors are counted from windows of the training data, and then replaced by the weights of the run."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run, and the member of it that answers.
+
+    Attributes:
+        folder: Of the run.
+        results: What it found.
+        member: The row of the member.
+        recipe: As it was resolved.
+        lock: What lock.json says.
+    """
+
+    folder: Path
+    results: Results
+    member: Row
+    recipe: Recipe
+    lock: Mapping[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """Return the file of the member's weights."""
+        if self.member.kind == "soup":
+            return self.folder / f"{slug(self.member.member)}.safetensors"
+        name = next(name for name in reversed(list(self.lock["stages"])) if name.endswith(self.member.member))
+        return store_of(cache_folder()) / str(self.lock["stages"][name]) / WEIGHTS
+
+    @cached_property
+    def backends(self) -> list[tuple[FeaturesPart, Backend]]:
+        """Return the encoders, most often one; nothing of them is read yet."""
+        return [(part, part.build()) for part in self.recipe.features.members]
+
+    @cached_property
+    def criterion(self) -> Criterion:
+        """Return model and losses with the weights of the member.
+
+        Raises:
+            RunError: The weights are no longer there.
+            CheckpointError: They are damaged.
+        """
+        if not self.weights.is_file():
+            raise RunError(
+                f"{self.weights}: the weights of {self.member.member!r} are no longer there. Run the recipe "
+                "again; it trains what is missing."
+            )
+        widths = [backend for _, backend in self.backends]
+        context = Context(
+            features=Widths(
+                sum(each.audio_width for each in widths), sum(each.text_width for each in widths)
+            ),
+            seed=0,
+            input_dropout=self.recipe.stages[-1].input_dropout,
+            window_widths=_ANY_WIDTHS,
+        )
+        criterion = build_criterion(self.recipe, context)
+        load_weights(criterion, read_weights(self.weights), name=str(self.weights))
+        return criterion.eval()
+
+    def about(self) -> dict[str, str]:
+        """Return what must be told with each answer, so that nobody takes a stand-in for the real encoder."""
+        return {
+            "run": str(self.folder),
+            "recipe": self.results.recipe,
+            "member": self.member.member,
+            "protocol": self.results.protocol,
+            "protocol_about": self.results.about,
+            "stand_ins": self.results.stand_ins,
+        }
+
+
+def find_run(given: Path | None, *, below: Path = Path("runs")) -> Path:
+    """Return the folder of a run, or that of the newest finished one.
+
+    Raises:
+        RunError: There is no finished run.
+    """
+    if given is not None:
+        return given
+    files = sorted(below.glob(f"*/{METRICS}"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        raise RunError(
+            f"there is no finished run in {str(below)!r}. Run a recipe first "
+            "('amrbench run recipes/ours3.yaml'), or name one with --run."
+        )
+    return files[-1].parent
+
+
+def open_run(folder: Path, registry: Registry, *, member: str = "") -> Finished:
+    """Read a finished run.
+
+    Args:
+        folder: Of the run.
+        registry: Must offer the parts of its recipe.
+        member: Which of its rows answers; empty for its first soup, or seed 0 where it has none.
+
+    Raises:
+        RunError: It is not finished, or has no such member.
+        RecipeError: A part of it is not installed.
+    """
+    results = read_results(folder)
+    try:
+        lock = json.loads((folder / LOCK).read_text("utf-8"))
+        options = lock["recipe"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder / LOCK}: not as a run wrote it ({error}). Run the recipe again.") from error
+    try:
+        recipe = Recipe.model_validate(options, context=registry)
+    except ValidationError as error:
+        said = "; ".join(each["msg"] for each in error.errors())
+        raise RecipeError(f"{folder / LOCK}: the recipe of this run cannot be built here: {said}") from None
+    return Finished(folder, results, _chosen(folder, results, member), recipe, lock)
+
+
+def slug(name: str) -> str:
+    """Return the name of a member as part of file names."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _chosen(folder: Path, results: Results, member: str) -> Row:
+    rows = {row.member: row for row in results.rows if row.kind in ("seed", "soup")}
+    if member and member not in rows:
+        raise RunError(f"{folder}: the run has no member {member!r}. It has: {', '.join(rows)}.")
+    soups = [row for row in rows.values() if row.kind == "soup"]
+    return rows[member] if member else (soups or list(rows.values()))[0]

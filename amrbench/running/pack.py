@@ -1,0 +1,208 @@
+"""A run as a submission to the challenge: predictions in the official form, and what is told about them."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from amrbench.annotations import Query, read_annotations
+from amrbench.errors import RunError, some
+from amrbench.files.predictions import Moments, read_predictions
+from amrbench.files.whole import in_place_of
+from amrbench.results.results import Row
+from amrbench.running.finished import Finished
+
+TEMPLATE = Path(__file__).parent / "submission.yaml"
+LABEL = re.compile(r"[A-Za-z]+_[A-Za-z0-9]+_task6_[1-4]")
+OPEN = "FILL_IN"
+NOTE = (
+    "The official key list of DCASE 2026 Task 6 was not at hand when this command was written. Compare the "
+    "meta file with the task page before you submit."
+)
+_PLACE = re.compile(r"\$\{([^}]*)\}")
+_MOMENT = (2026, 1, 1, 0, 0, 0)
+"""Of all entries, so that the same content gives the same file."""
+_SLACK = 1e-3
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was packed.
+
+    Attributes:
+        path: The zip file.
+        queries: In the prediction file.
+        total: Parameters of encoder and model; None where the encoder's are not known.
+        trainable: Parameters that were trained and are needed to predict.
+        unresolved: Places of the meta file that are still to be filled in.
+    """
+
+    path: Path
+    queries: int
+    total: int | None
+    trainable: int
+    unresolved: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return it as lines for people."""
+        total = "unknown" if self.total is None else f"{self.total:,}"
+        lines = [
+            f"{self.path}: {self.queries} queries, {total} parameters in all, {self.trainable:,} trained",
+            *(f"still to be filled in: {place}" for place in self.unresolved),
+            NOTE,
+        ]
+        return "\n".join(lines)
+
+
+def pack(finished: Finished, label: str, output: Path, *, template: Path | None = None) -> Packed:
+    """Write the zip file of a submission: `<label>.output.jsonl` and `<label>.meta.yaml` in a folder `<label>`.
+
+    Args:
+        finished: The run, and the member that is submitted.
+        label: As the challenge wants it, e.g. Lee_KAIST_task6_1.
+        output: The zip file.
+        template: YAML to fill in, instead of the one that comes with amrbench.
+
+    Raises:
+        RunError: The label is wrong, the predictions are not as they must be, the template cannot be
+            read, or the output cannot be written.
+    """
+    if not LABEL.fullmatch(label):
+        raise RunError(
+            f"the label {label!r} is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge wants it."
+        )
+    folder, member = finished.folder, finished.member
+    queries = read_annotations(folder / finished.results.truth)
+    moments = read_predictions(folder / member.predictions)
+    refuse_faults(folder / member.predictions, moments, queries)
+    total, trainable = _parameters(finished)
+    known = _known(finished, label, total, trainable)
+    meta, unresolved = filled(template or TEMPLATE, known)
+    rows = official(moments, queries)
+    _write(output, {f"{label}/{label}.output.jsonl": rows, f"{label}/{label}.meta.yaml": meta})
+    return Packed(output, len(queries), total, trainable, unresolved)
+
+
+def refuse_faults(file: Path, moments: Sequence[Moments], queries: Sequence[Query]) -> None:
+    """Raise RunError if predictions are not those of all queries in order, or no windows, best first."""
+    wanted, given = [str(query.qid) for query in queries], [str(each.qid) for each in moments]
+    missing = [qid for qid in wanted if qid not in set(given)]
+    strange = [qid for qid in given if qid not in set(wanted)]
+    if missing or strange:
+        what = [f"without {some(missing)}"] * bool(missing) + [f"with {some(strange)}"] * bool(strange)
+        raise RunError(f"{file}: not the queries of the run: {' and '.join(what)}. Run the recipe again.")
+    if wanted != given:
+        raise RunError(f"{file}: the queries are not in the order of the annotations. Run the recipe again.")
+    for each, query in zip(moments, queries, strict=True):
+        fault = next(_faults(each, query), "")
+        if fault:
+            raise RunError(f"{file}: query {query.qid!r} {fault}. Run the recipe again.")
+
+
+def official(moments: Sequence[Moments], queries: Sequence[Query]) -> str:
+    """Return predictions as the evaluator of the challenge reads them: JSON lines, windows without scores."""
+    rows = [
+        {
+            "qid": query.qid,
+            "query": query.query,
+            "duration": query.duration,
+            "vid": query.vid,
+            "pred_relevant_windows": each.windows.tolist(),
+        }
+        for each, query in zip(moments, queries, strict=True)
+    ]
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def filled(template: Path, known: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Return a template with its places filled in, and the places that are still open.
+
+    Raises:
+        RunError: The template cannot be read, or is no YAML once it is filled in.
+    """
+    try:
+        text = template.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{template}: the template cannot be read ({error}).") from error
+    text = _PLACE.sub(lambda place: known.get(place[1], OPEN), text)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RunError(f"{template}: is no YAML ({str(error).splitlines()[0]}).") from error
+    return text, tuple(_open(content, ""))
+
+
+def _open(value: object, place: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _open(each, f"{place}.{name}" if place else str(name))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _open(each, f"{place}.{number}")
+    elif isinstance(value, str) and OPEN in value:
+        yield place
+
+
+def _faults(moments: Moments, query: Query) -> Iterator[str]:
+    windows, scores = moments.windows, moments.scores
+    if moments.vid != query.vid:
+        yield f"is about {moments.vid!r}, not {query.vid!r}"
+    if not len(windows):
+        yield "has no window"
+    elif windows.min() < -_SLACK or windows.max() > query.duration + _SLACK:
+        yield f"has a window outside of its recording of {query.duration:g} s"
+    if (windows[:, 0] >= windows[:, 1]).any():
+        yield "has a window without length"
+    if scores is not None and (np.diff(scores) > 0).any():
+        yield "is not sorted by score"
+
+
+def _parameters(finished: Finished) -> tuple[int | None, int]:
+    model: Any = finished.criterion.model
+    trained = sum(each.numel() for each in model.parameters())
+    encoders = [part.parameters() for part in finished.recipe.features.members]
+    known = [each for each in encoders if each is not None]
+    return (sum(known) + trained if len(known) == len(encoders) else None), trained
+
+
+def _known(finished: Finished, label: str, total: int | None, trainable: int) -> dict[str, str]:
+    about, results = finished.about(), finished.results
+    singles = [row for row in results.rows if row.kind == "seed"]
+    soup = finished.member.kind == "soup"
+    found = {
+        "label": label,
+        "recipe": about["recipe"],
+        "member": about["member"],
+        "about": json.dumps(finished.recipe.about),
+        "encoder": finished.recipe.features.label,
+        "ingredients": str(len(singles) if soup else 1),
+        "trainable_parameters": str(trainable),
+        "protocol": about["protocol"],
+        "version": results.versions.get("amrbench", OPEN),
+        **_figures(finished.member),
+    }
+    return found | ({} if total is None else {"total_parameters": str(total)})
+
+
+def _figures(member: Row) -> dict[str, str]:
+    return {name: f"{value:.2f}" for name, value in member.metrics.items()}
+
+
+def _write(output: Path, content: Mapping[str, str]) -> None:
+    try:
+        with in_place_of(output) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, text in content.items():
+                entry = zipfile.ZipInfo(name, _MOMENT)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, text.encode("utf-8"))
+    except OSError as error:
+        raise RunError(f"{output}: cannot be written ({error.strerror}). Choose another place.") from error

@@ -1,0 +1,177 @@
+import json
+import sys
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from amrbench import cli
+from amrbench.annotations import Query, read_annotations
+from amrbench.errors import RunError
+from amrbench.files.predictions import Moments, read_predictions
+from amrbench.results.metrics import score
+from amrbench.running.finished import open_run
+from amrbench.running.pack import NOTE, filled, pack, refuse_faults
+from amrbench.running.runner import Settings, run
+from tests.core.world import PROTOCOL, RECIPE, REGISTRY, write_yaml
+
+LABEL = "Lee_KAIST_task6_1"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    place = tmp_path_factory.mktemp("pack")
+    write_yaml(place / "toy.yaml", RECIPE | {"soup": "mean"})
+    write_yaml(place / "tiny.yaml", PROTOCOL)
+    settings = Settings(jobs=1, out=place / "runs", cache=place / "cache")
+    return run(place / "toy.yaml", place / "tiny.yaml", registry=REGISTRY, settings=settings)
+
+
+@pytest.fixture
+def finished(done):
+    return open_run(done.folder, REGISTRY)
+
+
+def content(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def test_a_package_holds_predictions_and_a_meta_file(finished, done, tmp_path):
+    packed = pack(finished, LABEL, tmp_path / "a.zip")
+    files = content(tmp_path / "a.zip")
+    assert list(files) == [f"{LABEL}/{LABEL}.output.jsonl", f"{LABEL}/{LABEL}.meta.yaml"]
+    rows = [json.loads(line) for line in files[f"{LABEL}/{LABEL}.output.jsonl"].splitlines()]
+    truth = read_annotations(done.folder / done.results.truth)
+    assert [row["qid"] for row in rows] == [query.qid for query in truth]
+    assert list(rows[0]) == ["qid", "query", "duration", "vid", "pred_relevant_windows"]
+    assert packed.queries == len(rows)
+    meta = yaml.safe_load(files[f"{LABEL}/{LABEL}.meta.yaml"])
+    assert meta["submission"]["label"] == LABEL
+    assert meta["system"]["description"]["method"] == "toy, soup"
+    assert meta["system"]["description"]["ensemble_count"] == 2
+    trained = sum(each.numel() for each in finished.criterion.model.parameters())
+    assert meta["system"]["complexity"] == {"total_parameters": "FILL_IN", "trainable_parameters": trained}
+    figures = meta["results"]["development_testing"]
+    assert figures["R1@0.7"] == pytest.approx(done.results.row("soup").metrics["R1@0.7"], abs=0.01)
+
+
+def test_the_packed_windows_give_the_figures_of_the_run(finished, done, tmp_path):
+    pack(finished, LABEL, tmp_path / "a.zip")
+    rows = content(tmp_path / "a.zip")[f"{LABEL}/{LABEL}.output.jsonl"]
+    (tmp_path / "p.jsonl").write_text(rows)
+    scores = score(read_predictions(tmp_path / "p.jsonl"), read_annotations(done.folder / done.results.truth))
+    assert scores.metrics["R1@0.5"] == done.results.row("soup").metrics["R1@0.5"]
+
+
+def test_the_same_run_gives_the_same_bytes(finished, tmp_path):
+    for name in ("a.zip", "b.zip"):
+        pack(finished, LABEL, tmp_path / name)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_what_is_still_open_is_named(finished, tmp_path):
+    lines = pack(finished, LABEL, tmp_path / "a.zip").text().splitlines()
+    assert "still to be filled in: submission.authors.0.lastname" in lines
+    assert "still to be filled in: system.complexity.total_parameters" in lines
+    assert lines[-1] == NOTE
+    assert "was not at hand" in NOTE
+
+
+def test_a_template_of_ones_own(finished, tmp_path):
+    template = tmp_path / "mine.yaml"
+    template.write_text("a: ${label}\nb: [${R1@0.5}, ${unheard}]\n")
+    packed = pack(finished, LABEL, tmp_path / "a.zip", template=template)
+    meta = yaml.safe_load(content(tmp_path / "a.zip")[f"{LABEL}/{LABEL}.meta.yaml"])
+    assert meta["a"] == LABEL
+    assert packed.unresolved == ("b.1",)
+
+
+def test_encoders_of_known_size_are_counted(finished, tmp_path, monkeypatch):
+    part = type(finished.recipe.features)
+    monkeypatch.setattr(part, "parameters", lambda self: 1000)
+    packed = pack(finished, LABEL, tmp_path / "a.zip")
+    assert packed.total == packed.trainable + 1000
+    assert packed.text().startswith(
+        f"{tmp_path}/a.zip: {packed.queries} queries, {packed.total:,} parameters in all, "
+        f"{packed.trainable:,} trained"
+    )
+
+
+def test_the_command(done, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("amrbench.cli.registry_of", lambda without: REGISTRY)
+    arguments = ["pack", done.folder, "--label", LABEL, "-o", tmp_path / "a.zip", "--member", "soup"]
+    monkeypatch.setattr(sys, "argv", ["amrbench", *map(str, arguments)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().out.splitlines()[-1] == NOTE
+    assert (tmp_path / "a.zip").is_file()
+
+
+QUERIES = [Query("a", "x", "v", 10.0, ()), Query("b", "y", "v", 10.0, ())]
+
+
+def moments(qid, *windows, scores=None, vid="v"):
+    return Moments(qid, vid, np.array(windows, float).reshape(-1, 2), scores)
+
+
+GOOD = [moments("a", (0, 1)), moments("b", (0, 10))]
+
+
+def test_sound_predictions_pass(tmp_path):
+    refuse_faults(tmp_path, GOOD, QUERIES)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "text"),
+    [
+        (GOOD[:1], "not the queries of the run: without 'b'."),
+        ([*GOOD, moments("c", (0, 1))], "not the queries of the run: with 'c'."),
+        (GOOD[::-1], "the queries are not in the order of the annotations."),
+        ([GOOD[0], moments("b", (0, 10.1))], "query 'b' has a window outside of its recording of 10 s."),
+        ([GOOD[0], moments("b", (-1, 2))], "query 'b' has a window outside of its recording of 10 s."),
+        ([GOOD[0], moments("b", (2, 2))], "query 'b' has a window without length."),
+        ([GOOD[0], moments("b")], "query 'b' has no window."),
+        ([GOOD[0], moments("b", (0, 1), vid="w")], "query 'b' is about 'w', not 'v'."),
+        (
+            [GOOD[0], moments("b", (0, 1), (1, 2), scores=np.array([0.1, 0.2]))],
+            "query 'b' is not sorted by score.",
+        ),
+    ],
+)
+def test_predictions_that_are_not_as_they_must_be(tmp_path, predictions, text):
+    with pytest.raises(RunError) as error:
+        refuse_faults(tmp_path / "p.jsonl", predictions, QUERIES)
+    assert str(error.value) == f"{tmp_path}/p.jsonl: {text} Run the recipe again."
+
+
+def test_a_label_that_is_none(finished, tmp_path):
+    with pytest.raises(RunError) as error:
+        pack(finished, "mine", tmp_path / "a.zip")
+    assert str(error.value) == (
+        "the label 'mine' is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge wants it."
+    )
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_templates_and_outputs_that_cannot_be_used(finished, tmp_path):
+    with pytest.raises(RunError, match="the template cannot be read"):
+        filled(tmp_path / "no.yaml", {})
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(RunError, match=r"bad\.yaml: is no YAML"):
+        filled(tmp_path / "bad.yaml", {})
+    with pytest.raises(RunError, match=r"a\.zip: cannot be written"):
+        pack(finished, LABEL, tmp_path / "no" / "a.zip")
+
+
+def test_a_run_without_public_answers_is_packed(finished, tmp_path):
+    rows = tuple(each.model_copy(update={"metrics": {}}) for each in finished.results.rows)
+    hidden = replace(
+        finished,
+        results=finished.results.model_copy(update={"rows": rows}),
+        member=finished.member.model_copy(update={"metrics": {}}),
+    )
+    packed = pack(hidden, LABEL, tmp_path / "a.zip")
+    assert "results.development_testing.R1@0.5" in packed.unresolved
