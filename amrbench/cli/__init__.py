@@ -59,9 +59,9 @@ def run(
     as_json: AsJson = False,
     without: Without = None,
 ) -> None:
-    """Do everything a recipe asks for, and end with the table; a study ends with its grid."""
+    """Do everything a recipe asks for; ends with the table and a comparison, a study with its grid."""
     from amrbench.config.study import expand
-    from amrbench.results.grid import grids_of, with_grids
+    from amrbench.results.grid import grids_of, with_more
     from amrbench.results.table import table
     from amrbench.running import runner
     from amrbench.training.progress import progress
@@ -77,7 +77,8 @@ def run(
     with progress() as tell:
         runs = runner.run_all(wanted, protocol, registry=registry, settings=settings, tell=tell)
     rows = table([each for done in runs for each in done.everything], shape.value, by=by)
-    typer.echo(with_grids(rows, grids_of(wanted, [done.results for done in runs]), shape.value))
+    grids = grids_of(wanted, [done.results for done in runs])
+    typer.echo(with_more(rows, grids or runner.compared(runs), shape.value))
 
 
 @app.command()

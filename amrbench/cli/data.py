@@ -27,21 +27,33 @@ data = typer.Typer(help="The data that a protocol needs.", no_args_is_help=True)
 @data.command()
 def synthesize(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write to; missing or empty")],
-    role: Annotated[str, typer.Option(help="pretrain, midtrain or target")] = "target",
+    name: Annotated[
+        str, typer.Argument(help="a data set that is made here, e.g. intermediate300 [the protocol's]")
+    ] = "",
+    role: Annotated[str, typer.Option(help="pretrain, midtrain or target of the protocol")] = "target",
     split: Annotated[str, typer.Option(help="split of the data set")] = "test",
     count: Annotated[int, typer.Option(min=1, help="recordings to write")] = 5,
+    everything: Annotated[bool, typer.Option("--all", help="write all recordings of the split")] = False,
     audio: Annotated[str, typer.Option(help="flac or wav")] = "flac",
+    jobs: Annotated[int, typer.Option(min=1, help="processes side by side")] = 1,
     protocol: ProtocolName = "synthetic",
     without: Without = None,
 ) -> None:
-    """Write recordings of a protocol's data set as audio files with their annotations."""
-    from amrbench.config.library import load_protocol
+    """Write recordings of a data set as audio files, with annotations and where their sounds came from."""
+    from amrbench.config.library import chosen, load_protocol
+    from amrbench.data.listen import Order
     from amrbench.data.listen import synthesize as write
+    from amrbench.slots import DatasetPart
     from amrbench.training.progress import progress
 
-    conditions = load_protocol(protocol, registry_of(without))
+    registry = registry_of(without)
+    if name:
+        dataset = chosen(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
+    else:
+        dataset = load_protocol(protocol, registry).data.of(role)
+    order = Order(dataset, split, None if everything else count, output, audio)
     with progress() as tell:
-        files = write(conditions.data.of(role), split, count, output, form=audio, tell=tell.data)
+        files = write(order, jobs=jobs, tell=tell.data)
     typer.echo(f"{output}: {len(files)} recordings and annotations.jsonl", err=True)
 
 

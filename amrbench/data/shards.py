@@ -91,7 +91,8 @@ _datasets: dict[str, Dataset] = {}
 _backends: dict[str, Backend] = {}
 
 
-def _dataset(part: DatasetPart) -> Dataset:
+def dataset_of(part: DatasetPart) -> Dataset:
+    """Return a data set, the same one each time that this process asks for it."""
     key = f"{type(part)} {named(part)}"
     if key not in _datasets:
         _datasets[key] = part.build()
@@ -106,7 +107,7 @@ def _backend(part: FeaturesPart) -> Backend:
 
 
 def _make_audio(shard: AudioShard) -> None:
-    dataset, backend = _dataset(shard.dataset), _backend(shard.features)
+    dataset, backend = dataset_of(shard.dataset), _backend(shard.features)
     ids, rows, queries = [], [], []
     for index in shard.indices:
         recording = dataset.recording(shard.split, index)

@@ -14,6 +14,7 @@ from typing import Any
 from tabulate import tabulate
 
 from amrbench.config.study import Method, Study
+from amrbench.results.comparison import Comparison
 from amrbench.results.results import Results
 
 SHOWN = ("R1@0.5", "R1@0.7", "mAP")
@@ -134,13 +135,19 @@ def grids_of(wanted: Sequence[Study | Method], results: Sequence[Results]) -> li
     return found
 
 
-def with_grids(table: str, grids: Sequence[Grid], form: str) -> str:
-    """Return a table as `amrbench.table.table` gives it, followed by grids; one document where it is JSON."""
-    if not grids:
+def with_more(table: str, more: Sequence[Grid | Comparison], form: str) -> str:
+    """Return a table as `amrbench.results.table.table` gives it, followed by grids or a comparison.
+
+    Where it is JSON, all is one document.
+    """
+    if not more:
         return table
-    if form == "json":
-        return json.dumps({**json.loads(table), "studies": [each.as_json() for each in grids]}, indent=2)
-    return "\n\n".join([table, *(each.text(form) for each in grids)])
+    if form != "json":
+        return "\n\n".join([table, *(each.text(form) for each in more)])
+    grids = [each.as_json() for each in more if isinstance(each, Grid)]
+    compared = [each.as_json() for each in more if not isinstance(each, Grid)]
+    whole = json.loads(table) | ({"studies": grids} if grids else {})
+    return json.dumps(whole | ({"comparison": compared[0]} if compared else {}), indent=2)
 
 
 def _mean(results: Results) -> Mapping[str, float]:

@@ -63,7 +63,7 @@ class Packed:
 
 
 def pack(finished: Finished, label: str, output: Path, *, template: Path | None = None) -> Packed:
-    """Write the zip file of a submission: `<label>.output.jsonl` and `<label>.meta.yaml` in a folder `<label>`.
+    """Write the zip file of a submission: `<label>.output.jsonl` and `<label>.meta.yaml` in one folder.
 
     Args:
         finished: The run, and the member that is submitted.

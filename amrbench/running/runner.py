@@ -22,6 +22,7 @@ from amrbench.errors import DataError, RunError, did_you_mean
 from amrbench.files.paths import cache_folder
 from amrbench.files.whole import write_whole
 from amrbench.registry import Registry
+from amrbench.results.comparison import Comparison, compare
 from amrbench.results.results import FILE as METRICS
 from amrbench.results.results import Results, read_results, write_results
 from amrbench.running.costs import FILE as STAGES
@@ -130,6 +131,15 @@ def run_all(
     runs = [bench.finish(trial) for trial in trials]
     against = tuple(runs[len(methods) :])
     return [replace(each, against=against) for each in runs[: len(methods)]]
+
+
+def compared(runs: Sequence[Run]) -> list[Comparison]:
+    """Return how runs differ from the first one that the protocol wants beside them, if there are figures."""
+    others = runs[0].against
+    if not others or not all(each.scored for run in runs for each in run.everything):
+        return []
+    folders = dict.fromkeys([run.folder for run in runs] + [each.folder for each in others])
+    return [compare(list(folders), against=others[0].folder)]
 
 
 def dry_run(

@@ -6,7 +6,7 @@ import pytest
 from amrbench.config.recipe import Recipe
 from amrbench.config.study import Method, Study, Switch, Variant
 from amrbench.files.documents import parse_document
-from amrbench.results.grid import grid, grids_of, with_grids
+from amrbench.results.grid import grid, grids_of, with_more
 from amrbench.results.table import table
 from tests.core.test_table import results, row
 from tests.core.toy_parts import RECIPE, REGISTRY
@@ -90,15 +90,15 @@ def test_grids_stand_after_the_table_and_are_found_among_other_recipes():
     wanted = [method("other"), study(), method("last")]
     grids = grids_of(wanted, [found("other", 5), *RESULTS, found("last", 6)])
     assert [each.rows for each in grids] == [grid(study(), RESULTS).rows]
-    text = with_grids(table(RESULTS), grids, "github")
+    text = with_more(table(RESULTS), grids, "github")
     assert text.index("whole recording") < text.index("Study s")
-    whole = json.loads(with_grids(table(RESULTS, "json"), grids, "json"))
+    whole = json.loads(with_more(table(RESULTS, "json"), grids, "json"))
     assert [each["study"] for each in whole["studies"]] == ["s"]
     assert whole["protocol"] == "tiny"
 
 
 def test_without_a_study_the_table_stands_alone():
-    assert with_grids("text", grids_of([method("other")], [found("other", 5)]), "json") == "text"
+    assert with_more("text", grids_of([method("other")], [found("other", 5)]), "json") == "text"
 
 
 @pytest.mark.parametrize(("form", "mark"), [("tsv", "# "), ("latex", "% ")])

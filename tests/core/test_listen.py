@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from amrbench.annotations import read_annotations
-from amrbench.data.listen import synthesize
+from amrbench.data.listen import Order, synthesize
 from amrbench.data.prepare import Progress
 from amrbench.errors import DataError
 from tests.core.toy_world import ToySet
@@ -21,7 +21,7 @@ def quiet(progress: Progress) -> None:
 def test_recordings_become_audio_files_and_annotations(tmp_path: Path, form: str) -> None:
     part = ToySet(rate=8000)
     told: list[Progress] = []
-    files = synthesize(part, "train", 2, tmp_path / "heard", form=form, tell=told.append)
+    files = synthesize(Order(part, "train", 2, tmp_path / "heard", form), tell=told.append)
     recordings = [part.build().recording("train", index) for index in range(2)]
     assert [path.name for path in files] == [f"{each.vid}.{form}" for each in recordings]
     for path, recording in zip(files, recordings, strict=True):
@@ -34,26 +34,67 @@ def test_recordings_become_audio_files_and_annotations(tmp_path: Path, form: str
 
 
 def test_no_more_recordings_than_there_are(tmp_path: Path) -> None:
-    assert len(synthesize(ToySet(count=3, rate=8000), "val", 10, tmp_path, tell=quiet)) == 3
+    assert len(synthesize(Order(ToySet(count=3, rate=8000), "val", 10, tmp_path), tell=quiet)) == 3
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(DataError, match="is not empty, and nothing in it is overwritten. Name a new one"):
-        synthesize(ToySet(), "train", 1, tmp_path, tell=quiet)
+        synthesize(Order(ToySet(), "train", 1, tmp_path), tell=quiet)
 
 
 def test_an_unknown_split_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="data set 'toy' has no split 'test'.* Splits: train, val"):
-        synthesize(ToySet(), "test", 1, tmp_path, tell=quiet)
+        synthesize(Order(ToySet(), "test", 1, tmp_path), tell=quiet)
 
 
 def test_an_unknown_format_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="audio format 'mp3' is not known; use flac or wav"):
-        synthesize(ToySet(), "train", 1, tmp_path, form="mp3", tell=quiet)
+        synthesize(Order(ToySet(), "train", 1, tmp_path, "mp3"), tell=quiet)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/x: cannot be written \(.*\). Choose another folder"):
-        synthesize(ToySet(), "train", 1, tmp_path / "file" / "x", tell=quiet)
+        synthesize(Order(ToySet(), "train", 1, tmp_path / "file" / "x"), tell=quiet)
+
+
+def test_all_recordings_whatever_the_number_of_processes(tmp_path: Path) -> None:
+    for jobs in (1, 2):
+        files = synthesize(
+            Order(ToySet(count=5, rate=8000), "train", None, tmp_path / str(jobs)), jobs=jobs, tell=quiet
+        )
+        assert len(files) == 5
+    first, second = ({path.name: path.read_bytes() for path in (tmp_path / each).iterdir()} for each in "12")
+    assert first == second
+    assert sorted(path for path in first if not path.endswith(".flac")) == ["annotations.jsonl"]
+
+
+def test_a_work_that_was_broken_off_goes_on(tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.done == 2:
+            raise KeyboardInterrupt
+
+    order = Order(ToySet(count=5, rate=8000), "train", None, tmp_path / "heard")
+    with pytest.raises(KeyboardInterrupt):
+        synthesize(order, tell=interrupt)
+    assert not (order.folder / "annotations.jsonl").exists()
+    told: list[Progress] = []
+    files = synthesize(order, tell=told.append)
+    assert len(told) <= 3
+    assert all(path.is_file() for path in files)
+    whole = Order(order.dataset, "train", None, tmp_path / "whole")
+    synthesize(whole, tell=quiet)
+    assert {path.name: path.read_bytes() for path in order.folder.iterdir()} == {
+        path.name: path.read_bytes() for path in whole.folder.iterdir()
+    }
+
+
+def test_another_work_does_not_go_on_in_the_same_folder(tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        synthesize(Order(ToySet(count=5, rate=8000), "train", None, tmp_path), tell=interrupt)
+    with pytest.raises(DataError, match="is not empty"):
+        synthesize(Order(ToySet(count=5, rate=8000, seed=1), "train", None, tmp_path), tell=quiet)

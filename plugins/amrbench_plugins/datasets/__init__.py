@@ -12,6 +12,7 @@ from amrbench.part import Part
 def amrbench_parts() -> Sequence[type[Part]]:
     """Offer the data sets."""
     from amrbench_plugins.datasets import placed
+    from amrbench_plugins.datasets.corpora import parts
     from amrbench_plugins.datasets.procedural_set import Procedural
 
-    return [Procedural, *placed.PARTS]
+    return [Procedural, *placed.PARTS, *parts.PARTS]

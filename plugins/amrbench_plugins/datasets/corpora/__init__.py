@@ -1,0 +1,1 @@
+"""Data sets that are mixed from local copies of public corpora."""
