@@ -11,6 +11,7 @@ from amrbench.data.importing import import_features
 from amrbench.errors import DataError
 from amrbench.files.store import open_store
 from amrbench.slots import FeaturesPart
+from benchmarks.bench_import import QUICK, measure
 
 QUERIES = {
     "train": [
@@ -298,3 +299,9 @@ def test_ids_that_cannot_be_file_names(home, tmp_path):
         f"{home.root}: query 'a/b' of toy: id \"../v\" cannot be the name of a file; use 1 to 200 bytes "
         "without '/', '\\' or control characters, not '.' or '..' and no drive letter."
     )
+
+
+def test_two_thousand_files_of_the_published_shapes(tmp_path):
+    found = measure(tmp_path, QUICK)
+    assert found.files == QUICK
+    assert found.memory_mib < 2000
