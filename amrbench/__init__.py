@@ -10,17 +10,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from amrbench.api import load_protocol, load_recipe, predict_checkpoint, run, score
+    from amrbench.api import load_protocol, load_recipe, predict, predict_checkpoint, run, score
     from amrbench.hookspecs import hookimpl
     from amrbench.plugins import load_registry
 
-__all__ = ["hookimpl", "load_protocol", "load_recipe", "load_registry", "predict_checkpoint", "run", "score"]
+__all__ = [
+    "hookimpl",
+    "load_protocol",
+    "load_recipe",
+    "load_registry",
+    "predict",
+    "predict_checkpoint",
+    "run",
+    "score",
+]
 
 _HOMES = {
     "hookimpl": "amrbench.hookspecs",
     "load_protocol": "amrbench.api",
     "load_recipe": "amrbench.api",
     "load_registry": "amrbench.plugins",
+    "predict": "amrbench.api",
     "predict_checkpoint": "amrbench.api",
     "run": "amrbench.api",
     "score": "amrbench.api",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from amrbench.config.protocol import Protocol
     from amrbench.config.recipe import Recipe
     from amrbench.registry import Registry
+    from amrbench.running.own_audio import Answers
     from amrbench.running.runner import Run, Settings
     from amrbench.training.progress import Reporter
 
@@ -65,6 +67,36 @@ def score(
         DataError: A file is wrong, or the two do not belong together.
     """
     return score_files(Path(predictions), Path(truth), partial=partial, by=by)
+
+
+def predict(
+    recording: str | Path,
+    queries: Sequence[str],
+    *,
+    run: str | Path | None = None,
+    member: str = "",
+    registry: Registry | None = None,
+) -> Answers:
+    """Find moments in a recording with the model of a finished run.
+
+    Args:
+        recording: An audio file of any format, rate and length.
+        queries: What to find, one sentence each.
+        run: Folder of the run; None is the newest finished one in `runs`.
+        member: Which of its models answers; empty is its first soup, or seed 0.
+        registry: The parts that its recipe may name; None is all that are installed.
+
+    Raises:
+        DataError: The recording or a query cannot be used, or files of the encoder are missing.
+        RunError: There is no such run or member, or its weights are no longer there.
+        RecipeError: A part of the run is not installed.
+    """
+    from amrbench.running.finished import find_run, open_run
+    from amrbench.running.own_audio import find_moments
+
+    folder = find_run(None if run is None else Path(run))
+    finished = open_run(folder, registry or load_registry(), member=member)
+    return find_moments(Path(recording), queries, finished)
 
 
 def predict_checkpoint(

@@ -102,7 +102,11 @@ class Answers:
 
 
 def find_moments(
-    recording: Path, queries: Sequence[str], finished: Finished, *, tell: Callable[[Progress], None]
+    recording: Path,
+    queries: Sequence[str],
+    finished: Finished,
+    *,
+    tell: Callable[[Progress], None] = lambda _: None,
 ) -> Answers:
     """Return the moments of each query in a recording.
 

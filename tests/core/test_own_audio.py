@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import amrbench
 from amrbench import cli
 from amrbench.data.audio import AudioFile
 from amrbench.errors import DataError, RecipeError, RunError
@@ -42,7 +43,7 @@ def recorded(path, waveform):
 
 
 def ask(path, queries, finished):
-    return find_moments(path, queries, finished, tell=lambda _: None)
+    return find_moments(path, queries, finished)
 
 
 @pytest.mark.parametrize("member", ["soup", "seed 1"])
@@ -128,6 +129,15 @@ def test_the_command_tells_run_protocol_and_stand_ins(done, tmp_path, monkeypatc
     assert len(told["queries"][0]["moments"]) == 3
     monkeypatch.chdir(done.folder.parent.parent)
     assert json.loads(call("class 2", "--json"))["run"] == f"runs/{done.folder.name}"
+
+
+def test_python_gives_what_the_command_gives(done, tmp_path, monkeypatch):
+    path = recorded(tmp_path / "a.wav", long_recording(1))
+    wanted = ask(path, ["class 2"], open_run(done.folder, REGISTRY))
+    monkeypatch.chdir(done.folder.parent.parent)
+    for where in (None, done.folder):
+        found = amrbench.predict(path, ["class 2"], run=where, registry=REGISTRY)
+        assert found.as_json(10)["queries"] == wanted.as_json(10)["queries"]
 
 
 def windows(seconds):

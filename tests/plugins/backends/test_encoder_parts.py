@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from scipy.signal import firwin, resample_poly
 
+from amrbench.data.audio import open_audio, resample
 from amrbench.errors import DataError
 from amrbench.plugins import load_registry
+from amrbench.slots import Backend
+from amrbench_plugins.backends.m2d_clap.encoder import load as load_m2d_clap
+from amrbench_plugins.backends.ms_clap.encoder import load as load_ms_clap
+from tests.plugins.backends.published import clap_files, m2d_files
 
 
 @pytest.mark.parametrize(
@@ -32,3 +41,37 @@ def test_sizes_are_known_without_weights(name: str, count: int | None) -> None:
     found = load_registry().entry("features", name).part().parameters()  # type: ignore[attr-defined]
     assert found > 10_000
     assert count is None or abs(found - count) < 1_000_000
+
+
+def shipped(name: str) -> Backend:
+    return load_registry().entry("features", name).part().build()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("rate", "encoder"),
+    [
+        (16000, lambda place: shipped("mini-clap")),
+        (16000, lambda place: shipped("mini-clap-wide")),
+        (16000, lambda place: load_m2d_clap(*m2d_files(place), "sentence")),
+        (44100, lambda place: load_ms_clap(*clap_files(place))),
+    ],
+    ids=["mini-clap", "mini-clap-wide", "m2d-clap", "clap"],
+)
+def test_a_stereo_flac_sounds_like_its_mono_wav(
+    rate: int, encoder: Callable[[Path], Backend], tmp_path: Path
+) -> None:
+    """Both hold the same sound below 7 kHz, resampled by SciPy with another filter than ours."""
+    noise = np.random.default_rng(0).standard_normal((2, 3 * 44100)) * [[0.05], [0.2]]
+    low = np.stack([np.convolve(each, firwin(201, 7000, fs=44100), "same") for each in noise], 1)
+    stereo = np.clip(low * np.repeat([1, 0.2, 1.5], 44100)[:, None], -1, 1)
+    soundfile.write(tmp_path / "a.flac", stereo, 44100)
+    mono = resample_poly(stereo.mean(1), 160, 441, window=("kaiser", 12.0))
+    soundfile.write(tmp_path / "a.wav", mono, 16000)
+    hear = encoder(tmp_path / "files").audio
+    files = [open_audio(tmp_path / name) for name in ("a.flac", "a.wav")]
+    flac, wav = (hear(resample(file.read(), file.rate, rate)) for file in files)
+    assert flac.shape == wav.shape
+    between_seconds = np.abs(np.diff(flac, axis=0)).max()
+    assert np.abs(flac - wav).max() < between_seconds / 4
+    alike = (flac * wav).sum(1) / np.linalg.norm(flac, axis=1) / np.linalg.norm(wav, axis=1)
+    assert alike.min() > 0.998
