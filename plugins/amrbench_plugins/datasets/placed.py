@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator
 
 from amrbench.annotations import safe_id
-from amrbench.data.home import Home, PlacedDataset, SplitFacts
+from amrbench.data.home import NOT_PUBLISHED, Home, PlacedDataset, SplitFacts
 from amrbench.data.needs import Published
 from amrbench.errors import DataError
 from amrbench.files.paths import DATA_VARIABLE, data_folder
@@ -22,125 +22,6 @@ from amrbench.part import placing, problem
 from amrbench.slots import Dataset, DatasetPart
 
 _LIGHTHOUSE = Published("github.com/line/lighthouse, folder data", "1 MB")
-_FOLDER = f"folder of the data set; by default the one of its name in ${DATA_VARIABLE}"
-
-
-class Castella(DatasetPart):
-    """CASTELLA: 1,620 recordings of one to five minutes with 3,881 queries (Munakata et al. 2025)."""
-
-    use = "castella"
-    folder: str = placing(_FOLDER)
-
-    def build(self) -> Dataset:
-        """Return the data set."""
-        return PlacedDataset(self.home)
-
-    @property
-    def home(self) -> Home:
-        """Return its folder."""
-        return Home(self.use, _root(self.folder, self.use), CASTELLA, CASTELLA_FEATURES, CASTELLA_AUDIO)
-
-
-class ClothoMoment(DatasetPart):
-    """Clotho-Moment: 60-second mixtures with 44,261 queries of one window each (Munakata et al. 2025)."""
-
-    use = "clotho-moment"
-    folder: str = placing(_FOLDER)
-
-    def build(self) -> Dataset:
-        """Return the data set."""
-        return PlacedDataset(self.home)
-
-    @property
-    def home(self) -> Home:
-        """Return its folder."""
-        return Home(self.use, _root(self.folder, self.use), CLOTHO, CLOTHO_FEATURES, CLOTHO_AUDIO)
-
-
-class Unav100(DatasetPart):
-    """The subset of UnAV-100 that Lighthouse annotated: 77 recordings, 100 queries, a test split only."""
-
-    use = "unav100-subset"
-    folder: str = placing(_FOLDER)
-
-    def build(self) -> Dataset:
-        """Return the data set."""
-        return PlacedDataset(self.home)
-
-    @property
-    def home(self) -> Home:
-        """Return its folder."""
-        return Home(self.use, _root(self.folder, self.use), UNAV100, WITH_CLOTHO)
-
-
-class Tut2017(DatasetPart):
-    """TUT Sound Events 2017 as queries: 32 recordings, 104 queries of six texts, a test split only."""
-
-    use = "tut2017"
-    folder: str = placing(_FOLDER)
-
-    def build(self) -> Dataset:
-        """Return the data set."""
-        return PlacedDataset(self.home)
-
-    @property
-    def home(self) -> Home:
-        """Return its folder."""
-        return Home(self.use, _root(self.folder, self.use), TUT2017, WITH_CLOTHO)
-
-
-class Evaluation(DatasetPart):
-    """The evaluation set of DCASE 2026 Task 6: 100 recordings, 177 queries; its answers are not public."""
-
-    use = "dcase2026-evaluation"
-    folder: str = placing(_FOLDER)
-
-    def build(self) -> Dataset:
-        """Return the data set."""
-        return PlacedDataset(self.home)
-
-    @property
-    def home(self) -> Home:
-        """Return its folder."""
-        root = _root(self.folder, self.use)
-        return Home(self.use, root, EVALUATION, EVALUATION_FEATURES, EVALUATION_AUDIO)
-
-
-class Files(DatasetPart):
-    """A data set of one's own: annotation files in a folder, with features or audio beside them."""
-
-    use = "files"
-    example: ClassVar[Mapping[str, Any]] = {"folder": "somewhere"}
-    folder: str = Field(min_length=1, description="folder of the data set; ~ is the user's own")
-    splits: Mapping[str, str] = Field(
-        default_factory=lambda: {split: f"{split}.jsonl" for split in ("train", "val", "test")},
-        min_length=1,
-        description="annotation file of each split, in the folder",
-    )
-
-    @field_validator("splits")
-    @classmethod
-    def _file_names(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        for name in [*value, *value.values()]:
-            try:
-                safe_id(name)
-            except DataError as error:
-                raise problem(str(error)) from None
-        return value
-
-    def build(self) -> Dataset:
-        """Return the data set."""
-        return PlacedDataset(self.home)
-
-    @property
-    def home(self) -> Home:
-        """Return its folder."""
-        facts = {split: SplitFacts(file, OWN) for split, file in self.splits.items()}
-        return Home(self.folder, Path(self.folder).expanduser(), facts, audio=OWN)
-
-
-def _root(chosen: str, name: str) -> Path:
-    return Path(chosen).expanduser() if chosen else data_folder() / name
 
 
 OWN = Published("nowhere: they are your own")
@@ -218,4 +99,101 @@ EVALUATION = {
 }
 EVALUATION_FEATURES = {"clap": _HELD_BACK}
 EVALUATION_AUDIO = Published("the organisers of the challenge, on request")
+
+
+class Placed(DatasetPart):
+    """A published data set; what is known of it stands with each."""
+
+    facts: ClassVar[Mapping[str, SplitFacts]]
+    features: ClassVar[Mapping[str, Published]]
+    audio: ClassVar[Published] = NOT_PUBLISHED
+    folder: str = placing(f"folder of the data set; by default the one of its name in ${DATA_VARIABLE}")
+
+    def build(self) -> Dataset:
+        """Return the data set."""
+        return PlacedDataset(self.home)
+
+    @property
+    def home(self) -> Home:
+        """Return its folder."""
+        root = Path(self.folder).expanduser() if self.folder else data_folder() / self.use
+        return Home(self.use, root, self.facts, self.features, self.audio)
+
+
+class Castella(Placed):
+    """CASTELLA: 1,620 recordings of one to five minutes with 3,881 queries (Munakata et al. 2025)."""
+
+    use = "castella"
+    facts = CASTELLA
+    features = CASTELLA_FEATURES
+    audio = CASTELLA_AUDIO
+
+
+class ClothoMoment(Placed):
+    """Clotho-Moment: 60-second mixtures with 44,261 queries of one window each (Munakata et al. 2025)."""
+
+    use = "clotho-moment"
+    facts = CLOTHO
+    features = CLOTHO_FEATURES
+    audio = CLOTHO_AUDIO
+
+
+class Unav100(Placed):
+    """The subset of UnAV-100 that Lighthouse annotated: 77 recordings, 100 queries, a test split only."""
+
+    use = "unav100-subset"
+    facts = UNAV100
+    features = WITH_CLOTHO
+
+
+class Tut2017(Placed):
+    """TUT Sound Events 2017 as queries: 32 recordings, 104 queries of six texts, a test split only."""
+
+    use = "tut2017"
+    facts = TUT2017
+    features = WITH_CLOTHO
+
+
+class Evaluation(Placed):
+    """The evaluation set of DCASE 2026 Task 6: 100 recordings, 177 queries; its answers are not public."""
+
+    use = "dcase2026-evaluation"
+    facts = EVALUATION
+    features = EVALUATION_FEATURES
+    audio = EVALUATION_AUDIO
+
+
+class Files(DatasetPart):
+    """A data set of one's own: annotation files in a folder, with features or audio beside them."""
+
+    use = "files"
+    example: ClassVar[Mapping[str, Any]] = {"folder": "somewhere"}
+    folder: str = Field(min_length=1, description="folder of the data set; ~ is the user's own")
+    splits: Mapping[str, str] = Field(
+        default_factory=lambda: {split: f"{split}.jsonl" for split in ("train", "val", "test")},
+        min_length=1,
+        description="annotation file of each split, in the folder",
+    )
+
+    @field_validator("splits")
+    @classmethod
+    def _file_names(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for name in [*value, *value.values()]:
+            try:
+                safe_id(name)
+            except DataError as error:
+                raise problem(str(error)) from None
+        return value
+
+    def build(self) -> Dataset:
+        """Return the data set."""
+        return PlacedDataset(self.home)
+
+    @property
+    def home(self) -> Home:
+        """Return its folder."""
+        facts = {split: SplitFacts(file, OWN) for split, file in self.splits.items()}
+        return Home(self.folder, Path(self.folder).expanduser(), facts, audio=OWN)
+
+
 PARTS: tuple[type[DatasetPart], ...] = (Castella, ClothoMoment, Evaluation, Files, Tut2017, Unav100)

@@ -314,9 +314,8 @@ def test_wavcaps_that_cannot_be_used(tmp_path):
     )
     path.write_text('{"data": [{"id": 3, "caption_1": "a  dog", "caption_2": "b"}]}')
     assert refusal(catalogue.wavcaps, tmp_path, ["SoundBible"], frozenset()) == (
-        f"{path}: names '3', but there is no such audio file in {tmp_path}/SoundBible. Unpack the "
-        "whole archive "
-        "there, or leave the subset out."
+        f"{path}: 1 of 1 recordings have no audio file in {tmp_path}/SoundBible: '3'. Unpack the whole "
+        "archive there, name in 'exclude' a file with the ids that you lack, or leave the subset out."
     )
     corpora.write(tmp_path / "SoundBible" / "3.wav", corpora.tone(1, 440))
     assert catalogue.wavcaps(tmp_path, ["SoundBible"], frozenset())[0].captions == ("a dog", "b")

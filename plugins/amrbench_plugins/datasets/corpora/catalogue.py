@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from amrbench.data.audio import SUFFIXES
-from amrbench.errors import DataError
+from amrbench.errors import DataError, some
 
 WAVCAPS = {
     "AudioSet_SL": ("as_final.json", "YouTube content; ids CC BY 4.0; captions for academic use only"),
@@ -159,15 +159,16 @@ def _wavcaps_subset(folder: Path, subset: str, excluded: frozenset[str]) -> Iter
     file, licence = WAVCAPS[subset]
     path = next((each for each in _places(folder, subset, file) if each.is_file()), folder / subset / file)
     files = _by_stem(folder / subset) | _by_stem(folder / f"{subset}_flac")
-    for entry in _entries(path):
-        name = str(entry["id"]).removesuffix(".wav")
-        if plain_id(name) in excluded:
-            continue
-        if name not in files:
-            raise DataError(
-                f"{path}: names {name!r}, but there is no such audio file in {folder / subset}. Unpack the "
-                "whole archive there, or leave the subset out."
-            )
+    entries = {str(entry["id"]).removesuffix(".wav"): entry for entry in _entries(path)}
+    wanted = {name: entry for name, entry in entries.items() if plain_id(name) not in excluded}
+    lacking = [name for name in wanted if name not in files]
+    if lacking:
+        raise DataError(
+            f"{path}: {len(lacking):,} of {len(wanted):,} recordings have no audio file in "
+            f"{folder / subset}: {some(lacking)}. Unpack the whole archive there, name in 'exclude' a file "
+            "with the ids that you lack, or leave the subset out."
+        )
+    for name, entry in wanted.items():
         yield Sound(f"WavCaps {subset}", name, files[name], _captions(entry), licence)
 
 
