@@ -41,7 +41,7 @@ class SplitFacts:
         published: Where the file can be had from.
         queries: How many the published file has; 0 if it is not known.
         recordings: The same of recordings that somebody asks about.
-        sha256: Of the newest published file, as hexadecimal digits; empty if it is not known.
+        md5: Of the newest published file, as hexadecimal digits; empty if it is not known.
         answers: Whether the true windows are public.
     """
 
@@ -49,7 +49,7 @@ class SplitFacts:
     published: Published = NOT_PUBLISHED
     queries: int = 0
     recordings: int = 0
-    sha256: str = ""
+    md5: str = ""
     answers: bool = True
 
 

@@ -21,31 +21,32 @@ from amrbench.files.paths import DATA_VARIABLE, data_folder
 from amrbench.part import placing, problem
 from amrbench.slots import Dataset, DatasetPart
 
-_LIGHTHOUSE = Published("github.com/line/lighthouse, folder data", "1 MB")
-
-
 OWN = Published("nowhere: they are your own")
+
+
+def _lighthouse(file: str, size: str, *, queries: int, recordings: int = 0, md5: str = "") -> SplitFacts:
+    published = Published("github.com/line/lighthouse, folder data", size)
+    return SplitFacts(file, published, queries=queries, recordings=recordings, md5=md5)
+
+
 CASTELLA = {
-    "train": SplitFacts(
-        "castella_train_release.jsonl",
-        _LIGHTHOUSE,
+    "train": _lighthouse(
+        *("castella_train_release.jsonl", "0.4 MB"),
         queries=2182,
         recordings=876,
-        sha256="1b89ca493362fbd4e48346e70600ee848adec213a91c3480ccecd3c0d6594453",
+        md5="937fffdcd431c89a65457c4e09097d72",
     ),
-    "val": SplitFacts(
-        "castella_val_release.jsonl",
-        _LIGHTHOUSE,
+    "val": _lighthouse(
+        *("castella_val_release.jsonl", "0.1 MB"),
         queries=352,
         recordings=178,
-        sha256="c1c88fe4141997c5fb6dcbe315ec24f9c84dae01a2826caf343288e1ed35966e",
+        md5="7109907e4d1300eb84e8f447c5729837",
     ),
-    "test": SplitFacts(
-        "castella_test_release.jsonl",
-        _LIGHTHOUSE,
+    "test": _lighthouse(
+        *("castella_test_release.jsonl", "0.2 MB"),
         queries=1347,
         recordings=566,
-        sha256="044f141630d4daff984f1bfce1622071520edc27e5f7e49930571c761e6fcaa4",
+        md5="fa8e3be93e23452a9474d511b1bd2409",
     ),
 }
 CASTELLA_FEATURES = {
@@ -58,20 +59,23 @@ CASTELLA_FEATURES = {
 }
 CASTELLA_AUDIO = Published("YouTube, under the ids of the annotations (github.com/line/CASTELLA)")
 CLOTHO = {
-    "train": SplitFacts("clotho_moment_train_release.jsonl", _LIGHTHOUSE, queries=32694),
-    "val": SplitFacts(
-        "clotho_moment_val_release.jsonl",
-        _LIGHTHOUSE,
+    # The file itself was not at hand; its hash is one that a participant published for the same commit.
+    "train": _lighthouse(
+        *("clotho_moment_train_release.jsonl", "about 7 MB"),
+        queries=32694,
+        md5="146555a5333638a4607ec63e3e3e2f71",
+    ),
+    "val": _lighthouse(
+        *("clotho_moment_val_release.jsonl", "1 MB"),
         queries=4918,
         recordings=4107,
-        sha256="aab164593fa4004a2d6600dafc826f9e7730160ec5d441ce4bc095b7e32bbae3",
+        md5="cd3707e3964ce5294ad10ad35bda2837",
     ),
-    "test": SplitFacts(
-        "clotho_moment_test_release.jsonl",
-        _LIGHTHOUSE,
+    "test": _lighthouse(
+        *("clotho_moment_test_release.jsonl", "1.4 MB"),
         queries=6649,
         recordings=5472,
-        sha256="a055da00539903a2374b2deebc0ef3b512695610b6832cc7cbb8ed61abb29c41",
+        md5="58193c2fe7cbcc30c79ccbbb0f95dd8c",
     ),
 }
 CLOTHO_FEATURES = {
@@ -85,9 +89,9 @@ CLOTHO_FEATURES = {
 CLOTHO_AUDIO = Published("lighthouse-emnlp2024/Clotho-Moment on Hugging Face")
 WITH_CLOTHO = {"clap": CLOTHO_FEATURES["clap"]}
 UNAV100 = {
-    "test": SplitFacts("unav100_subset_test_release.jsonl", _LIGHTHOUSE, queries=100, recordings=77),
+    "test": _lighthouse("unav100-subset_test_release.jsonl", "13 kB", queries=100, recordings=77),
 }
-TUT2017 = {"test": SplitFacts("tut2017_test_release.jsonl", _LIGHTHOUSE, queries=104, recordings=32)}
+TUT2017 = {"test": _lighthouse("tut2017_test_release.jsonl", "16 kB", queries=104, recordings=32)}
 _HELD_BACK = Published(
     "Zenodo 20450254, or lighthouse-emnlp2024/AudioMomentRetrievalFromLongAudio_DCASE2026EvaluationData on "
     "Hugging Face"
