@@ -79,8 +79,9 @@ def _castella(source: Path, audio: Path | None) -> Iterator[Query]:  # noqa: ARG
 def _moments(entry: Mapping[str, Any]) -> Iterator[Query]:
     vid, duration = str(entry["yid"]), float(entry["duration"])
     for number, moment in enumerate(entry["moments"], start=1):
-        windows = sorted((float(start), float(end)) for start, end in moment["timestamps"])
-        yield Query(f"{vid}_{number}", str(moment["local_caption"]), vid, duration, tuple(windows), {})
+        # In their own order, as the published JSON lines have them: saliency targets may look at the first.
+        windows = tuple((float(start), float(end)) for start, end in moment["timestamps"])
+        yield Query(f"{vid}_{number}", str(moment["local_caption"]), vid, duration, windows, {})
 
 
 def _csv(source: Path, audio: Path | None) -> Iterator[Query]:  # noqa: ARG001

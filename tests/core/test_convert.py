@@ -30,11 +30,11 @@ def refusal(source, **options):
     return str(error.value)
 
 
-def test_castella_json(tmp_path):
+def test_castella_json_keeps_windows_in_their_order(tmp_path):
     (tmp_path / "test.json").write_text(json.dumps([entry()]))
     assert convert(tmp_path / "test.json", tmp_path / "out.jsonl") == 2
     assert read_annotations(tmp_path / "out.jsonl") == [
-        Query("-x_1", "a dog", "-x", 60.0, ((1.0, 2.0), (5.0, 7.0)), {}),
+        Query("-x_1", "a dog", "-x", 60.0, ((5.0, 7.0), (1.0, 2.0)), {}),
         Query("-x_2", "ein Hörn", "-x", 60.0, ((0.0, 3.0),), {}),
     ]
 
