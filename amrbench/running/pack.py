@@ -31,6 +31,7 @@ _PLACE = re.compile(r"\$\{([^}]*)\}")
 _MOMENT = (2026, 1, 1, 0, 0, 0)
 """Of all entries, so that the same content gives the same file."""
 _SLACK = 1e-3
+_AGAIN = "Run the recipe again."
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Packed:
     Attributes:
         path: The zip file.
         queries: In the prediction file.
+        empty: Windows without a length, which cannot match anything.
         total: Parameters of encoder and model; None where the encoder's are not known.
         trainable: Parameters that were trained and are needed to predict.
         unresolved: Places of the meta file that are still to be filled in.
@@ -47,6 +49,7 @@ class Packed:
 
     path: Path
     queries: int
+    empty: int
     total: int | None
     trainable: int
     unresolved: tuple[str, ...]
@@ -56,6 +59,8 @@ class Packed:
         total = "unknown" if self.total is None else f"{self.total:,}"
         lines = [
             f"{self.path}: {self.queries} queries, {total} parameters in all, {self.trainable:,} trained",
+            *[f"{self.empty:,} windows were rounded to no length and cannot match anything"]
+            * bool(self.empty),
             *(f"still to be filled in: {place}" for place in self.unresolved),
             NOTE,
         ]
@@ -88,23 +93,23 @@ def pack(finished: Finished, label: str, output: Path, *, template: Path | None 
     meta, unresolved = filled(template or TEMPLATE, known)
     rows = official(moments, queries)
     _write(output, {f"{label}/{label}.output.jsonl": rows, f"{label}/{label}.meta.yaml": meta})
-    return Packed(output, len(queries), total, trainable, unresolved)
+    empty = sum(int((each.windows[:, 0] == each.windows[:, 1]).sum()) for each in moments)
+    return Packed(output, len(queries), empty, total, trainable, unresolved)
 
 
 def refuse_faults(file: Path, moments: Sequence[Moments], queries: Sequence[Query]) -> None:
-    """Raise RunError if predictions are not those of all queries in order, or no windows, best first."""
+    """Raise RunError unless predictions are those of all queries in order, inside recordings, best first."""
     wanted, given = [str(query.qid) for query in queries], [str(each.qid) for each in moments]
     missing = [qid for qid in wanted if qid not in set(given)]
     strange = [qid for qid in given if qid not in set(wanted)]
     if missing or strange:
         what = [f"without {some(missing)}"] * bool(missing) + [f"with {some(strange)}"] * bool(strange)
-        raise RunError(f"{file}: not the queries of the run: {' and '.join(what)}. Run the recipe again.")
+        raise RunError(f"{file}: not the queries of the run: {' and '.join(what)}. {_AGAIN}")
     if wanted != given:
-        raise RunError(f"{file}: the queries are not in the order of the annotations. Run the recipe again.")
+        raise RunError(f"{file}: the queries are not in the order of the annotations. {_AGAIN}")
     for each, query in zip(moments, queries, strict=True):
-        fault = next(_faults(each, query), "")
-        if fault:
-            raise RunError(f"{file}: query {query.qid!r} {fault}. Run the recipe again.")
+        for fault, remedy in _faults(each, query):
+            raise RunError(f"{file}: query {query.qid!r} {fault}. {remedy}")
 
 
 def official(moments: Sequence[Moments], queries: Sequence[Query]) -> str:
@@ -151,18 +156,18 @@ def _open(value: object, place: str) -> Iterator[str]:
         yield place
 
 
-def _faults(moments: Moments, query: Query) -> Iterator[str]:
+def _faults(moments: Moments, query: Query) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the windows of a query, each with its remedy."""
     windows, scores = moments.windows, moments.scores
     if moments.vid != query.vid:
-        yield f"is about {moments.vid!r}, not {query.vid!r}"
+        yield f"is about {moments.vid!r}, not {query.vid!r}", _AGAIN
     if not len(windows):
-        yield "has no window"
+        yield "has no window", _AGAIN
     elif windows.min() < -_SLACK or windows.max() > query.duration + _SLACK:
-        yield f"has a window outside of its recording of {query.duration:g} s"
-    if (windows[:, 0] >= windows[:, 1]).any():
-        yield "has a window without length"
+        outside = f"has a window outside of its recording of {query.duration:g} s"
+        yield outside, "Let {use: clip, to: recording} come last in the recipe's 'ranking'."
     if scores is not None and (np.diff(scores) > 0).any():
-        yield "is not sorted by score"
+        yield "is not sorted by score", _AGAIN
 
 
 def _parameters(finished: Finished) -> tuple[int | None, int]:

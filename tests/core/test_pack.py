@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 import zipfile
 from dataclasses import replace
@@ -124,27 +125,49 @@ def test_sound_predictions_pass(tmp_path):
     refuse_faults(tmp_path, GOOD, QUERIES)
 
 
+AGAIN = "Run the recipe again."
+CLIP = "Let {use: clip, to: recording} come last in the recipe's 'ranking'."
+
+
 @pytest.mark.parametrize(
     ("predictions", "text"),
     [
-        (GOOD[:1], "not the queries of the run: without 'b'."),
-        ([*GOOD, moments("c", (0, 1))], "not the queries of the run: with 'c'."),
-        (GOOD[::-1], "the queries are not in the order of the annotations."),
-        ([GOOD[0], moments("b", (0, 10.1))], "query 'b' has a window outside of its recording of 10 s."),
-        ([GOOD[0], moments("b", (-1, 2))], "query 'b' has a window outside of its recording of 10 s."),
-        ([GOOD[0], moments("b", (2, 2))], "query 'b' has a window without length."),
-        ([GOOD[0], moments("b")], "query 'b' has no window."),
-        ([GOOD[0], moments("b", (0, 1), vid="w")], "query 'b' is about 'w', not 'v'."),
+        (GOOD[:1], f"not the queries of the run: without 'b'. {AGAIN}"),
+        ([*GOOD, moments("c", (0, 1))], f"not the queries of the run: with 'c'. {AGAIN}"),
+        (GOOD[::-1], f"the queries are not in the order of the annotations. {AGAIN}"),
+        (
+            [GOOD[0], moments("b", (0, 10.1))],
+            f"query 'b' has a window outside of its recording of 10 s. {CLIP}",
+        ),
+        (
+            [GOOD[0], moments("b", (-1, 2))],
+            f"query 'b' has a window outside of its recording of 10 s. {CLIP}",
+        ),
+        ([GOOD[0], moments("b")], f"query 'b' has no window. {AGAIN}"),
+        ([GOOD[0], moments("b", (0, 1), vid="w")], f"query 'b' is about 'w', not 'v'. {AGAIN}"),
         (
             [GOOD[0], moments("b", (0, 1), (1, 2), scores=np.array([0.1, 0.2]))],
-            "query 'b' is not sorted by score.",
+            f"query 'b' is not sorted by score. {AGAIN}",
         ),
     ],
 )
 def test_predictions_that_are_not_as_they_must_be(tmp_path, predictions, text):
     with pytest.raises(RunError) as error:
         refuse_faults(tmp_path / "p.jsonl", predictions, QUERIES)
-    assert str(error.value) == f"{tmp_path}/p.jsonl: {text} Run the recipe again."
+    assert str(error.value) == f"{tmp_path}/p.jsonl: {text}"
+
+
+def test_windows_that_were_rounded_to_nothing_are_kept_and_told(done, finished, tmp_path):
+    shutil.copytree(done.folder, tmp_path / "run")
+    path = tmp_path / "run" / finished.member.predictions
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    start, _, points = lines[0]["pred_relevant_windows"][0]
+    lines[0]["pred_relevant_windows"][0] = [start, start, points]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    said = pack(replace(finished, folder=tmp_path / "run"), LABEL, tmp_path / "a.zip").text()
+    assert said.splitlines()[1] == "1 windows were rounded to no length and cannot match anything"
+    rows = content(tmp_path / "a.zip")[f"{LABEL}/{LABEL}.output.jsonl"].splitlines()
+    assert json.loads(rows[0])["pred_relevant_windows"][0] == [start, start]
 
 
 def test_a_label_that_is_none(finished, tmp_path):
