@@ -1,11 +1,14 @@
-"""The protocol castella from published files to its table: on a few recordings, at full model size."""
+"""Both protocols with real data, from published files to table and submission: on a few recordings, at full
+model size."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import tarfile
+import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +19,12 @@ from amrbench.annotations import Query, read_annotations, write_annotations
 from amrbench.data.importing import import_features
 from amrbench.errors import RunError
 from amrbench.plugins import load_registry
-from amrbench.running.runner import Settings, run
+from amrbench.running.finished import open_run
+from amrbench.running.pack import pack
+from amrbench.running.runner import Run, Settings, run
 from amrbench.slots import DatasetPart, FeaturesPart
+from tests.plugins.backends.published import M2D_AUDIO, M2D_TEXT, m2d_files, m2d_weights
+from tests.plugins.datasets import corpora
 
 REGISTRY = load_registry()
 WINDOWS = Path(__file__).parent / "data" / "castella_windows.json.gz"
@@ -51,17 +58,36 @@ def publish(queries: list[Query], path: Path) -> Path:
     return path
 
 
+def place_encoder(models: Path) -> None:
+    """Write random weights of M2D-CLAP, of its width but with one layer."""
+    sizes = {
+        "audio_sizes": replace(M2D_AUDIO, width=768, depth=1, heads=12),
+        "text_sizes": replace(M2D_TEXT, width=768, depth=1, heads=12),
+    }
+    weights, vocabulary = m2d_files(models / "m2d-clap", m2d_weights(**sizes))
+    published = models / "m2d-clap" / "m2d_clap_vit_base-80x1001p16x16p16kpBpTI-2025" / weights.name
+    published.parent.mkdir()
+    weights.rename(published)
+    assert vocabulary.parent == models / "m2d-clap"
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Cut-down copies of the data sets of the protocol, imported from archives."""
+    """Cut-down copies of the data sets, imported from archives; small corpora, and a thin encoder."""
     folder = tmp_path_factory.mktemp("castella")
     clotho = [Query(str(n), f"moment {n}", f"Tour_{n}.0_{n + 60}.0", 60.0, ((10.0, 25.0),)) for n in range(6)]
+    hidden = [Query(str(n), f"evaluation {n}", f"e{n // 2}", 80.0, ()) for n in range(4)]
     sets = {
         "castella": {split: queries_of(split, 3) for split in ("train", "val", "test")},
         "clotho-moment": {"train": clotho[:4], "val": clotho[4:]},
+        "dcase2026-evaluation": {"evaluation": hidden},
     }
+    corpora.wavcaps(folder / "wavcaps")
+    corpora.demand(folder / "demand")
+    place_encoder(folder / "models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AMRBENCH_DATA", str(folder))
+        patch.setenv("AMRBENCH_MODELS", str(folder / "models"))
         for name, splits in sets.items():
             home = DatasetPart.model_validate(name, context=REGISTRY).home
             assert home is not None
@@ -75,24 +101,29 @@ def place(tmp_path_factory):
         yield folder
 
 
-def shortened(place: Path, **splits: object) -> Path:
-    """Return the protocol castella with one epoch a stage, two seeds, and without clips that are mixed."""
-    protocol = yaml.safe_load((Path(__file__).parents[1] / "protocols" / "castella.yaml").read_text())
-    protocol["data"]["midtrain"] = "clotho-moment"
+def shortened(place: Path, name: str, **splits: object) -> Path:
+    """Return a protocol with one epoch a stage, two seeds, and few and short clips that are mixed."""
+    protocol = yaml.safe_load((Path(__file__).parents[1] / "protocols" / f"{name}.yaml").read_text())
+    protocol["data"]["midtrain"] = {
+        "use": protocol["data"]["midtrain"],
+        "clips": [3, 2], "queries": [6, 4], "seconds": 40,
+        "environments": ["NFIELD", "TCAR"], "subsets": ["SoundBible", "AudioSet_SL"],
+    }  # fmt: skip
     protocol["budget"] = {"epochs": {"pretrain": 1, "midtrain": 1, "target": 1}}
     protocol |= {"seeds": 2, "against": []}
     protocol["splits"] |= splits
-    path = place / f"short-{len(splits)}.yaml"
+    path = place / f"short-{name}-{len(splits)}.yaml"
     path.write_text(yaml.safe_dump(protocol))
     return path
 
 
-def settings(place: Path) -> Settings:
-    return Settings(jobs=1, out=place / "runs", cache=place / "cache")
+def go(place: Path, name: str, **splits: object) -> Run:
+    settings = Settings(jobs=1, out=place / "runs", cache=place / "cache")
+    return run("ours3", shortened(place, name, **splits), registry=REGISTRY, settings=settings)
 
 
 def test_all_stages_run_at_full_size_and_the_test_split_is_scored(place):
-    done = run("ours3", shortened(place), registry=REGISTRY, settings=settings(place))
+    done = go(place, "castella")
     lock = json.loads((done.folder / "lock.json").read_text())
     assert lock["recipe"]["model"]["width"] == 256
     assert lock["replaced"] == [
@@ -110,6 +141,18 @@ def test_all_stages_run_at_full_size_and_the_test_split_is_scored(place):
     assert read_annotations(done.folder / done.results.truth) == queries_of("test", 3)
 
 
+def test_a_submission_is_predicted_without_figures_and_packed(place, monkeypatch):
+    monkeypatch.setenv("AMRBENCH_CACHE", str(place / "cache"))
+    done = go(place, "dcase2026")
+    assert not done.results.scored
+    packed = pack(open_run(done.folder, REGISTRY), "Lee_KAIST_task6_1", place / "Lee_KAIST_task6_1.zip")
+    assert packed.queries == 4
+    assert packed.total - packed.trainable > 190_000_000, "parameters of the published encoder"
+    with zipfile.ZipFile(packed.path) as archive:
+        lines = archive.read("Lee_KAIST_task6_1/Lee_KAIST_task6_1.output.jsonl").decode().splitlines()
+    assert [json.loads(line)["vid"] for line in lines] == ["e0", "e0", "e1", "e1"]
+
+
 def test_a_split_that_was_trained_on_is_not_scored(place):
     known = queries_of("test", 3)
     home = DatasetPart.model_validate("castella", context=REGISTRY).home
@@ -120,6 +163,6 @@ def test_a_split_that_was_trained_on_is_not_scored(place):
         with pytest.raises(
             RunError, match="the split 'test' is to be scored, but the stage 'finetune' trains on 1"
         ):
-            run("ours3", shortened(place, select="val"), registry=REGISTRY, settings=settings(place))
+            go(place, "castella", select="val")
     finally:
         home.annotations("train").write_bytes(kept)

@@ -44,10 +44,12 @@ def random(shapes: dict[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
     }
 
 
-def m2d_weights(seed: int = 0) -> dict[str, Tensor]:
-    audio = random(vit.AudioEncoder(M2D_AUDIO).state_dict(), seed)
+def m2d_weights(
+    seed: int = 0, *, audio_sizes: vit.Sizes = M2D_AUDIO, text_sizes: bert.Sizes = M2D_TEXT
+) -> dict[str, Tensor]:
+    audio = random(vit.AudioEncoder(audio_sizes).state_dict(), seed)
     audio["norm_stats"] = torch.tensor([-7.261779, 4.351151])
-    text = random(bert.Bert(M2D_TEXT).state_dict(), seed + 1)
+    text = random(bert.Bert(text_sizes).state_dict(), seed + 1)
     pooler = {"pooler.dense.weight": torch.zeros(64, 64), "pooler.dense.bias": torch.zeros(64)}
     return {
         **{f"backbone.{name}": each for name, each in audio.items()},
