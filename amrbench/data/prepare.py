@@ -21,7 +21,7 @@ from pathlib import Path
 
 from amrbench.annotations import Query, read_annotations, write_annotations
 from amrbench.data.beside import Beside
-from amrbench.data.needs import Need, refuse_missing
+from amrbench.data.needs import Need, missing, refuse_missing
 from amrbench.data.shards import AudioShard, Shard, TextShard, is_made, make, named, queries_of
 from amrbench.data.workers import worker_pool
 from amrbench.errors import DataError, RunError, did_you_mean
@@ -143,6 +143,7 @@ def prepare(
 
 def prepare_all(wanted: Sequence[Wanted], *, cache: Path, jobs: int, tell: Tell) -> list[Source]:
     """Do the same as `prepare` for several splits with the same worker processes."""
+    refuse_lacking(wanted)
     with worker_pool(jobs) as pool:
         try:
             return [
@@ -157,6 +158,13 @@ def prepare_all(wanted: Sequence[Wanted], *, cache: Path, jobs: int, tell: Tell)
             ) from error
 
 
+def refuse_lacking(wanted: Sequence[Wanted]) -> None:
+    """Raise DataError naming all that any of the splits needs and that is not at hand; or do nothing."""
+    lacking = list(dict.fromkeys(each.name for each in wanted if missing(each.needs)))
+    who = lacking[0] if len(lacking) == 1 else "the run"
+    refuse_missing(who, [need for each in wanted for need in each.needs])
+
+
 def side_by_side(sources: Sequence[Source]) -> Source:
     """Return the only source, or one that puts several side by side."""
     return sources[0] if len(sources) == 1 else Beside(sources)
@@ -167,11 +175,7 @@ def ready(wanted: Wanted) -> Source | None:
 
     Args:
         wanted: With an encoder that has one member.
-
-    Raises:
-        DataError: Something that the data set or the encoder needs is missing.
     """
-    refuse_missing(wanted.name, wanted.needs)
     home = wanted.dataset.home
     return home.source(wanted.split, wanted.features) if home else None
 

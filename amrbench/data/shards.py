@@ -81,9 +81,13 @@ def make(shard: Shard) -> int:
 
 
 def named(part: Part) -> str:
-    """Return a part and its options as one line."""
-    options = [f"{name}={value}" for name, value in part.model_dump(mode="json").items() if name != "use"]
-    return " ".join([part.use, *options])
+    """Return a part and the options that it does not have by default as one line."""
+    fields = type(part).model_fields
+    changed = [
+        name for name in fields if getattr(part, name) != fields[name].get_default(call_default_factory=True)
+    ]
+    options = part.model_dump(mode="json")
+    return " ".join([part.use, *(f"{name}={options[name]}" for name in changed)])
 
 
 # A worker makes many shards of one data set with one encoder, and both may be slow to set up.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from amrbench.annotations import Query
+from amrbench.annotations import Query, safe_id
 from amrbench.data.home import FEATURES, Home, SplitFacts, text_id
 from amrbench.data.lengths import fits
 from amrbench.errors import DataError, some
@@ -123,6 +123,11 @@ def _published(path: Path, facts: SplitFacts, queries: Sequence[Query]) -> Findi
 
 def annotation_findings(queries: Sequence[Query]) -> Iterator[Finding]:
     """Yield what stands out in the annotations of a split."""
+    unsafe = tuple(str(query.qid) for query in queries if _names_no_file(query))
+    if unsafe:
+        yield Finding(
+            f"{len(unsafe):,} queries have ids that cannot be names of files", fault=True, where=unsafe
+        )
     for text, is_so in _OF_QUERIES:
         where = tuple(str(query.qid) for query in queries if is_so(query))
         if where:
@@ -169,6 +174,14 @@ def _overlapping_crops(vids: Iterable[str]) -> tuple[str, ...]:
             if start < end:
                 found |= {one: None, other: None}
     return tuple(found)
+
+
+def _names_no_file(query: Query) -> bool:
+    try:
+        safe_id(query.vid), safe_id(query.qid)
+    except DataError:
+        return True
+    return False
 
 
 def _past_the_end(query: Query) -> int:

@@ -24,6 +24,7 @@ from amrbench.data.prepare import (
     lies_there,
     prepare,
     ready,
+    refuse_lacking,
     side_by_side,
     size_of,
 )
@@ -144,7 +145,12 @@ class Sampled:
 
 
 def look_at(wanted: Sequence[Wanted], cache: Path) -> dict[str, Sampled]:
-    """Return each split, sampled if it is not in the cache, by `name_of`."""
+    """Return each split, sampled if it is not in the cache, by `name_of`.
+
+    Raises:
+        DataError: Something that a data set or an encoder needs is missing.
+    """
+    refuse_lacking(wanted)
     return {name_of(each): _together([_looked_at(one, cache) for one in each.members]) for each in wanted}
 
 

@@ -61,6 +61,10 @@ def test_nothing_stands_out_in_sound_annotations():
         (asked((1.0, 5.0), (4.0, 6.0)), ["note  1 queries have windows that overlap: 'a_1'"]),
         (asked((1.0, 4.0), (4.0, 6.0)), ["note  1 windows touch the one before them: 'a_1'"]),
         (asked(), ["note  1 queries have no public answer: 'a_1'"]),
+        (
+            replace(PLAIN, vid="../a"),
+            ["FAULT 1 queries have ids that cannot be names of files: 'a_1'"],
+        ),
         (replace(PLAIN, query="a dog "), ["note  1 texts begin or end with a space: 'a_1'"]),
         (replace(PLAIN, query="une bête"), ["note  1 texts have characters beyond ASCII: 'a_1'"]),
     ],

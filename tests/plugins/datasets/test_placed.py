@@ -4,7 +4,8 @@ import pytest
 
 from amrbench.config.library import load_protocol, load_recipe
 from amrbench.config.protocol import Protocol
-from amrbench.errors import RecipeError
+from amrbench.data.prepare import Wanted, prepare_all
+from amrbench.errors import DataError, RecipeError
 from amrbench.files.paths import data_folder
 from amrbench.plugins import load_registry
 from amrbench.running.checking import check_recipe
@@ -142,3 +143,21 @@ def test_a_protocol_is_checked_at_full_size_without_data(protocol):
     text = checked.missing[1].text()
     assert "Published at Zenodo 17129257" in text
     assert "amrbench data import clotho-moment FILES --encoder clap" in text
+
+
+def test_all_that_a_run_lacks_is_named_at_once(data, tmp_path):
+    castella, clotho = part("castella"), part("clotho-moment")
+    wanted = [Wanted(castella, "train", CLAP), Wanted(castella, "test", CLAP), Wanted(clotho, "val", CLAP)]
+    with pytest.raises(DataError) as error:
+        prepare_all(wanted, cache=tmp_path, jobs=1, tell=lambda _: None)
+    first, *lines = str(error.value).splitlines()
+    assert first == "the run needs what is not here:"
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "annotations of castella train",
+        "features clap of castella",
+        "annotations of castella test",
+        "annotations of clotho-moment val",
+        "features clap of clotho-moment",
+    ]
+    with pytest.raises(DataError, match="^castella test for clap needs what is not here:"):
+        prepare_all(wanted[1:2], cache=tmp_path, jobs=1, tell=lambda _: None)
