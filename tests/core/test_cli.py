@@ -10,25 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from amrbench.cli import main
 from amrbench.config.library import find
 
 CHECKPOINT = Path(__file__).parent.parent / "data" / "lighthouse_checkpoint"
-
-
-@pytest.fixture
-def amrbench(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["amrbench", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return call
 
 
 @pytest.fixture

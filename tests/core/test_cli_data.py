@@ -1,30 +1,13 @@
 """The commands about data, from outside."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 
 from amrbench.annotations import Query, write_annotations
-from amrbench.cli import main
 from amrbench.files.store import open_store
-
-
-@pytest.fixture
-def amrbench(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["amrbench", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return call
 
 
 @pytest.fixture

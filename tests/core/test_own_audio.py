@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-import amrbench
-from amrbench import cli
+from amrbench.api import predict
 from amrbench.data.audio import AudioFile
 from amrbench.errors import DataError, RecipeError, RunError
 from amrbench.files.predictions import read_predictions
@@ -99,14 +98,14 @@ def test_what_a_window_finds_is_what_it_finds_alone(done, tmp_path):
     assert abs(best[1] - alone[1] - 99) < 2
 
 
-def test_the_command_tells_run_protocol_and_stand_ins(done, tmp_path, monkeypatch, capsys):
+def test_the_command_tells_run_protocol_and_stand_ins(done, tmp_path, monkeypatch, amrbench):
     path = recorded(tmp_path / "a.wav", long_recording(1))
     monkeypatch.setattr("amrbench.cli.registry_of", lambda without: REGISTRY)
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["amrbench", "predict", str(path), *map(str, arguments)])
-        finish()
-        return capsys.readouterr().out
+        code, out, _ = amrbench("predict", path, *arguments)
+        assert code == 0
+        return out
 
     lines = call("class 2", "class 1", "--run", done.folder, "--top", 2).splitlines()
     assert lines[:4] == [
@@ -136,18 +135,12 @@ def test_python_gives_what_the_command_gives(done, tmp_path, monkeypatch):
     wanted = ask(path, ["class 2"], open_run(done.folder, REGISTRY))
     monkeypatch.chdir(done.folder.parent.parent)
     for where in (None, done.folder):
-        found = amrbench.predict(path, ["class 2"], run=where, registry=REGISTRY)
+        found = predict(path, ["class 2"], run=where, registry=REGISTRY)
         assert found.as_json(10)["queries"] == wanted.as_json(10)["queries"]
 
 
 def windows(seconds):
     return windows_of(seconds, SECONDS)
-
-
-def finish():
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 0
 
 
 def test_the_newest_finished_run_answers(tmp_path):
@@ -218,14 +211,13 @@ def test_recordings_and_queries_that_cannot_be_used(done, tmp_path):
     assert refusal(path, [" "], done) == "a query is blank. Say in a sentence what shall be found."
 
 
-def test_a_picture_of_the_answers(done, tmp_path, monkeypatch, capsys):
+def test_a_picture_of_the_answers(done, tmp_path, monkeypatch, amrbench):
     pytest.importorskip("matplotlib")
     path = recorded(tmp_path / "a.wav", long_recording(1))
     monkeypatch.setattr("amrbench.cli.registry_of", lambda without: REGISTRY)
     picture = tmp_path / "a.png"
-    arguments = ["predict", str(path), "class 2", "--run", str(done.folder), "--plot"]
-    monkeypatch.setattr(sys, "argv", ["amrbench", *arguments, str(picture)])
-    finish()
+    code, _, _ = amrbench("predict", path, "class 2", "--run", done.folder, "--plot", picture)
+    assert code == 0
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     rows = [("x" * 40, np.array([[1.0, 2.0, 0.5]]), np.linspace(0, 1, 60, dtype=np.float32))]
     with pytest.raises(DataError) as error:

@@ -1,6 +1,5 @@
 import json
 import shutil
-import sys
 import zipfile
 from dataclasses import replace
 
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 import yaml
 
-from amrbench import cli
 from amrbench.annotations import Query, read_annotations
 from amrbench.errors import RunError
 from amrbench.files.predictions import Moments, read_predictions
@@ -101,13 +99,12 @@ def test_encoders_of_known_size_are_counted(finished, tmp_path, monkeypatch):
     )
 
 
-def test_the_command(done, tmp_path, monkeypatch, capsys):
+def test_the_command(done, tmp_path, monkeypatch, amrbench):
     monkeypatch.setattr("amrbench.cli.registry_of", lambda without: REGISTRY)
-    arguments = ["pack", done.folder, "--label", LABEL, "-o", tmp_path / "a.zip", "--member", "soup"]
-    monkeypatch.setattr(sys, "argv", ["amrbench", *map(str, arguments)])
-    with pytest.raises(SystemExit):
-        cli.main()
-    assert capsys.readouterr().out.splitlines()[-1] == NOTE
+    where = ("-o", tmp_path / "a.zip")
+    code, out, _ = amrbench("pack", done.folder, "--label", LABEL, *where, "--member", "soup")
+    assert code == 0
+    assert out.splitlines()[-1] == NOTE
     assert (tmp_path / "a.zip").is_file()
 
 

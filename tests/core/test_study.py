@@ -1,5 +1,4 @@
 import json
-import sys
 
 import pytest
 import yaml
@@ -261,7 +260,7 @@ FULL = world.RECIPE | {
 
 
 @pytest.fixture
-def amrbench(tmp_path, monkeypatch, capsys):
+def small(tmp_path, monkeypatch, amrbench):
     """Return a function that calls the command line where a small study lies."""
     world.write_yaml(tmp_path / "toy.yaml", world.RECIPE)
     world.write_yaml(tmp_path / "fuller.yaml", FULL)
@@ -271,31 +270,21 @@ def amrbench(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("AMRBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cli, "registry_of", lambda without: world.REGISTRY)
 
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["amrbench", *arguments, "--protocol", "tiny.yaml"])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return call
+    return lambda *arguments: amrbench(*arguments, "--protocol", "tiny.yaml")
 
 
 def stages(folder):
     return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("cache/stages/*/done.json")}
 
 
-def test_a_study_is_run_as_a_recipe_is_and_ends_with_its_grid(amrbench, tmp_path, monkeypatch):
-    _, text, _ = amrbench("run", "small.yaml", "--dry-run", "--jobs", "1")
+def test_a_study_is_run_as_a_recipe_is_and_ends_with_its_grid(small, tmp_path, monkeypatch):
+    _, text, _ = small("run", "small.yaml", "--dry-run", "--jobs", "1")
     assert "small-without-epochs" in text
     assert not stages(tmp_path)
-    amrbench("run", "toy.yaml", "--jobs", "1")
+    small("run", "toy.yaml", "--jobs", "1")
     before = stages(tmp_path)
     assert len(before) == 3
-    code, text, err = amrbench("run", "small.yaml", "--jobs", "1")
+    code, text, err = small("run", "small.yaml", "--jobs", "1")
     after = stages(tmp_path)
     assert code == 0, err
     assert len(after) == 1 + 4 * 2, "six recipes, but only four are different, and all share a stage"
@@ -303,7 +292,7 @@ def test_a_study_is_run_as_a_recipe_is_and_ends_with_its_grid(amrbench, tmp_path
     assert "Study small: 'only' is toy with one change" in text
 
     monkeypatch.setattr("amrbench.training.stages.fit", None)
-    code, text, _ = amrbench("run", "small.yaml", "--jobs", "1", "--json")
+    code, text, _ = small("run", "small.yaml", "--jobs", "1", "--json")
     (grid,) = json.loads(text)["studies"]
     means = {row["recipe"]: row["mean"]["R1@0.5"] for row in grid["rows"]}
     assert [row["change"] for row in grid["rows"]] == ["base", "full", *["epochs", "input-dropout"] * 2]
@@ -320,8 +309,8 @@ def test_a_study_is_run_as_a_recipe_is_and_ends_with_its_grid(amrbench, tmp_path
     assert kept["stages"][1]["input_dropout"] == 0.1
 
 
-def test_check_takes_every_recipe_of_a_study(amrbench):
-    code, text, _ = amrbench("check", "small.yaml")
+def test_check_takes_every_recipe_of_a_study(small):
+    code, text, _ = small("check", "small.yaml")
     assert code == 0
     assert [line.partition(":")[0] for line in text.splitlines()] == [
         *("toy", "fuller", "small-only-epochs", "small-only-input-dropout"),
@@ -329,9 +318,9 @@ def test_check_takes_every_recipe_of_a_study(amrbench):
     ]
 
 
-def test_check_goes_on_after_a_wrong_study(amrbench, tmp_path):
+def test_check_goes_on_after_a_wrong_study(small, tmp_path):
     world.write_yaml(tmp_path / "wrong.yaml", {"study": "wrong", "base": "toy", "full": "toy"})
-    code, text, err = amrbench("check", "wrong.yaml", "toy.yaml")
+    code, text, err = small("check", "wrong.yaml", "toy.yaml")
     assert code == 2
     assert "toy.yaml: fine" in text
     assert "differ in nothing" in err

@@ -15,7 +15,23 @@ from amrbench_plugins.backends.model_files import ModelFile
 from amrbench_plugins.backends.ms_clap import tables
 
 
-class MiniClap(FeaturesPart):
+class Shipped(FeaturesPart):
+    """Small contrastive encoders that know the procedural sounds only."""
+
+    def build(self) -> Backend:
+        """Return the encoders with the shipped weights."""
+        from amrbench_plugins.backends.mini_clap import load
+
+        return load(self.use)
+
+    def parameters(self) -> int:
+        """Return the number of weights of both sides."""
+        from amrbench_plugins.backends.mini_clap import load
+
+        return load(self.use).parameters
+
+
+class MiniClap(Shipped):
     """Small contrastive encoders that know the procedural sounds only; a stand-in for CLAP.
 
     64 features; hears the spectrum of each second, but hardly its rhythm.
@@ -23,35 +39,11 @@ class MiniClap(FeaturesPart):
 
     use = "mini-clap"
 
-    def build(self) -> Backend:
-        """Return the encoders with the shipped weights."""
-        from amrbench_plugins.backends.mini_clap import load
 
-        return load(self.use)
-
-    def parameters(self) -> int:
-        """Return the number of weights of both sides."""
-        from amrbench_plugins.backends.mini_clap import load
-
-        return load(self.use).parameters
-
-
-class MiniClapWide(FeaturesPart):
+class MiniClapWide(Shipped):
     """Larger encoders of the same kind that also hear rhythm; a stand-in for M2D-CLAP."""
 
     use = "mini-clap-wide"
-
-    def build(self) -> Backend:
-        """Return the encoders with the shipped weights."""
-        from amrbench_plugins.backends.mini_clap import load
-
-        return load(self.use)
-
-    def parameters(self) -> int:
-        """Return the number of weights of both sides."""
-        from amrbench_plugins.backends.mini_clap import load
-
-        return load(self.use).parameters
 
 
 class Clap(FeaturesPart):
