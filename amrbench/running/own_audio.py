@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +20,14 @@ from amrbench.data.audio import AudioFile, Waveform, open_audio, resample
 from amrbench.data.beside import audio_beside, text_beside
 from amrbench.data.needs import refuse_missing
 from amrbench.data.prepare import Progress
-from amrbench.data.split import Split, load_split
+from amrbench.data.split import load_split
 from amrbench.errors import DataError
 from amrbench.files.predictions import Moments
 from amrbench.running.finished import Finished
 from amrbench.running.windows import Table, Window, merged, windows_of
 from amrbench.sources import Rows
 from amrbench.training.inference import predict
-from amrbench.types import Widths
+from amrbench.types import Encoded, Widths
 
 _SALIENCY = "saliency"
 
@@ -132,9 +131,9 @@ def find_moments(
     tables: list[list[Table]] = []
     saliency: list[Rows | None] = []
     for number, window in enumerate(windows, start=1):
-        split = listener.split(window)
-        tables.append(listener.moments(split, window))
-        saliency.append(listener.saliency(split))
+        table, salient = listener.hear(window)
+        tables.append(table)
+        saliency.append(salient)
         tell(Progress(f"{recording.name}: windows", number, len(windows)))
     answers = tuple(
         Answer(
@@ -178,23 +177,22 @@ class _Listener:
             )
         return windows_of(rows, self.finished.recipe.limits.frames)
 
-    def split(self, window: Window) -> Split:
+    def hear(self, window: Window) -> tuple[list[Table], Rows | None]:
+        """Return the moments of each query, in seconds of the recording, and (queries, rows) saliency."""
         source = _Heard(self, self._audio(window), window)
-        return load_split([source], self.finished.recipe.limits)
-
-    def moments(self, split: Split, window: Window) -> list[Table]:
+        split = load_split([source], self.finished.recipe.limits)
         ranking = [part.build() for part in self.finished.recipe.ranking]
-        model = self.finished.criterion.model
-        found = predict(model, split, device=torch.device("cpu"), ranking=ranking)
-        shift = window.start * self.hop
-        return [np.column_stack([each.windows + shift, _scores(each)]) for each in found]
+        salient: dict[int, Rows] = {}
 
-    def saliency(self, split: Split) -> Rows | None:
-        with torch.inference_mode():
-            model: Any = self.finished.criterion.model
-            encoded = model.encode(split.batch(range(len(split))))
-        found = encoded.tensors.get(_SALIENCY)
-        return None if found is None else found.float().numpy()
+        def watch(places: Sequence[int], encoded: Encoded) -> None:
+            if _SALIENCY in encoded.tensors:
+                salient.update(zip(places, encoded.tensors[_SALIENCY].float().numpy(), strict=True))
+
+        model = self.finished.criterion.model
+        found = predict(model, split, device=torch.device("cpu"), ranking=ranking, watch=watch)
+        shift = window.start * self.hop
+        tables = [np.column_stack([each.windows + shift, _scores(each)]) for each in found]
+        return tables, np.stack([salient[place] for place in range(len(split))]) if salient else None
 
     def seconds(self, window: Window) -> float:
         """Return how long a window lasts; the last one has what is left after its last row."""

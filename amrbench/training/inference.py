@@ -16,10 +16,11 @@ from amrbench.data.split import Split
 from amrbench.files.predictions import Moments
 from amrbench.results.metrics import IOUS, KS, score
 from amrbench.spans import to_windows
-from amrbench.types import Batch, Prediction
+from amrbench.types import Encoded, Prediction
 
 Rows = NDArray[np.float32]
 Ranking = Callable[[Rows, Query], Rows]
+Watch = Callable[[Sequence[int], Encoded], None]
 
 AT_ONCE = 32
 """Queries in a batch. Fixed, like their order: other batches would change the last bits of the figures."""
@@ -28,7 +29,12 @@ T = TypeVar("T")
 
 
 def predict(
-    model: nn.Module, split: Split, *, device: torch.device, ranking: Sequence[Ranking] = ()
+    model: nn.Module,
+    split: Split,
+    *,
+    device: torch.device,
+    ranking: Sequence[Ranking] = (),
+    watch: Watch = lambda *_: None,
 ) -> list[Moments]:
     """Return the moments of every query of a split, in the order of the split.
 
@@ -37,6 +43,7 @@ def predict(
         split: The queries.
         device: Where the weights of the model are.
         ranking: What turns raw moments into the list that is scored, in this order.
+        watch: Called for each batch with the places of its queries and what the model made of them.
     """
     model.eval()
     # Neighbours in length share a batch, so that little of it is padding.
@@ -45,15 +52,16 @@ def predict(
     with torch.inference_mode():
         for at in range(0, len(order), AT_ONCE):
             places = order[at : at + AT_ONCE]
-            rows = moments_of(model, to_device(split.batch(places), device), _durations(split, places))
+            encoded: Encoded = model.encode(to_device(split.batch(places), device))  # type: ignore[operator]
+            watch(places, encoded)
+            rows = moments_of(model.decode(encoded), _durations(split, places))  # type: ignore[operator]
             for place, each in zip(places, rows, strict=True):
                 found[place] = _ranked(each, split.queries[place], ranking)
     return [found[place] for place in range(len(split))]
 
 
-def moments_of(model: nn.Module, batch: Batch, durations: Tensor) -> Rows:
+def moments_of(prediction: Prediction, durations: Tensor) -> Rows:
     """Return (B, Q, 3) start and end in seconds and score, best first; `durations` (B,) in seconds."""
-    prediction: Prediction = model.decode(model.encode(batch))  # type: ignore[operator]
     windows = to_windows(prediction.spans).cpu() * durations[:, None, None]
     table = torch.cat([windows, prediction.scores[..., None].cpu()], dim=-1)
     best = table[..., 2].argsort(dim=1, descending=True, stable=True)
