@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -66,6 +66,10 @@ class Protocol(Strict):
     )
     budget: Budget = Budget()
     seeds: int = Field(1, ge=1, description="fine-tunes of a recipe")
+    chains: Literal["shared", "own"] = Field(
+        "shared",
+        description="whether fine-tunes start from the same earlier stages, or each from stages of its own",
+    )
     threads: int = Field(1, ge=1, description="threads of one training process; their number changes bits")
     splits: Splits
     against: tuple[Name, ...] = Field((), description="recipes that are run too and stand in the same table")

@@ -24,7 +24,7 @@ from amrbench.results.contenders import (
     read_files,
     read_run,
 )
-from amrbench.results.resampling import DRAWS, LEVEL, Difference, differences
+from amrbench.results.resampling import DRAWS, LEVEL, Difference, chain_differences, differences
 
 FORMS = ("github", "tsv", "latex", "json")
 METRICS = ("R1@0.5", "R1@0.7", "mAP")
@@ -33,6 +33,10 @@ FEW = 40
 _CONDITIONAL = (
     "The interval is conditional on the pre-training and on the seeds that were trained: it covers the "
     "choice of recordings only. How much seeds differ is the column 'spread'."
+)
+_OF_CHAINS = (
+    "Each seed was trained apart from the first stage on, so between recipes the interval covers the choice "
+    "of recordings and how training comes out. What a soup adds is conditional on the seeds it was mixed of."
 )
 _COMMENT = {"github": "", "tsv": "# ", "latex": "% "}
 
@@ -161,7 +165,8 @@ def _comparison(first: Contender, order: Sequence[Contender], metrics: Sequence[
     lines: list[Line] = []
     for each in order:
         other = None if each is first else first
-        lines += _lines(each.name, each.singles, other, metrics=metrics, recordings=recordings)
+        apart = _trained_apart(first) and _trained_apart(each)
+        lines += _lines(each.name, each.singles, other, metrics=metrics, recordings=recordings, apart=apart)
         for soup in each.soups:
             lines += _lines(each.name, soup, each, metrics=metrics, recordings=recordings)
     protocol = next((each.results.protocol for each in order if each.results), "")
@@ -171,6 +176,12 @@ def _comparison(first: Contender, order: Sequence[Contender], metrics: Sequence[
     return replace(found, notes=tuple(_notes(found, first, order)))
 
 
+def _trained_apart(side: Contender) -> bool:
+    """Whether several models were trained that have no stage in common."""
+    own = side.results is not None and side.results.chains == "own"
+    return own and len(side.singles.values) > 1
+
+
 def _lines(
     recipe: str,
     member: Member,
@@ -178,12 +189,15 @@ def _lines(
     *,
     metrics: Sequence[Metric],
     recordings: Sequence[str],
+    apart: bool = False,
 ) -> list[Line]:
     means = member.values.mean(axis=1)
     several = len(means) > 1
     spread = means.std(axis=0, ddof=1).tolist() if several else [None] * len(metrics)
     paired: Sequence[Difference | None] = [None] * len(metrics)
-    if other is not None:
+    if other is not None and apart:
+        paired = chain_differences(member.values, other.singles.values, recordings)
+    elif other is not None:
         paired = differences(member.values.mean(axis=0) - other.singles.values.mean(axis=0), recordings)
     against = f"{other.name}, {other.singles.name}" if other else ""
     return [
@@ -208,15 +222,19 @@ def _notes(found: Comparison, first: Contender, order: Sequence[Contender]) -> l
     stand_ins = [f"Stand-ins: {note}." for note in dict.fromkeys(each.stand_ins for each in runs) if note]
     notes = [*([under] if under else []), *stand_ins]
     if any(line.difference for line in found.lines):
-        notes += [_method(found), _CONDITIONAL, *_few(found)]
+        apart = all(_trained_apart(each) for each in order)
+        notes += [_method(found, apart), _OF_CHAINS if apart else _CONDITIONAL, *_few(found)]
     return [*notes, *_about_features(first, order)]
 
 
-def _method(found: Comparison) -> str:
+def _method(found: Comparison, apart: bool) -> str:
+    drawn, exchanged = "recordings", "sides exchanged at random in each recording"
+    if apart:
+        drawn, exchanged = "recordings and seeds", "seeds exchanged between the sides"
     return (
         f"Differences in points, paired by query ({found.queries} queries, {found.recordings} recordings), "
         f"each query averaged over seeds. Interval: 95 %, percentiles of {DRAWS:,} bootstrap draws over "
-        "recordings; p: sides exchanged at random in each recording."
+        f"{drawn}; p: {exchanged}."
     )
 
 

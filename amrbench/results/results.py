@@ -53,6 +53,9 @@ class Results(Frozen):
     protocol: str
     about: str = Field("", description="what the protocol says about itself")
     stand_ins: str = Field("", description="which encoders stand in for which, or nothing")
+    chains: Literal["shared", "own"] = Field(
+        "shared", description="whether seeds share all stages but the last, or have all of their own"
+    )
     hash: str = Field(description="of all that determines the figures")
     conditions: str = Field(description="hash of what must be equal for figures to stand in one table")
     truth: str = Field("", description="annotation file in the run folder")

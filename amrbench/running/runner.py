@@ -258,6 +258,7 @@ def _write(trial: Trial, folder: Path, store: Path) -> None:
         protocol=plan.protocol.name,
         about=plan.protocol.about,
         stand_ins=plan.protocol.stand_in_note(plan.recipe),
+        chains=plan.protocol.chains,
         hash=trial.hash,
         conditions=trial.comparable,
         truth=members.truth,

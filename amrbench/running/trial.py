@@ -120,7 +120,19 @@ def try_out(plan: Plan, prepared: Mapping[str, Source]) -> Trial:
     if last is None:
         raise RunError(f"{plan.source}: the recipe has no stage, so there is nothing to run.")
     seeds = range(plan.protocol.seeds if last.stage.seeds == "many" else 1)
-    return Trial(plan, tuple(replace(last, seed=seed) for seed in seeds), report)
+    seeded = _seeded if plan.protocol.chains == "own" else _last_seeded
+    return Trial(plan, tuple(seeded(last, seed) for seed in seeds), report)
+
+
+def _last_seeded(last: Spec, seed: int) -> Spec:
+    """Return a chain whose last stage has a seed, after stages that all share."""
+    return replace(last, seed=seed)
+
+
+def _seeded(last: Spec, seed: int) -> Spec:
+    """Return a chain all of whose stages have a seed."""
+    parent = None if last.parent is None else _seeded(last.parent, seed)
+    return replace(last, seed=seed, parent=parent)
 
 
 def name_of(wanted: Wanted) -> str:

@@ -78,7 +78,7 @@ class Spec:
     @property
     def name(self) -> str:
         """Return e.g. "cgdetr finetune, seed 1"."""
-        seed = f", seed {self.seed}" if self.stage.seeds == "many" else ""
+        seed = f", seed {self.seed}" if self.stage.seeds == "many" or self.seed else ""
         return f"{self.recipe.name} {self.stage.name}{seed}"
 
     @property

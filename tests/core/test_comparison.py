@@ -207,6 +207,28 @@ def test_the_heading_says_how_and_under_which_condition(runs):
     assert len(lines) == 5 + 2 + 3
 
 
+def test_seeds_that_were_trained_apart_are_drawn_too(tmp_path):
+    shared = [make_run(tmp_path / name, shift=shift) for name, shift in (("a", 0), ("b", 50))]
+    own = [
+        make_run(tmp_path / "own" / name, shift=shift, chains="own", recipe=name)
+        for name, shift in (("a", 0), ("b", 50))
+    ]
+    found, plain = compare(own, metrics=["R1@0.7"]), compare(shared, metrics=["R1@0.7"])
+    assert (
+        "bootstrap draws over recordings and seeds; p: seeds exchanged between the sides." in found.notes[2]
+    )
+    assert found.notes[3].startswith("Each seed was trained apart from the first stage on")
+    wide, narrow = (line_of(each, "b").difference for each in (found, plain))
+    assert wide.mean == pytest.approx(narrow.mean)
+    assert wide.high - wide.low > narrow.high - narrow.low
+    assert wide.p in (pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0), "of six ways to deal four seeds"
+
+
+def test_a_single_chain_says_nothing_about_others(tmp_path):
+    own = [make_run(tmp_path / name, seeds=1, chains="own") for name in ("a", "b")]
+    assert "conditional on the pre-training" in compare(own).notes[3]
+
+
 def test_different_features_are_said(tmp_path):
     one, two = make_run(tmp_path / "one"), make_run(tmp_path / "two", features="mini-wide")
     assert compare([one, two]).notes[-1] == (

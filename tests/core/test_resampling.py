@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from amrbench.results.resampling import Difference, bootstrap_means, clustered, differences, sign_flip_p
+from amrbench.results.resampling import (
+    Difference,
+    bootstrap_chains,
+    bootstrap_means,
+    chain_differences,
+    clustered,
+    differences,
+    exchanged_chains_p,
+    sign_flip_p,
+)
 
 
 def some_values(recordings=30, most=6, seed=0, metrics=2):
@@ -54,6 +63,76 @@ def test_p_values_approach_those_of_all_flips():
     signs = 2 * ((np.arange(2**8)[:, None] >> np.arange(8)) & 1) - 1
     exact = np.mean(np.abs(signs @ sums) >= abs(sums.sum()) - 1e-12)
     assert differences(values, names, draws=20_000)[0].p == pytest.approx(exact, abs=0.02)
+
+
+def some_chains(chains=4, apart=0.0, seed=0):
+    """Return values (chains, Q, 2) of models that differ from each other, and recordings."""
+    values, names = some_values()
+    rng = np.random.default_rng([seed, chains])
+    ability = apart + rng.normal(0, 1, (chains, 1, 2))
+    return values + ability + rng.normal(0, 0.3, (chains, *values.shape)), names
+
+
+def test_bootstrap_of_chains_is_that_of_drawn_chains_on_drawn_recordings():
+    one, names = some_chains(4)
+    two, _ = some_chains(3, seed=1)
+    fast = bootstrap_chains(one, two, names, np.random.default_rng(3), 300)
+    order = sorted(set(names))
+    places = {name: [at for at, each in enumerate(names) if each == name] for name in order}
+    rng = np.random.default_rng(3)
+
+    def drawn(rows, count):
+        return rng.integers(count, size=(rows, count))
+
+    picks, first, second = drawn(300, len(order)), drawn(300, 4), drawn(300, 3)
+    slow = []
+    for row in range(300):
+        queries = [at for pick in picks[row] for at in places[order[pick]]]
+        sides = []
+        for side, chosen in ((one, first[row]), (two, second[row])):
+            means = side[:, queries].mean(axis=1)
+            middle = means.mean(axis=0)
+            stretch = np.sqrt(len(side) / (len(side) - 1))
+            sides.append(middle + stretch * (means[chosen].mean(axis=0) - middle))
+        slow.append(sides[0] - sides[1])
+    np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-12)
+
+
+def test_exchanged_chains_are_all_ways_to_deal_them():
+    one, two = np.array([[1.0], [2.0], [4.0]]), np.array([[0.0], [3.0]])
+    every = [1.0, 2.0, 4.0, 0.0, 3.0]
+    differ = []
+    for first in range(5):
+        for second in range(first):
+            apart = {first, second}
+            mine = [value for at, value in enumerate(every) if at not in apart]
+            theirs = [value for at, value in enumerate(every) if at in apart]
+            differ.append(abs(np.mean(mine) - np.mean(theirs)))
+    observed = abs(7 / 3 - 1.5)
+    exact = np.mean([each >= observed - 1e-12 for each in differ])
+    found = exchanged_chains_p(one, two, np.random.default_rng(0), 1000)
+    assert found == pytest.approx([exact])
+    few = exchanged_chains_p(one, two, np.random.default_rng(0), 9)
+    assert 0.1 <= few[0] <= 1
+
+
+def test_chains_that_differ_make_the_interval_wider_than_recordings_do():
+    one, names = some_chains(4, apart=0.5)
+    two, _ = some_chains(4, seed=1)
+    (found, _), (plain, _) = (
+        chain_differences(one, two, names, draws=2000),
+        differences(one.mean(0) - two.mean(0), names, draws=2000),
+    )
+    assert found.mean == pytest.approx(plain.mean)
+    assert found.high - found.low > 2 * (plain.high - plain.low)
+    assert found.low < found.mean < found.high
+
+
+def test_the_same_chains_differ_by_nothing():
+    one, names = some_chains(3)
+    found = chain_differences(one, one, names, draws=500)[0]
+    assert found.mean == pytest.approx(0)
+    assert found.p == 1
 
 
 # ---------------------------------------------------------------- cases with known answers

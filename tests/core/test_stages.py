@@ -95,6 +95,17 @@ def test_seeds_share_what_is_trained_once(prepared):
     assert len(missing([first, second], first.select.features.path)) == 3
 
 
+def test_seeds_with_chains_of_their_own_share_nothing(prepared):
+    shared, own = trial(prepared), trial(prepared, protocol=PROTOCOL | {"chains": "own"})
+    assert own.chains[0].key == shared.chains[0].key, "the first chain is the same"
+    stages = [spec for last in own.chains for spec in last.chain]
+    assert len({spec.key for spec in stages}) == len(stages) == 4
+    assert [spec.name for spec in own.chains[1].chain] == ["toy pretrain, seed 1", "toy finetune, seed 1"]
+    assert [spec.seed for spec in own.chains[1].chain] == [1, 1]
+    assert len({spec.name for spec in stages}) == len(stages)
+    assert own.comparable != shared.comparable
+
+
 def test_a_number_of_a_device_is_not_in_the_key(prepared):
     assert keys(prepared, device="cuda:1") == keys(prepared, device="cuda")
 
