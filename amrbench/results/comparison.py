@@ -35,8 +35,8 @@ _CONDITIONAL = (
     "choice of recordings only. How much seeds differ is the column 'spread'."
 )
 _OF_CHAINS = (
-    "Each seed was trained apart from the first stage on, so between recipes the interval covers the choice "
-    "of recordings and how training comes out. What a soup adds is conditional on the seeds it was mixed of."
+    "Each seed was trained apart from the first stage on, so the interval covers the choice of recordings "
+    "and how training comes out."
 )
 _COMMENT = {"github": "", "tsv": "# ", "latex": "% "}
 

@@ -91,6 +91,8 @@ class Members:
             yield self._written(f"seed {spec.seed}", "seed", self._predict(self._report))
 
     def _soups(self) -> Iterator[Member]:
+        if self.trial.plan.protocol.chains == "own":
+            return  # Weights that share no pre-training lie in different valleys: their mean is no model.
         soup = self._spec.recipe.soup.build()
         candidates = [Stored(spec, self.store) for spec in self.trial.chains]
         for name, mixture in soup(candidates, SelectionJudge(self._spec, self._criterion)).items():

@@ -277,6 +277,23 @@ def test_recipes_share_stages_with_equal_content(place):
     assert done.results.row("seed 1").metrics == go(place).results.row("seed 1").metrics
 
 
+def test_seeds_with_chains_of_their_own_are_not_mixed(place):
+    write_yaml(place / "toy.yaml", RECIPE | {"soup": "mean"})
+    write_yaml(place / "tiny.yaml", PROTOCOL | {"chains": "own"})
+    done = go(place)
+    assert [row.kind for row in done.results.rows].count("seed") == 2
+    assert not any(row.kind == "soup" for row in done.results.rows)
+    assert done.results.chains == "own"
+    lock = json.loads((done.folder / "lock.json").read_text())
+    assert list(lock["stages"]) == [
+        "toy pretrain",
+        "toy finetune, seed 0",
+        "toy pretrain, seed 1",
+        "toy finetune, seed 1",
+    ]
+    assert len(set(lock["stages"].values())) == 4
+
+
 def test_more_seeds_train_only_the_new_ones(place):
     go(place)
     before = stages(place)
