@@ -211,6 +211,28 @@ def compare(
 
 
 @app.command()
+def fuse(
+    sources: Annotated[
+        list[Path], typer.Argument(help="run folders, prediction files, or folders with one for each seed")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="prediction file to write")],
+    iou: Annotated[float, typer.Option(min=0.01, max=1, help="from here on moments can be the same")] = 0.5,
+    bounds: Annotated[str, typer.Option(help="leader: of the best moment; mean: their mean")] = "leader",
+    points: Annotated[
+        str, typer.Option(help="agreement: mean score times the share of files that agree; mean; max")
+    ] = "agreement",
+    weight: Annotated[list[float] | None, typer.Option(help="of each file; several")] = None,
+    top: Annotated[int, typer.Option(min=1, help="moments to keep for each query")] = 10,
+) -> None:
+    """Fuse the predictions of several models into one file: an ensemble."""
+    from amrbench.results.fusion import Fusion, fuse_files
+
+    how = Fusion(iou, bounds, points, tuple(weight) if weight else None, top)
+    files, queries = fuse_files(sources, output, how)
+    typer.echo(f"{output}: {queries} queries, from {files} prediction files", err=True)
+
+
+@app.command()
 def predict(
     recording: Annotated[Path, typer.Argument(help="audio file of any format, rate and length")],
     queries: Annotated[list[str], typer.Argument(help="what to find, one sentence each")],

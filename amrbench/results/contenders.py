@@ -113,6 +113,21 @@ def folder_of(path: Path) -> Path:
     return path.resolve().parent if path.name == FILE else path.resolve()
 
 
+def prediction_files(path: Path) -> list[Path]:
+    """Return the predictions of the seeds of a run, a prediction file itself, or those in a folder.
+
+    Raises:
+        RunError: The run is not finished, or there is no prediction file.
+    """
+    if is_run(path):
+        folder = path.parent if path.name == FILE else path
+        return [folder / row.predictions for row in read_results(path).rows if row.kind == "seed"]
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not files or not path.exists():
+        raise RunError(f"{path}: there is no run and no prediction file (*.jsonl) here. Check the path.")
+    return files
+
+
 def read_run(path: Path, metrics: Sequence[Metric]) -> Contender:
     """Read the members of a finished run from its prediction files.
 
@@ -149,9 +164,7 @@ def read_files(path: Path, truth: Path, metrics: Sequence[Metric]) -> Contender:
         RunError: There is no such file, or none in the folder.
         DataError: A file is wrong, or does not belong to the annotations.
     """
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    if not files or not path.exists():
-        raise RunError(f"{path}: there is no run and no prediction file (*.jsonl) here. Check the path.")
+    files = prediction_files(path)
     queries = read_annotations(truth)
     found = [_evaluated(file, queries, truth, metrics) for file in files]
     name = _mean_of(len(files), "file") if path.is_dir() else "predictions"

@@ -9,6 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from amrbench.results.fusion import overlaps
+
 Table = NDArray[np.float64]
 """(n, 3) start and end in seconds, and score."""
 
@@ -80,12 +82,3 @@ def merged(tables: Sequence[Table], windows: Sequence[Window], hop: float) -> Ta
         if not others or overlaps(every[others], every[place]).max() < SAME:
             kept.append(int(place))
     return every[kept]
-
-
-def overlaps(moments: Table, moment: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the IoU of each moment (n, 3) with another (3,), (n,)."""
-    met = np.minimum(moments[:, 1], moment[1]) - np.maximum(moments[:, 0], moment[0])
-    both = np.maximum(met, 0)
-    union = moments[:, 1] - moments[:, 0] + moment[1] - moment[0] - both
-    shares: NDArray[np.float64] = both / np.maximum(union, 1e-9)
-    return shares
