@@ -160,9 +160,10 @@ def prepare_all(wanted: Sequence[Wanted], *, cache: Path, jobs: int, tell: Tell)
 
 def refuse_lacking(wanted: Sequence[Wanted]) -> None:
     """Raise DataError naming all that any of the splits needs and that is not at hand; or do nothing."""
-    lacking = list(dict.fromkeys(each.name for each in wanted if missing(each.needs)))
-    who = lacking[0] if len(lacking) == 1 else "the run"
-    refuse_missing(who, [need for each in wanted for need in each.needs])
+    lacking = {each.name: missing(each.needs) for each in wanted}
+    names = [name for name, needs in lacking.items() if needs]
+    who = names[0] if len(names) == 1 else "the run"
+    refuse_missing(who, [need for needs in lacking.values() for need in needs])
 
 
 def side_by_side(sources: Sequence[Source]) -> Source:

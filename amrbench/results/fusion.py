@@ -24,7 +24,7 @@ from amrbench.files.predictions import Moments, read_predictions, write_predicti
 from amrbench.results.contenders import prediction_files
 
 Table = NDArray[np.float64]
-"""(n, 3) start, end and score."""
+"""(n, 3) start and end in seconds, and score."""
 BOUNDS = ("leader", "mean")
 POINTS = ("agreement", "mean", "max")
 

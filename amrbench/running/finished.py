@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -41,22 +40,21 @@ class Finished:
         results: What it found.
         member: The row of the member.
         recipe: As it was resolved.
-        lock: What lock.json says.
+        keys: Name of the stage with the weights of each seed.
     """
 
     folder: Path
     results: Results
     member: Row
     recipe: Recipe
-    lock: Mapping[str, Any]
+    keys: Mapping[str, str]
 
     @property
     def weights(self) -> Path:
         """Return the file of the member's weights."""
         if self.member.kind == "soup":
             return self.folder / f"{slug(self.member.member)}.safetensors"
-        name = next(name for name in reversed(list(self.lock["stages"])) if name.endswith(self.member.member))
-        return store_of(cache_folder()) / str(self.lock["stages"][name]) / WEIGHTS
+        return store_of(cache_folder()) / self.keys[self.member.member] / WEIGHTS
 
     @cached_property
     def backends(self) -> list[tuple[FeaturesPart, Backend]]:
@@ -133,15 +131,18 @@ def open_run(folder: Path, registry: Registry, *, member: str = "") -> Finished:
     results = read_results(folder)
     try:
         lock = json.loads((folder / LOCK).read_text("utf-8"))
-        options = lock["recipe"]
+        options, keys = lock["recipe"], dict(lock["weights"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder / LOCK}: not as a run wrote it ({error}). Run the recipe again.") from error
+        raise RunError(
+            f"{folder / LOCK}: not as a run wrote it ({error}). Move the folder away and run the recipe "
+            "again."
+        ) from error
     try:
         recipe = Recipe.model_validate(options, context=registry)
     except ValidationError as error:
         said = "; ".join(each["msg"] for each in error.errors())
         raise RecipeError(f"{folder / LOCK}: the recipe of this run cannot be built here: {said}") from None
-    return Finished(folder, results, _chosen(folder, results, member), recipe, lock)
+    return Finished(folder, results, _chosen(folder, results, member), recipe, keys)
 
 
 def slug(name: str) -> str:

@@ -27,6 +27,7 @@ def lock_of(trial: Trial) -> dict[str, object]:
         "replaced": changes(plan.recipe.model_dump(mode="json"), plan.resolved.model_dump(mode="json")),
         "parts": _origins(trial),
         "stages": {spec.name: spec.key for last in trial.chains for spec in last.chain},
+        "weights": {last.member: last.key for last in trial.chains},
         "report": trial.report.fingerprint,
         "device": plan.device,
         "dtype": DTYPE,

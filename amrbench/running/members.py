@@ -88,7 +88,7 @@ class Members:
     def _seeds(self) -> Iterator[Member]:
         for spec in self.trial.chains:
             self._load(spec)
-            yield self._written(f"seed {spec.seed}", "seed", self._predict(self._report))
+            yield self._written(spec.member, "seed", self._predict(self._report))
 
     def _soups(self) -> Iterator[Member]:
         if self.trial.plan.protocol.chains == "own":

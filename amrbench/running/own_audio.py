@@ -23,8 +23,9 @@ from amrbench.data.prepare import Progress
 from amrbench.data.split import load_split
 from amrbench.errors import DataError
 from amrbench.files.predictions import Moments
+from amrbench.results.fusion import Table
 from amrbench.running.finished import Finished
-from amrbench.running.windows import Table, Window, merged, windows_of
+from amrbench.running.windows import Window, merged, windows_of
 from amrbench.sources import Rows
 from amrbench.training.inference import predict
 from amrbench.types import Encoded, Widths

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from amrbench.results.fusion import overlaps
-
-Table = NDArray[np.float64]
-"""(n, 3) start and end in seconds, and score."""
+from amrbench.results.fusion import Table, overlaps
 
 OVERLAP = 0.25
 """Share of a window that it has in common with the next."""

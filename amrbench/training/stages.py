@@ -82,6 +82,11 @@ class Spec:
         return f"{self.recipe.name} {self.stage.name}{seed}"
 
     @property
+    def member(self) -> str:
+        """Return what its model is called in tables, if it is the last stage of a chain."""
+        return f"seed {self.seed}"
+
+    @property
     def working(self) -> Working:
         """Return what people are told while it is trained."""
         return Working(self.name, self.stage.epochs, self.recipe.training.select[0])

@@ -180,6 +180,20 @@ def test_weights_that_are_no_longer_there(done, monkeypatch, tmp_path):
     assert open_run(done.folder, REGISTRY).criterion, "a soup lies in the folder of the run"
 
 
+def test_a_recipe_with_a_single_seed_answers_too(world, monkeypatch, tmp_path):
+    place, _ = world
+    *earlier, last = RECIPE["stages"]
+    write_yaml(tmp_path / "once.yaml", RECIPE | {"stages": [*earlier, last | {"seeds": "one"}]})
+    settings = Settings(jobs=1, out=tmp_path / "runs", cache=place / "cache")
+    finished = run(tmp_path / "once.yaml", place / "tiny.yaml", registry=REGISTRY, settings=settings)
+    monkeypatch.setenv("AMRBENCH_CACHE", str(place / "cache"))
+    opened = open_run(finished.folder, REGISTRY)
+    assert opened.member.member == "seed 0"
+    assert opened.weights.is_file()
+    path = recorded(tmp_path / "a.wav", long_recording(1))
+    assert len(ask(path, ["class 2"], opened).answers[0].moments)
+
+
 def test_parts_that_are_not_installed(done):
     with pytest.raises(RecipeError) as error:
         open_run(done.folder, Registry.of(*(each for each in PARTS if each.use != "cut")))
