@@ -4,12 +4,19 @@ import os
 import sys
 
 import pytest
+from hypothesis import settings
 
 from amrbench import cli
 
 # One thread for each test process: several of them share the cores, and threads that wait for a core
 # make small tensors many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples everywhere: what passes on one machine passes on the next. To look for new ones:
+# pytest --hypothesis-profile=search
+settings.register_profile("same", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("search", max_examples=3000, deadline=None, print_blob=True)
+settings.load_profile("same")
 
 
 @pytest.fixture

@@ -70,22 +70,27 @@ def by_hand(lists, iou=0.5):
     for group in groups:
         agreed = len({row[3] for row in group}) / len(lists)
         rows.append((group[0][0], group[0][1], np.mean([row[2] for row in group]) * agreed))
-    return np.array(sorted(rows, key=lambda row: -row[2]))[:10]
+    return np.array(rows)
+
+
+def listed(table):
+    """Rows in the order of their bounds: scores that are equal but for rounding have no order."""
+    return np.array(sorted(np.round(table, 9).tolist()))
 
 
 @given(st.lists(LIST, min_size=1, max_size=4))
 def test_fusion_is_that_of_its_slow_twin(lists):
-    found, slow = fuse(lists), by_hand(lists)
-    np.testing.assert_allclose(found[:, 2], slow[:, 2], atol=1e-12)
-    np.testing.assert_allclose(found, slow, atol=1e-12)
+    found, slow = fuse(lists, Fusion(top=24)), by_hand(lists)
+    assert (np.diff(found[:, 2]) <= 0).all()
+    np.testing.assert_allclose(listed(found), listed(slow), atol=1e-9)
 
 
 @given(st.lists(LIST, min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_the_order_of_lists_changes_nothing(lists, random):
     shuffled = random.sample(lists, len(lists))
     for bounds in ("leader", "mean"):
-        first, second = (fuse(each, Fusion(bounds=bounds)) for each in (lists, shuffled))
-        np.testing.assert_allclose(first, second, atol=1e-9)
+        first, second = (fuse(each, Fusion(bounds=bounds, top=24)) for each in (lists, shuffled))
+        np.testing.assert_allclose(listed(first), listed(second), atol=1e-9)
 
 
 @given(st.lists(LIST, min_size=1, max_size=3))

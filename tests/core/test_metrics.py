@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amrbench.annotations import Query
@@ -145,7 +145,6 @@ target = window.filter(lambda ends: ends[1] > ends[0])
 scored = st.tuples(window, st.sampled_from([0.1, 0.5, 0.9]))
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.tuples(st.lists(target, min_size=1, max_size=6), st.lists(scored, max_size=13), st.booleans()),
