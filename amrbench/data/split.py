@@ -63,6 +63,11 @@ class Split:
         """Return the number of audio rows of a query's recording."""
         return self.audio.length(int(self.recordings[index]))
 
+    def seconds(self, index: int) -> float:
+        """Return what the shares of a span are shares of: the recording, or what is heard of a longer one."""
+        heard = self.frames(index) * self.hop
+        return heard if self.cut[self.recordings[index]] else self.queries[index].duration
+
     def batch(self, indices: Sequence[int] | Indices) -> Batch:
         """Return some queries, padded to the longest of them."""
         audio = [self.audio.item(int(self.recordings[index])) for index in indices]
@@ -123,7 +128,7 @@ class Split:
 
     def _usable(self, index: int) -> Query:
         windows = tuple((float(start), float(end)) for start, end in self._windows[index])
-        return replace(self.queries[index], windows=windows)
+        return replace(self.queries[index], windows=windows, duration=self.seconds(index))
 
     def _batch(self, indices: Sequence[int] | Indices, audio: Sequence[Tensor]) -> Batch:
         heard = padded(audio)

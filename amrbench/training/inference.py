@@ -96,7 +96,7 @@ def to_device(value: T, device: torch.device) -> T:
 
 
 def _durations(split: Split, places: Sequence[int]) -> Tensor:
-    return torch.tensor([split.queries[place].duration for place in places])
+    return torch.tensor([split.seconds(place) for place in places])
 
 
 def _ranked(rows: Rows, query: Query, ranking: Sequence[Ranking]) -> Moments:
