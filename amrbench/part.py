@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol, Self, cast
 
 from pydantic import (
@@ -148,6 +148,21 @@ class Part(Strict, ABC):
     @model_serializer(mode="wrap")
     def _with_name(self, handler: Any) -> dict[str, Any]:
         return {"use": self.use, **handler(self)}
+
+
+def parts_in(value: object) -> Iterator[Part]:
+    """Yield every part at any depth."""
+    if isinstance(value, Part):
+        yield value
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from parts_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from parts_in(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from parts_in(each)
 
 
 def _follows_from_others(each: ErrorDetails) -> bool:

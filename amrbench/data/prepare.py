@@ -28,6 +28,7 @@ from amrbench.errors import DataError, RunError, did_you_mean
 from amrbench.files.locks import exclusive
 from amrbench.files.store import SCHEMA, FeatureStore, Header, Rows, open_store
 from amrbench.files.store_writer import Joined, write_store
+from amrbench.part import parts_in
 from amrbench.slots import Backend, Dataset, DatasetPart, FeaturesPart
 from amrbench.sources import Source
 from amrbench.types import Widths
@@ -218,7 +219,7 @@ def _source(wanted: Wanted, *, cache: Path, pool: Executor, tell: Tell) -> Sourc
 def _prepared(wanted: Wanted, *, cache: Path, pool: Executor, tell: Tell) -> Prepared:
     dataset, backend = wanted.dataset.build(), wanted.features.build()
     size_of(dataset, wanted.dataset.use, wanted.split)
-    key = key_of(dataset, wanted.split, backend)
+    key = key_of(wanted, dataset, backend)
     folder = cache / "data" / key
     if not lies_there(folder):
         waiting = partial(_tell_waiting, tell, wanted)
@@ -245,9 +246,11 @@ def size_of(dataset: Dataset, name: str, split: str) -> int:
     return dataset.size(split)
 
 
-def key_of(dataset: Dataset, split: str, backend: Backend) -> str:
+def key_of(wanted: Wanted, dataset: Dataset, backend: Backend) -> str:
     """Return the name of a split in the cache: a hash of all that determines it."""
-    parts = [SCHEMA, dataset.fingerprint(), split, backend.fingerprint()]
+    used = parts_in([wanted.dataset, wanted.features])
+    versions = {f"{part.slot}/{part.use}": part.version for part in used}
+    parts = [SCHEMA, dataset.fingerprint(), wanted.split, backend.fingerprint(), versions]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 

@@ -220,7 +220,7 @@ def forecast(
 def _found(wanted: Wanted, cache: Path) -> Sampled | None:
     dataset, backend = wanted.dataset.build(), wanted.features.build()
     recordings = size_of(dataset, wanted.dataset.use, wanted.split)
-    folder = cache / "data" / key_of(dataset, wanted.split, backend)
+    folder = cache / "data" / key_of(wanted, dataset, backend)
     if not lies_there(folder):
         return None
     prepared = prepare(
@@ -254,7 +254,7 @@ def _sample(wanted: Wanted) -> Sampled:
         size = store.audio.flat.nbytes / MIB
         seconds = perf_counter() - began
     share = recordings / len(taken)
-    key = key_of(dataset, wanted.split, backend)
+    key = key_of(wanted, dataset, backend)
     said = SplitForecast(wanted.name, False, recordings, share * seconds, share * size)
     return Sampled(Prepared(tuple(queries), store, key), said, share)
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from amrbench.part import Part
-from amrbench.running.trial import Trial, parts_in
+from amrbench.part import Part, parts_in
+from amrbench.running.trial import Trial
 from amrbench.training.stages import DTYPE, ENGINE
 
 FILE = "lock.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.data.prepare import Wanted
 from amrbench.errors import RunError
-from amrbench.part import Part
+from amrbench.part import Part, parts_in
 from amrbench.registry import Registry
 from amrbench.running.demand import Demand
 from amrbench.sources import Source
@@ -85,6 +85,7 @@ class Trial:
                 "after": [part.model_dump(mode="json") for part in after],
                 "versions": versions(after, self.plan.registry),
                 "report": self.report.fingerprint,
+                "conditions": self.comparable,
                 "slices": protocol.slices,
             }
         )
@@ -146,21 +147,6 @@ def versions(options: Sequence[BaseModel], registry: Registry) -> dict[str, str]
     return {f"{part.slot}/{part.use}": _version(part, registry) for part in parts_in(options)}
 
 
-def parts_in(value: object) -> Iterator[Part]:
-    """Yield every part at any depth."""
-    if isinstance(value, Part):
-        yield value
-    if isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from parts_in(getattr(value, name))
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from parts_in(each)
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from parts_in(each)
-
-
 def _version(part: Part, registry: Registry) -> str:
     origin = registry.origin(part)
     stranger = origin.distribution != _OURS
@@ -184,9 +170,10 @@ def _spec(plan: Plan, prepared: Mapping[str, Source], place: int, parent: Spec |
 
 
 def _refuse_known_answers(plan: Plan, spec: Spec, report: Source) -> None:
-    asked = {_truth(query) for query in report.queries}
+    # Whatever else a file says of it: windows, duration and id of the same question may differ.
+    asked = {(query.vid, query.query) for query in report.queries}
     for source, use in (*((each, "trains on") for each in spec.train), (spec.select, "selects on")):
-        shared = sum(_truth(query) in asked for query in source.queries)
+        shared = len(asked & {(query.vid, query.query) for query in source.queries})
         if shared:
             split = plan.protocol.splits.report
             raise RunError(

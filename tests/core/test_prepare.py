@@ -258,6 +258,13 @@ def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
         made(tmp_path / "file")
 
 
+def test_another_version_of_a_part_is_made_anew(first: Prepared, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(ToyFeatures, "version", 2)
+    encoder = made(tmp_path).fingerprint
+    monkeypatch.setattr(ToySet, "version", 3)
+    assert len({first.fingerprint, encoder, made(tmp_path).fingerprint}) == 3
+
+
 def test_a_file_in_the_way_is_named(first: Prepared, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / f"{first.fingerprint}.making").write_text("")

@@ -12,8 +12,8 @@ from torch.testing import assert_close
 from amrbench.config.library import load_recipe, shipped
 from amrbench.config.recipe import Budget, Recipe
 from amrbench.files.weights import load_weights, state_of
+from amrbench.part import parts_in
 from amrbench.plugins import load_registry
-from amrbench.running.trial import parts_in
 from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.stages import Spec
