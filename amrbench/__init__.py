@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from amrbench.api import load_protocol, load_recipe, predict, predict_checkpoint, run, score
     from amrbench.hookspecs import hookimpl
     from amrbench.plugins import load_registry
+    from amrbench.running.runner import Settings
 
 __all__ = [
+    "Settings",
     "hookimpl",
     "load_protocol",
     "load_recipe",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Settings": "amrbench.running.runner",
     "hookimpl": "amrbench.hookspecs",
     "load_protocol": "amrbench.api",
     "load_recipe": "amrbench.api",

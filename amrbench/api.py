@@ -75,6 +75,7 @@ def predict(
     *,
     run: str | Path | None = None,
     member: str = "",
+    cache: str | Path | None = None,
     registry: Registry | None = None,
 ) -> Answers:
     """Find moments in a recording with the model of a finished run.
@@ -84,6 +85,7 @@ def predict(
         queries: What to find, one sentence each.
         run: Folder of the run; None is the newest finished one in `runs`.
         member: Which of its models answers; empty is its first soup, or seed 0.
+        cache: Folder that the run's stages lie in, if `Settings` named one.
         registry: The parts that its recipe may name; None is all that are installed.
 
     Raises:
@@ -95,7 +97,9 @@ def predict(
     from amrbench.running.own_audio import find_moments
 
     folder = find_run(None if run is None else Path(run))
-    finished = open_run(folder, registry or load_registry(), member=member)
+    finished = open_run(
+        folder, registry or load_registry(), member=member, cache=None if cache is None else Path(cache)
+    )
     return find_moments(Path(recording), queries, finished)
 
 

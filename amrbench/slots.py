@@ -79,6 +79,10 @@ class FeaturesPart(Part):
         """Return the encoders whose features stand side by side in its own; most are their only member."""
         return (self,)
 
+    def replaced(self, stand_ins: Mapping[str, FeaturesPart]) -> FeaturesPart:
+        """Return what takes its place where encoders of these names are not at hand."""
+        return stand_ins.get(self.use, self)
+
     def needs(self) -> Sequence[Need]:
         """Return the files that it reads; none if they are shipped."""
         return ()

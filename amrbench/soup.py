@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,11 +47,21 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Mixture:
-    """Weights that a soup made, and how."""
+    """Weights that a soup made, and how.
+
+    Attributes:
+        weights: All that the candidates have.
+        ingredients: Names of the candidates that went in.
+        kind: "single" for the weights of one candidate as they are, which soups are measured by.
+        note: What a reader of its figures should know, as the end of a sentence; empty for nothing.
+        about: Plain values that are written into the weights file besides, e.g. an option.
+    """
 
     weights: Weights
-    about: Mapping[str, object]
-    """Plain values that are written into the weights file, e.g. the names of the ingredients."""
+    ingredients: Sequence[str]
+    kind: Literal["soup", "single"] = "soup"
+    note: str = ""
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
 class Soup(Protocol):

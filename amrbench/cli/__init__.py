@@ -6,6 +6,7 @@ Heavy imports stand inside the commands, so that `--help` and `score` need no to
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from enum import StrEnum
@@ -50,7 +51,7 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="processes side by side [one for each core]")
+        int | None, typer.Option(min=1, help="processes side by side [one a core; one to train on a GPU]")
     ] = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
     by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
@@ -95,7 +96,7 @@ def parts(
     if slot is not None and name is not None:
         part = listing.find_part(registry, slot, name)
         if form is not Format.json:
-            typer.echo(f"{slot} part '{name}', from {registry.origin(part)}\n\n{part.__doc__}\n")
+            typer.echo(f"{slot} part '{name}', from {registry.origin(part)}\n\n{inspect.getdoc(part)}\n")
         table_of([vars(row) for row in listing.option_rows(part)], form)
     else:
         table_of([vars(row) for row in listing.part_rows(registry, slot)], form)

@@ -79,10 +79,12 @@ class Protocol(Strict):
 
     def resolve(self, recipe: Recipe) -> Recipe:
         """Return the recipe as this protocol runs it: stand-ins and budget in place."""
-        features = self.stand_ins.get(recipe.features.use, recipe.features)
+        features = recipe.features.replaced(self.stand_ins)
         return self.budget.of(recipe.model_copy(update={"features": features}))
 
     def stand_in_note(self, recipe: Recipe) -> str:
         """Return e.g. "mini-clap stands in for clap", or an empty string."""
-        part = self.stand_ins.get(recipe.features.use)
-        return f"{part.use} stands in for {recipe.features.use}" if part else ""
+        whole = recipe.features
+        names = [whole.use] if whole.use in self.stand_ins else [each.use for each in whole.members]
+        found = {name: self.stand_ins[name].use for name in names if name in self.stand_ins}
+        return ", ".join(f"{use} stands in for {name}" for name, use in found.items())

@@ -67,10 +67,10 @@ def load_weights(
         fresh: Places in the module that keep what they have, e.g. "model.query.anchors".
 
     Raises:
-        CheckpointError: Names are missing or unexpected, shapes differ, or a fresh place does not exist.
+        CheckpointError: Names are missing or unexpected, or shapes differ.
     """
     own = module.state_dict()
-    started = {each for place in fresh for each in _inside(place, own)}
+    started = {each for place in fresh for each in inside(place, own)}
     wanted, given = own.keys() - started, {each for each in weights if each not in started}
     faults = _differences(wanted, given) or _other_shapes(own, weights, sorted(wanted))
     if faults:
@@ -82,16 +82,9 @@ def load_weights(
             own[each].copy_(weights[each])
 
 
-def _inside(place: str, names: Collection[str]) -> list[str]:
-    found = [each for each in names if each == place or each.startswith(f"{place}.")]
-    if not found:
-        shown = place.removeprefix("model.")
-        known = sorted({".".join(each.split(".")[1:3]) for each in names if each.startswith("model.")})
-        raise CheckpointError(
-            f"fresh: the model remembers nothing at {shown!r}, so nothing can start anew there. "
-            f"Places: {', '.join(known)}."
-        )
-    return found
+def inside(place: str, names: Collection[str]) -> list[str]:
+    """Return the names of what lies at a place in a module, e.g. "model.query.anchors"."""
+    return [each for each in names if each == place or each.startswith(f"{place}.")]
 
 
 def _differences(wanted: Collection[str], given: Collection[str]) -> list[str]:

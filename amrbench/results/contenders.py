@@ -140,7 +140,7 @@ def read_run(path: Path, metrics: Sequence[Metric]) -> Contender:
     results.refuse_unscored("compared")
     truth = read_annotations(folder / results.truth)
     seeds = [row for row in results.rows if row.kind == "seed"]
-    soups = [row for row in results.rows if row.kind == "soup"]
+    soups = [row for row in results.rows if row.kind in ("soup", "single")]
     if not seeds:
         raise RunError(f"{folder}: the run has no seeds, so there is nothing to compare. Run it again.")
     singles = [_member_of(row, folder, truth, metrics) for row in seeds]

@@ -12,7 +12,7 @@ from amrbench.errors import RunError
 from amrbench.files.whole import write_whole
 
 FILE = "metrics.json"
-Kind = Literal["seed", "mean", "soup", "control", "prior"]
+Kind = Literal["seed", "mean", "soup", "single", "control", "prior"]
 
 
 class Frozen(BaseModel):
@@ -43,6 +43,8 @@ class Row(Frozen):
         default_factory=dict, description="by annotation key, one entry for each of its values"
     )
     predictions: str = Field("", description="file in the run folder that gives the metrics; none for a mean")
+    ingredients: tuple[str, ...] = Field((), description="seeds whose weights a soup is made of")
+    note: str = Field("", description="what a reader of the figures should know of how it was made")
 
 
 class Results(Frozen):

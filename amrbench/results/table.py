@@ -61,12 +61,13 @@ def table(results: Sequence[Results], form: str = "github", *, by: str = "") -> 
 
 
 def headings(results: Sequence[Results]) -> list[str]:
-    """Return the sentences above a table: protocol, its purpose, and stand-ins."""
+    """Return the sentences above a table: protocol, its purpose, stand-ins, and notes on members."""
     first = results[0]
     notes = [f"Protocol {first.protocol}, split {first.rows[0].split}: {first.about}".removesuffix(": ")]
     stand_ins = [note for note in dict.fromkeys(each.stand_ins for each in results) if note]
     unscored = ["The answers are not public: predictions only, nothing is scored."] * (not first.scored)
-    return [*notes, *unscored, *(f"Stand-ins: {note}." for note in stand_ins)]
+    made = [f"{each.recipe}, {row.member}: {row.note}." for each in results for row in each.rows if row.note]
+    return [*notes, *unscored, *(f"Stand-ins: {note}." for note in stand_ins), *made]
 
 
 def plain_lines(results: Sequence[Results]) -> list[Line]:

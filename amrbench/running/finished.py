@@ -41,6 +41,7 @@ class Finished:
         member: The row of the member.
         recipe: As it was resolved.
         keys: Name of the stage with the weights of each seed.
+        cache: Folder that the stages lie in.
     """
 
     folder: Path
@@ -48,13 +49,14 @@ class Finished:
     member: Row
     recipe: Recipe
     keys: Mapping[str, str]
+    cache: Path
 
     @property
     def weights(self) -> Path:
         """Return the file of the member's weights."""
-        if self.member.kind == "soup":
+        if self.member.kind != "seed":
             return self.folder / f"{slug(self.member.member)}.safetensors"
-        return store_of(cache_folder()) / self.keys[self.member.member] / WEIGHTS
+        return store_of(self.cache) / self.keys[self.member.member] / WEIGHTS
 
     @cached_property
     def backends(self) -> list[tuple[FeaturesPart, Backend]]:
@@ -116,13 +118,14 @@ def find_run(given: Path | None, *, below: Path = Path("runs")) -> Path:
     return files[-1].parent
 
 
-def open_run(folder: Path, registry: Registry, *, member: str = "") -> Finished:
+def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path | None = None) -> Finished:
     """Read a finished run.
 
     Args:
         folder: Of the run.
         registry: Must offer the parts of its recipe.
         member: Which of its rows answers; empty for its first soup, or seed 0 where it has none.
+        cache: Folder that the run's stages lie in; None is the user's.
 
     Raises:
         RunError: It is not finished, or has no such member.
@@ -142,7 +145,8 @@ def open_run(folder: Path, registry: Registry, *, member: str = "") -> Finished:
     except ValidationError as error:
         said = "; ".join(each["msg"] for each in error.errors())
         raise RecipeError(f"{folder / LOCK}: the recipe of this run cannot be built here: {said}") from None
-    return Finished(folder, results, _chosen(folder, results, member), recipe, keys)
+    row = _chosen(folder, results, member)
+    return Finished(folder, results, row, recipe, keys, cache or cache_folder())
 
 
 def slug(name: str) -> str:
@@ -151,8 +155,9 @@ def slug(name: str) -> str:
 
 
 def _chosen(folder: Path, results: Results, member: str) -> Row:
-    rows = {row.member: row for row in results.rows if row.kind in ("seed", "soup")}
+    rows = {row.member: row for row in results.rows if row.kind in ("soup", "single", "seed")}
     if member and member not in rows:
         raise RunError(f"{folder}: the run has no member {member!r}. It has: {', '.join(rows)}.")
-    soups = [row for row in rows.values() if row.kind == "soup"]
-    return rows[member] if member else (soups or list(rows.values()))[0]
+    # What the recipe says is made of the seeds, or else the first of them.
+    kinds = ("soup", "single", "seed")
+    return rows[member] if member else min(rows.values(), key=lambda row: kinds.index(row.kind))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -36,6 +36,8 @@ class Member:
     name: str
     kind: Kind
     file: str
+    ingredients: tuple[str, ...] = ()
+    note: str = ""
 
 
 class Members:
@@ -97,9 +99,10 @@ class Members:
         candidates = [Stored(spec, self.store) for spec in self.trial.chains]
         for name, mixture in soup(candidates, SelectionJudge(self._spec, self._criterion)).items():
             load_weights(self._criterion, mixture.weights, name=name)
-            about = {"member": name, **mixture.about}
+            about = {"member": name, "ingredients": list(mixture.ingredients), **mixture.about}
             write_weights(self.folder / f"{slug(name)}.safetensors", mixture.weights, about)
-            yield self._written(name, "soup", self._predict(self._report))
+            member = self._written(name, mixture.kind, self._predict(self._report))
+            yield replace(member, ingredients=tuple(mixture.ingredients), note=mixture.note)
 
     def _control(self) -> Member:
         self._load(self._spec)
@@ -167,6 +170,8 @@ def _unscored(member: Member, queries: int, split: str) -> Row:
         queries=queries,
         metrics={},
         predictions=member.file,
+        ingredients=member.ingredients,
+        note=member.note,
     )
 
 
@@ -181,6 +186,8 @@ def _row(member: Member, folder: Path, queries: Sequence[Query], split: str, sli
         metrics=scores.metrics,
         slices={key: _slices(score_by(moments, queries, key)) for key in slices},
         predictions=member.file,
+        ingredients=member.ingredients,
+        note=member.note,
     )
 
 

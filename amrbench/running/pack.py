@@ -180,15 +180,13 @@ def _parameters(finished: Finished) -> tuple[int | None, int]:
 
 def _known(finished: Finished, label: str, total: int | None, trainable: int) -> dict[str, str]:
     about, results = finished.about(), finished.results
-    singles = [row for row in results.rows if row.kind == "seed"]
-    soup = finished.member.kind == "soup"
     found = {
         "label": label,
         "recipe": about["recipe"],
         "member": about["member"],
         "about": json.dumps(finished.recipe.about),
         "encoder": finished.recipe.features.label,
-        "ingredients": str(len(singles) if soup else 1),
+        "ingredients": str(len(finished.member.ingredients) or 1),
         "trainable_parameters": str(trainable),
         "protocol": about["protocol"],
         "version": results.versions.get("amrbench", OPEN),

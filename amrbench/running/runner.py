@@ -45,7 +45,8 @@ class Settings:
     Attributes:
         seeds: Fine-tunes instead of the protocol's number.
         device: "cpu", "cuda" or "cuda:N".
-        jobs: Processes side by side; None is one for each core (and each of the protocol's threads).
+        jobs: Processes side by side; None is one for each core (and each of the protocol's threads), and one
+            for training on a GPU.
         out: Folder of the runs.
         cache: Folder of data and stages; None is the user's.
     """
@@ -128,9 +129,10 @@ def run_all(
     prepared = bench.prepare(plans)
     trials = [try_out(plan, prepared) for plan in plans]
     bench.train(trials)
-    runs = [bench.finish(trial) for trial in trials]
-    against = tuple(runs[len(methods) :])
-    return [replace(each, against=against) for each in runs[: len(methods)]]
+    own, others = trials[: len(methods)], trials[len(methods) :]
+    # Those that were asked for come last: the newest run is the one that `predict` takes.
+    against = tuple(bench.finish(trial) for trial in others)
+    return [replace(bench.finish(trial), against=against) for trial in own]
 
 
 def compared(runs: Sequence[Run]) -> list[Comparison]:
@@ -195,7 +197,10 @@ class Bench:
         """Return all splits that the plans want, by `name_of`."""
         wanted = {name_of(each): each for plan in plans for each in plan.demand.wanted}
         found = prepare_all(
-            list(wanted.values()), cache=self.settings.store, jobs=self.jobs(1), tell=self.tell.data
+            list(wanted.values()),
+            cache=self.settings.store,
+            jobs=self.settings.jobs or _cores(),
+            tell=self.tell.data,
         )
         return dict(zip(wanted, found, strict=True))
 
@@ -219,7 +224,7 @@ class Bench:
         return Run(folder, read_results(folder))
 
     def jobs(self, threads: int) -> int:
-        """Return the number of processes at work at once."""
+        """Return the number of processes that train at once."""
         if self.settings.jobs is not None:
             return self.settings.jobs
         if not self.settings.device.startswith("cpu"):

@@ -59,6 +59,8 @@ def check_soup(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
         for name, mixture in part.build()(candidates, MadeUpJudge()).items():
             _check_member(mixture.weights, candidates[0].weights, f"{who}, member {name!r}")
             json.dumps(dict(mixture.about))
+            strange = sorted(set(mixture.ingredients) - {each.name for each in candidates})
+            expect(not strange, f"{who}, member {name!r}: its ingredients {strange} are no candidates.")
         kept = all(
             torch.equal(each.weights["weight"], trained * (seed + 1)) for seed, each in enumerate(candidates)
         )

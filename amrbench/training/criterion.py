@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from amrbench.config.recipe import Recipe
-from amrbench.errors import PluginError
+from amrbench.errors import PluginError, RecipeError, did_you_mean
+from amrbench.files.weights import inside
 from amrbench.slots import Matcher
 from amrbench.types import Batch, Context, Losses, Outcome, Target, Tensors
 
@@ -59,7 +60,11 @@ class Criterion(nn.Module):
 
 
 def build_criterion(recipe: Recipe, context: Context) -> Criterion:
-    """Build model, matcher and losses of a recipe; each draws its initial weights by its own seed."""
+    """Build model, matcher and losses of a recipe; each draws its initial weights by its own seed.
+
+    Raises:
+        RecipeError: A stage wants something to start anew that the model does not remember.
+    """
     training = recipe.training
     with context.drawing():
         model = recipe.model.build(context)
@@ -69,4 +74,17 @@ def build_criterion(recipe: Recipe, context: Context) -> Criterion:
         with inside.drawing():
             losses[part.use] = part.build(inside)
     views = frozenset(view for part in training.losses for view in part.views)
+    _refuse_unknown_places(recipe, model)
     return Criterion(model, training.matcher.build(), losses, views)
+
+
+def _refuse_unknown_places(recipe: Recipe, model: nn.Module) -> None:
+    names = model.state_dict().keys()
+    for stage in recipe.stages:
+        for place in stage.fresh:
+            if not inside(place, names):
+                known = sorted({".".join(each.split(".")[:2]) for each in names})
+                raise RecipeError(
+                    f"{recipe.name}: 'fresh' of the stage {stage.name!r} names {place!r}, where the model "
+                    f"remembers nothing.{did_you_mean(place, known)} Places: {', '.join(known)}."
+                )

@@ -95,12 +95,17 @@ class _Follower:
         finished = is_finished(self.spec, self.store)
         folder = self.store / self.spec.key if finished else making(self.spec, self.store)
         file = folder / log.FILE
-        # What an earlier, killed process left behind is about to be written anew.
-        if not file.exists() or file.stat().st_mtime < self.began:
-            return
-        for epoch in log.read_epochs(file)[self.told :]:
+        for epoch in _epochs(file, since=self.began)[self.told :]:
             tell.epoch(self.spec.working, epoch)
             self.told = epoch.epoch
+
+
+def _epochs(file: Path, *, since: float) -> list[log.Epoch]:
+    try:
+        # What an earlier, killed process left behind is about to be written anew.
+        return log.read_epochs(file) if file.stat().st_mtime >= since else []
+    except FileNotFoundError:
+        return []  # Not begun yet, or just finished and renamed: the next look finds it.
 
 
 def _in_worker(spec: Spec, store: Path) -> None:

@@ -29,6 +29,15 @@ def world(tmp_path_factory):
     return place, run(place / "toy.yaml", place / "tiny.yaml", registry=REGISTRY, settings=settings)
 
 
+def test_seeds_of_a_run_with_a_cache_of_its_own_can_be_asked(world, tmp_path):
+    place, finished = world
+    path = recorded(tmp_path / "a.wav", long_recording(1))
+    found = predict(
+        *(path, ["class 2"]), run=finished.folder, member="seed 1", cache=place / "cache", registry=REGISTRY
+    )
+    assert len(found.answers) == 1
+
+
 @pytest.fixture
 def done(world, monkeypatch):
     place, finished = world

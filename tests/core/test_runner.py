@@ -2,19 +2,24 @@ import copy
 import json
 import multiprocessing
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from amrbench.config.protocol import Protocol
+from amrbench.config.recipe import Recipe
 from amrbench.data.prepare import Wanted, prepare_all
 from amrbench.errors import DataError, RunError
 from amrbench.files.weights import read_weights
 from amrbench.results.results import read_results
 from amrbench.results.scoring import score_files
 from amrbench.results.table import table
+from amrbench.running.finished import find_run
 from amrbench.running.members import CONTROL
 from amrbench.running.runner import Run, Settings, dry_run, run, run_all
+from amrbench.running.trial import Plan, name_of, try_out
 from amrbench.training.log import read_epochs
 from tests.core.world import PROTOCOL, RECIPE, REGISTRY, OneHotFeatures, Toy, write_yaml
 
@@ -22,16 +27,22 @@ METRICS = ["R1@0.5", "R1@0.7", "R5@0.5", "R5@0.7", "mAP", "mAP@0.5", "mAP@0.75"]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """The data of all tests of this module, made once."""
+def prepared(tmp_path_factory):
+    """The data of all tests of this module, made once; by name."""
     cache = tmp_path_factory.mktemp("cache")
     wanted = [
         Wanted(Toy(name=name), split, OneHotFeatures())
         for name in ("pre", "target")
         for split in ("train", "val", "test")
     ]
-    prepare_all(wanted, cache=cache, jobs=1, tell=lambda progress: None)
-    return cache / "data"
+    found = prepare_all(wanted, cache=cache, jobs=1, tell=lambda progress: None)
+    return dict(zip(map(name_of, wanted), found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def data(prepared):
+    """The folder that they lie in."""
+    return next(iter(prepared.values())).features.path.parents[1]
 
 
 @pytest.fixture
@@ -309,6 +320,7 @@ def test_the_protocol_names_recipes_to_compare_with(place):
     done = go(place)
     assert [results.recipe for results in done.everything] == ["toy", "small"]
     assert {each.folder.name.split("@")[0] for each in done.against} == {"small"}
+    assert find_run(None, below=place / "runs") == done.folder, "what was asked for is the newest"
     text = table(done.everything)
     assert text.count("always 0-10 s") == 1
     assert "Stand-ins: one-hot stands in for wished." in text
@@ -334,6 +346,38 @@ def test_a_split_that_was_trained_on_is_not_scored(place):
     ):
         go(place)
     assert not stages(place)
+
+
+def test_a_question_stays_the_same_when_a_file_says_other_things_of_it(place, prepared):
+    """Ids, durations and windows of the same question differ between published files."""
+    plan = Plan(
+        *(place / "toy.yaml", Recipe.model_validate(RECIPE, context=REGISTRY)),
+        *(Protocol.model_validate(PROTOCOL, context=REGISTRY), place / "tiny.yaml", REGISTRY, "cpu"),
+    )
+    name = name_of(plan.demand.report)
+    report, train = prepared[name], prepared[name_of(plan.demand.training("target")[0])]
+    query = replace(train.queries[0], qid="other", duration=61.0, windows=((1.0, 2.0),))
+    leaky = prepared | {name: replace(report, queries=(*report.queries[1:], query))}
+    with pytest.raises(RunError, match=r"the stage 'finetune' trains on 1 of its 24 queries"):
+        try_out(plan, leaky)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"budget": {}}, {"chains": "own"}, {"data": PROTOCOL["data"] | {"midtrain": {"use": "toy"}}}]
+)
+def test_under_other_conditions_a_run_is_another(place, prepared, changes):
+    recipe = Recipe.model_validate(RECIPE, context=REGISTRY)
+    hashes = {
+        try_out(
+            Plan(
+                *(place / "toy.yaml", recipe, Protocol.model_validate(rules, context=REGISTRY)),
+                *(place / "tiny.yaml", REGISTRY, "cpu"),
+            ),
+            prepared,
+        ).hash
+        for rules in (PROTOCOL | {"seeds": 1}, PROTOCOL | {"seeds": 1} | changes)
+    }
+    assert len(hashes) == 2
 
 
 def test_slices_by_an_unknown_key_are_refused_before_training(place):

@@ -10,7 +10,7 @@ import torch
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.data.prepare import Wanted, prepare_all
-from amrbench.errors import CheckpointError
+from amrbench.errors import CheckpointError, RecipeError
 from amrbench.files.weights import read_weights
 from amrbench.registry import Entry, Origin, Registry
 from amrbench.running.trial import Plan, Trial, name_of, try_out
@@ -173,9 +173,14 @@ def test_weights_of_losses_travel_and_fresh_places_start_anew(prepared, tmp_path
     ), "statistics come from the new data"
 
 
-def test_a_place_that_cannot_start_anew_is_named(prepared, tmp_path):
-    with pytest.raises(CheckpointError, match="nothing at 'query.anchors'"):
-        stage(trial(prepared, with_stage(1, fresh=["query.anchors"])).chains[0], tmp_path, QUIET)
+def test_a_place_that_cannot_start_anew_is_named_before_any_training(prepared, tmp_path):
+    with pytest.raises(RecipeError) as error:
+        stage(trial(prepared, with_stage(1, fresh=["sise"])).chains[0], tmp_path, QUIET)
+    assert str(error.value) == (
+        "toy: 'fresh' of the stage 'finetune' names 'sise', where the model remembers nothing. Did you mean "
+        "'size'? Places: audio.bias, audio.weight, size, text.bias, text.weight."
+    )
+    assert not any(file.read_text() for file in tmp_path.glob("*/log.jsonl"))
 
 
 def test_the_best_weights_are_those_that_are_loaded(prepared, tmp_path):

@@ -355,7 +355,9 @@ def test_an_encoder_that_hides_what_it_misses_is_found():
         (RankingPart, lambda moments, query: moments[:, :2], "ranking 'bad': it returns (4, 2), not (Q, 3)."),
         (
             SoupPart,
-            lambda candidates, judge: {"soup": Mixture({"weight": candidates[0].best()["weight"]}, {})},
+            lambda candidates, judge: {
+                "soup": Mixture({"weight": candidates[0].best()["weight"]}, ["seed 0"])
+            },
             "soup 'bad', member 'soup': it has ['weight'], not ['count', 'weight'].",
         ),
         (

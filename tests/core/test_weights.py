@@ -81,11 +81,6 @@ def test_other_shapes_are_named():
         load_weights(Net(), given, name="a.st")
 
 
-def test_a_fresh_place_that_does_not_exist_is_refused():
-    with pytest.raises(CheckpointError, match=r"nothing at 'anchors', .* Places: query\.bias, query\.weight"):
-        load_weights(Net(), state_of(Net()), name="x", fresh=["model.anchors"])
-
-
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\xff" * 40])
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "w.safetensors").write_bytes(content)

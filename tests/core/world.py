@@ -344,7 +344,7 @@ class Mean(SoupPart):
             weights = [each.best() for each in candidates]
             mean = {name: torch.stack([each[name] for each in weights]).mean(0) for name in weights[0]}
             assert judge.performance(mean) >= 0
-            return {"soup": Mixture(mean, {"of": [each.name for each in candidates]})}
+            return {"soup": Mixture(mean, [each.name for each in candidates])}
 
         return cook
 

@@ -184,6 +184,11 @@ class Concat(FeaturesPart):
         """Return the encoders, those of an inner list one by one."""
         return tuple(member for part in self.of for member in part.members)
 
+    def replaced(self, stand_ins: Mapping[str, FeaturesPart]) -> FeaturesPart:
+        """Return the same with stand-ins for those that are not at hand."""
+        others = tuple(part.replaced(stand_ins) for part in self.of)
+        return stand_ins.get(self.use) or self.model_copy(update={"of": others})
+
     def needs(self) -> Sequence[Need]:
         """Return what all of them need."""
         return [need for part in self.members for need in part.needs()]

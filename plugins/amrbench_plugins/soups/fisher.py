@@ -64,8 +64,11 @@ class Fisher(SoupPart):
             found = self.importance(judge.fisher(weights, self.losses), candidate.name)
             pot.add(candidate.name, weights, found.weights)
             floored[candidate.name] = round(found.floored, 6)
-        about = {"soup": self.use, "epoch": self.ingredient, "ingredients": pot.names, "floored": floored}
-        return {named("fisher", self.ingredient): Mixture(pot.mean(), about)}
+        about = {"soup": self.use, "epoch": self.ingredient, "floored": floored}
+        share = sum(floored.values()) / len(floored)
+        note = f"{share:.1%} of the numbers count by the floor alone"
+        mixture = Mixture(pot.mean(), pot.names, note=note, about=about)
+        return {named("fisher", self.ingredient): mixture}
 
     def importance(self, information: Weights, name: str) -> Importance:
         """Return what each number counts.

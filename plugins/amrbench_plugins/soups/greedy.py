@@ -35,8 +35,11 @@ class Greedy(SoupPart):
             performance = judge.performance(self._mean(tried, judge))
             if performance > height or (self.ties and performance == height):
                 taken, height = tried, performance
-        about = {"soup": self.use, "epoch": self.ingredient, "ingredients": [each.name for each in taken]}
-        return {named("greedy", self.ingredient): Mixture(self._mean(taken, judge), about)}
+        about = {"soup": self.use, "epoch": self.ingredient}
+        names = [each.name for each in taken]
+        note = f"{len(names)} of {len(candidates)} seeds are in it"
+        mixture = Mixture(self._mean(taken, judge), names, note=note, about=about)
+        return {named("greedy", self.ingredient): mixture}
 
     def _mean(self, candidates: Sequence[Candidate], judge: Judge) -> Weights:
         pot = Pot(judge.fixed)

@@ -32,15 +32,15 @@ class Last(SoupPart):
 def best_single(candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
     """Return the weights of the best seed as they are."""
     found = candidates[best_first([judge.performance(each.best()) for each in candidates])[0]]
-    about = {"soup": Best.use, "epoch": "best", "ingredients": [found.name]}
-    return {"best single": Mixture(found.best(), about)}
+    about = {"soup": Best.use, "epoch": "best"}
+    note = f"it is {found.name}"
+    return {"best single": Mixture(found.best(), [found.name], kind="single", note=note, about=about)}
 
 
 def last_epochs(candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
     """Return the weights of each seed at its last epoch."""
+    about = {"soup": Last.use, "epoch": "last"}
     return {
-        f"{each.name}, last epoch": Mixture(
-            each.last(), {"soup": Last.use, "epoch": "last", "ingredients": [each.name]}
-        )
+        f"{each.name}, last epoch": Mixture(each.last(), [each.name], kind="single", about=about)
         for each in candidates
     }

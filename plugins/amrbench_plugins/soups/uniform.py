@@ -27,5 +27,5 @@ class Uniform(SoupPart):
         pot = Pot(judge.fixed)
         for candidate in candidates:
             pot.add(candidate.name, weights_of(candidate, self.ingredient))
-        about = {"soup": self.use, "epoch": self.ingredient, "ingredients": pot.names}
-        return {named("uniform", self.ingredient): Mixture(pot.mean(), about)}
+        about = {"soup": self.use, "epoch": self.ingredient}
+        return {named("uniform", self.ingredient): Mixture(pot.mean(), pot.names, about=about)}

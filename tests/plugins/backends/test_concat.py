@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from amrbench import load_protocol, load_recipe
 from amrbench.errors import DataError
 from amrbench.part import Part
 from amrbench.plugins import load_registry
@@ -42,6 +43,18 @@ def test_inner_lists_are_one_list():
 def test_one_encoder_stands_once():
     with pytest.raises(ValueError, match="'clap' stands twice in this list; keep one."):
         part("clap", {"use": "concat", "of": ["clap", "mini-clap"]})
+
+
+def test_stand_ins_take_the_place_of_each_member():
+    rules = load_protocol("synthetic", REGISTRY)
+    recipe = load_recipe("ours1", REGISTRY).model_copy(
+        update={"features": part("clap", {"use": "concat", "of": ["m2d-clap", "laion-clap"]})}
+    )
+    found = rules.resolve(recipe).features
+    assert [each.use for each in found.members] == ["mini-clap", "mini-clap-wide", "laion-clap"]
+    assert (
+        rules.stand_in_note(recipe) == "mini-clap stands in for clap, mini-clap-wide stands in for m2d-clap"
+    )
 
 
 def test_encoders_of_different_rates_do_not_hear_one_waveform():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,18 +99,16 @@ def test_no_soup_adds_no_member():
 def test_the_uniform_soup_equals_the_recorded_one():
     found = cook(Uniform())
     same(found.weights, GOLDEN["uniform"])
-    assert found.about == {
-        "soup": "uniform",
-        "epoch": "best",
-        "ingredients": ["seed 0", "seed 1", "seed 2", "seed 3"],
-    }
+    assert found.about == {"soup": "uniform", "epoch": "best"}
+    assert (found.kind, found.ingredients) == ("soup", ["seed 0", "seed 1", "seed 2", "seed 3"])
 
 
 def test_the_greedy_soup_equals_the_recorded_one():
     case, judge = GOLDEN["greedy"], Judge()
     found = cook(Greedy(), judge)
     same(found.weights, case["soup"])
-    assert found.about["ingredients"] == [f"seed {place}" for place in case["ingredients"]]
+    assert found.ingredients == [f"seed {place}" for place in case["ingredients"]]
+    assert found.note == f"{len(case['ingredients'])} of 4 seeds are in it"
     assert judge.asked[:4] == pytest.approx(case["individual_scores"])
     tried = [trial["score"] for trial in case["trials"]]
     assert judge.asked[4:] == pytest.approx(tried)
@@ -117,8 +116,8 @@ def test_the_greedy_soup_equals_the_recorded_one():
 
 def test_a_greedy_soup_takes_ties_only_when_told_to():
     twice = [MODELS[0], MODELS[0]]
-    assert cook(Greedy(), models=twice).about["ingredients"] == ["seed 0"]
-    assert cook(Greedy(ties=True), models=twice).about["ingredients"] == ["seed 0", "seed 1"]
+    assert cook(Greedy(), models=twice).ingredients == ["seed 0"]
+    assert cook(Greedy(ties=True), models=twice).ingredients == ["seed 0", "seed 1"]
 
 
 @pytest.mark.parametrize(
@@ -133,6 +132,9 @@ def test_the_fisher_soup_equals_the_recorded_one(options, name):
     floored = found.about["floored"]
     assert floored["seed 0"] == pytest.approx(1 / 9, abs=1e-6)
     assert floored["seed 1"] == pytest.approx(2 / 9, abs=1e-6)
+    assert re.fullmatch(r"\d+\.\d% of the numbers count by the floor alone", found.note)
+    share = sum(floored.values()) / len(floored)
+    assert float(found.note.split("%")[0]) == pytest.approx(100 * share, abs=0.06)
 
 
 def by_hand(floor: float) -> list[float]:
@@ -183,12 +185,13 @@ def test_information_of_nothing_is_refused():
 def test_the_best_single_is_the_one_that_scores_best():
     found = Best().build()(seeds(), Judge())["best single"]
     assert found.weights is MODELS[0]
-    assert found.about["ingredients"] == ["seed 0"]
+    assert (found.kind, found.ingredients, found.note) == ("single", ["seed 0"], "it is seed 0")
 
 
 def test_last_epochs_are_members_of_their_own():
     found = Last().build()(seeds(MODELS[:2]), Judge())
     assert list(found) == ["seed 0, last epoch", "seed 1, last epoch"]
+    assert {each.kind for each in found.values()} == {"single"}
     assert torch.equal(found["seed 1, last epoch"].weights["w"], 10 * MODELS[1]["w"])
 
 
