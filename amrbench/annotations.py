@@ -67,6 +67,13 @@ def write_annotations(path: Path, queries: Iterable[Query]) -> None:
     write_rows(Path(path), map(_row, queries))
 
 
+def faults_of(query: Query) -> list[str]:
+    """Say why `read_annotations` would refuse a query that is to be written: key, value and remedy."""
+    row = _row(query)
+    found = [(rule, rule.fault(row[rule.key])) for rule in _REQUIRED + _ANSWERS]
+    return [f'"{rule.key}" {fault}; {rule.remedy}.' for rule, fault in found if fault]
+
+
 def safe_id(identifier: str | int) -> str:
     """Return an identifier as text that is safe as the name of a file in any folder.
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from amrbench.annotations import Query, read_annotations, write_annotations
+from amrbench.annotations import Query, faults_of, write_annotations
 from amrbench.data.audio import SUFFIXES, open_audio
 from amrbench.errors import DataError
+from amrbench.files.jsonl import Mistakes
 
 FORMS = ("castella", "csv", "audacity")
 _COLUMNS = ("vid", "query", "start", "end", "duration")
@@ -40,8 +42,23 @@ def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = 
     queries = list(read(source, audio))
     if not queries:
         raise DataError(f"{source}: holds no queries.")
+    _refuse_unsound(source, queries)
     write_annotations(output, queries)
-    return len(read_annotations(output))
+    return len(queries)
+
+
+def _refuse_unsound(source: Path, queries: Sequence[Query]) -> None:
+    mistakes = Mistakes(source)
+    for query in queries:
+        who = f"{source}: query {query.qid!r} ({query.query!r} about {query.vid!r})"
+        mistakes.found += [f"{who}: {fault}" for fault in faults_of(query)]
+    counts = Counter(str(query.qid) for query in queries)
+    mistakes.found += [
+        f"{source}: {count} different queries have the id {qid!r}; give each its own."
+        for qid, count in counts.items()
+        if count > 1
+    ]
+    mistakes.stop_if_any()
 
 
 def _form_of(source: Path, form: str) -> str:

@@ -91,6 +91,26 @@ def test_csv_that_cannot_be_used(tmp_path):
     assert refusal(path).startswith(f"{path}: cannot be read as CSV (")
 
 
+def test_an_earlier_file_outlives_a_source_that_is_wrong(tmp_path):
+    source, output = tmp_path / "a.csv", tmp_path / "out.jsonl"
+    head = "qid,vid,query,start,end,duration\n"
+    source.write_text(f"{head}q1,a,a dog,1,2,60\n")
+    convert(source, output)
+    before = output.read_bytes()
+    source.write_text(f"{head}q1,a,a dog,5,2,60\nq2,b,,0,1,nan\nq3,c,a cat,0,1,9\nq3,c,a cow,0,1,9\n")
+    with pytest.raises(DataError) as error:
+        convert(source, output)
+    windows = "give [[start, end], ...] in seconds with 0 <= start <= end."
+    blank = f"{source}: query 'q2' ('' about 'b')"
+    assert str(error.value).splitlines() == [
+        f"{source}: query 'q1' ('a dog' about 'a'): \"relevant_windows\" holds [5, 2] at place 1; {windows}",
+        f'{blank}: "query" is blank; give the sentence that is asked.',
+        f'{blank}: "duration" is NaN; give the length of the recording in seconds, above 0.',
+        f"{source}: 2 different queries have the id 'q3'; give each its own.",
+    ]
+    assert output.read_bytes() == before
+
+
 def labels(tmp_path, text, name="street"):
     (tmp_path / "labels").mkdir(exist_ok=True)
     (tmp_path / "labels" / f"{name}.txt").write_text(text)
