@@ -16,13 +16,22 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from amrbench.annotations import Query, read_annotations, write_annotations
 from amrbench.data.beside import Beside
 from amrbench.data.needs import Need, missing, refuse_missing
-from amrbench.data.shards import AudioShard, Shard, TextShard, is_made, make, named, queries_of
+from amrbench.data.shards import (
+    RECORDINGS_A_SHARD,
+    SENTENCES_A_SHARD,
+    AudioShard,
+    Shard,
+    TextShard,
+    is_made,
+    make,
+    named,
+    queries_of,
+)
 from amrbench.data.workers import worker_pool
 from amrbench.errors import DataError, RunError, did_you_mean
 from amrbench.files.locks import exclusive
@@ -33,8 +42,6 @@ from amrbench.slots import Backend, Dataset, DatasetPart, FeaturesPart
 from amrbench.sources import Source
 from amrbench.types import Widths
 
-RECORDINGS_A_SHARD = 8
-SENTENCES_A_SHARD = 256
 ANNOTATIONS = "annotations.jsonl"
 FEATURES = "features.h5"
 
@@ -49,6 +56,11 @@ class Progress:
 
 
 Tell = Callable[[Progress], None]
+
+
+def told_waiting(tell: Tell, what: str) -> Callable[[str], None]:
+    """Return what to call with the number of a process that is waited for; see `exclusive`."""
+    return lambda holder: tell(Progress(f"{what}: waiting for process {holder}, which makes it", 0, 1))
 
 
 @dataclass(frozen=True)
@@ -222,7 +234,7 @@ def _prepared(wanted: Wanted, *, cache: Path, pool: Executor, tell: Tell) -> Pre
     key = key_of(wanted, dataset, backend)
     folder = cache / "data" / key
     if not lies_there(folder):
-        waiting = partial(_tell_waiting, tell, wanted)
+        waiting = told_waiting(tell, f"{wanted.dataset.use} {wanted.split}")
         with exclusive(folder.with_name(f"{key}.lock"), waiting):
             if not lies_there(folder):
                 making = folder.with_name(f"{key}.making")
@@ -264,10 +276,6 @@ def header_of(wanted: Wanted, backend: Backend) -> Header:
         audio_width=backend.audio_width,
         text_width=backend.text_width,
     )
-
-
-def _tell_waiting(tell: Tell, wanted: Wanted, holder: str) -> None:
-    tell(Progress(f"{wanted.dataset.use} {wanted.split}: waiting for process {holder}, which makes it", 0, 1))
 
 
 def _make(making: _Making, folder: Path) -> None:

@@ -15,6 +15,9 @@ from amrbench.files.store_writer import Items, write_store
 from amrbench.part import Part
 from amrbench.slots import Backend, Dataset, DatasetPart, FeaturesPart, Recording
 
+RECORDINGS_A_SHARD = 8
+SENTENCES_A_SHARD = 256
+
 
 @dataclass(frozen=True)
 class TextShard:
@@ -71,6 +74,12 @@ def queries_of(shard: AudioShard) -> list[Query]:
     return read_annotations(shard.queries) if shard.queries.stat().st_size else []
 
 
+def fills_a_row(samples: int, backend: Backend) -> bool:
+    """Whether so many samples, at the rate of an encoder, are enough for a row of features."""
+    # Hops that are no binary fractions: a millionth of a sample may be lacking.
+    return samples > backend.hop * backend.rate - 1e-6
+
+
 def make(shard: Shard) -> int:
     """Make a shard and return its size; meant for a worker process."""
     if isinstance(shard, AudioShard):
@@ -116,7 +125,7 @@ def _make_audio(shard: AudioShard) -> None:
     for index in shard.indices:
         recording = dataset.recording(shard.split, index)
         ids.append(recording.vid)
-        rows.append(_audio_rows(recording, backend))
+        rows.append(_audio_rows(recording, backend, shard.header.source))
         queries += _checked_queries(recording)
     write_annotations(shard.queries, queries)
     write_store(shard.file, shard.header, audio=Items(tuple(ids), tuple(rows)), text=Items())
@@ -133,14 +142,21 @@ def _make_text(shard: TextShard) -> None:
     write_store(shard.file, shard.header, audio=Items(), text=Items(shard.sentences, tuple(rows)))
 
 
-def _audio_rows(recording: Recording, backend: Backend) -> Rows:
+def _audio_rows(recording: Recording, backend: Backend, source: str) -> Rows:
     waveform = np.asarray(recording.waveform, np.float32)
     if waveform.ndim != 1 or not np.isfinite(waveform).all():
         raise DataError(
             f"recording {recording.vid!r}: the audio has shape {waveform.shape} or is not finite; "
             "one finite channel (samples,) is needed."
         )
-    return backend.audio(resample(waveform, recording.rate, backend.rate))
+    heard = resample(waveform, recording.rate, backend.rate)
+    if not fills_a_row(len(heard), backend):
+        raise DataError(
+            f"{source}: recording {recording.vid!r} lasts {len(waveform) / recording.rate:.2f} s, and the "
+            f"encoder {backend.name!r} gives a row for each {backend.hop:g} s. Leave it out, and queries "
+            "about it."
+        )
+    return backend.audio(heard)
 
 
 def _checked_queries(recording: Recording) -> list[Query]:

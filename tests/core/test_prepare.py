@@ -215,6 +215,11 @@ def test_a_damaged_cache_is_named_and_made_again_once_deleted(first: Prepared, t
         ({"defect": "nan"}, r"recording '-é train 3': the audio has shape .* or is not finite"),
         ({"defect": "stereo"}, r"recording '-é train 3': the audio has shape \(1, \d+\) or is not finite"),
         ({"defect": "stranger"}, r"query 'another_0' names recording 'another' but comes with '-é train 3'"),
+        (
+            {"defect": "short"},
+            r"toy defect=short train: recording '-é train 3' lasts 0\.60 s, and the encoder 'toy-features' "
+            r"gives a row for each 1 s\. Leave it out, and queries about it\.",
+        ),
         ({"defect": "silent"}, r"toy defect=silent train: the split has no queries"),
         ({"defect": "twice"}, r"features.h5: audio id 'train 0', .* stands twice"),
     ],

@@ -35,7 +35,7 @@ class ToySet(DatasetPart):
     use = "toy"
     count: int = 20
     seed: int = 0
-    defect: Literal["none", "nan", "stereo", "stranger", "silent", "twice"] = "none"
+    defect: Literal["none", "nan", "stereo", "stranger", "silent", "twice", "short"] = "none"
     rate: int = RATE
 
     def build(self) -> Dataset:
@@ -59,7 +59,8 @@ class ToyWorld:
         waveform = rng.normal(0, 0.1, (seconds * part.rate) + part.rate // 3).astype(np.float32)
         vid = f"-é {split} {index}"
         if index == 3:
-            waveform = {"nan": waveform * np.nan, "stereo": waveform[None]}.get(part.defect, waveform)
+            changed = {"nan": waveform * np.nan, "stereo": waveform[None], "short": waveform[:60]}
+            waveform = changed.get(part.defect, waveform)
         if part.defect == "twice":
             vid = f"{split} {index % 15}"
         about = "another" if part.defect == "stranger" and index == 3 else vid
