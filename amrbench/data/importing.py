@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from amrbench.annotations import Query, safe_id
 from amrbench.data.home import Home, text_id
 from amrbench.data.lengths import fits
-from amrbench.data.prepare import Progress
+from amrbench.data.prepare import Progress, Tell, told_waiting
 from amrbench.errors import DataError, some
 from amrbench.files.locks import exclusive
 from amrbench.files.members import Member, members
 from amrbench.files.published import AUDIO_KEY, TEXT_KEY, rows_in
 from amrbench.files.store import Header, Rows, Table, open_store
-from amrbench.files.store_writer import Items, Joined, write_store
+from amrbench.files.store_writer import Chosen, Items, Joined, write_store
 from amrbench.slots import FeaturesPart
 
 Kind = Literal["audio", "text"]
@@ -86,7 +83,7 @@ def import_features(
     sources: Sequence[Path],
     *,
     partial: bool = False,
-    tell: Callable[[Progress], None],
+    tell: Tell,
 ) -> Import:
     """Read published features of all splits whose annotations are placed.
 
@@ -104,7 +101,7 @@ def import_features(
     wanted = Wish.of(home, encoder)
     store = home.store(encoder)
     store.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(store.with_suffix(".lock"), lambda _: None):
+    with exclusive(store.with_suffix(".lock"), told_waiting(tell, str(store))):
         work = _Work(wanted, store, tell)
         started = time.monotonic()
         try:
@@ -117,10 +114,10 @@ def import_features(
             raise DataError(_what_lacks(work))
         if not any(work.found.values()):
             raise DataError(f"{home.name}: none of its features are in {', '.join(map(str, sources))}.")
-        work.finish()
+        counts = work.finish()
     return Import(
         store,
-        {kind: len(work.found[kind]) for kind in KINDS},
+        counts,
         work.read,
         work.size,
         time.monotonic() - started,
@@ -200,7 +197,7 @@ class _Work:
 
     wish: Wish
     store: Path
-    tell: Callable[[Progress], None]
+    tell: Tell
     read: int = 0
     size: int = 0
     unknown: int = 0
@@ -282,7 +279,7 @@ class _Work:
         if not any(self._part.values()):
             return
         self.folder.mkdir(exist_ok=True)
-        file = self.folder / f"part-{len(self.parts):06d}.h5"
+        file = self._next_file()
         write_store(
             file, self.wish.header, audio=_items(self._part["audio"]), text=_items(self._part["text"])
         )
@@ -291,13 +288,33 @@ class _Work:
             self.found[kind].update(self._part[kind])
             self._part[kind] = {}
 
-    def finish(self) -> None:
-        """Write the feature file, in the order of the annotations, and drop the parts."""
+    def finish(self) -> dict[Kind, int]:
+        """Write the feature file, in the order of the annotations, drop the parts, and count what it has.
+
+        Raises:
+            DataError: The parts no longer have all that was read, or the file cannot be written.
+        """
         stores = [open_store(file) for file in self.parts]
-        audio = Chosen(Joined(tuple(store.audio for store in stores)), self.wish.ids("audio"))
-        text = Chosen(Joined(tuple(store.text for store in stores)), self.wish.ids("text"))
+        audio = self._chosen("audio", Joined(tuple(store.audio for store in stores)))
+        text = self._chosen("text", Joined(tuple(store.text for store in stores)))
         write_store(self.store, self.wish.header, audio=audio, text=text)
         shutil.rmtree(self.folder, ignore_errors=True)
+        return {"audio": len(audio.ids), "text": len(text.ids)}
+
+    def _chosen(self, kind: Kind, table: Table) -> Chosen:
+        known = set(table.ids)
+        lost = self.found[kind] - known
+        if lost:
+            raise DataError(
+                f"{self.folder}: features of {len(lost):,} {_WORDS[kind]} that were read are no longer "
+                f"there: {some(sorted(lost))}. Delete the folder and import again."
+            )
+        return Chosen(table, {name: name for name in self.wish.ids(kind) if name in known})
+
+    def _next_file(self) -> Path:
+        """Return a new name; that there are fewer parts than numbers must cost none of them."""
+        numbers = [int(path.stem.removeprefix("part-")) for path in self.folder.glob("part-*.h5")]
+        return self.folder / f"part-{max(numbers, default=-1) + 1:06d}.h5"
 
     def _refuse_second(self, item: tuple[Kind, str], member: Member) -> None:
         first = self._seen.setdefault(item, member.place)
@@ -315,34 +332,6 @@ class _Work:
                 f"which lasts {duration:g} s."
             )
         self.other_length += len(rows) != int(duration / hop)
-
-
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """Items of a table in another order; those that it does not have are left out."""
-
-    table: Table
-    wanted: Sequence[str]
-
-    @cached_property
-    def _places(self) -> list[int]:
-        known = {name: place for place, name in enumerate(self.table.ids)}
-        return [known[name] for name in self.wanted if name in known]
-
-    @cached_property
-    def ids(self) -> tuple[str, ...]:
-        """Return the name of each item."""
-        names = self.table.ids
-        return tuple(names[place] for place in self._places)
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """Return (n,) the number of rows of each item."""
-        return np.asarray(self.table.lengths)[self._places].astype(np.int64)
-
-    def item(self, place: int) -> Rows:
-        """Return (length, D) of the item at a place."""
-        return self.table.item(self._places[place])
 
 
 def _items(rows: Mapping[str, Rows]) -> Items:

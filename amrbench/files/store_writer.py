@@ -65,6 +65,34 @@ class Joined:
         return self.tables[table].item(place - int(self._starts[table]))
 
 
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Items of a table in another order and under other names, of which several may mean the same item."""
+
+    table: Table
+    names: Mapping[str, str]
+    """Name in the table by new name."""
+
+    @cached_property
+    def _places(self) -> list[int]:
+        known = {name: place for place, name in enumerate(self.table.ids)}
+        return [known[name] for name in self.names.values()]
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """Return the name of each item."""
+        return tuple(self.names)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Return (n,) the number of rows of each item."""
+        return np.asarray(self.table.lengths)[self._places].astype(np.int64)
+
+    def item(self, place: int) -> Rows:
+        """Return (length, D) of the item at a place."""
+        return self.table.item(self._places[place])
+
+
 def write_store(path: Path, header: Header, *, audio: Table, text: Table) -> None:
     """Write a feature file, whole or not at all; the same input gives the same bytes.
 

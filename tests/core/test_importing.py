@@ -1,4 +1,5 @@
 import io
+import os
 import tarfile
 import zipfile
 
@@ -12,6 +13,7 @@ from amrbench.errors import DataError
 from amrbench.files.store import open_store
 from amrbench.slots import FeaturesPart
 from benchmarks.bench_import import QUICK, measure
+from tests.core.world import held
 
 QUERIES = {
     "train": [
@@ -201,6 +203,61 @@ def test_with_partial_the_rest_is_imported_and_can_be_added(home, tmp_path):
     assert done.text().splitlines()[-1] == "  without 1 recordings: 'c'"
     assert list(open_store(home.store(EarsPart())).audio.ids) == ["-a", "b.0_é"]
     take(home, folder(tmp_path / "y", last))
+    check(home)
+
+
+def test_parts_outlive_the_feature_file_that_they_were_to_be_added_to(home, tmp_path):
+    audio = {name: data for name, data in published().items() if name.startswith("clap/")}
+    text = {name: data for name, data in published().items() if name not in audio}
+    last = {"clap_text/qid7.npz": text.pop("clap_text/qid7.npz")}
+    take(home, folder(tmp_path / "x", audio), partial=True)
+    refusal(home, folder(tmp_path / "y", text))
+    home.store(EarsPart()).unlink()
+    done = take(home, folder(tmp_path / "z", audio | last))
+    assert (done.read, done.counts) == (4, {"audio": 3, "text": 4})
+    check(home)
+
+
+def test_parts_that_lost_what_was_read_are_named(home, tmp_path, monkeypatch):
+    monkeypatch.setattr("amrbench.data.importing.IN_A_PART", 2)
+    parts = home.store(EarsPart()).with_suffix(".importing")
+
+    def spoil(progress):
+        first, *later = sorted(parts.iterdir())
+        for each in later:
+            each.write_bytes(first.read_bytes())
+
+    with pytest.raises(DataError) as error:
+        import_features(home, EarsPart(), [folder(tmp_path / "x", published())], tell=spoil)
+    assert str(error.value) == (
+        f"{parts}: features of 1 recordings that were read are no longer there: 'c'. "
+        "Delete the folder and import again."
+    )
+    assert not home.store(EarsPart()).exists()
+
+
+def test_what_is_in_the_feature_file_is_counted_not_what_was_read(home, tmp_path):
+    files = published()
+    last = {"clap/-a.npz": files.pop("clap/-a.npz")}
+    take(home, folder(tmp_path / "x", files), partial=True)
+    home.annotations("test").unlink()
+    done = take(home, folder(tmp_path / "y", last))
+    assert done.counts == {"audio": 2, "text": 3}
+    store = open_store(home.store(EarsPart()))
+    assert (len(store.audio.ids), len(store.text.ids)) == (2, 3)
+
+
+def test_an_import_says_whom_it_waits_for(home, tmp_path):
+    store, told = home.store(EarsPart()), []
+    source = folder(tmp_path / "x", published())
+    with held(store.with_suffix(".lock")) as let_go:
+
+        def tell(progress):
+            told.append(progress.what)
+            let_go()
+
+        import_features(home, EarsPart(), [source], tell=tell)
+    assert told == [f"{store}: waiting for process {os.getpid()}, which makes it"]
     check(home)
 
 

@@ -2,18 +2,21 @@
 
 import os
 import signal
-from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pytest
 import torch
 import yaml
 from torch import Tensor, nn
 
 from amrbench.annotations import Query
+from amrbench.files.locks import exclusive
 from amrbench.part import budgeted
 from amrbench.registry import Registry
 from amrbench.slots import (
@@ -397,6 +400,17 @@ PROTOCOL = {
     "splits": {"train": ["train"], "select": "val", "report": "test"},
     "slices": ["kind"],
 }
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[Callable[[], None]]:
+    """Hold a lock and offer how to let it go; half a minute later it goes, so that no test waits for ever."""
+    with ExitStack() as holding:
+        holding.enter_context(exclusive(lock, pytest.fail))
+        timer = threading.Timer(30, holding.close)
+        timer.start()
+        holding.callback(timer.cancel)
+        yield holding.close
 
 
 def write_yaml(path: Path, content: object) -> Path:
