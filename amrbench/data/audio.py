@@ -101,7 +101,12 @@ def resample(waveform: Waveform, rate: int, wanted: int) -> Waveform:
     kernels, reach = _sinc_kernels(old, new)
     padded = torch.nn.functional.pad(torch.from_numpy(waveform)[None, None], (reach, reach + old))
     phases = torch.nn.functional.conv1d(padded, kernels, stride=old)[0]
-    return phases.T.reshape(-1)[: math.ceil(len(waveform) * new / old)].numpy()
+    return phases.T.reshape(-1)[: resampled(len(waveform), rate, wanted)].numpy()
+
+
+def resampled(samples: int, rate: int, wanted: int) -> int:
+    """Return how many samples `resample` makes of so many."""
+    return -(-samples * wanted // rate)
 
 
 @lru_cache(maxsize=32)

@@ -8,29 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from amrbench.data.audio import SUFFIXES, open_audio
+from amrbench.data.audio import SUFFIXES, open_audio, resampled
 from amrbench.data.home import Home, PlacedRecording, text_id
 from amrbench.data.needs import refuse_missing
-from amrbench.data.prepare import SENTENCES_A_SHARD, Progress
-from amrbench.data.shards import AudioShard, Shard, TextShard, is_made, make
+from amrbench.data.prepare import Progress, Tell, told_waiting
+from amrbench.data.shards import (
+    RECORDINGS_A_SHARD,
+    SENTENCES_A_SHARD,
+    AudioShard,
+    Shard,
+    TextShard,
+    fills_a_row,
+    is_made,
+    make,
+)
 from amrbench.data.workers import worker_pool
 from amrbench.errors import DataError, RunError, some
 from amrbench.files.locks import exclusive
-from amrbench.files.store import Header, Rows, Table, open_store
-from amrbench.files.store_writer import Items, Joined, write_store
-from amrbench.slots import Dataset, DatasetPart, FeaturesPart
+from amrbench.files.store import Header, Table, open_store
+from amrbench.files.store_writer import Chosen, Items, Joined, write_store
+from amrbench.slots import Backend, Dataset, DatasetPart, FeaturesPart
 
-RECORDINGS_A_SHARD = 8
 ALL = "all"
 
 
@@ -107,7 +112,11 @@ def order_of_home(home: Home, encoder: FeaturesPart) -> Order:
     """
     queries = [query for split in home.placed for query in home.queries(split)]
     if not queries:
-        raise DataError(f"{home.name}: no annotations are placed in {home.root}.")
+        names = ", ".join(home.annotations(split).name for split in home.facts)
+        raise DataError(
+            f"{home.name}: no annotations are placed in {home.root}. Put one of {names} there; or, to "
+            "extract features of a folder of audio files alone, name the feature file to write with -o."
+        )
     files = {vid: home.find_audio(vid) for vid in dict.fromkeys(query.vid for query in queries)}
     missing = [vid for vid, path in files.items() if path is None]
     if missing:
@@ -119,9 +128,7 @@ def order_of_home(home: Home, encoder: FeaturesPart) -> Order:
     return Order(home.name, audio, {text_id(query): query.query for query in queries}, home.store(encoder))
 
 
-def extract(
-    order: Order, encoder: FeaturesPart, *, jobs: int, tell: Callable[[Progress], None]
-) -> tuple[int, int]:
+def extract(order: Order, encoder: FeaturesPart, *, jobs: int, tell: Tell) -> tuple[int, int]:
     """Write the feature file of an order.
 
     Args:
@@ -134,15 +141,14 @@ def extract(
         The numbers of recordings and texts.
 
     Raises:
-        DataError: Audio or files of the encoder are missing or damaged, or the output is there already or
-            cannot be written.
+        DataError: Audio or files of the encoder are missing or damaged, a recording is too short, or the
+            output is there already or cannot be written.
         RunError: A worker process was killed.
     """
     refuse_missing(f"encoder {encoder.label!r}", encoder.needs())
-    if order.output.exists():
-        raise DataError(f"{order.output}: is there already, and nothing is overwritten. Move it away.")
-    folder = order.output.with_suffix(".extracting")
+    _refuse_existing(order.output)
     backend = encoder.build()
+    _refuse_short(order.audio, backend)
     header = Header(
         source=order.name,
         backend=backend.name,
@@ -151,19 +157,45 @@ def extract(
         audio_width=backend.audio_width,
         text_width=backend.text_width,
     )
-    with exclusive(order.output.with_suffix(".lock"), lambda _: None), worker_pool(jobs) as pool:
-        folder.mkdir(parents=True, exist_ok=True)
-        work = _Work(order, encoder, header, folder)
-        try:
-            _run(work.shards, pool, order.name, tell)
-        except BrokenProcessPool as error:
-            raise RunError(
-                "a worker process that extracts features ended unasked. Start again: what it finished is "
-                "kept."
-            ) from error
-        write_store(order.output, header, audio=work.audio, text=work.text)
-        shutil.rmtree(folder, ignore_errors=True)
+    work = _Work(order, encoder, header, order.output.with_suffix(".extracting"))
+    with exclusive(order.output.with_suffix(".lock"), told_waiting(tell, str(order.output))):
+        # The process that was waited for may have made it.
+        _refuse_existing(order.output)
+        _extract(work, jobs, tell)
     return len(order.audio), len(order.texts)
+
+
+def _refuse_existing(output: Path) -> None:
+    if output.exists():
+        raise DataError(f"{output}: is there already, and nothing is overwritten. Move it away.")
+
+
+def _refuse_short(files: Mapping[str, Path], backend: Backend) -> None:
+    found = {path: open_audio(path) for path in files.values()}
+    short = [
+        f"{path} ({file.seconds:.3f} s)"
+        for path, file in found.items()
+        if not fills_a_row(resampled(file.samples, file.rate, backend.rate), backend)
+    ]
+    if short:
+        raise DataError(
+            f"{len(short):,} of {len(found):,} recordings are too short for the encoder {backend.name!r}, "
+            f"which gives a row for each {backend.hop:g} s: {some(short)}. Leave them out, and queries about "
+            "them."
+        )
+
+
+def _extract(work: _Work, jobs: int, tell: Tell) -> None:
+    work.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with worker_pool(jobs) as pool:
+            _run(work.shards, pool, work.order.name, tell)
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a worker process that extracts features ended unasked. Start again: what it finished is kept."
+        ) from error
+    write_store(work.order.output, work.header, audio=work.audio, text=work.text)
+    shutil.rmtree(work.folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,38 +241,10 @@ class _Work:
     def text(self) -> Table:
         if not self.order.texts:
             return Items()
-        return Named(Joined(tuple(open_store(shard.file).text for shard in self._read)), self.order.texts)
+        return Chosen(Joined(tuple(open_store(shard.file).text for shard in self._read)), self.order.texts)
 
 
-@dataclass(frozen=True, eq=False)
-class Named:
-    """Items of a table under other names, of which several may mean the same item."""
-
-    table: Table
-    names: Mapping[str, str]
-    """Name in the table by new name."""
-
-    @cached_property
-    def _places(self) -> list[int]:
-        known = {name: place for place, name in enumerate(self.table.ids)}
-        return [known[name] for name in self.names.values()]
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Return the name of each item."""
-        return tuple(self.names)
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Return (n,) the number of rows of each item."""
-        return np.asarray(self.table.lengths)[self._places].astype(np.int64)
-
-    def item(self, place: int) -> Rows:
-        """Return (length, D) of the item at a place."""
-        return self.table.item(self._places[place])
-
-
-def _run(shards: Sequence[Shard], pool: Executor, name: str, tell: Callable[[Progress], None]) -> None:
+def _run(shards: Sequence[Shard], pool: Executor, name: str, tell: Tell) -> None:
     missing = [shard for shard in shards if not is_made(shard)]
     total = sum(shard.size for shard in shards)
     done = total - sum(shard.size for shard in missing)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from amrbench.data.needs import Need, Published
 from amrbench.errors import DataError
 from amrbench.files.store import open_store
 from amrbench.slots import FeaturesPart
+from tests.core.world import held
 
 
 class Ears:
@@ -127,6 +129,44 @@ def test_nothing_is_overwritten(folder, tmp_path):
     assert str(error.value) == f"{output}: is there already, and nothing is overwritten. Move it away."
 
 
+def test_what_another_process_made_meanwhile_is_not_overwritten(folder, tmp_path):
+    output, told = tmp_path / "out.h5", []
+    with held(output.with_suffix(".lock")) as let_go:
+
+        def tell(progress):
+            told.append(progress.what)
+            output.write_bytes(b"theirs")
+            let_go()
+
+        with pytest.raises(DataError) as error:
+            go(order_of_folder(folder, output), tell=tell)
+    assert str(error.value) == f"{output}: is there already, and nothing is overwritten. Move it away."
+    assert told == [f"{output}: waiting for process {os.getpid()}, which makes it"]
+    assert output.read_bytes() == b"theirs"
+
+
+def test_recordings_shorter_than_a_row_are_named_with_their_lengths(folder, tmp_path):
+    output = tmp_path / "out.h5"
+    sound(folder / "short.flac", 0.3, rate=44100)
+    sound(folder / "more" / "shorter.wav", 0.999)
+    with pytest.raises(DataError) as error:
+        go(order_of_folder(folder, output))
+    assert str(error.value) == (
+        "2 of 13 recordings are too short for the encoder 'ears', which gives a row for each 1 s: "
+        f"'{folder}/more/shorter.wav (0.999 s)', '{folder}/short.flac (0.300 s)'. "
+        "Leave them out, and queries about them."
+    )
+    assert not output.exists()
+
+
+def test_a_recording_that_lasts_a_row_to_the_sample_is_heard(tmp_path):
+    output = tmp_path / "out.h5"
+    sound(tmp_path / "audio" / "just.wav", 1)
+    sound(tmp_path / "audio" / "resampled.wav", 44099 / 44100, rate=44100)
+    assert go(order_of_folder(tmp_path / "audio", output)) == (2, 0)
+    assert open_store(output).audio.lengths.tolist() == [1, 1]
+
+
 def test_weights_are_asked_for_first(folder, tmp_path):
     with pytest.raises(DataError) as error:
         go(order_of_folder(folder, tmp_path / "out.h5"), Deaf())
@@ -154,8 +194,12 @@ QUERIES = [
 
 def test_a_placed_data_set_gets_its_features(tmp_path):
     home = Home("x", tmp_path, {"train": SplitFacts("train.jsonl")}, audio=Published("a friend"))
-    with pytest.raises(DataError, match=f"x: no annotations are placed in {tmp_path}"):
+    with pytest.raises(DataError) as error:
         order_of_home(home, EarsPart())
+    assert str(error.value) == (
+        f"x: no annotations are placed in {tmp_path}. Put one of train.jsonl there; or, to extract features "
+        "of a folder of audio files alone, name the feature file to write with -o."
+    )
     write_annotations(home.annotations("train"), QUERIES)
     sound(home.audio_folder / "a.ogg", 3.0)
     with pytest.raises(DataError) as error:
