@@ -1,8 +1,8 @@
 """Look for what is wrong with placed data, and name it.
 
-Published annotations have defects that do no harm, because training clips windows to the recording and
-scoring takes them as the official evaluator does; these are told as notes. What would stop a run, or make its
-figures mean nothing, is a fault.
+Published annotations have defects that do no harm, because training cuts or drops windows that leave the
+recording and scoring takes them as the official evaluator does; these are told as notes. What would stop a
+run, or make its figures mean nothing, is a fault.
 """
 
 from __future__ import annotations
@@ -232,9 +232,12 @@ _OF_QUERIES: tuple[tuple[str, Callable[[Query], bool]], ...] = (
     ("texts have characters beyond ASCII", lambda query: not query.query.isascii()),
 )
 _OF_WINDOWS: tuple[tuple[str, Callable[[Query], int]], ...] = (
-    ("windows end after their recording; training cuts them", _past_the_end),
-    ("windows end more than a second after their recording", _far_past_the_end),
-    ("windows start at or after the end of their recording; training drops them", _after_the_end),
+    ("windows end after their recording; training keeps those up to a second late", _past_the_end),
+    ("windows end more than a second after their recording; training cuts them", _far_past_the_end),
+    (
+        "windows start at or after the end of their recording; training drops those without features",
+        _after_the_end,
+    ),
     ("windows have no length; training and scoring drop them", _without_length),
     ("windows are shorter than a second, which is one feature row", _shorter_than_a_row),
     ("windows touch the one before them", _touching),

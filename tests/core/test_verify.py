@@ -33,20 +33,24 @@ def test_nothing_stands_out_in_sound_annotations():
 @pytest.mark.parametrize(
     ("query", "lines"),
     [
-        (asked((5.0, 11.0)), ["note  1 windows end after their recording; training cuts them: 'a_1'"]),
+        (
+            asked((5.0, 11.0)),
+            ["note  1 windows end after their recording; training keeps those up to a second late: 'a_1'"],
+        ),
         (
             asked((5.0, 12.0)),
             [
-                "note  1 windows end after their recording; training cuts them: 'a_1'",
-                "note  1 windows end more than a second after their recording: 'a_1'",
+                "note  1 windows end after their recording; training keeps those up to a second late: 'a_1'",
+                "note  1 windows end more than a second after their recording; training cuts them: 'a_1'",
             ],
         ),
         (
             asked((10.0, 11.0)),
             [
                 "note  1 queries have no window left that can be heard: 'a_1'",
-                "note  1 windows end after their recording; training cuts them: 'a_1'",
-                "note  1 windows start at or after the end of their recording; training drops them: 'a_1'",
+                "note  1 windows end after their recording; training keeps those up to a second late: 'a_1'",
+                "note  1 windows start at or after the end of their recording; training drops those without "
+                "features: 'a_1'",
             ],
         ),
         (
@@ -190,24 +194,24 @@ DEFECTS = {
         "queries have no window left that can be heard": 2,
         "queries have windows that are not in the order of time": 353,
         "texts have characters beyond ASCII": 1,
-        "windows end after their recording; training cuts them": 162,
-        "windows end more than a second after their recording": 1,
-        "windows start at or after the end of their recording; training drops them": 11,
+        "windows end after their recording; training keeps those up to a second late": 162,
+        "windows end more than a second after their recording; training cuts them": 1,
+        "windows start at or after the end of their recording; training drops those without features": 11,
         "windows touch the one before them": 3,
     },
     "val": {
         "queries have windows that are not in the order of time": 65,
-        "windows end after their recording; training cuts them": 12,
-        "windows start at or after the end of their recording; training drops them": 1,
+        "windows end after their recording; training keeps those up to a second late": 12,
+        "windows start at or after the end of their recording; training drops those without features": 1,
         "windows touch the one before them": 2,
     },
     "test": {
         "queries have no window left that can be heard": 2,
         "queries have windows that are not in the order of time": 208,
         "texts have characters beyond ASCII": 3,
-        "windows end after their recording; training cuts them": 99,
-        "windows end more than a second after their recording": 1,
-        "windows start at or after the end of their recording; training drops them": 4,
+        "windows end after their recording; training keeps those up to a second late": 99,
+        "windows end more than a second after their recording; training cuts them": 1,
+        "windows start at or after the end of their recording; training drops those without features": 4,
         "windows touch the one before them": 5,
         "queries repeat the text of another about their recording": 2,
     },
