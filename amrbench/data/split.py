@@ -102,8 +102,20 @@ class Split:
 
     @cached_property
     def trainable(self) -> Indices:
-        """Return the places of the queries that have a window inside what is heard of their recording."""
-        return np.array([place for place, found in enumerate(self._windows) if len(found)], dtype=np.int64)
+        """Return the places of the queries that have a window inside what is heard of their recording.
+
+        Raises:
+            DataError: There are none.
+        """
+        places = [place for place, found in enumerate(self._windows) if len(found)]
+        if not places:
+            names = some([query.qid for query in self.queries], 3)
+            raise DataError(
+                f"none of {len(self):,} queries ({names}) has a window in what is heard of its recording, so "
+                "there is nothing to learn. Check the windows of the training split, and 'limits.frames' of "
+                "the recipe."
+            )
+        return np.array(places, dtype=np.int64)
 
     @property
     def untrainable(self) -> int:

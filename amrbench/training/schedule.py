@@ -12,7 +12,7 @@ from amrbench.data.workers import worker_pool
 from amrbench.errors import RunError
 from amrbench.training import log
 from amrbench.training.progress import QUIET, Reporter
-from amrbench.training.stages import Spec, is_finished, making, stage
+from amrbench.training.stages import Spec, is_finished, left_out, making, stage
 
 LOOK_AGAIN = 0.3
 """Seconds between two looks at the logs of stages at work."""
@@ -40,7 +40,9 @@ def train_all(chains: Sequence[Spec], store: Path, *, jobs: int, tell: Reporter)
     todo = missing(chains, store)
     store.mkdir(parents=True, exist_ok=True)
     if jobs == 1 or len(todo) < 2:
+        once = _Once(tell)
         for spec in todo:
+            once.note(left_out(spec))
             stage(spec, store, tell)
         return
     try:
@@ -54,6 +56,20 @@ def train_all(chains: Sequence[Spec], store: Path, *, jobs: int, tell: Reporter)
         ) from error
 
 
+class _Once:
+    """Tells sentences, each once: what is true of a stage is true of all its seeds."""
+
+    def __init__(self, tell: Reporter) -> None:
+        self.tell = tell
+        self.said = {""}
+
+    def note(self, text: str) -> None:
+        """Tell a sentence, unless it is empty or was told before."""
+        if text not in self.said:
+            self.said.add(text)
+            self.tell.note(text)
+
+
 class _Schedule:
     """Hands out stages as soon as the one they start from is finished."""
 
@@ -61,7 +77,8 @@ class _Schedule:
         self.pool = pool
         self.store = store
         self.tell = tell
-        self.working: dict[Future[None], _Follower] = {}
+        self.once = _Once(tell)
+        self.working: dict[Future[str], _Follower] = {}
 
     def train(self, todo: Sequence[Spec]) -> None:
         waiting = list(todo)
@@ -77,7 +94,7 @@ class _Schedule:
         for follower in self.working.values():
             follower.look(self.tell)
         for future in done:
-            future.result()
+            self.once.note(future.result())
             del self.working[future]
 
 
@@ -108,5 +125,6 @@ def _epochs(file: Path, *, since: float) -> list[log.Epoch]:
         return []  # Not begun yet, or just finished and renamed: the next look finds it.
 
 
-def _in_worker(spec: Spec, store: Path) -> None:
+def _in_worker(spec: Spec, store: Path) -> str:
     stage(spec, store, QUIET)
+    return left_out(spec)

@@ -192,6 +192,18 @@ def split_of(sources: Sequence[Source], limits: Limits) -> Split:
     return _held[key]
 
 
+def left_out(spec: Spec) -> str:
+    """Return a sentence about the queries that a stage cannot learn from; empty if there are none."""
+    with steady(spec.threads):
+        split = split_of(spec.train, spec.recipe.limits)
+    if not split.untrainable:
+        return ""
+    return (
+        f"{spec.recipe.name} {spec.stage.name}: training leaves out {split.untrainable:,} of {len(split):,} "
+        "queries, which have no window in what is heard of their recording"
+    )
+
+
 def _train(spec: Spec, start: Path | None, folder: Path, tell: Reporter) -> None:
     (folder / log.FILE).write_text("")
     with steady(spec.threads):

@@ -215,6 +215,16 @@ def test_queries_without_a_window_left_are_kept_out_of_training_alone(split: Spl
     assert split.batch([3, 5]).audio.shape == (2, 20, 4)
 
 
+def test_a_split_with_nothing_to_learn_is_not_trained_on() -> None:
+    deaf = load_split([Drawn(QUERIES[3:4] + QUERIES[5:])], LIMITS)
+    with pytest.raises(DataError) as error:
+        _ = deaf.trainable
+    assert str(error.value) == (
+        "none of 2 queries ('q3', 'q5') has a window in what is heard of its recording, so there is nothing "
+        "to learn. Check the windows of the training split, and 'limits.frames' of the recipe."
+    )
+
+
 def test_widths_of_windows_are_shares_of_what_is_heard(split: Split) -> None:
     np.testing.assert_allclose(split.window_widths(), [0.2, 1 / 6, 2 / 6, 0.15, 1 / 6])
 

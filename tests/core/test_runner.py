@@ -205,6 +205,24 @@ def test_what_the_budget_replaces_is_told(place):
     assert ("toy finetune, seed 1", 4) in said.epochs
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_queries_that_training_leaves_out_are_told_once_a_stage(place, jobs):
+    write_yaml(place / "toy.yaml", RECIPE | {"limits": {"frames": 6}})
+    said = Said()
+    go(place, tell=said, jobs=jobs)
+    assert [each for each in said.notes if "leaves out" in each] == [
+        f"toy {stage}: training leaves out 12 of 24 queries, which have no window in what is heard of their "
+        "recording"
+        for stage in ("pretrain", "finetune")
+    ]
+
+
+def test_of_queries_that_are_all_learnt_from_nothing_is_said(place):
+    said = Said()
+    go(place, tell=said)
+    assert not any("leaves out" in each for each in said.notes)
+
+
 def test_a_finished_run_trains_nothing_and_touches_nothing(place, monkeypatch):
     before = go(place)
     stamps = {file: file.stat().st_mtime_ns for file in place.rglob("*")}
