@@ -20,12 +20,6 @@ def to_windows(spans: Tensor) -> Tensor:
     return torch.stack([centre - half, centre + half], -1)
 
 
-def to_spans(windows: Tensor) -> Tensor:
-    """Turn (start, end) into (centre, width) of the same unit, (..., 2)."""
-    start, end = windows[..., 0], windows[..., 1]
-    return torch.stack([(start + end) / 2, end - start], -1)
-
-
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the intersection over union of spans, (...); 0 for two equal points."""
     met = _meet(a, b)

@@ -1,6 +1,6 @@
 """What the procedural world renders: audio, and windows measured from it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
@@ -128,8 +128,7 @@ def test_each_event_stands_above_the_background_as_planned(one):
 
 def unscaled(one):
     """The mix before it was turned down to fit into full scale, checked against the clip."""
-    empty = replace(one.scene, events=(), groups=(), asks=())
-    mix = scenes.render(empty).astype(np.float64)
+    mix = scenes._background(one.scene).astype(np.float64)
     for event in one.events:
         mix[event.first : event.first + len(event.signal)] += event.signal
     peak = np.abs(mix).max()
@@ -148,11 +147,6 @@ def test_loud_scenes_are_turned_down_as_a_whole():
     peaks = [np.abs(made(*key).clip.audio).max() for key in KEYS]
     assert max(peaks) == pytest.approx(0.98, abs=1e-4)
     assert min(peaks) < 0.9
-
-
-def test_rendering_a_plan_gives_the_audio_of_the_clip():
-    scene = scenes.plan("scenes", "test", 0, 0)
-    assert scenes.render(scene).tobytes() == made("scenes", "test", 0).clip.audio.tobytes()
 
 
 # ---------------------------------------------------------------- sounds

@@ -106,11 +106,6 @@ def _mix(scene: ScenePlan, events: Sequence[Placed]) -> Signal:
     return np.asarray(mix * min(1.0, 0.98 / float(np.abs(mix).max())), dtype=np.float32)
 
 
-def render(scene: ScenePlan) -> Signal:
-    """Return the audio of a plan, float32 (samples,) at `dsp.RATE`, never above full scale."""
-    return _mix(scene, placed(scene))
-
-
 def _windows(ask: Ask, events: Sequence[Placed]) -> list[Window]:
     windows = [events[number].window for number in ask.events]
     if ask.kind == "single":
