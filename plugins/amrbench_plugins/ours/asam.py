@@ -3,14 +3,20 @@
 The report applies ASAM around AdamW "only once every several steps" and cites Kwon et al. 2021. Sources of
 the defaults: rho 0.5, eta 0.01 and the rule which tensors are scaled are those of the public code of that
 paper; the period of 5 is our choice, for the report does not tell it. Other than that code, weights are put
-back from a copy, bit by bit and all of them, and both passes of a step see the same random masks.
+back from a copy, bit by bit and all of them. That code draws dropout anew in the second pass; here both
+passes see the same masks, which is our choice: the two gradients then differ by the move of the weights
+alone.
+
+What is not scaled (biases, tokens, slopes) takes most of the ball: at the first weights of `ours1` it is 0.7
+per cent of all numbers and 87 to 89 per cent of the squared radius (three seeds, features of noise); under
+the rule "matrices" it is 94 per cent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -20,18 +26,30 @@ from amrbench.slots import OptimizerPart, Updater
 from amrbench.types import Losses, Plan
 
 TINY = 1e-16
-SCALED = "weight"
 
 Closure = Callable[[], Losses]
+Rule = Callable[[str, Tensor], bool]
+"""Whether a tensor of this name is scaled."""
+Scaled = Literal["weights", "matrices", "all", "none"]
+
+RULES: Mapping[Scaled, Rule] = {
+    "weights": lambda name, _: "weight" in name,
+    "matrices": lambda _, tensor: tensor.ndim > 1,
+    "all": lambda *_: True,
+    "none": lambda *_: False,
+}
 
 
 class PeriodicAsam(OptimizerPart):
     """Step against the gradient at a worse point nearby, once every few steps (report, section 3.3).
 
     The point is the worst of a ball of radius rho in weights divided by their size: with T = |theta| + eta
-    where the name of a tensor contains "weight" and 1 elsewhere, it is
-    theta + rho T^2 g / (norm of T g over all tensors). Multiplying the loss by a number does not move it.
-    The wrapped optimizer gets the gradient there, which it may clip, and the weights as they were.
+    for tensors that are scaled and 1 for the others, it is theta + rho T^2 g / (norm of T g over all
+    tensors). Multiplying the loss by a number does not move it. The wrapped optimizer gets the gradient
+    there, which it may clip, and the weights as they were.
+
+    Scaled are "weights", the tensors whose name contains that word (norms too), "matrices", those with more
+    than one axis (tokens too), "all", or "none", which is plain SAM.
     """
 
     use = "periodic-asam"
@@ -39,21 +57,24 @@ class PeriodicAsam(OptimizerPart):
     rho: float = Field(0.5, ge=0, description="radius of the ball, in weights divided by their size")
     eta: float = Field(0.01, ge=0, description="what the size of a weight counts at least")
     period: int = Field(5, ge=1, description="steps from one such step to the next; 1 for each")
+    scaled: Scaled = Field("weights", description="tensors that are divided by their size")
+    same_dropout: bool = Field(True, description="both passes of such a step see the same dropout masks")
     around: OptimizerPart = Field(description="the optimizer that moves the weights")
 
     def build(self, module: nn.Module, plan: Plan) -> Updater:
         """Return the updater."""
         trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
-        ascent = Ascent(trained, rho=self.rho, eta=self.eta)
-        return AsamUpdater(ascent, self.around.build(module, plan), period=self.period)
+        ascent = Ascent(trained, rho=self.rho, eta=self.eta, rule=RULES[self.scaled])
+        chance = RandomState if self.same_dropout else NoState
+        return AsamUpdater(ascent, self.around.build(module, plan), period=self.period, chance=chance)
 
 
 class Ascent:
     """Goes to the worst point nearby, in the first order, and back."""
 
-    def __init__(self, weights: Mapping[str, Tensor], *, rho: float, eta: float) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], *, rho: float, eta: float, rule: Rule) -> None:
         self.weights = list(weights.values())
-        self.scaled = [SCALED in name for name in weights]
+        self.scaled = [rule(name, each) for name, each in weights.items()]
         self.rho, self.eta = rho, eta
 
     def gradients(self, total: Tensor) -> list[Tensor | None]:
@@ -116,13 +137,32 @@ class RandomState:
             torch.cuda.set_rng_state(self.accelerator, self.device)
 
 
+class NoState:
+    """Lets chance go on."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Remember nothing."""
+
+    def restore(self) -> None:
+        """Do nothing."""
+
+
 class AsamUpdater:
     """See `PeriodicAsam`."""
 
-    def __init__(self, ascent: Ascent, around: Updater, *, period: int) -> None:
+    def __init__(
+        self,
+        ascent: Ascent,
+        around: Updater,
+        *,
+        period: int,
+        chance: Callable[[torch.device], RandomState | NoState],
+    ) -> None:
+        """`chance` keeps what both passes of a step share."""
         self.ascent = ascent
         self.around = around
         self.period = period
+        self.chance = chance
         self.steps = 0
 
     def step(self, closure: Closure) -> Losses:
@@ -130,7 +170,7 @@ class AsamUpdater:
         self.steps += 1
         if self.steps % self.period:
             return self.around.step(closure)
-        state = RandomState(self.ascent.weights[0].device)
+        state = self.chance(self.ascent.weights[0].device)
         losses = closure()
         gradients = self.ascent.gradients(losses.total)
 

@@ -19,7 +19,7 @@ from amrbench.types import Losses, Plan
 from amrbench_plugins import optimizers
 from amrbench_plugins.optimizers.adamw import AdamW
 from amrbench_plugins.optimizers.ema import Ema
-from amrbench_plugins.ours.asam import Ascent, PeriodicAsam
+from amrbench_plugins.ours.asam import RULES, Ascent, PeriodicAsam
 
 GOLDEN = {
     name: torch.from_numpy(np.asarray(each))
@@ -62,6 +62,7 @@ def same(found: dict[str, Tensor], place: str) -> None:
         ("asam_rho0.5_eta0.01", {}),
         ("asam_rho0.5_eta0", {"eta": 0.0}),
         ("asam_rho0.5_eta0.01_clip0.1", {"clip": 0.1}),
+        ("sam_rho0.05", {"scaled": "none", "rho": 0.05}),
     ],
 )
 def test_a_step_equals_the_recorded_one(place, options):
@@ -77,6 +78,13 @@ def test_a_step_equals_the_recorded_one(place, options):
     same(dict(module.named_parameters()), f"{place}/final")
 
 
+def test_scaling_all_tensors_equals_the_recorded_step_of_another_code():
+    place, module = "davda_adaptive_rho0.5", Recorded()
+    updater_of(module, period=1, scaled="all", eta=0.0).step(module.losses)
+    same(module.seen[1], f"{place}/perturbed")
+    same(dict(module.named_parameters()), f"{place}/final")
+
+
 def test_steps_equal_the_recorded_ones_of_a_period_of_three():
     module = Recorded()
     updater = updater_of(module, period=3)
@@ -87,16 +95,21 @@ def test_steps_equal_the_recorded_ones_of_a_period_of_three():
         same(dict(module.named_parameters()), f"periodic3/step{step}")
 
 
-def test_the_worse_point_lies_on_the_ball():
+MATRICES = {"lin1.weight", "lin2.weight"}
+SIZED = {"weights": MATRICES | {"norm.weight"}, "matrices": MATRICES, "all": set(NAMES), "none": set()}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_worse_point_lies_on_the_ball(rule):
     module = Recorded()
     weights = dict(module.named_parameters())
-    ascent = Ascent(weights, rho=0.5, eta=0.01)
+    ascent = Ascent(weights, rho=0.5, eta=0.01, rule=RULES[rule])
     gradients = ascent.gradients(module.losses().total)
     before = {name: each.detach().clone() for name, each in weights.items()}
     with ascent.worse(gradients):
         square = torch.zeros((), dtype=torch.float64)
         for name, each in weights.items():
-            size = before[name].abs() + 0.01 if "weight" in name else 1.0
+            size = before[name].abs() + 0.01 if name in SIZED[rule] else 1.0
             square += ((each.detach() - before[name]) / size).square().sum()
         assert square.sqrt().item() == pytest.approx(0.5, rel=1e-10)
         assert module.losses().total > 0
@@ -146,7 +159,8 @@ def test_without_ascent_it_is_the_wrapped_optimizer_bit_by_bit(options):
     assert all(torch.equal(a, b) for a, b in zip(plain, ours, strict=True))
 
 
-def test_both_passes_of_a_step_see_the_same_chance():
+def drawn_in_steps(**options: Any) -> list[Tensor]:
+    """What four steps with an ascent in each second one draw in their passes."""
     module, drawn = Recorded(), []
 
     def noted() -> Losses:
@@ -154,9 +168,21 @@ def test_both_passes_of_a_step_see_the_same_chance():
         return module.losses()
 
     torch.manual_seed(0)
-    updater = updater_of(module, period=2)
+    updater = updater_of(module, period=2, **options)
     for _ in range(4):
         updater.step(noted)
+    return drawn
+
+
+def test_the_passes_of_a_step_may_draw_for_themselves():
+    torch.manual_seed(0)
+    wanted = [torch.rand(3) for _ in range(6)]
+    found = drawn_in_steps(same_dropout=False)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_both_passes_of_a_step_see_the_same_chance():
+    drawn = drawn_in_steps()
     assert len(drawn) == 6
     pairs = [(1, 2), (4, 5)]
     assert all(torch.equal(drawn[a], drawn[b]) for a, b in pairs)
@@ -249,3 +275,4 @@ def test_the_part_keeps_the_contract():
     registry = Registry.of(*optimizers.amrbench_parts(), PeriodicAsam)
     check_part(PeriodicAsam(around=ADAMW), registry)
     check_part(PeriodicAsam(around=ADAMW, period=1, rho=0.05), registry)
+    check_part(PeriodicAsam(around=ADAMW, scaled="none", same_dropout=False), registry)
