@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
+from amrbench.registry import Registry
+from amrbench.slots import OptimizerPart
 from amrbench.types import Losses, Plan
+from amrbench_plugins.optimizers import amrbench_parts
 from amrbench_plugins.optimizers.adamw import AdamW
 from amrbench_plugins.optimizers.ema import Ema
 
@@ -95,6 +99,24 @@ def test_a_horizon_is_a_share_of_the_stage(monkeypatch):
     found = trained(monkeypatch, {"horizon": 0.5, "start": 0}, epochs=4)
     told = trained(monkeypatch, {"decay": math.exp(-1 / 2), "start": 0}, epochs=4)
     assert all(torch.equal(a, b) for a, b in zip(found, told, strict=True))
+
+
+def test_without_decay_and_horizon_the_decay_is_that_of_the_teams_code():
+    assert Ema(around=AdamW()).decay_over(7) == Ema(around=AdamW(), decay=0.99).decay_over(7) == 0.99
+
+
+def test_decay_and_horizon_are_not_given_together():
+    with pytest.raises(ValidationError) as error:
+        Ema(around=AdamW(), decay=0.99, horizon=0.5)
+    assert "decay is 0.99 and horizon 0.5, but each of them says how long weights count; give one." in str(
+        error.value
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"decay": 0.0}, {"horizon": 0.5}])
+def test_what_is_written_down_is_accepted_again(options):
+    part, registry = Ema(around=AdamW(), **options), Registry.of(*amrbench_parts())
+    assert OptimizerPart.model_validate(part.model_dump(mode="json"), context=registry) == part
 
 
 def test_no_decay_is_the_raw_weight_and_full_decay_the_first(monkeypatch):
