@@ -21,14 +21,14 @@ LEVELS = 1 << 16
 def dropout(x: Tensor, share: float, active: bool) -> Tensor:
     """Return x with a random share of its numbers zeroed and the rest scaled up; x itself if inactive.
 
-    On CPUs the share is rounded to a multiple of 2^-16: the library draws one number for each mask bit
-    there, this draws one for four of them.
+    On CPUs the share is rounded to a multiple of 2^-16 below 1: the library draws one number for each mask
+    bit there, this draws one for four of them.
     """
     if not active or share == 0:
         return x
     if x.device.type != "cpu":
         return F.dropout(x, share)
-    return cast("Tensor", _CpuDropout.apply(x, round(share * LEVELS)))  # type: ignore[no-untyped-call]
+    return cast("Tensor", _CpuDropout.apply(x, min(round(share * LEVELS), LEVELS - 1)))  # type: ignore[no-untyped-call]
 
 
 class _CpuDropout(torch.autograd.Function):

@@ -58,6 +58,11 @@ def test_dropout_drops_its_share_and_keeps_the_mean(share: float) -> None:
     assert dropped[dropped > 0].unique().tolist() == pytest.approx([1 / (1 - share)], rel=1e-4)
 
 
+def test_a_share_just_below_one_leaves_a_few_numbers() -> None:
+    dropped = dropout(torch.ones(1_000_000), 0.9999999, True)
+    assert dropped.unique().tolist() == [0.0, 65536.0]
+
+
 def test_dropped_places_are_independent() -> None:
     kept = (dropout(torch.ones(200_000), 0.5, True) > 0).float() - 0.5
     for distance in (1, 2, 3, 4, 8):
