@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -15,13 +15,18 @@ from amrbench.slots import OptimizerPart, SchedulePart, Updater
 from amrbench.types import Losses, Plan
 from amrbench_plugins.optimizers.schedules import Constant
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
 
 class AdamW(OptimizerPart):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
-    In the CG-DETR reference everything decays: biases, norms and learned tokens too. The team's public code
-    spares biases, norms and what has one axis; "matrices" spares these and learned tokens. A tensor that got
-    no gradient in a step is neither moved nor decayed.
+    Everything decays in the public baseline: biases, norms and learned tokens too. The team's public code
+    spares biases, norms and what has one axis; "matrices", which is our choice, spares these and learned
+    tokens. A tensor that got no gradient in a step is neither moved nor decayed.
+
+    Learning rate and decay are those of the public baseline and of the team's public code; `betas` are the
+    defaults of torch, which both leave as they are.
     """
 
     use = "adamw"
@@ -30,7 +35,7 @@ class AdamW(OptimizerPart):
     decays: Literal["everything", "matrices"] = Field(
         "everything", description="which weights decay: all, or those of linear maps and convolutions alone"
     )
-    betas: tuple[float, float] = Field((0.9, 0.999), description="decay of the averages of the moments")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="decay of the averages of the moments")
     schedule: SchedulePart = Field(default=Constant(), description="learning rate over the stage")
 
     def build(self, module: nn.Module, plan: Plan) -> Updater:

@@ -49,8 +49,8 @@ class Ema(OptimizerPart):
     def _says_it_once(self) -> Ema:
         if self.decay is not None and self.horizon is not None:
             raise problem(
-                f"decay is {self.decay:g} and horizon {self.horizon:g}, but each of them says how long weights"
-                " count; give one."
+                f"decay is {self.decay:g} and horizon {self.horizon:g}, but each of them says how long "
+                "weights count; give one."
             )
         return self
 

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from amrbench.part import Strict
@@ -108,6 +109,20 @@ def test_the_first_losses_are_returned():
     before = module.losses().total.item()
     losses = AdamW().build(module, plan(1, 0)).step(module.losses)
     assert losses.total.item() == before
+
+
+@pytest.mark.parametrize(
+    ("betas", "said"),
+    [
+        ((0.9, 1.0), "Input should be less than 1, not 1.0."),
+        ((-1.0, 0.999), "Input should be greater than or equal to 0, not -1.0."),
+    ],
+)
+def test_averages_of_moments_must_forget(betas, said):
+    with pytest.raises(ValidationError) as error:
+        AdamW(betas=betas)
+    assert said in str(error.value)
+    assert AdamW(betas=(0.0, 0.0)).build(Bowl(), plan(1, 0))
 
 
 def test_eval_weights_are_the_weights():
