@@ -44,7 +44,7 @@ class Fisher(SoupPart):
         min_length=1,
         description="losses of the recipe whose gradients count",
     )
-    floor: float = Field(1e-6, ge=0, description="least information of a number")
+    floor: float = Field(1e-6, gt=0, description="least information of a number")
     floor_of: Literal["mean", "one"] = Field("mean", description="what the floor is a multiple of")
     norm: bool = Field(True, description="divide the information of each seed by its norm")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
+import yaml
 from pydantic import AfterValidator, Field
 
 from amrbench.errors import RecipeError
@@ -21,7 +23,11 @@ def _different(soups: tuple[SoupPart, ...]) -> tuple[SoupPart, ...]:
 
 
 class Several(SoupPart):
-    """The members of several soups, one after another."""
+    """The members of several soups, one after another.
+
+    Where two of them give a member of one name, the options that they are told apart by stand behind it, e.g.
+    "fisher soup (norm: false)"; without such options a name stays.
+    """
 
     use = "several"
     example: ClassVar[Mapping[str, Any]] = {"of": ["best", "uniform", "greedy"]}
@@ -39,10 +45,42 @@ class Several(SoupPart):
         return self._cook
 
     def _cook(self, candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
+        cooked = [(part, part.build()(candidates, judge)) for part in self.of]
         members: dict[str, Mixture] = {}
-        for part in self.of:
-            for name, mixture in part.build()(candidates, judge).items():
-                if name in members:
-                    raise RecipeError(f"soup: two of this list give a member {name!r}; keep one.")
-                members[name] = mixture
+        for part, found in cooked:
+            for name, mixture in found.items():
+                full = name + told_apart(part, [other for other, given in cooked if name in given])
+                if full in members:
+                    raise RecipeError(f"soup: two of this list give a member {full!r}; keep one.")
+                members[full] = mixture
         return members
+
+
+def told_apart(part: SoupPart, group: Sequence[SoupPart]) -> str:
+    """Return what stands behind the name that soups of a group share, empty if nothing need.
+
+    These are the options of the part that differ from their defaults and that not all of the group have.
+    """
+    others = [changed(each) for each in group if each is not part]
+    own = {
+        name: value
+        for name, value in changed(part).items()
+        if any(name not in other or other[name] != value for other in others)
+    }
+    return f" ({_written(own)})" if own else ""
+
+
+def changed(part: SoupPart) -> dict[str, Any]:
+    """Return the options that differ from their defaults, as they are written down."""
+    fields, written = type(part).model_fields, part.model_dump(mode="json")
+    return {
+        name: written[name]
+        for name, field in fields.items()
+        if getattr(part, name) != field.get_default(call_default_factory=True)
+    }
+
+
+def _written(options: Mapping[str, Any]) -> str:
+    """Return options as in a recipe, on one line."""
+    flow = yaml.safe_dump(dict(options), default_flow_style=True, sort_keys=False, width=math.inf)
+    return str(flow).strip()[1:-1]

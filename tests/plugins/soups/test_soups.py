@@ -19,7 +19,7 @@ from amrbench.errors import RecipeError, RunError
 from amrbench.part import Strict
 from amrbench.registry import Registry
 from amrbench.slots import SoupPart
-from amrbench.soup import Mixture, Weights
+from amrbench.soup import Mixture, Soup, Weights
 from amrbench.testing import check_part
 from amrbench_plugins.soups import amrbench_parts
 from amrbench_plugins.soups.fisher import Fisher
@@ -182,6 +182,15 @@ def test_information_of_nothing_is_refused():
     )
 
 
+def test_a_floor_of_nothing_is_refused():
+    with pytest.raises(ValidationError) as error:
+        Fisher(floor=0)
+    assert "Input should be greater than 0, not 0." in str(error.value)
+    never = [{**fisher, "b": torch.zeros(3, dtype=torch.float64)} for fisher in FISHERS]
+    found = cook(Fisher(), Judge(never)).weights["b"]
+    assert found.isfinite().all(), "what no seed has information about is a mean all the same"
+
+
 def test_the_best_single_is_the_one_that_scores_best():
     found = Best().build()(seeds(), Judge())["best single"]
     assert found.weights is MODELS[0]
@@ -214,10 +223,44 @@ def test_several_soups_stand_one_after_another():
     same(found["uniform soup"].weights, GOLDEN["uniform"])
 
 
+@pytest.mark.parametrize(
+    ("soups", "names"),
+    [
+        (
+            (Fisher(), Fisher(norm=False), Fisher(norm=False, losses=("a", "b"), floor_of="one")),
+            ["", " (norm: false)", " (losses: [a, b], floor_of: one, norm: false)"],
+        ),
+        (
+            (Fisher(norm=False, floor=1e-3), Uniform(), Fisher(norm=False)),
+            [" (floor: 0.001)", None, ""],
+        ),
+        (
+            (Fisher(ingredient="last"), Fisher(), Fisher(ingredient="last", floor=0.5)),
+            [" of last epochs", "", " of last epochs (floor: 0.5)"],
+        ),
+    ],
+)
+def test_soups_of_one_name_are_told_apart_by_their_options(soups, names):
+    found = Several(of=soups).build()(seeds(), Judge(FISHERS * 3))
+    assert list(found) == ["uniform soup" if name is None else f"fisher soup{name}" for name in names]
+    alone = [cook(part, Judge(FISHERS)).weights for part in soups]
+    for mixture, wanted in zip(found.values(), alone, strict=True):
+        assert all(torch.equal(mixture.weights[name], each) for name, each in wanted.items())
+
+
+class Stranger(SoupPart):
+    """A soup whose member has the name of another."""
+
+    use = "stranger"
+
+    def build(self) -> Soup:
+        return lambda candidates, judge: {"uniform soup": Mixture(candidates[0].best(), {})}
+
+
 def test_two_members_of_one_name_are_refused():
-    part = Several(of=(Fisher(), Fisher(norm=False)))
-    with pytest.raises(RecipeError, match="soup: two of this list give a member 'fisher soup'; keep one"):
-        part.build()(seeds(), Judge([*FISHERS, *FISHERS]))
+    part = Several(of=(Uniform(), Stranger()))
+    with pytest.raises(RecipeError, match="soup: two of this list give a member 'uniform soup'; keep one"):
+        part.build()(seeds(), Judge())
     with pytest.raises(ValidationError, match="'best' stands twice in this list with the same options"):
         Several(of=(Best(), Uniform(), Best()))
 
