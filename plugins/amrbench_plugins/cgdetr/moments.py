@@ -1,4 +1,10 @@
-"""How annotated windows become training targets."""
+"""How annotated windows become training targets.
+
+The report does not mention any of this. Sources of the defaults: frames of the first window, at most 5
+windows in a visit and 2 pairs are those of the public baseline. The team's public code takes the frames of
+all windows, at most 10 windows when it fine-tunes, and 4 pairs. Taking all windows (`max_windows: null`) is
+our choice: a window that is left out counts as none, and a query that finds it as wrong.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +46,15 @@ class Moments(TargetsPart):
     """Windows as spans, and the frames that count as relevant for saliency.
 
     Windows are cut to the recording. A query with more windows than `max_windows` trains on a new random
-    choice of them at every visit.
+    choice of them at every visit; with null it trains on all, of which a matcher may leave out those that
+    are more than the model's queries.
     """
 
     use = "moments"
     saliency: Literal["first-window", "all-windows"] = Field(
         "first-window", description="windows whose frames are relevant; the baseline takes the first listed"
     )
-    max_windows: int = Field(5, ge=1, description="most windows of a query in one visit")
+    max_windows: int | None = Field(5, ge=1, description="most windows of a query in one visit; null for all")
     pairs: int = Field(2, ge=1, description="pairs of a frame inside and a frame outside")
 
     def build(self) -> Callable[[Query, int, float, np.random.Generator], Labels]:
@@ -62,6 +69,7 @@ class Moments(TargetsPart):
                 f"{query.duration:g} s, so there is nothing to learn; leave it out of the training split."
             )
         relevant = LABELLERS[self.saliency](windows, query.duration, frames)
-        spans = spans_of(draw_windows(windows, self.max_windows, generator), frames, hop)
+        most = len(windows) if self.max_windows is None else self.max_windows
+        spans = spans_of(draw_windows(windows, most, generator), frames, hop)
         pairs = draw_pairs(relevant, self.pairs, generator)
         return MomentLabels(spans, relevant, pairs.positives, pairs.negatives)

@@ -50,6 +50,16 @@ def test_a_visit_draws_from_more_windows_than_allowed() -> None:
     assert all(np.flatnonzero(labels(part, asked, seed=seed).relevant).tolist() == [0] for seed in range(5))
 
 
+def test_a_visit_may_see_all_windows() -> None:
+    asked = query(*((second, second + 0.5) for second in range(20)))
+    found = labels(Moments(max_windows=None), asked)
+    assert found.spans[:, 0].tolist() == pytest.approx([(second + 0.25) / 20 for second in range(20)])
+    few = query((3, 9), (12, 15))
+    one, other = labels(Moments(), few), labels(Moments(max_windows=None), few)
+    assert one.spans.tolist() == other.spans.tolist()
+    assert one.positives.tolist() == other.positives.tolist(), "and draws nothing for it"
+
+
 def test_one_generator_state_gives_one_answer() -> None:
     asked = query((3, 9), (12, 15))
     one, other = labels(Moments(), asked, seed=3), labels(Moments(), asked, seed=3)
