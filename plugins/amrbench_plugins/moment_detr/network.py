@@ -19,7 +19,8 @@ Names of the tensors it provides (the parts of its slots add theirs):
     attention.text          (B, T)        share of it on words
     saliency                (B, T)        head `saliency`
     spans                   (N, B, Q, 2)  head `spans`
-    logits, scores          (N, B, Q, 2), (N, B, Q)   head `foreground`
+    logits, scores          (N, B, Q, 2), (N, B, Q)   head `foreground`; the matcher reads the scores
+    ranking_scores          (N, B, Q)     what ranks moments, from a head that ranks by more than the scores
 
 The view "mismatched-text" pairs each recording with the text of the next sample. It provides what fusion
 and heads say of such pairs, and "differs" (B,), True where that text belongs to another recording.
@@ -137,7 +138,8 @@ class MomentDetrNetwork(nn.Module):
         tensors: dict[str, Tensor] = {}
         for head in self._heads():
             tensors.update(head.of_queries(decoded))
-        return Prediction(tensors["spans"][-1], tensors["scores"][-1], tensors)
+        ranking = tensors.get("ranking_scores", tensors["scores"])
+        return Prediction(tensors["spans"][-1], ranking[-1], tensors)
 
     def _words(self, batch: Batch) -> Tokens:
         features = self.text_projection(_zero_padding(batch.text, batch.text_mask)) + self.token_types[0]

@@ -241,7 +241,11 @@ class Head(nn.Module):
 
 
 class HeadPart(InnerPart):
-    """One or more predictions. The heads together must provide "spans" and "scores"."""
+    """One or more predictions. The heads together must provide "spans" and "scores".
+
+    Moments are ranked by "scores", or by "ranking_scores" where a head provides them; the matcher reads the
+    former alone, so that a way of ranking changes no training.
+    """
 
     slot = "head"
 

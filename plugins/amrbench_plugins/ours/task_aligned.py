@@ -4,18 +4,21 @@ From the report: a third head that predicts the intersection over union (IoU) of
 features shared by all heads. From the public baseline: two hidden layers, those of its span head. From the
 usual practice of focal losses (Lin et al. 2017, section 3.3): a class head of one logit that starts at a
 probability of 0.01. Our choice: the span head starts at zero, so that the first predictions are the anchors;
-moments are ranked by the class alone, for the report names ranking by more as future work.
+moments are ranked by the class alone, for the report names ranking by more as future work. Whatever they are
+ranked by, the matcher sees the class alone, as in the public baseline.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from amrbench.part import problem
 from amrbench.spans import inverse_sigmoid
 from amrbench_plugins.moment_detr.layers import Perceptron
 from amrbench_plugins.moment_detr.slots import Activation, Decoded, Head, HeadPart, Sizes
@@ -30,58 +33,116 @@ def class_linear(width: int) -> nn.Linear:
     return linear
 
 
-def ranked(logits: Tensor, iou_logits: Tensor, share: float) -> Tensor:
-    """Return scores (...) of logits (..., 1): the weighted geometric mean of class probability and IoU."""
+def chance(logits: Tensor) -> Tensor:
+    """Return (...), the sigmoid of logits (..., 1), computed in float32."""
+    return logsigmoid(logits.float()).exp()[..., 0].to(logits.dtype)
+
+
+def mean_chance(logits: Tensor, iou_logits: Tensor, share: float) -> Tensor:
+    """Return (...) of logits (..., 1): the weighted geometric mean of class probability and IoU."""
     mean = (1 - share) * logsigmoid(logits.float()) + share * logsigmoid(iou_logits.float())
     return mean.exp()[..., 0].to(logits.dtype)
 
 
-class TaskAlignedHead(Head):
-    """Three linear maps over one perceptron."""
+Output = Literal["spans", "class", "iou"]
+PROVIDED: Mapping[Output, frozenset[str]] = {
+    "spans": frozenset({"spans"}),
+    "class": frozenset({"logits", "scores"}),
+    "iou": frozenset({"iou_logits"}),
+}
 
-    def __init__(self, width: int, activation: Activation, *, iou_share: float, eps: float) -> None:
+
+class TaskAlignedHead(Head):
+    """Linear maps over one perceptron, one for each output."""
+
+    def __init__(
+        self,
+        width: int,
+        activation: Activation,
+        *,
+        outputs: Collection[Output],
+        iou_share: float,
+        eps: float,
+    ) -> None:
         super().__init__()
         self.trunk = Perceptron((width, width, width), activation.mlp)
         self.activation = activation.mlp()
-        self.span = nn.Linear(width, 2)
-        self.of_class = class_linear(width)
-        self.iou = nn.Linear(width, 1)
+        # All are drawn, so that leaving one out changes no first weight of the others.
+        span, of_class, iou = nn.Linear(width, 2), class_linear(width), nn.Linear(width, 1)
+        nn.init.zeros_(span.weight)
+        nn.init.zeros_(span.bias)
+        self.span = span if "spans" in outputs else None
+        self.of_class = of_class if "class" in outputs else None
+        self.iou = iou if "iou" in outputs else None
         self.iou_share = iou_share
         self.eps = eps
-        nn.init.zeros_(self.span.weight)
-        nn.init.zeros_(self.span.bias)
 
     def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
-        """Return "spans" (N, B, Q, 2), "logits" and "iou_logits" (N, B, Q, 1), and "scores" (N, B, Q)."""
+        """Return "spans" (N, B, Q, 2), "logits" and "iou_logits" (N, B, Q, 1), and "scores" (N, B, Q).
+
+        Only those of its outputs; and "ranking_scores" (N, B, Q) where the IoU has a share in them.
+        """
         shared = self.activation(self.trunk(decoded.hidden))
-        logits, iou_logits = self.of_class(shared), self.iou(shared)
-        return {
-            "spans": (self.span(shared) + inverse_sigmoid(decoded.anchors, self.eps)).sigmoid(),
-            "logits": logits,
-            "iou_logits": iou_logits,
-            "scores": ranked(logits, iou_logits, self.iou_share),
-        }
+        # Gradients of the maps add up in an order that follows from this one; another one changes last bits.
+        found: dict[str, Tensor] = {}
+        if self.of_class is not None:
+            found["logits"] = self.of_class(shared)
+            found["scores"] = chance(found["logits"])
+        if self.iou is not None:
+            found["iou_logits"] = self.iou(shared)
+        if self.span is not None:
+            found["spans"] = (self.span(shared) + inverse_sigmoid(decoded.anchors, self.eps)).sigmoid()
+        if self.iou_share:
+            found["ranking_scores"] = mean_chance(found["logits"], found["iou_logits"], self.iou_share)
+        return found
+
+
+def _each_once(outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+    twice = [each for each in outputs if outputs.count(each) > 1]
+    if twice:
+        raise problem(f"{twice[0]!r} stands twice in this list; keep one.")
+    return outputs
 
 
 class TaskAligned(HeadPart):
-    """Span, class (one logit) and IoU of each query from shared features, for all decoder layers."""
+    """Span, class (one logit) and IoU of each query from shared features, for all decoder layers.
+
+    Outputs that it leaves out may come from heads that share nothing: `spans`, `confidence`, `iou`.
+    """
 
     use = "task-aligned"
+    version = 2
+    outputs: Annotated[tuple[Output, ...], AfterValidator(_each_once)] = Field(
+        ("spans", "class", "iou"), min_length=1, description="what is predicted from the shared features"
+    )
     iou_share: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="exponent of the predicted IoU in the score; 0 ranks by class alone",
+        description="exponent of the predicted IoU in what ranks moments; 0 ranks by class alone",
     )
+
+    @model_validator(mode="after")
+    def _ranks_by_what_it_predicts(self) -> TaskAligned:
+        missing = [each for each in ("class", "iou") if each not in self.outputs]
+        if self.iou_share and missing:
+            raise problem(
+                f"iou_share is {self.iou_share:g}, but outputs has no {missing[0]!r} to rank by; "
+                "add it, or leave iou_share at 0."
+            )
+        return self
 
     @property
     def provides(self) -> frozenset[str]:
         """Return the names of the tensors it provides."""
-        return frozenset({"spans", "scores", "logits", "iou_logits"})
+        ranking = frozenset({"ranking_scores"} if self.iou_share else ())
+        return ranking.union(*(PROVIDED[output] for output in self.outputs))
 
     def build(self, sizes: Sizes) -> Head:
         """Return the head."""
-        return TaskAlignedHead(sizes.width, sizes.activation, iou_share=self.iou_share, eps=sizes.eps)
+        return TaskAlignedHead(
+            sizes.width, sizes.activation, outputs=self.outputs, iou_share=self.iou_share, eps=sizes.eps
+        )
 
 
 class ConfidenceHead(Head):

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.testing import assert_close
 
+from amrbench.config.library import load_recipe
+from amrbench.config.recipe import Budget
+from amrbench.plugins import load_registry
 from amrbench.spans import inverse_sigmoid
+from amrbench.testing import WIDTHS, make_batch, make_target
+from amrbench.training.criterion import build_criterion
+from amrbench.types import Context, Plan, Prediction
 from amrbench_plugins.moment_detr.slots import Decoded
+from amrbench_plugins.ours.task_aligned import TaskAligned
 from tests.plugins.moment_detr.small import batch
 from tests.plugins.ours import small
 
 NEAR = {"atol": 1e-6, "rtol": 0.0}
+SMALL = Budget(width=16, feedforward=24, layers=2, dummies=3)
 APART = ["spans", "confidence", "iou", "saliency"]
 
 
@@ -64,11 +73,103 @@ def test_the_first_scores_are_low(decoded, use):
     assert_close(module.of_queries(quiet)["scores"], torch.full((3, 2, 4), 0.01), **NEAR)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
-def test_scores_may_weigh_the_predicted_iou(decoded, share):
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_the_predicted_iou_may_have_a_share_in_what_ranks(decoded, share):
     found = small.stirred(head(iou_share=share)).of_queries(decoded)
+    assert set(found) == small.part("head", "task-aligned", iou_share=share).provides
     of_class, iou = (found[name].sigmoid()[..., 0] for name in ("logits", "iou_logits"))
-    assert_close(found["scores"], of_class ** (1 - share) * iou**share, **NEAR)
+    assert_close(found["ranking_scores"], of_class ** (1 - share) * iou**share, **NEAR)
+    assert found["scores"].equal(small.stirred(head()).of_queries(decoded)["scores"])
+
+
+def trained(share: float, *, steps: int = 4) -> tuple[list[torch.Tensor], Prediction]:
+    """Return all weights after some steps on one batch, and what the model then says of it."""
+    recipe = SMALL.of(load_recipe("ours1", load_registry()))
+    heads = (TaskAligned(iou_share=share), *recipe.model.heads[1:])
+    recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"heads": heads})})
+    criterion = build_criterion(recipe, Context(WIDTHS, window_widths=(0.2, 0.3, 0.5))).train()
+    # So that queries say different things and the matcher listens to what they say.
+    small.stirred(criterion.model.heads)
+    criterion.matcher.score = 100.0
+    torch.manual_seed(0)
+    updater = recipe.training.optimizer.build(criterion, Plan(1, steps, recipe.training.clip))
+    batch = make_batch()
+    for step in range(steps):
+        updater.step(lambda at=step: criterion(batch, make_target(batch), at))
+    with torch.no_grad():
+        prediction = criterion.eval().model.decode(criterion.model.encode(batch))
+    return [each.detach() for each in criterion.parameters()], prediction
+
+
+def test_what_ranks_moments_changes_no_training():
+    (plain, one), (other, two) = trained(0.0), trained(0.5)
+    assert all(a.equal(b) for a, b in zip(plain, other, strict=True))
+    assert two.spans.equal(one.spans)
+    assert two.tensors["scores"].equal(one.tensors["scores"])
+    of_class, iou = (two.tensors[name][-1, ..., 0].sigmoid() for name in ("logits", "iou_logits"))
+    assert_close(one.scores, of_class, **NEAR)
+    assert_close(two.scores, (of_class * iou).sqrt(), **NEAR)
+    assert not one.scores.argsort(1).equal(two.scores.argsort(1))
+
+
+OUTPUTS = {
+    "spans": ("span", {"spans"}),
+    "class": ("of_class", {"logits", "scores"}),
+    "iou": ("iou", {"iou_logits"}),
+}
+
+
+@pytest.mark.parametrize("left_out", OUTPUTS)
+def test_leaving_an_output_out_leaves_the_others_as_they_are(decoded, left_out):
+    outputs = [each for each in OUTPUTS if each != left_out]
+    whole, module = head(), head(outputs=outputs)
+    name, tensors = OUTPUTS[left_out]
+    weights = {each for each in whole.state_dict() if not each.startswith(f"{name}.")}
+    assert set(module.state_dict()) == weights
+    assert all(each.equal(whole.state_dict()[key]) for key, each in module.state_dict().items())
+    found, wanted = module.of_queries(decoded), whole.of_queries(decoded)
+    assert set(found) == small.part("head", "task-aligned", outputs=outputs).provides == set(wanted) - tensors
+    assert all(each.equal(wanted[key]) for key, each in found.items())
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        [{"use": "task-aligned", "outputs": ["spans", "class"]}],
+        [{"use": "task-aligned", "outputs": ["spans", "class"]}, "iou"],
+        [{"use": "task-aligned", "outputs": ["iou", "class"]}, "spans"],
+        [{"use": "task-aligned", "outputs": ["spans", "iou"]}, "confidence"],
+    ],
+)
+def test_some_outputs_may_share_and_others_not(heads):
+    model = small.model(heads=[*heads, "saliency"])
+    with torch.no_grad():
+        prediction = model.decode(model.encode(batch()))
+    assert prediction.spans.shape[:2] == prediction.scores.shape
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"outputs": ["spans", "class"], "iou_share": 0.5},
+            "iou_share is 0.5, but outputs has no 'iou' to rank by; add it, or leave iou_share at 0.",
+        ),
+        ({"outputs": ["iou", "iou"]}, "'iou' stands twice in this list; keep one."),
+        ({"outputs": ["span"]}, "Input should be 'spans', 'class' or 'iou', not 'span'."),
+        ({"outputs": []}, "Tuple should have at least 1 item after validation, not 0"),
+    ],
+)
+def test_bad_options_are_refused(options, said):
+    with pytest.raises(ValidationError) as error:
+        small.part("head", "task-aligned", **options)
+    assert said in str(error.value)
+
+
+def test_a_model_still_needs_spans_and_scores():
+    heads = [{"use": "task-aligned", "outputs": ["class", "iou"]}, "saliency"]
+    with pytest.raises(ValidationError, match="heads: none of them provides 'spans'; add one that does"):
+        small.model(heads=heads)
 
 
 def gradients(heads, name):
@@ -103,7 +204,7 @@ def test_the_span_head_apart_is_that_of_the_baseline():
 def test_every_weight_learns(decoded):
     module = small.stirred(head(iou_share=0.5), 0.2)
     found = module.of_queries(decoded)
-    (found["spans"].pow(2).sum() + found["scores"].sum()).backward()
+    (found["spans"].pow(2).sum() + found["ranking_scores"].sum()).backward()
     assert small.without_gradient(module) == []
 
 
