@@ -184,6 +184,12 @@ def _each_once(taps: tuple[Tap, ...]) -> tuple[Tap, ...]:
     return taps
 
 
+def _odd(knots: int) -> int:
+    if knots % 2 == 0:
+        raise problem(f"{knots} is even; give an odd number, as the public code of this loss demands.")
+    return knots
+
+
 class Sigreg(LossPart):
     """Distance of inner features from an isotropic Gaussian, along random directions (report, section 3.1).
 
@@ -199,7 +205,9 @@ class Sigreg(LossPart):
     )
     slices: int = Field(256, ge=1, description="random directions a step")
     rows: int = Field(1024, ge=2, description="most rows of a feature that count in a step")
-    knots: int = Field(17, ge=2, description="points at which characteristic functions are compared")
+    knots: Annotated[int, AfterValidator(_odd)] = Field(
+        17, ge=3, description="points at which characteristic functions are compared; an odd number"
+    )
     reach: float = Field(3.0, gt=0, description="largest of these points")
 
     def build(self, context: Context) -> nn.Module:

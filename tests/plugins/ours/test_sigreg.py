@@ -277,6 +277,13 @@ def test_a_feature_stands_once_in_the_list():
         Sigreg(taps=("dummies", "dummies"))
 
 
+def test_an_even_number_of_knots_is_refused():
+    with pytest.raises(ValidationError) as error:
+        Sigreg(knots=16)
+    assert "16 is even; give an odd number, as the public code of this loss demands." in str(error.value)
+    assert Sigreg(knots=3).knots == 3
+
+
 def test_half_precision_features_are_compared_in_full():
     batch = make_batch()
     given = {name: each.detach().bfloat16() for name, each in features(batch).items()}
