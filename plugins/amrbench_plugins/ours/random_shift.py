@@ -56,7 +56,7 @@ class Room:
     Attributes:
         margin: Rows that stay between a window and an edge that moves towards it.
         growth: Times its own length that a recording may grow to.
-        longest: Rows that it may grow to at most.
+        longest: Rows that it may grow to at most; a longer one keeps its length.
     """
 
     margin: int
@@ -72,8 +72,8 @@ class Room:
         return max(0, self.length(heard) - heard.last - self.margin)
 
     def length(self, heard: Heard) -> int:
-        """Return the number of rows that a recording may grow to."""
-        return min(self.longest, math.floor(self.growth * len(heard.rows)))
+        """Return the number of rows that a recording may grow to; never fewer than it has."""
+        return max(len(heard.rows), min(self.longest, math.floor(self.growth * len(heard.rows))))
 
     def gaussian(self, heard: Heard, rng: np.random.Generator) -> int:
         """Draw a normal offset, cut to the room, whose spread is half of the larger side."""
@@ -88,8 +88,7 @@ class Room:
         """Put silent rows before the audio and cut what gets too long, or drop rows at its start."""
         if offset <= 0:
             return Heard(heard.rows[-offset:], heard.windows + offset)
-        length = max(self.length(heard), len(heard.rows))
-        rows = np.pad(heard.rows, ((offset, 0), (0, 0)))[:length]
+        rows = np.pad(heard.rows, ((offset, 0), (0, 0)))[: self.length(heard)]
         return Heard(rows, heard.windows + offset)
 
 
@@ -146,6 +145,7 @@ class RandomShift(AugmentPart):
     """
 
     use = "random-shift"
+    version = 2
     mode: Literal["pad-crop", "uniform-pad", "cyclic"] = Field("pad-crop", description="what moves how")
     probability: float = Field(0.8, ge=0, le=1, description="share of visits with a shift")
     margin: int = Field(3, ge=0, description="rows kept between a window and the edge; not in mode cyclic")
@@ -153,7 +153,7 @@ class RandomShift(AugmentPart):
         1.0, ge=1, description="times its own length that a recording may grow to; not in mode cyclic"
     )
     longest: int = Field(
-        300, ge=1, description="rows that it may grow to at most; the recipe's limit of frames"
+        300, ge=1, description="rows that it may grow to at most; give the recipe's limit of frames"
     )
 
     def build(self) -> Shifter:

@@ -100,6 +100,18 @@ def test_growth_is_a_multiple_of_the_own_length_up_to_the_limit():
     assert Room(3, 1.2, 80).right(heard) == 72 - 41 - 3
 
 
+@pytest.mark.parametrize("mode", ["pad-crop", "uniform-pad"])
+def test_a_recording_beyond_the_limit_of_growth_moves_both_ways_and_keeps_its_length(mode):
+    rows, query = rows_of(60), query_of(*WINDOWS)
+    for seed in range(100):
+        new, moved = shifted(seed, rows, query, mode=mode, growth=1.0, longest=40)
+        other, same = shifted(seed, rows, query, mode=mode, growth=1.0, longest=300)
+        assert np.array_equal(new, other)
+        assert moved == same
+    room = Room(margin=3, growth=5.0, longest=40)
+    assert room.right(Heard(rows, as_windows(WINDOWS))) == 60 - 41 - 3
+
+
 def test_a_normal_offset_has_half_the_larger_room_as_spread():
     room, heard = (
         Room(margin=0, growth=2.0, longest=4000),
