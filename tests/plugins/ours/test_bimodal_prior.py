@@ -43,6 +43,17 @@ def test_the_golden_case(merge, key):
         assert_close(found.softmax(0), wanted, rtol=1e-10, atol=0)
 
 
+def test_the_mean_of_two_peaks_is_the_same_prior_as_their_sum():
+    golden = small.golden("bimodal_prior")
+    places = torch.tensor([golden["centre_grid"]], dtype=torch.float64)
+    windows = torch.tensor([[[golden["start"], golden["end"]]]], dtype=torch.float64)
+    sigmas = torch.tensor([[[golden["sigma_start"], golden["sigma_end"]]]], dtype=torch.float64)
+    found = log_prior(windows, sigmas, places, MERGES["sum"])[0, 0]
+    mean = torch.tensor(golden["log_mean"], dtype=torch.float64)
+    assert_close(found - math.log(2), mean, rtol=1e-10, atol=1e-12)
+    assert_close(found.softmax(0), mean.softmax(0), rtol=1e-10, atol=0)
+
+
 def test_the_prior_equals_one_query_and_frame_at_a_time():
     module = small.stirred(prior(), 0.2)
     lengths, mask = (7, 4), small.mask_of(7, 4)

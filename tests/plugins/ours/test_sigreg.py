@@ -159,6 +159,7 @@ def test_batch_and_time_are_one_sample():
     )
     apart = torch.stack([whole(each @ directions) for each in x])
     assert_close(apart, GOLDEN["slb_per_slice"], rtol=1e-5, atol=1e-6)
+    assert apart.mean().item() == pytest.approx(GOLDEN["slb_mean"].item(), rel=1e-5)
 
 
 def test_turning_features_with_directions_and_shuffling_rows_changes_nothing():

@@ -21,7 +21,9 @@ from amrbench.types import Batch, Context, Outcome, Target, Widths
 from amrbench_plugins import cgdetr, moment_detr
 from amrbench_plugins.cgdetr.matching import HungarianMatcher
 from amrbench_plugins.cgdetr.span_losses import Foreground
+from amrbench_plugins.moment_detr.slots import Decoded
 from amrbench_plugins.ours.iou_l1 import IouL1
+from amrbench_plugins.ours.task_aligned import ConfidenceHead
 from amrbench_plugins.ours.varifocal import Varifocal, VarifocalLoss, qualities
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "data/components/varifocal.json").read_text())
@@ -281,6 +283,18 @@ def test_matching_with_one_logit_is_the_cheapest_of_all_assignments():
         ways = itertools.permutations(range(4), count)
         best = min(ways, key=lambda way: sum(costs[row, q, w].item() for w, q in enumerate(way)))
         assert found.matched[0, row, :count].tolist() == list(best)
+
+
+def test_the_matchers_cost_of_one_logit_is_the_recorded_one():
+    head = ConfidenceHead(1).double()
+    torch.nn.init.ones_(head.linear.weight)
+    torch.nn.init.zeros_(head.linear.bias)
+    logits = torch.tensor(GOLDEN["logits"][0], dtype=torch.float64)
+    anchors = torch.full((1, 1, 6, 2), 0.5, dtype=torch.float64)
+    scores = head.of_queries(Decoded(logits.view(1, 1, 6, 1), anchors))["scores"]
+    matcher = HungarianMatcher(span=0, giou=0, score=1)
+    cost = matcher.cost({"spans": anchors, "scores": scores}, truth([[[0.4, 0.2]]]))
+    assert cost[0, 0, :, 0].tolist() == pytest.approx(GOLDEN["prob_class_cost_row0"], rel=1e-6)
 
 
 def test_the_loss_keeps_the_contract_with_two_logits_too():

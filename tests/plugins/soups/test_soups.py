@@ -24,6 +24,7 @@ from amrbench.testing import check_part
 from amrbench_plugins.soups import amrbench_parts
 from amrbench_plugins.soups.fisher import Fisher
 from amrbench_plugins.soups.greedy import Greedy
+from amrbench_plugins.soups.mixing import Pot
 from amrbench_plugins.soups.none import NoSoup
 from amrbench_plugins.soups.several import Several
 from amrbench_plugins.soups.single import Best, Last
@@ -135,6 +136,23 @@ def test_the_fisher_soup_equals_the_recorded_one(options, name):
     assert re.fullmatch(r"\d+\.\d% of the numbers count by the floor alone", found.note)
     share = sum(floored.values()) / len(floored)
     assert float(found.note.split("%")[0]) == pytest.approx(100 * share, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("name", "floors"),
+    [
+        ("fisher_weighted_coeffs_l2norm", [1e-6] * 4),
+        # The reference's default: what no seed has information about is then that of the first.
+        ("fisher_favor_target_l2norm", [1e-6, 1e-300, 1e-300, 1e-300]),
+    ],
+)
+def test_other_weights_of_seeds_and_other_floors_equal_the_recorded_ones(name, floors):
+    case, pot = GOLDEN[name], Pot(())
+    for at, (share, floor) in enumerate(zip(case["coefficients"], floors, strict=True)):
+        part = Fisher(floor=floor, floor_of="one")
+        importance = part.importance(FISHERS[at], f"seed {at}").weights
+        pot.add(f"seed {at}", MODELS[at], {each: share * value for each, value in importance.items()})
+    same(pot.mean(), case)
 
 
 def by_hand(floor: float) -> list[float]:
