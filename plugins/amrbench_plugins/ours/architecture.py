@@ -5,7 +5,7 @@ from __future__ import annotations
 from amrbench.part import Part
 from amrbench_plugins.ours.bimodal_prior import BimodalGaussian
 from amrbench_plugins.ours.film import Film, Learned
-from amrbench_plugins.ours.fourier import Fourier
+from amrbench_plugins.ours.fourier import Coordinates, Fourier
 from amrbench_plugins.ours.modality_norm import Modality
 from amrbench_plugins.ours.percentile_anchors import Percentiles
 from amrbench_plugins.ours.registers import Registers
@@ -15,6 +15,7 @@ from amrbench_plugins.ours.temporal_difference import TemporalDifference
 
 PARTS: tuple[type[Part], ...] = (
     Fourier,
+    Coordinates,
     TemporalDifference,
     Registers,
     Film,

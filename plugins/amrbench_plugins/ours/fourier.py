@@ -1,15 +1,16 @@
-"""Fourier temporal embedding in three dimensions (report, section 2.1).
+"""Fourier temporal embedding in three dimensions (report, section 2.1), and what it is measured against.
 
 From the report: start, end and share of the recording of each frame, mapped to Fourier features, put
 through a small perceptron and added to the projected audio. From the source that it cites (Tancik et al.
 2020, section 6): a fixed Gaussian map, with sines and cosines side by side; the scale 10 is the middle one
 of the three in that work's public demonstration. Our choice: 64 frequencies, the seed, one hidden layer
-as wide as the model.
+as wide as the model; two dimensions (without the share), and the same perceptron without Fourier features.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -19,6 +20,12 @@ from amrbench_plugins.moment_detr.layers import Perceptron
 from amrbench_plugins.moment_detr.slots import Sizes, TemporalEmbedding, TemporalEmbeddingPart
 
 COORDINATES = 3
+"""Start and end of each frame, and the share of the recording that it is."""
+Count = Literal[2, 3]
+
+
+def _count() -> Any:
+    return Field(COORDINATES, description="numbers that say where a frame stands; 2 for start and end alone")
 
 
 def coordinates(mask: Tensor) -> Tensor:
@@ -37,50 +44,81 @@ def fourier_features(places: Tensor, frequencies: Tensor) -> Tensor:
     Products of single numbers instead of a matrix product, which autocast would round to a few bits.
 
     Args:
-        places: (..., 3) float32.
-        frequencies: (F, 3).
+        places: (..., n) float32.
+        frequencies: (F, n).
 
     Returns:
         (..., 2F) float32.
     """
     turned = places * (2 * math.pi)
-    phases = sum(turned[..., axis, None] * frequencies[:, axis].float() for axis in range(COORDINATES))
+    axes = range(frequencies.shape[1])
+    phases = sum(turned[..., axis, None] * frequencies[:, axis].float() for axis in axes)
     return torch.cat([torch.sin(phases), torch.cos(phases)], -1)  # type: ignore[arg-type]
 
 
-class FourierEmbedding(TemporalEmbedding):
+class CoordinateEmbedding(TemporalEmbedding):
+    """A perceptron over the coordinates of each frame."""
+
+    def __init__(self, count: int, perceptron: Perceptron) -> None:
+        """The first `count` of the coordinates are told."""
+        super().__init__()
+        self.count = count
+        self.perceptron = perceptron
+
+    def add(self, mask: Tensor) -> Tensor:
+        """Return (B, T, D), zero for padded frames."""
+        features = self.features(coordinates(mask)[..., : self.count])
+        embedded: Tensor = self.perceptron(features.to(self.perceptron.last.weight.dtype))
+        return embedded * mask[..., None]
+
+    def features(self, places: Tensor) -> Tensor:
+        """Return what the perceptron reads for places (B, T, count): the same."""
+        return places
+
+
+class FourierEmbedding(CoordinateEmbedding):
     """A perceptron over fixed Fourier features of where each frame stands."""
 
     frequencies: Tensor
 
     def __init__(self, frequencies: Tensor, perceptron: Perceptron) -> None:
-        """`frequencies` (F, 3) are remembered with the weights and never trained."""
-        super().__init__()
+        """`frequencies` (F, count) are remembered with the weights and never trained."""
+        super().__init__(frequencies.shape[1], perceptron)
         self.register_buffer("frequencies", frequencies)
-        self.perceptron = perceptron
 
-    def add(self, mask: Tensor) -> Tensor:
-        """Return (B, T, D), zero for padded frames."""
-        features = fourier_features(coordinates(mask), self.frequencies)
-        embedded: Tensor = self.perceptron(features.to(self.perceptron.last.weight.dtype))
-        return embedded * mask[..., None]
+    def features(self, places: Tensor) -> Tensor:
+        """Return (B, T, 2F)."""
+        return fourier_features(places, self.frequencies)
 
 
 class Fourier(TemporalEmbeddingPart):
     """Start, end and share of each frame as Fourier features, through a perceptron, added to the audio.
 
     The map depends on a seed of its own, so that it is the same in all runs: weights behind different maps
-    cannot be averaged.
+    cannot be averaged. Two coordinates have the map of three without its last column.
     """
 
     use = "fourier"
     frequencies: int = Field(64, ge=1, description="random frequencies; each gives a sine and a cosine")
     sigma: float = Field(10.0, gt=0, description="spread of the frequencies, in turns a recording")
     seed: int = Field(0, ge=0, description="seed of the map, apart from that of the run")
+    coordinates: Count = _count()
 
     def build(self, sizes: Sizes) -> TemporalEmbedding:
         """Return the embedding."""
         generator = torch.Generator().manual_seed(self.seed)
         frequencies = self.sigma * torch.randn(self.frequencies, COORDINATES, generator=generator)
-        widths = (2 * self.frequencies, sizes.width, sizes.width)
-        return FourierEmbedding(frequencies, Perceptron(widths, sizes.activation.mlp))
+        perceptron = Perceptron((2 * self.frequencies, sizes.width, sizes.width), sizes.activation.mlp)
+        return FourierEmbedding(frequencies[:, : self.coordinates].contiguous(), perceptron)
+
+
+class Coordinates(TemporalEmbeddingPart):
+    """Start, end and share of each frame as they are, through a perceptron, added to the audio."""
+
+    use = "coordinates"
+    coordinates: Count = _count()
+
+    def build(self, sizes: Sizes) -> TemporalEmbedding:
+        """Return the embedding."""
+        perceptron = Perceptron((self.coordinates, sizes.width, sizes.width), sizes.activation.mlp)
+        return CoordinateEmbedding(self.coordinates, perceptron)

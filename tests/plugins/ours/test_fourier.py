@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.testing import assert_close
 
 from amrbench_plugins.ours.fourier import coordinates, fourier_features
@@ -72,6 +73,52 @@ def test_the_map_depends_on_its_own_seed_alone():
     assert not one.equal(embedding(seed=1).frequencies)
     spread = embedding(frequencies=4000, sigma=3.0).frequencies.std()
     assert float(spread) == pytest.approx(3.0, rel=0.05)
+
+
+def test_two_coordinates_have_the_map_of_three_without_its_last_column():
+    one, other = embedding(coordinates=2), embedding()
+    assert one.frequencies.equal(other.frequencies[:, :2])
+    assert one.frequencies.is_contiguous(), "or it could not be saved"
+    places = coordinates(small.mask_of(7))
+    found = fourier_features(places[..., :2], one.frequencies)
+    places[..., 2] = 0
+    assert found.equal(fourier_features(places, other.frequencies))
+
+
+@pytest.mark.parametrize("use", ["fourier", "coordinates"])
+def test_recordings_of_other_lengths_differ_by_the_third_coordinate_alone(use):
+    starts = []
+    for count in (2, 3):
+        module = small.built("temporal_embedding", use, coordinates=count)
+        # Frame 0 of two and frames 0 and 1 of four both begin at 0; seen without their ends they are equal.
+        weight = module.perceptron.linears[0].weight
+        if use == "fourier":
+            module.frequencies[:, 1] = 0
+        else:
+            weight.data[:, 1] = 0
+        starts.append(small.gap(module.add(small.mask_of(2))[0, 0], module.add(small.mask_of(4))[0, 0]))
+    assert starts[0] == 0
+    assert starts[1] > 1e-4
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_coordinates_go_through_the_perceptron_as_they_are(count):
+    module = small.built("temporal_embedding", "coordinates", coordinates=count)
+    found = module.add(small.mask_of(5, 3))
+    first, second = module.perceptron.linears
+    for row, length in enumerate((5, 3)):
+        for frame in range(length):
+            place = torch.tensor([frame / length, (frame + 1) / length, 1 / length][:count])
+            assert_close(found[row, frame], second(first(place).relu()), rtol=0, atol=1e-6)
+    assert not found[1, 3:].any()
+    found.pow(2).sum().backward()
+    assert small.without_gradient(module) == []
+
+
+def test_a_wrong_number_of_coordinates_is_refused():
+    with pytest.raises(ValidationError) as error:
+        small.part("temporal_embedding", "fourier", coordinates=4)
+    assert "Input should be 2 or 3, not 4." in str(error.value)
 
 
 def test_the_map_is_remembered_and_not_trained():
