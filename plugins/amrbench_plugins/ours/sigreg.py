@@ -21,6 +21,7 @@ from amrbench.errors import RecipeError
 from amrbench.part import problem
 from amrbench.slots import LossPart
 from amrbench.types import Context, Outcome
+from amrbench_plugins.ours.lists import each_once
 
 Tap = Literal["audio.refined", "memory.encoded", "memory.temporal-difference", "summary.text", "dummies"]
 TAPS: tuple[Tap, ...] = (
@@ -177,13 +178,6 @@ def _mask(tap: Tap, outcome: Outcome) -> Tensor:
     return torch.ones(features.shape[0], rows, dtype=torch.bool, device=features.device)
 
 
-def _each_once(taps: tuple[Tap, ...]) -> tuple[Tap, ...]:
-    twice = [tap for tap in taps if taps.count(tap) > 1]
-    if twice:
-        raise problem(f"{twice[0]!r} stands twice in this list; keep one.")
-    return taps
-
-
 def _odd(knots: int) -> int:
     if knots % 2 == 0:
         raise problem(f"{knots} is even; give an odd number, as the public code of this loss demands.")
@@ -200,7 +194,7 @@ class Sigreg(LossPart):
     use = "sigreg"
     requires = frozenset({"audio.refined", "memory.encoded", "summary.text"})
     weight: float = Field(0.02, ge=0, description="factor of this loss in the total, shared by its features")
-    taps: Annotated[tuple[Tap, ...], AfterValidator(_each_once)] = Field(
+    taps: Annotated[tuple[Tap, ...], AfterValidator(each_once)] = Field(
         TAPS, min_length=1, description="features that it looks at"
     )
     slices: int = Field(256, ge=1, description="random directions a step")

@@ -22,6 +22,7 @@ from amrbench.part import problem
 from amrbench.spans import inverse_sigmoid
 from amrbench_plugins.moment_detr.layers import Perceptron
 from amrbench_plugins.moment_detr.slots import Activation, Decoded, Head, HeadPart, Sizes
+from amrbench_plugins.ours.lists import each_once
 
 FIRST_PROBABILITY = 0.01
 
@@ -97,13 +98,6 @@ class TaskAlignedHead(Head):
         return found
 
 
-def _each_once(outputs: tuple[Output, ...]) -> tuple[Output, ...]:
-    twice = [each for each in outputs if outputs.count(each) > 1]
-    if twice:
-        raise problem(f"{twice[0]!r} stands twice in this list; keep one.")
-    return outputs
-
-
 class TaskAligned(HeadPart):
     """Span, class (one logit) and IoU of each query from shared features, for all decoder layers.
 
@@ -112,7 +106,7 @@ class TaskAligned(HeadPart):
 
     use = "task-aligned"
     version = 2
-    outputs: Annotated[tuple[Output, ...], AfterValidator(_each_once)] = Field(
+    outputs: Annotated[tuple[Output, ...], AfterValidator(each_once)] = Field(
         ("spans", "class", "iou"), min_length=1, description="what is predicted from the shared features"
     )
     iou_share: float = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import nn
 from torch.testing import assert_close
 
@@ -65,6 +66,28 @@ def test_the_layer_equals_one_frame_and_head_at_a_time(norm):
         x = audio.features[0, frame] + module.out(torch.cat(heard))
         wanted = module.norm2(x + module.feedforward(module.norm1(x)))
         assert_close(found.features[0, frame], wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["audio", "text"])
+def test_one_side_alone_takes_the_scale_of_that_side_alone(norm, side):
+    one = small.built("attention_norm", "modality", sides=[side])
+    rows = small.tokens(6).features
+    own, other = (one.audio, one.text) if side == "audio" else (one.text, one.audio)
+    both = norm.audio if side == "audio" else norm.text
+    assert own(rows).equal(both(rows))
+    assert_close(own(10 * rows), own(rows), rtol=0, atol=1e-4)
+    assert other(rows) is rows
+    assert [name for name, _ in one.named_parameters()] == [f"{side}_norm.weight", f"{side}_norm.bias"]
+
+
+def test_bad_sides_are_refused():
+    for sides, said in (
+        (["text", "text"], "'text' stands twice in this list; keep one."),
+        (["words"], "Input should be 'audio' or 'text', not 'words'."),
+    ):
+        with pytest.raises(ValidationError) as error:
+            small.part("attention_norm", "modality", sides=sides)
+        assert said in str(error.value)
 
 
 def test_no_rows_and_rows_of_zeros_are_normalised(norm):
