@@ -1,10 +1,11 @@
-"""A prior with two peaks on the decoder's attention to frames (report, section 2.5).
+"""A prior with two peaks on the decoder's attention to frames (report, section 2.5), and simpler ones.
 
 From the report: Gaussian peaks around start and end of the interval of each query, in every layer, with a
 spread that a linear map reads off the content; inspired by SMCA (Gao et al. 2021), which has one peak at
 the centre. Our choice: the two peaks are added up as a mixture (their product would peak in the middle);
 spread is at least 0.005 of a recording and 0.1 to begin with; the logarithm stays above -30, so that a query
-far from everything still sees all frames.
+far from everything still sees all frames. To see what the report's prior is worth: one peak at the centre, as
+in SMCA, and spreads that stay as they begin.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -27,6 +29,21 @@ Merge = Callable[[Tensor, Tensor], Tensor]
 MERGES: Mapping[str, Merge] = {"sum": torch.logaddexp, "max": torch.maximum}
 
 
+@dataclass(frozen=True)
+class Peaks:
+    """Where in a span the peaks are."""
+
+    count: int
+    of: Callable[[Tensor], Tensor]
+    """From spans (B, Q, 2) to places (B, Q, count)."""
+
+
+PEAKS: Mapping[str, Peaks] = {
+    "ends": Peaks(2, to_windows),
+    "centre": Peaks(1, lambda spans: spans[..., :1]),
+}
+
+
 def inverse_softplus(x: float) -> float:
     """Return the number whose softplus is x, also where its exponential would overflow."""
     return x + math.log(-math.expm1(-x))
@@ -38,21 +55,20 @@ def frame_centres(mask: Tensor) -> Tensor:
     return (torch.arange(mask.shape[-1], device=mask.device) + 0.5) / frames
 
 
-def log_prior(windows: Tensor, sigmas: Tensor, places: Tensor, merge: Merge) -> Tensor:
-    """Return the logarithm of two peaks of height 1 at the ends of windows, merged.
+def log_prior(peaks: Tensor, sigmas: Tensor, places: Tensor, merge: Merge) -> Tensor:
+    """Return the logarithm of peaks of height 1, merged.
 
     Args:
-        windows: (B, Q, 2) starts and ends.
-        sigmas: (B, Q, 2) spread of the peak at start and at end.
+        peaks: (B, Q, P) where they are, e.g. starts and ends.
+        sigmas: (B, Q, P) spread of each.
         places: (B, T) where to look.
-        merge: What to do with the logarithms of both.
+        merge: What to do with the logarithms of two.
 
     Returns:
         (B, Q, T).
     """
-    distance = (places[:, None, None] - windows[..., None]) / sigmas[..., None]
-    start, end = (-(distance**2) / 2).unbind(2)
-    return merge(start, end)
+    distance = (places[:, None, None] - peaks[..., None]) / sigmas[..., None]
+    return reduce(merge, (-(distance**2) / 2).unbind(2))
 
 
 @dataclass(frozen=True)
@@ -68,13 +84,14 @@ class Spread:
 
 
 class BimodalGaussianPrior(nn.Module):
-    """Favours frames around both ends of each query's span; all heads alike."""
+    """Favours frames around both ends of each query's span, or its centre; all heads alike."""
 
-    def __init__(self, width: int, spread: Spread, merge: Merge) -> None:
+    def __init__(self, width: int, spread: Spread, *, peaks: Peaks, merge: Merge) -> None:
         super().__init__()
         self.spread = spread
+        self.peaks = peaks
         self.merge = merge
-        self.linear = nn.Linear(width, 2)
+        self.linear = nn.Linear(width, peaks.count)
         nn.init.zeros_(self.linear.weight)
         nn.init.constant_(self.linear.bias, inverse_softplus(spread.first - spread.smallest))
 
@@ -83,18 +100,23 @@ class BimodalGaussianPrior(nn.Module):
         with torch.autocast(content.device.type, enabled=False):
             raw = self.linear(content.to(self.linear.weight.dtype))
         sigmas = self.spread.smallest + F.softplus(raw.float())
-        prior = log_prior(to_windows(anchors.float()), sigmas, frame_centres(mask), self.merge)
+        prior = log_prior(self.peaks.of(anchors.float()), sigmas, frame_centres(mask), self.merge)
         return prior.clamp(min=self.spread.floor)[:, None].to(content.dtype)
 
 
 class BimodalGaussian(PriorPart):
-    """Gaussian peaks at both ends of each query's span, as wide as its content says."""
+    """Gaussian peaks at both ends of each query's span, as wide as its content says.
+
+    With `peaks: centre` there is one, and nothing to merge; with `learned: false` all are as wide as `sigma`.
+    """
 
     use = "bimodal-gaussian"
     sigma: float = Field(0.1, gt=0, description="spread of a peak to begin with, as a share of the recording")
     smallest_sigma: float = Field(0.005, gt=0, description="least spread of a peak")
     floor: float = Field(-30.0, lt=0, description="least logarithm of the prior")
     merge: Literal["sum", "max"] = Field("sum", description="what becomes of two peaks that meet")
+    peaks: Literal["ends", "centre"] = Field("ends", description="where in a span the peaks are")
+    learned: bool = Field(True, description="whether content changes the spread in training")
 
     @model_validator(mode="after")
     def _starts_above_the_smallest(self) -> BimodalGaussian:
@@ -108,4 +130,6 @@ class BimodalGaussian(PriorPart):
     def build(self, sizes: Sizes) -> nn.Module:
         """Return the prior of one layer."""
         spread = Spread(smallest=self.smallest_sigma, first=self.sigma, floor=self.floor)
-        return BimodalGaussianPrior(sizes.width, spread, MERGES[self.merge])
+        prior = BimodalGaussianPrior(sizes.width, spread, peaks=PEAKS[self.peaks], merge=MERGES[self.merge])
+        prior.linear.requires_grad_(self.learned)
+        return prior

@@ -85,6 +85,34 @@ def test_all_peaks_are_equally_wide_at_first():
     assert float(found[0, 0, 0, 30]) == pytest.approx(wanted, abs=1e-4)
 
 
+def test_one_peak_stands_at_the_centre():
+    module, mask = small.stirred(prior(peaks="centre"), 0.2), small.mask_of(9)
+    anchors, said = spans((0.3, 0.2), (0.8, 0.5)), torch.randn(1, 2, 8)
+    found = module(anchors, said, mask).detach()
+    for query in range(2):
+        raw = (module.linear.weight[0] @ said[0, query] + module.linear.bias[0]).item()
+        sigma = 0.005 + math.log1p(math.exp(raw))
+        for frame in range(9):
+            distance = (frame + 0.5) / 9 - anchors[0, query, 0].item()
+            wanted = max(-((distance / sigma) ** 2) / 2, -30)
+            assert float(found[0, 0, query, frame]) == pytest.approx(wanted, abs=1e-3)
+    wider = module(torch.cat([anchors[..., :1], 2 * anchors[..., 1:]], -1), said, mask)
+    assert wider.equal(found), "the width of the span has no say"
+
+
+@pytest.mark.parametrize("peaks", ["ends", "centre"])
+def test_spreads_may_stay_as_they_begin(peaks):
+    module, mask = prior(sigma=0.2, learned=False, peaks=peaks), small.mask_of(9)
+    assert not any(each.requires_grad for each in module.parameters())
+    anchors, said = spans((0.3, 0.2)).requires_grad_(), torch.randn(1, 1, 8, requires_grad=True)
+    found = module(anchors, said, mask)
+    learned = prior(sigma=0.2, peaks=peaks)
+    assert found.equal(learned(anchors, said, mask)), "at first both are the same"
+    found.softmax(-1).pow(2).sum().backward()
+    assert bool(anchors.grad.any())
+    assert not said.grad.any()
+
+
 @pytest.mark.parametrize("merge", ["sum", "max"])
 def test_very_wide_peaks_are_no_prior(merge):
     found = prior(sigma=1000.0, merge=merge)(spans((0.3, 0.2)), content(1), small.mask_of(9))
