@@ -4,7 +4,8 @@ From the report: the differences from the frame before and from the frame after,
 gated linear unit, on the projected audio and again on what the encoder gives. Our choice, since the report
 says no more: the attention goes over the three sources of one frame (itself and two differences), each with
 a norm and a learned code; four heads; the gated linear unit reads the frame and what was attended to; its
-result is added to the frame and starts at zero. Dropout is that of the model.
+result is added to the frame and starts at zero. Dropout is that of the model. To see what the attention is
+worth, the unit may read both differences instead.
 """
 
 from __future__ import annotations
@@ -74,14 +75,28 @@ class SourceAttention(nn.Module):
         return x.view(*x.shape[:-1], self.heads, -1)
 
 
+class BothDifferences(nn.Module):
+    """The two differences of each frame side by side, each normalised."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(SOURCES - 1))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map (B, T, D), zero in padding, to (B, T, 2D); zero where there is no frame to differ from."""
+        there = present(mask)[..., 1:, None].unbind(2)
+        found = zip(self.norms, differences(x, mask), there, strict=True)
+        return torch.cat([norm(each) * has for norm, each, has in found], -1)
+
+
 class DifferenceFusion(nn.Module):
     """Adds to each frame what a gated linear unit makes of it and of what its sources say."""
 
-    def __init__(self, attention: SourceAttention, share: float) -> None:
+    def __init__(self, attention: nn.Module, width: int, *, seen: int, share: float) -> None:
+        """`attention` maps frames (B, T, D) and their mask to (B, T, seen)."""
         super().__init__()
-        width = attention.out.out_features
         self.attention = attention
-        self.gated = nn.Linear(2 * width, 2 * width)
+        self.gated = nn.Linear(width + seen, 2 * width)
         self.share = share
         xavier(self.gated)
         nn.init.zeros_(self.gated.bias)
@@ -101,13 +116,20 @@ class TemporalDifference(RefinePart):
     """Fuse each frame with its differences from the frames beside it (attention and a gated linear unit)."""
 
     use = "temporal-difference"
-    attention_heads: int = Field(4, ge=1, description="heads of the attention to the three sources")
+    attention_heads: int = Field(
+        4,
+        ge=0,
+        description="heads of the attention to the three sources; 0 for a unit that reads them itself",
+    )
 
     def build(self, sizes: Sizes) -> nn.Module:
         """Return the refinement; at first it changes nothing."""
-        if sizes.width % self.attention_heads:
+        width, heads = sizes.width, self.attention_heads
+        if heads == 0:
+            return DifferenceFusion(BothDifferences(width), width, seen=2 * width, share=sizes.dropout)
+        if width % heads:
             raise RecipeError(
-                f"{sizes.context.place}: attention_heads {self.attention_heads} does not divide width "
-                f"{sizes.width}; give a divisor of the width."
+                f"{sizes.context.place}: attention_heads {heads} does not divide width {width}; "
+                "give a divisor of the width."
             )
-        return DifferenceFusion(SourceAttention(sizes.width, self.attention_heads), sizes.dropout)
+        return DifferenceFusion(SourceAttention(width, heads), width, seen=width, share=sizes.dropout)

@@ -72,6 +72,37 @@ def test_fusion_equals_one_frame_at_a_time(lengths):
             assert_close(found[row, frame], wanted, **NEAR)
 
 
+def fused_without_attention(module, x, frame):
+    """One frame of (T, D); the unit reads it and its two normalised differences."""
+    norms, last, nothing = module.attention.norms, len(x) - 1, torch.zeros(8)
+    before = F.layer_norm(x[frame] - x[frame - 1], (8,), norms[0].weight, norms[0].bias) if frame else nothing
+    after = nothing
+    if frame < last:
+        after = F.layer_norm(x[frame] - x[frame + 1], (8,), norms[1].weight, norms[1].bias)
+    gated = module.gated(torch.cat([x[frame], before, after]))
+    return x[frame] + gated[:8] * gated[8:].sigmoid()
+
+
+@pytest.mark.parametrize("lengths", [(5, 3), (2, 1)])
+def test_without_attention_the_unit_reads_both_differences(lengths):
+    module, memory = fusion(heads=0), small.memory(*lengths)
+    dirty = memory.with_frames(memory.frames.masked_fill(~memory.mask[..., None], torch.nan))
+    found = frames(module, dirty)
+    for row, length in enumerate(lengths):
+        for frame in range(length):
+            wanted = fused_without_attention(module, memory.frames[row, :length], frame)
+            assert_close(found[row, frame], wanted, **NEAR)
+        assert not found[row, length:].any()
+
+
+def test_without_attention_nothing_changes_at_first_and_all_learns():
+    memory = small.memory(6, 4)
+    assert frames(fusion(heads=0, moved=False), memory).equal(memory.frames)
+    module = fusion(heads=0)
+    frames(module, memory).pow(3).sum().backward()
+    assert small.without_gradient(module) == []
+
+
 def test_two_frames_by_hand():
     x = torch.tensor([[[1.0, 5.0], [4.0, 3.0]]])
     before, after = differences(x, torch.tensor([[True, True]]))
