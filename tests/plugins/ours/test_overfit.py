@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,11 +92,38 @@ def _sound(number: int) -> Rows:
     return np.random.default_rng((3, number)).normal(0, 1, WIDTH).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Change:
+    """What lies between the baseline and a recipe that the study has no row for."""
+
+    model: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = ""
+    instead_of: str = ""
+
+
+ONE_LOGIT = {"heads": ["spans", "confidence", "saliency"]}
+BESIDE_THE_STUDY = {
+    "learned": Change({"query": "learned"}),
+    "confidence": Change(ONE_LOGIT),
+    "varifocal-alone": Change(ONE_LOGIT, "varifocal", instead_of="foreground"),
+    "varifocal-of-two-logits": Change({}, "varifocal", instead_of="foreground"),
+    "iou-alone": Change({"heads": ["spans", "foreground", "saliency", "iou"]}, "iou-l1"),
+}
+
+
 def _recipes() -> dict[str, Recipe]:
     study = expand("components", REGISTRY)
     assert isinstance(study, Study)
     alone = {each.switch.name: each.method for each in study.variants if each.family == "only"}
-    return {name: each.recipe for name, each in ({"base": study.base, "full": study.full} | alone).items()}
+    found = {name: each.recipe for name, each in ({"base": study.base, "full": study.full} | alone).items()}
+    return found | {name: _changed(found["base"], change) for name, change in BESIDE_THE_STUDY.items()}
+
+
+def _changed(recipe: Recipe, change: Change) -> Recipe:
+    document = recipe.model_dump(mode="json")
+    losses = [loss for loss in document["training"]["losses"] if loss["use"] != change.instead_of]
+    document["training"]["losses"] = losses + [{"use": change.loss}] * bool(change.loss)
+    return Recipe.model_validate({**document, "model": document["model"] | change.model}, context=REGISTRY)
 
 
 RECIPES = _recipes()
