@@ -1,4 +1,7 @@
-"""Alignment of moments with sentences, and what it teaches the attention of frames to words."""
+"""Alignment of moments with sentences, and what it teaches the attention of frames to words.
+
+Weights and sizes are those of the public baseline; the report does not mention them.
+"""
 
 from __future__ import annotations
 

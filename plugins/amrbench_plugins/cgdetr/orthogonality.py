@@ -1,4 +1,7 @@
-"""Keeps dummies and prompts from saying the same."""
+"""Keeps dummies and prompts from saying the same.
+
+The weight is that of the public baseline, where it is the one of the distillation.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Losses of the saliency of frames, and of the attention that frames pay to words.
 
 Both say how much a frame has to do with the sentence, so both should be higher inside the moment than
-outside, and low everywhere when the sentence belongs to another recording.
+outside, and low everywhere when the sentence belongs to another recording. Weights and margin are those of
+the public baseline; the report does not mention them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Losses of the decoder's queries: spans of the matched ones, foreground or background of all."""
+"""Losses of the decoder's queries: spans of the matched ones, foreground or background of all.
+
+The report keeps those of spans. All weights are those of the public baseline, which the team's public code
+has too.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""AdamW, with clipped gradients and a scheduled learning rate."""
+"""AdamW, with clipped gradients and a scheduled learning rate.
+
+The report names AdamW and no number. Sources of the defaults: learning rate, weight decay and that everything
+decays are those of the public baseline; the team's public code has the same two numbers. `betas` are the
+defaults of torch, which both leave as they are. `decays: matrices` is our choice after the team's public
+code.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +27,9 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class AdamW(OptimizerPart):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
-    Everything decays in the public baseline: biases, norms and learned tokens too. The team's public code
-    spares biases, norms and what has one axis; "matrices", which is our choice, spares these and learned
-    tokens. A tensor that got no gradient in a step is neither moved nor decayed.
-
-    Learning rate and decay are those of the public baseline and of the team's public code; `betas` are the
-    defaults of torch, which both leave as they are.
+    In the public baseline everything decays: biases, norms and learned tokens too. The team's public code
+    spares biases, norms and what has one axis; "matrices" spares these and learned tokens. A tensor that got
+    no gradient in a step is neither moved nor decayed.
     """
 
     use = "adamw"

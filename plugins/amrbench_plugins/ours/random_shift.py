@@ -1,9 +1,9 @@
 """Random temporal shift: report, section 3.2.
 
-The report moves audio features and true windows by one random offset. Sources of the defaults: the law of
-the offset, the probability of 0.8 and the margin of 3 frames are those of the team's public code (mode
-"pad-crop"). Its defects are mended: labels there are made with the duration from before the shift, so
-frames are off by the ratio of the lengths; one version cuts the temporal embedding a row too short; and
+The report moves audio features and true windows by one random offset. Sources of the defaults: the law of the
+offset, the probability of 0.8, the margin of 3 frames and the limit of 300 are those of the team's public
+code (mode "pad-crop"). Its defects are mended: labels there are made with the duration from before the shift,
+so frames are off by the ratio of the lengths; one version cuts the temporal embedding a row too short; and
 the limit on the length is the one of video. There a recording of 60 s may grow to 300; here it keeps its
 length unless `growth` says otherwise, for the report says that the shift costs no computation. That and the
 modes "uniform-pad" and "cyclic" are our choices.
