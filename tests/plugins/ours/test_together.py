@@ -27,6 +27,26 @@ def test_the_contract_of_a_model_holds():
     check_model(part(registry=small.REGISTRY, **small.EVERYTHING), Bench(small.REGISTRY))
 
 
+FUSION = {"use": "adaptive-cross-attention", "dummies": 3, "prompts": 4}
+VARIANTS = {
+    "two coordinates": {"temporal_embedding": {"use": "fourier", "frequencies": 6, "coordinates": 2}},
+    "no Fourier features": {"temporal_embedding": "coordinates"},
+    "audio alone": {"fusion": FUSION | {"norm": {"use": "modality", "sides": ["audio"]}}},
+    "text alone": {"fusion": FUSION | {"norm": {"use": "modality", "sides": ["text"]}}},
+    "one peak": {"decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "peaks": "centre"}}},
+    "fixed spreads": {"decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "learned": False}}},
+    "no attention": {"audio_refine": [{"use": "temporal-difference", "attention_heads": 0}]},
+    "shared in part": {"heads": [{"use": "task-aligned", "outputs": ["class", "iou"]}, "spans", "saliency"]},
+    "ranked by both": {"heads": [{"use": "task-aligned", "iou_share": 0.5}, "saliency"]},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_of_a_component_keep_it_too(variant):
+    model = part(registry=small.REGISTRY, **small.EVERYTHING | VARIANTS[variant])
+    check_model(model, Bench(small.REGISTRY))
+
+
 def found(model, batch):
     with torch.no_grad():
         encoded = model.encode(batch, {VIEW})
