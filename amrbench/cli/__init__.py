@@ -220,7 +220,7 @@ def fuse(
     iou: Annotated[float, typer.Option(min=0.01, max=1, help="from here on moments can be the same")] = 0.5,
     bounds: Annotated[str, typer.Option(help="leader: of the best moment; mean: their mean")] = "leader",
     points: Annotated[
-        str, typer.Option(help="agreement: mean score times the share of files that agree; mean; max")
+        str, typer.Option(help="agreement: mean of each file's best, none counts 0; mean; max")
     ] = "agreement",
     weight: Annotated[list[float] | None, typer.Option(help="of each file; several")] = None,
     top: Annotated[int, typer.Option(min=1, help="moments to keep for each query")] = 10,

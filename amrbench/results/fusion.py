@@ -3,8 +3,9 @@
 Moments of all lists are taken best first. Each joins the group whose moment it overlaps most, if the IoU
 reaches a threshold, or begins a group. Two ways to say what a group is:
 
-leader   the bounds of its best moment; the score is the mean over the group times the share of the lists that
-         have a moment in it. So what several models agree on comes first, and no bounds are blurred.
+leader   the bounds of its best moment; the score is the mean over all lists of the best that each has in it,
+         zero where it has none. So what several models agree on comes first, no bounds are blurred, and one
+         list alone keeps its order.
 mean     the mean of the bounds, weighted by the scores, and the mean or largest score: weighted boxes fusion
          in one dimension (R. Solovyev, W. Wang, T. Gabruseva, "Weighted boxes fusion", Image and Vision
          Computing 107, 2021).
@@ -36,8 +37,8 @@ class Fusion:
     Attributes:
         iou: From here on two moments can be the same.
         bounds: One of `BOUNDS`: those of the best moment, or the mean.
-        points: One of `POINTS`: the mean score times the share of the lists that agree, the mean, or the
-            largest.
+        points: One of `POINTS`: the mean over all lists of the best score that each has in a group, the mean
+            over the group, or the largest.
         weights: Of each list; 1 by default.
         top: Moments to keep for each query.
     """
@@ -86,10 +87,11 @@ class Group:
         scores = [float(each[2]) for each in self.members]
         if points == "max":
             return max(scores) / max(weights)
-        mean = sum(scores) / len(scores)
         if points == "mean":
-            return mean * len(weights) / sum(weights)
-        return mean * len(set(self.lists)) / sum(weights)
+            return sum(scores) / len(scores) * len(weights) / sum(weights)
+        # Members are best first, so of each list the first one counts.
+        best = dict(reversed(list(zip(self.lists, scores, strict=True))))
+        return sum(best.values()) / sum(weights)
 
 
 def fuse(tables: Sequence[Table], how: Fusion = Fusion()) -> Table:
