@@ -122,7 +122,10 @@ def schema(
 
 @app.command()
 def check(
-    recipes: Annotated[list[str], typer.Argument(help="recipes or studies by shipped name or file")],
+    recipes: Annotated[
+        list[str] | None,
+        typer.Argument(help="recipes or studies by name or file [all shipped recipes]"),
+    ] = None,
     protocol: ProtocolName = "synthetic",
     without: Without = None,
 ) -> None:
@@ -130,7 +133,7 @@ def check(
 
     No data is needed; what must be placed before a run is listed, with where it is published.
     """
-    from amrbench.config.library import load_protocol
+    from amrbench.config.library import load_protocol, shipped
     from amrbench.config.study import expand
     from amrbench.running.checking import check_recipe
 
@@ -138,7 +141,7 @@ def check(
     conditions = load_protocol(protocol, registry)
     failed: list[str] = []
     missing: list[Need] = []
-    for each in recipes:
+    for each in recipes or [file.stem for file in shipped("recipe")]:
         try:
             methods = expand(each, registry).methods
         except AmrbenchError as error:
@@ -275,6 +278,9 @@ def pack(
     template: Annotated[
         Path | None, typer.Option(help="meta file to fill in, instead of the one that is shipped")
     ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="file to submit instead of the run's own, e.g. of fused models")
+    ] = None,
     without: Without = None,
 ) -> None:
     """Pack a run as a submission to DCASE 2026 Task 6: predictions, and a meta file with what is known."""
@@ -282,7 +288,7 @@ def pack(
     from amrbench.running.pack import pack as write
 
     finished = open_run(run, registry_of(without), member=member)
-    typer.echo(write(finished, label, output, template=template).text())
+    typer.echo(write(finished, label, output, template=template, predictions=predictions).text())
 
 
 @app.command("predict-checkpoint")

@@ -32,6 +32,7 @@ _MOMENT = (2026, 1, 1, 0, 0, 0)
 """Of all entries, so that the same content gives the same file."""
 _SLACK = 1e-3
 _AGAIN = "Run the recipe again."
+_OTHER = "Give predictions for the queries of this run."
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Packed:
         path: The zip file.
         queries: In the prediction file.
         empty: Windows without a length, which cannot match anything.
-        total: Parameters of encoder and model; None where the encoder's are not known.
-        trainable: Parameters that were trained and are needed to predict.
+        total: Parameters of encoder and model; None where the encoder's or the models are not known.
+        trainable: Parameters that were trained and are needed to predict; None where models are not known.
         unresolved: Places of the meta file that are still to be filled in.
     """
 
@@ -51,14 +52,14 @@ class Packed:
     queries: int
     empty: int
     total: int | None
-    trainable: int
+    trainable: int | None
     unresolved: tuple[str, ...]
 
     def text(self) -> str:
         """Return it as lines for people."""
-        total = "unknown" if self.total is None else f"{self.total:,}"
+        total, trained = ("unknown" if each is None else f"{each:,}" for each in (self.total, self.trainable))
         lines = [
-            f"{self.path}: {self.queries} queries, {total} parameters in all, {self.trainable:,} trained",
+            f"{self.path}: {self.queries} queries, {total} parameters in all, {trained} trained",
             *[f"{self.empty:,} windows were rounded to no length and cannot match anything"]
             * bool(self.empty),
             *(f"still to be filled in: {place}" for place in self.unresolved),
@@ -67,7 +68,14 @@ class Packed:
         return "\n".join(lines)
 
 
-def pack(finished: Finished, label: str, output: Path, *, template: Path | None = None) -> Packed:
+def pack(
+    finished: Finished,
+    label: str,
+    output: Path,
+    *,
+    template: Path | None = None,
+    predictions: Path | None = None,
+) -> Packed:
     """Write the zip file of a submission: `<label>.output.jsonl` and `<label>.meta.yaml` in one folder.
 
     Args:
@@ -75,10 +83,13 @@ def pack(finished: Finished, label: str, output: Path, *, template: Path | None 
         label: As the challenge wants it, e.g. Lee_KAIST_task6_1.
         output: The zip file.
         template: YAML to fill in, instead of the one that comes with amrbench.
+        predictions: Prediction file for the run's queries, instead of the member's, e.g. of an ensemble. What
+            made it is not known, so the meta file is filled in with what holds for the run's queries alone.
 
     Raises:
         RunError: The label is wrong, the predictions are not as they must be, the template cannot be
             read, or the output cannot be written.
+        DataError: The prediction file cannot be read.
     """
     if not LABEL.fullmatch(label):
         raise RunError(
@@ -86,10 +97,13 @@ def pack(finished: Finished, label: str, output: Path, *, template: Path | None 
         )
     folder, member = finished.folder, finished.member
     queries = read_annotations(folder / finished.results.truth)
-    moments = read_predictions(folder / member.predictions)
-    refuse_faults(folder / member.predictions, moments, queries)
-    total, trainable = _parameters(finished)
-    known = _known(finished, label, total, trainable)
+    file = predictions or folder / member.predictions
+    moments = read_predictions(file)
+    refuse_faults(file, moments, queries, remedy=_OTHER if predictions else _AGAIN)
+    total, trainable = (None, None) if predictions else _parameters(finished)
+    known = {"label": label, **_of_the_run(finished)}
+    if trainable is not None:
+        known |= _of_the_member(finished, total, trainable)
     meta, unresolved = filled(template or TEMPLATE, known)
     rows = official(moments, queries)
     _write(output, {f"{label}/{label}.output.jsonl": rows, f"{label}/{label}.meta.yaml": meta})
@@ -97,19 +111,21 @@ def pack(finished: Finished, label: str, output: Path, *, template: Path | None 
     return Packed(output, len(queries), empty, total, trainable, unresolved)
 
 
-def refuse_faults(file: Path, moments: Sequence[Moments], queries: Sequence[Query]) -> None:
+def refuse_faults(
+    file: Path, moments: Sequence[Moments], queries: Sequence[Query], *, remedy: str = "Run the recipe again."
+) -> None:
     """Raise RunError unless predictions are those of all queries in order, inside recordings, best first."""
     wanted, given = [str(query.qid) for query in queries], [str(each.qid) for each in moments]
     missing = [qid for qid in wanted if qid not in set(given)]
     strange = [qid for qid in given if qid not in set(wanted)]
     if missing or strange:
         what = [f"without {some(missing)}"] * bool(missing) + [f"with {some(strange)}"] * bool(strange)
-        raise RunError(f"{file}: not the queries of the run: {' and '.join(what)}. {_AGAIN}")
+        raise RunError(f"{file}: not the queries of the run: {' and '.join(what)}. {remedy}")
     if wanted != given:
-        raise RunError(f"{file}: the queries are not in the order of the annotations. {_AGAIN}")
+        raise RunError(f"{file}: the queries are not in the order of the annotations. {remedy}")
     for each, query in zip(moments, queries, strict=True):
-        for fault, remedy in _faults(each, query):
-            raise RunError(f"{file}: query {query.qid!r} {fault}. {remedy}")
+        for fault, own in _faults(each, query):
+            raise RunError(f"{file}: query {query.qid!r} {fault}. {own or remedy}")
 
 
 def official(moments: Sequence[Moments], queries: Sequence[Query]) -> str:
@@ -157,17 +173,17 @@ def _open(value: object, place: str) -> Iterator[str]:
 
 
 def _faults(moments: Moments, query: Query) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the windows of a query, each with its remedy."""
+    """Yield what is wrong with the windows of a query, each with its remedy if it has one of its own."""
     windows, scores = moments.windows, moments.scores
     if moments.vid != query.vid:
-        yield f"is about {moments.vid!r}, not {query.vid!r}", _AGAIN
+        yield f"is about {moments.vid!r}, not {query.vid!r}", ""
     if not len(windows):
-        yield "has no window", _AGAIN
+        yield "has no window", ""
     elif windows.min() < -_SLACK or windows.max() > query.duration + _SLACK:
         outside = f"has a window outside of its recording of {query.duration:g} s"
         yield outside, "Let {use: clip, to: recording} come last in the recipe's 'ranking'."
     if scores is not None and (np.diff(scores) > 0).any():
-        yield "is not sorted by score", _AGAIN
+        yield "is not sorted by score", ""
 
 
 def _parameters(finished: Finished) -> tuple[int | None, int]:
@@ -178,18 +194,21 @@ def _parameters(finished: Finished) -> tuple[int | None, int]:
     return (sum(known) + trained if len(known) == len(encoders) else None), trained
 
 
-def _known(finished: Finished, label: str, total: int | None, trainable: int) -> dict[str, str]:
-    about, results = finished.about(), finished.results
+def _of_the_run(finished: Finished) -> dict[str, str]:
+    """Return what holds for whatever answers the queries of a run."""
+    results = finished.results
+    return {"protocol": results.protocol, "version": results.versions.get("amrbench", OPEN)}
+
+
+def _of_the_member(finished: Finished, total: int | None, trainable: int) -> dict[str, str]:
+    about = finished.about()
     found = {
-        "label": label,
         "recipe": about["recipe"],
         "member": about["member"],
         "about": json.dumps(finished.recipe.about),
         "encoder": finished.recipe.features.label,
         "ingredients": str(len(finished.member.ingredients) or 1),
         "trainable_parameters": str(trainable),
-        "protocol": about["protocol"],
-        "version": results.versions.get("amrbench", OPEN),
         **_figures(finished.member),
     }
     return found | ({} if total is None else {"total_parameters": str(total)})

@@ -55,6 +55,8 @@ def fit(criterion: Criterion, updater: Updater, lesson: Lesson, *, keep: Callabl
         RunError: A loss or a weight is no longer finite.
     """
     steps = count()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     for number in range(lesson.epochs):
         began = perf_counter()
         torch.manual_seed(seed_of(lesson.seed, number))

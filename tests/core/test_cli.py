@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from amrbench.config.library import find
+from amrbench.config.library import find, shipped
 
 CHECKPOINT = Path(__file__).parent.parent / "data" / "lighthouse_checkpoint"
 
@@ -230,6 +230,15 @@ def test_check_tells_what_works_and_what_does_not(amrbench, tmp_path):
     assert "sliding-window: fine under synthetic" in out
     assert "mini-clap stands in for clap" in out
     assert "no soup part is called 'soap'" in err
+
+
+def test_check_without_names_checks_all_that_is_shipped(amrbench):
+    code, out, _ = amrbench("check", "--protocol", "castella")
+    assert code == 0
+    checked = [line.split(":")[0] for line in out.splitlines() if "fine under castella" in line]
+    assert checked == [file.stem for file in shipped("recipe")]
+    assert len(checked) > 6
+    assert "Not here yet, and needed to run:" in out
 
 
 def test_a_width_that_the_heads_do_not_divide_is_a_mistake(amrbench, tmp_path):

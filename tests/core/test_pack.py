@@ -9,7 +9,8 @@ import yaml
 
 from amrbench.annotations import Query, read_annotations
 from amrbench.errors import RunError
-from amrbench.files.predictions import Moments, read_predictions
+from amrbench.files.predictions import Moments, read_predictions, write_predictions
+from amrbench.results.fusion import fuse_files
 from amrbench.results.metrics import score
 from amrbench.running.finished import open_run
 from amrbench.running.pack import NOTE, filled, pack, refuse_faults
@@ -165,6 +166,36 @@ def test_windows_that_were_rounded_to_nothing_are_kept_and_told(done, finished, 
     assert said.splitlines()[1] == "1 windows were rounded to no length and cannot match anything"
     rows = content(tmp_path / "a.zip")[f"{LABEL}/{LABEL}.output.jsonl"].splitlines()
     assert json.loads(rows[0])["pred_relevant_windows"][0] == [start, start]
+
+
+def test_predictions_of_an_ensemble_are_packed_without_what_is_not_known(done, finished, tmp_path):
+    fused = tmp_path / "fused.jsonl"
+    fuse_files([done.folder], fused)
+    packed = pack(finished, LABEL, tmp_path / "a.zip", predictions=fused)
+    assert packed.text().splitlines()[0] == (
+        f"{tmp_path}/a.zip: {packed.queries} queries, unknown parameters in all, unknown trained"
+    )
+    files = content(tmp_path / "a.zip")
+    rows = [json.loads(line) for line in files[f"{LABEL}/{LABEL}.output.jsonl"].splitlines()]
+    wanted = [each.windows.tolist() for each in read_predictions(fused)]
+    assert [row["pred_relevant_windows"] for row in rows] == wanted
+    meta = yaml.safe_load(files[f"{LABEL}/{LABEL}.meta.yaml"])
+    assert meta["submission"]["label"] == LABEL
+    assert meta["results"]["development_testing"] | {"protocol": ""} == {
+        name: "" if name == "protocol" else "FILL_IN" for name in meta["results"]["development_testing"]
+    }
+    for name in ("method", "ensemble_count", "audio_text_encoder"):
+        assert "FILL_IN" in meta["system"]["description"][name]
+    assert set(meta["system"]["complexity"].values()) == {"FILL_IN"}
+
+
+def test_predictions_for_other_queries_are_not_packed(finished, tmp_path):
+    strange = tmp_path / "strange.jsonl"
+    write_predictions(strange, GOOD)
+    with pytest.raises(RunError) as error:
+        pack(finished, LABEL, tmp_path / "a.zip", predictions=strange)
+    assert str(error.value).startswith(f"{strange}: not the queries of the run: without ")
+    assert str(error.value).endswith(" with 'a', 'b'. Give predictions for the queries of this run.")
 
 
 def test_a_label_that_is_none(finished, tmp_path):
