@@ -2,8 +2,9 @@
 
 From the report: N evenly spread locations with three queries each, as wide as the 15th, 50th and 85th
 percentile of the training windows; drawn up again, not copied, when fine-tuning begins (in a recipe:
-`fresh: [query.anchors]`); 30 queries (section 6). Our choice: the locations are the centres of N equal
-cells, widths are shares of the recording, percentiles between two windows are interpolated.
+`fresh: [query.anchors]`); 30 queries (section 6). Our choice: they are drawn up again for the five-minute
+clips too; the locations are the centres of N equal cells, widths are shares of the recording, percentiles
+between two windows are interpolated.
 """
 
 from __future__ import annotations
