@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from amrbench.errors import RunError, did_you_mean, some
+from amrbench.errors import RunError, some
 from amrbench.results.contenders import (
     Contender,
     Member,
@@ -24,9 +24,9 @@ from amrbench.results.contenders import (
     read_files,
     read_run,
 )
+from amrbench.results.printed import printed, refuse_unknown
 from amrbench.results.resampling import DRAWS, LEVEL, Difference, chain_differences, differences
 
-FORMS = ("github", "tsv", "latex", "json")
 METRICS = ("R1@0.5", "R1@0.7", "mAP")
 FEW = 40
 """Below it, intervals missed the truth clearly more often than they say (measured in docs/comparing.md)."""
@@ -38,7 +38,6 @@ _OF_CHAINS = (
     "Each seed was trained apart from the first stage on, so the interval covers the choice of recordings "
     "and how training comes out."
 )
-_COMMENT = {"github": "", "tsv": "# ", "latex": "% "}
 
 
 @dataclass(frozen=True)
@@ -96,18 +95,11 @@ class Comparison:
         Raises:
             RunError: The form is unknown.
         """
-        if form not in FORMS:
-            known = ", ".join(FORMS)
-            raise RunError(f"there is no table format {form!r}.{did_you_mean(form, FORMS)} Use {known}.")
+        refuse_unknown(form)
         if form == "json":
             return json.dumps(self.as_json(), indent=2)
-        from tabulate import tabulate
-
-        heading = [f"{_COMMENT[form]}{note}" for note in self.notes]
         align = ["left"] * 3 + ["right"] * 2 + ["left"] + ["right"] * 3
-        rows = [_cells(line) for line in self.lines]
-        body = tabulate(rows, headers="keys", tablefmt=form, disable_numparse=True, colalign=align)
-        return "\n".join([*heading, "", body] if form == "github" else [*heading, body])
+        return printed(form, self.notes, [_cells(line) for line in self.lines], align=align)
 
 
 def compare(

@@ -11,16 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tabulate import tabulate
-
 from amrbench.config.study import Method, Study
 from amrbench.results.comparison import Comparison
+from amrbench.results.printed import printed
 from amrbench.results.results import Results
 
 SHOWN = ("R1@0.5", "R1@0.7", "mAP")
 SPREAD = "R1@0.7"
 """The metric whose differences are shown seed by seed: a mean of few seeds hides how much they disagree."""
-_COMMENT = {"github": "", "tsv": "# ", "latex": "% "}
 
 
 @dataclass(frozen=True)
@@ -91,20 +89,14 @@ class Grid:
 
     def text(self, form: str = "github") -> str:
         """Return the grid for people: means in percent, differences in points."""
-        mark, base, full = _COMMENT[form], self.study.base.recipe.name, self.study.full.recipe.name
+        base, full = self.study.base.recipe.name, self.study.full.recipe.name
         heading = (
-            f"{mark}Study {self.study.name}: 'only' is {base} with one change, compared with {base}; "
+            f"Study {self.study.name}: 'only' is {base} with one change, compared with {base}; "
             f"'without' is {full} less one change, compared with {full}."
         )
-        notes = [f"{mark}'=': the protocol leaves nothing of this change."] * any(r.same for r in self.rows)
-        body = tabulate(
-            [_cells(row) for row in self.rows],
-            headers="keys",
-            tablefmt=form,
-            disable_numparse=True,
-            colalign=["left", "left", *["right"] * (2 * len(SHOWN) + 1)],
-        )
-        return "\n".join([heading, *notes, *([""] if form == "github" else []), body])
+        notes = ["'=': the protocol leaves nothing of this change."] * any(row.same for row in self.rows)
+        align = ["left", "left", *["right"] * (2 * len(SHOWN) + 1)]
+        return printed(form, [heading, *notes], [_cells(row) for row in self.rows], align=align)
 
 
 def grid(study: Study, results: Sequence[Results]) -> Grid:

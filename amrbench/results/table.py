@@ -6,13 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tabulate import tabulate
-
 from amrbench.errors import RunError, did_you_mean
+from amrbench.results.printed import printed, refuse_unknown
 from amrbench.results.results import Results, Row
-
-FORMS = ("github", "tsv", "latex", "json")
-_COMMENT = {"github": "", "tsv": "# ", "latex": "% "}
 
 
 @dataclass(frozen=True)
@@ -45,19 +41,13 @@ def table(results: Sequence[Results], form: str = "github", *, by: str = "") -> 
     Raises:
         RunError: There is no run, the form or the key is unknown, or the conditions of the runs differ.
     """
-    if form not in FORMS:
-        raise RunError(
-            f"there is no table format {form!r}.{did_you_mean(form, FORMS)} Use {', '.join(FORMS)}."
-        )
+    refuse_unknown(form)
     _refuse_mixture(results)
     results = list({(each.recipe, each.hash): each for each in results}.values())
     lines = sliced_lines(results, by) if by else plain_lines(results)
     if form == "json":
         return json.dumps(_plain(results, lines, by), indent=2)
-    heading = [f"{_COMMENT[form]}{sentence}" for sentence in headings(results)]
-    rows = [_cells(line, by) for line in lines]
-    body = tabulate(rows, headers="keys", tablefmt=form, floatfmt=".2f", disable_numparse=[0, 1])
-    return "\n".join([*heading, "", body] if form == "github" else [*heading, body])
+    return printed(form, headings(results), [_cells(line, by) for line in lines])
 
 
 def headings(results: Sequence[Results]) -> list[str]:
