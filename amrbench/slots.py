@@ -14,7 +14,18 @@ from pydantic import Field
 
 from amrbench.part import Part
 from amrbench.soup import Soup
-from amrbench.types import Batch, Context, Encoded, Losses, Outcome, Plan, Prediction, Target, Tensors
+from amrbench.types import (
+    Batch,
+    Context,
+    Encoded,
+    ForeignModel,
+    Losses,
+    Outcome,
+    Plan,
+    Prediction,
+    Target,
+    Tensors,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +35,7 @@ if TYPE_CHECKING:
     from amrbench.annotations import Query
     from amrbench.data.home import Home
     from amrbench.data.needs import Need
+    from amrbench.files.checkpoints import Checkpoint
 
     Rows = NDArray[np.float32]
 
@@ -327,3 +339,16 @@ class RankingPart(Part):
     @abstractmethod
     def build(self) -> Callable[[Rows, Query], Rows]:
         """Return a function of (moments (Q, 3) start, end, score, best first; query) to a new list."""
+
+
+# ---------------------------------------------------------------- from other programs
+
+
+class CheckpointPart(Part):
+    """A kind of foreign checkpoint; `use` is the name that it gives its model in the option `model_name`."""
+
+    slot = "checkpoint"
+
+    @abstractmethod
+    def build(self, checkpoint: Checkpoint) -> ForeignModel:
+        """Return the model with its weights, or raise CheckpointError."""

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from amrbench.config.recipe import Limits
+    from amrbench.training.inference import Ranking
 
 Tensors = Mapping[str, "Tensor"]
 """Tensors by name. A part says which it `provides` and a loss which it `requires`."""
@@ -151,3 +154,21 @@ class Plan:
     def steps(self) -> int:
         """Return the number of optimizer steps of the stage."""
         return self.epochs * self.steps_per_epoch
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignModel:
+    """A model with weights of another program, and what it was trained to expect."""
+
+    model: nn.Module
+    """A `MomentModel`."""
+    audio: str
+    """Name of the audio encoder, which is the name of the folder of its features."""
+    text: str
+    """Name of the text encoder."""
+    widths: Widths
+    hop: float
+    """Seconds between two audio rows."""
+    limits: Limits
+    ranking: tuple[Ranking, ...]
+    """What that program does with raw moments before it writes them."""

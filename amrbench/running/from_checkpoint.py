@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
 from pydantic_core import PydanticCustomError
-from torch import nn
 
 from amrbench.annotations import Query, read_annotations
-from amrbench.config.recipe import Limits
 from amrbench.data.split import load_split
 from amrbench.errors import CheckpointError
-from amrbench.files.checkpoints import Checkpoint, read_checkpoint
+from amrbench.files.checkpoints import read_checkpoint
 from amrbench.files.predictions import Moments, write_predictions
 from amrbench.files.published import PublishedFeatures
-from amrbench.part import Part
+from amrbench.slots import CheckpointPart
 from amrbench.training.inference import Ranking, predict
-from amrbench.types import Widths
+from amrbench.types import ForeignModel
 
 if TYPE_CHECKING:
     from amrbench.registry import Registry
-
-
-@dataclass(frozen=True, eq=False)
-class ForeignModel:
-    """A model with weights of another program, and what it was trained to expect."""
-
-    model: nn.Module
-    """A `MomentModel`."""
-    audio: str
-    """Name of the audio encoder, which is the name of the folder of its features."""
-    text: str
-    """Name of the text encoder."""
-    widths: Widths
-    hop: float
-    """Seconds between two audio rows."""
-    limits: Limits
-    ranking: tuple[Ranking, ...]
-    """What that program does with raw moments before it writes them."""
-
-
-class CheckpointPart(Part):
-    """A kind of foreign checkpoint; `use` is the name that it gives its model in the option `model_name`."""
-
-    slot = "checkpoint"
-
-    @abstractmethod
-    def build(self, checkpoint: Checkpoint) -> ForeignModel:
-        """Return the model with its weights, or raise CheckpointError."""
 
 
 def predict_from_checkpoint(

@@ -13,8 +13,9 @@ from amrbench.errors import CheckpointError, DataError
 from amrbench.files.checkpoints import Checkpoint
 from amrbench.files.published import PublishedFeatures, read_rows
 from amrbench.registry import Registry
-from amrbench.running.from_checkpoint import CheckpointPart, ForeignModel, load_foreign
-from amrbench.types import Widths
+from amrbench.running.from_checkpoint import load_foreign
+from amrbench.slots import CheckpointPart
+from amrbench.types import ForeignModel, Widths
 
 FOLDER = Path(__file__).parents[1] / "data" / "lighthouse_checkpoint"
 QUERIES = read_annotations(FOLDER / "data" / "castella_test_release.jsonl")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from amrbench.config.recipe import Limits
 from amrbench.errors import CheckpointError
 from amrbench.files.checkpoints import Checkpoint
-from amrbench.running.from_checkpoint import CheckpointPart, ForeignModel
-from amrbench.types import Widths
+from amrbench.slots import CheckpointPart
+from amrbench.types import ForeignModel, Widths
 from amrbench_plugins.cgdetr.reference_checkpoint import last_second, sizes_of
 from amrbench_plugins.cgdetr.reference_weights import load_reference
 from amrbench_plugins.ranking import Clip, Round

@@ -9,7 +9,7 @@ from typing import cast
 from amrbench.errors import CheckpointError
 from amrbench.files.checkpoints import Checkpoint
 from amrbench.part import Part
-from amrbench.running.from_checkpoint import CheckpointPart
+from amrbench.slots import CheckpointPart
 from amrbench.testing import Bench, Contract, expect
 
 
