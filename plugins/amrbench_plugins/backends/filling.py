@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from amrbench.errors import CheckpointError, some
+from amrbench.errors import CheckpointError, DataError, some
 
 
 def fill(
@@ -40,6 +40,26 @@ def fill(
             )
     module.load_state_dict({name: tensors[name].float() for name in wanted})
     return module.requires_grad_(requires_grad=False).eval()
+
+
+def refuse_other_words(file: Path, count: int, *, rows: int, weights: Path, published: str) -> None:
+    """Check that a vocabulary can be that of some weights: a token for each row.
+
+    Args:
+        file: The vocabulary.
+        count: Its tokens.
+        rows: Those of the weights' table of tokens.
+        weights: Their file, for messages.
+        published: What to get instead.
+
+    Raises:
+        DataError: There are more or fewer.
+    """
+    if count != rows:
+        raise DataError(
+            f"{file}: has {count:,} tokens, but {weights} has rows for {rows:,}. The file is cut off or of "
+            f"another model. Get {published}."
+        )
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -346,9 +346,33 @@ def test_a_vocabulary_that_is_none(tmp_path):
     assert (
         str(error.value) == f"{path}: has no token [CLS], [SEP], [UNK]. Get vocab.txt of bert-base-uncased."
     )
+    path.write_text("[CLS]\n[SEP]\n[UNK]\na\n[SEP]\n")
+    with pytest.raises(DataError) as error:
+        WordPiece.read(path)
+    assert (
+        str(error.value) == f"{path}: '[SEP]' is on line 2 and on line 5. Get vocab.txt of bert-base-uncased."
+    )
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="cannot be read as a vocabulary"):
         WordPiece.read(path)
+
+
+@pytest.mark.parametrize("lines", [WORDS[:-3], [*WORDS, "Dog"]])
+def test_a_vocabulary_of_another_model_than_the_weights(tmp_path, lines):
+    file, vocabulary = m2d_files(tmp_path)
+    vocabulary.write_text("\n".join(lines) + "\n", "utf-8")
+    with pytest.raises(DataError) as error:
+        load(file, vocabulary, "sentence")
+    assert str(error.value) == (
+        f"{vocabulary}: has {len(lines)} tokens, but {file} has rows for {len(WORDS)}. The file is cut "
+        "off or of another model. Get vocab.txt of bert-base-uncased, not that of a cased model."
+    )
+
+
+def test_only_line_feeds_end_a_token(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("[CLS]\n[SEP]\n[UNK]\n\u2028\na\n\n", "utf-8")
+    assert WordPiece.read(path).vocabulary["a"] == 4
 
 
 @pytest.mark.slow

@@ -310,13 +310,52 @@ def test_tables_that_are_none(tmp_path):
             BytePairs.read(vocabulary, merges)
         return str(error.value)
 
-    assert refusal("{broken").startswith(f"{tmp_path}: the tables of GPT-2 cannot be read (")
+    for broken in ("{broken", "[" * 100_000):
+        assert refusal(broken).startswith(f"{vocabulary}: cannot be read as a table of GPT-2 (")
     assert refusal("{}") == (
         f"{vocabulary}: holds no token ids with '<|endoftext|>' and '!', as GPT-2's does."
     )
+    for wrong in ("5", 5.0, True, -1, len(CLAP_TOKENS), 0):
+        assert refusal(json.dumps(CLAP_TOKENS | {"s": wrong})) == (
+            f"{vocabulary}: 's' has the id {wrong!r}; ids are the numbers from 0 to {len(CLAP_TOKENS) - 1}, "
+            "each once. Get vocab.json and merges.txt of GPT-2."
+        )
     merges.write_text("a b c\n")
     assert (
         refusal(json.dumps(CLAP_TOKENS)) == f"{merges}: 'a b c' is no pair of tokens. Get the table of GPT-2."
+    )
+    merges.write_bytes(b"\xff")
+    assert refusal(json.dumps(CLAP_TOKENS)).startswith(f"{merges}: cannot be read as a table of GPT-2 (")
+
+
+def test_tables_that_do_not_belong_together(tmp_path):
+    _, vocabulary, merges = clap_files(tmp_path)
+
+    def refusal(tokens: list[str], pairs: list[str]) -> str:
+        vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
+        merges.write_text("\n".join(pairs), "utf-8")
+        with pytest.raises(DataError) as error:
+            BytePairs.read(vocabulary, merges)
+        return str(error.value)
+
+    said = f"{vocabulary}: not the tokens that merges.txt makes of bytes: "
+    remedy = ". One of the two is damaged or of another model. Get vocab.json and merges.txt of GPT-2."
+    letterless = [token for token in CLAP_TOKENS if token != "s"]
+    assert refusal(letterless, CLAP_MERGES) == f"{said}without 's'{remedy}"
+    assert refusal(list(CLAP_TOKENS), CLAP_MERGES[:-2]) == f"{said}with 'Ã©', 'Ġbark'{remedy}"
+    other = ["dogs" if token == "dog" else token for token in CLAP_TOKENS]
+    assert refusal(other, CLAP_MERGES) == f"{said}without 'dog' and with 'dogs'{remedy}"
+
+
+def test_tables_of_another_model_than_the_weights(tmp_path):
+    paths = clap_files(tmp_path)
+    paths[1].write_text(json.dumps(CLAP_TOKENS | {"dogba": len(CLAP_TOKENS)}))
+    paths[2].write_text("\n".join([*CLAP_MERGES, "dog ba"]), "utf-8")
+    with pytest.raises(DataError) as error:
+        load(*paths)
+    assert str(error.value) == (
+        f"{paths[1]}: has {len(CLAP_TOKENS) + 1} tokens, but {paths[0]} has rows for {len(CLAP_TOKENS)}. The "
+        "file is cut off or of another model. Get vocab.json and merges.txt of GPT-2."
     )
 
 

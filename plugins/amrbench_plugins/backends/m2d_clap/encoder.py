@@ -13,10 +13,10 @@ from torch import Tensor
 
 from amrbench.errors import CheckpointError
 from amrbench.files.checkpoints import read_checkpoint
-from amrbench_plugins.backends.filling import below, count_of, fill, width_of
+from amrbench_plugins.backends.filling import below, count_of, fill, refuse_other_words, width_of
 from amrbench_plugins.backends.late import Rows, seconds_of
 from amrbench_plugins.backends.m2d_clap import bert, vit
-from amrbench_plugins.backends.m2d_clap.wordpiece import WordPiece
+from amrbench_plugins.backends.m2d_clap.wordpiece import PUBLISHED, WordPiece
 from amrbench_plugins.backends.model_files import file_hash
 
 Text = Literal["sentence", "tokens"]
@@ -75,7 +75,7 @@ def load(weights: Path, vocabulary: Path, text_form: Text) -> M2dClap:
 
     Raises:
         CheckpointError: The weights are damaged, hold code, or are not those of M2D-CLAP 2025.
-        DataError: The vocabulary cannot be read.
+        DataError: The vocabulary cannot be read, or is not that of the weights.
     """
     tensors = {
         name.removeprefix(_IN_TRAINING): each
@@ -86,11 +86,13 @@ def load(weights: Path, vocabulary: Path, text_form: Text) -> M2dClap:
         raise CheckpointError(
             f"{weights}: holds no text encoder ({_TEXT}...). Get the file of 2025, whose name ends in TI."
         )
-    text_sizes = _text_sizes(text, weights)
+    text_sizes, words = _text_sizes(text, weights), WordPiece.read(vocabulary)
+    rows, other = text_sizes.vocabulary, f"{PUBLISHED}, not that of a cased model"
+    refuse_other_words(vocabulary, len(words.vocabulary), rows=rows, weights=weights, published=other)
     return M2dClap(
         fill_audio(audio or _bare_audio(tensors), weights),
         fill_text(text, text_sizes, weights),
-        WordPiece.read(vocabulary),
+        words,
         text_sizes.longest,
         text_form,
         (weights, vocabulary),

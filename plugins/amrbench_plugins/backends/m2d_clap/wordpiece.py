@@ -9,6 +9,7 @@ from pathlib import Path
 from amrbench.errors import DataError
 
 CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
+PUBLISHED = "vocab.txt of bert-base-uncased"
 _LONGEST_WORD = 100
 _IDEOGRAPHS = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F),
@@ -27,16 +28,23 @@ class WordPiece:
         """Read vocab.txt: a token on each line, whose number is its id.
 
         Raises:
-            DataError: The file cannot be read, or lacks the tokens that every text needs.
+            DataError: The file cannot be read, has a token twice, or lacks one that every text needs.
         """
         try:
-            lines = path.read_text("utf-8").splitlines()
+            # Only line feeds end a token; `splitlines` would also divide at rarer letters.
+            lines = path.read_text("utf-8").rstrip("\n").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: cannot be read as a vocabulary ({error}).") from error
-        vocabulary = {line.rstrip("\n"): number for number, line in enumerate(lines)}
+        vocabulary: dict[str, int] = {}
+        for number, token in enumerate(lines):
+            first = vocabulary.setdefault(token, number)
+            if first != number:
+                raise DataError(
+                    f"{path}: {token!r} is on line {first + 1} and on line {number + 1}. Get {PUBLISHED}."
+                )
         missing = [token for token in (CLS, SEP, UNKNOWN) if token not in vocabulary]
         if missing:
-            raise DataError(f"{path}: has no token {', '.join(missing)}. Get vocab.txt of bert-base-uncased.")
+            raise DataError(f"{path}: has no token {', '.join(missing)}. Get {PUBLISHED}.")
         return cls(vocabulary)
 
     def ids(self, text: str, longest: int) -> list[int]:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from amrbench.errors import DataError
+from amrbench.errors import DataError, some
 
 END = "<|endoftext|>"
 PADDING = "!"
+PUBLISHED = "vocab.json and merges.txt of GPT-2"
 _SPECIAL = re.compile(f"({re.escape(END)}|{re.escape(PADDING)})")
 _SHORT = re.compile(r"'(?:s|t|re|ve|m|ll|d)")
 _PART = re.compile(r"b?(?:L+|N+|O+)|[bs]+(?![LNO])|[bs]+")
@@ -32,22 +33,19 @@ class BytePairs:
         """Read the two tables.
 
         Raises:
-            DataError: A table cannot be read or is none.
+            DataError: A table cannot be read or is none, or the two do not belong together.
         """
-        try:
-            tokens = json.loads(vocabulary.read_text("utf-8"))
-            lines = merges.read_text("utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise DataError(f"{vocabulary.parent}: the tables of GPT-2 cannot be read ({error}).") from error
-        if not isinstance(tokens, dict) or not {END, PADDING} <= tokens.keys():
+        tokens, pairs = _tokens(vocabulary), _pairs(merges)
+        made = [END, *byte_letters(), *("".join(pair) for pair in pairs)]
+        missing, unknown = set(made) - tokens.keys(), tokens.keys() - set(made)
+        if missing or unknown:
+            said = [f"without {some(sorted(missing), 3)}"] * bool(missing)
+            said += [f"with {some(sorted(unknown), 3)}"] * bool(unknown)
             raise DataError(
-                f"{vocabulary}: holds no token ids with {END!r} and {PADDING!r}, as GPT-2's does."
+                f"{vocabulary}: not the tokens that {merges.name} makes of bytes: {' and '.join(said)}. One "
+                f"of the two is damaged or of another model. Get {PUBLISHED}."
             )
-        pairs = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
-        wrong = next((each for each in pairs if len(each) != 2), None)
-        if wrong is not None:
-            raise DataError(f"{merges}: {' '.join(wrong)!r} is no pair of tokens. Get the table of GPT-2.")
-        return cls(tokens, [(first, second) for first, second in pairs])
+        return cls(tokens, pairs)
 
     def ids(self, text: str) -> list[int]:
         """Return the ids of a text; the end mark and '!' are tokens of their own wherever they stand."""
@@ -91,6 +89,43 @@ def byte_letters() -> list[str]:
     seen = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = iter(range(256, 512))
     return [chr(byte) if byte in seen else chr(next(hidden)) for byte in range(256)]
+
+
+def _tokens(path: Path) -> dict[str, int]:
+    try:
+        content: object = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from error
+    if not isinstance(content, dict) or not {END, PADDING} <= content.keys():
+        raise DataError(f"{path}: holds no token ids with {END!r} and {PADDING!r}, as GPT-2's does.")
+    tokens: dict[str, int] = {}
+    free = set(range(len(content)))
+    for token, number in content.items():
+        # True and 1.0 are found among integers too.
+        if type(number) is not int or number not in free:
+            raise DataError(
+                f"{path}: {token!r} has the id {number!r}; ids are the numbers from 0 to "
+                f"{len(content) - 1:,}, each once. Get {PUBLISHED}."
+            )
+        free.remove(number)
+        tokens[token] = number
+    return tokens
+
+
+def _pairs(path: Path) -> list[tuple[str, str]]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+    pairs = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
+    wrong = next((each for each in pairs if len(each) != 2), None)
+    if wrong is not None:
+        raise DataError(f"{path}: {' '.join(wrong)!r} is no pair of tokens. Get the table of GPT-2.")
+    return [(first, second) for first, second in pairs]
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: cannot be read as a table of GPT-2 ({error}). Get {PUBLISHED}.")
 
 
 def _joined(tokens: list[str], pair: tuple[str, str]) -> list[str]:

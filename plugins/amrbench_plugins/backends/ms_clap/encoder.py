@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from amrbench.files.checkpoints import read_checkpoint
-from amrbench_plugins.backends.filling import below, count_of, fill, width_of
+from amrbench_plugins.backends.filling import below, count_of, fill, refuse_other_words, width_of
 from amrbench_plugins.backends.late import Rows, seconds_of
 from amrbench_plugins.backends.model_files import file_hash
 from amrbench_plugins.backends.ms_clap import gpt2, htsat
-from amrbench_plugins.backends.ms_clap.bpe import END, BytePairs
+from amrbench_plugins.backends.ms_clap.bpe import END, PUBLISHED, BytePairs
 
 _CODE = 1
 """Raised when the same weights give other rows."""
@@ -74,13 +74,17 @@ def load(weights: Path, vocabulary: Path, merges: Path) -> MsClap:
 
     Raises:
         CheckpointError: The weights are damaged, hold code, or are not those of MS-CLAP 2023.
-        DataError: The tables cannot be read.
+        DataError: The tables cannot be read, or are not those of the weights.
     """
     tensors = read_checkpoint(weights).weights
+    audio_net = fill_audio(below(tensors, _AUDIO), weights)
+    text_net, words = fill_text(below(tensors, _TEXT), weights), BytePairs.read(vocabulary, merges)
+    rows = text_net.wte.num_embeddings
+    refuse_other_words(vocabulary, len(words.vocabulary), rows=rows, weights=weights, published=PUBLISHED)
     return MsClap(
-        fill_audio(below(tensors, _AUDIO), weights),
-        fill_text(below(tensors, _TEXT), weights),
-        BytePairs.read(vocabulary, merges),
+        audio_net,
+        text_net,
+        words,
         (weights, vocabulary, merges),
     )
 
