@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -218,6 +219,29 @@ def test_captions_that_could_be_mistaken_do_not_meet():
     assert len(planner._sounds(np.random.default_rng(0), 5)) == 1
 
 
+@pytest.mark.parametrize(("silent", "said"), [((0, 20), "0 to 20"), ((12, 20), r"1[\d.]+ to 1[\d.]+")])
+def test_a_background_that_is_silent_under_a_clip_or_a_sound_is_refused(tmp_path, silent, said):
+    noise = np.random.default_rng(0).standard_normal(160_000) * 0.05
+    noise[slice(*(each * 8000 for each in silent))] = 0
+    bed = Background("DEMAND", "TCAR ch01", "TCAR", tmp_path / "bed.wav", "")
+    heard = Sound("x", "dog", tmp_path / "dog.wav", ("a dog",), "")
+    corpora.write(bed.path, noise)
+    corpora.write(heard.path, corpora.tone(1.0, 500))
+    mix = intermediate.Mix(seconds=20, rate=8000, clips=(1, 1), queries=(1, 1))
+    part = intermediate.Part((heard,), (bed,))
+    line = intermediate.Line("clip", 0, 0.0, -40.0, 1, (0,), (0,), (5.0,), (0.9,))
+    with pytest.raises(DataError) as error:
+        intermediate.Renderer(mix, part).clip(line)
+    assert re.fullmatch(
+        f"{bed.path}: is silent where it is the background of clip from {said} s: below -90 dB, and sounds "
+        r"are set against its level\. Get the file anew\.",
+        str(error.value),
+    )
+    before = replace(line, shares=(0.1,))
+    if silent[0]:
+        assert intermediate.Renderer(mix, part).clip(before).queries, "silence elsewhere does no harm"
+
+
 # ---------------------------------------------------------------- one minute
 
 
@@ -246,6 +270,29 @@ def test_foregrounds_have_the_power_that_is_told():
             inside = sound.level(clip.waveform[start:end]) - clip.provenance["gain_db"]
             wanted = -30 + 10 * np.log10(10 ** (query.extra["fg_dB"] / 10) + 1)
             assert inside == pytest.approx(wanted, abs=1)
+
+
+def tour(tmp_path, wave):
+    path = tmp_path / "Singapore.flac"
+    corpora.write(path, wave)
+    return path, Background("Walking Tours", "Singapore", "Singapore", path, "")
+
+
+def test_a_tour_that_is_silent_under_a_window_is_refused(tmp_path):
+    noise = np.random.default_rng(0).standard_normal(8000 * 140) * 0.1
+    noise[8000 * 65 :] = 0
+    path, place = tour(tmp_path, noise)
+    corpora.write(tmp_path / "dog.wav", corpora.tone(2.5, 500))
+    heard = Sound("Clotho", "dog", tmp_path / "dog.wav", ("a dog",), "")
+    part = clotho_moment.Part("val", (heard,), (2,), (place,), (140,))
+    mixer = clotho_moment.Mixer(part, seed=0, rate=8000, step=1)
+    assert mixer.clip(clotho_moment.Place(0, 60)).waveform.any()
+    with pytest.raises(DataError) as error:
+        mixer.clip(clotho_moment.Place(0, 70))
+    assert str(error.value) == (
+        f"{path}: is silent from 70 to 130 s: below -90 dB, and sounds are set against its level. Get the "
+        "file anew."
+    )
 
 
 def test_splits_are_made_of_other_tours_and_sounds():

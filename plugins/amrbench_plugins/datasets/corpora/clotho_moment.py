@@ -19,7 +19,16 @@ from amrbench.annotations import Query
 from amrbench.data.audio import open_audio, resample
 from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
 from amrbench_plugins.datasets.corpora.mixing import Mixture
-from amrbench_plugins.datasets.corpora.sound import Wave, active, faded, gained, guarded, level, read_at
+from amrbench_plugins.datasets.corpora.sound import (
+    Wave,
+    active,
+    faded,
+    gained,
+    guarded,
+    level,
+    level_below,
+    read_at,
+)
 
 TOURS: Mapping[str, tuple[str, ...]] = {
     "train": ("Amsterdam", "Bangkok", "Chiang_Mai", "Kuala_Lumpur", "Stockholm", "Venice", "Zurich"),
@@ -149,10 +158,10 @@ class Mixer:
         return wave[start : min(end, start + _LONGEST * self.rate)]
 
     def _background(self, place: Place) -> Wave:
-        file = open_audio(self.part.tours[place.tour].path)
-        piece = file.read(place.start * file.rate, (place.start + SECONDS) * file.rate)
+        file, end = open_audio(self.part.tours[place.tour].path), place.start + SECONDS
+        piece = file.read(place.start * file.rate, end * file.rate)
         bed = resample(piece, file.rate, self.rate)[: SECONDS * self.rate]
-        return gained(bed, _LEVEL - level(bed))
+        return gained(bed, _LEVEL - level_below(bed, file.path, f"from {place.start} to {end} s"))
 
 
 def _drawn(rng: np.random.Generator, sounds: int) -> tuple[float, int, int, float]:

@@ -30,6 +30,7 @@ from amrbench_plugins.datasets.corpora.sound import (
     gained,
     guarded,
     level,
+    level_below,
     loudest,
     read_at,
     turned,
@@ -217,14 +218,16 @@ class Renderer:
         background = self.part.backgrounds[line.background]
         whole = _background(background.path, rate)
         bed = turned(whole, length, int(line.offset * len(whole)), rate)
-        bed = gained(bed, line.level - level(bed))
+        here = f"where it is the background of {line.vid} from {{:g}} to {{:g}} s"
+        bed = gained(bed, line.level - level_below(bed, background.path, here.format(0, self.mix.seconds)))
         mixture, queries, told = bed.copy(), [], []
         events = self._events(line)
         for number, (event, at) in enumerate(zip(events, self._places(line, events), strict=True), start=1):
             stretch = slice(at, at + len(event.wave))
-            gain = level(bed[stretch]) + event.snr - level(event.wave)
-            mixture[stretch] += gained(event.wave, gain)
             window = outward(at / rate, stretch.stop / rate, self.mix.seconds)
+            under = level_below(bed[stretch], background.path, here.format(*window))
+            gain = under + event.snr - level(event.wave)
+            mixture[stretch] += gained(event.wave, gain)
             queries.append(
                 Query(f"{line.vid}_{number}", event.caption, line.vid, float(self.mix.seconds), (window,), {})
             )

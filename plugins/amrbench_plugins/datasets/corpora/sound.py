@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amrbench.data.audio import open_audio, resample
+from amrbench.errors import DataError
 
 Wave = NDArray[np.float32]
 
@@ -16,6 +17,8 @@ _FRAME, _STEP = 0.025, 0.01
 _UNDER_PEAK, _OVER_FLOOR, _QUIETEST = 40.0, 6.0, -65.0
 _MARGIN = 0.05
 _TINY = 1e-12
+_SILENT = -90.0
+"""Below this there is nothing but zeros, or the last bit of 16, that sounds could be set against."""
 LOUDEST = 0.97
 """Peak that a mixture is turned down to."""
 
@@ -29,6 +32,17 @@ def read_at(path: Path, rate: int) -> Wave:
 def level(wave: Wave) -> float:
     """Return the level of a stretch in dB."""
     return 10 * math.log10(float(np.mean(np.square(wave, dtype=np.float64))) + _TINY)
+
+
+def level_below(wave: Wave, path: Path, where: str) -> float:
+    """Return the level of a stretch of a background; DataError if it is silent, naming file and place."""
+    found = level(wave)
+    if found < _SILENT:
+        raise DataError(
+            f"{path}: is silent {where}: below {_SILENT:g} dB, and sounds are set against its level. Get the "
+            "file anew."
+        )
+    return found
 
 
 def gained(wave: Wave, decibels: float) -> Wave:
