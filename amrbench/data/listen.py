@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,7 +22,7 @@ from amrbench.annotations import read_annotations, safe_id, write_annotations
 from amrbench.data.prepare import Progress, size_of
 from amrbench.data.shards import dataset_of, named
 from amrbench.data.workers import worker_pool
-from amrbench.errors import DataError
+from amrbench.errors import DataError, RunError
 from amrbench.files.whole import in_place_of, write_whole
 from amrbench.slots import DatasetPart, Recording
 
@@ -73,6 +74,7 @@ def synthesize(order: Order, *, jobs: int = 1, tell: Callable[[Progress], None])
     Raises:
         DataError: There is no such split or format, the folder holds something else or cannot be written to,
             or what the data set is made of is missing or damaged.
+        RunError: A worker process was killed.
     """
     if order.form not in FORMATS:
         raise DataError(f"audio format {order.form!r} is not known; use {' or '.join(FORMATS)}.")
@@ -80,22 +82,16 @@ def synthesize(order: Order, *, jobs: int = 1, tell: Callable[[Progress], None])
     total = size_of(built, order.dataset.use, order.split)
     size = total if order.count is None else min(order.count, total)
     try:
-        _open(order, built.fingerprint())
-        missing = [index for index in range(size) if not _line(order, index).is_file()]
-        done = size - len(missing)
-        with worker_pool(jobs) as pool:
-            futures = [pool.submit(write_one, order, index) for index in missing]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-                    done += 1
-                    tell(Progress(f"{order.dataset.use} {order.split}: audio files", done, size))
-            finally:
-                for future in futures:
-                    future.cancel()
+        _open(order, built.fingerprint(), size)
+        _write_all(order, size, jobs, tell)
         return _close(order, size)
     except OSError as error:
         raise DataError(f"{order.folder}: cannot be written ({error}). Choose another folder.") from error
+    except BrokenProcessPool as error:
+        raise RunError(
+            f"{order.folder}: a worker process that writes recordings ended unasked; was it killed, or is "
+            "memory short? What it finished is kept: give the same command again."
+        ) from error
 
 
 def write_one(order: Order, index: int) -> None:
@@ -109,11 +105,32 @@ def write_one(order: Order, index: int) -> None:
     write_whole(_line(order, index), json.dumps({"file": name, "provenance": source}))
 
 
-def _open(order: Order, fingerprint: str) -> None:
-    said = json.dumps([named(order.dataset), order.split, order.form, fingerprint])
+def _write_all(order: Order, size: int, jobs: int, tell: Callable[[Progress], None]) -> None:
+    missing = [index for index in range(size) if not _line(order, index).is_file()]
+    done = size - len(missing)
+    with worker_pool(jobs) as pool:
+        futures = [pool.submit(write_one, order, index) for index in missing]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                done += 1
+                tell(Progress(f"{order.dataset.use} {order.split}: audio files", done, size))
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _open(order: Order, fingerprint: str, size: int) -> None:
+    # With the number, for fewer recordings would leave audio of the rest that no annotation names.
+    said = json.dumps([named(order.dataset), order.split, order.form, fingerprint, size])
     mark = order.folder / _MAKING / "order.json"
-    if mark.is_file() and mark.read_text("utf-8") == said:
-        return
+    if mark.is_file():
+        if mark.read_text("utf-8") == said:
+            return
+        raise DataError(
+            f"{order.folder}: holds what is finished of other recordings: of another data set, split, format "
+            "or number, or of corpora that have changed. Give the same command as then, or name a new folder."
+        )
     if order.folder.is_dir() and any(order.folder.iterdir()):
         raise DataError(
             f"{order.folder}: the folder is not empty, and nothing in it is overwritten. Name a new one."

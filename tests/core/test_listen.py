@@ -9,7 +9,7 @@ import soundfile
 from amrbench.annotations import read_annotations
 from amrbench.data.listen import Order, synthesize
 from amrbench.data.prepare import Progress
-from amrbench.errors import DataError
+from amrbench.errors import DataError, RunError
 from tests.core.toy_world import ToySet
 
 
@@ -90,11 +90,29 @@ def test_a_work_that_was_broken_off_goes_on(tmp_path: Path) -> None:
     }
 
 
+def test_a_killed_worker_is_told_and_what_was_finished_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(RunError) as error:
+        synthesize(Order(ToySet(count=5, rate=8000, defect="die"), "train", None, tmp_path), tell=quiet)
+    assert str(error.value) == (
+        f"{tmp_path}: a worker process that writes recordings ended unasked; was it killed, or is memory "
+        "short? What it finished is kept: give the same command again."
+    )
+    assert len(list(tmp_path.glob("*.flac"))) == 3
+
+
 def test_another_work_does_not_go_on_in_the_same_folder(tmp_path: Path) -> None:
     def interrupt(progress: Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         synthesize(Order(ToySet(count=5, rate=8000), "train", None, tmp_path), tell=interrupt)
-    with pytest.raises(DataError, match="is not empty"):
-        synthesize(Order(ToySet(count=5, rate=8000, seed=1), "train", None, tmp_path), tell=quiet)
+    for other, count in ((ToySet(count=5, rate=8000, seed=1), None), (ToySet(count=5, rate=8000), 2)):
+        with pytest.raises(DataError) as error:
+            synthesize(Order(other, "train", count, tmp_path), tell=quiet)
+        assert str(error.value) == (
+            f"{tmp_path}: holds what is finished of other recordings: of another data set, split, format or "
+            "number, or of corpora that have changed. Give the same command as then, or name a new folder."
+        )
+    # All five are asked for either way.
+    assert len(synthesize(Order(ToySet(count=5, rate=8000), "train", 9, tmp_path), tell=quiet)) == 5
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".flac"] * 5 + [".jsonl"]

@@ -35,7 +35,7 @@ class ToySet(DatasetPart):
     use = "toy"
     count: int = 20
     seed: int = 0
-    defect: Literal["none", "nan", "stereo", "stranger", "silent", "twice", "short"] = "none"
+    defect: Literal["none", "nan", "stereo", "stranger", "silent", "twice", "short", "die"] = "none"
     rate: int = RATE
 
     def build(self) -> Dataset:
@@ -58,6 +58,8 @@ class ToyWorld:
         seconds = int(rng.integers(3, 10))
         waveform = rng.normal(0, 0.1, (seconds * part.rate) + part.rate // 3).astype(np.float32)
         vid = f"-é {split} {index}"
+        if part.defect == "die" and index == 3:
+            os._exit(9)
         if index == 3:
             changed = {"nan": waveform * np.nan, "stereo": waveform[None], "short": waveform[:60]}
             waveform = changed.get(part.defect, waveform)
