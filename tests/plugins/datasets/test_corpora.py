@@ -295,6 +295,15 @@ def test_a_tour_that_is_silent_under_a_window_is_refused(tmp_path):
     )
 
 
+def test_a_tour_that_is_shorter_than_a_window_is_refused(tmp_path):
+    path, place = tour(tmp_path, np.zeros(8000 * 30))
+    with pytest.raises(DataError) as error:
+        clotho_moment.part_of("val", [], [place])
+    assert str(error.value) == (
+        f"{path}: has 30 s, and a tour fills windows of 60 s. Put the whole tour there."
+    )
+
+
 def test_splits_are_made_of_other_tours_and_sounds():
     told = {
         split: [clip.provenance for clip in clips(one_minute(step=15), split)]
@@ -366,6 +375,37 @@ def test_wavcaps_that_cannot_be_used(tmp_path):
     )
     corpora.write(tmp_path / "SoundBible" / "3.wav", corpora.tone(1, 440))
     assert catalogue.wavcaps(tmp_path, ["SoundBible"], frozenset())[0].captions == ("a dog", "b")
+    path.write_text('{"data": ' + "[" * 100_000)
+    assert "is not as WavCaps publishes it (RecursionError: " in refusal(
+        catalogue.wavcaps, tmp_path, ["SoundBible"], frozenset()
+    )
+
+
+def test_captions_of_wavcaps_that_say_nothing_are_left_out(tmp_path):
+    entries = [
+        {"id": "1", "caption_1": "a dog", "caption_2": " ", "caption_3": None, "caption_4": "b"},
+        {"id": "2", "caption": ""},
+        {"id": "3", "caption_1": " "},
+        {"id": "4", "caption": "a cat"},
+    ]
+    corpora.write(tmp_path / "SoundBible" / "1.wav", corpora.tone(1, 440))
+    corpora.write(tmp_path / "SoundBible" / "4.wav", corpora.tone(1, 440))
+    (tmp_path / "SoundBible" / "sb_final.json").write_text(json.dumps({"data": entries}))
+    found = catalogue.wavcaps(tmp_path, ["SoundBible"], frozenset())
+    assert [(each.name, each.captions) for each in found] == [("1", ("a dog", "b")), ("4", ("a cat",))]
+
+
+def test_captions_of_clotho_that_say_nothing(tmp_path):
+    corpora.clotho(tmp_path, 2)
+    path = tmp_path / "clotho_captions_validation.csv"
+    header = path.read_text().splitlines()[0]
+    path.write_text(f"{header}\nvalidation 0.wav,a,, ,b\nvalidation 1.wav,c,d,e,f,g,beyond\n")
+    found = catalogue.clotho(tmp_path, "validation")
+    assert [each.captions for each in found] == [("a", "b"), ("c", "d", "e", "f", "g")]
+    path.write_text(f"{header}\nvalidation 0.wav,a,b,c,d,e\nvalidation 1.wav,,, ,,\n")
+    assert refusal(catalogue.clotho, tmp_path, "validation") == (
+        f"{path}: row 3, 'validation 1.wav', has no caption. Download it with Clotho v2.1."
+    )
 
 
 def test_other_corpora_that_cannot_be_used(tmp_path, place):

@@ -67,6 +67,8 @@ class Background:
 def wavcaps(folder: Path, subsets: Sequence[str], excluded: frozenset[str]) -> list[Sound]:
     """Return the sounds of some subsets of WavCaps whose ids are not excluded, in the order of their files.
 
+    Sounds about which nothing is said are left out.
+
     Captions lie in `json_files/<subset>/<name>.json` or `<subset>/<name>.json`, audio in `<subset>/` or
     `<subset>_flac/`, under the id with any suffix.
 
@@ -99,11 +101,18 @@ def clotho(folder: Path, split: str) -> list[Sound]:
     Raises:
         DataError: A file is missing or is not as published.
     """
-    rows = _csv(folder / f"clotho_captions_{split}.csv", ("file_name", "caption_1"))
+    said = folder / f"clotho_captions_{split}.csv"
+    rows = _csv(said, ("file_name", "caption_1"))
     metadata = _csv(folder / f"clotho_metadata_{split}.csv", ("file_name", "license"), encoding="latin-1")
     licences = {row["file_name"]: row["license"] for row in metadata}
     files = _by_stem(folder / split)
-    return [_clotho_sound(row, licences, files, folder / split) for row in rows]
+    sounds = [_clotho_sound(row, licences, files, folder / split) for row in rows]
+    for number, sound in enumerate(sounds, start=2):
+        if not sound.captions:
+            raise DataError(
+                f"{said}: row {number}, {sound.name!r}, has no caption. Download it with Clotho v2.1."
+            )
+    return sounds
 
 
 def tours(folder: Path, names: Sequence[str]) -> list[Background]:
@@ -160,7 +169,11 @@ def _wavcaps_subset(folder: Path, subset: str, excluded: frozenset[str]) -> Iter
     path = next((each for each in _places(folder, subset, file) if each.is_file()), folder / subset / file)
     files = _by_stem(folder / subset) | _by_stem(folder / f"{subset}_flac")
     entries = {str(entry["id"]).removesuffix(".wav"): entry for entry in _entries(path)}
-    wanted = {name: entry for name, entry in entries.items() if plain_id(name) not in excluded}
+    wanted = {
+        name: captions
+        for name, entry in entries.items()
+        if (captions := _captions(entry)) and plain_id(name) not in excluded
+    }
     lacking = [name for name in wanted if name not in files]
     if lacking:
         raise DataError(
@@ -168,8 +181,8 @@ def _wavcaps_subset(folder: Path, subset: str, excluded: frozenset[str]) -> Iter
             f"{folder / subset}: {some(lacking)}. Unpack the whole archive there, name in 'exclude' a file "
             "with the ids that you lack, or leave the subset out."
         )
-    for name, entry in wanted.items():
-        yield Sound(f"WavCaps {subset}", name, files[name], _captions(entry), licence)
+    for name, captions in wanted.items():
+        yield Sound(f"WavCaps {subset}", name, files[name], captions, licence)
 
 
 def _places(folder: Path, subset: str, file: str) -> tuple[Path, ...]:
@@ -187,7 +200,7 @@ def _entries(path: Path) -> list[Mapping[str, Any]]:
         entries: list[Mapping[str, Any]] = json.loads(text)["data"]
         for entry in entries:
             entry["id"], _captions(entry)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: is not as WavCaps publishes it ({type(error).__name__}: {error}): it needs 'data' with "
             "'id' and 'caption'."
@@ -197,15 +210,17 @@ def _entries(path: Path) -> list[Mapping[str, Any]]:
 
 def _captions(entry: Mapping[str, Any]) -> tuple[str, ...]:
     if "caption" in entry:
-        return (_clean(entry["caption"]),)
+        return _texts([entry["caption"]])
     found = [value for name, value in entry.items() if re.fullmatch(r"caption_\d+", name)]
     if not found:
         raise KeyError("caption")
-    return tuple(_clean(each) for each in found)
+    return _texts(found)
 
 
-def _clean(caption: object) -> str:
-    return " ".join(str(caption).split())
+def _texts(captions: Iterable[object]) -> tuple[str, ...]:
+    """Return captions with single blanks, without those that say nothing."""
+    cleaned = (" ".join(str(each).split()) for each in captions if each is not None)
+    return tuple(each for each in cleaned if each)
 
 
 # ---------------------------------------------------------------- others
@@ -234,8 +249,9 @@ def _clotho_sound(
     path = files.get(Path(name).stem)
     if path is None:
         raise DataError(f"{folder}: there is no audio file {name!r}, which the captions of Clotho name.")
-    captions = [_clean(value) for key, value in row.items() if key.startswith("caption_") and value]
-    return Sound("Clotho", name, path, tuple(captions), licences.get(name, "not in the metadata"))
+    # Cells beyond the last column have no name.
+    captions = _texts(value for key, value in row.items() if key and key.startswith("caption_"))
+    return Sound("Clotho", name, path, captions, licences.get(name, "not in the metadata"))
 
 
 def _csv(path: Path, columns: Sequence[str], encoding: str = "utf-8") -> list[dict[str, str]]:

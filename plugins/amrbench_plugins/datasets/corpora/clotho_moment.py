@@ -17,6 +17,7 @@ import numpy as np
 
 from amrbench.annotations import Query
 from amrbench.data.audio import open_audio, resample
+from amrbench.errors import DataError
 from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
 from amrbench_plugins.datasets.corpora.mixing import Mixture
 from amrbench_plugins.datasets.corpora.sound import (
@@ -64,9 +65,19 @@ class Part:
 
 
 def part_of(split: str, sounds: Sequence[Sound], tours: Sequence[Background]) -> Part:
-    """Return a split with the lengths that the headers of its files tell; the audio is not read."""
+    """Return a split with the lengths that the headers of its files tell; the audio is not read.
+
+    Raises:
+        DataError: A file is damaged, or a tour is shorter than a window.
+    """
     lengths = tuple(min(_LONGEST, int(open_audio(each.path).seconds)) for each in sounds)
     seconds = tuple(int(open_audio(each.path).seconds) for each in tours)
+    for tour, length in zip(tours, seconds, strict=True):
+        if length < SECONDS:
+            raise DataError(
+                f"{tour.path}: has {length} s, and a tour fills windows of {SECONDS} s. Put the whole tour "
+                "there."
+            )
     return Part(split, tuple(sounds), lengths, tuple(tours), seconds)
 
 
