@@ -13,6 +13,7 @@ mean     the mean of the bounds, weighted by the scores, and the mean or largest
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,10 +144,10 @@ def fuse_files(sources: Sequence[Path], output: Path, how: Fusion = Fusion()) ->
     """
     files = [file for source in sources for file in prediction_files(source)]
     weights = how.weights
-    if weights and (len(weights) != len(files) or min(weights) <= 0):
+    if weights and (len(weights) != len(files) or not _weigh(weights)):
         raise RunError(
             f"{len(weights)} weights do not fit {len(files)} prediction files: {', '.join(map(str, files))}. "
-            "Give one above zero for each, or none."
+            "Give a number above zero for each, or none."
         )
     answers = [{str(each.qid): each for each in read_predictions(file)} for file in files]
     for file, each in zip(files, answers, strict=True):
@@ -157,6 +158,10 @@ def fuse_files(sources: Sequence[Path], output: Path, how: Fusion = Fusion()) ->
         found.append(Moments(first.qid, first.vid, table[:, :2], table[:, 2]))
     write_predictions(output, found)
     return len(files), len(found)
+
+
+def _weigh(weights: Sequence[float]) -> bool:
+    return all(each > 0 for each in weights) and math.isfinite(sum(weights))
 
 
 def _group_of(moment: Table, groups: Sequence[Group], iou: float) -> Group | None:
