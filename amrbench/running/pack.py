@@ -27,11 +27,15 @@ NOTE = (
     "The official key list of DCASE 2026 Task 6 was not at hand when this command was written. Compare the "
     "meta file with the task page before you submit."
 )
-_PLACE = re.compile(r"\$\{([^}]*)\}")
+_PLACE = re.compile(r"\$\{([^}\n]*)\}")
+_UNCLOSED = re.compile(r"\$\{[^}]*$")
+_NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What PyYAML raises at values that are not what their tags say, and what lists in themselves end in."""
 _MOMENT = (2026, 1, 1, 0, 0, 0)
 """Of all entries, so that the same content gives the same file."""
 _SLACK = 1e-3
 _AGAIN = "Run the recipe again."
+_HALF = "Mend it in the annotations of the data set, and run the recipe again."
 _OTHER = "Give predictions for the queries of this run."
 
 
@@ -46,6 +50,8 @@ class Packed:
         total: Parameters of encoder and model; None where the encoder's or the models are not known.
         trainable: Parameters that were trained and are needed to predict; None where models are not known.
         unresolved: Places of the meta file that are still to be filled in.
+        protocol: Of the run, and what it is about.
+        stand_ins: Which encoders others stand in for; empty if none, or if it is not known.
     """
 
     path: Path
@@ -54,12 +60,17 @@ class Packed:
     total: int | None
     trainable: int | None
     unresolved: tuple[str, ...]
+    protocol: str
+    stand_ins: str
 
     def text(self) -> str:
         """Return it as lines for people."""
         total, trained = ("unknown" if each is None else f"{each:,}" for each in (self.total, self.trainable))
         lines = [
             f"{self.path}: {self.queries} queries, {total} parameters in all, {trained} trained",
+            f"Protocol {self.protocol}",
+            *[f"Stand-ins: {self.stand_ins}. What they predict is no submission to the challenge."]
+            * bool(self.stand_ins),
             *[f"{self.empty:,} windows were rounded to no length and cannot match anything"]
             * bool(self.empty),
             *(f"still to be filled in: {place}" for place in self.unresolved),
@@ -108,7 +119,17 @@ def pack(
     rows = official(moments, queries)
     _write(output, {f"{label}/{label}.output.jsonl": rows, f"{label}/{label}.meta.yaml": meta})
     empty = sum(int((each.windows[:, 0] == each.windows[:, 1]).sum()) for each in moments)
-    return Packed(output, len(queries), empty, total, trainable, unresolved)
+    about = finished.about()
+    return Packed(
+        output,
+        len(queries),
+        empty,
+        total,
+        trainable,
+        unresolved,
+        protocol=f"{about['protocol']}: {about['protocol_about']}".removesuffix(": "),
+        stand_ins="" if predictions else about["stand_ins"],
+    )
 
 
 def refuse_faults(
@@ -147,18 +168,25 @@ def filled(template: Path, known: Mapping[str, str]) -> tuple[str, tuple[str, ..
     """Return a template with its places filled in, and the places that are still open.
 
     Raises:
-        RunError: The template cannot be read, or is no YAML once it is filled in.
+        RunError: The template cannot be read, has a place that does not end, or is no YAML once it is filled
+            in.
     """
     try:
         text = template.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{template}: the template cannot be read ({error}).") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        if unclosed := _UNCLOSED.search(line):
+            raise RunError(
+                f"{template}: line {number}: {unclosed[0]!r} does not end. Write '}}' after the name."
+            )
     text = _PLACE.sub(lambda place: known.get(place[1], OPEN), text)
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RunError(f"{template}: is no YAML ({str(error).splitlines()[0]}).") from error
-    return text, tuple(_open(content, ""))
+        return text, tuple(_open(yaml.safe_load(text), ""))
+    except _NO_YAML as error:
+        raise RunError(
+            f"{template}: is no YAML once it is filled in ({str(error).partition(chr(10))[0]}). Mend it."
+        ) from error
 
 
 def _open(value: object, place: str) -> Iterator[str]:
@@ -175,6 +203,8 @@ def _open(value: object, place: str) -> Iterator[str]:
 def _faults(moments: Moments, query: Query) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the windows of a query, each with its remedy if it has one of its own."""
     windows, scores = moments.windows, moments.scores
+    if any("\ud800" <= letter <= "\udfff" for letter in f"{query.qid}{query.query}{query.vid}"):
+        yield f"has half of a letter, which no file can hold, in {query.query!r}", _HALF
     if moments.vid != query.vid:
         yield f"is about {moments.vid!r}, not {query.vid!r}", ""
     if not len(windows):

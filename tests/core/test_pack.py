@@ -163,7 +163,7 @@ def test_windows_that_were_rounded_to_nothing_are_kept_and_told(done, finished, 
     lines[0]["pred_relevant_windows"][0] = [start, start, points]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     said = pack(replace(finished, folder=tmp_path / "run"), LABEL, tmp_path / "a.zip").text()
-    assert said.splitlines()[1] == "1 windows were rounded to no length and cannot match anything"
+    assert said.splitlines()[3] == "1 windows were rounded to no length and cannot match anything"
     rows = content(tmp_path / "a.zip")[f"{LABEL}/{LABEL}.output.jsonl"].splitlines()
     assert json.loads(rows[0])["pred_relevant_windows"][0] == [start, start]
 
@@ -198,6 +198,31 @@ def test_predictions_for_other_queries_are_not_packed(finished, tmp_path):
     assert str(error.value).endswith(" with 'a', 'b'. Give predictions for the queries of this run.")
 
 
+def test_half_letters_are_refused(tmp_path):
+    with pytest.raises(RunError) as error:
+        refuse_faults(tmp_path / "p.jsonl", GOOD, [QUERIES[0], replace(QUERIES[1], query="a \ud83d")])
+    assert str(error.value) == (
+        f"{tmp_path}/p.jsonl: query 'b' has half of a letter, which no file can hold, in 'a \\ud83d'. Mend "
+        "it in the annotations of the data set, and run the recipe again."
+    )
+
+
+def test_the_protocol_and_stand_ins_are_told(done, finished, tmp_path):
+    assert pack(finished, LABEL, tmp_path / "a.zip").text().splitlines()[1:3] == [
+        "Protocol tiny: For tests.",
+        "Stand-ins: one-hot stands in for wished. What they predict is no submission to the challenge.",
+    ]
+    fused = tmp_path / "fused.jsonl"
+    fuse_files([done.folder], fused)
+    real = replace(finished, results=finished.results.model_copy(update={"stand_ins": ""}))
+    for packed in (
+        pack(real, LABEL, tmp_path / "a.zip"),
+        pack(finished, LABEL, tmp_path / "a.zip", predictions=fused),
+    ):
+        assert packed.text().splitlines()[1] == "Protocol tiny: For tests."
+        assert "Stand-ins" not in packed.text()
+
+
 def test_a_label_that_is_none(finished, tmp_path):
     with pytest.raises(RunError) as error:
         pack(finished, "mine", tmp_path / "a.zip")
@@ -213,6 +238,21 @@ def test_templates_and_outputs_that_cannot_be_used(finished, tmp_path):
     (tmp_path / "bad.yaml").write_text("a: [")
     with pytest.raises(RunError, match=r"bad\.yaml: is no YAML"):
         filled(tmp_path / "bad.yaml", {})
+    for text in (
+        "date: 2026-13-45", "a: !!int abc", "a: !!int ''", "a: !!bool x", "a: !!timestamp abc", "a: &x [*x]",
+        "[" * 100_000, "a: 2001-01-01 00:00:00 +99:99", "a: 1" + ":10" * 400 + ".5",
+    ):  # fmt: skip
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(RunError) as error:
+            filled(tmp_path / "bad.yaml", {})
+        assert str(error.value).startswith(f"{tmp_path}/bad.yaml: is no YAML once it is filled in (")
+        assert str(error.value).endswith("). Mend it.")
+    (tmp_path / "bad.yaml").write_text("a: ${label}\nx: ${label\ny: keep}\n")
+    with pytest.raises(RunError) as error:
+        filled(tmp_path / "bad.yaml", {})
+    assert str(error.value) == (
+        f"{tmp_path}/bad.yaml: line 2: '${{label' does not end. Write '}}' after the name."
+    )
     with pytest.raises(RunError, match=r"a\.zip: cannot be written"):
         pack(finished, LABEL, tmp_path / "no" / "a.zip")
 
