@@ -146,8 +146,8 @@ def fuse_files(sources: Sequence[Path], output: Path, how: Fusion = Fusion()) ->
     weights = how.weights
     if weights and (len(weights) != len(files) or not _weigh(weights)):
         raise RunError(
-            f"{len(weights)} weights do not fit {len(files)} prediction files: {', '.join(map(str, files))}. "
-            "Give a number above zero for each, or none."
+            f"the weights {', '.join(f'{each:g}' for each in weights)} do not fit {len(files)} prediction "
+            f"files: {', '.join(map(str, files))}. Give a number above zero for each, or none."
         )
     answers = [{str(each.qid): each for each in read_predictions(file)} for file in files]
     for file, each in zip(files, answers, strict=True):

@@ -184,7 +184,7 @@ def test_files_that_do_not_go_together(tmp_path):
         one, written(tmp_path / "two.jsonl", (0, 2, 0.6), qid="b")
     )
     assert refusal(one, how=Fusion(weights=(1, 2))) == (
-        f"2 weights do not fit 1 prediction files: {one}. Give a number above zero for each, or none."
+        f"the weights 1, 2 do not fit 1 prediction files: {one}. Give a number above zero for each, or none."
     )
 
 
@@ -195,8 +195,8 @@ def test_files_that_do_not_go_together(tmp_path):
 def test_weights_that_are_none(tmp_path, weights):
     files = [written(tmp_path / f"{name}.jsonl", (0, 2, 0.6)) for name in ("one", "two")]
     assert refusal(*files, how=Fusion(weights=weights)) == (
-        f"2 weights do not fit 2 prediction files: {files[0]}, {files[1]}. Give a number above zero for "
-        "each, or none."
+        f"the weights {weights[0]:g}, {weights[1]:g} do not fit 2 prediction files: {files[0]}, {files[1]}. "
+        "Give a number above zero for each, or none."
     )
 
 
