@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,12 @@ def in_place_of(path: Path) -> Iterator[Path]:
     """Yield where to write a new file; at the end it takes the place of `path`, or goes if anything failed.
 
     A reader sees the old file or all of the new one, also after the machine lost its power.
+
+    Raises:
+        OSError: The file cannot be written, or the path names a folder.
     """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
@@ -24,6 +31,14 @@ def in_place_of(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def drop_leftovers(path: Path) -> None:
+    """Remove what killed writers of a file left beside it; nobody else may write it at the same time."""
+    part = re.compile(rf"\.{re.escape(path.name)}\.[0-9]+\.part")
+    for each in path.parent.iterdir():
+        if part.fullmatch(each.name):
+            each.unlink()
 
 
 def write_whole(path: Path, text: str) -> None:

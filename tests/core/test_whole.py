@@ -1,5 +1,7 @@
 """Files that are whole or not there."""
 
+from pathlib import Path
+
 import pytest
 
 from amrbench.errors import RunError
@@ -28,3 +30,9 @@ def test_a_writer_that_fails_half_way_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="broken"):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_path_without_a_name_is_a_folder(name):
+    with pytest.raises(RunError, match=r"[./]: cannot be written \(Is a directory\). Check the folder."):
+        write_whole(Path(name), "{}")
