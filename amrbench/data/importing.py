@@ -10,29 +10,31 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from functools import partial as bound
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
 
-from amrbench.annotations import Query, safe_id
-from amrbench.data.home import Home, text_id
+from amrbench.data.home import Home
 from amrbench.data.lengths import fits
 from amrbench.data.prepare import Progress, Tell, told_waiting
+from amrbench.data.wish import KINDS, Kind, Wish
 from amrbench.errors import DataError, some
 from amrbench.files.locks import exclusive
 from amrbench.files.members import Member, members
 from amrbench.files.published import AUDIO_KEY, TEXT_KEY, rows_in
-from amrbench.files.store import Header, Rows, Table, open_store
+from amrbench.files.store import Rows, Table, open_store
 from amrbench.files.store_writer import Chosen, Items, Joined, write_store
+from amrbench.files.whole import drop_leftovers, write_whole
 from amrbench.slots import FeaturesPart
 
-Kind = Literal["audio", "text"]
-KINDS: tuple[Kind, ...] = ("audio", "text")
 KEYS: Mapping[Kind, str] = {"audio": AUDIO_KEY, "text": TEXT_KEY}
 IN_A_PART = 512
-IMPORTED = "imported"
+LARGEST_FILE = 1 << 30
+"""Bytes; the rows of five hours take a twentieth of it."""
+MOST_WORDS = 1 << 14
+"""Rows of a text; no encoder of sentences gives so many."""
 _WORDS: Mapping[Kind, str] = {"audio": "recordings", "text": "queries"}
 
 
@@ -44,6 +46,7 @@ class Import:
         store: The feature file.
         counts: Recordings and queries in it.
         read: Files read this time.
+        known: Files that were not read, because what they are the features of was imported before.
         size: Their bytes.
         seconds: How long it took.
         other_length: Recordings with a row more or less than their annotated duration has seconds.
@@ -54,6 +57,7 @@ class Import:
     store: Path
     counts: Mapping[Kind, int]
     read: int
+    known: int
     size: int
     seconds: float
     other_length: int
@@ -66,6 +70,8 @@ class Import:
         lines = [f"{self.store}: {self.counts['audio']:,} recordings and {self.counts['text']:,} queries"]
         if self.read:
             lines.append(f"  read {self.read:,} files in {self.seconds:,.1f} s: {rate}")
+        if self.known:
+            lines.append(f"  {self.known:,} files were not read: what they are features of was there before")
         if self.other_length:
             lines.append(
                 f"  {self.other_length:,} recordings have a row more or less than their duration; accepted"
@@ -95,100 +101,46 @@ def import_features(
         tell: Called as the work goes on.
 
     Raises:
-        DataError: No annotations are placed, a source cannot be read, features are missing, damaged or of
-            another recording, or the result cannot be written. What was read is kept.
+        DataError: No annotations are placed, the feature file is complete already, a source cannot be read,
+            features are missing, damaged or of another recording, or the result cannot be written. What was
+            read is kept.
     """
     wanted = Wish.of(home, encoder)
     store = home.store(encoder)
-    store.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(store.with_suffix(".lock"), told_waiting(tell, str(store))):
+        drop_leftovers(store)
         work = _Work(wanted, store, tell)
-        started = time.monotonic()
-        try:
-            for source in sources:
-                work.take_all(source)
-        finally:
-            work.write_part()
-        missing = work.missing
-        if (work.damaged or any(missing.values())) and not partial:
-            raise DataError(_what_lacks(work))
-        if not any(work.found.values()):
-            raise DataError(f"{home.name}: none of its features are in {', '.join(map(str, sources))}.")
-        counts = work.finish()
+        work.refuse_complete()
+        return _import(work, list(dict.fromkeys(sources)), partial)
+
+
+def _import(work: _Work, sources: Sequence[Path], partial: bool) -> Import:
+    started = time.monotonic()
+    try:
+        for source in sources:
+            work.take_all(source)
+    finally:
+        work.write_part()
+    missing = work.missing
+    lacks = bool(work.damaged) or any(missing.values())
+    work.list_missing()
+    if lacks and not partial:
+        raise DataError(_what_lacks(work))
+    if not work.asked_for or not any(work.found.values()):
+        raise DataError(f"{work.wish.name}: none of its features are in {', '.join(map(str, sources))}.")
+    counts = work.finish()
+    seconds = time.monotonic() - started
     return Import(
-        store,
-        counts,
-        work.read,
-        work.size,
-        time.monotonic() - started,
-        work.other_length,
-        work.unknown,
-        missing,
+        store=work.store,
+        counts=counts,
+        read=work.read,
+        known=work.known,
+        size=work.size,
+        seconds=seconds,
+        other_length=work.other_length,
+        unknown=work.unknown,
+        missing=missing,
     )
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the annotations of a data set ask for.
-
-    Attributes:
-        name: Of the data set.
-        header: What the feature file will say about itself.
-        durations: Seconds by recording, in the order of the annotations.
-        texts: Name of each query's text, in their order.
-    """
-
-    name: str
-    header: Header
-    durations: Mapping[str, float]
-    texts: tuple[str, ...]
-
-    @classmethod
-    def of(cls, home: Home, encoder: FeaturesPart) -> Wish:
-        """Return what all placed splits of a data set ask for."""
-        if not home.placed:
-            files = ", ".join(str(home.annotations(split)) for split in home.facts)
-            raise DataError(
-                f"{home.name}: no annotations are placed, so it is not known what to import. "
-                f"Place one of {files}."
-            )
-        queries = [query for split in home.placed for query in home.queries(split)]
-        _refuse_unsafe(home, queries)
-        backend = encoder.build()
-        header = Header(
-            f"{home.name}, {IMPORTED}",
-            encoder.label,
-            IMPORTED,
-            backend.hop,
-            backend.audio_width,
-            backend.text_width,
-        )
-        durations = {query.vid: query.duration for query in queries}
-        return cls(home.name, header, durations, tuple(dict.fromkeys(map(text_id, queries))))
-
-    def ids(self, kind: Kind) -> Sequence[str]:
-        """Return the names of the items of a kind."""
-        return list(self.durations) if kind == "audio" else self.texts
-
-    def find(self, member: Member) -> tuple[Kind, str] | None:
-        """Return what a file is the features of; None if nobody asks for it."""
-        inside = member.path
-        if inside.suffix not in (".npz", ".npy"):
-            return None
-        in_text = inside.parent.name.endswith("_text")
-        if not in_text and inside.stem in self._audio:
-            return "audio", self._audio[inside.stem]
-        return ("text", self._text[inside.stem]) if inside.stem in self._text else None
-
-    @cached_property
-    def _audio(self) -> dict[str, str]:
-        # Archives of Clotho-Moment leave points out of the names of recordings.
-        plain = {vid.replace(".", ""): vid for vid in self.durations}
-        return {**plain, **{vid: vid for vid in self.durations}}
-
-    @cached_property
-    def _text(self) -> dict[str, str]:
-        return {f"qid{name}": name for name in self.texts}
 
 
 @dataclass(eq=False)
@@ -199,6 +151,7 @@ class _Work:
     store: Path
     tell: Tell
     read: int = 0
+    known: int = 0
     size: int = 0
     unknown: int = 0
     other_length: int = 0
@@ -218,7 +171,8 @@ class _Work:
         found = [self.store] * self.store.is_file() + files
         for file in found:
             header = open_store(file).header
-            if header != self.wish.header:
+            # The data set may be called otherwise today: its folder was moved, or is typed in another way.
+            if replace(header, source=self.wish.header.source) != self.wish.header:
                 raise DataError(
                     f"{file}: holds features of {header.backend!r} ({header.fingerprint}), and those of "
                     f"{self.wish.header.backend!r} cannot be added. Move it away."
@@ -242,6 +196,31 @@ class _Work:
             for kind in KINDS
         }
 
+    @property
+    def asked_for(self) -> int:
+        """Return how many files the annotations ask for."""
+        return len(self._seen)
+
+    @property
+    def missing_list(self) -> Path:
+        """Return the file that names everything that is missing."""
+        return self.store.with_suffix(".missing.txt")
+
+    def list_missing(self) -> None:
+        """Write down what is missing, as names of files; where nothing is, there is no such file."""
+        names = [*self.missing["audio"], *(f"qid{name}" for name in self.missing["text"])]
+        if names:
+            write_whole(self.missing_list, "".join(f"{name}.npz\n" for name in names))
+        else:
+            self.missing_list.unlink(missing_ok=True)
+
+    def refuse_complete(self) -> None:
+        """Raise DataError where the feature file has all that the annotations ask for."""
+        if self.store.is_file() and not any(self.missing.values()):
+            raise DataError(
+                f"{self.store}: is complete already, so nothing was read. Move it away to import anew."
+            )
+
     def take_all(self, source: Path) -> None:
         """Read a folder or archive."""
         total = sum(len(self.wish.ids(kind)) for kind in KINDS)
@@ -261,24 +240,39 @@ class _Work:
         self._refuse_second(item, member)
         kind, name = item
         if name in self.found[kind]:
+            self.known += 1
             return
-        width = self.wish.header.width_of(kind)
         try:
-            data = member.read()
-            self.read, self.size = self.read + 1, self.size + len(data)
-            rows = rows_in(BytesIO(data), member.place, key=KEYS[kind], width=width)
-            if kind == "audio":
-                self._check_length(rows, name, member)
+            self._part[kind][name] = self._rows(kind, name, member)
         except DataError as error:
             self.damaged.append(str(error))
-            return
-        self._part[kind][name] = rows
+
+    def _rows(self, kind: Kind, name: str, member: Member) -> Rows:
+        if member.size > LARGEST_FILE:
+            raise DataError(
+                f"{member.place}: has {member.size:,} bytes; more than {LARGEST_FILE:,} cannot be features "
+                "of one recording or query. Copy or download the file again."
+            )
+        data = member.read()
+        self.read, self.size = self.read + 1, self.size + len(data)
+        check = bound(self._check_length if kind == "audio" else _check_words, name, member)
+        width = self.wish.header.width_of(kind)
+        rows = rows_in(BytesIO(data), member.place, key=KEYS[kind], width=width, check=check)
+        if kind == "audio":
+            self.other_length += len(rows) != int(self.wish.durations[name] / self.wish.header.hop)
+        return rows
 
     def write_part(self) -> None:
         """Write what is in memory."""
         if not any(self._part.values()):
             return
-        self.folder.mkdir(exist_ok=True)
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"{self.folder}: cannot be made a folder for what was read ({error.strerror}). "
+                "Move away what lies there, or look whether the folder above may be written."
+            ) from error
         file = self._next_file()
         write_store(
             file, self.wish.header, audio=_items(self._part["audio"]), text=_items(self._part["text"])
@@ -317,33 +311,38 @@ class _Work:
         return self.folder / f"part-{max(numbers, default=-1) + 1:06d}.h5"
 
     def _refuse_second(self, item: tuple[Kind, str], member: Member) -> None:
-        first = self._seen.setdefault(item, member.place)
-        if first != member.place:
+        first = self._seen.get(item)
+        if first == member.place:
+            raise DataError(
+                f"{member.place}: stands twice in the archive, so it is not known which are the features of "
+                f"{item[1]!r}. Get the archive from its public home, or unpack it and name the folder."
+            )
+        if first is not None:
             raise DataError(
                 f"{item[1]!r} has features in {first} and in {member.place}. Name the folders or archives of "
                 "one encoder only."
             )
+        self._seen[item] = member.place
 
-    def _check_length(self, rows: Rows, vid: str, member: Member) -> None:
+    def _check_length(self, vid: str, member: Member, count: int) -> None:
         duration, hop = self.wish.durations[vid], self.wish.header.hop
-        if not fits(len(rows), duration, hop):
+        if not fits(count, duration, hop):
             raise DataError(
-                f"{member.place}: {len(rows)} rows of {hop:g} s cannot be those of {vid!r}, "
+                f"{member.place}: {count} rows of {hop:g} s cannot be those of {vid!r}, "
                 f"which lasts {duration:g} s."
             )
-        self.other_length += len(rows) != int(duration / hop)
+
+
+def _check_words(name: str, member: Member, count: int) -> None:
+    if count > MOST_WORDS:
+        raise DataError(
+            f"{member.place}: {count} rows cannot be those of the text of query {name!r}; {MOST_WORDS} are "
+            "the most."
+        )
 
 
 def _items(rows: Mapping[str, Rows]) -> Items:
     return Items(tuple(rows), tuple(rows.values()))
-
-
-def _refuse_unsafe(home: Home, queries: Sequence[Query]) -> None:
-    for query in queries:
-        try:
-            safe_id(query.vid), safe_id(query.qid)
-        except DataError as error:
-            raise DataError(f"{home.root}: query {query.qid!r} of {home.name}: {error}") from None
 
 
 def _what_lacks(work: _Work) -> str:
@@ -359,7 +358,8 @@ def _lacking(work: _Work) -> Iterator[str]:
     yield from (f"  {each}" for each in shown)
     if len(work.damaged) > len(shown):
         yield f"  and {len(work.damaged) - len(shown)} more are damaged."
-    yield (
-        f"  What was read is kept in {work.folder}. Name the missing files in another import, or accept this "
-        "with --partial."
-    )
+    if work.missing_list.is_file():
+        yield f"  All that is missing is listed in {work.missing_list}."
+    if work.folder.is_dir():
+        yield f"  What was read is kept in {work.folder}."
+    yield "  Name the missing files in another import, or accept this with --partial."

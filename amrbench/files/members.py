@@ -7,6 +7,7 @@ link, has no place in published data, so such an archive is refused.
 from __future__ import annotations
 
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -22,9 +23,10 @@ from amrbench.errors import DataError
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 _ReadError = tarfile.ReadError
 _TORN = (tarfile.TruncatedHeaderError, tarfile.InvalidHeaderError)  # type: ignore[attr-defined]
+# What the modules of archives raise on damaged bytes.
 _DAMAGE = (
-    tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, lzma.LZMAError, zlib.error, RuntimeError,
-    NotImplementedError,
+    tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, lzma.LZMAError, zlib.error, struct.error,
+    RuntimeError, NotImplementedError, ValueError, LookupError, TypeError, OverflowError, MemoryError,
 )  # fmt: skip
 
 
@@ -35,11 +37,13 @@ class Member:
     Attributes:
         path: Its name inside.
         place: What messages call it.
+        size: Its bytes.
         read: Returns its bytes; must be called before the next member is asked for.
     """
 
     path: PurePosixPath
     place: str
+    size: int
     read: Callable[[], bytes]
 
 
@@ -83,7 +87,8 @@ def _in_folder(folder: Path) -> Iterator[Member]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             inside = PurePosixPath(path.relative_to(folder).as_posix())
-            yield Member(inside, str(path), _explaining(str(path), path.read_bytes))
+            read = _explaining(str(path), path.read_bytes)
+            yield Member(inside, str(path), path.stat().st_size, read)
 
 
 class _Whole(tarfile.TarInfo):
@@ -111,7 +116,7 @@ def _in_tar(source: Path) -> Iterator[Member]:
                     "none; get the archive from its public home."
                 )
             place = f"{source}: {entry.name}"
-            yield Member(PurePosixPath(entry.name), place, _explaining(place, file.read))
+            yield Member(PurePosixPath(entry.name), place, entry.size, _explaining(place, file.read))
 
 
 def _in_zip(source: Path) -> Iterator[Member]:
@@ -123,8 +128,14 @@ def _in_zip(source: Path) -> Iterator[Member]:
             _refuse_pointing_out(source, entry.filename)
             if not entry.is_dir():
                 place = f"{source}: {entry.filename}"
-                read = partial(archive.read, entry)
-                yield Member(PurePosixPath(entry.filename), place, _explaining(place, read))
+                read = _explaining(place, partial(_unpacked, archive, entry))
+                yield Member(PurePosixPath(entry.filename), place, entry.file_size, read)
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as file:
+        # Without the number, a member that is longer than the archive says would be unpacked to its end.
+        return file.read(entry.file_size)
 
 
 def _refuse_pointing_out(source: Path, name: str) -> None:

@@ -9,11 +9,16 @@ Nothing in these files is unpickled.
 from __future__ import annotations
 
 import hashlib
+import lzma
+import struct
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,9 +35,17 @@ AUDIO_KEY = "features"
 TEXT_KEY = "last_hidden_state"
 # What numpy and the zip module raise on damaged bytes.
 _DAMAGE = (
-    OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, SyntaxError, NotImplementedError,
-    OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, EOFError, LookupError, TypeError, MemoryError, SyntaxError, NotImplementedError,
+    OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    tokenize.TokenError,
 )  # fmt: skip
+_NPY = b"\x93NUMPY"
+_HEADER = 1 << 14
+"""More bytes than numpy reads of the header of an array; a damaged one may claim gigabytes."""
+
+
+def _any_number(count: int) -> None:
+    """Accept any number of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,47 +131,90 @@ def read_rows(path: Path, key: str, width: int) -> Rows:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
 
 
-def rows_in(file: IO[bytes], place: str, *, key: str, width: int) -> Rows:
+def rows_in(
+    file: IO[bytes], place: str, *, key: str, width: int, check: Callable[[int], None] = _any_number
+) -> Rows:
     """Read feature rows (n, width) from an open .npz or .npy file, n at least 1; see `read_rows`.
 
     Args:
-        file: Opened for reading at any place.
+        file: Opened for reading at its beginning.
         place: What messages call it; its end tells .npy, which holds one array without a name.
         key: Name of the array in a .npz file.
         width: Of the rows.
+        check: Called with n before the rows are read; raises DataError where n cannot be.
     """
-    rows = _array(file, place, key)
-    if rows.dtype.kind != "f":
-        raise DataError(f"{place}: {key!r} holds {rows.dtype} values, not floating-point features.")
-    rows = rows[None] if rows.ndim == 1 else rows
-    if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
-        raise DataError(
-            f"{place}: {key!r} has shape {rows.shape}, not (1 or more, {width}). "
-            "Use the features of the encoder that the model was trained with."
-        )
+    wanted = _Wanted(place, key, width, check)
     with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(rows, np.float32)
+        rows = np.ascontiguousarray(np.atleast_2d(_array(file, wanted)), np.float32)
     broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(broken):
         raise DataError(f"{place}: {key!r} is not finite in row {broken[0]}; extract or copy the file again.")
     return rows
 
 
-def _array(file: IO[bytes], place: str, key: str) -> NDArray[Any]:
+@dataclass(frozen=True)
+class _Wanted:
+    """An array that is looked for; see `rows_in`."""
+
+    place: str
+    key: str
+    width: int
+    check: Callable[[int], None]
+
+    def refuse(self, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+        """Raise DataError for an array that holds no such rows, before it is read."""
+        if kind.hasobject:
+            raise ValueError("it holds Python objects; no pickled objects are accepted")
+        if kind.kind != "f":
+            raise DataError(f"{self.place}: {self.key!r} holds {kind} values, not floating-point features.")
+        rows = (1, *shape) if len(shape) == 1 else shape
+        if len(rows) != 2 or rows[1] != self.width or rows[0] < 1:
+            raise DataError(
+                f"{self.place}: {self.key!r} has shape {shape}, not (1 or more, {self.width}). "
+                "Use the features of the encoder that the model was trained with."
+            )
+        self.check(rows[0])
+
+
+def _array(file: IO[bytes], wanted: _Wanted) -> NDArray[Any]:
     try:
-        archive = np.load(file, allow_pickle=False)
-        if place.endswith(".npy") and isinstance(archive, np.ndarray):
-            return archive
-        if not isinstance(archive, np.lib.npyio.NpzFile):
+        start = file.read(len(_NPY))
+        file.seek(0)
+        if start != _NPY:
+            return _named(file, start, wanted)
+        if not wanted.place.endswith(".npy"):
             raise ValueError("one array, not an archive of named arrays")
-        if key not in archive:
-            raise DataError(f"{place}: there is no array {key!r}; the file holds {_listed(archive)}.")
-        return np.asarray(archive[key])
+        return _read(lambda: nullcontext(file), wanted)
     except _DAMAGE as error:
         raise DataError(
-            f"{place}: {key!r} cannot be read ({error}); no pickled objects are accepted. "
-            "Copy or download the file again."
+            f"{wanted.place}: {wanted.key!r} cannot be read ({error}). Copy or download the file again."
         ) from error
+
+
+def _named(file: IO[bytes], start: bytes, wanted: _Wanted) -> NDArray[Any]:
+    if not start.startswith(b"PK"):
+        raise ValueError("not an .npz file")
+    with zipfile.ZipFile(file) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        if wanted.key not in names:
+            raise DataError(
+                f"{wanted.place}: there is no array {wanted.key!r}; the file holds {_listed(names)}."
+            )
+        return _read(lambda: archive.open(f"{wanted.key}.npy"), wanted)
+
+
+def _read(opened: Callable[[], AbstractContextManager[IO[bytes]]], wanted: _Wanted) -> NDArray[Any]:
+    """Look at the header first: a small archive may hold gigabytes of zeros."""
+    with opened() as file:
+        head = BytesIO(file.read(_HEADER))
+    first = np.lib.format.read_magic(head) == (1, 0)
+    layout = np.lib.format
+    shape, _, kind = (layout.read_array_header_1_0 if first else layout.read_array_header_2_0)(head)
+    wanted.refuse(shape, kind)
+    with opened() as file:
+        file.seek(0)
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
 
 
 def _listed(names: Iterable[str]) -> str:

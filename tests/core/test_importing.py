@@ -1,7 +1,9 @@
 import io
 import os
 import tarfile
+import tracemalloc
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from amrbench.annotations import Query, write_annotations
 from amrbench.data.home import Home, SplitFacts
 from amrbench.data.importing import import_features
 from amrbench.errors import DataError
+from amrbench.files.members import members
 from amrbench.files.store import open_store
 from amrbench.slots import FeaturesPart
 from benchmarks.bench_import import QUICK, measure
@@ -94,6 +97,27 @@ def zipped(place, files):
     return place
 
 
+def bomb(name, shape):
+    """An archive with the header of an array, and without the array."""
+    data, header = io.BytesIO(), io.BytesIO()
+    layout = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, layout)
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr(f"{name}.npy", header.getvalue())
+    return data.getvalue()
+
+
+def spoiled(method):
+    """A packed .npz file with bytes in its middle that are none of its own."""
+    data, array = io.BytesIO(), io.BytesIO()
+    np.save(array, rows("x", 4, 5))
+    with zipfile.ZipFile(data, "w", method) as archive:
+        archive.writestr("features.npy", array.getvalue())
+    whole = bytearray(data.getvalue())
+    whole[100:160] = b"\xff" * 60
+    return bytes(whole)
+
+
 class Told(list):
     def __call__(self, progress):
         self.append(progress)
@@ -174,13 +198,83 @@ def test_what_is_missing_is_named_and_an_import_goes_on_where_it_was(home, tmp_p
         "toy: not all features could be imported.",
         "  1 of 3 recordings have none: 'c'.",
         "  1 of 4 queries have none: '7'.",
-        f"  What was read is kept in {store.with_suffix('.importing')}. Name the missing files in another "
-        "import, or accept this with --partial.",
+        f"  All that is missing is listed in {store.with_suffix('.missing.txt')}.",
+        f"  What was read is kept in {store.with_suffix('.importing')}.",
+        "  Name the missing files in another import, or accept this with --partial.",
     ]
     assert not store.exists()
+    assert store.with_suffix(".missing.txt").read_text() == "c.npz\nqid7.npz\n"
     done = take(home, folder(tmp_path / "y", later))
     assert done.read == 2
+    assert not store.with_suffix(".missing.txt").exists()
     check(home)
+
+
+def test_nothing_is_said_to_be_kept_where_nothing_was_read(home, tmp_path):
+    said = refusal(home, folder(tmp_path / "x", {"clap/-a.npz": b"<html>404</html>"})).splitlines()
+    assert said[3] == (
+        f"  {tmp_path}/x/clap/-a.npz: 'features' cannot be read (not an .npz file). "
+        "Copy or download the file again."
+    )
+    assert said[4:] == [
+        f"  All that is missing is listed in {home.store(EarsPart()).with_suffix('.missing.txt')}.",
+        "  Name the missing files in another import, or accept this with --partial.",
+    ]
+
+
+def test_a_complete_feature_file_is_not_imported_again(home, tmp_path):
+    store = home.store(EarsPart())
+    take(home, folder(tmp_path / "x", published()))
+    before = store.read_bytes()
+    others = {name: npz(features=rows("other", 4, 5)) for name in ("clap/-a.npz", "clap/b.0_é.npz")}
+    for source in (folder(tmp_path / "y", others), folder(tmp_path / "empty", {"notes.txt": b"x"})):
+        assert refusal(home, source) == (
+            f"{store}: is complete already, so nothing was read. Move it away to import anew."
+        )
+    assert store.read_bytes() == before
+
+
+def test_what_was_imported_before_is_counted_and_not_read_again(home, tmp_path):
+    files = published()
+    last = {"clap/c.npz": files.pop("clap/c.npz")}
+    take(home, folder(tmp_path / "x", files), partial=True)
+    with pytest.raises(DataError) as error:
+        take(home, folder(tmp_path / "empty", {"notes.txt": b"x"}), partial=True)
+    assert str(error.value) == f"toy: none of its features are in {tmp_path}/empty."
+    done = take(home, folder(tmp_path / "y", files | last))
+    assert (done.read, done.known) == (1, 6)
+    assert "  6 files were not read: what they are features of was there before" in done.text()
+    check(home)
+
+
+def test_a_moved_data_set_can_be_added_to(home, tmp_path):
+    files = published()
+    last = {"clap/c.npz": files.pop("clap/c.npz")}
+    refusal(home, folder(tmp_path / "x", files))
+    moved = replace(home, name="./toy/")
+    take(moved, folder(tmp_path / "y", last))
+    check(moved)
+
+
+def test_parts_that_killed_imports_left_are_removed(home, tmp_path):
+    store = home.store(EarsPart())
+    left, other = store.with_name(f".{store.name}.20179.part"), store.with_name(".clap.h5.7.part")
+    store.parent.mkdir()
+    left.touch()
+    other.touch()
+    take(home, folder(tmp_path / "x", published()))
+    assert (left.exists(), other.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["features", "features/ears.importing"])
+def test_a_file_where_a_folder_must_be(home, tmp_path, name):
+    source = folder(tmp_path / "x", published())
+    (home.root / name).parent.mkdir(exist_ok=True)
+    (home.root / name).touch()
+    said = refusal(home, source)
+    assert said.startswith(f"{home.root}/features/ears.")
+    assert ": cannot be " in said
+    assert "(File exists)" in said
 
 
 def test_an_import_that_was_broken_off_reads_nothing_twice(home, tmp_path, monkeypatch):
@@ -271,7 +365,12 @@ def test_an_import_says_whom_it_waits_for(home, tmp_path):
         (npz(features=np.array([{}, {}])), "no pickled objects are accepted"),
         (npz(other=rows("x", 4, 5)), "there is no array 'features'; the file holds 'other'"),
         (npz(features=rows("x", 4, 5))[:60], "'features' cannot be read"),
-        (b"", "'features' cannot be read"),
+        (b"", "'features' cannot be read (not an .npz file). Copy or download the file again."),
+        (bomb("features", (1_000_000, 5)), "1000000 rows of 1 s cannot be those of '-a', which lasts 4 s."),
+        (bomb("features", (4, 1_000_000)), "'features' has shape (4, 1000000), not (1 or more, 5)"),
+        (bomb("features", (4, 5)), "'features' cannot be read (EOF: reading array data"),
+        (spoiled(zipfile.ZIP_LZMA), "'features' cannot be read (Corrupt input data)."),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f{'descr", "'features' cannot be read (one array"),
     ],
 )
 def test_damaged_files_are_named_and_nothing_takes_their_place(home, tmp_path, data, text):
@@ -317,6 +416,79 @@ def test_a_truncated_archive_keeps_what_was_read(home, tmp_path, end):
     assert not home.store(EarsPart()).exists()
     take(home, folder(tmp_path / "whole", files))
     check(home)
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_a_name_that_stands_twice_in_an_archive(home, tmp_path, kind):
+    source = tmp_path / f"x.{kind}"
+    second = npz(features=rows("other", 4, 5))
+    if kind == "tar":
+        tar(source, published(), "w")
+        with tarfile.open(source, "a") as archive:
+            entry = tarfile.TarInfo("clap/-a.npz")
+            entry.size = len(second)
+            archive.addfile(entry, io.BytesIO(second))
+    else:
+        zipped(source, published())
+        with zipfile.ZipFile(source, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("clap/-a.npz", second)
+    assert refusal(home, source) == (
+        f"{source}: clap/-a.npz: stands twice in the archive, so it is not known which are the features of "
+        "'-a'. Get the archive from its public home, or unpack it and name the folder."
+    )
+    assert not home.store(EarsPart()).exists()
+
+
+def test_a_source_that_is_named_twice_is_read_once(home, tmp_path):
+    source = tar(tmp_path / "x.tar", published(), "w")
+    assert take(home, source, source).read == 7
+    check(home)
+
+
+def test_names_in_an_archive_that_are_damaged(home, tmp_path):
+    source = zipped(tmp_path / "x.zip", {"clap/-aé.npz": b"x"})
+    source.write_bytes(source.read_bytes().replace("é".encode(), b"\xff\xff"))
+    said = refusal(home, source)
+    assert said.startswith(f"{source}: cannot be read to its end ('utf-8' codec can't decode")
+    assert said.endswith("Download or copy it again.")
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "zip"])
+def test_files_too_large_for_features_are_not_read(home, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("amrbench.data.importing.LARGEST_FILE", 3000)
+    make = {"folder": folder, "tar": tar, "zip": zipped}[kind]
+    large = {"clap/-a.npz": npz(features=rows("-a", 4, 5), other=np.zeros(1000))}
+    size = len(large["clap/-a.npz"])
+    assert (
+        f"clap/-a.npz: has {size:,} bytes; more than 3,000 cannot be features of one recording or query. "
+        "Copy or download the file again."
+    ) in refusal(home, make(tmp_path / f"x.{kind}", published() | large))
+
+
+def test_a_zip_member_longer_than_its_archive_says_is_not_unpacked(tmp_path):
+    source = tmp_path / "x.zip"
+    with zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npz", bytes(50_000_000))
+    size = (50_000_000).to_bytes(4, "little")
+    source.write_bytes(source.read_bytes().replace(size, (9).to_bytes(4, "little")))
+    found = members(source)
+    member = next(found)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"x\.zip: a\.npz: cannot be read to its end \(.*CRC"):
+            member.read()
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_texts_of_more_words_than_there_are(home, tmp_path):
+    files = published() | {"clap_text/qid7.npz": bomb("last_hidden_state", (1 << 20, 4))}
+    source = folder(tmp_path / "x", files)
+    assert (
+        f"{source}/clap_text/qid7.npz: 1048576 rows cannot be those of the text of query '7'; "
+        "16384 are the most."
+    ) in refusal(home, source)
 
 
 def test_two_files_of_one_recording(home, tmp_path):
