@@ -1,15 +1,17 @@
 """The command line: parse, call, print. Nothing is decided here.
 
 Heavy imports stand inside the commands, so that `--help` and `score` need no torch. Exit codes: 0 fine,
-2 the user's input is wrong (one message, no traceback), 1 a bug.
+2 the user's input or a file is wrong (one message, no traceback), 1 a bug.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 from enum import StrEnum
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,8 +40,20 @@ def main() -> None:
     try:
         app()
     except AmrbenchError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        _stop(str(error))
+    except OSError as error:
+        # What the system says of a file is the user's to mend; without a file, it is a bug.
+        if not isinstance(error.filename, str | bytes | PathLike):
+            raise
+        _stop(
+            f"{os.fsdecode(error.filename)}: {error.strerror or error}. Look whether it is the right file or "
+            "folder, may be read and written, and whether the disk has room."
+        )
+
+
+def _stop(text: str) -> None:
+    typer.echo(f"error: {text}", err=True)
+    sys.exit(2)
 
 
 @app.command()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
 
+from amrbench import cli
 from amrbench.config.library import find, shipped
 
 CHECKPOINT = Path(__file__).parent.parent / "data" / "lighthouse_checkpoint"
@@ -297,3 +301,38 @@ def test_an_unknown_role_ends_with_two(amrbench, tmp_path):
     code, _, err = amrbench("data", "synthesize", "--role", "pertrain", "-o", tmp_path / "x")
     assert code == 2
     assert "Did you mean 'pretrain'?" in err
+
+
+# ---------------------------------------------------------------- files that the system refuses
+
+_REMEDY = (
+    "Look whether it is the right file or folder, may be read and written, and whether the disk has room."
+)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", Path("out.jsonl"), b"out.jsonl"])
+def test_what_the_system_says_of_a_file_is_told_in_one_message(amrbench, monkeypatch, name):
+    def refuse():
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+
+    monkeypatch.setattr(cli, "app", refuse)
+    assert amrbench("parts") == (2, "", f"error: out.jsonl: Permission denied. {_REMEDY}\n")
+
+
+@pytest.mark.parametrize("error", [OSError("no bytes"), OSError(errno.EBADF, "Bad file descriptor", 7)])
+def test_an_error_of_the_system_that_names_no_file_is_a_bug(amrbench, monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(OSError, match="no bytes|Bad file"):
+        amrbench("parts")
+
+
+def test_a_name_longer_than_the_system_allows(amrbench, tmp_path):
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "a.wav", np.zeros(32000), 16000)
+    output = tmp_path / f"{'x' * 248}.h5"
+    code, _, err = amrbench("data", "extract", tmp_path / "in", "--encoder", "mini-clap", "-o", output)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "File name too long" in err
