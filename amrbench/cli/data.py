@@ -169,11 +169,12 @@ def convert(
 
 
 def _home(name: str, registry: Registry) -> Home:
-    """Return where a data set lies that is named, or given as a folder."""
+    """Return where a data set lies that is named, or given as a folder that has not the name of one."""
     from amrbench.config.library import chosen
     from amrbench.slots import DatasetPart
 
-    options = json.dumps({"use": "files", "folder": name}) if Path(name).is_dir() else name
+    is_folder = name not in registry.names(DatasetPart.slot) and Path(name).is_dir()
+    options = json.dumps({"use": "files", "folder": name}, ensure_ascii=False) if is_folder else name
     home = chosen(options, DatasetPart, registry, called="the data set").home  # type: ignore[type-abstract]
     if home is None:
         raise DataError(f"the data set {name!r} is made on this machine, so nothing is placed for it.")

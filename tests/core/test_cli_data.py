@@ -108,6 +108,23 @@ def test_ones_own_folder_is_a_data_set(amrbench, tmp_path):
     assert (code, out.splitlines()) == (0, [f"{tmp_path} test", "  note  1 queries about 1 recordings"])
 
 
+@pytest.mark.parametrize("name", ["set😀", 'a"b', "sét", "a: b"])
+def test_a_folder_may_have_any_name(amrbench, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    write_annotations(tmp_path / name / "test.jsonl", [Query("a_1", "a dog", "a", 3.0, ((0.0, 1.0),))])
+    code, out, _ = amrbench("data", "verify", f"./{name}")
+    assert (code, out.splitlines()) == (0, [f"./{name} test", "  note  1 queries about 1 recordings"])
+
+
+def test_a_data_set_is_meant_by_its_name_even_beside_a_folder_of_that_name(amrbench, home, monkeypatch):
+    monkeypatch.chdir(home.parent)
+    code, out, _ = amrbench("data", "verify", "castella")
+    assert (code, out.splitlines()[0]) == (0, "castella val")
+    code, _, error = amrbench("data", "verify", "./castella")
+    assert (code, error.split(". ")[0]) == (2, "error: ./castella: nothing is placed")
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
