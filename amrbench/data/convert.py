@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from amrbench.annotations import Query, faults_of, write_annotations
+from amrbench.annotations import Query, faults_of, safe_id, write_annotations
 from amrbench.data.audio import SUFFIXES, open_audio
 from amrbench.errors import DataError
-from amrbench.files.jsonl import Mistakes
+from amrbench.files.jsonl import LARGEST, NUMBERS, Mistakes, shown
+from amrbench.files.whole import refuse_replacing
 
 FORMS = ("castella", "csv", "audacity")
 _COLUMNS = ("vid", "query", "start", "end", "duration")
@@ -36,9 +37,10 @@ def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = 
         The number of queries.
 
     Raises:
-        DataError: The source is missing or wrong, or the output cannot be written.
+        DataError: The source is missing or wrong, or the output is a source or cannot be written.
     """
     read = _READERS[_form_of(source, form)]
+    refuse_replacing(output, [source, *source.glob("*.txt")])
     queries = list(read(source, audio))
     if not queries:
         raise DataError(f"{source}: holds no queries.")
@@ -51,7 +53,8 @@ def _refuse_unsound(source: Path, queries: Sequence[Query]) -> None:
     mistakes = Mistakes(source)
     for query in queries:
         who = f"{source}: query {query.qid!r} ({query.query!r} about {query.vid!r})"
-        mistakes.found += [f"{who}: {fault}" for fault in faults_of(query)]
+        faults = [*faults_of(query), *_id_faults(query)]
+        mistakes.found += [f"{who}: {fault}" for fault in faults]
     counts = Counter(str(query.qid) for query in queries)
     mistakes.found += [
         f"{source}: {count} different queries have the id {qid!r}; give each its own."
@@ -59,6 +62,14 @@ def _refuse_unsound(source: Path, queries: Sequence[Query]) -> None:
         if count > 1
     ]
     mistakes.stop_if_any()
+
+
+def _id_faults(query: Query) -> Iterator[str]:
+    for each in (query.vid, query.qid):
+        try:
+            safe_id(each)
+        except DataError as error:
+            yield str(error)
 
 
 def _form_of(source: Path, form: str) -> str:
@@ -79,14 +90,14 @@ def _form_of(source: Path, form: str) -> str:
 def _castella(source: Path, audio: Path | None) -> Iterator[Query]:  # noqa: ARG001 - every reader takes it
     try:
         content = json.loads(source.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{source}: cannot be read as JSON ({error}). Download it again.") from error
     if not isinstance(content, list):
         raise DataError(f"{source}: holds no list of recordings, as the JSON files of CASTELLA do.")
     for place, entry in enumerate(content):
         try:
             yield from _moments(entry)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{source}: entry {place + 1} is not as in CASTELLA ({type(error).__name__}: {error}): it "
                 "needs yid, duration and moments with local_caption and timestamps."
@@ -94,11 +105,30 @@ def _castella(source: Path, audio: Path | None) -> Iterator[Query]:  # noqa: ARG
 
 
 def _moments(entry: Mapping[str, Any]) -> Iterator[Query]:
-    vid, duration = str(entry["yid"]), float(entry["duration"])
+    vid, duration = _text(entry["yid"], "yid"), _seconds(entry["duration"], "duration")
     for number, moment in enumerate(entry["moments"], start=1):
+        text = _text(moment["local_caption"], "local_caption")
         # In their own order, as the published JSON lines have them: saliency targets may look at the first.
-        windows = tuple((float(start), float(end)) for start, end in moment["timestamps"])
-        yield Query(f"{vid}_{number}", str(moment["local_caption"]), vid, duration, windows, {})
+        windows = tuple(_window(each) for each in moment["timestamps"])
+        yield Query(f"{vid}_{number}", text, vid, duration, windows, {})
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {shown(value)}, not text")
+    return value
+
+
+def _seconds(value: Any, name: str) -> float:
+    if type(value) not in NUMBERS or not abs(value) <= LARGEST:
+        raise TypeError(f"{name} is {shown(value)}, not a number of seconds")
+    return float(value)
+
+
+def _window(value: object) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise TypeError(f"timestamps hold {shown(value)}, not [start, end]")
+    return _seconds(value[0], "start"), _seconds(value[1], "end")
 
 
 def _csv(source: Path, audio: Path | None) -> Iterator[Query]:  # noqa: ARG001

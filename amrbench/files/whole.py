@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from amrbench.errors import RunError
+from amrbench.errors import DataError, RunError
 
 
 @contextmanager
@@ -31,6 +31,12 @@ def in_place_of(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def refuse_replacing(output: Path, sources: Iterable[Path]) -> None:
+    """Raise DataError where a file that is to be written is one of those that it is made of."""
+    if output.exists() and any(each.samefile(output) for each in sources if each.exists()):
+        raise DataError(f"{output}: is read, so it cannot be what is written. Name another output.")
 
 
 def drop_leftovers(path: Path) -> None:

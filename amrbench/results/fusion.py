@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from amrbench.errors import RunError, did_you_mean, some
 from amrbench.files.predictions import Moments, read_predictions, write_predictions
+from amrbench.files.whole import refuse_replacing
 from amrbench.results.contenders import prediction_files
 
 Table = NDArray[np.float64]
@@ -140,9 +141,10 @@ def fuse_files(sources: Sequence[Path], output: Path, how: Fusion = Fusion()) ->
 
     Raises:
         RunError: Files do not answer the same queries, weights do not fit, or scores are missing or negative.
-        DataError: A file is wrong or missing, or the output cannot be written.
+        DataError: A file is wrong or missing, or the output is one of them or cannot be written.
     """
     files = [file for source in sources for file in prediction_files(source)]
+    refuse_replacing(output, files)
     weights = how.weights
     if weights and (len(weights) != len(files) or not _weigh(weights)):
         raise RunError(

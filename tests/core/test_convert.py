@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -21,6 +22,11 @@ def entry(**changes):
         "num_moments": 2,
         "moments": moments,
     } | changes
+
+
+def moment(**changes):
+    """Return JSON with one moment."""
+    return json.dumps([entry(moments=[{"local_caption": "a dog", "timestamps": [[1, 2]]} | changes])])
 
 
 def refusal(source, **options):
@@ -50,6 +56,23 @@ def test_castella_json_keeps_windows_in_their_order(tmp_path):
             "entry 1 is not as in CASTELLA (KeyError: 'duration'): it needs yid, duration and",
         ),
         (json.dumps([entry(), entry(moments=[3])]), "entry 2 is not as in CASTELLA (TypeError: "),
+        (json.dumps([entry(yid=None)]), "(TypeError: yid is null, not text)"),
+        (json.dumps([entry(yid=7)]), "(TypeError: yid is 7, not text)"),
+        (json.dumps([entry(duration=True)]), "(TypeError: duration is true, not a number of seconds)"),
+        (json.dumps([entry(duration="60")]), '(TypeError: duration is "60", not a number of seconds)'),
+        (json.dumps([entry(duration=10**400)]), "(TypeError: duration is 1000"),
+        (json.dumps([entry(duration=math.nan)]), "(TypeError: duration is NaN, not a number of seconds)"),
+        ('[{"yid": "a", "duration": ' + 5000 * "1" + "}]", "cannot be read as JSON (Exceeds the limit"),
+        (100_000 * "[", "cannot be read as JSON (maximum recursion depth exceeded"),
+        (moment(local_caption=None), "(TypeError: local_caption is null, not text)"),
+        (moment(local_caption=["x"]), '(TypeError: local_caption is ["x"], not text)'),
+        (moment(timestamps=["12"]), '(TypeError: timestamps hold "12", not [start, end])'),
+        (moment(timestamps=[[1, False]]), "(TypeError: end is false, not a number of seconds)"),
+        (moment(timestamps=[[1]]), "(TypeError: timestamps hold [1], not [start, end])"),
+        (
+            json.dumps([entry(yid="../../etc")]),
+            "query '../../etc_1' ('a dog' about '../../etc'): id \"../../etc\" cannot be the name of a file",
+        ),
     ],
 )
 def test_json_that_is_not_castella(tmp_path, content, text):
@@ -111,6 +134,20 @@ def test_an_earlier_file_outlives_a_source_that_is_wrong(tmp_path):
     assert output.read_bytes() == before
 
 
+@pytest.mark.parametrize("spelled", ["a.csv", "in/../a.csv", "link.csv"])
+def test_a_source_is_not_replaced(tmp_path, spelled):
+    source = tmp_path / "a.csv"
+    source.write_text("vid,query,start,end,duration\na,a dog,1,2,60\n")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link.csv").symlink_to(source)
+    before = source.read_bytes()
+    with pytest.raises(DataError) as error:
+        convert(source, tmp_path / spelled)
+    said = f"{tmp_path}/{spelled}: is read, so it cannot be what is written. Name another output."
+    assert str(error.value) == said
+    assert source.read_bytes() == before
+
+
 def labels(tmp_path, text, name="street"):
     (tmp_path / "labels").mkdir(exist_ok=True)
     (tmp_path / "labels" / f"{name}.txt").write_text(text)
@@ -126,6 +163,12 @@ def test_audacity_labels(tmp_path):
         Query("street_1", "a dog", "street", 10.0, ((1.5, 2.5), (4.0, 5.0)), {}),
         Query("street_2", "a cat", "street", 10.0, ((6.0, 7.0),), {}),
     ]
+
+
+def test_label_files_are_not_replaced(tmp_path):
+    folder = labels(tmp_path, "1.5\t2.5\ta dog\n")
+    with pytest.raises(DataError, match=r"street\.txt: is read, so it cannot be what is written"):
+        convert(folder, folder / "street.txt", audio=tmp_path / "audio")
 
 
 def test_labels_that_cannot_be_used(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amrbench.errors import RunError
+from amrbench.errors import DataError, RunError
 from amrbench.files.predictions import Moments, read_predictions, write_predictions
 from amrbench.results.fusion import Fusion, fuse, fuse_files, overlaps
 from tests.core.test_comparison import make_run
@@ -164,6 +164,16 @@ def test_a_folder_is_its_files(tmp_path):
     for name in ("a", "b"):
         written(tmp_path / "in" / f"{name}.jsonl", (0, 2, 0.6))
     assert fuse_files([tmp_path / "in"], tmp_path / "out.jsonl") == (2, 1)
+
+
+def test_a_fusion_replaces_none_of_its_files(tmp_path):
+    one, two = (written(tmp_path / f"{name}.jsonl", (0, 2, 0.6)) for name in ("one", "two"))
+    before = two.read_bytes()
+    for sources in ([one, two], [tmp_path]):
+        with pytest.raises(DataError) as error:
+            fuse_files(sources, tmp_path / "." / "two.jsonl")
+        assert str(error.value) == f"{two}: is read, so it cannot be what is written. Name another output."
+    assert two.read_bytes() == before
 
 
 DEFAULT = Fusion()
