@@ -78,7 +78,7 @@ class Verified:
 
 
 def verify(home: Home) -> Verified:
-    """Look at annotations and features of all splits of a data set that are placed.
+    """Look at annotations and features of all splits of a data set, and name the splits that are not placed.
 
     Raises:
         DataError: Nothing is placed.
@@ -88,7 +88,11 @@ def verify(home: Home) -> Verified:
         raise DataError(f"{home.name}: nothing is placed. The annotations belong to {files}.")
     known: dict[str, list[Query]] = {}
     findings: dict[str, list[Finding]] = {}
-    for split in home.placed:
+    placed = home.placed
+    for split in home.facts:
+        if split not in placed:
+            findings[split] = [Finding(f"not placed: there is no {home.annotations(split)}")]
+            continue
         try:
             queries = home.queries(split)
         except DataError as error:
@@ -100,9 +104,19 @@ def verify(home: Home) -> Verified:
             *_shared(queries, known),
         ]
         known[split] = queries
-    for path in sorted((home.root / FEATURES).glob("*.h5")):
+    stores = sorted((home.root / FEATURES).glob("*.h5"))
+    for path in stores:
         _add_features(path, known, findings)
+    for split in () if stores else known:
+        findings[split].append(Finding(_no_features(home)))
     return Verified(home.name, findings)
+
+
+def _no_features(home: Home) -> str:
+    return (
+        f"no features: there is no .h5 file in {home.root / FEATURES}; 'amrbench data import' and "
+        "'amrbench data extract' make one"
+    )
 
 
 def _published(path: Path, facts: SplitFacts, queries: Sequence[Query]) -> Finding:

@@ -66,7 +66,8 @@ def test_published_features_are_imported_and_verified(amrbench, home, tmp_path):
     assert out.startswith(f"{home}/features/clap.h5: 2 recordings and 2 queries\n  read 4 files in ")
     code, out, _ = amrbench("data", "verify", "castella")
     assert code == 0
-    assert out.splitlines()[0] == "castella val"
+    assert out.splitlines()[2] == "castella val"
+    assert "no features" not in out
     (source / "clap" / "a.npz").unlink()
     (home / "features" / "clap.h5").unlink()
     code, out, error = amrbench("data", "import", "castella", source, "--encoder", "clap")
@@ -105,7 +106,10 @@ def test_annotations_are_converted(amrbench, tmp_path):
 def test_ones_own_folder_is_a_data_set(amrbench, tmp_path):
     write_annotations(tmp_path / "test.jsonl", [Query("a_1", "a dog", "a", 3.0, ((0.0, 1.0),))])
     code, out, _ = amrbench("data", "verify", tmp_path)
-    assert (code, out.splitlines()) == (0, [f"{tmp_path} test", "  note  1 queries about 1 recordings"])
+    assert (code, out.splitlines()[4:6]) == (
+        0,
+        [f"{tmp_path} test", "  note  1 queries about 1 recordings"],
+    )
 
 
 @pytest.mark.parametrize("name", ["set😀", 'a"b', "sét", "a: b"])
@@ -114,13 +118,16 @@ def test_a_folder_may_have_any_name(amrbench, tmp_path, monkeypatch, name):
     (tmp_path / name).mkdir()
     write_annotations(tmp_path / name / "test.jsonl", [Query("a_1", "a dog", "a", 3.0, ((0.0, 1.0),))])
     code, out, _ = amrbench("data", "verify", f"./{name}")
-    assert (code, out.splitlines()) == (0, [f"./{name} test", "  note  1 queries about 1 recordings"])
+    assert (code, out.splitlines()[4:6]) == (
+        0,
+        [f"./{name} test", "  note  1 queries about 1 recordings"],
+    )
 
 
 def test_a_data_set_is_meant_by_its_name_even_beside_a_folder_of_that_name(amrbench, home, monkeypatch):
     monkeypatch.chdir(home.parent)
     code, out, _ = amrbench("data", "verify", "castella")
-    assert (code, out.splitlines()[0]) == (0, "castella val")
+    assert (code, out.splitlines()[2]) == (0, "castella val")
     code, _, error = amrbench("data", "verify", "./castella")
     assert (code, error.split(". ")[0]) == (2, "error: ./castella: nothing is placed")
 

@@ -119,23 +119,45 @@ def lines(home):
     return verify(home).text().splitlines()
 
 
+def not_placed(home, split="test"):
+    return [f"x {split}", f"  note  not placed: there is no {home.root}/{split}.jsonl"]
+
+
+def no_features(home):
+    return (
+        f"  note  no features: there is no .h5 file in {home.root}/features; 'amrbench data import' and "
+        "'amrbench data extract' make one"
+    )
+
+
 def test_what_is_as_published_is_told_so(home):
-    assert lines(home) == ["x train", "  note  2 queries about 2 recordings, byte for byte as published"]
+    published = "  note  2 queries about 2 recordings, byte for byte as published"
+    assert lines(home) == ["x train", published, no_features(home), *not_placed(home)]
     write_annotations(home.annotations("train"), [PLAIN])
     digest = home.facts["train"].md5[:12]
     assert lines(home) == [
         "x train",
         "  note  1 queries about 1 recordings; not the newest published file, which has 2 queries "
         f"(md5 {digest}...)",
+        no_features(home),
+        *not_placed(home),
     ]
+
+
+def test_splits_that_are_not_placed_are_told_in_their_order(home):
+    write_annotations(home.annotations("test"), [replace(PLAIN, qid="c", vid="c")])
+    home.annotations("train").unlink()
+    assert lines(home)[:3] == [*not_placed(home, "train"), "x test"]
+    assert verify(home).faults == 0
 
 
 def test_a_recording_in_two_splits_is_a_fault(home):
     write_annotations(home.annotations("test"), [replace(PLAIN, qid="c")])
-    assert lines(home)[2:] == [
+    assert lines(home)[3:] == [
         "x test",
         "  note  1 queries about 1 recordings; 5 were published",
         "  FAULT 1 recordings are in train too: 'a'",
+        no_features(home),
     ]
     assert verify(home).faults == 1
     assert verify(home).as_json()["splits"]["test"][1] == {
@@ -153,7 +175,10 @@ def test_annotations_that_cannot_be_read_are_a_fault(home):
 
 def test_features_that_fit(home):
     features(home, {"a": 10, "b": 11})
-    assert lines(home)[2:] == ["  note  ears: 1 recordings have a row more or less than their duration: 'b'"]
+    assert lines(home)[2:] == [
+        "  note  ears: 1 recordings have a row more or less than their duration: 'b'",
+        *not_placed(home),
+    ]
 
 
 def test_features_that_lack_and_do_not_fit_are_faults(home):
@@ -162,6 +187,7 @@ def test_features_that_lack_and_do_not_fit_are_faults(home):
         "  FAULT ears: 1 recordings have no features: 'b'",
         "  FAULT ears: 1 queries have no features: 'b_1'",
         "  FAULT ears: 1 recordings have features of another length: 'a'",
+        *not_placed(home),
     ]
 
 
