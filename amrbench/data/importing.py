@@ -111,10 +111,10 @@ def import_features(
         drop_leftovers(store)
         work = _Work(wanted, store, tell)
         work.refuse_complete()
-        return _import(work, list(dict.fromkeys(sources)), partial)
+        return _import(work, list(dict.fromkeys(sources)), partial=partial)
 
 
-def _import(work: _Work, sources: Sequence[Path], partial: bool) -> Import:
+def _import(work: _Work, sources: Sequence[Path], *, partial: bool) -> Import:
     started = time.monotonic()
     try:
         for source in sources:
@@ -122,21 +122,19 @@ def _import(work: _Work, sources: Sequence[Path], partial: bool) -> Import:
     finally:
         work.write_part()
     missing = work.missing
-    lacks = bool(work.damaged) or any(missing.values())
     work.list_missing()
-    if lacks and not partial:
+    if (work.damaged or any(missing.values())) and not partial:
         raise DataError(_what_lacks(work))
     if not work.asked_for or not any(work.found.values()):
         raise DataError(f"{work.wish.name}: none of its features are in {', '.join(map(str, sources))}.")
     counts = work.finish()
-    seconds = time.monotonic() - started
     return Import(
         store=work.store,
         counts=counts,
         read=work.read,
         known=work.known,
         size=work.size,
-        seconds=seconds,
+        seconds=time.monotonic() - started,
         other_length=work.other_length,
         unknown=work.unknown,
         missing=missing,

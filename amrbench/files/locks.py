@@ -32,7 +32,8 @@ def exclusive(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}). Choose another folder.") from error
+        reason = f"{error.filename}: {error.strerror}"
+        raise DataError(f"{path}: cannot be written ({reason}). Choose another folder.") from error
     try:
         _acquire(handle, waiting)
         os.ftruncate(handle, 0)

@@ -274,7 +274,7 @@ def test_a_file_where_a_folder_must_be(home, tmp_path, name):
     said = refusal(home, source)
     assert said.startswith(f"{home.root}/features/ears.")
     assert ": cannot be " in said
-    assert "(File exists)" in said
+    assert "File exists)" in said
 
 
 def test_an_import_that_was_broken_off_reads_nothing_twice(home, tmp_path, monkeypatch):
