@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from amrbench.data.audio import open_audio, resample
 from amrbench.errors import DataError
@@ -31,13 +32,13 @@ def test_a_part_is_read_alone(tmp_path):
     assert np.array_equal(file.read(7900, 9000), whole[7900:])
 
 
-def by_hand(waveform: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """The formula of the windowed sinc, sample by sample."""
+def by_hand(waveform: np.ndarray, rate: int, wanted: int, chosen: range | None = None) -> np.ndarray:
+    """The formula of the windowed sinc, sample by sample; zero where it was not asked for."""
     common = math.gcd(rate, wanted)
     old, new = rate // common, wanted // common
     cut = min(old, new) * 0.99
     found = np.zeros(math.ceil(len(waveform) * new / old))
-    for n in range(len(found)):
+    for n in chosen or range(len(found)):
         centre = n * old / new
         for k in range(
             max(0, int(centre - 7 * old / cut) - 1), min(len(waveform), int(centre + 7 * old / cut) + 2)
@@ -49,12 +50,41 @@ def by_hand(waveform: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize(("rate", "wanted"), [(48000, 16000), (16000, 44100), (44100, 16000), (8000, 16000)])
-def test_resampling_is_the_windowed_sinc(rate, wanted):
-    waveform = np.random.default_rng(0).normal(0, 0.3, 400).astype(np.float32)
+USUAL = [(48000, 16000), (16000, 44100), (44100, 16000), (8000, 16000)]
+ODD = [(44101, 16000), (8001, 16000), (44056, 16000), (16000, 44101), (192001, 16000), (1, 16000)]
+
+
+@pytest.mark.parametrize(("rate", "wanted"), [*USUAL, *ODD])
+@pytest.mark.parametrize("samples", [1, 400])
+def test_resampling_is_the_windowed_sinc(rate, wanted, samples):
+    waveform = np.random.default_rng(0).normal(0, 0.3, min(samples, rate)).astype(np.float32)
     found = resample(waveform, rate, wanted)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, by_hand(waveform, rate, wanted), atol=2e-6)
+
+
+@pytest.mark.parametrize("rate", [44101, 8001])
+def test_after_a_whole_second_of_an_odd_rate_all_begins_anew(rate):
+    waveform = np.random.default_rng(0).normal(0, 0.3, rate + rate // 3).astype(np.float32)
+    chosen = range(15900, 16100)
+    found = resample(waveform, rate, 16000)[chosen.start : chosen.stop]
+    np.testing.assert_allclose(found, by_hand(waveform, rate, 16000, chosen)[chosen], atol=2e-6)
+
+
+@pytest.mark.parametrize(("rate", "wanted"), [*USUAL, *ODD])
+def test_no_rate_needs_large_kernels(rate, wanted, monkeypatch):
+    sizes = []
+    convolved = torch.nn.functional.conv1d
+
+    def watched(heard, kernels, **options):
+        sizes.append(kernels.numel())
+        return convolved(heard, kernels, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "conv1d", watched)
+    resample(np.zeros(10, np.float32), rate, wanted)
+    assert max(sizes) <= 1 << 20
+    assert sum(sizes) < 1 << 23
+    assert (len(sizes) == 1) == ((rate, wanted) in [*USUAL, (1, 16000)])
 
 
 def test_a_tone_keeps_its_pitch_and_what_is_too_high_is_gone():
