@@ -1,4 +1,4 @@
-"""Read audio files of any kind that libsndfile knows, and change their rate.
+"""Read audio files of the usual kinds, and change their rate.
 
 Channels are averaged. Files that end too early are refused: libsndfile itself reads a truncated WAV file as
 if it were a shorter recording.
@@ -7,11 +7,10 @@ if it were a shorter recording.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from amrbench.data.truncated import CHECKED, what_is_cut
 from amrbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 Waveform = NDArray[np.float32]
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")
+_BLOCK = 1 << 20
+_UNKNOWN_SAMPLES = 1 << 62
+"""What libsndfile says, or more, of a stream that was written before its length was known."""
 _ZERO_CROSSINGS = 6
 _ROLL_OFF = 0.99
 _KERNEL_NUMBERS = 1 << 20
 """How many numbers the kernels of one group of phases may have."""
-_UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
-"""What a WAV header says that was written before the length was known."""
 
 
 @dataclass(frozen=True)
@@ -61,29 +62,46 @@ class AudioFile:
             DataError: The file ends early, cannot be decoded, or holds values that are not finite.
         """
         stop = self.samples if stop is None else min(stop, self.samples)
-        with _explained(self.path), soundfile.SoundFile(self.path) as file:
-            file.seek(start)
-            channels = file.read(stop - start, dtype="float32", always_2d=True)
-        if len(channels) < stop - start:
-            raise _early(self.path, start + len(channels), self.samples)
-        if not np.isfinite(channels).all():
+        with _explained(self.path):
+            self._opened.seek(start)
+            pieces = list(self._pieces(stop - start))
+        found = np.concatenate([np.empty(0, np.float32), *pieces])
+        if len(found) < stop - start:
+            raise _early(self.path, start + len(found), self.samples)
+        if not np.isfinite(found).all():
             raise DataError(f"{self.path}: holds samples that are not finite. Export the recording again.")
-        return np.ascontiguousarray(channels.mean(axis=1, dtype=np.float32))
+        return found
+
+    @cached_property
+    def _opened(self) -> soundfile.SoundFile:
+        # MP3 has no index: a file that is opened anew is decoded from its beginning to find a place.
+        return soundfile.SoundFile(self.path)
+
+    def _pieces(self, samples: int) -> Iterator[Waveform]:
+        # A header may promise more than memory holds, so room is made as the file goes on.
+        for at in range(0, samples, _BLOCK):
+            channels = self._opened.read(min(_BLOCK, samples - at), dtype="float32", always_2d=True)
+            yield channels.mean(axis=1, dtype=np.float32)
+            if len(channels) < min(_BLOCK, samples - at):
+                return
 
 
 def open_audio(path: Path) -> AudioFile:
     """Return what a file holds without decoding it.
 
     Raises:
-        DataError: There is no such file, it is no audio that libsndfile knows, it is empty or truncated.
+        DataError: There is no such file, it is no audio of a known format, it is empty or truncated.
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such audio file.")
     with _explained(path):
-        _refuse_truncated_wav(path)
+        _refuse_truncated(path)
         info = soundfile.info(path)
+    _refuse_unchecked(path, info.format, info.format_info)
     if info.frames < 1:
         raise DataError(f"{path}: the recording has no samples.")
+    if info.frames >= _UNKNOWN_SAMPLES:
+        raise DataError(f"{path}: does not say how long it is. Convert it again, into a file.")
     return AudioFile(path, info.samplerate, info.frames)
 
 
@@ -157,21 +175,17 @@ def _sinc_kernels(old: int, new: int, phases: range) -> Tensor:
     return kernels[:, None].float()
 
 
-def _refuse_truncated_wav(path: Path) -> None:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-            return
-        while len(chunk := file.read(8)) == 8:
-            length = struct.unpack("<I", chunk[4:])[0]
-            there = size - file.tell()
-            if chunk[:4] == b"data" and length not in _UNKNOWN_LENGTHS and length > there:
-                raise DataError(
-                    f"{path}: truncated: the header promises {length} bytes of audio, the file has {there}. "
-                    "Copy it again."
-                )
-            file.seek(length + length % 2, 1)
+def _refuse_truncated(path: Path) -> None:
+    if said := what_is_cut(path):
+        raise DataError(f"{path}: truncated: {said}. Copy it again.")
+
+
+def _refuse_unchecked(path: Path, kind: str, name: str) -> None:
+    if kind not in CHECKED:
+        raise DataError(
+            f"{path}: holds {name}, and of that format a truncated file cannot be told from a whole one. "
+            "Convert it, for example to FLAC."
+        )
 
 
 def _early(path: Path, found: int, promised: int) -> DataError:
@@ -187,8 +201,8 @@ def _explained(path: Path) -> Iterator[None]:
     except soundfile.LibsndfileError as error:
         reason = str(error).split(": ", 1)[-1].strip().rstrip(".")
         raise DataError(
-            f"{path}: cannot be read as audio ({reason}). Known formats: WAV, FLAC, OGG, MP3, AIFF and what "
-            "else libsndfile reads; convert other files first."
+            f"{path}: cannot be read as audio ({reason}). Known formats: WAV, FLAC, OGG, MP3, AIFF, AU, CAF "
+            "and W64; convert other files first."
         ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error

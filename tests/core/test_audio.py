@@ -5,7 +5,9 @@ import pytest
 import soundfile
 import torch
 
+from amrbench.data import audio
 from amrbench.data.audio import open_audio, resample
+from amrbench.data.truncated import what_is_cut
 from amrbench.errors import DataError
 
 
@@ -118,6 +120,132 @@ def test_a_truncated_wav_is_not_a_shorter_recording(tmp_path):
     )
 
 
+UNCOMPRESSED = [
+    *[(kind.lower(), kind, order) for kind in ("WAV", "AIFF", "AU") for order in ("LITTLE", "BIG")],
+    ("wav", "WAVEX", "FILE"),
+    ("wav", "RF64", "FILE"),
+    ("w64", "W64", "FILE"),
+    ("caf", "CAF", "FILE"),
+]
+
+
+@pytest.mark.parametrize(("suffix", "kind", "order"), UNCOMPRESSED)
+@pytest.mark.parametrize("lost", [1, 1000, 15000])
+def test_what_uncompressed_headers_promise_must_be_there(tmp_path, suffix, kind, order, lost):
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, tone(8000), 8000, "PCM_16", order, kind)
+    assert len(open_audio(path).read()) == 8000
+    path.write_bytes(path.read_bytes()[:-lost])
+    # The chunk of AIFF counts 8 bytes before the audio, that of CAF 4.
+    promised = 16000 + {"AIFF": 8, "CAF": 4}.get(kind, 0)
+    assert refusal(path) == (
+        f"{path}: truncated: the header promises {promised} bytes of audio, the file has {promised - lost}. "
+        "Copy it again."
+    )
+
+
+@pytest.mark.parametrize(("suffix", "kind", "order"), UNCOMPRESSED)
+def test_chunks_after_the_audio_may_be_there(tmp_path, suffix, kind, order):
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, tone(8000), 8000, "PCM_16", order, kind)
+    with path.open("ab") as file:
+        file.write(b"LIST\0\0\0\0and more")
+    assert open_audio(path).samples >= 8000
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "au", "w64", "caf", "flac", "ogg", "opus", "mp3"])
+@pytest.mark.parametrize("share", [0.0001, 0.1, 0.5, 0.77, 0.99, 0.999])
+def test_no_part_of_a_file_is_a_shorter_recording(tmp_path, suffix, share):
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).normal(0, 0.1, 48000 * 5)
+    soundfile.write(
+        path,
+        noise,
+        48000,
+        format="OGG" if suffix == "opus" else None,
+        subtype="OPUS" if suffix == "opus" else None,
+    )
+    content = path.read_bytes()
+    assert len(open_audio(path).read()) == 48000 * 5
+    path.write_bytes(content[: int(len(content) * share)])
+    assert refusal(path).startswith(f"{path}: ")
+
+
+def test_an_ogg_stream_without_its_end(tmp_path):
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 80000), 8000)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert refusal(path) == f"{path}: truncated: the OGG stream has no end mark. Copy it again."
+
+
+def test_lengths_that_lead_nowhere_end_the_search(tmp_path):
+    path = tmp_path / "a.w64"
+    soundfile.write(path, tone(8000), 8000)
+    content = bytearray(path.read_bytes())
+    for length in (0, 23, (1 << 64) - 1, 1 << 63):
+        content[56:64] = length.to_bytes(8, "little")
+        path.write_bytes(content)
+        assert what_is_cut(path) == ""
+
+
+def test_a_format_whose_truncated_files_are_not_told(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(8000), 8000, format="VOC")
+    assert refusal(path) == (
+        f"{path}: holds VOC (Creative Labs), and of that format a truncated file cannot be told from a whole "
+        "one. Convert it, for example to FLAC."
+    )
+
+
+def flac_of(path, samples: int) -> None:
+    """Write a second of audio whose header promises other numbers of samples (36 bits)."""
+    soundfile.write(path, tone(8000), 8000)
+    content = bytearray(path.read_bytes())
+    content[21] = content[21] & 0xF0 | samples >> 32
+    content[22:26] = (samples & 0xFFFFFFFF).to_bytes(4, "big")
+    path.write_bytes(content)
+
+
+def test_room_is_not_made_for_what_a_header_promises(tmp_path):
+    path = tmp_path / "a.flac"
+    flac_of(path, (1 << 36) - 1)
+    assert refusal(path).startswith(f"{path}: cannot be read as audio (")
+
+
+def test_a_stream_of_unknown_length(tmp_path):
+    path = tmp_path / "a.flac"
+    flac_of(path, 0)
+    assert refusal(path) == f"{path}: does not say how long it is. Convert it again, into a file."
+
+
+def test_pieces_are_the_whole(tmp_path, monkeypatch):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.stack([tone(8000), tone(8000, hertz=880)], 1), 8000)
+    whole = open_audio(path).read()
+    monkeypatch.setattr(audio, "_BLOCK", 300)
+    assert np.array_equal(open_audio(path).read(), whole)
+    assert np.array_equal(open_audio(path).read(100, 1000), whole[100:1000])
+    assert len(open_audio(path).read(100, 100)) == 0
+
+
+def test_an_mp3_is_opened_once_however_many_places_are_read(tmp_path, monkeypatch):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 48000 * 5), 48000)
+    opened, times = soundfile.SoundFile, []
+
+    def counted(*arguments):
+        times.append(arguments)
+        return opened(*arguments)
+
+    monkeypatch.setattr(audio.soundfile, "SoundFile", counted)
+    file = open_audio(path)
+    times.clear()
+    whole = file.read()
+    for start in (200_000, 5, 100_000):
+        np.testing.assert_allclose(file.read(start, start + 2048), whole[start : start + 2048], atol=1e-6)
+    assert len(times) == 1
+
+
 def test_a_truncated_flac_is_refused(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 80000), 8000)
@@ -136,7 +264,7 @@ def test_something_else_than_audio(tmp_path):
     text = refusal(path)
     assert text.startswith(f"{path}: cannot be read as audio (")
     assert text.endswith(
-        "Known formats: WAV, FLAC, OGG, MP3, AIFF and what else libsndfile reads; convert other files first."
+        "Known formats: WAV, FLAC, OGG, MP3, AIFF, AU, CAF and W64; convert other files first."
     )
 
 
