@@ -7,6 +7,7 @@ goes on after them.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, as_completed
@@ -14,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 from amrbench.data.audio import SUFFIXES, open_audio, resampled
 from amrbench.data.home import Home, PlacedRecording, text_id
@@ -90,18 +92,41 @@ def order_of_folder(folder: Path, output: Path) -> Order:
     """Return the order for all audio files below a folder; their names are their paths without the suffix.
 
     Raises:
-        DataError: There are none, or two have one name.
+        DataError: There are none, a folder cannot be read, two have one name, or a name is not UTF-8.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            if name in found:
-                raise DataError(f"{path}: {found[name].name} has the same name; rename one of them.")
-            found[name] = path
+    for path in _audio_below(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise DataError(f"{path}: {found[name].name} has the same name; rename one of them.")
+        if not _is_text(name):
+            raise DataError(f"{folder}: the name {name!r} is not UTF-8. Rename the file or its folder.")
+        found[name] = path
     if not found:
         raise DataError(f"{folder}: there are no audio files ({', '.join(SUFFIXES)}).")
     return Order(str(folder), found, {}, output)
+
+
+def _audio_below(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder. Check the path.")
+    places = os.walk(folder, onerror=_refuse_unreadable)
+    files = (Path(place) / name for place, _, names in places for name in names)
+    return sorted(path for path in files if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _refuse_unreadable(error: OSError) -> NoReturn:
+    raise DataError(
+        f"{error.filename}: cannot be read ({error.strerror}). Make it readable, or move it away."
+    ) from error
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def order_of_home(home: Home, encoder: FeaturesPart) -> Order:

@@ -10,6 +10,7 @@ Features lie there for all splits together; recordings are found by their ids, t
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -116,14 +117,33 @@ class Home:
         return Imported(tuple(self.queries(split)), open_store(path))
 
     def find_audio(self, vid: str) -> Path | None:
-        """Return the file of a recording, with any suffix; None if there is none."""
-        return self._audio_files.get(vid) or self._audio_files.get(vid.replace(".", ""))
+        """Return the file of a recording, with any suffix; None if there is none.
+
+        Dots may be lacking in its name, as in published archives, where no other recording can be meant.
+
+        Raises:
+            DataError: Two files have one name.
+        """
+        plain = _without_dots(vid)
+        if vid in self._audio_files or self._plain_names[plain] > 1:
+            return self._audio_files.get(vid)
+        return self._audio_files.get(plain)
+
+    @cached_property
+    def _plain_names(self) -> Counter[str]:
+        vids = {query.vid for split in self.placed for query in self.queries(split)}
+        return Counter(_without_dots(vid) for vid in vids)
 
     @cached_property
     def _audio_files(self) -> dict[str, Path]:
         folder = self.audio_folder
         files = sorted(folder.iterdir()) if folder.is_dir() else []
-        return {path.stem: path for path in files if path.suffix.lower() in SUFFIXES}
+        found: dict[str, Path] = {}
+        for path in (path for path in files if path.suffix.lower() in SUFFIXES):
+            if path.stem in found:
+                raise DataError(f"{path}: {found[path.stem].name} has the same name; move one of them away.")
+            found[path.stem] = path
+        return found
 
     def _annotations_need(self, split: str) -> Need:
         path = self.annotations(split)
@@ -138,7 +158,7 @@ class Home:
     def _features_needs(self, member: FeaturesPart) -> Iterator[Need]:
         path = self.store(member)
         found = path.is_file()
-        heard = self.audio_folder.is_dir() and not found
+        heard = not found and bool(self._audio_files)
         if heard:
             yield Need(f"audio of {self.name}", self.audio_folder, True, self.audio, "")
             yield from member.needs()
@@ -201,6 +221,10 @@ class Imported:
     def text(self, query: Query) -> Rows:
         """Return (L, Dt) of a query."""
         return self.features.text.rows(text_id(query))
+
+
+def _without_dots(vid: str) -> str:
+    return vid.replace(".", "")
 
 
 def text_id(query: Query) -> str:

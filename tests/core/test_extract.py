@@ -177,12 +177,45 @@ def test_weights_are_asked_for_first(folder, tmp_path):
 
 
 def test_folders_without_audio_and_names_that_stand_twice(tmp_path, folder):
+    (folder / "empty").mkdir()
     with pytest.raises(DataError, match=r"there are no audio files \(\.wav, "):
-        order_of_folder(tmp_path / "none", tmp_path / "out.h5")
+        order_of_folder(folder / "empty", tmp_path / "out.h5")
     sound(folder / "3.flac", 1)
     with pytest.raises(DataError) as error:
         order_of_folder(folder, tmp_path / "out.h5")
     assert str(error.value) == f"{folder}/3.wav: 3.flac has the same name; rename one of them."
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(DataError) as error:
+        order_of_folder(tmp_path / "none", tmp_path / "out.h5")
+    assert str(error.value) == f"{tmp_path}/none: there is no such folder. Check the path."
+
+
+def test_a_folder_that_cannot_be_read_is_not_skipped(tmp_path, folder, monkeypatch):
+    listed, closed = os.scandir, str(folder / "more")
+
+    def refused(path):
+        # Permissions do not stop the administrator, who may run this.
+        if str(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DataError) as error:
+        order_of_folder(folder, tmp_path / "out.h5")
+    assert str(error.value) == (
+        f"{closed}: cannot be read (Permission denied). Make it readable, or move it away."
+    )
+
+
+def test_a_name_that_is_no_text(tmp_path, folder):
+    (folder / "0.wav").rename(folder / os.fsdecode(b"caf\xe9.wav"))
+    with pytest.raises(DataError) as error:
+        order_of_folder(folder, tmp_path / "out.h5")
+    assert str(error.value) == (
+        f"{folder}: the name 'caf\\udce9' is not UTF-8. Rename the file or its folder."
+    )
 
 
 QUERIES = [

@@ -91,10 +91,19 @@ def test_what_has_no_public_place_is_said_to_have_none(home):
 
 
 def test_audio_takes_the_place_of_features(placed):
-    placed.audio_folder.mkdir()
+    audio(placed, "b.flac")
     assert [(need.what, need.found) for need in placed.needs("train", Ears())] == [
         ("annotations of x train", True),
         ("audio of x", True),
+    ]
+
+
+def test_an_empty_folder_of_audio_is_no_audio(placed):
+    placed.audio_folder.mkdir()
+    (placed.audio_folder / "readme.txt").write_text("to be unpacked here")
+    assert [(need.what, need.found) for need in placed.needs("train", Ears())] == [
+        ("annotations of x train", True),
+        ("features ears of x", False),
     ]
 
 
@@ -157,6 +166,23 @@ def test_points_may_be_missing_from_file_names(placed):
     audio(placed, "a0.flac")
     assert placed.find_audio("a.0") == placed.audio_folder / "a0.flac"
     assert placed.find_audio("b") is None
+
+
+def test_points_may_not_be_missing_where_two_recordings_could_be_meant(placed):
+    write_annotations(placed.annotations("test"), [Query("c", "a cow", "a0", 2.0, ())])
+    audio(placed, "a0.flac")
+    assert placed.find_audio("a0") == placed.audio_folder / "a0.flac"
+    assert placed.find_audio("a.0") is None
+
+
+def test_two_files_of_one_recording(placed):
+    audio(placed, "b.flac")
+    audio(placed, "b.wav")
+    with pytest.raises(DataError) as error:
+        placed.find_audio("b")
+    assert str(error.value) == (
+        f"{placed.audio_folder}/b.wav: b.flac has the same name; move one of them away."
+    )
 
 
 def test_a_recording_that_is_not_there(placed):
