@@ -204,5 +204,7 @@ def _explained(path: Path) -> Iterator[None]:
             f"{path}: cannot be read as audio ({reason}). Known formats: WAV, FLAC, OGG, MP3, AIFF, AU, CAF "
             "and W64; convert other files first."
         ) from None
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name {str(path)!r} is not UTF-8. Rename the file.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error

@@ -62,7 +62,7 @@ class Results(Frozen):
     conditions: str = Field(description="hash of what must be equal for figures to stand in one table")
     truth: str = Field("", description="annotation file in the run folder")
     versions: Mapping[str, str]
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...] = Field(min_length=1)
 
     @property
     def scored(self) -> bool:

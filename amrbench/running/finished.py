@@ -122,7 +122,7 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
     """Read a finished run.
 
     Args:
-        folder: Of the run.
+        folder: Of the run, or its metrics.json.
         registry: Must offer the parts of its recipe.
         member: Which of its rows answers; empty for its first soup, or seed 0 where it has none.
         cache: Folder that the run's stages lie in; None is the user's.
@@ -132,21 +132,25 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
         RecipeError: A part of it is not installed.
     """
     results = read_results(folder)
+    folder = folder.parent if folder.is_file() else folder
     try:
         lock = json.loads((folder / LOCK).read_text("utf-8"))
         options, keys = lock["recipe"], dict(lock["weights"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{folder / LOCK}: not as a run wrote it ({error}). Move the folder away and run the recipe "
-            "again."
-        ) from error
+        raise _damaged(folder / LOCK, str(error)) from error
     try:
         recipe = Recipe.model_validate(options, context=registry)
     except ValidationError as error:
         said = "; ".join(each["msg"] for each in error.errors())
         raise RecipeError(f"{folder / LOCK}: the recipe of this run cannot be built here: {said}") from None
     row = _chosen(folder, results, member)
+    if row.kind == "seed" and row.member not in keys:
+        raise _damaged(folder / LOCK, f"no weights of {row.member!r}")
     return Finished(folder, results, row, recipe, keys, cache or cache_folder())
+
+
+def _damaged(file: Path, what: str) -> RunError:
+    return RunError(f"{file}: not as a run wrote it ({what}). Move the folder away and run the recipe again.")
 
 
 def slug(name: str) -> str:
@@ -156,6 +160,8 @@ def slug(name: str) -> str:
 
 def _chosen(folder: Path, results: Results, member: str) -> Row:
     rows = {row.member: row for row in results.rows if row.kind in ("soup", "single", "seed")}
+    if not rows:
+        raise _damaged(folder / METRICS, "no soup, single or seed")
     if member and member not in rows:
         raise RunError(f"{folder}: the run has no member {member!r}. It has: {', '.join(rows)}.")
     # What the recipe says is made of the seeds, or else the first of them.

@@ -117,8 +117,8 @@ def find_moments(
         tell: Called after each window.
 
     Raises:
-        DataError: The recording cannot be read or is shorter than a row, a query is blank, or files of the
-            encoder are missing.
+        DataError: The recording cannot be read, is shorter than a row or too loud for the encoder, a query is
+            blank, or files of the encoder are missing.
         RunError: The weights of the run are no longer there.
     """
     for query in queries:
@@ -204,10 +204,21 @@ class _Listener:
         start = round(window.start * self.hop * self.file.rate)
         waveform = self.file.read(start, start + round(self.seconds(window) * self.file.rate))
         rows = [
-            backend.audio(self._at_rate(waveform, backend.rate))[: window.stop - window.start]
+            self._finite(backend.audio(self._at_rate(waveform, backend.rate)), window)
             for _, backend in self.finished.backends
         ]
         return audio_beside(rows, str(self.file.path)) if len(rows) > 1 else rows[0]
+
+    def _finite(self, rows: Rows, window: Window) -> Rows:
+        rows = rows[: window.stop - window.start]
+        broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(broken):
+            at = (window.start + int(broken[0])) * self.hop
+            raise DataError(
+                f"{self.file.path}: the features at {at:g} s are not finite; the samples there are too "
+                "large, or the encoder is broken. Export the recording again, with samples from -1 to 1."
+            )
+        return rows
 
     def _at_rate(self, waveform: Waveform, rate: int) -> Waveform:
         return resample(waveform, self.file.rate, rate)

@@ -1,4 +1,5 @@
 import math
+import os
 
 import numpy as np
 import pytest
@@ -109,6 +110,12 @@ def refusal(path) -> str:
 
 def test_a_missing_file(tmp_path):
     assert refusal(tmp_path / "a.wav") == f"{tmp_path}/a.wav: there is no such audio file."
+
+
+def test_a_name_that_is_no_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    path.write_bytes(b"RIFF")
+    assert refusal(path) == f"the name '{tmp_path}/caf\\udce9.wav' is not UTF-8. Rename the file."
 
 
 def test_a_truncated_wav_is_not_a_shorter_recording(tmp_path):

@@ -16,7 +16,7 @@ from amrbench.running.finished import find_run, open_run
 from amrbench.running.own_audio import find_moments
 from amrbench.running.runner import Settings, run
 from amrbench.running.windows import windows_of
-from tests.core.world import PARTS, PROTOCOL, RATE, RECIPE, REGISTRY, SECONDS, ToyDataset, write_yaml
+from tests.core.world import PARTS, PROTOCOL, RATE, RECIPE, REGISTRY, SECONDS, OneHot, ToyDataset, write_yaml
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +219,44 @@ def test_a_lock_that_is_none(done, tmp_path):
         open_run(tmp_path, REGISTRY)
 
 
+def damaged(done, place, metrics=lambda found: None, lock=lambda found: None):
+    """Write metrics.json and lock.json of a run with changes to a folder, and return it."""
+    for name, change in (("metrics.json", metrics), ("lock.json", lock)):
+        content = json.loads((done.folder / name).read_text())
+        change(content)
+        (place / name).write_text(json.dumps(content))
+    return place
+
+
+def told(folder, member=""):
+    with pytest.raises(RunError) as error:
+        open_run(folder, REGISTRY, member=member)
+    return str(error.value)
+
+
+def test_a_lock_that_lacks_the_weights_of_a_seed(done, tmp_path):
+    folder = damaged(done, tmp_path, lock=lambda found: found["weights"].pop("seed 1"))
+    assert told(folder, "seed 1") == (
+        f"{folder}/lock.json: not as a run wrote it (no weights of 'seed 1'). Move the folder away and run "
+        "the recipe again."
+    )
+    assert open_run(folder, REGISTRY, member="seed 0").member.member == "seed 0"
+
+
+def test_results_without_any_model(done, tmp_path):
+    def means(found):
+        found["rows"] = [row for row in found["rows"] if row["kind"] == "mean"]
+
+    assert told(damaged(done, tmp_path, metrics=means)) == (
+        f"{tmp_path}/metrics.json: not as a run wrote it (no soup, single or seed). Move the folder away and "
+        "run the recipe again."
+    )
+
+
+def test_a_run_may_be_named_by_its_results(done):
+    assert open_run(done.folder / "metrics.json", REGISTRY).folder == done.folder
+
+
 def refusal(path, queries, done):
     with pytest.raises(DataError) as error:
         ask(path, queries, open_run(done.folder, REGISTRY))
@@ -232,6 +270,23 @@ def test_recordings_and_queries_that_cannot_be_used(done, tmp_path):
     )
     assert refusal(tmp_path / "no.wav", ["x"], done) == f"{tmp_path}/no.wav: there is no such audio file."
     assert refusal(path, [" "], done) == "a query is blank. Say in a sentence what shall be found."
+
+
+def test_samples_that_an_encoder_cannot_hear(done, tmp_path, monkeypatch):
+    heard = OneHot.audio
+
+    def overflowing(self, waveform):
+        rows = heard(self, np.minimum(waveform, 1))
+        return np.where(waveform[::RATE, None] > 1e20, np.float32(np.inf), rows)
+
+    monkeypatch.setattr(OneHot, "audio", overflowing)
+    wave = long_recording(1)
+    wave[30 * RATE : 31 * RATE] = 1e25
+    path = recorded(tmp_path / "loud.wav", wave)
+    assert refusal(path, ["class 2"], done) == (
+        f"{path}: the features at 30 s are not finite; the samples there are too large, or the encoder is "
+        "broken. Export the recording again, with samples from -1 to 1."
+    )
 
 
 def test_a_picture_of_the_answers(done, tmp_path, monkeypatch, amrbench):

@@ -45,6 +45,10 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path):
         ("{", "the file: Invalid JSON"),
         ('{"layout": 2}', "layout: "),
         (json.dumps({"recipe": "x", "surprise": 1}), "protocol: "),
+        (
+            results().model_copy(update={"rows": ()}).model_dump_json(),
+            "rows: Tuple should have at least 1 item",
+        ),
     ],
 )
 def test_a_file_that_no_run_wrote_is_refused_by_place(tmp_path, content, place):
