@@ -23,6 +23,7 @@ class ModelFile:
         names: Its published names, relative to the folder of the encoder; the first that is there is taken.
         published: Where it can be had from.
         option: The option of the encoder that names another place.
+        holds: For a folder, the file that must lie in it.
     """
 
     encoder: str
@@ -30,6 +31,7 @@ class ModelFile:
     names: tuple[str, ...]
     published: Published
     option: str
+    holds: str = ""
 
     def find(self, chosen: str) -> Path:
         """Return the place that the option names, or the usual one.
@@ -44,15 +46,18 @@ class ModelFile:
     def need(self, chosen: str) -> Need:
         """Return the file as something that must be at hand."""
         places = self._places(chosen)
-        place = next((each for each in places if each.exists()), places[0])
+        place = next((each for each in places if self._is_there(each)), places[0])
         return Need(
             what=f"{self.what} of {self.encoder}",
             place=place,
-            found=place.exists(),
+            found=self._is_there(place),
             published=self.published,
             remedy=f"Put it there (${MODELS_VARIABLE} chooses the folder of models), or name it with the "
             f"option '{self.option}'.",
         )
+
+    def _is_there(self, place: Path) -> bool:
+        return (place / self.holds).is_file()
 
     def _places(self, chosen: str) -> list[Path]:
         if chosen:

@@ -196,9 +196,10 @@ class Concat(FeaturesPart):
 
 LAION_WEIGHTS = ModelFile(
     encoder="laion-clap",
-    what="model",
+    what="folder with model.safetensors",
     names=("larger_clap_general", "clap-htsat-unfused", "."),
     published=Published("laion/larger_clap_general on Hugging Face", "0.8 GB"),
     option="weights",
+    holds="model.safetensors",
 )
 PARTS: tuple[type[Part], ...] = (Clap, Concat, LaionClap, M2dClap, MiniClap, MiniClapWide)

@@ -32,6 +32,24 @@ def test_encoders_without_weights_say_what_can_be_done(
         backend.fingerprint()
 
 
+def here(name: str) -> list[bool]:
+    part = load_registry().entry("features", name).part()
+    return [need.found for need in part.needs()]  # type: ignore[attr-defined]
+
+
+def test_what_is_not_the_file_itself_is_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AMRBENCH_MODELS", str(tmp_path))
+    (tmp_path / "clap" / "CLAP_weights_2023.pth").mkdir(parents=True)
+    (tmp_path / "laion-clap" / "larger_clap_general").mkdir(parents=True)
+    assert here("clap")[0] is False
+    assert here("laion-clap") == [False]
+    (tmp_path / "laion-clap" / "model.safetensors").touch()
+    assert here("laion-clap") == [True]
+    (tmp_path / "clap" / "CLAP_weights_2023.pth").rmdir()
+    (tmp_path / "clap" / "CLAP_weights_2023.pth").touch()
+    assert here("clap")[0] is True
+
+
 @pytest.mark.parametrize(
     ("name", "count"),
     # The audio side of M2D-CLAP has 89.04 million weights, BERT-base without its pooler 108.9 million.

@@ -328,6 +328,15 @@ def test_audio_annotations_and_manifest_are_written(tmp_path):
     assert [each["vid"] for each in manifest] == [f"int40_val_{n:05d}" for n in range(3)]
 
 
+def test_a_folder_without_audio_is_no_corpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMRBENCH_DATA", str(tmp_path))
+    for name in ("demand", "wavcaps"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+        (tmp_path / name / "inner" / "captions.json").touch()
+    (tmp_path / "demand" / "inner" / "ch01.wav").touch()
+    assert [need.found for need in five_minutes().corpora()] == [True, False]
+
+
 def test_corpora_that_are_not_here(tmp_path, monkeypatch):
     monkeypatch.setenv("AMRBENCH_DATA", str(tmp_path))
     with pytest.raises(DataError) as error:

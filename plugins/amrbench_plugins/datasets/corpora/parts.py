@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from amrbench.data.audio import SUFFIXES
 from amrbench.data.needs import Need, Published, refuse_missing
 from amrbench.errors import DataError, did_you_mean
 from amrbench.files.paths import DATA_VARIABLE, data_folder
@@ -195,7 +196,7 @@ def _corpus(name: str, chosen: str, published: Published) -> Need:
     return Need(
         what=f"corpus {name}",
         place=place,
-        found=place.is_dir(),
+        found=any(path.suffix.lower() in SUFFIXES for path in place.rglob("*")),
         published=published,
         remedy=f"Put a copy there (${DATA_VARIABLE} chooses the folder of data), or name its folder in the "
         "protocol.",
