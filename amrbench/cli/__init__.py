@@ -262,11 +262,13 @@ def predict(
     without: Without = None,
 ) -> None:
     """Find moments in a recording of your own with the model of a finished run."""
-    from amrbench.results.timeline import draw
+    from amrbench.results.timeline import draw, refuse_unwritable
     from amrbench.running.finished import find_run, open_run
     from amrbench.running.own_audio import find_moments
     from amrbench.training.progress import progress
 
+    if plot is not None:
+        refuse_unwritable(plot)
     finished = open_run(find_run(run), registry_of(without), member=member)
     with progress() as tell:
         found = find_moments(recording, queries, finished, tell=tell.data)

@@ -53,6 +53,7 @@ def draw(
     Raises:
         DataError: matplotlib is not installed, or the picture cannot be written.
     """
+    refuse_unwritable(path)
     figure_of, agg = _matplotlib()
     figure = figure_of(figsize=(11, 2.6 + 1.1 * len(rows)), layout="constrained")
     agg(figure)
@@ -61,12 +62,25 @@ def draw(
     extent = (0, file.seconds, 0, file.rate / 2000)
     top.imshow(spectrogram(file), origin="lower", aspect="auto", extent=extent, cmap="magma")
     top.set_ylabel("kHz")
-    top.set_title("\n".join(heading), fontsize=8, loc="left")
+    top.set_title("\n".join(heading), fontsize=8, loc="left", parse_math=False)
     for axis, (query, moments, saliency) in zip(axes[1:, 0], rows, strict=True):
         _row(axis, query, moments, saliency, hop)
     axes[-1, 0].set_xlabel("seconds")
     axes[-1, 0].set_xlim(0, file.seconds)
     _save(figure, path)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise DataError where no picture could be written: before a long recording is heard for it."""
+    _, agg = _matplotlib()
+    if _form(path) not in agg.get_supported_filetypes():
+        raise DataError(f"{path}: no picture can be written with this end. Use .png, .pdf or .svg.")
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: there is no folder {str(path.parent)!r}. Make it, or choose another place.")
+
+
+def _form(path: Path) -> str:
+    return path.suffix.removeprefix(".").lower()
 
 
 def _row(
@@ -85,17 +99,15 @@ def _row(
         axis.step((np.arange(len(shown)) + 0.5) * hop, shown, where="mid", color="tab:orange", linewidth=1)
     axis.set_ylim(0, 1.05)
     axis.set_yticks([])
-    axis.set_ylabel(query if len(query) <= 24 else f"{query[:23]}…", rotation=0, ha="right", fontsize=8)
+    label = query if len(query) <= 24 else f"{query[:23]}…"
+    # Dollar signs are no formulas.
+    axis.set_ylabel(label, rotation=0, ha="right", fontsize=8, parse_math=False)
 
 
 def _save(figure: Any, path: Path) -> None:
-    ends = figure.canvas.get_supported_filetypes()
-    form = path.suffix.removeprefix(".").lower()
-    if form not in ends:
-        raise DataError(f"{path}: no picture can be written with this end. Use .png, .pdf or .svg.")
     try:
         with in_place_of(path) as part:
-            figure.savefig(part, format=form, dpi=120)
+            figure.savefig(part, format=_form(path), dpi=120)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}). Choose another place.") from error
 

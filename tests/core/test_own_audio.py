@@ -306,6 +306,38 @@ def test_a_picture_of_the_answers(done, tmp_path, monkeypatch, amrbench):
     timeline.draw(tmp_path / "a.svg", AudioFile(path, RATE, 120), rows, heading=["a"], hop=1.0)
 
 
+def test_dollar_signs_in_queries_and_names_are_no_formulas(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.zeros(8000), 8000)
+    rows = [(r"a $\foo$ sound", np.array([[0.0, 1.0, 0.5]]), None)]
+    timeline.draw(
+        tmp_path / "a.svg", AudioFile(path, 8000, 8000), rows, heading=[r"b$\x$.wav: 1.0 s"], hop=1.0
+    )
+    assert (tmp_path / "a.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("a.txt", "no picture can be written with this end. Use .png, .pdf or .svg."),
+        ("none/a.png", "there is no folder '{folder}/none'. Make it, or choose another place."),
+    ],
+)
+def test_no_recording_is_heard_for_a_picture_that_cannot_be_written(
+    done, tmp_path, monkeypatch, amrbench, place, why
+):
+    pytest.importorskip("matplotlib")
+    heard = []
+    monkeypatch.setattr("amrbench.running.own_audio.find_moments", lambda *_, **__: heard.append(1))
+    monkeypatch.setattr("amrbench.cli.registry_of", lambda without: REGISTRY)
+    picture = tmp_path / place
+    code, _, err = amrbench("predict", tmp_path / "a.wav", "class 2", "--run", done.folder, "--plot", picture)
+    assert code == 2
+    assert err == f"error: {picture}: {why.format(folder=tmp_path)}\n"
+    assert not heard
+
+
 def test_a_spectrogram_reads_a_bounded_part(tmp_path):
     path = tmp_path / "a.flac"
     at = np.arange(16000 * 60) / 16000
