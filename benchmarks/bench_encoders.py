@@ -6,15 +6,18 @@ Run: pytest benchmarks/bench_encoders.py --benchmark-enable
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from time import process_time
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from amrbench.plugins import load_registry
 from amrbench.slots import FeaturesPart
+from amrbench_plugins.backends.laion_clap import LaionClap
 from amrbench_plugins.backends.late import Rows, seconds_of
 from amrbench_plugins.backends.m2d_clap import vit
 from amrbench_plugins.backends.ms_clap import htsat
@@ -49,11 +52,27 @@ def clap() -> Callable[[Rows], Rows]:
     return heard
 
 
+def laion_clap() -> Callable[[Rows], Rows]:
+    # The audio side in the size that LAION-CLAP calls HTSAT-base; of the text side nothing is asked.
+    audio = {
+        "patch_embeds_hidden_size": 128,
+        "depths": [2, 2, 12, 2],
+        "num_attention_heads": [4, 8, 16, 32],
+        "hidden_size": 1024,
+    }
+    config = transformers.ClapConfig(
+        audio_config=audio, text_config={"num_hidden_layers": 1}, projection_dim=512
+    )
+    heard = transformers.ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
+    return LaionClap(transformers.ClapModel(config).eval(), heard, None, Path()).audio
+
+
 ENCODERS: dict[str, tuple[int, Callable[[], Callable[[Rows], Rows]]]] = {
     "mini-clap": (16000, lambda: small("mini-clap")),
     "mini-clap-wide": (16000, lambda: small("mini-clap-wide")),
     "clap": (44100, clap),
     "m2d-clap": (16000, m2d_clap),
+    "laion-clap": (48000, laion_clap),
 }
 
 
