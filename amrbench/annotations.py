@@ -100,7 +100,11 @@ def text_fault(value: object) -> str:
     """Say why a value is no readable text."""
     if type(value) is not str:
         return f"is {shown(value)}, not text"
-    return "" if value.strip() else "is blank"
+    if not value.strip():
+        return "is blank"
+    # Checked this way round because nearly all text is plain, and then it takes no time.
+    halves = not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value)
+    return f"holds half of a letter, which no file can hold ({shown(value)})" if halves else ""
 
 
 def _duration_fault(value: object) -> str:

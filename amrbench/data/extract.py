@@ -36,6 +36,7 @@ from amrbench.errors import DataError, RunError, some
 from amrbench.files.locks import exclusive
 from amrbench.files.store import Header, Table, open_store
 from amrbench.files.store_writer import Chosen, Items, Joined, write_store
+from amrbench.files.whole import drop_leftovers
 from amrbench.slots import Backend, Dataset, DatasetPart, FeaturesPart
 
 ALL = "all"
@@ -186,6 +187,7 @@ def extract(order: Order, encoder: FeaturesPart, *, jobs: int, tell: Tell) -> tu
     with exclusive(order.output.with_suffix(".lock"), told_waiting(tell, str(order.output))):
         # The process that was waited for may have made it.
         _refuse_existing(order.output)
+        drop_leftovers(order.output)
         _extract(work, jobs, tell)
     return len(order.audio), len(order.texts)
 

@@ -35,7 +35,6 @@ _MOMENT = (2026, 1, 1, 0, 0, 0)
 """Of all entries, so that the same content gives the same file."""
 _SLACK = 1e-3
 _AGAIN = "Run the recipe again."
-_HALF = "Mend it in the annotations of the data set, and run the recipe again."
 _OTHER = "Give predictions for the queries of this run."
 
 
@@ -203,8 +202,6 @@ def _open(value: object, place: str) -> Iterator[str]:
 def _faults(moments: Moments, query: Query) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the windows of a query, each with its remedy if it has one of its own."""
     windows, scores = moments.windows, moments.scores
-    if any("\ud800" <= letter <= "\udfff" for letter in f"{query.qid}{query.query}{query.vid}"):
-        yield f"has half of a letter, which no file can hold, in {query.query!r}", _HALF
     if moments.vid != query.vid:
         yield f"is about {moments.vid!r}, not {query.vid!r}", ""
     if not len(windows):

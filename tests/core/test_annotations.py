@@ -83,6 +83,11 @@ def test_queries_can_be_put_into_sets(path: Path) -> None:
         ({"qid": " "}, '"qid" is blank; give text or a whole number that no other line has.'),
         ({"query": None}, '"query" is null, not text; give the sentence that is asked.'),
         ({"query": ""}, '"query" is blank; give the sentence that is asked.'),
+        (
+            {"query": "a \ud83d"},
+            '"query" holds half of a letter, which no file can hold ("a \\ud83d"); give the sentence that is '
+            "asked.",
+        ),
         ({"vid": 5}, '"vid" is 5, not text; give the id of the recording as text.'),
         ({"duration": 0}, f'"duration" is 0; {DURATION}'),
         ({"duration": -1.5}, f'"duration" is -1.5; {DURATION}'),

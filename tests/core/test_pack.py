@@ -198,15 +198,6 @@ def test_predictions_for_other_queries_are_not_packed(finished, tmp_path):
     assert str(error.value).endswith(" with 'a', 'b'. Give predictions for the queries of this run.")
 
 
-def test_half_letters_are_refused(tmp_path):
-    with pytest.raises(RunError) as error:
-        refuse_faults(tmp_path / "p.jsonl", GOOD, [QUERIES[0], replace(QUERIES[1], query="a \ud83d")])
-    assert str(error.value) == (
-        f"{tmp_path}/p.jsonl: query 'b' has half of a letter, which no file can hold, in 'a \\ud83d'. Mend "
-        "it in the annotations of the data set, and run the recipe again."
-    )
-
-
 def test_the_protocol_and_stand_ins_are_told(done, finished, tmp_path):
     assert pack(finished, LABEL, tmp_path / "a.zip").text().splitlines()[1:3] == [
         "Protocol tiny: For tests.",
