@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,12 @@ def numbers() -> dict[str, Any]:
 def weights() -> dict[str, Tensor]:
     """Parameters by the reference's names, without those that nothing uses."""
     found = {name[6:]: value for name, value in arrays().items() if name.startswith("param/")}
-    return {name: value.clone() for name, value in found.items() if not name.startswith(UNUSED_PREFIXES)}
+    return {name: value.clone() for name, value in used(found).items()}
+
+
+def used(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those that the forward pass or a loss of the reference uses."""
+    return {name: value for name, value in weights.items() if not name.startswith(UNUSED_PREFIXES)}
 
 
 def model() -> CGDETR:

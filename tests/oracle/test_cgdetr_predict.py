@@ -12,7 +12,7 @@ import torch
 from torch.testing import assert_close
 
 from amrbench.files.checkpoints import read_checkpoint
-from amrbench_plugins.cgdetr.reference_checkpoint import last_second, sizes_of, used_weights
+from amrbench_plugins.cgdetr.reference_checkpoint import last_second, sizes_of
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR, Outputs
 from tests.oracle.cgdetr_predict import (
@@ -38,7 +38,7 @@ def predicted() -> list[Outputs]:
     checkpoint = read_checkpoint(FOLDER / "best.ckpt")
     sizes = sizes_of(checkpoint)
     model = CGDETR(sizes).eval()
-    model.load_state_dict(used_weights(checkpoint))
+    model.load_state_dict(cgdetr_cases.used(checkpoint.weights))
     features = FOLDER / "features" / "castella"
     with torch.no_grad():
         return [

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from amrbench.errors import CheckpointError, did_you_mean, some
 from amrbench.files.checkpoints import Checkpoint
 
@@ -92,11 +90,6 @@ def sizes_of(checkpoint: Checkpoint) -> Sizes:
     )
     _check_agreement(checkpoint, sizes)
     return sizes
-
-
-def used_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Return the tensors that the forward pass or a loss of the reference uses."""
-    return {name: value for name, value in checkpoint.weights.items() if not name.startswith(UNUSED_PREFIXES)}
 
 
 def last_second(checkpoint: Checkpoint) -> float:

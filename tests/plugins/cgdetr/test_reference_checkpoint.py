@@ -9,7 +9,7 @@ import torch
 
 from amrbench.errors import CheckpointError
 from amrbench.files.checkpoints import Checkpoint, Plain, read_checkpoint
-from amrbench_plugins.cgdetr.reference_checkpoint import Sizes, last_second, sizes_of, used_weights
+from amrbench_plugins.cgdetr.reference_checkpoint import Sizes, last_second, sizes_of
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR
 
@@ -49,8 +49,8 @@ def test_sizes_of_the_golden_model() -> None:
 
 def test_the_sizes_build_a_model_that_takes_the_weights(checkpoint: Checkpoint) -> None:
     model = CGDETR(sizes_of(checkpoint))
-    model.load_state_dict(used_weights(checkpoint))
-    assert len(checkpoint.weights) - len(used_weights(checkpoint)) == 7
+    model.load_state_dict(cgdetr_cases.used(checkpoint.weights))
+    assert len(checkpoint.weights) - len(cgdetr_cases.used(checkpoint.weights)) == 7
 
 
 def test_the_shorter_of_two_caps_holds(checkpoint: Checkpoint) -> None:
