@@ -7,7 +7,7 @@ if it were a shorter recording.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -84,6 +84,20 @@ class AudioFile:
             yield channels.mean(axis=1, dtype=np.float32)
             if len(channels) < min(_BLOCK, samples - at):
                 return
+
+
+def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Return the audio files among some files by their names without the suffix.
+
+    Raises:
+        DataError: Two of them have one name, so that it is not known which is meant.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in files if path.suffix.lower() in SUFFIXES):
+        if path.stem in found:
+            raise DataError(f"{path}: {found[path.stem]} has the same name; move one of them away.")
+        found[path.stem] = path
+    return found
 
 
 def open_audio(path: Path) -> AudioFile:

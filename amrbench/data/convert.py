@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from amrbench.annotations import Query, faults_of, safe_id, write_annotations
-from amrbench.data.audio import SUFFIXES, open_audio
+from amrbench.data.audio import SUFFIXES, by_stem, open_audio
 from amrbench.errors import DataError
 from amrbench.files.jsonl import LARGEST, NUMBERS, Mistakes, shown
 from amrbench.files.whole import refuse_replacing
@@ -198,12 +198,11 @@ def _labels(file: Path, audio: Path) -> Iterator[tuple[str, str, str, float, tup
 
 
 def _recording(file: Path, audio: Path) -> Path:
-    found = next(
-        (audio / f"{file.stem}{end}" for end in SUFFIXES if (audio / f"{file.stem}{end}").is_file()), None
-    )
-    if found is None:
+    places = (audio / f"{file.stem}{end}" for end in SUFFIXES)
+    found = by_stem(path for path in places if path.is_file())
+    if not found:
         raise DataError(f"{file}: there is no recording {file.stem!r} in {audio} ({', '.join(SUFFIXES)}).")
-    return found
+    return found[file.stem]
 
 
 _READERS: Mapping[str, Callable[[Path, Path | None], Iterator[Query]]] = {

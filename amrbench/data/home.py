@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amrbench.annotations import Query, read_annotations, safe_id
-from amrbench.data.audio import SUFFIXES, Waveform, open_audio
+from amrbench.data.audio import SUFFIXES, Waveform, by_stem, open_audio
 from amrbench.data.needs import Need, Published, refuse_missing
 from amrbench.errors import DataError, did_you_mean
 from amrbench.files.store import FeatureStore, Rows, open_store
@@ -137,13 +137,7 @@ class Home:
     @cached_property
     def _audio_files(self) -> dict[str, Path]:
         folder = self.audio_folder
-        files = sorted(folder.iterdir()) if folder.is_dir() else []
-        found: dict[str, Path] = {}
-        for path in (path for path in files if path.suffix.lower() in SUFFIXES):
-            if path.stem in found:
-                raise DataError(f"{path}: {found[path.stem].name} has the same name; move one of them away.")
-            found[path.stem] = path
-        return found
+        return by_stem(folder.iterdir()) if folder.is_dir() else {}
 
     def _annotations_need(self, split: str) -> Need:
         path = self.annotations(split)

@@ -185,6 +185,11 @@ def test_labels_that_cannot_be_used(tmp_path):
     assert refusal(folder, audio=audio).startswith(
         f"{folder}/other.txt: there is no recording 'other' in {audio} (.wav"
     )
+    for end in ("flac", "wav"):
+        (audio / f"other.{end}").write_bytes(b"")
+    assert refusal(folder, audio=audio) == (
+        f"{audio}/other.wav: {audio}/other.flac has the same name; move one of them away."
+    )
 
 
 def test_files_that_say_nothing_of_their_form(tmp_path):

@@ -181,7 +181,7 @@ def test_two_files_of_one_recording(placed):
     with pytest.raises(DataError) as error:
         placed.find_audio("b")
     assert str(error.value) == (
-        f"{placed.audio_folder}/b.wav: b.flac has the same name; move one of them away."
+        f"{placed.audio_folder}/b.wav: {placed.audio_folder}/b.flac has the same name; move one of them away."
     )
 
 

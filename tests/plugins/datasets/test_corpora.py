@@ -424,6 +424,11 @@ def test_other_corpora_that_cannot_be_used(tmp_path, place):
     assert refusal(catalogue.tours, tmp_path, ["Venice"]).startswith(
         f"{tmp_path}: there is no audio file 'Venice' (.wav"
     )
+    for end in ("flac", "wav"):
+        (tmp_path / f"Venice.{end}").write_bytes(b"")
+    assert refusal(catalogue.tours, tmp_path, ["Venice"]) == (
+        f"{tmp_path}/Venice.wav: {tmp_path}/Venice.flac has the same name; move one of them away."
+    )
     assert refusal(catalogue.clotho, tmp_path, "validation").startswith(
         f"{tmp_path}/clotho_captions_validation.csv: cannot be read ("
     )

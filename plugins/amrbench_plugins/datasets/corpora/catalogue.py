@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amrbench.data.audio import SUFFIXES
+from amrbench.data.audio import SUFFIXES, by_stem
 from amrbench.errors import DataError, some
 
 WAVCAPS = {
@@ -105,7 +105,7 @@ def clotho(folder: Path, split: str) -> list[Sound]:
     rows = _csv(said, ("file_name", "caption_1"))
     metadata = _csv(folder / f"clotho_metadata_{split}.csv", ("file_name", "license"), encoding="latin-1")
     licences = {row["file_name"]: row["license"] for row in metadata}
-    files = _by_stem(folder / split)
+    files = _audio_below(folder / split)
     sounds = [_clotho_sound(row, licences, files, folder / split) for row in rows]
     for number, sound in enumerate(sounds, start=2):
         if not sound.captions:
@@ -121,7 +121,7 @@ def tours(folder: Path, names: Sequence[str]) -> list[Background]:
     Raises:
         DataError: A tour is missing.
     """
-    files = _by_stem(folder)
+    files = _audio_below(folder)
     for name in names:
         if name not in files:
             raise DataError(f"{folder}: there is no audio file {name!r} ({', '.join(SUFFIXES)}).")
@@ -167,7 +167,7 @@ def share_of(name: str) -> float:
 def _wavcaps_subset(folder: Path, subset: str, excluded: frozenset[str]) -> Iterator[Sound]:
     file, licence = WAVCAPS[subset]
     path = next((each for each in _places(folder, subset, file) if each.is_file()), folder / subset / file)
-    files = _by_stem(folder / subset) | _by_stem(folder / f"{subset}_flac")
+    files = _audio_below(folder / subset) | _audio_below(folder / f"{subset}_flac")
     entries = {str(entry["id"]).removesuffix(".wav"): entry for entry in _entries(path)}
     wanted = {
         name: captions
@@ -265,9 +265,8 @@ def _csv(path: Path, columns: Sequence[str], encoding: str = "utf-8") -> list[di
     return rows
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    files = sorted(folder.rglob("*")) if folder.is_dir() else []
-    return {path.stem: path for path in files if path.suffix.lower() in SUFFIXES}
+def _audio_below(folder: Path) -> dict[str, Path]:
+    return by_stem(folder.rglob("*")) if folder.is_dir() else {}
 
 
 def _ids(path: Path) -> list[str]:
