@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amrbench.api import load_protocol, load_recipe, predict, predict_checkpoint, run, score
+    from amrbench.discovery import load_registry
+    from amrbench.experiment.run import Settings
     from amrbench.hookspecs import hookimpl
-    from amrbench.plugins import load_registry
-    from amrbench.running.runner import Settings
 
 __all__ = [
     "Settings",
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Settings": "amrbench.running.runner",
+    "Settings": "amrbench.experiment.run",
     "hookimpl": "amrbench.hookspecs",
     "load_protocol": "amrbench.api",
     "load_recipe": "amrbench.api",
-    "load_registry": "amrbench.plugins",
+    "load_registry": "amrbench.discovery",
     "predict": "amrbench.api",
     "predict_checkpoint": "amrbench.api",
     "run": "amrbench.api",

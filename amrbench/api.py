@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amrbench.config import library
-from amrbench.plugins import load_registry
-from amrbench.results.scoring import Report, score_files
+from amrbench.config import load
+from amrbench.discovery import load_registry
+from amrbench.evaluation.score_files import ScoreReport, score_files
 
 if TYPE_CHECKING:
     from amrbench.config.protocol import Protocol
     from amrbench.config.recipe import Recipe
+    from amrbench.experiment.run import Run, Settings
     from amrbench.registry import Registry
-    from amrbench.running.own_audio import Answers
-    from amrbench.running.runner import Run, Settings
-    from amrbench.training.progress import Reporter
+    from amrbench.tools.predict_audio import Answers
+    from amrbench.training.progress_bars import Reporter
 
 
 def load_recipe(recipe: str | Path, registry: Registry | None = None) -> Recipe:
@@ -25,12 +25,12 @@ def load_recipe(recipe: str | Path, registry: Registry | None = None) -> Recipe:
     Raises:
         RecipeError: There is no such recipe, or it is wrong; all mistakes with their lines.
     """
-    return library.load_recipe(recipe, registry or load_registry())
+    return load.load_recipe(recipe, registry or load_registry())
 
 
 def load_protocol(protocol: str | Path, registry: Registry | None = None) -> Protocol:
     """Read and check a protocol, given by file or shipped name; see `load_recipe`."""
-    return library.load_protocol(protocol, registry or load_registry())
+    return load.load_protocol(protocol, registry or load_registry())
 
 
 def run(
@@ -39,29 +39,29 @@ def run(
     *,
     registry: Registry | None = None,
     settings: Settings | None = None,
-    tell: Reporter | None = None,
+    reporter: Reporter | None = None,
 ) -> Run:
-    """Do everything that a recipe asks for under a protocol; see `amrbench.running.runner.run`.
+    """Do everything that a recipe asks for under a protocol; see `amrbench.experiment.run.run`.
 
     Raises:
         AmrbenchError: A file, the data or the training is wrong; the text says what and what to do.
     """
-    from amrbench.running import runner
-    from amrbench.training.progress import QUIET
+    from amrbench.experiment import run as experiment
+    from amrbench.training.progress_bars import NULL_REPORTER
 
-    return runner.run(
+    return experiment.run(
         recipe,
         protocol,
         registry=registry or load_registry(),
-        settings=settings or runner.Settings(),
-        tell=tell or QUIET,
+        settings=settings or experiment.Settings(),
+        reporter=reporter or NULL_REPORTER,
     )
 
 
 def score(
     predictions: str | Path, truth: str | Path, *, partial: bool = False, by: str | None = None
-) -> Report:
-    """Score a prediction file against an annotation file; see `amrbench.results.scoring.score_files`.
+) -> ScoreReport:
+    """Score a prediction file against an annotation file; see `amrbench.evaluation.score_files.score_files`.
 
     Raises:
         DataError: A file is wrong, or the two do not belong together.
@@ -93,8 +93,8 @@ def predict(
         RunError: There is no such run or member, or its weights are no longer there.
         RecipeError: A part of the run is not installed.
     """
-    from amrbench.running.finished import find_run, open_run
-    from amrbench.running.own_audio import find_moments
+    from amrbench.experiment.finished_run import find_run, open_run
+    from amrbench.tools.predict_audio import find_moments
 
     folder = find_run(None if run is None else Path(run))
     finished = open_run(
@@ -117,7 +117,7 @@ def predict_checkpoint(
         CheckpointError: The checkpoint cannot be used.
         DataError: Annotations or features are missing or wrong, or the output cannot be written.
     """
-    from amrbench.running.from_checkpoint import predict_from_checkpoint
+    from amrbench.tools.predict_checkpoint import predict_from_checkpoint
 
     return predict_from_checkpoint(
         Path(checkpoint),

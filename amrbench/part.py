@@ -37,6 +37,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from amrbench.errors import did_you_mean
@@ -52,9 +53,14 @@ def budgeted(default: Any, name: str, **constraints: Any) -> Any:
     return Field(default, json_schema_extra={"budget": name}, **constraints)
 
 
-def placing(description: str) -> Any:
-    """Return an option, empty by default, that says where something lies; it changes no number."""
-    return Field("", json_schema_extra={"placing": True}, description=description)
+def location(description: str) -> Any:
+    """Return an option, empty by default, that says where files lie; it changes no number."""
+    return Field("", json_schema_extra={"location": True}, description=description)
+
+
+def locates(field: FieldInfo) -> bool:
+    """Whether a field was made by `location`."""
+    return field.json_schema_extra == {"location": True}
 
 
 class Chooser(Protocol):

@@ -8,19 +8,88 @@ shares of the audio in [0, 1]; a window is (start, end) in seconds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from amrbench.part import Strict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from amrbench.config.recipe import Limits
-    from amrbench.training.inference import Ranking
-
+Rows = NDArray[np.float32]
+"""Feature rows (n, D), samples (n,), or moments (n, 3)."""
+Floats = NDArray[np.float64]
+Window = tuple[float, float]
+"""Start and end in seconds."""
 Tensors = Mapping[str, "Tensor"]
 """Tensors by name. A part says which it `provides` and a loss which it `requires`."""
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
+
+
+@dataclass(frozen=True)
+class Query:
+    """One sentence asked about one recording.
+
+    Attributes:
+        qid: Identifier as it stands in the file; `7` and `"7"` count as the same.
+        query: The sentence.
+        vid: Identifier of the recording.
+        duration: Length of the recording in seconds.
+        windows: The ground truth, (start, end) in seconds, as published: in any order, possibly of length
+            zero or past the end. Empty where it is not public.
+        extra: All other keys of the line, unchanged.
+    """
+
+    qid: str | int
+    query: str
+    vid: str
+    duration: float
+    windows: tuple[Window, ...]
+    extra: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """The moments predicted for one query, best first.
+
+    Attributes:
+        qid: Identifier of the query; `7` and `"7"` count as the same.
+        vid: Identifier of the recording.
+        windows: (N, 2) start and end in seconds; N may be 0.
+        scores: (N,) one score for each window, higher is better, or None where only the order is known.
+        query: The sentence, where the file should repeat it; otherwise empty.
+    """
+
+    qid: str | int
+    vid: str
+    windows: Floats
+    scores: Floats | None = None
+    query: str = ""
+
+    def __post_init__(self) -> None:
+        count = len(self.windows)
+        if self.windows.shape != (count, 2):
+            raise ValueError(f"windows have shape {self.windows.shape}, not (N, 2)")
+        if self.scores is not None and self.scores.shape != (count,):
+            raise ValueError(f"scores have shape {self.scores.shape} for {count} windows")
+
+
+Ranking = Callable[[Rows, Query], Rows]
+"""From moments (Q, 3) start, end, score, best first, and their query to a new list."""
+
+
+class Limits(Strict):
+    """How much of a recording and of a sentence a model is given; what is longer is cut."""
+
+    frames: int = Field(300, ge=1, description="feature rows of a recording")
+    words: int = Field(32, ge=1, description="tokens of a sentence")
 
 
 @dataclass(frozen=True)
@@ -104,7 +173,7 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Widths:
+class FeatureWidths:
     """Widths of the input features."""
 
     audio: int
@@ -112,37 +181,38 @@ class Widths:
 
 
 @dataclass(frozen=True)
-class Context:
+class BuildContext:
     """What `build` may know besides its own options."""
 
-    features: Widths
+    features: FeatureWidths
     seed: int = 0
     input_dropout: float = 0.0
     window_widths: tuple[float, ...] = ()
     """Widths of all training windows as shares of their recordings; for statistical initialisation."""
-    place: str = "model"
+    path: str = "model"
+    """Of the slot that is built, e.g. "model.query.anchors"; its first weights depend on it."""
 
-    def at(self, place: str) -> Context:
-        """Return the context for a slot inside this one."""
-        return replace(self, place=f"{self.place}.{place}")
+    def at(self, path: str) -> BuildContext:
+        """Return the context of a slot inside this one."""
+        return replace(self, path=f"{self.path}.{path}")
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """Draw initial weights from a random state of this place alone.
+        """Draw initial weights from a random state of this path alone.
 
         Exchanging one part must not reshuffle the weights of the others, or an ablation compares two
         initialisations. The global random state is left as it was.
         """
         import torch
 
-        digest = hashlib.sha256(f"{self.seed}/{self.place}".encode()).digest()
+        digest = hashlib.sha256(f"{self.seed}/{self.path}".encode()).digest()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int.from_bytes(digest[:8], "little") % (1 << 63))
             yield
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingLength:
     """How long a stage trains; schedules and averages are shares of it."""
 
     epochs: int
@@ -156,6 +226,15 @@ class Plan:
         return self.epochs * self.steps_per_epoch
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a foreign weights file holds: tensors on the CPU by name, and the options it was made with."""
+
+    path: Path
+    weights: dict[str, Tensor]
+    options: dict[str, Plain]
+
+
 @dataclass(frozen=True, eq=False)
 class ForeignModel:
     """A model with weights of another program, and what it was trained to expect."""
@@ -166,7 +245,7 @@ class ForeignModel:
     """Name of the audio encoder, which is the name of the folder of its features."""
     text: str
     """Name of the text encoder."""
-    widths: Widths
+    widths: FeatureWidths
     hop: float
     """Seconds between two audio rows."""
     limits: Limits

@@ -19,7 +19,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from amrbench.types import Context, Widths
+from amrbench.types import BuildContext, FeatureWidths
 from amrbench_plugins.cgdetr.reference_weights import build_reference
 from tests.oracle import cgdetr_cases as cases
 from tests.oracle.cgdetr import CGDETR, Inputs
@@ -82,7 +82,7 @@ def updated(module: nn.Module, loss: Callable[[], Tensor]) -> Step:
 def our_step(given: Problem) -> Step:
     reference = build_reference(FULL)
     losses = nn.ModuleList(
-        golden.option("loss", use).build(Context(Widths(768, 768))) for use in golden.LOSSES
+        golden.option("loss", use).build(BuildContext(FeatureWidths(768, 768))) for use in golden.LOSSES
     )
     losses.append(reference.loss)
     module = nn.ModuleList([reference.model, losses]).train()

@@ -15,9 +15,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from amrbench.config.recipe import Recipe
 from amrbench.config.study import Study, expand
-from amrbench.plugins import load_registry
+from amrbench.discovery import load_registry
 from amrbench.training.criterion import build_criterion
-from amrbench.types import Context, Plan, Widths
+from amrbench.types import BuildContext, FeatureWidths, TrainingLength
 from benchmarks.bench_cgdetr import ROUNDS, problem, seconds
 from tests.plugins.cgdetr import golden
 
@@ -37,11 +37,13 @@ def recipes() -> dict[str, Recipe]:
 
 def updates(recipe: Recipe) -> Callable[[], None]:
     """A few updates of a recipe at one fixed shape, losses and optimizer included."""
-    context = Context(Widths(768, 768), 0, recipe.stages[-1].input_dropout, window_widths=(0.1, 0.2, 0.3))
+    context = BuildContext(
+        FeatureWidths(768, 768), 0, recipe.stages[-1].input_dropout, window_widths=(0.1, 0.2, 0.3)
+    )
     criterion = build_criterion(recipe, context).train()
     given = problem(BATCH, FRAMES)
     batch, target = golden.batch_of(given.inputs), golden.target_of(given.targets)
-    plan = Plan(epochs=1, steps_per_epoch=1_000, clip=recipe.training.clip)
+    plan = TrainingLength(epochs=1, steps_per_epoch=1_000, clip=recipe.training.clip)
     updater = recipe.training.optimizer.build(criterion, plan)
 
     def run() -> None:

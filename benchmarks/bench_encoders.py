@@ -15,10 +15,10 @@ import torch
 import transformers
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from amrbench.plugins import load_registry
-from amrbench.slots import FeaturesPart
+from amrbench.discovery import load_registry
+from amrbench.slots.features import FeaturesPart
 from amrbench_plugins.backends.laion_clap import LaionClap
-from amrbench_plugins.backends.late import Rows, seconds_of
+from amrbench_plugins.backends.lazy_encoder import Rows, seconds_of
 from amrbench_plugins.backends.m2d_clap import vit
 from amrbench_plugins.backends.ms_clap import htsat
 

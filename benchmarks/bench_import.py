@@ -19,13 +19,14 @@ from time import perf_counter
 import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from amrbench.annotations import Query, write_annotations
-from amrbench.data.home import Home, SplitFacts
-from amrbench.data.importing import import_features
-from amrbench.files.published import AUDIO_KEY, TEXT_KEY, read_rows
-from amrbench.files.store import open_store
-from amrbench.plugins import load_registry
-from amrbench.slots import FeaturesPart
+from amrbench.data.local_dataset import DatasetFolder, PublishedSplit
+from amrbench.discovery import load_registry
+from amrbench.files.annotations import write_annotations
+from amrbench.files.feature_file import open_feature_file
+from amrbench.files.npz_features import AUDIO_KEY, TEXT_KEY, read_rows
+from amrbench.slots.features import FeaturesPart
+from amrbench.tools.import_features import import_features
+from amrbench.types import Query
 
 SECONDS, TOKENS, WIDTH = 60, 12, 768
 QUICK, FULL = 2_000, 51_240
@@ -90,7 +91,7 @@ def measure(folder: Path, files: int) -> Measured:
     """Publish, import and read back; there are a few more queries than recordings."""
     recordings = round(files * 0.45)
     queries = publish(folder / "published", recordings, files - recordings)
-    home = Home("bench", folder / "home", {"train": SplitFacts("train.jsonl")})
+    home = DatasetFolder("bench", folder / "home", {"train": PublishedSplit("train.jsonl")})
     home.root.mkdir()
     write_annotations(home.annotations("train"), queries)
     encoder = FeaturesPart.model_validate("clap", context=load_registry())
@@ -110,7 +111,7 @@ def measure(folder: Path, files: int) -> Measured:
 def read_back(published: Path, store: Path, recordings: int) -> Iterator[tuple[float, float]]:
     """Yield seconds of reading recordings from their own files and from the feature file, in turns."""
     names = [f"v{n}" for n in np.random.default_rng(1).permutation(recordings)[:READ_BACK]]
-    table = open_store(store).audio
+    table = open_feature_file(store).audio
     for turn in range(ROUNDS + 1):
         start = perf_counter()
         one = sum(float(read_rows(published / f"{name}.npz", AUDIO_KEY, WIDTH)[-1, 0]) for name in names)

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from amrbench.annotations import Query, write_annotations
-from amrbench.files.predictions import Moments, write_predictions
-from amrbench.results.metrics import Scores, score
-from amrbench.results.scoring import score_files
+from amrbench.evaluation.score_files import score_files
+from amrbench.files.annotations import write_annotations
+from amrbench.files.predictions import write_predictions
+from amrbench.functional.metrics import Scores, score
+from amrbench.types import Moments, Query
 from tests.oracle import metrics_by_hand
 
 CASTELLA_TEST = 1347

@@ -18,12 +18,11 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from amrbench.annotations import Query
-from amrbench.config.recipe import Limits
+from amrbench.data.feature_dataset import FeatureDataset, load_dataset
 from amrbench.data.prepare import Prepared
-from amrbench.data.split import Split, load_split
-from amrbench.files.store import Header, open_store
-from amrbench.files.store_writer import Items, write_store
+from amrbench.files.feature_file import FeatureHeader, open_feature_file
+from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
+from amrbench.types import Limits, Query
 
 QUERIES, RECORDINGS, WIDTH, BATCH, ROUNDS = 512, 205, 768, 32, 9
 LIMITS = Limits(frames=300, words=32)
@@ -37,9 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = {f"sentence {place}": drawn(random, int(random.integers(5, 20))) for place in range(QUERIES)}
     for name, rows in {**audio, **text}.items():
         np.savez(folder / f"{name}.npz", features=rows)
-    header = Header("drawn", "drawn", "0", 1.0, WIDTH, WIDTH)
-    tables = [Items(tuple(each), tuple(each.values())) for each in (audio, text)]
-    write_store(folder / "features.h5", header, audio=tables[0], text=tables[1])
+    header = FeatureHeader("drawn", "drawn", "0", 1.0, WIDTH, WIDTH)
+    tables = [InMemoryTable(tuple(each), tuple(each.values())) for each in (audio, text)]
+    write_feature_file(folder / "features.h5", header, audio=tables[0], text=tables[1])
     return folder
 
 
@@ -48,7 +47,7 @@ def drawn(random: np.random.Generator, count: int) -> np.ndarray[tuple[int, ...]
 
 
 def prepared(folder: Path) -> Prepared:
-    store = open_store(folder / "features.h5")
+    store = open_feature_file(folder / "features.h5")
     lengths = dict(zip(store.audio.ids, store.audio.lengths.tolist(), strict=True))
     queries = [
         Query(f"q{place}", f"sentence {place}", vid, float(lengths[vid]), ())
@@ -58,8 +57,8 @@ def prepared(folder: Path) -> Prepared:
 
 
 @pytest.fixture(scope="module")
-def split(folder: Path) -> Split:
-    return load_split([prepared(folder)], LIMITS)
+def split(folder: Path) -> FeatureDataset:
+    return load_dataset([prepared(folder)], LIMITS)
 
 
 def order() -> list[list[int]]:
@@ -67,7 +66,7 @@ def order() -> list[list[int]]:
     return [places[at : at + BATCH].tolist() for at in range(0, QUERIES, BATCH)]
 
 
-def from_store(split: Split) -> Iterator[torch.Tensor]:
+def from_store(split: FeatureDataset) -> Iterator[torch.Tensor]:
     return (split.batch(places).audio for places in order())
 
 
@@ -97,7 +96,7 @@ def used_up(batches: Iterator[object]) -> None:
         pass
 
 
-def test_an_epoch_of_batches(benchmark: BenchmarkFixture, folder: Path, split: Split) -> None:
+def test_an_epoch_of_batches(benchmark: BenchmarkFixture, folder: Path, split: FeatureDataset) -> None:
     torch.set_num_threads(1)
     for fast, plain in zip(from_store(split), from_files(folder), strict=True):
         torch.testing.assert_close(fast, plain)
@@ -115,7 +114,7 @@ def test_an_epoch_of_batches(benchmark: BenchmarkFixture, folder: Path, split: S
 
 
 def test_opening_and_checking(benchmark: BenchmarkFixture, folder: Path) -> None:
-    found = benchmark.pedantic(lambda: load_split([prepared(folder)], LIMITS), rounds=5)
+    found = benchmark.pedantic(lambda: load_dataset([prepared(folder)], LIMITS), rounds=5)
     size = (folder / "features.h5").stat().st_size
     print(
         f"\n{size / 2**20:.0f} MiB opened, checked, cut and normalised in {benchmark.stats['median']:.2f} s"
@@ -124,5 +123,5 @@ def test_opening_and_checking(benchmark: BenchmarkFixture, folder: Path) -> None
 
 
 def test_opening_alone(benchmark: BenchmarkFixture, folder: Path) -> None:
-    store = benchmark(open_store, folder / "features.h5")
+    store = benchmark(open_feature_file, folder / "features.h5")
     assert len(store.audio.ids) == RECORDINGS

@@ -8,7 +8,7 @@ docs/comparing.md; takes about two minutes: python benchmarks/coverage_of_interv
 
 import numpy as np
 
-from amrbench.results.resampling import chain_differences, differences
+from amrbench.functional.bootstrap import chain_differences, differences
 
 SETS = 1000
 SEEDS = 2

@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 import yaml
 
-from amrbench.annotations import Query, read_annotations, write_annotations
-from amrbench.data.importing import import_features
+from amrbench.discovery import load_registry
 from amrbench.errors import RunError
-from amrbench.plugins import load_registry
-from amrbench.running.finished import open_run
-from amrbench.running.pack import pack
-from amrbench.running.runner import Run, Settings, run
-from amrbench.slots import DatasetPart, FeaturesPart
+from amrbench.experiment.finished_run import open_run
+from amrbench.experiment.run import Run, Settings, run
+from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.slots.data import DatasetPart
+from amrbench.slots.features import FeaturesPart
+from amrbench.tools.import_features import import_features
+from amrbench.tools.pack_submission import pack
+from amrbench.types import Query
 from tests.plugins.backends.published import M2D_AUDIO, M2D_TEXT, m2d_files, m2d_weights
 from tests.plugins.datasets import corpora
 

@@ -11,8 +11,8 @@ import typer
 import yaml
 
 from amrbench.cli import app
-from amrbench.config.library import find
-from amrbench.plugins import load_registry
+from amrbench.config.load import find
+from amrbench.discovery import load_registry
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.config.library import load_protocol, load_recipe, shipped
-from amrbench.plugins import load_registry
+from amrbench.config.load import load_protocol, load_recipe, shipped
+from amrbench.discovery import load_registry
 
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "amrbench").rglob("*.py"))

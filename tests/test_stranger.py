@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.config.library import load_recipe
-from amrbench.plugins import load_registry
+from amrbench.config.load import load_recipe
+from amrbench.discovery import load_registry
 from amrbench.testing import check_part, sample
 
 ROOT = Path(__file__).parents[1]

@@ -3,7 +3,7 @@
 import pytest
 
 import amrbench
-from amrbench.running.runner import Settings, compared
+from amrbench.experiment.run import Settings, compared
 
 pytestmark = pytest.mark.slow
 

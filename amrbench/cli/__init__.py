@@ -22,7 +22,7 @@ from amrbench.cli.data import data
 from amrbench.errors import AmrbenchError
 
 if TYPE_CHECKING:
-    from amrbench.data.needs import Need
+    from amrbench.required_files import RequiredFile
 
 app = typer.Typer(
     name="amrbench",
@@ -76,24 +76,25 @@ def run(
 ) -> None:
     """Do everything a recipe asks for; ends with the table and a comparison, a study with its grid."""
     from amrbench.config.study import expand
-    from amrbench.results.grid import grids_of, with_more
-    from amrbench.results.table import table
-    from amrbench.running import runner
-    from amrbench.training.progress import progress
+    from amrbench.evaluation.study_table import study_tables, with_more
+    from amrbench.evaluation.table import table
+    from amrbench.experiment.run import Settings, compare_with_baseline, run_all
+    from amrbench.tools.dry_run import dry_run
+    from amrbench.training.progress_bars import progress
 
     registry = registry_of(without)
-    settings = runner.Settings(seeds=seeds, device=device, jobs=jobs, out=out)
+    settings = Settings(seeds=seeds, device=device, jobs=jobs, out=out)
     shape = Format.json if as_json else form
-    wanted = [expand(each, registry) for each in recipes]
+    runnables = [expand(recipe, registry) for recipe in recipes]
     if dry:
-        forecast = runner.dry_run(wanted, protocol, registry=registry, settings=settings)
+        forecast = dry_run(runnables, protocol, registry=registry, settings=settings)
         typer.echo(json.dumps(forecast.as_json(), indent=2) if shape is Format.json else forecast.text())
         return
-    with progress() as tell:
-        runs = runner.run_all(wanted, protocol, registry=registry, settings=settings, tell=tell)
-    rows = table([each for done in runs for each in done.everything], shape.value, by=by)
-    grids = grids_of(wanted, [done.results for done in runs])
-    typer.echo(with_more(rows, grids or runner.compared(runs), shape.value))
+    with progress() as reporter:
+        runs = run_all(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
+    rows = table([results for run in runs for results in run.all_results], shape.value, by=by)
+    grids = study_tables(runnables, [run.results for run in runs])
+    typer.echo(with_more(rows, grids or compare_with_baseline(runs), shape.value))
 
 
 @app.command()
@@ -104,16 +105,16 @@ def parts(
     form: As = Format.github,
 ) -> None:
     """List the installed parts, or the options of one part."""
-    from amrbench.config import listing
+    from amrbench.tools import list_parts
 
     registry = registry_of(without)
     if slot is not None and name is not None:
-        part = listing.find_part(registry, slot, name)
+        part = list_parts.find_part(registry, slot, name)
         if form is not Format.json:
             typer.echo(f"{slot} part '{name}', from {registry.origin(part)}\n\n{inspect.getdoc(part)}\n")
-        table_of([vars(row) for row in listing.option_rows(part)], form)
+        table_of([vars(row) for row in list_parts.option_rows(part)], form)
     else:
-        table_of([vars(row) for row in listing.part_rows(registry, slot)], form)
+        table_of([vars(row) for row in list_parts.part_rows(registry, slot)], form)
 
 
 class Kind(StrEnum):
@@ -129,7 +130,7 @@ def schema(
     without: Without = None,
 ) -> None:
     """Print a JSON Schema for editors, with all installed parts."""
-    from amrbench.config.schema import schema as of
+    from amrbench.tools.json_schema import schema as of
 
     typer.echo(json.dumps(of(kind.value, registry_of(without)), indent=2))
 
@@ -147,14 +148,14 @@ def check(
 
     No data is needed; what must be placed before a run is listed, with where it is published.
     """
-    from amrbench.config.library import load_protocol, shipped
+    from amrbench.config.load import load_protocol, shipped
     from amrbench.config.study import expand
-    from amrbench.running.checking import check_recipe
+    from amrbench.tools.check_recipe import check_recipe
 
     registry = registry_of(without)
     conditions = load_protocol(protocol, registry)
     failed: list[str] = []
-    missing: list[Need] = []
+    missing: list[RequiredFile] = []
     for each in recipes or [file.stem for file in shipped("recipe")]:
         try:
             methods = expand(each, registry).methods
@@ -193,10 +194,11 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score any prediction file as the official evaluator does, with R@5 besides."""
-    from amrbench.results.metrics import IOUS, KS
-    from amrbench.results.scoring import score_files
+    from amrbench.evaluation.score_files import score_files
+    from amrbench.functional.metrics import metrics_at
 
-    report = score_files(predictions, truth, partial=partial, by=by, ks=k or KS, ious=iou or IOUS)
+    metrics = metrics_at(k or (1, 5), iou or (0.5, 0.7))
+    report = score_files(predictions, truth, partial=partial, by=by, metrics=metrics)
     for note in report.notes():
         typer.echo(note, err=True)
     if as_json or form is Format.json:
@@ -221,8 +223,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare runs or prediction files query by query: difference, 95 % interval and p-value."""
-    from amrbench.results.comparison import METRICS
-    from amrbench.results.comparison import compare as compare_all
+    from amrbench.evaluation.compare import METRICS
+    from amrbench.evaluation.compare import compare as compare_all
 
     found = compare_all(sources, against=against, truth=truth, metrics=metric or METRICS)
     typer.echo(found.text(Format.json.value if as_json else form.value))
@@ -243,9 +245,9 @@ def fuse(
     top: Annotated[int, typer.Option(min=1, help="moments to keep for each query")] = 10,
 ) -> None:
     """Fuse the predictions of several models into one file: an ensemble."""
-    from amrbench.results.fusion import Fusion, fuse_files
+    from amrbench.evaluation.ensemble import EnsembleOptions, fuse_files
 
-    how = Fusion(iou, bounds, points, tuple(weight) if weight else None, top)
+    how = EnsembleOptions(iou, bounds, points, tuple(weight) if weight else None, top)
     files, queries = fuse_files(sources, output, how)
     typer.echo(f"{output}: {queries} queries, from {files} prediction files", err=True)
 
@@ -262,16 +264,16 @@ def predict(
     without: Without = None,
 ) -> None:
     """Find moments in a recording of your own with the model of a finished run."""
-    from amrbench.results.timeline import draw, refuse_unwritable
-    from amrbench.running.finished import find_run, open_run
-    from amrbench.running.own_audio import find_moments
-    from amrbench.training.progress import progress
+    from amrbench.experiment.finished_run import find_run, open_run
+    from amrbench.tools.plot_timeline import draw, refuse_unwritable
+    from amrbench.tools.predict_audio import find_moments
+    from amrbench.training.progress_bars import progress
 
     if plot is not None:
         refuse_unwritable(plot)
     finished = open_run(find_run(run), registry_of(without), member=member)
-    with progress() as tell:
-        found = find_moments(recording, queries, finished, tell=tell.data)
+    with progress() as reporter:
+        found = find_moments(recording, queries, finished, report=reporter.data)
     if as_json:
         typer.echo(json.dumps(found.as_json(top), indent=2))
     else:
@@ -300,8 +302,8 @@ def pack(
     without: Without = None,
 ) -> None:
     """Pack a run as a submission to DCASE 2026 Task 6: predictions, and a meta file with what is known."""
-    from amrbench.running.finished import open_run
-    from amrbench.running.pack import pack as write
+    from amrbench.experiment.finished_run import open_run
+    from amrbench.tools.pack_submission import pack as write
 
     finished = open_run(run, registry_of(without), member=member)
     typer.echo(write(finished, label, output, template=template, predictions=predictions).text())
@@ -318,7 +320,7 @@ def predict_checkpoint(
     without: Without = None,
 ) -> None:
     """Predict what a checkpoint of the reference implementation predicts, from published features."""
-    from amrbench.running.from_checkpoint import predict_from_checkpoint
+    from amrbench.tools.predict_checkpoint import predict_from_checkpoint
 
     count = predict_from_checkpoint(
         checkpoint, features=features, annotations=annotations, output=output, registry=registry_of(without)

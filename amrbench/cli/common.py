@@ -29,7 +29,7 @@ ProtocolName = Annotated[str, typer.Option(help="the conditions: a shipped name 
 
 def registry_of(without: list[str] | None) -> Registry:
     """Return the parts of all plugins but those that are left out."""
-    from amrbench.plugins import load_registry
+    from amrbench.discovery import load_registry
 
     return load_registry(without=without or ())
 

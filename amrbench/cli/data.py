@@ -12,9 +12,9 @@ from amrbench.cli.common import AsJson, Format, ProtocolName, Without, registry_
 from amrbench.errors import DataError
 
 if TYPE_CHECKING:
-    from amrbench.data.home import Home
+    from amrbench.data.local_dataset import DatasetFolder
     from amrbench.registry import Registry
-    from amrbench.slots import FeaturesPart
+    from amrbench.slots.features import FeaturesPart
 
 DataName = Annotated[
     str, typer.Argument(help="a data set, e.g. castella, or a folder with train.jsonl, val.jsonl, test.jsonl")
@@ -40,20 +40,20 @@ def synthesize(
     without: Without = None,
 ) -> None:
     """Write recordings of a data set as audio files, with annotations and where their sounds came from."""
-    from amrbench.config.library import chosen, load_protocol
-    from amrbench.data.listen import Order
-    from amrbench.data.listen import synthesize as write
-    from amrbench.slots import DatasetPart
-    from amrbench.training.progress import progress
+    from amrbench.config.load import load_protocol, parse_part
+    from amrbench.slots.data import DatasetPart
+    from amrbench.tools.synthesize_audio import SynthesisJob
+    from amrbench.tools.synthesize_audio import synthesize as write
+    from amrbench.training.progress_bars import progress
 
     registry = registry_of(without)
     if name:
-        dataset = chosen(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
+        dataset = parse_part(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
     else:
         dataset = load_protocol(protocol, registry).data.of(role)
-    order = Order(dataset, split, None if everything else count, output, audio)
-    with progress() as tell:
-        files = write(order, jobs=jobs, tell=tell.data)
+    job = SynthesisJob(dataset, split, None if everything else count, output, audio)
+    with progress() as reporter:
+        files = write(job, jobs=jobs, report=reporter.data)
     typer.echo(f"{output}: {len(files)} recordings and annotations.jsonl", err=True)
 
 
@@ -67,22 +67,24 @@ def status(
     without: Without = None,
 ) -> None:
     """Say what a protocol needs: what is here, what is missing, where it is published and how big it is."""
-    from amrbench.config.library import load_protocol, shipped
+    from amrbench.config.load import load_protocol, shipped
     from amrbench.config.study import expand
-    from amrbench.running.demand import Demand
+    from amrbench.experiment.plan import RequiredSplits
 
     registry = registry_of(without)
     rules = load_protocol(protocol, registry)
     names = recipes or [each.stem for each in shipped("recipe")]
     methods = [method for name in names for method in expand(name, registry).methods]
-    needs = dict.fromkeys(need for method in methods for need in Demand(method.recipe, rules).needs)
-    rows = [each.as_row() for each in needs]
+    files = dict.fromkeys(
+        file for method in methods for file in RequiredSplits(method.recipe, rules).required_files
+    )
+    rows = [file.as_row() for file in files]
     if as_json:
         table_of(rows, Format.json)
     elif rows:
         table_of(rows, Format.github)
-        lacking = sum(not need.found for need in needs)
-        typer.echo(f"{len(rows) - lacking} of {len(rows)} are here.")
+        missing = sum(not file.present for file in files)
+        typer.echo(f"{len(rows) - missing} of {len(rows)} are here.")
     else:
         typer.echo(f"The protocol {rules.name} needs nothing but this package.")
 
@@ -94,9 +96,9 @@ def verify(
     without: Without = None,
 ) -> None:
     """Look for defects in placed annotations and features; a fault that must be mended is exit code 2."""
-    from amrbench.data.verify import verify as look
+    from amrbench.tools.verify_data import verify_data as look
 
-    found = look(_home(name, registry_of(without)))
+    found = look(_dataset_folder(name, registry_of(without)))
     typer.echo(json.dumps(found.as_json(), indent=2) if as_json else found.text())
     if found.faults:
         raise DataError(f"{found.name}: {found.faults} faults must be mended before it can be used.")
@@ -113,14 +115,14 @@ def import_(
     without: Without = None,
 ) -> None:
     """Read published features into the feature file of a data set; goes on where it was broken off."""
-    from amrbench.data.importing import import_features
-    from amrbench.training.progress import progress
+    from amrbench.tools.import_features import import_features
+    from amrbench.training.progress_bars import progress
 
     registry = registry_of(without)
-    home = _home(name, registry)
-    member = _encoder(encoder, registry)
-    with progress() as tell:
-        done = import_features(home, member, sources, partial=partial, tell=tell.data)
+    folder = _dataset_folder(name, registry)
+    encoder_part = _encoder(encoder, registry)
+    with progress() as reporter:
+        done = import_features(folder, encoder_part, sources, partial=partial, report=reporter.data)
     typer.echo(done.text())
 
 
@@ -137,19 +139,19 @@ def extract(
     without: Without = None,
 ) -> None:
     """Extract features of audio files of any format and rate; goes on where it was broken off."""
-    from amrbench.data.extract import extract as work
-    from amrbench.data.extract import order_of_folder, order_of_home
-    from amrbench.training.progress import progress
+    from amrbench.tools.extract_features import extract_features as work
+    from amrbench.tools.extract_features import job_for_dataset, job_for_folder
+    from amrbench.training.progress_bars import progress
 
     registry = registry_of(without)
-    member = _encoder(encoder, registry)
+    encoder_part = _encoder(encoder, registry)
     if output is None:
-        order = order_of_home(_home(name, registry), member)
+        job = job_for_dataset(_dataset_folder(name, registry), encoder_part)
     else:
-        order = order_of_folder(Path(name), output)
-    with progress() as tell:
-        heard, read = work(order, member, jobs=jobs, tell=tell.data)
-    typer.echo(f"{order.output}: {heard:,} recordings and {read:,} queries")
+        job = job_for_folder(Path(name), output)
+    with progress() as reporter:
+        heard, read = work(job, encoder_part, jobs=jobs, report=reporter.data)
+    typer.echo(f"{job.output}: {heard:,} recordings and {read:,} queries")
 
 
 @data.command()
@@ -162,31 +164,32 @@ def convert(
     audio: Annotated[Path | None, typer.Option(help="folder of the recordings, for label files")] = None,
 ) -> None:
     """Write annotations of another form as JSON lines."""
-    from amrbench.data.convert import convert as write
+    from amrbench.tools.convert_annotations import convert as write
 
     count = write(source, output, form=form, audio=audio)
     typer.echo(f"{output}: {count:,} queries")
 
 
-def _home(name: str, registry: Registry) -> Home:
-    """Return where a data set lies that is named, or given as a folder that has not the name of one."""
-    from amrbench.config.library import chosen
-    from amrbench.slots import DatasetPart
+def _dataset_folder(name: str, registry: Registry) -> DatasetFolder:
+    """Return the folder of a data set, given by its name or by the folder itself."""
+    from amrbench.config.load import parse_part
+    from amrbench.data.local_dataset import HasDatasetFolder
+    from amrbench.slots.data import DatasetPart
 
     is_folder = name not in registry.names(DatasetPart.slot) and Path(name).is_dir()
     options = json.dumps({"use": "files", "folder": name}, ensure_ascii=False) if is_folder else name
-    home = chosen(options, DatasetPart, registry, called="the data set").home  # type: ignore[type-abstract]
-    if home is None:
-        raise DataError(f"the data set {name!r} is made on this machine, so nothing is placed for it.")
-    return home
+    part = parse_part(options, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
+    if not isinstance(part, HasDatasetFolder):
+        raise DataError(f"the data set {name!r} is made on this machine, so no files are provided for it.")
+    return part.dataset_folder
 
 
 def _encoder(name: str, registry: Registry) -> FeaturesPart:
-    from amrbench.config.library import chosen
-    from amrbench.slots import FeaturesPart
+    from amrbench.config.load import parse_part
+    from amrbench.slots.features import FeaturesPart
 
-    part = chosen(name, FeaturesPart, registry, called="--encoder")  # type: ignore[type-abstract]
-    if len(part.members) > 1:
-        members = ", ".join(each.label for each in part.members)
-        raise DataError(f"--encoder: {part.use!r} stands for several ({members}); name one after the other.")
+    part = parse_part(name, FeaturesPart, registry, called="--encoder")  # type: ignore[type-abstract]
+    if len(part.encoders) > 1:
+        encoders = ", ".join(each.label for each in part.encoders)
+        raise DataError(f"--encoder: {part.use!r} stands for several ({encoders}); name one after the other.")
     return part

@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from amrbench.config.recipe import Budget, Name, Recipe
 from amrbench.errors import RecipeError, did_you_mean
 from amrbench.part import Strict, problem
-from amrbench.slots import DatasetPart, FeaturesPart
+from amrbench.slots.data import DatasetPart
+from amrbench.slots.features import FeaturesPart
 
 
 class Data(Strict):
@@ -85,6 +86,6 @@ class Protocol(Strict):
     def stand_in_note(self, recipe: Recipe) -> str:
         """Return e.g. "mini-clap stands in for clap", or an empty string."""
         whole = recipe.features
-        names = [whole.use] if whole.use in self.stand_ins else [each.use for each in whole.members]
+        names = [whole.use] if whole.use in self.stand_ins else [each.use for each in whole.encoders]
         found = {name: self.stand_ins[name].use for name in names if name in self.stand_ins}
         return ", ".join(f"{use} stands in for {name}" for name, use in found.items())

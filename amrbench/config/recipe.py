@@ -8,19 +8,18 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from amrbench.errors import RecipeError
+from amrbench.errors import AmrbenchError, RecipeError
+from amrbench.functional.metrics import Metric
 from amrbench.part import Strict, budgeted, problem, unique
-from amrbench.slots import (
-    AugmentPart,
-    FeaturesPart,
-    LossPart,
-    MatcherPart,
-    ModelPart,
-    OptimizerPart,
-    RankingPart,
-    SoupPart,
-    TargetsPart,
-)
+from amrbench.slots.data import AugmentPart, TargetsPart
+from amrbench.slots.features import FeaturesPart
+from amrbench.slots.losses import LossPart
+from amrbench.slots.matcher import MatcherPart
+from amrbench.slots.model import ModelPart
+from amrbench.slots.optimizers import OptimizerPart
+from amrbench.slots.ranking import RankingPart
+from amrbench.slots.soups import SoupPart
+from amrbench.types import Limits
 
 Role = Literal["pretrain", "midtrain", "target"]
 """What a data set is for: many short clips, long synthetic clips, or the data of the task."""
@@ -32,21 +31,15 @@ def _plain(name: str) -> str:
     return name
 
 
-def _metric(name: str) -> str:
-    if not re.fullmatch(r"R[1-9][0-9]*@(0\.\d*[1-9]|1)|mAP(@0\.[5-9]5?)?", name):
-        raise problem(f"{name!r} is no metric; examples: R1@0.7, R5@0.5, mAP, mAP@0.75.")
-    return name
+def _metric_name(name: str) -> str:
+    try:
+        return Metric.parse(name).name
+    except AmrbenchError as error:
+        raise problem(str(error)) from None
 
 
 Name = Annotated[str, AfterValidator(_plain)]
-Metric = Annotated[str, AfterValidator(_metric)]
-
-
-class Limits(Strict):
-    """How much of a recording and of a sentence a model is given; what is longer is cut."""
-
-    frames: int = Field(300, ge=1, description="feature rows of a recording")
-    words: int = Field(32, ge=1, description="tokens of a sentence")
+MetricName = Annotated[str, AfterValidator(_metric_name)]
 
 
 class Training(Strict):
@@ -59,7 +52,7 @@ class Training(Strict):
     matcher: MatcherPart
     losses: Annotated[tuple[LossPart, ...], AfterValidator(unique)] = Field(min_length=1)
     optimizer: OptimizerPart
-    select: tuple[Metric, ...] = Field(
+    select: tuple[MetricName, ...] = Field(
         ("R1@0.7", "R1@0.5"),
         min_length=1,
         description="metrics on the selection split; later ones break ties",
@@ -131,7 +124,7 @@ class Recipe(Strict):
 
 
 def _require(who: str, names: frozenset[str], model: ModelPart) -> None:
-    missing = sorted(names - model.provides)
+    missing = sorted(names - model.provides.keys())
     if missing:
         raise problem(f"{who} requires {', '.join(missing)}, which no chosen part of {model.use!r} provides.")
 

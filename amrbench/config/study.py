@@ -1,7 +1,7 @@
 """Studies: what single changes are worth, as recipes that are generated from two others.
 
 A study is a file of a few lines. It names a `base` and a `full` recipe; where the two differ is found place
-by place (`amrbench.config.difference`). The family `only` holds, for each difference, the base with this one
+by place (`amrbench.config.recipe_diff`). The family `only` holds, for each difference, the base with this one
 place as in the full recipe; `without` holds the full recipe with this one place as in the base. `groups`
 names places that make sense only together.
 """
@@ -17,11 +17,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from amrbench.config.difference import Node, compare
-from amrbench.config.library import checked, find, find_near, shipped
+from amrbench.config.load import find, find_near, shipped, validated
 from amrbench.config.recipe import Name, Recipe
+from amrbench.config.recipe_diff import Node, compare
 from amrbench.errors import RecipeError, did_you_mean
-from amrbench.files.documents import Document, Mistake, mistaken, read_document
+from amrbench.files.yaml_file import Document, Mistake, mistakes_error, read_yaml
 from amrbench.part import Strict
 from amrbench.registry import Registry
 
@@ -109,10 +109,10 @@ def expand(wanted: str | Path, registry: Registry) -> Study | Method:
     if str(wanted) in {each.stem for each in shipped("study")}:
         return read_study(find("study", wanted), registry)
     path = find("recipe", wanted)
-    document = read_document(path)
+    document = read_yaml(path)
     if isinstance(document.data, dict) and "study" in document.data:
         return read_study(path, registry)
-    return Method(path, path.read_bytes(), checked(document, Recipe, registry))
+    return Method(path, path.read_bytes(), validated(document, Recipe, registry))
 
 
 def methods_of(wanted: Runnable, registry: Registry) -> list[Method]:
@@ -127,8 +127,8 @@ def read_study(path: Path, registry: Registry) -> Study:
     Raises:
         RecipeError: The file is wrong, one of its two recipes is, or a generated one does not hold together.
     """
-    document = read_document(path)
-    says = checked(document, StudyFile, registry)
+    document = read_yaml(path)
+    says = validated(document, StudyFile, registry)
     base, full = _both(document, says, registry)
     overlay = _Overlay(
         compare(_plain(base.recipe), _plain(full.recipe)), registry, (base.recipe.name, full.recipe.name)
@@ -137,7 +137,7 @@ def read_study(path: Path, registry: Registry) -> Study:
     made = _Making(path, document, says, overlay)
     variants = tuple(made.variant(family, switch) for family in says.families for switch in switches)
     if made.mistakes:
-        raise mistaken(document.name, made.mistakes)
+        raise mistakes_error(document.name, made.mistakes)
     return Study(says.study, base, full, tuple(each for each in variants if each is not None))
 
 
@@ -150,10 +150,10 @@ def _both(document: Document, says: StudyFile, registry: Registry) -> list[Metho
         except RecipeError as error:
             mistakes.append(Mistake(document.line((place,)), place, str(error)))
         else:
-            recipe = checked(read_document(path), Recipe, registry)
+            recipe = validated(read_yaml(path), Recipe, registry)
             found.append(Method(path, path.read_bytes(), recipe))
     if mistakes:
-        raise mistaken(document.name, mistakes)
+        raise mistakes_error(document.name, mistakes)
     return found
 
 
@@ -246,7 +246,7 @@ def _switches(document: Document, says: StudyFile, places: Sequence[str]) -> lis
         text = f"{says.base} and {says.full} differ in nothing, so there is nothing to study."
         mistakes.append(Mistake(document.line(("full",)), "full", text))
     if mistakes:
-        raise mistaken(document.name, mistakes)
+        raise mistakes_error(document.name, mistakes)
     groups = [Switch(name, tuple(_held(places, inside))) for name, inside in says.groups.items()]
     grouped = {place for group in groups for place in group.places}
     rest = [place for place in places if place not in grouped and place != _AFTERWARDS]

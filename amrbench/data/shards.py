@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from amrbench.annotations import Query, read_annotations, write_annotations
-from amrbench.data.audio import resample
+from amrbench.data.resample import resample
+from amrbench.data.worker_pool import Progress, Report, run_tasks
 from amrbench.errors import DataError
-from amrbench.files.store import Header, Rows, open_store
-from amrbench.files.store_writer import Items, write_store
+from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.files.feature_file import FeatureHeader, open_feature_file
+from amrbench.files.feature_file_writer import ConcatTable, InMemoryTable, write_feature_file
 from amrbench.part import Part
-from amrbench.slots import Backend, Dataset, DatasetPart, FeaturesPart, Recording
+from amrbench.slots.data import Dataset, DatasetPart, Recording
+from amrbench.slots.features import FeatureBackend, FeaturesPart
+from amrbench.types import Query, Rows
 
 RECORDINGS_A_SHARD = 8
 SENTENCES_A_SHARD = 256
@@ -24,7 +29,7 @@ class TextShard:
     """Some sentences."""
 
     file: Path
-    header: Header
+    header: FeatureHeader
     features: FeaturesPart
     sentences: tuple[str, ...]
 
@@ -36,10 +41,10 @@ class TextShard:
 
 @dataclass(frozen=True)
 class AudioShard:
-    """Some recordings of a split, and the queries about them beside the file."""
+    """Some recordings of a split; the queries about them are written beside the features."""
 
     file: Path
-    header: Header
+    header: FeatureHeader
     features: FeaturesPart
     dataset: DatasetPart
     split: str
@@ -51,36 +56,71 @@ class AudioShard:
         return len(self.indices)
 
     @property
-    def queries(self) -> Path:
+    def annotations(self) -> Path:
         """Return the file of the queries."""
         return self.file.with_suffix(".jsonl")
+
+    def queries(self) -> list[Query]:
+        """Return the queries of a shard that was made."""
+        return read_annotations(self.annotations) if self.annotations.stat().st_size else []
 
 
 Shard = AudioShard | TextShard
 
 
+def shard_ranges(count: int, length: int) -> Iterator[range]:
+    """Cut the numbers from 0 to count - 1 into ranges of at most this length."""
+    for start in range(0, count, length):
+        yield range(start, min(start + length, count))
+
+
+def header_for(source: str, backend: FeatureBackend) -> FeatureHeader:
+    """Return the header of a feature file of an encoder; `source` says what was encoded."""
+    return FeatureHeader(
+        source=source,
+        backend=backend.name,
+        fingerprint=backend.fingerprint(),
+        hop=float(backend.hop),
+        audio_width=backend.audio_width,
+        text_width=backend.text_width,
+    )
+
+
+def run_shards(pool: Executor, shards: Sequence[Shard], *, what: str, report: Report) -> None:
+    """Make the shards that do not exist yet, in the workers of a pool."""
+    missing = [shard for shard in shards if not is_made(shard)]
+    total = sum(shard.size for shard in shards)
+    progress = Progress(what, total - sum(shard.size for shard in missing), total)
+    run_tasks(pool, make_shard, missing, progress=progress, report=report)
+
+
+def audio_of(shards: Sequence[AudioShard]) -> ConcatTable:
+    """Return the recordings of shards that were made."""
+    return ConcatTable(tuple(open_feature_file(shard.file).audio for shard in shards))
+
+
+def text_of(shards: Sequence[TextShard]) -> ConcatTable:
+    """Return the sentences of shards that were made."""
+    return ConcatTable(tuple(open_feature_file(shard.file).text for shard in shards))
+
+
 def is_made(shard: Shard) -> bool:
-    """Whether a shard lies there whole; a damaged one is made again."""
+    """Whether the whole file of a shard exists; a damaged one is made again."""
     try:
-        store = open_store(shard.file)
-        store.verify()
+        file = open_feature_file(shard.file)
+        file.verify()
     except DataError:
         return False
-    return store.header == shard.header
+    return file.header == shard.header
 
 
-def queries_of(shard: AudioShard) -> list[Query]:
-    """Return the queries about the recordings of a shard."""
-    return read_annotations(shard.queries) if shard.queries.stat().st_size else []
-
-
-def fills_a_row(samples: int, backend: Backend) -> bool:
+def fills_a_row(samples: int, backend: FeatureBackend) -> bool:
     """Whether so many samples, at the rate of an encoder, are enough for a row of features."""
-    # Hops that are no binary fractions: a millionth of a sample may be lacking.
+    # Hops such as 0.1 s have no exact binary value, so a millionth of a sample may be missing.
     return samples > backend.hop * backend.rate - 1e-6
 
 
-def make(shard: Shard) -> int:
+def make_shard(shard: Shard) -> int:
     """Make a shard and return its size; meant for a worker process."""
     if isinstance(shard, AudioShard):
         _make_audio(shard)
@@ -89,8 +129,8 @@ def make(shard: Shard) -> int:
     return shard.size
 
 
-def named(part: Part) -> str:
-    """Return a part and the options that it does not have by default as one line."""
+def describe_part(part: Part) -> str:
+    """Return a part and its options that differ from their defaults, as one line."""
     fields = type(part).model_fields
     changed = [
         name for name in fields if getattr(part, name) != fields[name].get_default(call_default_factory=True)
@@ -99,64 +139,66 @@ def named(part: Part) -> str:
     return " ".join([part.use, *(f"{name}={options[name]}" for name in changed)])
 
 
-# A worker makes many shards of one data set with one encoder, and both may be slow to set up.
+# A worker makes many shards of one data set with one encoder, and both may be slow to build.
 _datasets: dict[str, Dataset] = {}
-_backends: dict[str, Backend] = {}
+_backends: dict[str, FeatureBackend] = {}
 
 
-def dataset_of(part: DatasetPart) -> Dataset:
-    """Return a data set, the same one each time that this process asks for it."""
-    key = f"{type(part)} {named(part)}"
+def built_dataset(part: DatasetPart) -> Dataset:
+    """Return a data set, built once in this process."""
+    key = f"{type(part)} {describe_part(part)}"
     if key not in _datasets:
         _datasets[key] = part.build()
     return _datasets[key]
 
 
-def _backend(part: FeaturesPart) -> Backend:
-    key = f"{type(part)} {named(part)}"
+def _built_backend(part: FeaturesPart) -> FeatureBackend:
+    key = f"{type(part)} {describe_part(part)}"
     if key not in _backends:
         _backends[key] = part.build()
     return _backends[key]
 
 
 def _make_audio(shard: AudioShard) -> None:
-    dataset, backend = dataset_of(shard.dataset), _backend(shard.features)
-    ids, rows, queries = [], [], []
+    dataset, backend = built_dataset(shard.dataset), _built_backend(shard.features)
+    vids, rows, queries = [], [], []
     for index in shard.indices:
         recording = dataset.recording(shard.split, index)
-        ids.append(recording.vid)
+        vids.append(recording.vid)
         rows.append(_audio_rows(recording, backend, shard.header.source))
         queries += _checked_queries(recording)
-    write_annotations(shard.queries, queries)
-    write_store(shard.file, shard.header, audio=Items(tuple(ids), tuple(rows)), text=Items())
+    write_annotations(shard.annotations, queries)
+    audio = InMemoryTable(tuple(vids), tuple(rows))
+    write_feature_file(shard.file, shard.header, audio=audio, text=InMemoryTable())
 
 
 def _make_text(shard: TextShard) -> None:
-    backend = _backend(shard.features)
+    backend = _built_backend(shard.features)
     rows = backend.text(shard.sentences)
     if len(rows) != len(shard.sentences):
         raise DataError(
             f"encoder {backend.name!r} gave {len(rows)} results for {len(shard.sentences)} sentences; "
             "it must give one for each."
         )
-    write_store(shard.file, shard.header, audio=Items(), text=Items(shard.sentences, tuple(rows)))
+    text = InMemoryTable(shard.sentences, tuple(rows))
+    write_feature_file(shard.file, shard.header, audio=InMemoryTable(), text=text)
 
 
-def _audio_rows(recording: Recording, backend: Backend, source: str) -> Rows:
+def _audio_rows(recording: Recording, backend: FeatureBackend, source: str) -> Rows:
     waveform = np.asarray(recording.waveform, np.float32)
     if waveform.ndim != 1 or not np.isfinite(waveform).all():
         raise DataError(
             f"recording {recording.vid!r}: the audio has shape {waveform.shape} or is not finite; "
             "one finite channel (samples,) is needed."
         )
-    heard = resample(waveform, recording.rate, backend.rate)
-    if not fills_a_row(len(heard), backend):
+    samples = resample(waveform, recording.rate, backend.rate)
+    if not fills_a_row(len(samples), backend):
         raise DataError(
             f"{source}: recording {recording.vid!r} lasts {len(waveform) / recording.rate:.2f} s, and the "
             f"encoder {backend.name!r} gives a row for each {backend.hop:g} s. Leave it out, and queries "
             "about it."
         )
-    return backend.audio(heard)
+    return backend.audio(samples)
 
 
 def _checked_queries(recording: Recording) -> list[Query]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from amrbench.errors import DataError, did_you_mean
-from amrbench.files.whole import in_place_of
+from amrbench.files.atomic import atomic_path
 
 T = TypeVar("T")
 SHOWN_MISTAKES = 10
@@ -23,7 +23,7 @@ LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class JsonLine:
     """One object of a file and the line (from 1) where it stands."""
 
     number: int
@@ -31,7 +31,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Check:
+class KeyRule:
     """What the value of one key must be.
 
     Attributes:
@@ -57,7 +57,7 @@ class Mistakes:
         """Note one mistake of one line."""
         self.found.append(f"{self.path}:{line}: {text}")
 
-    def check(self, line: Line, rules: Iterable[Check]) -> bool:
+    def check(self, line: JsonLine, rules: Iterable[KeyRule]) -> bool:
         """Apply rules to a line, note what fails, and say whether all held."""
         before = len(self.found)
         for rule in rules:
@@ -68,7 +68,7 @@ class Mistakes:
                 self.add(line.number, f'"{rule.key}" {fault}; {rule.remedy}.')
         return len(self.found) == before
 
-    def check_unique(self, line: Line, key: str) -> bool:
+    def check_unique(self, line: JsonLine, key: str) -> bool:
         """Note a line whose value of `key`, taken as text, an earlier line already has."""
         first = self.first_line.setdefault(str(line.row[key]), line.number)
         if first == line.number:
@@ -91,7 +91,7 @@ class Mistakes:
 
 
 def read_as(
-    path: Path, is_sound: Callable[[Line, Mistakes], bool], make: Callable[[Mapping[str, object]], T]
+    path: Path, is_sound: Callable[[JsonLine, Mistakes], bool], make: Callable[[Mapping[str, object]], T]
 ) -> list[T]:
     """Read a file and make something of each line.
 
@@ -132,7 +132,7 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def read_lines(path: Path, mistakes: Mistakes) -> Iterator[Line]:
+def read_lines(path: Path, mistakes: Mistakes) -> Iterator[JsonLine]:
     """Yield every object of a JSON Lines file; blank lines are skipped.
 
     Lines that are no JSON object are noted in `mistakes` and left out. One object at a time is alive unless
@@ -158,17 +158,17 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
         DataError: The folder is missing or cannot be written to.
     """
     try:
-        with in_place_of(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}). Check the folder.") from error
+        raise DataError(f"{path}: cannot be written ({error.strerror}). KeyRule the folder.") from error
 
 
 def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}). KeyRule the path.") from error
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -182,13 +182,13 @@ def _refuse_encoding(path: Path, data: bytes, place: int) -> NoReturn:
     ) from None
 
 
-def _parse(number: int, text: str, mistakes: Mistakes) -> Iterator[Line]:
+def _parse(number: int, text: str, mistakes: Mistakes) -> Iterator[JsonLine]:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
         mistakes.add(number, f"not JSON ({error}); each line must hold one complete JSON object.")
         return
     if type(row) is dict:
-        yield Line(number, row)
+        yield JsonLine(number, row)
     else:
         mistakes.add(number, f"{shown(row)} is not an object; each line must hold one JSON object {{...}}.")

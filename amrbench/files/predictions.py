@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from amrbench.annotations import id_fault, text_fault
-from amrbench.files.jsonl import (
-    LARGEST,
-    NUMBERS,
-    Check,
-    Line,
-    Mistakes,
-    read_as,
-    shown,
-    write_rows,
-)
-
-Floats = NDArray[np.float64]
+from amrbench.files.annotations import id_fault, text_fault
+from amrbench.files.jsonl import LARGEST, NUMBERS, JsonLine, KeyRule, Mistakes, read_as, shown, write_rows
+from amrbench.types import Floats, Moments
 
 WINDOWS = "pred_relevant_windows"
 DECIMALS = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """The moments found for one query, best first.
-
-    Attributes:
-        qid: Identifier of the query; `7` and `"7"` count as the same.
-        vid: Identifier of the recording.
-        windows: (N, 2) start and end in seconds; N may be 0.
-        scores: (N,) one score for each window, higher is better, or None where only the order is known.
-        query: The sentence, where the file should repeat it; otherwise empty.
-    """
-
-    qid: str | int
-    vid: str
-    windows: Floats
-    scores: Floats | None = None
-    query: str = ""
-
-    def __post_init__(self) -> None:
-        count = len(self.windows)
-        if self.windows.shape != (count, 2):
-            raise ValueError(f"windows have shape {self.windows.shape}, not (N, 2)")
-        if self.scores is not None and self.scores.shape != (count,):
-            raise ValueError(f"scores have shape {self.scores.shape} for {count} windows")
 
 
 def read_predictions(path: Path) -> list[Moments]:
@@ -101,9 +64,9 @@ def _is_window(value: object) -> bool:
 
 
 _RULES = (
-    Check("qid", id_fault, "give the query's id as the annotations have it"),
-    Check("vid", text_fault, "give the id of the recording as text"),
-    Check(
+    KeyRule("qid", id_fault, "give the query's id as the annotations have it"),
+    KeyRule("vid", text_fault, "give the id of the recording as text"),
+    KeyRule(
         WINDOWS,
         _windows_fault,
         "give [[start, end, score], ...] of finite numbers with start <= end, "
@@ -112,7 +75,7 @@ _RULES = (
 )
 
 
-def _is_sound(line: Line, mistakes: Mistakes) -> bool:
+def _is_sound(line: JsonLine, mistakes: Mistakes) -> bool:
     return mistakes.check(line, _RULES) and mistakes.check_unique(line, "qid")
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from amrbench.errors import CheckpointError, RunError, some
-from amrbench.files.whole import in_place_of
+from amrbench.files.atomic import atomic_path
 
 _ABOUT = "amrbench"
 
@@ -33,7 +33,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str,
     # One entry, because the order of several would differ from file to file.
     metadata = {_ABOUT: json.dumps(about, sort_keys=True)}
     try:
-        with in_place_of(path) as part:
+        with atomic_path(path) as part:
             save_file(dict(weights), part, metadata)
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path}: cannot be written ({error}). Check the folder and the disk.") from error
@@ -70,7 +70,7 @@ def load_weights(
         CheckpointError: Names are missing or unexpected, or shapes differ.
     """
     own = module.state_dict()
-    started = {each for place in fresh for each in inside(place, own)}
+    started = {each for place in fresh for each in names_below(place, own)}
     wanted, given = own.keys() - started, {each for each in weights if each not in started}
     faults = _differences(wanted, given) or _other_shapes(own, weights, sorted(wanted))
     if faults:
@@ -82,7 +82,7 @@ def load_weights(
             own[each].copy_(weights[each])
 
 
-def inside(place: str, names: Collection[str]) -> list[str]:
+def names_below(place: str, names: Collection[str]) -> list[str]:
     """Return the names of what lies at a place in a module, e.g. "model.query.anchors"."""
     return [each for each in names if each == place or each.startswith(f"{place}.")]
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from amrbench.part import Part
 from amrbench.registry import Registry
-from amrbench.slots import ModelPart
+from amrbench.slots.model import ModelPart
 from amrbench.testing.afterwards import check_ranking, check_soup
 from amrbench.testing.data import check_augment, check_dataset, check_features, check_targets
 from amrbench.testing.model import build_model, check_model, predict
@@ -25,7 +25,7 @@ from amrbench.testing.options import check_options
 from amrbench.testing.samples import (
     CONTEXT,
     WIDTHS,
-    Bench,
+    ContractFixture,
     close,
     expect,
     make_batch,
@@ -49,8 +49,8 @@ __all__ = [
     "CONTEXT",
     "CONTRACTS",
     "WIDTHS",
-    "Bench",
     "Contract",
+    "ContractFixture",
     "build_model",
     "check_model",
     "check_part",
@@ -68,7 +68,7 @@ __all__ = [
     "sample",
 ]
 
-Contract = Callable[[Part, Bench], None]
+Contract = Callable[[Part, ContractFixture], None]
 """Raises AssertionError, with a text, where a part of some slot does not do what the slot asks for."""
 
 CONTRACTS: Mapping[str, Contract] = {
@@ -113,4 +113,4 @@ def check_part(
         f"the slot {part.slot!r} has no contract; pass contracts={{{part.slot!r}: ...}}. "
         f"Known: {', '.join(sorted(known))}.",
     )
-    known[part.slot](part, Bench(registry, tuple(models)))
+    known[part.slot](part, ContractFixture(registry, tuple(models)))

@@ -7,31 +7,23 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from amrbench.annotations import Query
-from amrbench.data.needs import missing
 from amrbench.errors import DataError
 from amrbench.part import Part
-from amrbench.slots import (
-    AugmentPart,
-    Backend,
-    Dataset,
-    DatasetPart,
-    FeaturesPart,
-    Labels,
-    Recording,
-    TargetsPart,
-)
-from amrbench.testing.samples import Bench, expect, make_query
+from amrbench.required_files import missing_files
+from amrbench.slots.data import AugmentPart, Dataset, DatasetPart, Labels, Recording, TargetsPart
+from amrbench.slots.features import FeatureBackend, FeaturesPart
+from amrbench.testing.samples import ContractFixture, expect, make_query
+from amrbench.types import Query
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from amrbench.slots import Rows
+    from amrbench.types import Rows
 
 SENTENCES = ("a dog barks", "", "heavy rain falls on a roof while somebody whistles in the distance")
 
 
-def check_features(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
+def check_features(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check rows and tokens of an encoder, that they depend on nothing else, and the fingerprint.
 
     An encoder whose files are not at hand passes if it says so, and knows its sizes all the same.
@@ -40,12 +32,12 @@ def check_features(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contra
     backend, again = part.build(), part.build()
     expect(bool(backend.name) and backend.rate > 0 and backend.hop > 0, f"{who}: name, rate or hop is empty.")
     expect(backend.audio_width > 0 and backend.text_width > 0, f"{who}: a width is not above 0.")
-    lacking = missing(part.needs())
+    lacking = missing_files(part.required_files())
     try:
         mark = backend.fingerprint()
     except DataError as error:
-        expect(bool(lacking), f"{who}: it cannot be used, but needs() finds nothing missing.")
-        said = all(str(need.place) in str(error) for need in lacking[:1])
+        expect(bool(lacking), f"{who}: it cannot be used, but required_files() finds nothing missing_files.")
+        said = all(str(file.path) in str(error) for file in lacking[:1])
         expect(said, f"{who}: its message does not say where {lacking[0].what} were looked for.")
         return
     _check_audio(backend, again, who)
@@ -54,7 +46,7 @@ def check_features(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contra
     expect(same, f"{who}: its fingerprint is empty or changes from build to build.")
 
 
-def _check_audio(backend: Backend, again: Backend, who: str) -> None:
+def _check_audio(backend: FeatureBackend, again: FeatureBackend, who: str) -> None:
     rng = np.random.default_rng(0)
     for hops in (1.0, 2.9, 5.0):
         waveform = (0.1 * rng.standard_normal(round(hops * backend.hop * backend.rate))).astype(np.float32)
@@ -70,7 +62,7 @@ def _check_audio(backend: Backend, again: Backend, who: str) -> None:
         expect(np.array_equal(again.audio(kept), rows), f"{who}: the same audio gives other rows.")
 
 
-def _check_text(backend: Backend, again: Backend, who: str) -> None:
+def _check_text(backend: FeatureBackend, again: FeatureBackend, who: str) -> None:
     together = backend.text(SENTENCES)
     expect(len(together) == len(SENTENCES), f"{who}: {len(SENTENCES)} sentences give {len(together)} arrays.")
     for sentence, tokens in zip(SENTENCES, together, strict=True):
@@ -87,7 +79,7 @@ def _check_array(rows: Rows, what: str) -> None:
     expect(bool(np.isfinite(rows).all()), f"{what} are not finite.")
 
 
-def check_dataset(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
+def check_dataset(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that recordings are the same whatever was asked before, and that queries fit them.
 
     A data set whose files are not at hand passes if it says so.
@@ -96,7 +88,7 @@ def check_dataset(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contrac
     try:
         _check_recordings(part.build(), part.build(), who)
     except DataError as error:
-        expect(bool(str(error)), f"{who}: it does not say what is missing.")
+        expect(bool(str(error)), f"{who}: it does not say what is missing_files.")
 
 
 def _check_recordings(data: Dataset, again: Dataset, who: str) -> None:
@@ -140,7 +132,7 @@ CASES = (
 )
 
 
-def check_targets(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
+def check_targets(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check shapes and ranges of labels, and that the random generator is their only source of chance."""
     who, part = f"targets {part.use!r}", cast("TargetsPart", part)
     label = part.build()
@@ -168,7 +160,7 @@ def _check_labels(labels: Labels, frames: int, who: str) -> None:
     expect(len(labels.positives) == len(labels.negatives), f"{who}: more positives than negatives, or fewer.")
 
 
-def check_augment(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
+def check_augment(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that rows and query still fit each other, and that nothing is written into."""
     who, part = f"augment {part.use!r}", cast("AugmentPart", part)
     change = part.build()

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from amrbench.part import Part
-from amrbench.slots import ModelPart, MomentModel
-from amrbench.testing.samples import CONTEXT, Bench, close, expect, make_batch, pad_batch, pick_rows
+from amrbench.slots.model import ModelPart, MomentModel
+from amrbench.testing.samples import CONTEXT, ContractFixture, close, expect, make_batch, pad_batch, pick_rows
 from amrbench.types import Batch, Encoded, Prediction
 
 
-def check_model(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
+def check_model(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check shapes, names, padding, batch independence, gradients, bfloat16 and saved weights."""
     who, part = f"model {part.use!r}", cast("ModelPart", part)
     model = build_model(part)
@@ -66,7 +66,7 @@ def _check_names(part: ModelPart, model: nn.Module, batch: Batch, who: str) -> N
     prediction = cast("MomentModel", model).decode(encoded)
     model.eval()
     given = {*encoded.tensors, *prediction.tensors}.union(*encoded.views.values())
-    missing, unnamed = sorted(part.provides - given), sorted(given - part.provides)
+    missing, unnamed = sorted(part.provides.keys() - given), sorted(given - part.provides.keys())
     expect(not missing, f"{who}: it says that it provides {', '.join(missing)}, and does not.")
     expect(not unnamed, f"{who}: it provides {', '.join(unnamed)} without saying so in `provides`.")
     views = sorted(part.views - set(encoded.views))

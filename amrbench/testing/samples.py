@@ -9,18 +9,17 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
-from amrbench.annotations import Query
 from amrbench.part import Part
 from amrbench.registry import Registry
-from amrbench.slots import ModelPart
-from amrbench.types import Batch, Context, Target, Widths
+from amrbench.slots.model import ModelPart
+from amrbench.types import Batch, BuildContext, FeatureWidths, Query, Target
 
-WIDTHS = Widths(audio=12, text=10)
-CONTEXT = Context(WIDTHS, window_widths=(0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6))
+WIDTHS = FeatureWidths(audio=12, text=10)
+CONTEXT = BuildContext(WIDTHS, window_widths=(0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6))
 
 
 @dataclass(frozen=True)
-class Bench:
+class ContractFixture:
     """What a contract may need besides the part itself."""
 
     registry: Registry
@@ -32,7 +31,7 @@ def make_batch(
     frames: tuple[int, ...] = (14, 9, 14, 11),
     words: tuple[int, ...] = (5, 3, 1, 4),
     *,
-    widths: Widths = WIDTHS,
+    widths: FeatureWidths = WIDTHS,
     seed: int = 0,
 ) -> Batch:
     """Return a batch of one row for each pair of lengths; the last two rows ask about one recording."""

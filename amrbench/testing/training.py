@@ -11,11 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from amrbench.part import Part
-from amrbench.slots import LossPart, Matcher, MatcherPart, ModelPart, MomentModel, OptimizerPart, SchedulePart
+from amrbench.slots.losses import LossPart
+from amrbench.slots.matcher import Matcher, MatcherPart
+from amrbench.slots.model import ModelPart, MomentModel
+from amrbench.slots.optimizers import OptimizerPart, SchedulePart
 from amrbench.testing.model import build_model
 from amrbench.testing.samples import (
     CONTEXT,
-    Bench,
+    ContractFixture,
     close,
     expect,
     make_batch,
@@ -26,10 +29,10 @@ from amrbench.testing.samples import (
     pick_targets,
     sample,
 )
-from amrbench.types import Batch, Losses, Outcome, Plan, Target, Tensors
+from amrbench.types import Batch, Losses, Outcome, Target, Tensors, TrainingLength
 
 
-def check_loss(part: Part, bench: Bench) -> None:
+def check_loss(part: Part, bench: ContractFixture) -> None:
     """Check names, shapes, weight, gradients, padding, bfloat16 and saved weights of a loss."""
     who, part = f"loss {part.use!r}", cast("LossPart", part)
     provider = _provider(part.requires | frozenset().union(*part.views.values()), bench, who, set(part.views))
@@ -73,7 +76,7 @@ def outcome_of(
     )
 
 
-def check_matcher(part: Part, bench: Bench) -> None:
+def check_matcher(part: Part, bench: ContractFixture) -> None:
     """Check the shape of a matcher's indices, that none is given twice, and padding and order."""
     who, part = f"matcher {part.use!r}", cast("MatcherPart", part)
     model, matcher = build_model(_provider(part.requires, bench, who)), part.build()
@@ -113,7 +116,7 @@ class Bowl(nn.Module):
         return Losses(total, {"bowl": total.detach()})
 
 
-def check_optimizer(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
+def check_optimizer(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that it goes downhill, gives weights back as they were, and repeats itself bit by bit."""
     who, part = f"optimizer {part.use!r}", cast("OptimizerPart", part)
     start, first, second = Bowl(), _descended(part, who), _descended(part, who)
@@ -129,7 +132,7 @@ def check_optimizer(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contr
 def _descended(part: OptimizerPart, who: str) -> Bowl:
     torch.manual_seed(0)
     bowl = Bowl()
-    updater = part.build(bowl, Plan(epochs=6, steps_per_epoch=10, clip=1.0))
+    updater = part.build(bowl, TrainingLength(epochs=6, steps_per_epoch=10, clip=1.0))
     for step in range(60):
         before = bowl.losses().total.detach()
         told = updater.step(bowl.losses).total.detach()
@@ -145,11 +148,11 @@ def _descended(part: OptimizerPart, who: str) -> Bowl:
     return bowl
 
 
-def check_schedule(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contract
+def check_schedule(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that the factor stays from 0 to 1 in short and long stages and depends on the step alone."""
     who, part = f"schedule {part.use!r}", cast("SchedulePart", part)
     for epochs, steps in ((1, 1), (3, 2), (10, 20)):
-        factor = part.build(Plan(epochs=epochs, steps_per_epoch=steps, clip=0.1))
+        factor = part.build(TrainingLength(epochs=epochs, steps_per_epoch=steps, clip=0.1))
         values = [factor(step) for step in range(epochs * steps + 1)]
         wrong = [each for each in values if not 0 <= each <= 1 + 1e-9]
         expect(
@@ -160,12 +163,14 @@ def check_schedule(part: Part, bench: Bench) -> None:  # noqa: ARG001 - a contra
         expect(again[::-1] == values, f"{who}: its factors depend on what was asked before.")
 
 
-def _provider(names: frozenset[str], bench: Bench, who: str, views: set[str] | None = None) -> ModelPart:
+def _provider(
+    names: frozenset[str], bench: ContractFixture, who: str, views: set[str] | None = None
+) -> ModelPart:
     names_of_models = bench.registry.names("model")
     shipped = [sample(bench.registry.find("model", use), bench.registry) for use in names_of_models]
     offered = [*shipped, *bench.models]
     for part in offered:
-        if isinstance(part, ModelPart) and names <= part.provides and (views or set()) <= part.views:
+        if isinstance(part, ModelPart) and names <= part.provides.keys() and (views or set()) <= part.views:
             return part
     raise AssertionError(
         f"{who}: it requires {', '.join(sorted(names)) or 'nothing'}, which no model here provides; "
@@ -173,12 +178,14 @@ def _provider(names: frozenset[str], bench: Bench, who: str, views: set[str] | N
     )
 
 
-def _matcher(model: ModelPart, bench: Bench) -> Matcher:
+def _matcher(model: ModelPart, bench: ContractFixture) -> Matcher:
     """Return the matcher that reads most of what the model provides."""
     parts = [
         sample(bench.registry.find("matcher", use), bench.registry) for use in bench.registry.names("matcher")
     ]
-    fitting = [part for part in parts if isinstance(part, MatcherPart) and part.requires <= model.provides]
+    fitting = [
+        part for part in parts if isinstance(part, MatcherPart) and part.requires <= model.provides.keys()
+    ]
     expect(bool(fitting), f"no matcher of the registry fits the model {model.use!r}.")
     return max(fitting, key=lambda part: len(part.requires)).build()
 

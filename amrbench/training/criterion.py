@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from amrbench.config.recipe import Recipe
 from amrbench.errors import PluginError, RecipeError, did_you_mean
-from amrbench.files.weights import inside
-from amrbench.slots import Matcher
-from amrbench.types import Batch, Context, Losses, Outcome, Target, Tensors
+from amrbench.files.weights import names_below
+from amrbench.slots.matcher import Matcher
+from amrbench.types import Batch, BuildContext, Losses, Outcome, Target, Tensors
 
 
 class Criterion(nn.Module):
@@ -59,7 +59,7 @@ class Criterion(nn.Module):
         return Losses(total=total, terms={name: value.detach() for name, value in terms.items()})
 
 
-def build_criterion(recipe: Recipe, context: Context) -> Criterion:
+def build_criterion(recipe: Recipe, context: BuildContext) -> Criterion:
     """Build model, matcher and losses of a recipe; each draws its initial weights by its own seed.
 
     Raises:
@@ -70,21 +70,21 @@ def build_criterion(recipe: Recipe, context: Context) -> Criterion:
         model = recipe.model.build(context)
     losses = {}
     for part in training.losses:
-        inside = replace(context, place=f"losses.{part.use}")
-        with inside.drawing():
-            losses[part.use] = part.build(inside)
+        names_below = replace(context, path=f"losses.{part.use}")
+        with names_below.drawing():
+            losses[part.use] = part.build(names_below)
     views = frozenset(view for part in training.losses for view in part.views)
-    _refuse_unknown_places(recipe, model)
+    _refuse_unknown_fresh(recipe, model)
     return Criterion(model, training.matcher.build(), losses, views)
 
 
-def _refuse_unknown_places(recipe: Recipe, model: nn.Module) -> None:
+def _refuse_unknown_fresh(recipe: Recipe, model: nn.Module) -> None:
     names = model.state_dict().keys()
     for stage in recipe.stages:
-        for place in stage.fresh:
-            if not inside(place, names):
-                known = sorted({".".join(each.split(".")[:2]) for each in names})
+        for path in stage.fresh:
+            if not names_below(path, names):
+                known = sorted({".".join(name.split(".")[:2]) for name in names})
                 raise RecipeError(
-                    f"{recipe.name}: 'fresh' of the stage {stage.name!r} names {place!r}, where the model "
-                    f"remembers nothing.{did_you_mean(place, known)} Places: {', '.join(known)}."
+                    f"{recipe.name}: 'fresh' of the stage {stage.name!r} names {path!r}, where the model has "
+                    f"no weights.{did_you_mean(path, known)} Known: {', '.join(known)}."
                 )

@@ -35,18 +35,18 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Working:
+class RunningStage:
     """A stage that is being trained, for people.
 
     Attributes:
         name: E.g. "cgdetr finetune, seed 1".
         epochs: Length of the stage.
-        chosen: The metric that chooses the epoch.
+        select: The metric that chooses the epoch.
     """
 
     name: str
     epochs: int
-    chosen: str
+    select: str
 
 
 def write_epoch(path: Path, epoch: Epoch) -> None:

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from amrbench.config.library import load_recipe, shipped
-from amrbench.plugins import GROUP, load_registry
+from amrbench.config.load import load_recipe, shipped
+from amrbench.discovery import GROUP, load_registry
 from amrbench.testing import CONTRACTS, check_part, sample
 
 REGISTRY = load_registry()

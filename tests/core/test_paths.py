@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from amrbench.errors import DataError
-from amrbench.files.locks import exclusive
-from amrbench.files.paths import CACHE_VARIABLE, cache_folder
+from amrbench.files.file_lock import exclusive
+from amrbench.files.folders import CACHE_VARIABLE, cache_folder
 
 
 def test_the_variable_chooses_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

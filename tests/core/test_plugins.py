@@ -3,8 +3,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
+from amrbench.discovery import GROUP, load_registry
 from amrbench.errors import PluginError
-from amrbench.plugins import GROUP, load_registry
 
 PART = """
 from amrbench import hookimpl

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from amrbench.errors import DataError
-from amrbench.files.predictions import Moments, read_predictions, rounded, write_predictions
-from amrbench.results.metrics import average_precisions, score
+from amrbench.files.predictions import read_predictions, rounded, write_predictions
+from amrbench.functional.metrics import average_precisions, score
+from amrbench.types import Moments
 from tests.oracle.reference_predictions import FILES, prediction_rows, published
 
 ROW = {"qid": "a_1", "vid": "a", "pred_relevant_windows": [[1, 2.5, 0.9], [0, 60, 0.25]]}

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amrbench.data.audio import resample
-from amrbench.data.prepare import Prepared, Progress, Wanted, prepare, prepare_all
+from amrbench.data.prepare import FeatureRequest, Prepared, prepare, prepare_all
+from amrbench.data.resample import resample
+from amrbench.data.worker_pool import Progress
 from amrbench.errors import DataError, RunError
 from amrbench.part import Part
 from tests.core.toy_world import ToyFeatures, ToySet
@@ -100,10 +101,10 @@ def test_progress_counts_items(tmp_path: Path) -> None:
 
 def test_other_data_lies_elsewhere(tmp_path: Path) -> None:
     wanted = [
-        Wanted(ToySet(), "train", ToyFeatures()),
-        Wanted(ToySet(), "val", ToyFeatures()),
-        Wanted(ToySet(seed=1), "train", ToyFeatures()),
-        Wanted(ToySet(), "train", ToyFeatures()),
+        FeatureRequest(ToySet(), "train", ToyFeatures()),
+        FeatureRequest(ToySet(), "val", ToyFeatures()),
+        FeatureRequest(ToySet(seed=1), "train", ToyFeatures()),
+        FeatureRequest(ToySet(), "train", ToyFeatures()),
     ]
     found = prepare_all(wanted, cache=tmp_path, jobs=1, tell=quiet)
     assert len({each.fingerprint for each in found}) == 3

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from amrbench.annotations import Query
-from amrbench.results.metrics import score
-from amrbench.results.priors import always, prior_rows, whole_recording
+from amrbench.evaluation.baselines import baseline_predictions, fixed_window, whole_recording
+from amrbench.functional.metrics import score
+from amrbench.types import Query
 from tests.oracle.reference_predictions import published
 
 
@@ -13,8 +13,11 @@ def query(duration: float) -> Query:
 
 
 def test_windows_are_clipped_to_the_recording() -> None:
-    assert [m.windows.tolist() for m in always([query(60.0), query(4.0)], 2.0, 10.0)] == [[[2, 10]], [[2, 4]]]
-    assert always([query(1.0)], 2.0, 10.0)[0].windows.tolist() == [[1, 1]]
+    assert [m.windows.tolist() for m in fixed_window([query(60.0), query(4.0)], 2.0, 10.0)] == [
+        [[2, 10]],
+        [[2, 4]],
+    ]
+    assert fixed_window([query(1.0)], 2.0, 10.0)[0].windows.tolist() == [[1, 1]]
     assert whole_recording([query(4.5)])[0].windows.tolist() == [[0, 4.5]]
 
 
@@ -26,11 +29,11 @@ def test_answers_name_query_and_recording() -> None:
 @pytest.mark.parametrize(("start", "end"), [(-1.0, 5.0), (6.0, 5.0), (0.0, float("nan"))])
 def test_a_window_that_is_none_is_a_programming_error(start: float, end: float) -> None:
     with pytest.raises(ValueError, match="not a window inside a recording"):
-        always([query(60.0)], start, end)
+        fixed_window([query(60.0)], start, end)
 
 
 def test_rows_reach_what_was_measured_on_castella_test() -> None:
     truth = published("castella_test_unrounded").truth
-    found = {name: score(rows, truth).metrics for name, rows in prior_rows(truth).items()}
+    found = {name: score(rows, truth).metrics for name, rows in baseline_predictions(truth).items()}
     recalls = {name: (f"{m['R1@0.5']:.2f}", f"{m['R1@0.7']:.2f}") for name, m in found.items()}
     assert recalls == {"always 0-10 s": ("7.80", "3.64"), "whole recording": ("4.31", "2.15")}

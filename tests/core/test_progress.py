@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from amrbench.training.log import Epoch, Working, read_epochs, write_epoch
-from amrbench.training.progress import Lines, Rich, duration, progress
+from amrbench.training.progress_bars import Lines, Rich, duration, progress
 
 WORKING = Working("toy finetune, seed 1", 4, "R1@0.7")
 

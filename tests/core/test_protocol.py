@@ -1,10 +1,10 @@
 import pytest
 
-from amrbench.config.library import load_protocol
+from amrbench.config.load import load_protocol
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError
-from amrbench.files.documents import parse_document
+from amrbench.files.yaml_file import parse_yaml
 from tests.core.toy_parts import PROTOCOL, RECIPE, REGISTRY, Ears, Tones, ToyEars
 
 
@@ -30,7 +30,7 @@ def mistakes(load, *changes):
 
 
 def recipe(**changes):
-    data = parse_document(RECIPE, "toy").data
+    data = parse_yaml(RECIPE, "toy").data
     return Recipe.model_validate(data | changes, context=REGISTRY)
 
 

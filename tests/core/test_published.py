@@ -6,27 +6,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amrbench.annotations import Query, read_annotations
-from amrbench.config.recipe import Limits
-from amrbench.data.split import load_split
+from amrbench.data.feature_dataset import load_dataset
+from amrbench.data.published_features import PublishedFeatures
 from amrbench.errors import CheckpointError, DataError
-from amrbench.files.checkpoints import Checkpoint
-from amrbench.files.published import PublishedFeatures, read_rows
+from amrbench.files.annotations import read_annotations
+from amrbench.files.npz_features import read_rows
 from amrbench.registry import Registry
-from amrbench.running.from_checkpoint import load_foreign
-from amrbench.slots import CheckpointPart
-from amrbench.types import ForeignModel, Widths
+from amrbench.slots.checkpoint import CheckpointPart
+from amrbench.tools.predict_checkpoint import load_foreign
+from amrbench.types import Checkpoint, FeatureWidths, ForeignModel, Limits, Query
 
 FOLDER = Path(__file__).parents[1] / "data" / "lighthouse_checkpoint"
 QUERIES = read_annotations(FOLDER / "data" / "castella_test_release.jsonl")
 
 
 def source(folder: Path = FOLDER / "features" / "castella", width: int = 768) -> PublishedFeatures:
-    return PublishedFeatures(folder, "clap", "clap", QUERIES, Widths(width, width), 1.0)
+    return PublishedFeatures(folder, "clap", "clap", QUERIES, FeatureWidths(width, width), 1.0)
 
 
 def test_a_split_of_published_features() -> None:
-    split = load_split([source()], Limits(frames=100, words=10))
+    split = load_dataset([source()], Limits(frames=100, words=10))
     batch = split.batch([0, 1])
     assert batch.audio.shape == (2, 100, 768)
     assert batch.text.shape[1] <= 10
@@ -46,14 +45,14 @@ def test_missing_files_are_listed(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=rf"{tmp_path}: {count} feature files are missing: 'clap/.*npz'.* and \d+ more"
     ):
-        load_split([source(tmp_path)], Limits())
+        load_dataset([source(tmp_path)], Limits())
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "..", "a\x00b"])
 def test_ids_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     query = Query("1", "a dog", name, 5.0, ())
     with pytest.raises(DataError, match="cannot be the name of a file"):
-        PublishedFeatures(tmp_path, "clap", "clap", [query], Widths(4, 4), 1.0).check()
+        PublishedFeatures(tmp_path, "clap", "clap", [query], FeatureWidths(4, 4), 1.0).check()
 
 
 def test_ids_may_begin_with_a_dash_and_hold_any_letter(tmp_path: Path) -> None:
@@ -61,14 +60,14 @@ def test_ids_may_begin_with_a_dash_and_hold_any_letter(tmp_path: Path) -> None:
     for path, key in (("clap/-é.npz", "features"), ("clap_text/qid-é_1.npz", "last_hidden_state")):
         (tmp_path / path).parent.mkdir()
         np.savez(tmp_path / path, **{key: np.ones((2, 4), np.float32)})
-    published = PublishedFeatures(tmp_path, "clap", "clap", queries, Widths(4, 4), 1.0)
+    published = PublishedFeatures(tmp_path, "clap", "clap", queries, FeatureWidths(4, 4), 1.0)
     published.check()
     assert published.audio("-é").shape == published.text(queries[0]).shape == (2, 4)
 
 
 def test_the_fingerprint_follows_files_and_queries(tmp_path: Path) -> None:
     assert source().fingerprint == source().fingerprint
-    fewer = PublishedFeatures(source().folder, "clap", "clap", QUERIES[1:], Widths(768, 768), 1.0)
+    fewer = PublishedFeatures(source().folder, "clap", "clap", QUERIES[1:], FeatureWidths(768, 768), 1.0)
     assert fewer.fingerprint != source().fingerprint
 
 

@@ -1,9 +1,9 @@
 import pytest
 
-from amrbench.config.library import load_recipe
+from amrbench.config.load import load_recipe
 from amrbench.config.recipe import Budget, Recipe
 from amrbench.errors import RecipeError
-from amrbench.files.documents import parse_document
+from amrbench.files.yaml_file import parse_yaml
 from tests.core.toy_parts import RECIPE, REGISTRY
 
 
@@ -34,7 +34,7 @@ def mistakes(load, *changes):
 
 
 def toy():
-    return Recipe.model_validate(parse_document(RECIPE, "toy").data, context=REGISTRY)
+    return Recipe.model_validate(parse_yaml(RECIPE, "toy").data, context=REGISTRY)
 
 
 def test_a_recipe_is_read_with_its_defaults(load):

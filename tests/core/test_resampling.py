@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from amrbench.results.resampling import (
+from amrbench.functional.bootstrap import (
     Difference,
     bootstrap_chains,
     bootstrap_means,

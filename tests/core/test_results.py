@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.results.results import Results, Row, Slice, read_results, write_results
+from amrbench.evaluation.metrics_file import Results, Row, Slice, read_results, write_results
 
 LAYOUT_1 = Path(__file__).parents[1] / "data" / "results" / "metrics-1.json"
 

@@ -10,16 +10,16 @@ import torch
 
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
-from amrbench.data.prepare import Wanted, prepare_all
+from amrbench.data.prepare import FeatureRequest, prepare_all
 from amrbench.errors import DataError, RunError
+from amrbench.evaluation.metrics_file import read_results
+from amrbench.evaluation.score_files import score_files
+from amrbench.evaluation.table import table
+from amrbench.experiment.finished_run import find_run
+from amrbench.experiment.plan import RunRequest, plan_run, request_key
+from amrbench.experiment.predictions import CONTROL
+from amrbench.experiment.run import Run, Settings, dry_run, run, run_all
 from amrbench.files.weights import read_weights
-from amrbench.results.results import read_results
-from amrbench.results.scoring import score_files
-from amrbench.results.table import table
-from amrbench.running.finished import find_run
-from amrbench.running.members import CONTROL
-from amrbench.running.runner import Run, Settings, dry_run, run, run_all
-from amrbench.running.trial import Plan, name_of, try_out
 from amrbench.training.log import read_epochs
 from tests.core.world import PROTOCOL, RECIPE, REGISTRY, OneHotFeatures, Toy, write_yaml
 
@@ -31,12 +31,12 @@ def prepared(tmp_path_factory):
     """The data of all tests of this module, made once; by name."""
     cache = tmp_path_factory.mktemp("cache")
     wanted = [
-        Wanted(Toy(name=name), split, OneHotFeatures())
+        FeatureRequest(Toy(name=name), split, OneHotFeatures())
         for name in ("pre", "target")
         for split in ("train", "val", "test")
     ]
     found = prepare_all(wanted, cache=cache, jobs=1, tell=lambda progress: None)
-    return dict(zip(map(name_of, wanted), found, strict=True))
+    return dict(zip(map(request_key, wanted), found, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def test_a_finished_run_trains_nothing_and_touches_nothing(place, monkeypatch):
     before = go(place)
     stamps = {file: file.stat().st_mtime_ns for file in place.rglob("*")}
     monkeypatch.setattr("amrbench.training.stages.fit", None)
-    monkeypatch.setattr("amrbench.running.members.predict", None)
+    monkeypatch.setattr("amrbench.experiment.predictions.predict", None)
     assert go(place) == before
     assert {file: file.stat().st_mtime_ns for file in place.rglob("*")} == stamps
 
@@ -368,16 +368,16 @@ def test_a_split_that_was_trained_on_is_not_scored(place):
 
 def test_a_question_stays_the_same_when_a_file_says_other_things_of_it(place, prepared):
     """Ids, durations and windows of the same question differ between published files."""
-    plan = Plan(
+    plan = RunRequest(
         *(place / "toy.yaml", Recipe.model_validate(RECIPE, context=REGISTRY)),
         *(Protocol.model_validate(PROTOCOL, context=REGISTRY), place / "tiny.yaml", REGISTRY, "cpu"),
     )
-    name = name_of(plan.demand.report)
-    report, train = prepared[name], prepared[name_of(plan.demand.training("target")[0])]
+    name = request_key(plan.demand.report)
+    report, train = prepared[name], prepared[request_key(plan.demand.training("target")[0])]
     query = replace(train.queries[0], qid="other", duration=61.0, windows=((1.0, 2.0),))
     leaky = prepared | {name: replace(report, queries=(*report.queries[1:], query))}
     with pytest.raises(RunError, match=r"the stage 'finetune' trains on 1 of its 24 queries"):
-        try_out(plan, leaky)
+        plan_run(plan, leaky)
 
 
 @pytest.mark.parametrize(
@@ -386,8 +386,8 @@ def test_a_question_stays_the_same_when_a_file_says_other_things_of_it(place, pr
 def test_under_other_conditions_a_run_is_another(place, prepared, changes):
     recipe = Recipe.model_validate(RECIPE, context=REGISTRY)
     hashes = {
-        try_out(
-            Plan(
+        plan_run(
+            RunRequest(
                 *(place / "toy.yaml", recipe, Protocol.model_validate(rules, context=REGISTRY)),
                 *(place / "tiny.yaml", REGISTRY, "cpu"),
             ),

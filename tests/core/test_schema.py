@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 import yaml
 
-from amrbench.config.library import shipped
-from amrbench.config.schema import schema
-from amrbench.plugins import load_registry
+from amrbench.config.load import shipped
+from amrbench.discovery import load_registry
+from amrbench.tools.json_schema import schema
 
 
 @pytest.fixture(scope="module")

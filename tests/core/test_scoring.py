@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.annotations import Query, write_annotations
 from amrbench.errors import AmrbenchError, DataError
+from amrbench.evaluation.score_files import score_files
+from amrbench.files.annotations import write_annotations
 from amrbench.files.predictions import write_predictions
-from amrbench.results.metrics import score
-from amrbench.results.scoring import score_files
+from amrbench.functional.metrics import score
+from amrbench.types import Query
 from tests.oracle.reference_predictions import Case, published
 
 
@@ -116,6 +117,8 @@ def test_other_recalls_can_be_asked_for(predictions: Path, truth: Path, case: Ca
 
 def test_scoring_loads_neither_torch_nor_pydantic() -> None:
     heavy = "{'torch', 'pydantic', 'scipy', 'h5py'} & set(sys.modules)"
-    code = f"import sys, amrbench.results.scoring, amrbench.results.priors; print(sorted({heavy}))"
+    code = (
+        f"import sys, amrbench.evaluation.score_files, amrbench.evaluation.baselines; print(sorted({heavy}))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

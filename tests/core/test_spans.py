@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from amrbench.spans import giou, inverse_sigmoid, iou, to_windows
+from amrbench.functional.spans import giou, inverse_sigmoid, iou, to_windows
 from tests.oracle import cgdetr_layers, cgdetr_loss
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "cgdetr" / "targets.json").read_text())["functions"]

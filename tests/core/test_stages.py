@@ -9,16 +9,16 @@ import torch
 
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
-from amrbench.data.prepare import Wanted, prepare_all
+from amrbench.data.prepare import FeatureRequest, prepare_all
 from amrbench.errors import CheckpointError, RecipeError
+from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run, request_key
 from amrbench.files.weights import read_weights
 from amrbench.registry import Entry, Origin, Registry
-from amrbench.running.trial import Plan, Trial, name_of, try_out
 from amrbench.training import stages
 from amrbench.training.log import read_epochs
-from amrbench.training.progress import QUIET
-from amrbench.training.schedule import missing
-from amrbench.training.stages import Spec, making, stage, trained
+from amrbench.training.progress_bars import NULL_REPORTER
+from amrbench.training.stage_queue import missing
+from amrbench.training.stages import StageSpec, making, stage, trained
 from tests.core.world import PARTS, PROTOCOL, RECIPE, REGISTRY, Frames, OneHotFeatures, Toy, ToyModel
 
 
@@ -27,18 +27,18 @@ def prepared(tmp_path_factory):
     """All splits that the tests ask for."""
     cache = tmp_path_factory.mktemp("cache")
     wanted = [
-        Wanted(Toy(name=name), split, OneHotFeatures())
+        FeatureRequest(Toy(name=name), split, OneHotFeatures())
         for name in ("pre", "target")
         for split in ("train", "val", "test")
     ]
     found = prepare_all(wanted, cache=cache, jobs=1, tell=lambda progress: None)
-    return dict(zip(map(name_of, wanted), found, strict=True))
+    return dict(zip(map(request_key, wanted), found, strict=True))
 
 
-def trial(prepared, recipe=RECIPE, protocol=PROTOCOL, *, registry=REGISTRY, device="cpu") -> Trial:
+def trial(prepared, recipe=RECIPE, protocol=PROTOCOL, *, registry=REGISTRY, device="cpu") -> PlannedRun:
     method = Recipe.model_validate(recipe, context=registry)
     rules = Protocol.model_validate(protocol, context=registry)
-    return try_out(Plan("toy.yaml", method, rules, "tiny.yaml", registry, device), prepared)
+    return plan_run(RunRequest("toy.yaml", method, rules, "tiny.yaml", registry, device), prepared)
 
 
 def keys(prepared, recipe=RECIPE, protocol=PROTOCOL, **options) -> list[str]:
@@ -141,7 +141,7 @@ def test_the_engine_is_in_the_key(prepared, monkeypatch):
 
 def test_a_stage_holds_weights_log_and_what_determined_it(prepared, tmp_path):
     last = trial(prepared).chains[1]
-    folder = stage(last, tmp_path, QUIET)
+    folder = stage(last, tmp_path, NULL_REPORTER)
     assert {file.name for file in folder.iterdir()} == {
         *("weights.safetensors", "last.safetensors", "log.jsonl", "done.json")
     }
@@ -162,7 +162,7 @@ def test_weights_of_losses_travel_and_fresh_places_start_anew(prepared, tmp_path
     recipe = copy.deepcopy(RECIPE)
     recipe["stages"][1] |= idle | {"fresh": ["size", "audio"]}
     last = trial(prepared, recipe).chains[1]
-    stage(last, tmp_path, QUIET)
+    stage(last, tmp_path, NULL_REPORTER)
     before, after = (read_weights(tmp_path / each.key / "weights.safetensors") for each in last.chain)
     anew = {"model.size", "model.audio.weight", "model.audio.bias"}
     assert "losses.frames.offset" in before
@@ -175,7 +175,7 @@ def test_weights_of_losses_travel_and_fresh_places_start_anew(prepared, tmp_path
 
 def test_a_place_that_cannot_start_anew_is_named_before_any_training(prepared, tmp_path):
     with pytest.raises(RecipeError) as error:
-        stage(trial(prepared, with_stage(1, fresh=["sise"])).chains[0], tmp_path, QUIET)
+        stage(trial(prepared, with_stage(1, fresh=["sise"])).chains[0], tmp_path, NULL_REPORTER)
     assert str(error.value) == (
         "toy: 'fresh' of the stage 'finetune' names 'sise', where the model remembers nothing. Did you mean "
         "'size'? Places: audio.bias, audio.weight, size, text.bias, text.weight."
@@ -185,7 +185,7 @@ def test_a_place_that_cannot_start_anew_is_named_before_any_training(prepared, t
 
 def test_the_best_weights_are_those_that_are_loaded(prepared, tmp_path):
     last = trial(prepared).chains[0]
-    folder = stage(last, tmp_path, QUIET)
+    folder = stage(last, tmp_path, NULL_REPORTER)
     weights = read_weights(folder / "weights.safetensors")
     assert all(
         torch.equal(value, weights[name]) for name, value in trained(last, tmp_path).state_dict().items()
@@ -194,9 +194,9 @@ def test_the_best_weights_are_those_that_are_loaded(prepared, tmp_path):
 
 def test_a_finished_stage_is_never_touched(prepared, tmp_path, monkeypatch):
     last = trial(prepared).chains[0]
-    folder = stage(last, tmp_path, QUIET)
+    folder = stage(last, tmp_path, NULL_REPORTER)
     monkeypatch.setattr(stages, "_train", None)
-    assert stage(last, tmp_path, QUIET) == folder
+    assert stage(last, tmp_path, NULL_REPORTER) == folder
 
 
 def test_leftovers_of_a_broken_stage_do_no_harm(prepared, tmp_path):
@@ -205,7 +205,7 @@ def test_leftovers_of_a_broken_stage_do_no_harm(prepared, tmp_path):
     left.mkdir(parents=True)
     (left / "log.jsonl").write_text('{"epoch": 1, "lo')
     (left / "weights.safetensors").write_bytes(b"half")
-    folder = stage(last, tmp_path, QUIET)
+    folder = stage(last, tmp_path, NULL_REPORTER)
     assert [each.epoch for each in read_epochs(folder / "log.jsonl")] == [1, 2, 3]
     assert read_weights(folder / "weights.safetensors")
     assert not left.exists()
@@ -213,24 +213,24 @@ def test_leftovers_of_a_broken_stage_do_no_harm(prepared, tmp_path):
 
 def test_damaged_weights_of_the_stage_before_are_named(prepared, tmp_path):
     last = trial(prepared).chains[0]
-    folder = stage(last.parent, tmp_path, QUIET)
+    folder = stage(last.parent, tmp_path, NULL_REPORTER)
     file = folder / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=r"weights\.safetensors: not a weights file, or truncated"):
-        stage(last, tmp_path, QUIET)
+        stage(last, tmp_path, NULL_REPORTER)
 
 
 def test_stages_of_a_chain_draw_differently(prepared):
     last = trial(prepared, with_stage(0, data="target")).chains[0]
     assert stages._seed(last) != stages._seed(last.parent)
     assert stages._seed(last) == stages._seed(replace(last, parent=replace(last.parent)))
-    assert isinstance(last, Spec)
+    assert isinstance(last, StageSpec)
 
 
 def test_tables_and_progress_need_no_torch():
     code = (
-        "import sys, amrbench.results.table, amrbench.results.results;"
-        "import amrbench.training.progress, amrbench.training.log;"
+        "import sys, amrbench.evaluation.table, amrbench.evaluation.metrics_file;"
+        "import amrbench.training.progress_bars, amrbench.training.log;"
         "print('torch' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

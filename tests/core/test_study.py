@@ -4,15 +4,15 @@ import pytest
 import yaml
 
 from amrbench import cli
-from amrbench.config.difference import compare
-from amrbench.config.library import load_recipe, shipped
+from amrbench.config.load import load_recipe, shipped
 from amrbench.config.recipe import Recipe
+from amrbench.config.recipe_diff import compare
 from amrbench.config.study import Study, expand, read_study
+from amrbench.discovery import load_registry
 from amrbench.errors import RecipeError
-from amrbench.files.documents import parse_document
-from amrbench.plugins import load_registry
+from amrbench.files.yaml_file import parse_yaml
 from amrbench.registry import Registry
-from amrbench.slots import ModelPart
+from amrbench.slots.model import ModelPart
 from tests.core import toy_parts, world
 
 STUDY = """\
@@ -132,7 +132,7 @@ def test_one_family_may_be_left_out(load):
 
 def test_the_text_of_a_generated_recipe_is_that_recipe(load):
     for method in load().methods:
-        document = parse_document(method.text.decode(), "made")
+        document = parse_yaml(method.text.decode(), "made")
         assert Recipe.model_validate(document.data, context=REGISTRY) == method.recipe
 
 

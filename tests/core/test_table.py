@@ -3,8 +3,8 @@ import json
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.results.results import Results, Row, Slice
-from amrbench.results.table import table
+from amrbench.evaluation.metrics_file import Results, Row, Slice
+from amrbench.evaluation.table import table
 
 
 def row(member: str, kind: str, value: float) -> Row:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from amrbench import targets
+from amrbench.functional import targets
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "data" / "cgdetr" / "targets.json").read_text()

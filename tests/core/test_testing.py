@@ -9,23 +9,18 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from amrbench.data.needs import Need, Published
 from amrbench.errors import DataError
 from amrbench.part import Part
 from amrbench.registry import Registry
-from amrbench.slots import (
-    DatasetPart,
-    FeaturesPart,
-    LossPart,
-    MatcherPart,
-    ModelPart,
-    OptimizerPart,
-    RankingPart,
-    SchedulePart,
-    SoupPart,
-    TargetsPart,
-)
-from amrbench.soup import Mixture
+from amrbench.required_files import Published, RequiredFile
+from amrbench.slots.data import DatasetPart, TargetsPart
+from amrbench.slots.features import FeaturesPart
+from amrbench.slots.losses import LossPart
+from amrbench.slots.matcher import MatcherPart
+from amrbench.slots.model import ModelPart
+from amrbench.slots.optimizers import OptimizerPart, SchedulePart
+from amrbench.slots.ranking import RankingPart
+from amrbench.slots.soups import SoupPart, SoupResult
 from amrbench.testing import check_part, make_batch, make_target, sample
 from amrbench.types import Encoded, Losses, Prediction
 from amrbench_plugins.dual_encoder.model import DualEncoder
@@ -324,7 +319,7 @@ def test_a_sound_encoder_passes_and_so_does_one_whose_files_are_missing():
     check_part(Absent(), Registry.of(Absent))
 
 
-LOST = Need("weights", Path("absent.pt"), False, Published("somewhere"), "Get it.")
+LOST = RequiredFile("weights", Path("absent.pt"), False, Published("somewhere"), "Get it.")
 
 
 class Lost(Noise):
@@ -356,7 +351,7 @@ def test_an_encoder_that_hides_what_it_misses_is_found():
         (
             SoupPart,
             lambda candidates, judge: {
-                "soup": Mixture({"weight": candidates[0].best()["weight"]}, ["seed 0"])
+                "soup": SoupResult({"weight": candidates[0].best()["weight"]}, ["seed 0"])
             },
             "soup 'bad', member 'soup': it has ['weight'], not ['count', 'weight'].",
         ),

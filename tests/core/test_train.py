@@ -7,7 +7,15 @@ from torch import nn
 
 from amrbench.errors import RunError
 from amrbench.training.log import Epoch
-from amrbench.training.train import Best, Lesson, MeanLosses, fit, memory_mib, seed_of, steady
+from amrbench.training.loop import (
+    CheckpointKeeper,
+    MeanLosses,
+    StageInputs,
+    fit,
+    fixed_numerics,
+    memory_mib,
+    seed_from,
+)
 from amrbench.types import Losses
 
 
@@ -52,12 +60,14 @@ class Counter:
             self.module.weight /= 10
 
 
-def lesson(module: Number, epochs: int = 3, samples=None, seed: int = 1) -> Lesson:
+def lesson(module: Number, epochs: int = 3, samples=None, seed: int = 1) -> StageInputs:
     def validate():
         module.eval()
         return {"R1@0.7": module.weight.item()}
 
-    return Lesson("toy stage", epochs, samples or (lambda epoch: [(1.0, 2.0), (epoch, 1.0)]), validate, seed)
+    return StageInputs(
+        "toy stage", epochs, samples or (lambda epoch: [(1.0, 2.0), (epoch, 1.0)]), validate, seed
+    )
 
 
 def trained(**options) -> list[Epoch]:
@@ -110,9 +120,9 @@ def epoch(number: int, *values: float) -> Epoch:
     return Epoch(number, {}, dict(zip(("R1@0.7", "R1@0.5"), values, strict=True)), 0.0, 0.0)
 
 
-def best_of(*scores: tuple[float, float]) -> Best:
+def best_of(*scores: tuple[float, float]) -> CheckpointKeeper:
     module = nn.Linear(1, 1, bias=False)
-    best = Best(module, ("R1@0.7", "R1@0.5"))
+    best = CheckpointKeeper(module, ("R1@0.7", "R1@0.5"))
     for number, values in enumerate(scores, start=1):
         with torch.no_grad():
             module.weight.fill_(number)
@@ -152,7 +162,7 @@ def test_terms_may_be_missing_from_a_step():
 
 def test_torch_is_left_as_it_was():
     threads, state, tiny = torch.get_num_threads(), torch.get_rng_state(), torch.tensor(1e-40)
-    with steady(threads + 1):
+    with fixed_numerics(threads + 1):
         assert torch.get_num_threads() == threads + 1
         assert (tiny * 0.5).item() == 0, "denormal numbers are flushed"
         torch.rand(3)
@@ -162,8 +172,8 @@ def test_torch_is_left_as_it_was():
 
 
 def test_seeds_differ_by_every_name():
-    assert len({seed_of(1, 2), seed_of(2, 1), seed_of(12), seed_of("1", "2", "")}) == 4
-    assert 0 <= seed_of("x") < 1 << 63
+    assert len({seed_from(1, 2), seed_from(2, 1), seed_from(12), seed_from("1", "2", "")}) == 4
+    assert 0 <= seed_from("x") < 1 << 63
 
 
 def test_memory_is_that_of_this_process():

@@ -6,13 +6,13 @@ import pytest
 import yaml
 
 from amrbench.errors import RunError
+from amrbench.evaluation.compare import compare
+from amrbench.evaluation.study_table import study_table
+from amrbench.evaluation.table import table
+from amrbench.experiment.run import Settings, run
 from amrbench.files.predictions import read_predictions
 from amrbench.registry import Registry
-from amrbench.results.comparison import compare
-from amrbench.results.grid import grid
-from amrbench.results.table import table
-from amrbench.running.runner import Settings, run
-from amrbench.slots import DatasetPart
+from amrbench.slots.data import DatasetPart
 from tests.core.test_grid import study
 from tests.core.world import PARTS, PROTOCOL, RECIPE, ToyDataset, write_yaml
 
@@ -96,4 +96,4 @@ def test_predictions_without_answers_are_not_compared(done):
         "'evaluation' are not public. Use a protocol that reports another split."
     )
     with pytest.raises(RunError, match="so it cannot be put into a grid"):
-        grid(study(), [done.results] * 4)
+        study_table(study(), [done.results] * 4)

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amrbench.annotations import Query, read_annotations, write_annotations
-from amrbench.data.home import Home, SplitFacts
-from amrbench.data.verify import annotation_findings, feature_findings, verify
+from amrbench.data.local_dataset import DatasetFolder, PublishedSplit
 from amrbench.errors import DataError
-from amrbench.files.store import Header, open_store
-from amrbench.files.store_writer import Items, write_store
+from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.files.feature_file import FeatureHeader, open_feature_file
+from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
+from amrbench.tools.verify_data import annotation_findings, feature_findings, verify_data
+from amrbench.types import Query
 
-HEADER = Header(source="x", backend="ears", fingerprint="1", hop=1.0, audio_width=2, text_width=2)
+HEADER = FeatureHeader(source="x", backend="ears", fingerprint="1", hop=1.0, audio_width=2, text_width=2)
 PLAIN = Query("a_1", "a dog", "a", 10.0, ((1.0, 2.0),))
 
 
@@ -100,10 +101,10 @@ def home(tmp_path):
     write_annotations(path, [PLAIN, replace(PLAIN, qid="b_1", vid="b")])
     digest = md5(path.read_bytes()).hexdigest()
     facts = {
-        "train": SplitFacts("train.jsonl", queries=2, recordings=2, md5=digest),
-        "test": SplitFacts("test.jsonl", queries=5),
+        "train": PublishedSplit("train.jsonl", queries=2, recordings=2, md5=digest),
+        "test": PublishedSplit("test.jsonl", queries=5),
     }
-    return Home("x", path.parent, facts)
+    return DatasetFolder("x", path.parent, facts)
 
 
 def features(home, audio, texts=("a_1", "b_1")):
@@ -111,12 +112,14 @@ def features(home, audio, texts=("a_1", "b_1")):
     path.parent.mkdir(exist_ok=True)
     rows = tuple(np.ones((count, 2), np.float32) for count in audio.values())
     text = tuple(np.ones((1, 2), np.float32) for _ in texts)
-    write_store(path, HEADER, audio=Items(tuple(audio), rows), text=Items(tuple(texts), text))
+    write_feature_file(
+        path, HEADER, audio=InMemoryTable(tuple(audio), rows), text=InMemoryTable(tuple(texts), text)
+    )
     return path
 
 
 def lines(home):
-    return verify(home).text().splitlines()
+    return verify_data(home).text().splitlines()
 
 
 def not_placed(home, split="test"):
@@ -148,7 +151,7 @@ def test_splits_that_are_not_placed_are_told_in_their_order(home):
     write_annotations(home.annotations("test"), [replace(PLAIN, qid="c", vid="c")])
     home.annotations("train").unlink()
     assert lines(home)[:3] == [*not_placed(home, "train"), "x test"]
-    assert verify(home).faults == 0
+    assert verify_data(home).faults == 0
 
 
 def test_a_recording_in_two_splits_is_a_fault(home):
@@ -159,8 +162,8 @@ def test_a_recording_in_two_splits_is_a_fault(home):
         "  FAULT 1 recordings are in train too: 'a'",
         no_features(home),
     ]
-    assert verify(home).faults == 1
-    assert verify(home).as_json()["splits"]["test"][1] == {
+    assert verify_data(home).faults == 1
+    assert verify_data(home).as_json()["splits"]["test"][1] == {
         "text": "1 recordings are in train too",
         "fault": True,
         "where": ["a"],
@@ -169,7 +172,7 @@ def test_a_recording_in_two_splits_is_a_fault(home):
 
 def test_annotations_that_cannot_be_read_are_a_fault(home):
     home.annotations("train").write_text("{broken\n")
-    assert verify(home).faults == 1
+    assert verify_data(home).faults == 1
     assert "train.jsonl" in lines(home)[1]
 
 
@@ -199,16 +202,18 @@ def test_features_whose_bytes_changed_are_a_fault(home):
         file.write(b"\\x01")
     assert [
         each.fault
-        for each in feature_findings("ears", open_store(path), read_annotations(home.annotations("train")))
+        for each in feature_findings(
+            "ears", open_feature_file(path), read_annotations(home.annotations("train"))
+        )
     ]
     path.write_bytes(b"no features")
-    assert verify(home).faults == 1
+    assert verify_data(home).faults == 1
     assert str(path) in lines(home)[2]
 
 
 def test_an_empty_home(tmp_path):
     with pytest.raises(DataError) as error:
-        verify(Home("x", tmp_path, {"train": SplitFacts("train.jsonl")}))
+        verify_data(DatasetFolder("x", tmp_path, {"train": PublishedSplit("train.jsonl")}))
     assert str(error.value) == f"x: nothing is placed. The annotations belong to {tmp_path}/train.jsonl."
 
 

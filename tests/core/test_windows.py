@@ -2,8 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-
-from amrbench.running.windows import OVERLAP, SAME, merged, overlaps, windows_of
+from amrbench.tools.windows import OVERLAP, SAME, merged, overlaps, windows_of
 
 
 @pytest.mark.parametrize("rows", [1, 7, 99, 100, 101, 130, 175, 176, 1000, 12345])

@@ -6,19 +6,14 @@ from pydantic import Field, model_validator
 
 from amrbench.part import budgeted, problem
 from amrbench.registry import Registry
-from amrbench.slots import (
-    AugmentPart,
-    DatasetPart,
-    FeaturesPart,
-    LossPart,
-    MatcherPart,
-    ModelPart,
-    OptimizerPart,
-    RankingPart,
-    SchedulePart,
-    SoupPart,
-    TargetsPart,
-)
+from amrbench.slots.data import AugmentPart, DatasetPart, TargetsPart
+from amrbench.slots.features import FeaturesPart
+from amrbench.slots.losses import LossPart
+from amrbench.slots.matcher import MatcherPart
+from amrbench.slots.model import ModelPart
+from amrbench.slots.optimizers import OptimizerPart, SchedulePart
+from amrbench.slots.ranking import RankingPart
+from amrbench.slots.soups import SoupPart
 
 
 class Ears(FeaturesPart):

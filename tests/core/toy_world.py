@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from amrbench.annotations import Query
-from amrbench.slots import Backend, Dataset, DatasetPart, FeaturesPart
+from amrbench.slots.data import Dataset, DatasetPart
+from amrbench.slots.features import FeatureBackend, FeaturesPart
+from amrbench.types import Query
 
 Rows = NDArray[np.float32]
 RATE = 100
@@ -87,7 +88,7 @@ class ToyFeatures(FeaturesPart):
     note: str = Field("", description="file to which each call adds a line")
     defect: Literal["none", "nan", "narrow", "empty", "fewer", "die"] = "none"
 
-    def build(self) -> Backend:
+    def build(self) -> FeatureBackend:
         return ToyEncoder(self)
 
 

@@ -15,24 +15,30 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from amrbench.annotations import Query
-from amrbench.files.locks import exclusive
+from amrbench.files.file_lock import exclusive
+from amrbench.functional.targets import as_windows, draw_pairs, label_all_windows, spans_of
 from amrbench.part import budgeted
 from amrbench.registry import Registry
-from amrbench.slots import (
-    DatasetPart,
-    FeaturesPart,
-    LossPart,
-    MatcherPart,
-    ModelPart,
-    OptimizerPart,
-    RankingPart,
-    SoupPart,
-    TargetsPart,
+from amrbench.slots.data import DatasetPart, TargetsPart
+from amrbench.slots.features import FeaturesPart
+from amrbench.slots.losses import LossPart
+from amrbench.slots.matcher import MatcherPart
+from amrbench.slots.model import ModelPart
+from amrbench.slots.optimizers import OptimizerPart
+from amrbench.slots.ranking import RankingPart
+from amrbench.slots.soups import SoupPart, SoupResult
+from amrbench.types import (
+    Batch,
+    BuildContext,
+    Encoded,
+    Losses,
+    Outcome,
+    Prediction,
+    Query,
+    Target,
+    Tensors,
+    TrainingLength,
 )
-from amrbench.soup import Mixture
-from amrbench.targets import as_windows, draw_pairs, label_all_windows, spans_of
-from amrbench.types import Batch, Context, Encoded, Losses, Outcome, Plan, Prediction, Target, Tensors
 
 CLASSES = 3
 SECONDS = 12
@@ -166,7 +172,7 @@ class ToyModel(ModelPart):
     def provides(self) -> frozenset[str]:
         return frozenset({"similarity", "span"})
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         with context.drawing():
             return ToyModule(context, self.width, self.dropout)
 
@@ -174,7 +180,7 @@ class ToyModel(ModelPart):
 class ToyModule(nn.Module):
     """See `ToyModel`."""
 
-    def __init__(self, context: Context, width: int, dropout: float) -> None:
+    def __init__(self, context: BuildContext, width: int, dropout: float) -> None:
         super().__init__()
         self.audio = nn.Linear(context.features.audio, width)
         self.text = nn.Linear(context.features.text, width)
@@ -205,7 +211,7 @@ class Frames(LossPart):
     use = "frames"
     requires = frozenset({"similarity"})
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         return FramesLoss(self.weight)
 
 
@@ -229,7 +235,7 @@ class Spans(LossPart):
     use = "spans"
     requires = frozenset({"span"})
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         return SpansLoss(self.weight)
 
 
@@ -254,7 +260,7 @@ class Mishap(LossPart):
     at: str = ""
     after: int = 3
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         return MishapLoss(self)
 
 
@@ -304,7 +310,7 @@ class Descent(OptimizerPart):
     use = "descent"
     lr: float = budgeted(0.05, "lr", gt=0, description="learning rate")
 
-    def build(self, module: nn.Module, plan: Plan) -> "DescentUpdater":
+    def build(self, module: nn.Module, length: TrainingLength) -> "DescentUpdater":
         return DescentUpdater(list(module.parameters()), self.lr)
 
 
@@ -347,7 +353,7 @@ class Mean(SoupPart):
             weights = [each.best() for each in candidates]
             mean = {name: torch.stack([each[name] for each in weights]).mean(0) for name in weights[0]}
             assert judge.performance(mean) >= 0
-            return {"soup": Mixture(mean, [each.name for each in candidates])}
+            return {"soup": SoupResult(mean, [each.name for each in candidates])}
 
         return cook
 

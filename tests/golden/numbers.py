@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors.torch import load_file
 
-from amrbench.plugins import load_registry
+from amrbench.discovery import load_registry
+from amrbench.experiment.run import Settings, run_all
 from amrbench.registry import Entry, Origin, Registry
-from amrbench.running.runner import Settings, run_all
 from tests.golden.shortened import Shortened
 
 FILE = Path(__file__).with_name("numbers.json")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from amrbench.slots import Dataset, DatasetPart, Recording
+from amrbench.slots.data import Dataset, DatasetPart, Recording
 
 
 class Shortened(DatasetPart):

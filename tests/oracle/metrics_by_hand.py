@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amrbench.annotations import Query
-from amrbench.files.predictions import Moments
+from amrbench.types import Moments, Query
 
 Window = Sequence[float]
 TEN = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]

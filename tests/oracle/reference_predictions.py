@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from amrbench.annotations import Query
-from amrbench.files.predictions import Moments
+from amrbench.types import Moments, Query
 
 FOLDER = Path(__file__).parent.parent / "data" / "predictions"
 FILES = {

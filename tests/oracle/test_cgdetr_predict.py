@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from amrbench.files.checkpoints import read_checkpoint
+from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench_plugins.cgdetr.reference_checkpoint import last_second, sizes_of
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR, Outputs

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amrbench.data.beside import audio_beside, text_beside
+from amrbench.data.concat_features import concat_audio, concat_text
 from amrbench.errors import DataError
-from amrbench.slots import Backend
-from amrbench_plugins.backends.late import Rows
+from amrbench.slots.features import FeatureBackend
+from amrbench_plugins.backends.lazy_encoder import Rows
 
 
-class Together:
-    """Encoders side by side; a `Backend`. Each row is divided by its norm, encoder by encoder.
+class ConcatEncoder:
+    """Encoders side by side; a `FeatureBackend`. Each row is divided by its norm, encoder by encoder.
 
     Encoders that expect different rates cannot hear one waveform, so features are made encoder by encoder and
     joined afterwards; this one serves where all expect the same.
     """
 
-    def __init__(self, backends: Sequence[Backend]) -> None:
+    def __init__(self, backends: Sequence[FeatureBackend]) -> None:
         self.backends = tuple(backends)
         self.name = "+".join(each.name for each in backends)
         self.audio_width = sum(each.audio_width for each in backends)
@@ -37,12 +37,12 @@ class Together:
                 f"encoders {self.name} expect {' and '.join(f'{rate} Hz' for rate, _ in sorted(rates))}, "
                 "so one waveform is not enough. Extract the features of each and put them side by side."
             )
-        return audio_beside([each.audio(waveform) for each in self.backends], "the recording")
+        return concat_audio([each.audio(waveform) for each in self.backends], "the recording")
 
     def text(self, sentences: Sequence[str]) -> list[Rows]:
         """Return (L, sum of the widths) for each sentence."""
         found = [each.text(sentences) for each in self.backends]
-        return [text_beside(rows, repr(one)) for one, *rows in zip(sentences, *found, strict=True)]
+        return [concat_text(rows, repr(one)) for one, *rows in zip(sentences, *found, strict=True)]
 
     def fingerprint(self) -> str:
         """Return a hash of everything that determines the numbers."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from amrbench.errors import DataError
-from amrbench_plugins.backends.late import Opened, Rows, seconds_of
+from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, Rows, seconds_of
 from amrbench_plugins.backends.model_files import file_hash
 
 RATE = 48_000
@@ -57,7 +57,7 @@ class LaionClap:
         return _plain(self.model.get_text_features(**inputs))
 
 
-def load(folder: Path) -> Opened:
+def load(folder: Path) -> LoadedEncoder:
     """Read a published folder; nothing is downloaded and no code in it is run.
 
     Raises:

@@ -18,7 +18,7 @@ import torch
 import typer
 from tabulate import tabulate
 
-from amrbench.slots import Backend
+from amrbench.slots.features import FeatureBackend
 from amrbench_plugins.backends.mini_clap import WEIGHTS, load
 from amrbench_plugins.backends.train_mini_clap import PRESETS, isolated
 from amrbench_plugins.datasets.procedural import captions, sounds
@@ -41,7 +41,7 @@ class Seconds:
     kinds: npt.NDArray[np.int64]
 
 
-def listen(backend: Backend, rng: Rng, *, each: int) -> Seconds:
+def listen(backend: FeatureBackend, rng: Rng, *, each: int) -> Seconds:
     """Let a backend hear `each` isolated sounds of every kind, three in ten of them from afar."""
     rows, kinds = [], []
     for kind, subject in enumerate(KINDS):
@@ -53,7 +53,7 @@ def listen(backend: Backend, rng: Rng, *, each: int) -> Seconds:
     return Seconds(np.concatenate(rows), np.asarray(kinds))
 
 
-def nearest(backend: Backend, seconds: Seconds, rng: Rng, wording: Wording) -> npt.NDArray[np.int64]:
+def nearest(backend: FeatureBackend, seconds: Seconds, rng: Rng, wording: Wording) -> npt.NDArray[np.int64]:
     """Return for each second which of `KINDS` has the nearest sentence; one sentence is drawn for each."""
     texts = [captions.phrase(rng, subject, wording=wording, distance=False) for subject in KINDS]
     sentences = np.stack([rows[-1] for rows in backend.text(texts)])
@@ -73,7 +73,7 @@ class Line:
     seconds: int
 
 
-def measure(backend: Backend, *, each: int) -> Iterator[Line]:
+def measure(backend: FeatureBackend, *, each: int) -> Iterator[Line]:
     """Yield a line for seen and one for unseen wording."""
     seconds = listen(backend, np.random.default_rng(_SEED), each=each)
     for wording in (Wording.VALUE, Wording.UNSEEN):

@@ -1,4 +1,4 @@
-"""Files of encoders that people place: where they are looked for, and what is said if they are missing."""
+"""Published files of encoders: where they are looked for, and the message if they are missing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from amrbench.data.needs import Need, Published, refuse_missing
 from amrbench.errors import DataError
-from amrbench.files.paths import MODELS_VARIABLE, models_folder
+from amrbench.files.folders import MODELS_VARIABLE, models_folder
+from amrbench.required_files import Published, RequiredFile, refuse_missing
 
 _CHUNK = 1 << 20
 
@@ -20,10 +20,10 @@ class ModelFile:
     Attributes:
         encoder: Name of the encoder.
         what: What the file is, e.g. "weights".
-        names: Its published names, relative to the folder of the encoder; the first that is there is taken.
-        published: Where it can be had from.
-        option: The option of the encoder that names another place.
-        holds: For a folder, the file that must lie in it.
+        names: Its published names, relative to the folder of the encoder; the first that exists is taken.
+        published: Where it is published.
+        option: The option of the encoder that names another path.
+        holds: For a folder, the file that must be in it.
     """
 
     encoder: str
@@ -34,35 +34,31 @@ class ModelFile:
     holds: str = ""
 
     def find(self, chosen: str) -> Path:
-        """Return the place that the option names, or the usual one.
+        """Return the path that the option names, or the usual one.
 
         Raises:
-            DataError: Nothing lies there.
+            DataError: There is no such file.
         """
-        need = self.need(chosen)
-        refuse_missing(f"encoder {self.encoder!r}", [need])
-        return need.place
+        file = self.required_file(chosen)
+        refuse_missing(f"encoder {self.encoder!r}", [file])
+        return file.path
 
-    def need(self, chosen: str) -> Need:
-        """Return the file as something that must be at hand."""
-        places = self._places(chosen)
-        place = next((each for each in places if self._is_there(each)), places[0])
-        return Need(
+    def required_file(self, chosen: str) -> RequiredFile:
+        """Return the file as one that must be present; `chosen` is the option of the encoder."""
+        paths = [models_folder() / self.encoder / name for name in self.names]
+        paths = [Path(chosen).expanduser()] if chosen else paths
+        path = next((path for path in paths if self._is_present(path)), paths[0])
+        return RequiredFile(
             what=f"{self.what} of {self.encoder}",
-            place=place,
-            found=self._is_there(place),
+            path=path,
+            present=self._is_present(path),
             published=self.published,
             remedy=f"Put it there (${MODELS_VARIABLE} chooses the folder of models), or name it with the "
             f"option '{self.option}'.",
         )
 
-    def _is_there(self, place: Path) -> bool:
-        return (place / self.holds).is_file()
-
-    def _places(self, chosen: str) -> list[Path]:
-        if chosen:
-            return [Path(chosen).expanduser()]
-        return [models_folder() / self.encoder / name for name in self.names]
+    def _is_present(self, path: Path) -> bool:
+        return (path / self.holds).is_file()
 
 
 def file_hash(path: Path) -> str:

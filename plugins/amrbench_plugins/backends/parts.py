@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from amrbench.data.needs import Need, Published, refuse_missing
-from amrbench.part import Part, placing, problem
-from amrbench.slots import Backend, FeaturesPart
-from amrbench_plugins.backends.late import Late, Opened, count
+from amrbench.part import Part, location, problem
+from amrbench.required_files import Published, RequiredFile, refuse_missing
+from amrbench.slots.features import FeatureBackend, FeaturesPart
+from amrbench_plugins.backends.lazy_encoder import LazyEncoder, LoadedEncoder, count
 from amrbench_plugins.backends.model_files import ModelFile
 from amrbench_plugins.backends.ms_clap import tables
 
@@ -18,7 +18,7 @@ from amrbench_plugins.backends.ms_clap import tables
 class Shipped(FeaturesPart):
     """Small contrastive encoders that know the procedural sounds only."""
 
-    def build(self) -> Backend:
+    def build(self) -> FeatureBackend:
         """Return the encoders with the shipped weights."""
         from amrbench_plugins.backends.mini_clap import load
 
@@ -50,23 +50,23 @@ class Clap(FeaturesPart):
     """MS-CLAP 2023: 768 features a second and a token (Elizalde et al. 2023)."""
 
     use = "clap"
-    weights: str = placing("file of the published weights; by default in the folder of models")
-    tokenizer: str = placing(
+    weights: str = location("file of the published weights; by default in the folder of models")
+    tokenizer: str = location(
         "folder with GPT-2's vocab.json and merges.txt; by default in the folder of models"
     )
 
-    def build(self) -> Backend:
+    def build(self) -> FeatureBackend:
         """Return the encoder."""
-        return Late(self.use, 44100, 768, 768, self._open)
+        return LazyEncoder(self.use, 44100, 768, 768, self._open)
 
-    def needs(self) -> Sequence[Need]:
+    def required_files(self) -> Sequence[RequiredFile]:
         """Return the weights and the tables of the tokenizer."""
-        return [CLAP_WEIGHTS.need(self.weights), tables.need(self.tokenizer)]
+        return [CLAP_WEIGHTS.required_file(self.weights), tables.required_file(self.tokenizer)]
 
-    def _open(self) -> Opened:
+    def _open(self) -> LoadedEncoder:
         from amrbench_plugins.backends.ms_clap.encoder import load
 
-        refuse_missing(f"encoder {self.use!r}", self.needs())
+        refuse_missing(f"encoder {self.use!r}", self.required_files())
         return load(CLAP_WEIGHTS.find(self.weights), *tables.find(self.tokenizer))
 
     def parameters(self) -> int:
@@ -83,21 +83,21 @@ class M2dClap(FeaturesPart):
     text: Literal["sentence", "tokens"] = Field(
         "sentence", description="one row for the sentence, as the report has it, or its tokens besides"
     )
-    weights: str = placing("file of the published weights; by default in the folder of models")
-    vocabulary: str = placing("vocab.txt of bert-base-uncased; by default in the folder of models")
+    weights: str = location("file of the published weights; by default in the folder of models")
+    vocabulary: str = location("vocab.txt of bert-base-uncased; by default in the folder of models")
 
-    def build(self) -> Backend:
+    def build(self) -> FeatureBackend:
         """Return the encoder."""
-        return Late(self.use, 16000, 768, 768, self._open)
+        return LazyEncoder(self.use, 16000, 768, 768, self._open)
 
-    def needs(self) -> Sequence[Need]:
+    def required_files(self) -> Sequence[RequiredFile]:
         """Return the weights and the vocabulary."""
-        return [M2D_WEIGHTS.need(self.weights), BERT_VOCABULARY.need(self.vocabulary)]
+        return [M2D_WEIGHTS.required_file(self.weights), BERT_VOCABULARY.required_file(self.vocabulary)]
 
-    def _open(self) -> Opened:
+    def _open(self) -> LoadedEncoder:
         from amrbench_plugins.backends.m2d_clap.encoder import load
 
-        refuse_missing(f"encoder {self.use!r}", self.needs())
+        refuse_missing(f"encoder {self.use!r}", self.required_files())
         return load(M2D_WEIGHTS.find(self.weights), BERT_VOCABULARY.find(self.vocabulary), self.text)
 
     def parameters(self) -> int:
@@ -134,25 +134,25 @@ class LaionClap(FeaturesPart):
     """LAION-CLAP: 512 features a second and one for a sentence, in one space (Wu et al. 2023)."""
 
     use = "laion-clap"
-    weights: str = placing("folder of the published model; by default in the folder of models")
+    weights: str = location("folder of the published model; by default in the folder of models")
 
-    def build(self) -> Backend:
+    def build(self) -> FeatureBackend:
         """Return the encoder."""
-        return Late(self.use, 48000, 512, 512, self._open)
+        return LazyEncoder(self.use, 48000, 512, 512, self._open)
 
-    def needs(self) -> Sequence[Need]:
+    def required_files(self) -> Sequence[RequiredFile]:
         """Return the folder of the model."""
-        return [LAION_WEIGHTS.need(self.weights)]
+        return [LAION_WEIGHTS.required_file(self.weights)]
 
-    def _open(self) -> Opened:
+    def _open(self) -> LoadedEncoder:
         from amrbench_plugins.backends.laion_clap import load
 
-        refuse_missing(f"encoder {self.use!r}", self.needs())
+        refuse_missing(f"encoder {self.use!r}", self.required_files())
         return load(LAION_WEIGHTS.find(self.weights))
 
 
 def _apart(parts: tuple[FeaturesPart, ...]) -> tuple[FeaturesPart, ...]:
-    labels = [member.label for part in parts for member in part.members]
+    labels = [member.label for part in parts for member in part.encoders]
     for label in labels:
         if labels.count(label) > 1:
             raise problem(f"{label!r} stands twice in this list; keep one.")
@@ -160,7 +160,7 @@ def _apart(parts: tuple[FeaturesPart, ...]) -> tuple[FeaturesPart, ...]:
 
 
 class Concat(FeaturesPart):
-    """Several encoders side by side: their features stand next to each other in each row."""
+    """Several encoders, whose features are concatenated in each row."""
 
     use = "concat"
     example: ClassVar[Mapping[str, Any]] = {"of": ["mini-clap", "mini-clap-wide"]}
@@ -168,30 +168,30 @@ class Concat(FeaturesPart):
         min_length=2, description="the encoders"
     )
 
-    def build(self) -> Backend:
+    def build(self) -> FeatureBackend:
         """Return the encoders as one."""
-        from amrbench_plugins.backends.concat import Together
+        from amrbench_plugins.backends.concat import ConcatEncoder
 
-        return Together([part.build() for part in self.members])
+        return ConcatEncoder([part.build() for part in self.encoders])
 
     @property
     def label(self) -> str:
         """Return the names of all."""
-        return "+".join(part.label for part in self.members)
+        return "+".join(part.label for part in self.encoders)
 
     @property
-    def members(self) -> tuple[FeaturesPart, ...]:
+    def encoders(self) -> tuple[FeaturesPart, ...]:
         """Return the encoders, those of an inner list one by one."""
-        return tuple(member for part in self.of for member in part.members)
+        return tuple(member for part in self.of for member in part.encoders)
 
     def replaced(self, stand_ins: Mapping[str, FeaturesPart]) -> FeaturesPart:
         """Return the same with stand-ins for those that are not at hand."""
         others = tuple(part.replaced(stand_ins) for part in self.of)
         return stand_ins.get(self.use) or self.model_copy(update={"of": others})
 
-    def needs(self) -> Sequence[Need]:
+    def required_files(self) -> Sequence[RequiredFile]:
         """Return what all of them need."""
-        return [need for part in self.members for need in part.needs()]
+        return [file for part in self.encoders for file in part.required_files()]
 
 
 LAION_WEIGHTS = ModelFile(

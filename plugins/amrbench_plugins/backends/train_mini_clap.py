@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amrbench.data.prepare import Progress
-from amrbench.training.progress import QUIET, Reporter, progress
+from amrbench.data.worker_pool import Progress
+from amrbench.training.progress_bars import NULL_REPORTER, Reporter, progress
 from amrbench_plugins.backends.mini_clap import MiniClap, Settings, save, words
 from amrbench_plugins.backends.spectral import LogMel
 from amrbench_plugins.datasets.procedural import captions, dsp, sounds
@@ -158,7 +158,7 @@ def _loss_of_batch(network: MiniClap, pool: Pool, rng: Rng, size: int) -> Tensor
     return _loss(network, rows, pool.heard[pick], sentences, described)
 
 
-def train(training: Training, *, seed: int = 0, tell: Reporter = QUIET) -> MiniClap:
+def train(training: Training, *, seed: int = 0, tell: Reporter = NULL_REPORTER) -> MiniClap:
     """Return trained networks; the same bits for the same arguments on one machine and one thread."""
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, 78))))
     pool = make_pool(training.sounds_each, seed=seed)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from amrbench.config.recipe import Limits
 from amrbench.errors import CheckpointError
-from amrbench.files.checkpoints import Checkpoint
-from amrbench.slots import CheckpointPart
-from amrbench.types import ForeignModel, Widths
+from amrbench.slots.checkpoint import CheckpointPart
+from amrbench.types import Checkpoint, FeatureWidths, ForeignModel, Limits
 from amrbench_plugins.cgdetr.reference_checkpoint import last_second, sizes_of
 from amrbench_plugins.cgdetr.reference_weights import load_reference
 from amrbench_plugins.ranking import Clip, Round
@@ -24,7 +22,7 @@ class LighthouseCgDetr(CheckpointPart):
             model=load_reference(checkpoint).model,
             audio=_encoder(checkpoint, "a_feat_types"),
             text=_encoder(checkpoint, "t_feat_type"),
-            widths=Widths(sizes.audio_width, sizes.text_width),
+            widths=FeatureWidths(sizes.audio_width, sizes.text_width),
             hop=sizes.clip_length,
             limits=Limits(frames=sizes.max_clips, words=sizes.max_words),
             ranking=(Clip(to=last_second(checkpoint)).build(), Round(to=sizes.clip_length).build()),

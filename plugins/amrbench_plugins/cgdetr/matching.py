@@ -15,8 +15,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from amrbench.errors import RunError
-from amrbench.slots import Matcher, MatcherPart
-from amrbench.spans import giou
+from amrbench.functional.spans import giou
+from amrbench.slots.matcher import Matcher, MatcherPart
 from amrbench.types import Target, Tensors
 
 UNMATCHED = -1

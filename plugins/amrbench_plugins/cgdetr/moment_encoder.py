@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from amrbench.slots.blocks import Tokens, learned_tokens
 from amrbench_plugins.moment_detr.layers import EncoderLayer, bias_of
-from amrbench_plugins.moment_detr.slots import Tokens, learned_rows
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class MomentEncoder(nn.Module):
     def forward(self, audio: Tokens, relevant: Tensor) -> Moments:
         """Encode audio (T rows) with the frames inside given by `relevant` (B, T)."""
         batch = relevant.shape[0]
-        tokens = learned_rows(self.token.expand(2, -1), self.position.expand(2, -1), batch).before(audio)
+        tokens = learned_tokens(self.token.expand(2, -1), self.position.expand(2, -1), batch).followed_by(
+            audio
+        )
         sides = torch.arange(2, device=relevant.device).expand(batch, -1)
         sides = torch.cat([sides, (~relevant).long()], 1)
         visible = (sides[:, :, None] == sides[:, None]) & tokens.mask[:, None]

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from amrbench.errors import RecipeError
 from amrbench.part import budgeted, problem
-from amrbench.slots import LossPart
-from amrbench.types import Context, Outcome
+from amrbench.slots.blocks import ActivationPart, Tokens
+from amrbench.slots.losses import LossPart
+from amrbench.types import BuildContext, Outcome
 from amrbench_plugins.cgdetr.frames import entropy, frame_mean, in_longest
 from amrbench_plugins.cgdetr.moment_encoder import MomentEncoder, Moments
-from amrbench_plugins.moment_detr.layers import EncoderLayer, FeedForward, SelfAttention, xavier
-from amrbench_plugins.moment_detr.slots import ActivationPart, Tokens
+from amrbench_plugins.moment_detr.layers import EncoderLayer, FeedForward, SelfAttention, heads_fault, xavier
 
 SMALL = 1e-6
 
@@ -140,14 +140,11 @@ class MomentSentence(LossPart):
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> MomentSentence:
-        if self.width % self.attention_heads:
-            raise problem(
-                f"attention_heads is {self.attention_heads}, which does not divide width {self.width}; "
-                "give a divisor of the width."
-            )
+        if fault := heads_fault(self.attention_heads, self.width):
+            raise problem(fault)
         return self
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the loss with its encoder."""
         with context.drawing():
             encoder = MomentEncoder(self.width, [self._layer() for _ in range(self.layers)])

@@ -16,10 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from amrbench.annotations import Query
 from amrbench.errors import DataError
-from amrbench.slots import Labels, TargetsPart
-from amrbench.targets import (
+from amrbench.functional.targets import (
     as_windows,
     clip_windows,
     draw_pairs,
@@ -28,6 +26,8 @@ from amrbench.targets import (
     label_first_window,
     spans_of,
 )
+from amrbench.slots.data import Labels, TargetsPart
+from amrbench.types import Query
 
 LABELLERS = {"first-window": label_first_window, "all-windows": label_all_windows}
 

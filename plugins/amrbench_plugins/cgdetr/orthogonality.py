@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from amrbench.slots import LossPart
-from amrbench.types import Context, Outcome
+from amrbench.slots.losses import LossPart
+from amrbench.types import BuildContext, Outcome
 
 
 def overlap(rows: Tensor) -> Tensor:
@@ -45,6 +45,6 @@ class Orthogonality(LossPart):
     requires = frozenset({"dummies", "prompts"})
     weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the loss."""
         return OrthogonalityLoss(self.weight)

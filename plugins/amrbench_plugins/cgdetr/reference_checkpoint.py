@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from amrbench.errors import CheckpointError, did_you_mean, some
-from amrbench.files.checkpoints import Checkpoint
+from amrbench.types import Checkpoint
 
 # Present in the reference's files and never used by its forward pass.
 UNUSED_PREFIXES = ("txt_position_embed.", "txt_proj_linear.")

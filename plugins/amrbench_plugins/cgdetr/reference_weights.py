@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from amrbench.errors import CheckpointError, some
-from amrbench.files.checkpoints import Checkpoint
 from amrbench.registry import Registry
-from amrbench.slots import LossPart, ModelPart
-from amrbench.types import Context, Widths
+from amrbench.slots.losses import LossPart
+from amrbench.slots.model import ModelPart
+from amrbench.types import BuildContext, Checkpoint, FeatureWidths
 from amrbench_plugins import moment_detr
 from amrbench_plugins.cgdetr.moment_sentence import MomentSentence
 from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Sizes, sizes_of
@@ -120,7 +120,9 @@ def build_reference(sizes: Sizes) -> Reference:
         registry.find("model", "moment-detr").model_validate(model_options(sizes), context=registry),
     )
     loss_part = MomentSentence.model_validate(loss_options(sizes), context=registry)
-    context = Context(Widths(sizes.audio_width, sizes.text_width), input_dropout=sizes.input_dropout)
+    context = BuildContext(
+        FeatureWidths(sizes.audio_width, sizes.text_width), input_dropout=sizes.input_dropout
+    )
     model = model_part.build(context)
     loss = loss_part.build(context.at("losses.moment-sentence"))
     return Reference(model_part, loss_part, model.eval(), loss.eval())

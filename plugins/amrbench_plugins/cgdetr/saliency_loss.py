@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from amrbench.slots import LossPart
-from amrbench.types import Context, Outcome
+from amrbench.slots.losses import LossPart
+from amrbench.types import BuildContext, Outcome
 from amrbench_plugins.cgdetr.frames import entropy, frame_mean
 
 MISMATCHED_TEXT = "mismatched-text"
@@ -144,6 +144,6 @@ class Saliency(LossPart):
     attention: float = Field(1.0, ge=0, description="factor of the attention's share in this loss")
     margin: float = Field(0.2, ge=0, description="by how much frames inside should score higher")
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the loss."""
         return SaliencyLoss(weight=self.weight, attention=self.attention, margin=self.margin)

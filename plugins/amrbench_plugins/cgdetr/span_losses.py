@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from amrbench.matched import found_queries, log_chances, pairs_of
-from amrbench.slots import LossPart
-from amrbench.spans import giou
-from amrbench.types import Context, Outcome
+from amrbench.functional.matched_pairs import log_probs, matched_pairs, matched_queries
+from amrbench.functional.spans import giou
+from amrbench.slots.losses import LossPart
+from amrbench.types import BuildContext, Outcome
 
 
 class L1Loss(nn.Module):
@@ -25,7 +25,7 @@ class L1Loss(nn.Module):
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "span-l1" (N,)."""
-        pairs = pairs_of(outcome)
+        pairs = matched_pairs(outcome)
         distance = (pairs.predicted - pairs.true).abs().mean(-1)
         return {"span-l1": self.weight * (distance * pairs.weight).sum((1, 2))}
 
@@ -37,7 +37,7 @@ class SpanL1(LossPart):
     requires = frozenset({"spans"})
     weight: float = Field(10.0, ge=0, description="factor of this loss in the total")
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the loss."""
         return L1Loss(self.weight)
 
@@ -51,7 +51,7 @@ class GiouLoss(nn.Module):
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "span-giou" (N,)."""
-        pairs = pairs_of(outcome)
+        pairs = matched_pairs(outcome)
         miss = 1 - giou(pairs.predicted, pairs.true)
         return {"span-giou": self.weight * (miss * pairs.weight).sum((1, 2))}
 
@@ -63,7 +63,7 @@ class SpanGiou(LossPart):
     requires = frozenset({"spans"})
     weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the loss."""
         return GiouLoss(self.weight)
 
@@ -78,8 +78,8 @@ class ForegroundLoss(nn.Module):
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "foreground" (N,): the plain mean over queries, not divided by the class weights."""
-        logs = log_chances(outcome.tensors["logits"])
-        found = found_queries(outcome.matched, logs.shape[2])
+        logs = log_probs(outcome.tensors["logits"])
+        found = matched_queries(outcome.matched, logs.shape[2])
         entropy = -torch.where(found, logs[..., 0], self.background * logs[..., 1])
         return {"foreground": self.weight * entropy.mean((1, 2))}
 
@@ -95,6 +95,6 @@ class Foreground(LossPart):
     weight: float = Field(4.0, ge=0, description="factor of this loss in the total")
     background: float = Field(0.1, ge=0, description="factor of queries that are matched to nothing")
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the loss."""
         return ForegroundLoss(self.weight, self.background)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import cast
 
 from amrbench.errors import CheckpointError
-from amrbench.files.checkpoints import Checkpoint
 from amrbench.part import Part
-from amrbench.slots import CheckpointPart
-from amrbench.testing import Bench, Contract, expect
+from amrbench.slots.checkpoint import CheckpointPart
+from amrbench.testing import Contract, ContractFixture, expect
+from amrbench.types import Checkpoint
 
 
-def check_checkpoint(part: Part, bench: Bench) -> None:
+def check_checkpoint(part: Part, bench: ContractFixture) -> None:
     """Check that a file without tensors and options is refused by name."""
     who, path = f"checkpoint {part.use!r}", Path("empty.ckpt")
     try:

@@ -7,26 +7,27 @@ participants of the challenge.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from amrbench.annotations import safe_id
-from amrbench.data.home import NOT_PUBLISHED, Home, PlacedDataset, SplitFacts
-from amrbench.data.needs import Published
+from amrbench.data.local_dataset import NOT_PUBLISHED, DatasetFolder, LocalDataset, PublishedSplit
 from amrbench.errors import DataError
-from amrbench.files.paths import DATA_VARIABLE, data_folder
-from amrbench.part import placing, problem
-from amrbench.slots import Dataset, DatasetPart
+from amrbench.files.annotations import safe_id
+from amrbench.files.folders import DATA_VARIABLE, data_folder
+from amrbench.part import location, problem
+from amrbench.required_files import Published, RequiredFile
+from amrbench.slots.data import Dataset, DatasetPart
+from amrbench.slots.features import FeaturesPart
 
 OWN = Published("nowhere: they are your own")
 
 
-def _lighthouse(file: str, size: str, *, queries: int, recordings: int = 0, md5: str = "") -> SplitFacts:
+def _lighthouse(file: str, size: str, *, queries: int, recordings: int = 0, md5: str = "") -> PublishedSplit:
     published = Published("github.com/line/lighthouse, folder data", size)
-    return SplitFacts(file, published, queries=queries, recordings=recordings, md5=md5)
+    return PublishedSplit(file, published, queries=queries, recordings=recordings, md5=md5)
 
 
 CASTELLA = {
@@ -97,7 +98,7 @@ _HELD_BACK = Published(
     "Hugging Face"
 )
 EVALUATION = {
-    "evaluation": SplitFacts(
+    "evaluation": PublishedSplit(
         "dcase2026_evaluation_release.jsonl", _HELD_BACK, queries=177, recordings=100, answers=False
     ),
 }
@@ -108,27 +109,31 @@ EVALUATION_AUDIO = Published("the organisers of the challenge, on request")
 class Placed(DatasetPart):
     """A published data set; what is known of it stands with each."""
 
-    facts: ClassVar[Mapping[str, SplitFacts]]
+    known_splits: ClassVar[Mapping[str, PublishedSplit]]
     features: ClassVar[Mapping[str, Published]]
     audio: ClassVar[Published] = NOT_PUBLISHED
-    folder: str = placing(f"folder of the data set; by default the one of its name in ${DATA_VARIABLE}")
+    folder: str = location(f"folder of the data set; by default the one of its name in ${DATA_VARIABLE}")
 
     def build(self) -> Dataset:
         """Return the data set."""
-        return PlacedDataset(self.home)
+        return LocalDataset(self.dataset_folder)
+
+    def required_files(self, split: str, features: FeaturesPart) -> Sequence[RequiredFile]:
+        """Return annotations, and features or audio with the encoder."""
+        return self.dataset_folder.required_files(split, features)
 
     @property
-    def home(self) -> Home:
-        """Return its folder."""
+    def dataset_folder(self) -> DatasetFolder:
+        """Return the folder."""
         root = Path(self.folder).expanduser() if self.folder else data_folder() / self.use
-        return Home(self.use, root, self.facts, self.features, self.audio)
+        return DatasetFolder(self.use, root, self.known_splits, self.features, self.audio)
 
 
 class Castella(Placed):
     """CASTELLA: 1,620 recordings of one to five minutes with 3,881 queries (Munakata et al. 2025)."""
 
     use = "castella"
-    facts = CASTELLA
+    known_splits = CASTELLA
     features = CASTELLA_FEATURES
     audio = CASTELLA_AUDIO
 
@@ -137,7 +142,7 @@ class ClothoMoment(Placed):
     """Clotho-Moment: 60-second mixtures with 44,261 queries of one window each (Munakata et al. 2025)."""
 
     use = "clotho-moment"
-    facts = CLOTHO
+    known_splits = CLOTHO
     features = CLOTHO_FEATURES
     audio = CLOTHO_AUDIO
 
@@ -146,7 +151,7 @@ class Unav100(Placed):
     """The subset of UnAV-100 that Lighthouse annotated: 77 recordings, 100 queries, a test split only."""
 
     use = "unav100-subset"
-    facts = UNAV100
+    known_splits = UNAV100
     features = WITH_CLOTHO
 
 
@@ -154,7 +159,7 @@ class Tut2017(Placed):
     """TUT Sound Events 2017 as queries: 32 recordings, 104 queries of six texts, a test split only."""
 
     use = "tut2017"
-    facts = TUT2017
+    known_splits = TUT2017
     features = WITH_CLOTHO
 
 
@@ -162,7 +167,7 @@ class Evaluation(Placed):
     """The evaluation set of DCASE 2026 Task 6: 100 recordings, 177 queries; its answers are not public."""
 
     use = "dcase2026-evaluation"
-    facts = EVALUATION
+    known_splits = EVALUATION
     features = EVALUATION_FEATURES
     audio = EVALUATION_AUDIO
 
@@ -191,13 +196,17 @@ class Files(DatasetPart):
 
     def build(self) -> Dataset:
         """Return the data set."""
-        return PlacedDataset(self.home)
+        return LocalDataset(self.dataset_folder)
+
+    def required_files(self, split: str, features: FeaturesPart) -> Sequence[RequiredFile]:
+        """Return annotations, and features or audio with the encoder."""
+        return self.dataset_folder.required_files(split, features)
 
     @property
-    def home(self) -> Home:
-        """Return its folder."""
-        facts = {split: SplitFacts(file, OWN) for split, file in self.splits.items()}
-        return Home(self.folder, Path(self.folder).expanduser(), facts, audio=OWN)
+    def dataset_folder(self) -> DatasetFolder:
+        """Return the folder."""
+        known_splits = {split: PublishedSplit(file, OWN) for split, file in self.splits.items()}
+        return DatasetFolder(self.folder, Path(self.folder).expanduser(), known_splits, audio=OWN)
 
 
 PARTS: tuple[type[DatasetPart], ...] = (Castella, ClothoMoment, Evaluation, Files, Tut2017, Unav100)

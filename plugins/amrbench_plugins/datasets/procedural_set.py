@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from amrbench.annotations import Query
-from amrbench.slots import Dataset, DatasetPart
+from amrbench.slots.data import Dataset, DatasetPart
+from amrbench.types import Query
 from amrbench_plugins.datasets.procedural.presets import PRESETS, VERSION
 
 KEYS = frozenset({"qid", "query", "vid", "duration", "relevant_windows"})

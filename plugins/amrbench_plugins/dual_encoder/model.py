@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amrbench.part import budgeted
-from amrbench.slots import ModelPart
-from amrbench.types import Batch, Context, Encoded, Prediction
+from amrbench.slots.model import ModelPart
+from amrbench.types import Batch, BuildContext, Encoded, Prediction
 from amrbench_plugins.dual_encoder.windows import SlidingWindows, quantiles
 
 SIMILARITY = "similarity"
@@ -41,11 +41,11 @@ class DualEncoder(ModelPart):
     overlap: float = Field(0.5, ge=0, le=1, description="largest intersection over union of two windows")
 
     @property
-    def provides(self) -> frozenset[str]:
-        """Name the similarity of frames and sentence."""
-        return frozenset({SIMILARITY})
+    def provides(self) -> Mapping[str, str]:
+        """Return the similarity of frames and sentence."""
+        return {SIMILARITY: "B T"}
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the model, with weights drawn for the context's seed."""
         widths = torch.tensor(self.widths) if self.widths else quantiles(context.window_widths, self.lengths)
         with context.drawing():
@@ -59,7 +59,7 @@ class DualEncoder(ModelPart):
                 search=SlidingWindows(widths, count=self.count, overlap=self.overlap),
             )
 
-    def _dropouts(self, context: Context) -> Dropouts:
+    def _dropouts(self, context: BuildContext) -> Dropouts:
         return Dropouts(rows=context.input_dropout, hidden=self.dropout)
 
 

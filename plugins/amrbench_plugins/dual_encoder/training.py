@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amrbench.slots import LossPart, Matcher, MatcherPart
-from amrbench.types import Context, Outcome, Target, Tensors
+from amrbench.slots.losses import LossPart
+from amrbench.slots.matcher import Matcher, MatcherPart
+from amrbench.types import BuildContext, Outcome, Target, Tensors
 from amrbench_plugins.dual_encoder.model import SIMILARITY
 
 
@@ -20,7 +21,7 @@ class FrameBce(LossPart):
     use = "frame-bce"
     requires = frozenset({SIMILARITY})
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the loss."""
         return FrameBceLoss(self.weight)
 

@@ -8,8 +8,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from amrbench.functional.spans import inverse_sigmoid
 from amrbench.part import budgeted
-from amrbench.spans import inverse_sigmoid
+from amrbench.slots.blocks import (
+    Activation,
+    BlockContext,
+    Decoded,
+    DecoderPart,
+    Memory,
+    PriorPart,
+    Queries,
+    build_at,
+)
 from amrbench_plugins.moment_detr.layers import (
     BlockLinear,
     FeedForward,
@@ -20,16 +30,6 @@ from amrbench_plugins.moment_detr.layers import (
     split_heads,
 )
 from amrbench_plugins.moment_detr.positions import anchor_sine
-from amrbench_plugins.moment_detr.slots import (
-    Activation,
-    Decoded,
-    DecoderPart,
-    Memory,
-    PriorPart,
-    Queries,
-    Sizes,
-    build_at,
-)
 
 SMALLEST_WIDTH = 1e-4
 
@@ -56,13 +56,13 @@ class Seen:
 class DecoderSelfAttention(nn.Module):
     """Attention between queries; contents and positions have projections of their own."""
 
-    def __init__(self, width: int, heads: int, share: float) -> None:
+    def __init__(self, width: int, heads: int, p: float) -> None:
         super().__init__()
         self.content = BlockLinear(width, width, 3)
         self.position = BlockLinear(width, width, 2)
         self.out = nn.Linear(width, width)
         self.heads = heads
-        self.share = share
+        self.p = p
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, position: Tensor) -> Tensor:
@@ -71,13 +71,13 @@ class DecoderSelfAttention(nn.Module):
         query_place, key_place = self.position(position).chunk(2, -1)
         query, key = query + query_place, key + key_place
         query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
-        return self.out(attention(query, key, value, None, share=self.share, active=self.training))  # type: ignore[no-any-return]
+        return self.out(attention(query, key, value, None, p=self.p, training=self.training))  # type: ignore[no-any-return]
 
 
 class DecoderCrossAttention(nn.Module):
     """Attention from queries to frames by content and place, which stand side by side in each head."""
 
-    def __init__(self, width: int, heads: int, share: float) -> None:
+    def __init__(self, width: int, heads: int, p: float) -> None:
         super().__init__()
         self.query = nn.Linear(width, width)
         self.query_sine = nn.Linear(width, width)
@@ -85,7 +85,7 @@ class DecoderCrossAttention(nn.Module):
         self.frame_position = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
         self.heads = heads
-        self.share = share
+        self.p = p
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, place: Tensor | None, sine: Tensor, seen: Seen) -> Tensor:
@@ -106,7 +106,7 @@ class DecoderCrossAttention(nn.Module):
         queries = self._side_by_side(query, self.query_sine(sine))
         keys = self._side_by_side(key, key_place)
         values = split_heads(value, self.heads)
-        out = attention(queries, keys, values, seen.bias, share=self.share, active=self.training)
+        out = attention(queries, keys, values, seen.bias, p=self.p, training=self.training)
         return self.out(out)  # type: ignore[no-any-return]
 
     def _side_by_side(self, content: Tensor, place: Tensor) -> Tensor:
@@ -116,19 +116,19 @@ class DecoderCrossAttention(nn.Module):
 class DecoderLayer(nn.Module):
     """Self attention, cross attention and feed-forward, each added and then normalised."""
 
-    def __init__(self, sizes: Sizes, prior: nn.Module, *, placed: bool) -> None:
+    def __init__(self, context: BlockContext, prior: nn.Module, *, placed: bool) -> None:
         """`placed`: contents know their places too, as in the first layer of the reference."""
         super().__init__()
-        width, share = sizes.width, sizes.dropout
-        self.attention = DecoderSelfAttention(width, sizes.attention_heads, share)
+        width, p = context.width, context.dropout
+        self.attention = DecoderSelfAttention(width, context.attention_heads, p)
         self.norm1 = nn.LayerNorm(width)
         self.place = nn.Linear(width, width) if placed else None
-        self.cross = DecoderCrossAttention(width, sizes.attention_heads, share)
+        self.cross = DecoderCrossAttention(width, context.attention_heads, p)
         self.prior = prior
         self.norm2 = nn.LayerNorm(width)
-        self.feedforward = FeedForward(width, sizes.feedforward, share, sizes.activation.feedforward())
+        self.feedforward = FeedForward(width, context.feedforward, p, context.activation.feedforward())
         self.norm3 = nn.LayerNorm(width)
-        self.share = share
+        self.p = p
 
     def forward(self, x: Tensor, places: Places, anchors: Tensor, seen: Seen) -> Tensor:
         """Return (B, Q, D) for queries x (B, Q, D) that stand at the anchors (B, Q, 2)."""
@@ -139,7 +139,7 @@ class DecoderLayer(nn.Module):
         return self._added(self.norm3, x, self.feedforward(x))
 
     def _added(self, norm: nn.Module, x: Tensor, branch: Tensor) -> Tensor:
-        return norm(residual(x, branch, self.share, active=self.training))  # type: ignore[no-any-return]
+        return norm(residual(x, branch, self.p, training=self.training))  # type: ignore[no-any-return]
 
 
 class Placing(nn.Module):
@@ -162,7 +162,7 @@ class Placing(nn.Module):
 
 
 class DabDecoder(nn.Module):
-    """Layers that share how anchors become places and how they are corrected."""
+    """Layers that p how anchors become places and how they are corrected."""
 
     def __init__(
         self, layers: list[DecoderLayer], placing: Placing, correction: Perceptron, eps: float
@@ -198,28 +198,28 @@ class Dab(DecoderPart):
     layers: int = budgeted(3, "layers", ge=1, description="number of layers")
     prior: PriorPart = Field("flat", validate_default=True, description="where attention leans")
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the decoder."""
-        width = sizes.width
-        correction = Perceptron((width, width, width, 2), sizes.activation.mlp)
-        placing = Placing(width, sizes.activation)
-        layers = [self._layer(sizes, index) for index in range(self.layers)]
-        decoder = DabDecoder(layers, placing, correction, sizes.eps)
-        _initialise(decoder, sizes)
+        width = context.width
+        correction = Perceptron((width, width, width, 2), context.activation.mlp)
+        placing = Placing(width, context.activation)
+        layers = [self._layer(context, index) for index in range(self.layers)]
+        decoder = DabDecoder(layers, placing, correction, context.eps)
+        _initialise(decoder, context)
         return decoder
 
-    def _layer(self, sizes: Sizes, index: int) -> DecoderLayer:
-        prior = build_at(self.prior, f"layers.{index}.prior", sizes)
-        return DecoderLayer(sizes, prior, placed=index == 0)
+    def _layer(self, context: BlockContext, index: int) -> DecoderLayer:
+        prior = build_at(self.prior, f"layers.{index}.prior", context)
+        return DecoderLayer(context, prior, placed=index == 0)
 
 
-def _initialise(decoder: DabDecoder, sizes: Sizes) -> None:
+def _initialise(decoder: DabDecoder, context: BlockContext) -> None:
     # Not the priors, which draw their own weights. The corrections start at zero for most decoders of
     # this kind; the reference draws them anew with the rest.
     nn.init.zeros_(decoder.correction.last.bias)
-    sizes.initialise(decoder.placing)
-    sizes.initialise(decoder.correction)
+    context.initialise(decoder.placing)
+    context.initialise(decoder.correction)
     for layer in decoder.layers:
         for name, module in layer.named_children():
             if name != "prior":
-                sizes.initialise(module)
+                context.initialise(module)

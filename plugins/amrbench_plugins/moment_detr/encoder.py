@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from amrbench.errors import RecipeError
 from amrbench.part import budgeted
-from amrbench_plugins.moment_detr.layers import EncoderLayer, FeedForward, SelfAttention, bias_of
-from amrbench_plugins.moment_detr.slots import EncoderPart, Sizes, Tokens
+from amrbench.slots.blocks import BlockContext, EncoderPart, Tokens
+from amrbench_plugins.moment_detr.layers import EncoderLayer, FeedForward, SelfAttention, bias_of, heads_fault
 
 
 class TransformerEncoder(nn.Module):
@@ -35,20 +35,17 @@ class Transformer(EncoderPart):
     attention_heads: int | None = Field(None, ge=1, description="attention heads; the model's unless given")
     dropout: float | None = Field(None, ge=0, lt=1, description="dropout; the model's unless given")
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the stack."""
-        share = sizes.dropout if self.dropout is None else self.dropout
-        heads = sizes.attention_heads if self.attention_heads is None else self.attention_heads
-        if sizes.width % heads:
-            raise RecipeError(
-                f"{sizes.context.place}: attention_heads {heads} does not divide width {sizes.width}; "
-                "give a divisor of the width."
-            )
-        stack = TransformerEncoder([_layer(sizes, heads, share) for _ in range(self.layers)])
-        sizes.initialise(stack)
+        p = context.dropout if self.dropout is None else self.dropout
+        heads = context.attention_heads if self.attention_heads is None else self.attention_heads
+        if fault := heads_fault(heads, context.width):
+            raise RecipeError(f"{context.build.path}: {fault}")
+        stack = TransformerEncoder([_layer(context, heads, p) for _ in range(self.layers)])
+        context.initialise(stack)
         return stack
 
 
-def _layer(sizes: Sizes, heads: int, share: float) -> EncoderLayer:
-    feedforward = FeedForward(sizes.width, sizes.feedforward, share, sizes.activation.feedforward())
-    return EncoderLayer(SelfAttention(sizes.width, heads, share), feedforward, share)
+def _layer(context: BlockContext, heads: int, p: float) -> EncoderLayer:
+    feedforward = FeedForward(context.width, context.feedforward, p, context.activation.feedforward())
+    return EncoderLayer(SelfAttention(context.width, heads, p), feedforward, p)

@@ -12,6 +12,18 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amrbench.part import budgeted, problem
+from amrbench.slots.blocks import (
+    AttentionNorm,
+    BlockContext,
+    EncoderPart,
+    Fused,
+    FusionPart,
+    Keys,
+    NormPart,
+    Tokens,
+    build_at,
+    learned_tokens,
+)
 from amrbench_plugins.moment_detr.layers import (
     FeedForward,
     attention_weights,
@@ -21,18 +33,6 @@ from amrbench_plugins.moment_detr.layers import (
     merge_heads,
     residual,
     split_heads,
-)
-from amrbench_plugins.moment_detr.slots import (
-    AttentionNorm,
-    EncoderPart,
-    Fused,
-    FusionPart,
-    Keys,
-    NormPart,
-    Sizes,
-    Tokens,
-    build_at,
-    learned_rows,
 )
 
 PairMask = Callable[[Tensor, Tensor, int], Tensor]
@@ -62,7 +62,7 @@ class CrossLayer(nn.Module):
     sum from before its norm, as the reference does.
     """
 
-    def __init__(self, *, heads: int, norm: AttentionNorm, feedforward: FeedForward, share: float) -> None:
+    def __init__(self, *, heads: int, norm: AttentionNorm, feedforward: FeedForward, p: float) -> None:
         super().__init__()
         width = feedforward.up.in_features
         self.heads = heads
@@ -71,7 +71,7 @@ class CrossLayer(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.feedforward = feedforward
         self.norm2 = nn.LayerNorm(width)
-        self.share = share
+        self.p = p
         nn.init.zeros_(self.out.bias)
 
     def forward(self, audio: Tokens, keys: Keys, bias: Tensor) -> Attended:
@@ -80,7 +80,7 @@ class CrossLayer(nn.Module):
         query = split_heads(self.norm.audio(x) + audio.positions, self.heads)
         key = split_heads(text + keys.tokens.positions, self.heads)
         weights = attention_weights(query, key, bias)
-        seen = dropout(weights[..., keys.dummies :], self.share, self.training)
+        seen = dropout(weights[..., keys.dummies :], self.p, self.training)
         value = split_heads(text[:, keys.dummies :], self.heads)
         return Attended(self._finish(x, self.out(merge_heads(seen @ value))), weights.mean(1))
 
@@ -89,9 +89,9 @@ class CrossLayer(nn.Module):
         return self._finish(x, self.out.bias)
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        x = residual(x, attended, self.share, active=self.training)
+        x = residual(x, attended, self.p, training=self.training)
         changed = self.feedforward(self.norm1(x))
-        return self.norm2(residual(x, changed, self.share, active=self.training))  # type: ignore[no-any-return]
+        return self.norm2(residual(x, changed, self.p, training=self.training))  # type: ignore[no-any-return]
 
 
 class GlobalToken(nn.Module):
@@ -157,8 +157,8 @@ class AdaptiveFusion(nn.Module):
     def keys(self, words: Tokens) -> Keys:
         """Condition the dummies on the words and put them before the words."""
         count = self.dummies.shape[0]
-        learned = learned_rows(self.dummies, self.dummy_positions, words.mask.shape[0])
-        both = learned.before(words)
+        learned = learned_tokens(self.dummies, self.dummy_positions, words.mask.shape[0])
+        both = learned.followed_by(words)
         dummies = self.dummy_encoder(both, first=count)
         tokens = both.with_features(torch.cat([dummies, words.features], 1))
         return Keys(tokens, count, {"dummies": dummies, "prompts": self.token.prompts})
@@ -206,29 +206,34 @@ class AdaptiveCrossAttention(FusionPart):
         return self
 
     @property
-    def provides(self) -> frozenset[str]:
-        """Return the names of the tensors it provides."""
-        return frozenset({"attention", "attention.text", "dummies", "prompts"})
+    def provides(self) -> Mapping[str, str]:
+        """Return where frames attend, and the learned tokens."""
+        return {
+            "attention": "B T S+L",
+            "attention.text": "B T",
+            "dummies": "B S D",
+            "prompts": "P D",
+        }
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the fusion."""
-        layers = [self._layer(sizes, index) for index in range(self.layers)]
+        layers = [self._layer(context, index) for index in range(self.layers)]
         return AdaptiveFusion(
             dummies=self.dummies,
             # The reference draws its text encoders as its library does, the stacks of the core anew.
-            dummy_encoder=build_at(self.dummy_encoder, "dummy_encoder", replace(sizes, initialise=leave)),
+            dummy_encoder=build_at(self.dummy_encoder, "dummy_encoder", replace(context, initialise=leave)),
             layers=layers,
-            token=GlobalToken(width=sizes.width, prompts=self.prompts, used=self.prompts_used),
+            token=GlobalToken(width=context.width, prompts=self.prompts, used=self.prompts_used),
         )
 
-    def _layer(self, sizes: Sizes, index: int) -> CrossLayer:
-        activation = sizes.activation.feedforward()
+    def _layer(self, context: BlockContext, index: int) -> CrossLayer:
+        activation = context.activation.feedforward()
         layer = CrossLayer(
-            heads=sizes.attention_heads,
-            norm=build_at(self.norm, f"layers.{index}.norm", sizes),
-            feedforward=FeedForward(sizes.width, sizes.feedforward, sizes.dropout, activation),
-            share=sizes.dropout,
+            heads=context.attention_heads,
+            norm=cast("AttentionNorm", build_at(self.norm, f"layers.{index}.norm", context)),
+            feedforward=FeedForward(context.width, context.feedforward, context.dropout, activation),
+            p=context.dropout,
         )
         for module in (layer.out, layer.feedforward):
-            sizes.initialise(module)
+            context.initialise(module)
         return layer

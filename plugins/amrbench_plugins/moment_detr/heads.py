@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from amrbench.spans import inverse_sigmoid
+from amrbench.functional.spans import inverse_sigmoid
+from amrbench.slots.blocks import BlockContext, Decoded, Head, HeadPart, Memory
 from amrbench_plugins.moment_detr.layers import Perceptron
-from amrbench_plugins.moment_detr.slots import Decoded, Head, HeadPart, Memory, Sizes
 
 
-class SpanHead(Head):
+class SpanHead(Head, nn.Module):
     """Moves the anchor of each query to its span."""
 
     def __init__(self, perceptron: Perceptron, eps: float) -> None:
@@ -32,17 +32,17 @@ class Spans(HeadPart):
     use = "spans"
 
     @property
-    def provides(self) -> frozenset[str]:
-        """Return the names of the tensors it provides."""
-        return frozenset({"spans"})
+    def provides(self) -> Mapping[str, str]:
+        """Return "spans"."""
+        return {"spans": "N B Q 2"}
 
-    def build(self, sizes: Sizes) -> Head:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the head."""
-        width = sizes.width
-        return SpanHead(Perceptron((width, width, width, 2), sizes.activation.mlp), sizes.eps)
+        width = context.width
+        return SpanHead(Perceptron((width, width, width, 2), context.activation.mlp), context.eps)
 
 
-class ForegroundHead(Head):
+class ForegroundHead(Head, nn.Module):
     """Says for each query whether it found a moment."""
 
     def __init__(self, width: int) -> None:
@@ -61,16 +61,16 @@ class Foreground(HeadPart):
     use = "foreground"
 
     @property
-    def provides(self) -> frozenset[str]:
-        """Return the names of the tensors it provides."""
-        return frozenset({"logits", "scores"})
+    def provides(self) -> Mapping[str, str]:
+        """Return "logits" and "scores"."""
+        return {"logits": "N B Q 2", "scores": "N B Q"}
 
-    def build(self, sizes: Sizes) -> Head:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the head."""
-        return ForegroundHead(sizes.width)
+        return ForegroundHead(context.width)
 
 
-class SaliencyHead(Head):
+class SaliencyHead(Head, nn.Module):
     """Compares each frame with the token of the whole recording."""
 
     def __init__(self, width: int) -> None:
@@ -90,10 +90,10 @@ class Saliency(HeadPart):
     use = "saliency"
 
     @property
-    def provides(self) -> frozenset[str]:
-        """Return the names of the tensors it provides."""
-        return frozenset({"saliency"})
+    def provides(self) -> Mapping[str, str]:
+        """Return "saliency"."""
+        return {"saliency": "B T"}
 
-    def build(self, sizes: Sizes) -> Head:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the head."""
-        return SaliencyHead(sizes.width)
+        return SaliencyHead(context.width)

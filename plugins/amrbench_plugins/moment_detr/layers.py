@@ -18,17 +18,17 @@ START_SLOPE = 0.25
 LEVELS = 1 << 16
 
 
-def dropout(x: Tensor, share: float, active: bool) -> Tensor:
+def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Return x with a random share of its numbers zeroed and the rest scaled up; x itself if inactive.
 
     On CPUs the share is rounded to a multiple of 2^-16 below 1: the library draws one number for each mask
     bit there, this draws one for four of them.
     """
-    if not active or share == 0:
+    if not training or p == 0:
         return x
     if x.device.type != "cpu":
-        return F.dropout(x, share)
-    return cast("Tensor", _CpuDropout.apply(x, min(round(share * LEVELS), LEVELS - 1)))  # type: ignore[no-untyped-call]
+        return F.dropout(x, p)
+    return cast("Tensor", _CpuDropout.apply(x, min(round(p * LEVELS), LEVELS - 1)))  # type: ignore[no-untyped-call]
 
 
 class _CpuDropout(torch.autograd.Function):
@@ -49,24 +49,22 @@ class _CpuDropout(torch.autograd.Function):
         return kept.to(gradients[0].dtype).mul_(ctx.scale).mul_(gradients[0]), None
 
 
-def residual(
-    x: Tensor, branch: Tensor, share: float, *, active: bool, groups: Tensor | None = None
-) -> Tensor:
+def residual(x: Tensor, branch: Tensor, p: float, *, training: bool, groups: Tensor | None = None) -> Tensor:
     """Return x + branch, with the whole branch dropped for a random share of the samples.
 
-    Stochastic depth for each sample: a kept branch is scaled by 1 / (1 - share).
+    Stochastic depth for each sample: a kept branch is scaled by 1 / (1 - p).
 
     Args:
         x: (B, n, D).
         branch: (B, n, D) or broadcasting to it.
-        share: Probability of dropping.
-        active: Whether anything is dropped at all.
+        p: Probability of dropping.
+        training: Whether anything is dropped at all.
         groups: (B, n) group of each row, counted from 0 to 1; each group of a sample is drawn for itself.
     """
-    if not active or share == 0:
+    if not training or p == 0:
         return x + branch
     count = 1 if groups is None else 2
-    scale = x.new_empty(x.shape[0], count).bernoulli_(1 - share).mul_(1 / (1 - share))
+    scale = x.new_empty(x.shape[0], count).bernoulli_(1 - p).mul_(1 / (1 - p))
     scale = scale if groups is None else scale.gather(1, groups)
     return torch.addcmul(x, branch, scale[..., None])
 
@@ -151,33 +149,40 @@ class Perceptron(nn.Module):
 class InputProjection(nn.Module):
     """Two units of normalisation, dropout and a linear map, with an activation after the first."""
 
-    def __init__(self, inputs: int, width: int, share: float, activation: nn.Module) -> None:
+    def __init__(self, inputs: int, width: int, p: float, activation: nn.Module) -> None:
         super().__init__()
         self.norms = nn.ModuleList([nn.LayerNorm(inputs), nn.LayerNorm(width)])
         self.linears = nn.ModuleList([nn.Linear(inputs, width), nn.Linear(width, width)])
         self.activation = activation
-        self.share = share
+        self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, n, inputs) to (B, n, D)."""
-        x = self.linears[0](dropout(self.norms[0](x), self.share, self.training))
+        x = self.linears[0](dropout(self.norms[0](x), self.p, self.training))
         x = self.norms[1](self.activation(x))
-        return self.linears[1](dropout(x, self.share, self.training))  # type: ignore[no-any-return]
+        return self.linears[1](dropout(x, self.p, self.training))  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
     """Two linear maps with an activation and dropout between."""
 
-    def __init__(self, width: int, hidden: int, share: float, activation: nn.Module) -> None:
+    def __init__(self, width: int, hidden: int, p: float, activation: nn.Module) -> None:
         super().__init__()
         self.up = nn.Linear(width, hidden)
         self.activation = activation
         self.down = nn.Linear(hidden, width)
-        self.share = share
+        self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape."""
-        return self.down(dropout(self.activation(self.up(x)), self.share, self.training))  # type: ignore[no-any-return]
+        return self.down(dropout(self.activation(self.up(x)), self.p, self.training))  # type: ignore[no-any-return]
+
+
+def heads_fault(heads: int, width: int) -> str:
+    """Return why so many attention heads do not fit a width; empty if they do."""
+    if width % heads == 0:
+        return ""
+    return f"attention_heads is {heads}, which does not divide width {width}; give a divisor of the width."
 
 
 def bias_of(visible: Tensor, dtype: torch.dtype) -> Tensor:
@@ -204,7 +209,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 def attention(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *, share: float, active: bool
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *, p: float, training: bool
 ) -> Tensor:
     """Return scaled dot-product attention with dropout on the weights.
 
@@ -213,20 +218,18 @@ def attention(
         key: (B, H, n, E).
         value: (B, H, n, V).
         bias: Added to the logits; None or broadcasting to (B, H, m, n).
-        share: Probability of dropping a weight.
-        active: Whether anything is dropped at all.
+        p: Probability of dropping a weight.
+        training: Whether anything is dropped at all.
 
     Returns:
         (B, m, H * V).
     """
-    dropping = active and share > 0
+    dropping = training and p > 0
     if dropping and not query.is_cuda:
         # On CPUs the library would draw the mask its own slow way.
         weights = attention_weights(query, key, bias)
-        return merge_heads(dropout(weights, share, True) @ value)
-    out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=bias, dropout_p=share if dropping else 0.0
-    )
+        return merge_heads(dropout(weights, p, True) @ value)
+    out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=p if dropping else 0.0)
     return merge_heads(out)
 
 
@@ -240,12 +243,12 @@ def attention_weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor
 class SelfAttention(nn.Module):
     """Multi-head self attention with positions on queries and keys only."""
 
-    def __init__(self, width: int, heads: int, share: float) -> None:
+    def __init__(self, width: int, heads: int, p: float) -> None:
         super().__init__()
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.heads = heads
-        self.share = share
+        self.p = p
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
@@ -265,21 +268,21 @@ class SelfAttention(nn.Module):
             bias = bias if bias is None or bias.shape[2] == 1 else bias[:, :, :first]
         value = F.linear(x, weights[-1], biases[-1])
         query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
-        return self.out(attention(query, key, value, bias, share=self.share, active=self.training))  # type: ignore[no-any-return]
+        return self.out(attention(query, key, value, bias, p=self.p, training=self.training))  # type: ignore[no-any-return]
 
 
 class EncoderLayer(nn.Module):
     """Self attention and feed-forward, each added and then normalised."""
 
-    def __init__(self, attention_: SelfAttention, feedforward: FeedForward, share: float) -> None:
-        """`share` is the probability of dropping a whole branch for a sample."""
+    def __init__(self, attention_: SelfAttention, feedforward: FeedForward, p: float) -> None:
+        """`p` is the probability of dropping a whole branch for a sample."""
         super().__init__()
         width = attention_.out.out_features
         self.attention = attention_
         self.norm1 = nn.LayerNorm(width)
         self.feedforward = feedforward
         self.norm2 = nn.LayerNorm(width)
-        self.share = share
+        self.p = p
 
     def forward(
         self,
@@ -294,6 +297,6 @@ class EncoderLayer(nn.Module):
         kept = x if first is None else x[:, :first]
         groups = groups if groups is None or first is None else groups[:, :first]
         attended = self.attention(x, positions, bias, first)
-        kept = self.norm1(residual(kept, attended, self.share, active=self.training, groups=groups))
+        kept = self.norm1(residual(kept, attended, self.p, training=self.training, groups=groups))
         changed = self.feedforward(kept)
-        return self.norm2(residual(kept, changed, self.share, active=self.training, groups=groups))  # type: ignore[no-any-return]
+        return self.norm2(residual(kept, changed, self.p, training=self.training, groups=groups))  # type: ignore[no-any-return]

@@ -7,31 +7,32 @@ the report names 30 queries in place of 10.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, Field, model_validator
 from torch import nn
 
 from amrbench.part import budgeted, problem, unique
-from amrbench.slots import ModelPart
-from amrbench.types import Context
-from amrbench_plugins.moment_detr.layers import InputProjection, leave, xavier
-from amrbench_plugins.moment_detr.network import MISMATCHED_TEXT, Modules, MomentDetrNetwork
-from amrbench_plugins.moment_detr.slots import (
+from amrbench.slots.blocks import (
     ActivationPart,
+    BlockContext,
+    BlockPart,
     DecoderPart,
     EncoderPart,
     FusionPart,
     HeadPart,
-    InnerPart,
     QueryPart,
     RefinePart,
-    Sizes,
+    TemporalEmbedding,
     TemporalEmbeddingPart,
     build_at,
 )
+from amrbench.slots.model import ModelPart
+from amrbench.types import BuildContext
+from amrbench_plugins.moment_detr.layers import InputProjection, heads_fault, leave, xavier
+from amrbench_plugins.moment_detr.network import MISMATCHED_TEXT, Modules, MomentDetrNetwork
 from amrbench_plugins.moment_detr.summary import TextSummary
 
 _EXAMPLES = {"spans": "spans", "scores": "foreground"}
@@ -79,18 +80,17 @@ class MomentDetr(ModelPart):
     heads: Annotated[tuple[HeadPart, ...], AfterValidator(unique)] = Field(min_length=1)
 
     @property
-    def provides(self) -> frozenset[str]:
-        """Return the names of the tensors that encode and decode provide."""
-        of_views = {"differs"}
-        return self._before_decoder().union(of_views, *(head.provides for head in self.heads))
+    def provides(self) -> Mapping[str, str]:
+        """Return the axes of the tensors that encode and decode provide; see `network`."""
+        provided = {**self._before_decoder(), "differs": "B"}
+        for head in self.heads:
+            provided |= head.provides
+        return provided
 
     @model_validator(mode="after")
     def _fits_together(self) -> MomentDetr:
-        if self.width % self.attention_heads:
-            raise problem(
-                f"attention_heads is {self.attention_heads}, which does not divide width {self.width}; "
-                "give a divisor of the width."
-            )
+        if fault := heads_fault(self.attention_heads, self.width):
+            raise problem(fault)
         early = [part.use for part in self.audio_refine if part.needs_token]
         if early:
             raise problem(
@@ -98,73 +98,82 @@ class MomentDetr(ModelPart):
                 "put it into memory_refine."
             )
         _check_heads(self.heads, self._before_decoder())
-        missing = sorted(self.query.requires - self._before_decoder())
+        missing = sorted(self.query.requires - self._before_decoder().keys())
         if missing:
             raise problem(f"query: {self.query.use!r} needs {missing[0]!r}, which no earlier part provides.")
         return self
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the network; each slot draws its first weights for itself."""
-        sizes = Sizes(
+        blocks = BlockContext(
             width=self.width,
             attention_heads=self.attention_heads,
             feedforward=self.feedforward,
             dropout=self.dropout,
             activation=self.activation.build(),
             initialise=xavier,
-            context=context,
+            build=context,
             eps=self.eps,
         )
         with context.drawing():
-            return MomentDetrNetwork(self._modules(sizes), self.width)
+            return MomentDetrNetwork(self._modules(blocks), self.width)
 
-    def _before_decoder(self) -> frozenset[str]:
-        own = {"audio", "audio.refined", "audio.positions", "text", "summary.text", "summary.keys"}
-        refined = {f"memory.{part.use}" for part in self.memory_refine}
-        memory = {"memory", "memory.token", "memory.encoded"} | refined
-        dummies = {"summary.dummies"} & {f"summary.{name}" for name in self.fusion.provides}
-        return frozenset(own | memory | dummies | self.fusion.provides)
+    def _before_decoder(self) -> dict[str, str]:
+        provided = {
+            "audio.refined": "B T D",
+            "audio": "B T D",
+            "audio.positions": "B T D",
+            "text": "B L D",
+            "summary.text": "B D",
+            "summary.keys": "B S+L D",
+            "memory.encoded": "B T D",
+            **{f"memory.{part.use}": "B T D" for part in self.memory_refine},
+            "memory": "B T D",
+            "memory.token": "B D",
+            **self.fusion.provides,
+        }
+        if "dummies" in provided:
+            return {**provided, "summary.dummies": "B D"}
+        # Without dummies there are only words.
+        return {**provided, "summary.keys": "B L D"}
 
-    def _modules(self, sizes: Sizes) -> Modules:
-        widths = sizes.context.features
-        temporal = build_at(self.temporal_embedding, "temporal_embedding", sizes)
+    def _modules(self, context: BlockContext) -> Modules:
+        widths = context.build.features
+        temporal = build_at(self.temporal_embedding, "temporal_embedding", context)
+        columns = cast("TemporalEmbedding", temporal).columns_width
         return Modules(
-            audio_projection=_projection("audio_projection", sizes, widths.audio + temporal.columns_width),
-            text_projection=_projection("text_projection", sizes, widths.text),
-            audio_refine=_built(self.audio_refine, "audio_refine", sizes),
+            audio_projection=_projection("audio_projection", context, widths.audio + columns),
+            text_projection=_projection("text_projection", context, widths.text),
+            audio_refine=nn.ModuleList(_built(self.audio_refine, "audio_refine", context).values()),
             temporal_embedding=temporal,
-            fusion=build_at(self.fusion, "fusion", sizes),
-            text_summary=_summary(self.text_summary, sizes),
-            encoder=build_at(self.encoder, "encoder", sizes),
-            memory_refine=_named(self.memory_refine, "memory_refine", sizes),
-            query=build_at(self.query, "query", sizes),
-            decoder=build_at(self.decoder, "decoder", sizes),
-            heads=_named(self.heads, "heads", sizes),
+            fusion=build_at(self.fusion, "fusion", context),
+            text_summary=_summary(self.text_summary, context),
+            encoder=build_at(self.encoder, "encoder", context),
+            memory_refine=nn.ModuleDict(_built(self.memory_refine, "memory_refine", context)),
+            query=build_at(self.query, "query", context),
+            decoder=build_at(self.decoder, "decoder", context),
+            heads=nn.ModuleDict(_built(self.heads, "heads", context)),
         )
 
 
-def _built(parts: Sequence[InnerPart], place: str, sizes: Sizes) -> nn.ModuleList:
-    return nn.ModuleList(build_at(part, f"{place}.{part.use}", sizes) for part in parts)
+def _built(parts: Sequence[BlockPart], path: str, context: BlockContext) -> dict[str, nn.Module]:
+    return {part.use: build_at(part, f"{path}.{part.use}", context) for part in parts}
 
 
-def _named(parts: Sequence[InnerPart], place: str, sizes: Sizes) -> nn.ModuleDict:
-    return nn.ModuleDict({part.use: build_at(part, f"{place}.{part.use}", sizes) for part in parts})
+def _projection(path: str, context: BlockContext, inputs: int) -> InputProjection:
+    build = context.build.at(path)
+    with build.drawing():
+        return InputProjection(inputs, context.width, build.input_dropout, context.activation.mlp())
 
 
-def _projection(place: str, sizes: Sizes, inputs: int) -> InputProjection:
-    context = sizes.context.at(place)
-    with context.drawing():
-        return InputProjection(inputs, sizes.width, context.input_dropout, sizes.activation.mlp())
-
-
-def _summary(part: EncoderPart, sizes: Sizes) -> TextSummary:
+def _summary(part: EncoderPart, context: BlockContext) -> TextSummary:
     # The reference draws its text encoders as its library does, the stacks of the core anew.
-    encoder = build_at(part, "text_summary.encoder", replace(sizes, initialise=leave))
-    with sizes.context.at("text_summary").drawing():
-        return TextSummary(sizes.width, encoder)
+    encoder = build_at(part, "text_summary.encoder", replace(context, initialise=leave))
+    with context.build.at("text_summary").drawing():
+        return TextSummary(context.width, encoder)
 
 
-def _check_heads(heads: Sequence[HeadPart], taken: frozenset[str]) -> None:
+def _check_heads(heads: Sequence[HeadPart], taken: Iterable[str]) -> None:
     owners = dict.fromkeys(taken, "an earlier part")
     for head in heads:
         for name in sorted(head.provides):

@@ -34,10 +34,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from amrbench.types import Batch, Encoded, Prediction, Tensors
-from amrbench_plugins.moment_detr.layers import InputProjection
-from amrbench_plugins.moment_detr.positions import sine
-from amrbench_plugins.moment_detr.slots import (
+from amrbench.slots.blocks import (
     Decoder,
     Encoder,
     Fusion,
@@ -46,13 +43,16 @@ from amrbench_plugins.moment_detr.slots import (
     Memory,
     TemporalEmbedding,
     Tokens,
-    learned_rows,
+    learned_tokens,
 )
+from amrbench.types import Batch, Encoded, Prediction, Tensors
+from amrbench_plugins.moment_detr.layers import InputProjection
+from amrbench_plugins.moment_detr.positions import sine
 from amrbench_plugins.moment_detr.summary import TextSummary
 from amrbench_plugins.moment_detr.tensors import LazyTensors
 
 MISMATCHED_TEXT = "mismatched-text"
-TOKEN_TYPE_SPREAD = 0.02
+TOKEN_TYPE_INIT_STD = 0.02
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Modules:
     audio_projection: InputProjection
     text_projection: InputProjection
     audio_refine: nn.ModuleList
-    temporal_embedding: TemporalEmbedding
+    temporal_embedding: nn.Module
     fusion: nn.Module
     text_summary: TextSummary
     encoder: nn.Module
@@ -73,25 +73,23 @@ class Modules:
 
 
 @dataclass(frozen=True)
-class Joined:
-    """Audio and text after the encoder."""
+class EncodedPairs:
+    """Pairs of audio and text after the encoder."""
 
     memory: Memory
     tensors: Mapping[str, Tensor]
     """Batch first."""
 
-    def halves(self) -> tuple[Joined, Joined]:
-        """Split a batch of 2B into the samples and their mismatched twins."""
-        one, other = (
-            {name: tensor.chunk(2)[half] for name, tensor in self.tensors.items()} for half in (0, 1)
-        )
+    def split_views(self) -> tuple[EncodedPairs, EncodedPairs]:
+        """Split a batch of 2B into the samples and their view with mismatched texts."""
+        tensors = {name: tensor.chunk(2) for name, tensor in self.tensors.items()}
         memory = self.memory
-        parts = zip(
-            *(part.chunk(2) for part in (memory.token, memory.frames, memory.positions, memory.mask)),
-            strict=True,
+        parts = (part.chunk(2) for part in (memory.token, memory.frames, memory.positions, memory.mask))
+        first, second = (Memory(*view) for view in zip(*parts, strict=True))
+        return (
+            EncodedPairs(first, {name: views[0] for name, views in tensors.items()}),
+            EncodedPairs(second, {name: views[1] for name, views in tensors.items()}),
         )
-        first, second = (Memory(*part) for part in parts)
-        return Joined(first, one), Joined(second, other)
 
 
 class MomentDetrNetwork(nn.Module):
@@ -114,23 +112,23 @@ class MomentDetrNetwork(nn.Module):
         for name, module in vars(modules).items():
             self.add_module(name, module)
         self.width = width
-        self.token_types = nn.Parameter(torch.randn(2, width) * TOKEN_TYPE_SPREAD)
+        self.token_types = nn.Parameter(torch.randn(2, width) * TOKEN_TYPE_INIT_STD)
 
     def encode(self, batch: Batch, views: Collection[str] = ()) -> Encoded:
         """Do all that comes before the decoder; the view shares the projected audio and its dropout."""
-        words, refined = self._words(batch), self._refined(batch)
-        audio = self._placed(refined)
+        words, refined = self._project_text(batch), self._project_audio(batch)
+        audio = self._embed_time(refined)
         keys = self.fusion.keys(words)
         if MISMATCHED_TEXT in views:
-            both = self._join(audio.beside(audio), _beside_rolled(keys))
-            joined, mismatched = both.halves()
+            both = self._fuse(audio.stacked_on(audio), _with_mismatched(keys))
+            fused, mismatched = both.split_views()
             differs = batch.recording != batch.recording.roll(-1)
             others = {MISMATCHED_TEXT: {**mismatched.tensors, "differs": differs}}
         else:
-            joined, others = self._join(audio, keys), {}
-        ready = {"audio.refined": refined.features, "text": words.features}
-        ready |= {"audio": audio.features, "audio.positions": audio.positions}
-        return Encoded(joined.memory, self._tensors(ready, keys, joined), others)
+            fused, others = self._fuse(audio, keys), {}
+        projected = {"audio.refined": refined.features, "text": words.features}
+        projected |= {"audio": audio.features, "audio.positions": audio.positions}
+        return Encoded(fused.memory, self._tensors(projected, keys, fused), others)
 
     def decode(self, encoded: Encoded) -> Prediction:
         """Let the decoder look at the memory, and the heads at what it found."""
@@ -141,11 +139,11 @@ class MomentDetrNetwork(nn.Module):
         ranking = tensors.get("ranking_scores", tensors["scores"])
         return Prediction(tensors["spans"][-1], ranking[-1], tensors)
 
-    def _words(self, batch: Batch) -> Tokens:
+    def _project_text(self, batch: Batch) -> Tokens:
         features = self.text_projection(_zero_padding(batch.text, batch.text_mask)) + self.token_types[0]
         return Tokens(features, torch.zeros_like(features), batch.text_mask)
 
-    def _refined(self, batch: Batch) -> Tokens:
+    def _project_audio(self, batch: Batch) -> Tokens:
         mask = batch.audio_mask
         features = _zero_padding(batch.audio, mask)
         columns = self.temporal_embedding.columns(mask).to(features.dtype)
@@ -156,15 +154,15 @@ class MomentDetrNetwork(nn.Module):
             memory = refine(memory)
         return Tokens(memory.frames, positions, mask)
 
-    def _placed(self, audio: Tokens) -> Tokens:
+    def _embed_time(self, audio: Tokens) -> Tokens:
         added = self.temporal_embedding.add(audio.mask).to(audio.features.dtype)
         return audio.with_features(audio.features + added + self.token_types[1])
 
-    def _join(self, audio: Tokens, keys: Keys) -> Joined:
+    def _fuse(self, audio: Tokens, keys: Keys) -> EncodedPairs:
         fused = self.fusion(audio, keys)
-        token = learned_rows(fused.token_position[None], fused.token_position[None], audio.mask.shape[0])
+        token = learned_tokens(fused.token_position[None], fused.token_position[None], audio.mask.shape[0])
         token = token.with_features(fused.token[:, None])
-        encoded = self.encoder(token.before(fused.audio))
+        encoded = self.encoder(token.followed_by(fused.audio))
         memory = Memory(encoded[:, 0], encoded[:, 1:], audio.positions, audio.mask)
         tensors = {**fused.tensors, "memory.encoded": memory.frames}
         for name, refine in self.memory_refine.items():
@@ -173,9 +171,9 @@ class MomentDetrNetwork(nn.Module):
         tensors |= {"memory": memory.frames, "memory.token": memory.token}
         for head in self._heads():
             tensors.update(head.of_memory(memory))
-        return Joined(memory, tensors)
+        return EncodedPairs(memory, tensors)
 
-    def _tensors(self, ready: Tensors, keys: Keys, joined: Joined) -> Tensors:
+    def _tensors(self, projected: Tensors, keys: Keys, fused: EncodedPairs) -> Tensors:
         makers = {
             "summary.text": lambda: self.text_summary.tokens(keys),
             "summary.dummies": lambda: self.text_summary.tokens(keys),
@@ -183,7 +181,7 @@ class MomentDetrNetwork(nn.Module):
         }
         if keys.dummies == 0:
             del makers["summary.dummies"]
-        return LazyTensors({**ready, **keys.tensors, **joined.tensors}, makers)
+        return LazyTensors({**projected, **keys.tensors, **fused.tensors}, makers)
 
     def _heads(self) -> Collection[Head]:
         return self.heads.values()  # type: ignore[return-value]
@@ -194,5 +192,5 @@ def _zero_padding(features: Tensor, mask: Tensor) -> Tensor:
     return features.masked_fill(~mask[..., None], 0)
 
 
-def _beside_rolled(keys: Keys) -> Keys:
-    return Keys(keys.tokens.beside(keys.tokens.rolled()), keys.dummies)
+def _with_mismatched(keys: Keys) -> Keys:
+    return Keys(keys.tokens.stacked_on(keys.tokens.rolled()), keys.dummies)

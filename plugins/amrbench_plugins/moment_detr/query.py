@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from amrbench.slots.blocks import AnchorsPart, BlockContext, Queries, QueryPart, build_at
 from amrbench.types import Tensors
-from amrbench_plugins.moment_detr.slots import AnchorsPart, Queries, QueryPart, Sizes, build_at
 
 
 class LearnedAnchors(nn.Module):
@@ -29,7 +29,7 @@ class RandomAnchors(AnchorsPart):
     use = "random"
     count: int = Field(10, ge=1, description="queries, which is also the number of predicted moments")
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the anchors."""
         return LearnedAnchors(torch.randn(self.count, 2))
 
@@ -56,6 +56,6 @@ class Zeros(QueryPart):
     requires = frozenset({"audio"})
     anchors: AnchorsPart = Field("random", validate_default=True, description="where the queries look first")
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the queries."""
-        return EmptyQueries(build_at(self.anchors, "anchors", sizes), sizes.width)
+        return EmptyQueries(build_at(self.anchors, "anchors", context), context.width)

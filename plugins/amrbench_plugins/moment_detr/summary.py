@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from amrbench_plugins.moment_detr.slots import Keys, Tokens, learned_rows
+from amrbench.slots.blocks import Keys, Tokens, learned_tokens
 
 
 class TextSummary(nn.Module):
@@ -44,8 +44,8 @@ class TextSummary(nn.Module):
     def _sequences(self, keys: Keys) -> Tokens:
         dummies, words = _split(keys)
         rows = words if keys.dummies == 0 else _stacked(words, dummies)
-        token = learned_rows(self.token[None], self.position[None], rows.mask.shape[0])
-        return token.before(rows)
+        token = learned_tokens(self.token[None], self.position[None], rows.mask.shape[0])
+        return token.followed_by(rows)
 
 
 def _split(keys: Keys) -> tuple[Tokens, Tokens]:
@@ -57,7 +57,7 @@ def _split(keys: Keys) -> tuple[Tokens, Tokens]:
 
 def _stacked(one: Tokens, other: Tokens) -> Tokens:
     length = max(one.mask.shape[1], other.mask.shape[1])
-    return _padded(one, length).beside(_padded(other, length))
+    return _padded(one, length).stacked_on(_padded(other, length))
 
 
 def _padded(rows: Tokens, length: int) -> Tokens:

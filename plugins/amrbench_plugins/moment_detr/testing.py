@@ -17,15 +17,15 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from amrbench.part import Part, Strict
-from amrbench.testing import Bench, Contract, check_model, expect, sample
+from amrbench.slots.blocks import HeadPart, RefinePart
+from amrbench.testing import Contract, ContractFixture, check_model, expect, sample
 from amrbench.testing.options import slot_of
 from amrbench_plugins.moment_detr.model import MomentDetr
-from amrbench_plugins.moment_detr.slots import HeadPart, RefinePart
 
 S = TypeVar("S", bound=Strict)
 
 
-def check_in_its_place(part: Part, bench: Bench) -> None:
+def check_in_its_place(part: Part, bench: ContractFixture) -> None:
     """Check that a small model with this part in every place of its slot keeps the contract of a model."""
     who = f"{part.slot} {part.use!r}"
     base = sample(MomentDetr, bench.registry)

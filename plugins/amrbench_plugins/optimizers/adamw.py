@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from amrbench.part import budgeted
-from amrbench.slots import OptimizerPart, SchedulePart, Updater
-from amrbench.types import Losses, Plan
+from amrbench.slots.optimizers import OptimizerPart, SchedulePart, Updater
+from amrbench.types import Losses, TrainingLength
 from amrbench_plugins.optimizers.schedules import Constant
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -41,10 +41,10 @@ class AdamW(OptimizerPart):
     betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="decay of the averages of the moments")
     schedule: SchedulePart = Field(default=Constant(), description="learning rate over the stage")
 
-    def build(self, module: nn.Module, plan: Plan) -> Updater:
+    def build(self, module: nn.Module, length: TrainingLength) -> Updater:
         """Return the updater."""
         optimizer = torch.optim.AdamW(self._groups(module), lr=self.lr, betas=self.betas, fused=True)
-        return AdamWUpdater(optimizer, rate=self.lr, schedule=self.schedule.build(plan), clip=plan.clip)
+        return AdamWUpdater(optimizer, rate=self.lr, schedule=self.schedule.build(length), clip=length.clip)
 
     def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
         trained = {name: each for name, each in module.named_parameters() if each.requires_grad}

@@ -18,8 +18,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amrbench.part import problem
-from amrbench.slots import OptimizerPart, Updater
-from amrbench.types import Losses, Plan
+from amrbench.slots.optimizers import OptimizerPart, Updater
+from amrbench.types import Losses, TrainingLength
 
 DECAY = 0.99
 """Share of the average that an update keeps where nothing else is said."""
@@ -54,10 +54,10 @@ class Ema(OptimizerPart):
             )
         return self
 
-    def build(self, module: nn.Module, plan: Plan) -> Updater:
+    def build(self, module: nn.Module, length: TrainingLength) -> Updater:
         """Return the updater."""
-        inner = self.around.build(module, plan)
-        kind, updates = (StepAverage, plan.steps) if self.every == "step" else (EpochAverage, plan.epochs)
+        inner = self.around.build(module, length)
+        kind, updates = (StepAverage, length.steps) if self.every == "step" else (EpochAverage, length.epochs)
         return kind(module, inner, decay=self.decay_over(updates), copies=round(self.start * updates))
 
     def decay_over(self, updates: int) -> float:

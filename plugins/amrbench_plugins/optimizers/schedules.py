@@ -17,8 +17,8 @@ from typing import Any
 from pydantic import Field
 
 from amrbench.part import budgeted
-from amrbench.slots import SchedulePart
-from amrbench.types import Plan
+from amrbench.slots.optimizers import SchedulePart
+from amrbench.types import TrainingLength
 
 Factor = Callable[[int], float]
 
@@ -38,9 +38,9 @@ class Constant(SchedulePart):
     warmup: float = _warmup(0.0)
     start: float = _start()
 
-    def build(self, plan: Plan) -> Factor:
+    def build(self, length: TrainingLength) -> Factor:
         """Return the factor of each step."""
-        return warmed(lambda step: 1.0, steps=warmup_steps(plan, self.warmup), start=self.start)
+        return warmed(lambda step: 1.0, steps=warmup_steps(length, self.warmup), start=self.start)
 
 
 class Step(SchedulePart):
@@ -52,14 +52,14 @@ class Step(SchedulePart):
     warmup: float = _warmup(0.0)
     start: float = _start()
 
-    def build(self, plan: Plan) -> Factor:
+    def build(self, length: TrainingLength) -> Factor:
         """Return the factor of each step."""
-        drops = [share * plan.steps for share in self.at]
+        drops = [share * length.steps for share in self.at]
 
         def after_warmup(step: int) -> float:
             return float(self.factor ** sum(step >= drop for drop in drops))
 
-        return warmed(after_warmup, steps=warmup_steps(plan, self.warmup), start=self.start)
+        return warmed(after_warmup, steps=warmup_steps(length, self.warmup), start=self.start)
 
 
 class Cosine(SchedulePart):
@@ -74,21 +74,21 @@ class Cosine(SchedulePart):
     start: float = _start()
     floor: float = Field(0.01, ge=0, le=1, description="factor on the learning rate at the end of the stage")
 
-    def build(self, plan: Plan) -> Factor:
+    def build(self, length: TrainingLength) -> Factor:
         """Return the factor of each step."""
-        first = warmup_steps(plan, self.warmup)
-        length = max(1, plan.steps - first)
+        first = warmup_steps(length, self.warmup)
+        after = max(1, length.steps - first)
 
         def after_warmup(step: int) -> float:
-            turn = math.pi * min(1.0, (step - first) / length)
+            turn = math.pi * min(1.0, (step - first) / after)
             return self.floor + (1 - self.floor) * (1 + math.cos(turn)) / 2
 
         return warmed(after_warmup, steps=first, start=self.start)
 
 
-def warmup_steps(plan: Plan, share: float) -> int:
+def warmup_steps(length: TrainingLength, share: float) -> int:
     """Return the number of steps of a warm-up that takes a share of the stage."""
-    return round(share * plan.steps)
+    return round(share * length.steps)
 
 
 def warmed(factor: Factor, *, steps: int, start: float) -> Factor:

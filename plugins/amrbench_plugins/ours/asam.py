@@ -22,8 +22,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from amrbench.slots import OptimizerPart, Updater
-from amrbench.types import Losses, Plan
+from amrbench.slots.optimizers import OptimizerPart, Updater
+from amrbench.types import Losses, TrainingLength
 
 TINY = 1e-16
 
@@ -61,12 +61,12 @@ class PeriodicAsam(OptimizerPart):
     same_dropout: bool = Field(True, description="both passes of such a step see the same dropout masks")
     around: OptimizerPart = Field(description="the optimizer that moves the weights")
 
-    def build(self, module: nn.Module, plan: Plan) -> Updater:
+    def build(self, module: nn.Module, length: TrainingLength) -> Updater:
         """Return the updater."""
         trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
         ascent = Ascent(trained, rho=self.rho, eta=self.eta, rule=RULES[self.scaled])
         chance = RandomState if self.same_dropout else NoState
-        return AsamUpdater(ascent, self.around.build(module, plan), period=self.period, chance=chance)
+        return AsamUpdater(ascent, self.around.build(module, length), period=self.period, chance=chance)
 
 
 class Ascent:

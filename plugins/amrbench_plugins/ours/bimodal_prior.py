@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from amrbench.functional.spans import to_windows
 from amrbench.part import problem
-from amrbench.spans import to_windows
-from amrbench_plugins.moment_detr.slots import PriorPart, Sizes
+from amrbench.slots.blocks import BlockContext, PriorPart
 
 Merge = Callable[[Tensor, Tensor], Tensor]
 MERGES: Mapping[str, Merge] = {"sum": torch.logaddexp, "max": torch.maximum}
@@ -127,9 +127,9 @@ class BimodalGaussian(PriorPart):
             )
         return self
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the prior of one layer."""
         spread = Spread(smallest=self.smallest_sigma, first=self.sigma, floor=self.floor)
-        prior = BimodalGaussianPrior(sizes.width, spread, peaks=PEAKS[self.peaks], merge=MERGES[self.merge])
+        prior = BimodalGaussianPrior(context.width, spread, peaks=PEAKS[self.peaks], merge=MERGES[self.merge])
         prior.linear.requires_grad_(self.learned)
         return prior

@@ -17,8 +17,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from amrbench.slots.blocks import AnchorsPart, BlockContext, Queries, QueryPart, build_at
 from amrbench.types import Tensors
-from amrbench_plugins.moment_detr.slots import AnchorsPart, Queries, QueryPart, Sizes, build_at
 
 SPREAD = 0.02
 
@@ -69,10 +69,10 @@ class Learned(QueryPart):
     requires = frozenset({"audio"})
     anchors: AnchorsPart = Field("random", validate_default=True, description="where the queries look first")
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the queries."""
-        anchors = build_at(self.anchors, "anchors", sizes)
-        return LearnedQueries(anchors, _drawn(anchors, sizes.width))
+        anchors = build_at(self.anchors, "anchors", context)
+        return LearnedQueries(anchors, _drawn(anchors, context.width))
 
 
 class Film(QueryPart):
@@ -85,10 +85,10 @@ class Film(QueryPart):
     )
     anchors: AnchorsPart = Field("random", validate_default=True, description="where the queries look first")
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the queries."""
-        anchors = build_at(self.anchors, "anchors", sizes)
-        drawn = _drawn(anchors, sizes.width)
+        anchors = build_at(self.anchors, "anchors", context)
+        drawn = _drawn(anchors, context.width)
         learned = self.content == "learned"
         return TextQueries(anchors, nn.Parameter(drawn) if learned else torch.zeros_like(drawn))
 

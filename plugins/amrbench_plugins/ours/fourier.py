@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
+from amrbench.slots.blocks import BlockContext, TemporalEmbedding, TemporalEmbeddingPart
 from amrbench_plugins.moment_detr.layers import Perceptron
-from amrbench_plugins.moment_detr.slots import Sizes, TemporalEmbedding, TemporalEmbeddingPart
 
 COORDINATES = 3
 """Start and end of each frame, and the share of the recording that it is."""
@@ -56,7 +56,7 @@ def fourier_features(places: Tensor, frequencies: Tensor) -> Tensor:
     return torch.cat([torch.sin(phases), torch.cos(phases)], -1)  # type: ignore[arg-type]
 
 
-class CoordinateEmbedding(TemporalEmbedding):
+class CoordinateEmbedding(TemporalEmbedding, nn.Module):
     """A perceptron over the coordinates of each frame."""
 
     def __init__(self, count: int, perceptron: Perceptron) -> None:
@@ -104,11 +104,11 @@ class Fourier(TemporalEmbeddingPart):
     seed: int = Field(0, ge=0, description="seed of the map, apart from that of the run")
     coordinates: Count = _count()
 
-    def build(self, sizes: Sizes) -> TemporalEmbedding:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the embedding."""
         generator = torch.Generator().manual_seed(self.seed)
         frequencies = self.sigma * torch.randn(self.frequencies, COORDINATES, generator=generator)
-        perceptron = Perceptron((2 * self.frequencies, sizes.width, sizes.width), sizes.activation.mlp)
+        perceptron = Perceptron((2 * self.frequencies, context.width, context.width), context.activation.mlp)
         return FourierEmbedding(frequencies[:, : self.coordinates].contiguous(), perceptron)
 
 
@@ -118,7 +118,7 @@ class Coordinates(TemporalEmbeddingPart):
     use = "coordinates"
     coordinates: Count = _count()
 
-    def build(self, sizes: Sizes) -> TemporalEmbedding:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the embedding."""
-        perceptron = Perceptron((self.coordinates, sizes.width, sizes.width), sizes.activation.mlp)
+        perceptron = Perceptron((self.coordinates, context.width, context.width), context.activation.mlp)
         return CoordinateEmbedding(self.coordinates, perceptron)

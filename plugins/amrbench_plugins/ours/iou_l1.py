@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from amrbench.matched import pairs_of
-from amrbench.slots import LossPart
-from amrbench.spans import iou
-from amrbench.types import Context, Outcome
+from amrbench.functional.matched_pairs import matched_pairs
+from amrbench.functional.spans import iou
+from amrbench.slots.losses import LossPart
+from amrbench.types import BuildContext, Outcome
 
 
 class IouL1Loss(nn.Module):
@@ -27,7 +27,7 @@ class IouL1Loss(nn.Module):
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "iou-l1" (N,)."""
-        pairs = pairs_of(outcome)
+        pairs = matched_pairs(outcome)
         index = outcome.matched.clamp(min=0)
         told = outcome.tensors["iou_logits"].float().sigmoid()[..., 0].gather(2, index)
         with torch.set_grad_enabled(self.target_gradient and torch.is_grad_enabled()):
@@ -45,6 +45,6 @@ class IouL1(LossPart):
         False, description="let the loss also move the span towards the predicted IoU"
     )
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the loss."""
         return IouL1Loss(self.weight, target_gradient=self.target_gradient)

@@ -14,13 +14,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from amrbench_plugins.moment_detr.slots import AttentionNorm, NormPart, Sizes
+from amrbench.slots.blocks import AttentionNorm, BlockContext, NormPart
 from amrbench_plugins.ours.lists import each_once
 
 Side = Literal["audio", "text"]
 
 
-class ModalityNorm(AttentionNorm):
+class ModalityNorm(AttentionNorm, nn.Module):
     """One layer norm for audio rows, one for dummies and words; or one of them alone."""
 
     def __init__(self, width: int, sides: Collection[Side]) -> None:
@@ -45,6 +45,6 @@ class Modality(NormPart):
         ("audio", "text"), min_length=1, description="what is normalised"
     )
 
-    def build(self, sizes: Sizes) -> AttentionNorm:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the norms of one layer."""
-        return ModalityNorm(sizes.width, self.sides)
+        return ModalityNorm(context.width, self.sides)

@@ -13,9 +13,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from amrbench.functional.spans import inverse_sigmoid
 from amrbench.part import problem
-from amrbench.spans import inverse_sigmoid
-from amrbench_plugins.moment_detr.slots import AnchorsPart, Sizes
+from amrbench.slots.blocks import AnchorsPart, BlockContext
 
 
 def window_percentiles(widths: tuple[float, ...], percentiles: tuple[float, ...]) -> Tensor:
@@ -77,7 +77,7 @@ class Percentiles(AnchorsPart):
         """Return the number of places at which queries stand."""
         return self.count // len(self.percentiles)
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the anchors."""
-        widths = window_percentiles(sizes.context.window_widths, self.percentiles)
-        return TrainedAnchors(grid(self.locations, widths), sizes.eps)
+        widths = window_percentiles(context.build.window_widths, self.percentiles)
+        return TrainedAnchors(grid(self.locations, widths), context.eps)

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from amrbench.annotations import Query
-from amrbench.slots import AugmentPart
-from amrbench.targets import Floats, as_windows
+from amrbench.functional.targets import Floats, as_windows
+from amrbench.slots.data import AugmentPart
+from amrbench.types import Query
 
 Rows = NDArray[np.float32]
 Draw = Callable[["Heard", np.random.Generator], int]

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from amrbench_plugins.moment_detr.slots import Encoder, EncoderPart, Sizes, Tokens, learned_rows
+from amrbench.slots.blocks import BlockContext, Encoder, EncoderPart, Tokens, learned_tokens
 
 SPREAD = 0.02
 
@@ -37,8 +37,8 @@ class RegisteredEncoder(nn.Module):
         return torch.cat([rows[:, :1], rows[:, 1 + count :]], 1)
 
     def _with_registers(self, tokens: Tokens) -> Tokens:
-        learned = learned_rows(self.registers, torch.zeros_like(self.registers), tokens.mask.shape[0])
-        return _cut(tokens, 0, 1).before(learned).before(_cut(tokens, 1, None))
+        learned = learned_tokens(self.registers, torch.zeros_like(self.registers), tokens.mask.shape[0])
+        return _cut(tokens, 0, 1).followed_by(learned).followed_by(_cut(tokens, 1, None))
 
 
 def _cut(tokens: Tokens, start: int, stop: int | None) -> Tokens:
@@ -54,8 +54,8 @@ class Registers(EncoderPart):
     count: int = Field(4, ge=1, description="number of registers")
     around: EncoderPart = Field(description="the encoder that sees them")
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the encoder with its registers."""
         # At its own place and first, so that it starts as it would without registers.
-        around = self.around.build(sizes)
-        return RegisteredEncoder(around, SPREAD * torch.randn(self.count, sizes.width))
+        around = self.around.build(context)
+        return RegisteredEncoder(around, SPREAD * torch.randn(self.count, context.width))

@@ -19,8 +19,8 @@ from torch.autograd.function import once_differentiable
 
 from amrbench.errors import RecipeError
 from amrbench.part import problem
-from amrbench.slots import LossPart
-from amrbench.types import Context, Outcome
+from amrbench.slots.losses import LossPart
+from amrbench.types import BuildContext, Outcome
 from amrbench_plugins.ours.lists import each_once
 
 Tap = Literal["audio.refined", "memory.encoded", "memory.temporal-difference", "summary.text", "dummies"]
@@ -204,7 +204,7 @@ class Sigreg(LossPart):
     )
     reach: float = Field(3.0, gt=0, description="largest of these points")
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the loss."""
         sketch = Sketch(self.slices, self.rows, self.knots, self.reach)
         return SigregLoss(self.weight, taps=self.taps, sketch=sketch)

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from amrbench_plugins.moment_detr.slots import Activation, ActivationPart
+from amrbench.slots.blocks import Activation, ActivationPart
 
 
 class SwishModule(nn.Module):

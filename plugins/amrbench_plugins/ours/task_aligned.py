@@ -18,10 +18,10 @@ from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from amrbench.functional.spans import inverse_sigmoid
 from amrbench.part import problem
-from amrbench.spans import inverse_sigmoid
+from amrbench.slots.blocks import Activation, BlockContext, Decoded, Head, HeadPart
 from amrbench_plugins.moment_detr.layers import Perceptron
-from amrbench_plugins.moment_detr.slots import Activation, Decoded, Head, HeadPart, Sizes
 from amrbench_plugins.ours.lists import each_once
 
 FIRST_PROBABILITY = 0.01
@@ -34,26 +34,26 @@ def class_linear(width: int) -> nn.Linear:
     return linear
 
 
-def chance(logits: Tensor) -> Tensor:
+def probability(logits: Tensor) -> Tensor:
     """Return (...), the sigmoid of logits (..., 1), computed in float32."""
     return logsigmoid(logits.float()).exp()[..., 0].to(logits.dtype)
 
 
-def mean_chance(logits: Tensor, iou_logits: Tensor, share: float) -> Tensor:
+def mean_probability(logits: Tensor, iou_logits: Tensor, share: float) -> Tensor:
     """Return (...) of logits (..., 1): the weighted geometric mean of class probability and IoU."""
     mean = (1 - share) * logsigmoid(logits.float()) + share * logsigmoid(iou_logits.float())
     return mean.exp()[..., 0].to(logits.dtype)
 
 
 Output = Literal["spans", "class", "iou"]
-PROVIDED: Mapping[Output, frozenset[str]] = {
-    "spans": frozenset({"spans"}),
-    "class": frozenset({"logits", "scores"}),
-    "iou": frozenset({"iou_logits"}),
+PROVIDED: Mapping[Output, Mapping[str, str]] = {
+    "spans": {"spans": "N B Q 2"},
+    "class": {"logits": "N B Q 1", "scores": "N B Q"},
+    "iou": {"iou_logits": "N B Q 1"},
 }
 
 
-class TaskAlignedHead(Head):
+class TaskAlignedHead(Head, nn.Module):
     """Linear maps over one perceptron, one for each output."""
 
     def __init__(
@@ -88,13 +88,13 @@ class TaskAlignedHead(Head):
         found: dict[str, Tensor] = {}
         if self.of_class is not None:
             found["logits"] = self.of_class(shared)
-            found["scores"] = chance(found["logits"])
+            found["scores"] = probability(found["logits"])
         if self.iou is not None:
             found["iou_logits"] = self.iou(shared)
         if self.span is not None:
             found["spans"] = (self.span(shared) + inverse_sigmoid(decoded.anchors, self.eps)).sigmoid()
         if self.iou_share:
-            found["ranking_scores"] = mean_chance(found["logits"], found["iou_logits"], self.iou_share)
+            found["ranking_scores"] = mean_probability(found["logits"], found["iou_logits"], self.iou_share)
         return found
 
 
@@ -127,19 +127,21 @@ class TaskAligned(HeadPart):
         return self
 
     @property
-    def provides(self) -> frozenset[str]:
-        """Return the names of the tensors it provides."""
-        ranking = frozenset({"ranking_scores"} if self.iou_share else ())
-        return ranking.union(*(PROVIDED[output] for output in self.outputs))
+    def provides(self) -> Mapping[str, str]:
+        """Return the tensors of its outputs, and "ranking_scores" where the IoU has a share in them."""
+        provided = {"ranking_scores": "N B Q"} if self.iou_share else {}
+        for output in self.outputs:
+            provided |= PROVIDED[output]
+        return provided
 
-    def build(self, sizes: Sizes) -> Head:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the head."""
         return TaskAlignedHead(
-            sizes.width, sizes.activation, outputs=self.outputs, iou_share=self.iou_share, eps=sizes.eps
+            context.width, context.activation, outputs=self.outputs, iou_share=self.iou_share, eps=context.eps
         )
 
 
-class ConfidenceHead(Head):
+class ConfidenceHead(Head, nn.Module):
     """Says for each query with one logit whether it found a moment."""
 
     def __init__(self, width: int) -> None:
@@ -158,16 +160,16 @@ class Confidence(HeadPart):
     use = "confidence"
 
     @property
-    def provides(self) -> frozenset[str]:
-        """Return the names of the tensors it provides."""
-        return frozenset({"logits", "scores"})
+    def provides(self) -> Mapping[str, str]:
+        """Return "logits" and "scores"."""
+        return {"logits": "N B Q 1", "scores": "N B Q"}
 
-    def build(self, sizes: Sizes) -> Head:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the head."""
-        return ConfidenceHead(sizes.width)
+        return ConfidenceHead(context.width)
 
 
-class IouHead(Head):
+class IouHead(Head, nn.Module):
     """Predicts the IoU of each span with the truth."""
 
     def __init__(self, perceptron: Perceptron) -> None:
@@ -185,11 +187,11 @@ class Iou(HeadPart):
     use = "iou"
 
     @property
-    def provides(self) -> frozenset[str]:
-        """Return the names of the tensors it provides."""
-        return frozenset({"iou_logits"})
+    def provides(self) -> Mapping[str, str]:
+        """Return "iou_logits"."""
+        return {"iou_logits": "N B Q 1"}
 
-    def build(self, sizes: Sizes) -> Head:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the head."""
-        width = sizes.width
-        return IouHead(Perceptron((width, width, width, 1), sizes.activation.mlp))
+        width = context.width
+        return IouHead(Perceptron((width, width, width, 1), context.activation.mlp))

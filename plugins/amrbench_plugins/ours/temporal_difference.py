@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from amrbench.errors import RecipeError
+from amrbench.slots.blocks import BlockContext, Memory, RefinePart
 from amrbench_plugins.moment_detr.layers import bias_of, dropout, xavier
-from amrbench_plugins.moment_detr.slots import Memory, RefinePart, Sizes
 
 SOURCES = 3
 SPREAD = 0.02
@@ -122,14 +122,14 @@ class TemporalDifference(RefinePart):
         description="heads of the attention to the three sources; 0 for a unit that reads them itself",
     )
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         """Return the refinement; at first it changes nothing."""
-        width, heads = sizes.width, self.attention_heads
+        width, heads = context.width, self.attention_heads
         if heads == 0:
-            return DifferenceFusion(BothDifferences(width), width, seen=2 * width, share=sizes.dropout)
+            return DifferenceFusion(BothDifferences(width), width, seen=2 * width, share=context.dropout)
         if width % heads:
             raise RecipeError(
-                f"{sizes.context.place}: attention_heads {heads} does not divide width {width}; "
+                f"{context.build.path}: attention_heads {heads} does not divide width {width}; "
                 "give a divisor of the width."
             )
-        return DifferenceFusion(SourceAttention(width, heads), width, seen=width, share=sizes.dropout)
+        return DifferenceFusion(SourceAttention(width, heads), width, seen=width, share=context.dropout)

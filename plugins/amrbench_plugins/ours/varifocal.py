@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from amrbench.matched import found_queries, log_odds, pairs_of
-from amrbench.slots import LossPart
-from amrbench.spans import iou
-from amrbench.types import Context, Outcome
+from amrbench.functional.matched_pairs import log_odds, matched_pairs, matched_queries
+from amrbench.functional.spans import iou
+from amrbench.slots.losses import LossPart
+from amrbench.types import BuildContext, Outcome
 
 Form = Literal["through", "detached"]
 Normaliser = Literal["matched", "all"]
@@ -41,7 +41,7 @@ class VarifocalLoss(nn.Module):
         # Half precision cannot hold a small chance to the power of gamma.
         with torch.autocast(logits.device.type, enabled=False):
             odds = log_odds(logits.float())
-            matched = found_queries(outcome.matched, odds.shape[2])
+            matched = matched_queries(outcome.matched, odds.shape[2])
             loss = self.of_queries(odds, qualities(outcome, odds.shape[2]), matched)
         counted = matched if self.normaliser == "matched" else torch.ones_like(matched)
         return {"varifocal": self.weight * loss.sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)}
@@ -64,7 +64,7 @@ class VarifocalLoss(nn.Module):
 @torch.no_grad()
 def qualities(outcome: Outcome, queries: int) -> Tensor:
     """Return (N, B, Q): the IoU of matched queries with their spans, 0 for the others; float32."""
-    pairs = pairs_of(outcome)
+    pairs = matched_pairs(outcome)
     overlap = iou(pairs.predicted.float(), pairs.true.float()) * (pairs.weight > 0)
     none = overlap.new_zeros(*overlap.shape[:2], queries)
     return none.scatter_add(2, outcome.matched.clamp(min=0), overlap)
@@ -87,7 +87,7 @@ class Varifocal(LossPart):
     form: Form = Field("through", description="whether that weight carries a gradient")
     normaliser: Normaliser = Field("matched", description="queries whose number divides the sum")
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         """Return the loss."""
         return VarifocalLoss(
             self.weight, alpha=self.alpha, gamma=self.gamma, form=self.form, normaliser=self.normaliser

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from amrbench import hookimpl
-from amrbench.annotations import Query
 from amrbench.part import Part
-from amrbench.slots import RankingPart
+from amrbench.slots.ranking import RankingPart
+from amrbench.types import Query
 
 Rows = NDArray[np.float32]
 Step = Callable[[Rows, Query], Rows]

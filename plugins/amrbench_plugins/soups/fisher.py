@@ -17,9 +17,8 @@ import torch
 from pydantic import Field
 
 from amrbench.errors import RunError
-from amrbench.slots import SoupPart
-from amrbench.soup import Candidate, Judge, Mixture, Soup, Weights
-from amrbench_plugins.soups.mixing import Ingredient, Pot, ingredient, named, weights_of
+from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer, Weights
+from amrbench_plugins.soups.mixing import Ingredient, WeightedMean, ingredient, named, weights_of
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,20 @@ class Fisher(SoupPart):
 
     def build(self) -> Soup:
         """Return a soup with one member, "fisher soup"."""
-        return self._cook
+        return self._make
 
-    def _cook(self, candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
-        pot, floored = Pot(judge.fixed), {}
+    def _make(self, candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
+        mean, floored = WeightedMean(scorer.fixed), {}
         for candidate in candidates:
             weights = weights_of(candidate, self.ingredient)
-            found = self.importance(judge.fisher(weights, self.losses), candidate.name)
-            pot.add(candidate.name, weights, found.weights)
+            found = self.importance(scorer.fisher(weights, self.losses), candidate.name)
+            mean.add(candidate.name, weights, found.weights)
             floored[candidate.name] = round(found.floored, 6)
         about = {"soup": self.use, "epoch": self.ingredient, "floored": floored}
         share = sum(floored.values()) / len(floored)
         note = f"{share:.1%} of the numbers count by the floor alone"
-        mixture = Mixture(pot.mean(), pot.names, note=note, about=about)
-        return {named("fisher", self.ingredient): mixture}
+        result = SoupResult(mean.mean(), mean.names, note=note, about=about)
+        return {named("fisher", self.ingredient): result}
 
     def importance(self, information: Weights, name: str) -> Importance:
         """Return what each number counts.

@@ -1,7 +1,7 @@
 """Greedy soup: named in the report, section 3.5, as the common practice that it does not follow.
 
 The public code of model soups (Wortsman et al. 2022) takes an ingredient only if the soup gets strictly
-better; so does the default. The selection split is the judge.
+better; so does the default. The selection split is the scorer.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from amrbench.slots import SoupPart
-from amrbench.soup import Candidate, Judge, Mixture, Soup, Weights
-from amrbench_plugins.soups.mixing import Ingredient, Pot, ingredient, named, weights_of
+from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer, Weights
+from amrbench_plugins.soups.mixing import Ingredient, WeightedMean, ingredient, named, weights_of
 
 
 class Greedy(SoupPart):
@@ -24,30 +23,30 @@ class Greedy(SoupPart):
 
     def build(self) -> Soup:
         """Return a soup with one member, "greedy soup"."""
-        return self._cook
+        return self._make
 
-    def _cook(self, candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
-        heights = [judge.performance(weights_of(each, self.ingredient)) for each in candidates]
-        first, *others = best_first(heights)
-        taken, height = [candidates[first]], heights[first]
+    def _make(self, candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
+        scores = [scorer.performance(weights_of(each, self.ingredient)) for each in candidates]
+        first, *others = best_first(scores)
+        taken, best = [candidates[first]], scores[first]
         for place in others:
             tried = [*taken, candidates[place]]
-            performance = judge.performance(self._mean(tried, judge))
-            if performance > height or (self.ties and performance == height):
-                taken, height = tried, performance
+            performance = scorer.performance(self._mean(tried, scorer))
+            if performance > best or (self.ties and performance == best):
+                taken, best = tried, performance
         about = {"soup": self.use, "epoch": self.ingredient}
         names = [each.name for each in taken]
         note = f"{len(names)} of {len(candidates)} seeds are in it"
-        mixture = Mixture(self._mean(taken, judge), names, note=note, about=about)
+        mixture = SoupResult(self._mean(taken, scorer), names, note=note, about=about)
         return {named("greedy", self.ingredient): mixture}
 
-    def _mean(self, candidates: Sequence[Candidate], judge: Judge) -> Weights:
-        pot = Pot(judge.fixed)
+    def _mean(self, candidates: Sequence[Candidate], scorer: SoupScorer) -> Weights:
+        mean = WeightedMean(scorer.fixed)
         for candidate in candidates:
-            pot.add(candidate.name, weights_of(candidate, self.ingredient))
-        return pot.mean()
+            mean.add(candidate.name, weights_of(candidate, self.ingredient))
+        return mean.mean()
 
 
-def best_first(heights: Sequence[float]) -> list[int]:
+def best_first(scores: Sequence[float]) -> list[int]:
     """Return the places from the highest to the lowest; of equal ones the first comes first."""
-    return sorted(range(len(heights)), key=lambda place: -heights[place])
+    return sorted(range(len(scores)), key=lambda place: -scores[place])

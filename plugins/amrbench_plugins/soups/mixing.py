@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from amrbench.errors import RunError, some
-from amrbench.soup import Candidate, Weights
+from amrbench.slots.soups import Candidate, Weights
 
 Ingredient = Literal["best", "last"]
 AGREEMENT = 1e-6
@@ -32,7 +32,7 @@ def named(kind: str, epoch: Ingredient) -> str:
     return f"{kind} soup" if epoch == "best" else f"{kind} soup of last epochs"
 
 
-class Pot:
+class WeightedMean:
     """Sums up weights in float64; what training does not move must agree and stays."""
 
     def __init__(self, fixed: Collection[str]) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from amrbench.slots import SoupPart
-from amrbench.soup import Candidate, Judge, Mixture, Soup
+from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer
 
 
 class NoSoup(SoupPart):
@@ -15,9 +14,9 @@ class NoSoup(SoupPart):
 
     def build(self) -> Soup:
         """Return a soup that adds no member to a run."""
-        return nothing_cooked
+        return nothing_makeed
 
 
-def nothing_cooked(candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
+def nothing_makeed(candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
     """Return no further member."""
     return {}

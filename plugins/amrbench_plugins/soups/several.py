@@ -11,8 +11,7 @@ from pydantic import AfterValidator, Field
 
 from amrbench.errors import RecipeError
 from amrbench.part import problem
-from amrbench.slots import SoupPart
-from amrbench.soup import Candidate, Judge, Mixture, Soup
+from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer
 
 
 def _different(soups: tuple[SoupPart, ...]) -> tuple[SoupPart, ...]:
@@ -42,14 +41,14 @@ class Several(SoupPart):
 
     def build(self) -> Soup:
         """Return a soup with the members of all."""
-        return self._cook
+        return self._make
 
-    def _cook(self, candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
-        cooked = [(part, part.build()(candidates, judge)) for part in self.of]
-        members: dict[str, Mixture] = {}
-        for part, found in cooked:
+    def _make(self, candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
+        made = [(part, part.build()(candidates, scorer)) for part in self.of]
+        members: dict[str, SoupResult] = {}
+        for part, found in made:
             for name, mixture in found.items():
-                full = name + told_apart(part, [other for other, given in cooked if name in given])
+                full = name + told_apart(part, [other for other, given in made if name in given])
                 if full in members:
                     raise RecipeError(f"soup: two of this list give a member {full!r}; keep one.")
                 members[full] = mixture

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from amrbench.slots import SoupPart
-from amrbench.soup import Candidate, Judge, Mixture, Soup
+from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer
 from amrbench_plugins.soups.greedy import best_first
 
 
@@ -29,18 +28,18 @@ class Last(SoupPart):
         return last_epochs
 
 
-def best_single(candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
+def best_single(candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
     """Return the weights of the best seed as they are."""
-    found = candidates[best_first([judge.performance(each.best()) for each in candidates])[0]]
+    found = candidates[best_first([scorer.performance(each.best()) for each in candidates])[0]]
     about = {"soup": Best.use, "epoch": "best"}
     note = f"it is {found.name}"
-    return {"best single": Mixture(found.best(), [found.name], kind="single", note=note, about=about)}
+    return {"best single": SoupResult(found.best(), [found.name], kind="single", note=note, about=about)}
 
 
-def last_epochs(candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
+def last_epochs(candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
     """Return the weights of each seed at its last epoch."""
     about = {"soup": Last.use, "epoch": "last"}
     return {
-        f"{each.name}, last epoch": Mixture(each.last(), [each.name], kind="single", about=about)
+        f"{each.name}, last epoch": SoupResult(each.last(), [each.name], kind="single", about=about)
         for each in candidates
     }

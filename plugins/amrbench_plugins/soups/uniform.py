@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from amrbench.slots import SoupPart
-from amrbench.soup import Candidate, Judge, Mixture, Soup
-from amrbench_plugins.soups.mixing import Ingredient, Pot, ingredient, named, weights_of
+from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer
+from amrbench_plugins.soups.mixing import Ingredient, WeightedMean, ingredient, named, weights_of
 
 
 class Uniform(SoupPart):
@@ -21,11 +20,11 @@ class Uniform(SoupPart):
 
     def build(self) -> Soup:
         """Return a soup with one member, "uniform soup"."""
-        return self._cook
+        return self._make
 
-    def _cook(self, candidates: Sequence[Candidate], judge: Judge) -> Mapping[str, Mixture]:
-        pot = Pot(judge.fixed)
+    def _make(self, candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
+        mean = WeightedMean(scorer.fixed)
         for candidate in candidates:
-            pot.add(candidate.name, weights_of(candidate, self.ingredient))
+            mean.add(candidate.name, weights_of(candidate, self.ingredient))
         about = {"soup": self.use, "epoch": self.ingredient}
-        return {named("uniform", self.ingredient): Mixture(pot.mean(), pot.names, about=about)}
+        return {named("uniform", self.ingredient): SoupResult(mean.mean(), mean.names, about=about)}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from amrbench import load_protocol, load_recipe
+from amrbench.discovery import load_registry
 from amrbench.errors import DataError
 from amrbench.part import Part
-from amrbench.plugins import load_registry
-from amrbench.slots import FeaturesPart
+from amrbench.slots.features import FeaturesPart
 
 REGISTRY = load_registry()
 

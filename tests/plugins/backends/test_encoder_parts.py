@@ -8,10 +8,11 @@ import pytest
 import soundfile
 from scipy.signal import firwin, resample_poly
 
-from amrbench.data.audio import open_audio, resample
+from amrbench.data.audio import open_audio
+from amrbench.data.resample import resample
+from amrbench.discovery import load_registry
 from amrbench.errors import DataError
-from amrbench.plugins import load_registry
-from amrbench.slots import Backend
+from amrbench.slots.features import FeatureBackend
 from amrbench_plugins.backends.m2d_clap.encoder import load as load_m2d_clap
 from amrbench_plugins.backends.ms_clap.encoder import load as load_ms_clap
 from tests.plugins.backends.published import clap_files, m2d_files
@@ -61,7 +62,7 @@ def test_sizes_are_known_without_weights(name: str, count: int | None) -> None:
     assert count is None or abs(found - count) < 1_000_000
 
 
-def shipped(name: str) -> Backend:
+def shipped(name: str) -> FeatureBackend:
     return load_registry().entry("features", name).part().build()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -76,7 +77,7 @@ def shipped(name: str) -> Backend:
     ids=["mini-clap", "mini-clap-wide", "m2d-clap", "clap"],
 )
 def test_a_stereo_flac_sounds_like_its_mono_wav(
-    rate: int, encoder: Callable[[Path], Backend], tmp_path: Path
+    rate: int, encoder: Callable[[Path], FeatureBackend], tmp_path: Path
 ) -> None:
     """Both hold the same sound below 7 kHz, resampled by SciPy with another filter than ours."""
     noise = np.random.default_rng(0).standard_normal((2, 3 * 44100)) * [[0.05], [0.2]]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from amrbench.registry import Registry
-from amrbench.slots import Matcher
-from amrbench.types import Batch, Context, Encoded, Outcome, Prediction, Target, Widths
+from amrbench.slots.matcher import Matcher
+from amrbench.types import Batch, BuildContext, Encoded, FeatureWidths, Outcome, Prediction, Target
 from amrbench_plugins import cgdetr, moment_detr
 from amrbench_plugins.cgdetr.reference_weights import Reference, build_reference, fill, reference_names
 from tests.oracle import cgdetr_cases as cases
@@ -82,7 +82,7 @@ def ours(*, tiled: bool = True) -> Ours:
     """Our model with the golden weights, as the golden run had it."""
     reference = build_reference(cases.SIZES)
     fill(reference, cases.weights())
-    others = nn.ModuleList(option("loss", use).build(Context(Widths(24, 20))) for use in LOSSES)
+    others = nn.ModuleList(option("loss", use).build(BuildContext(FeatureWidths(24, 20))) for use in LOSSES)
     if tiled:
         reference.model.fusion.pair_mask = None  # set for each batch, see `run`
     return Ours(reference, others.eval())

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from amrbench.slots.blocks import Tokens
 from amrbench_plugins.cgdetr.matching import UNMATCHED
-from amrbench_plugins.moment_detr.slots import Tokens
 from tests.oracle import cgdetr_cases as cases
 from tests.plugins.cgdetr import golden
 from tests.plugins.cgdetr.golden import Result

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from amrbench.annotations import read_annotations
 from amrbench.errors import CheckpointError
-from amrbench.files.checkpoints import Checkpoint, read_checkpoint
-from amrbench.files.predictions import Moments
-from amrbench.running.from_checkpoint import predict_from_checkpoint, predict_published
+from amrbench.files.annotations import read_annotations
+from amrbench.files.torch_checkpoint import read_checkpoint
+from amrbench.tools.predict_checkpoint import predict_from_checkpoint, predict_published
+from amrbench.types import Checkpoint, Moments
 from amrbench_plugins.cgdetr.lighthouse import LighthouseCgDetr
 from amrbench_plugins.cgdetr.reference_weights import load_reference
 from tests.plugins.cgdetr import golden

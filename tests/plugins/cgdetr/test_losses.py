@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from amrbench.errors import RecipeError, RunError
-from amrbench.types import Batch, Context, Outcome, Target, Widths
+from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
 from amrbench_plugins.cgdetr.matching import assign
 from amrbench_plugins.cgdetr.saliency_loss import Rows
 from tests.oracle import cgdetr_cases as cases
@@ -130,7 +130,7 @@ def test_padding_past_the_longest_changes_no_term(kind: str) -> None:
 def test_a_loss_of_another_width_is_refused() -> None:
     ours = golden.ours(tiled=False)
     inputs, targets = made_up("plain")
-    loss = golden.option("loss", "moment-sentence", width=64).build(Context(Widths(24, 20)))
+    loss = golden.option("loss", "moment-sentence", width=64).build(BuildContext(FeatureWidths(24, 20)))
     with pytest.raises(
         RecipeError, match="loss 'moment-sentence': width is 64, but the model's is 32; give both"
     ):
@@ -147,7 +147,7 @@ def test_saliency_stays_finite_when_a_wrong_text_takes_all_attention() -> None:
     found = outcome(ours, *made_up("plain"))
     view = dict(found.views[golden.VIEW])
     view["attention.text"] = torch.ones_like(view["attention.text"])
-    loss = golden.option("loss", "saliency").build(Context(Widths(24, 20)))
+    loss = golden.option("loss", "saliency").build(BuildContext(FeatureWidths(24, 20)))
     assert loss(replace(found, views={golden.VIEW: view}))["saliency.attention"].isfinite()
 
 

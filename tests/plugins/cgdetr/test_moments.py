@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from amrbench.annotations import Query
 from amrbench.errors import DataError
+from amrbench.types import Query
 from amrbench_plugins.cgdetr.moments import MomentLabels, Moments
 
 

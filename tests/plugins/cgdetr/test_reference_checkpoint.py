@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from amrbench.errors import CheckpointError
-from amrbench.files.checkpoints import Checkpoint, Plain, read_checkpoint
+from amrbench.files.torch_checkpoint import Plain, read_checkpoint
+from amrbench.types import Checkpoint
 from amrbench_plugins.cgdetr.reference_checkpoint import Sizes, last_second, sizes_of
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from amrbench.types import Context, Widths
+from amrbench.types import BuildContext, FeatureWidths
 from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES
 from amrbench_plugins.cgdetr.reference_weights import (
     LOSS,
@@ -26,7 +26,7 @@ FULL = replace(
     cross_layers=2, encoder_layers=3, decoder_layers=3, dummies=45, prompts=10, queries=10,
     dropout=0.1, input_dropout=0.5,
 )  # fmt: skip
-AT_FULL_SIZE = Context(Widths(768, 768), input_dropout=0.5)
+AT_FULL_SIZE = BuildContext(FeatureWidths(768, 768), input_dropout=0.5)
 
 
 def count(*modules: nn.Module) -> int:

@@ -10,11 +10,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from amrbench.config.library import load_protocol
-from amrbench.data.listen import Order, synthesize
+from amrbench.config.load import load_protocol
+from amrbench.discovery import load_registry
 from amrbench.errors import DataError
-from amrbench.plugins import load_registry
-from amrbench.slots import DatasetPart
+from amrbench.slots.data import DatasetPart
+from amrbench.tools.synthesize_audio import SynthesisJob, synthesize
 from amrbench_plugins.datasets.corpora import catalogue, clotho_moment, intermediate, sound
 from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
 from tests.plugins.datasets import corpora
@@ -320,7 +320,9 @@ def test_splits_are_made_of_other_tours_and_sounds():
 
 def test_audio_annotations_and_manifest_are_written(tmp_path):
     for jobs in (1, 2):
-        synthesize(Order(five_minutes(), "val", None, tmp_path / str(jobs)), jobs=jobs, tell=lambda _: None)
+        synthesize(
+            SynthesisJob(five_minutes(), "val", None, tmp_path / str(jobs)), jobs=jobs, tell=lambda _: None
+        )
     first, second = ({p.name: p.read_bytes() for p in (tmp_path / each).iterdir()} for each in "12")
     assert first == second
     assert sorted(first)[:2] == ["annotations.jsonl", "int40_val_00000.flac"]

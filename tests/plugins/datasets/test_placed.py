@@ -1,16 +1,17 @@
 """Published data sets: where they lie, what is known of them, and what the protocols that use them need."""
 
 import pytest
+from amrbench.experiment.required_splits import RequiredSplits
 
-from amrbench.config.library import load_protocol, load_recipe
+from amrbench.config.load import load_protocol, load_recipe
 from amrbench.config.protocol import Protocol
-from amrbench.data.prepare import Wanted, prepare_all
+from amrbench.data.prepare import FeatureRequest, prepare_all
+from amrbench.discovery import load_registry
 from amrbench.errors import DataError, RecipeError
-from amrbench.files.paths import data_folder
-from amrbench.plugins import load_registry
-from amrbench.running.checking import check_recipe
-from amrbench.running.demand import Demand
-from amrbench.slots import DatasetPart, FeaturesPart
+from amrbench.files.folders import data_folder
+from amrbench.slots.data import DatasetPart
+from amrbench.slots.features import FeaturesPart
+from amrbench.tools.check_recipe import check_recipe
 from amrbench_plugins.datasets.placed import PARTS, Castella, Files
 
 REGISTRY = load_registry()
@@ -88,7 +89,7 @@ splits: {train: [train], select: val, report: test}
 
 def whats(protocol: str, recipe: str) -> list[str]:
     rules = load_protocol(protocol, REGISTRY)
-    return [need.what for need in Demand(load_recipe(recipe, REGISTRY), rules).needs]
+    return [need.what for need in RequiredSplits(load_recipe(recipe, REGISTRY), rules).needs]
 
 
 def test_the_protocol_castella_trains_on_train_and_reports_test():
@@ -120,7 +121,7 @@ def test_the_submission_trains_on_test_too_and_reports_what_it_was_not_trained_o
         "annotations of dcase2026-evaluation evaluation",
         "features clap of dcase2026-evaluation",
     ]
-    report = Demand(load_recipe("ours4", REGISTRY), protocol).report
+    report = RequiredSplits(load_recipe("ours4", REGISTRY), protocol).report
     assert (report.dataset.use, report.split) == ("dcase2026-evaluation", "evaluation")
 
 
@@ -147,7 +148,11 @@ def test_a_protocol_is_checked_at_full_size_without_data(protocol):
 
 def test_all_that_a_run_lacks_is_named_at_once(data, tmp_path):
     castella, clotho = part("castella"), part("clotho-moment")
-    wanted = [Wanted(castella, "train", CLAP), Wanted(castella, "test", CLAP), Wanted(clotho, "val", CLAP)]
+    wanted = [
+        FeatureRequest(castella, "train", CLAP),
+        FeatureRequest(castella, "test", CLAP),
+        FeatureRequest(clotho, "val", CLAP),
+    ]
     with pytest.raises(DataError) as error:
         prepare_all(wanted, cache=tmp_path, jobs=1, tell=lambda _: None)
     first, *lines = str(error.value).splitlines()

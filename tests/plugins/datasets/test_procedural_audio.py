@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from amrbench.data.workers import worker_pool
+from amrbench.data.worker_pool import worker_pool
 from amrbench_plugins.datasets.procedural import dsp, planning, scenes, sounds
 from amrbench_plugins.datasets.procedural.dsp import RATE
 

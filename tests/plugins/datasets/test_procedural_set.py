@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from amrbench.annotations import read_annotations, write_annotations
-from amrbench.slots import DatasetPart
+from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.slots.data import DatasetPart
 from amrbench_plugins.datasets.procedural.presets import PRESETS
 from amrbench_plugins.datasets.procedural.scenes import clip
 from amrbench_plugins.datasets.procedural_set import Procedural

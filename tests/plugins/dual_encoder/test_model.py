@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from amrbench.config.recipe import Budget
-from amrbench.types import Batch, Context, Outcome, Target, Widths
+from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
 from amrbench_plugins.dual_encoder.model import DualEncoder
 from amrbench_plugins.dual_encoder.training import FrameBce
 
@@ -49,7 +49,7 @@ def overlaps(prediction, target):
 
 def test_it_learns_a_toy_world_in_seconds():
     batch, target = toy(128, seed=0)
-    context = Context(Widths(16, 16), window_widths=tuple(target.spans[:, 0, 1].tolist()))
+    context = BuildContext(FeatureWidths(16, 16), window_widths=tuple(target.spans[:, 0, 1].tolist()))
     model, loss = DualEncoder(width=16, hidden=32).build(context), FrameBce().build(context)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(60):
@@ -68,18 +68,20 @@ def test_it_learns_a_toy_world_in_seconds():
 
 
 def test_lengths_are_quantiles_of_the_training_windows():
-    model = DualEncoder(lengths=2).build(Context(Widths(4, 4), window_widths=(0.1, 0.2, 0.3, 0.4, 0.5)))
+    model = DualEncoder(lengths=2).build(
+        BuildContext(FeatureWidths(4, 4), window_widths=(0.1, 0.2, 0.3, 0.4, 0.5))
+    )
     assert model.state_dict()["search.widths"].tolist() == pytest.approx([0.2, 0.4])
 
 
 def test_lengths_may_be_given():
-    model = DualEncoder(widths=(0.25,)).build(Context(Widths(4, 4), window_widths=(0.1,)))
+    model = DualEncoder(widths=(0.25,)).build(BuildContext(FeatureWidths(4, 4), window_widths=(0.1,)))
     assert model.state_dict()["search.widths"].tolist() == [0.25]
 
 
 def test_the_similarity_is_a_scaled_cosine():
     torch.manual_seed(0)
-    model = DualEncoder(width=8, hidden=8).build(Context(Widths(16, 16))).eval()
+    model = DualEncoder(width=8, hidden=8).build(BuildContext(FeatureWidths(16, 16))).eval()
     batch, _ = toy(2, seed=0)
     rows, words = model.audio(batch.audio), model.text(batch.text).mean(1)
     expected = functional.cosine_similarity(rows, words[:, None], dim=-1) * 10 - 3
@@ -91,7 +93,7 @@ def test_weights_depend_on_the_seed_and_not_on_the_global_state():
         torch.rand(3)
         return (
             DualEncoder(width=4, hidden=4)
-            .build(Context(Widths(4, 4), seed=seed))
+            .build(BuildContext(FeatureWidths(4, 4), seed=seed))
             .state_dict()["audio.2.weight"]
         )
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from amrbench.types import Batch, Context, Outcome, Target, Widths
+from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
 from amrbench_plugins.dual_encoder.training import FrameBce, NoMatcher
 
-CONTEXT = Context(Widths(4, 4))
+CONTEXT = BuildContext(FeatureWidths(4, 4))
 
 
 def outcome(similarity, relevant, mask):

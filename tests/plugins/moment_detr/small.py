@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from amrbench.registry import Registry
-from amrbench.types import Batch, Context, Widths
+from amrbench.types import Batch, BuildContext, FeatureWidths
 from amrbench_plugins import moment_detr
 
 REGISTRY = Registry.of(*moment_detr.amrbench_parts())
-WIDTHS = Widths(audio=12, text=10)
+WIDTHS = FeatureWidths(audio=12, text=10)
 OPTIONS: dict[str, Any] = {
     "width": 16,
     "attention_heads": 4,
@@ -35,7 +35,7 @@ def part(registry: Registry = REGISTRY, **changed: Any) -> Any:
 
 def model(seed: int = 0, registry: Registry = REGISTRY, **changed: Any) -> Any:
     """Return the model in evaluation mode."""
-    return part(registry, **changed).build(Context(WIDTHS, seed=seed)).eval()
+    return part(registry, **changed).build(BuildContext(WIDTHS, seed=seed)).eval()
 
 
 def batch(frames: tuple[int, ...] = (9, 6, 9), words: tuple[int, ...] = (4, 1, 3)) -> Batch:

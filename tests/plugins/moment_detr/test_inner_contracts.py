@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from amrbench.plugins import load_registry
+from amrbench.discovery import load_registry
 from amrbench.registry import Entry, Registry
+from amrbench.slots.blocks import Head, HeadPart, PriorPart, RefinePart
 from amrbench.testing import check_part, sample
 from amrbench_plugins.moment_detr.model import MomentDetr
-from amrbench_plugins.moment_detr.slots import Head, HeadPart, PriorPart, RefinePart
 from amrbench_plugins.moment_detr.testing import CONTRACTS, model_with
 
 
@@ -39,7 +39,7 @@ class Forgotten(HeadPart):
         return ForgottenModule(sizes.width)
 
 
-class ForgottenModule(Head):
+class ForgottenModule(Head, nn.Module):
     def __init__(self, width):
         super().__init__()
         self.used, self.unused = nn.Linear(width, 1), nn.Linear(width, 1)

@@ -12,16 +12,9 @@ from torch import Tensor, nn
 from amrbench.errors import RecipeError
 from amrbench.part import budgeted
 from amrbench.registry import Registry
+from amrbench.slots.blocks import BlockContext, Head, HeadPart, PriorPart, QueryPart, RefinePart
 from amrbench_plugins import moment_detr
 from amrbench_plugins.moment_detr.prior import Flat
-from amrbench_plugins.moment_detr.slots import (
-    Head,
-    HeadPart,
-    PriorPart,
-    QueryPart,
-    RefinePart,
-    Sizes,
-)
 from tests.plugins.moment_detr import small
 
 
@@ -41,8 +34,8 @@ class LearnedPrior(PriorPart):
 
     use = "learned"
 
-    def build(self, sizes: Sizes) -> nn.Module:
-        return Learned(sizes.width)
+    def build(self, context: BlockContext) -> nn.Module:
+        return Learned(context.width)
 
 
 class Nothing(nn.Module):
@@ -57,7 +50,7 @@ class Keep(RefinePart):
 
     use = "keep"
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         return Nothing()
 
 
@@ -70,7 +63,7 @@ class Second(HeadPart):
     def provides(self) -> frozenset[str]:
         return frozenset({"spans"})
 
-    def build(self, sizes: Sizes) -> Head:
+    def build(self, context: BlockContext) -> Head:
         return Head()
 
 
@@ -81,7 +74,7 @@ class Curious(QueryPart):
     requires = frozenset({"weather"})
     count: int = budgeted(3, "layers")
 
-    def build(self, sizes: Sizes) -> nn.Module:
+    def build(self, context: BlockContext) -> nn.Module:
         return nn.Identity()
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from amrbench_plugins.moment_detr.slots import Memory
+from amrbench.slots.blocks import Memory
 from amrbench_plugins.moment_detr.tensors import LazyTensors
 from tests.plugins.moment_detr import small
 

@@ -7,8 +7,8 @@ from torch import nn
 
 from amrbench.part import Strict
 from amrbench.registry import Registry
-from amrbench.slots import OptimizerPart
-from amrbench.types import Losses, Plan
+from amrbench.slots.optimizers import OptimizerPart
+from amrbench.types import Losses, TrainingLength
 from amrbench_plugins.optimizers import amrbench_parts
 from amrbench_plugins.optimizers.adamw import AdamW
 from amrbench_plugins.optimizers.schedules import Cosine
@@ -28,8 +28,8 @@ class Bowl(nn.Module):
         return Losses(total=total, terms={"bowl": total.detach()})
 
 
-def plan(steps: int, clip: float) -> Plan:
-    return Plan(epochs=1, steps_per_epoch=steps, clip=clip)
+def plan(steps: int, clip: float) -> TrainingLength:
+    return TrainingLength(epochs=1, steps_per_epoch=steps, clip=clip)
 
 
 def by_hand(module: Bowl, part: AdamW, *, steps: int, clip: float) -> None:

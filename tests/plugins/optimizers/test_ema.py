@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from amrbench.registry import Registry
-from amrbench.slots import OptimizerPart
-from amrbench.types import Losses, Plan
+from amrbench.slots.optimizers import OptimizerPart
+from amrbench.types import Losses, TrainingLength
 from amrbench_plugins.optimizers import amrbench_parts
 from amrbench_plugins.optimizers.adamw import AdamW
 from amrbench_plugins.optimizers.ema import Ema
@@ -54,7 +54,7 @@ def trained(monkeypatch, options: dict, *, epochs: int, steps: int = 1) -> list[
     """Return the weight that is scored after each epoch."""
     monkeypatch.setattr(AdamW, "build", lambda self, module, plan: Descent(module))
     module = Counting()
-    updater = Ema(around=AdamW(), **options).build(module, Plan(epochs, steps, clip=0))
+    updater = Ema(around=AdamW(), **options).build(module, TrainingLength(epochs, steps, clip=0))
     seen = []
     for _ in range(epochs):
         for _ in range(steps):
@@ -129,7 +129,7 @@ def test_no_decay_is_the_raw_weight_and_full_decay_the_first(monkeypatch):
 def test_the_raw_weights_come_back_after_an_error(monkeypatch):
     monkeypatch.setattr(AdamW, "build", lambda self, module, plan: Descent(module))
     module = Counting()
-    updater = Ema(around=AdamW(), start=0).build(module, Plan(1, 1, clip=0))
+    updater = Ema(around=AdamW(), start=0).build(module, TrainingLength(1, 1, clip=0))
     updater.step(module.losses)
     updater.end_epoch()
     raw = module.weight.detach().clone()

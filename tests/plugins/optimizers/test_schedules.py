@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.types import Plan
+from amrbench.types import TrainingLength
 from amrbench_plugins.optimizers.schedules import Constant, Cosine, Step
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "data/components/lr_schedule.json").read_text())
-EPOCHS = Plan(epochs=200, steps_per_epoch=1, clip=0.1)
+EPOCHS = TrainingLength(epochs=200, steps_per_epoch=1, clip=0.1)
 
 
 def test_cosine_gives_the_recorded_learning_rates():
@@ -18,7 +18,7 @@ def test_cosine_gives_the_recorded_learning_rates():
 
 
 def test_the_unit_is_the_step_and_lengths_are_shares_of_the_stage():
-    long = Cosine().build(Plan(epochs=20, steps_per_epoch=10, clip=0))
+    long = Cosine().build(TrainingLength(epochs=20, steps_per_epoch=10, clip=0))
     assert [long(step) for step in range(200)] == [Cosine().build(EPOCHS)(step) for step in range(200)]
 
 

@@ -1,4 +1,4 @@
-"""Small sizes, memories and sequences for the components of the report."""
+"""Small context, memories and sequences for the components of the report."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from amrbench.registry import Registry
-from amrbench.types import Context
+from amrbench.slots.blocks import BlockContext, Memory, Tokens
+from amrbench.types import BuildContext
 from amrbench_plugins import moment_detr
 from amrbench_plugins.moment_detr.layers import xavier
-from amrbench_plugins.moment_detr.slots import Memory, Sizes, Tokens
 from amrbench_plugins.ours import architecture
 from tests.plugins.moment_detr import small
 
@@ -45,22 +45,22 @@ def part(slot: str, use: str, **options: Any) -> Any:
     return REGISTRY.find(slot, use).model_validate(options, context=REGISTRY)
 
 
-def sizes(width: int = 8, *, seed: int = 0, widths: tuple[float, ...] = (0.1, 0.2, 0.3)) -> Sizes:
-    return Sizes(
+def context(width: int = 8, *, seed: int = 0, widths: tuple[float, ...] = (0.1, 0.2, 0.3)) -> BlockContext:
+    return BlockContext(
         width=width,
         attention_heads=2,
         feedforward=12,
         dropout=0.0,
         activation=part("activation", "relu-prelu").build(),
         initialise=xavier,
-        context=Context(small.WIDTHS, seed=seed, window_widths=widths),
+        context=BuildContext(small.WIDTHS, seed=seed, window_widths=widths),
     )
 
 
 def built(slot: str, use: str, width: int = 8, **options: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        return part(slot, use, **options).build(sizes(width))
+        return part(slot, use, **options).build(context(width))
 
 
 def model(**changed: Any) -> Any:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from amrbench.registry import Registry
-from amrbench.slots import Updater
+from amrbench.slots.optimizers import Updater
 from amrbench.testing import check_part
-from amrbench.types import Losses, Plan
+from amrbench.types import Losses, TrainingLength
 from amrbench_plugins import optimizers
 from amrbench_plugins.optimizers.adamw import AdamW
 from amrbench_plugins.optimizers.ema import Ema
@@ -48,7 +48,7 @@ class Recorded(nn.Module):
 
 
 def updater_of(module: nn.Module, *, clip: float = 0.0, around: Any = ADAMW, **options: Any) -> Updater:
-    return PeriodicAsam(around=around, **options).build(module, Plan(1, 100, clip))
+    return PeriodicAsam(around=around, **options).build(module, TrainingLength(1, 100, clip))
 
 
 def same(found: dict[str, Tensor], place: str) -> None:
@@ -154,7 +154,7 @@ def trajectory(build: Callable[[nn.Module], Updater], *, drop: float, steps: int
 
 @pytest.mark.parametrize("options", [{"period": 1000}, {"period": 1, "rho": 0.0}])
 def test_without_ascent_it_is_the_wrapped_optimizer_bit_by_bit(options):
-    plain = trajectory(lambda module: ADAMW.build(module, Plan(1, 100, 0.1)), drop=0.5)
+    plain = trajectory(lambda module: ADAMW.build(module, TrainingLength(1, 100, 0.1)), drop=0.5)
     ours = trajectory(lambda module: updater_of(module, clip=0.1, **options), drop=0.5)
     assert all(torch.equal(a, b) for a, b in zip(plain, ours, strict=True))
 
@@ -259,7 +259,7 @@ def test_it_wraps_any_optimizer_and_is_wrapped():
     inside = updater_of(module, period=2, around=Ema(around=ADAMW, start=0.0, decay=0.5))
     outside = Ema(around=PeriodicAsam(around=ADAMW, period=2), start=0.0, decay=0.5)
     other = Recorded()
-    second = outside.build(other, Plan(1, 100, 0.0))
+    second = outside.build(other, TrainingLength(1, 100, 0.0))
     for step in range(4):
         inside.step(lambda at=step: module.losses(at))
         second.step(lambda at=step: other.losses(at))

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from torch import nn
 from torch.testing import assert_close
 
+from amrbench.slots.blocks import AttentionNorm, Keys
 from amrbench_plugins.moment_detr.fusion import CrossLayer
 from amrbench_plugins.moment_detr.layers import FeedForward
-from amrbench_plugins.moment_detr.slots import AttentionNorm, Keys
 from tests.plugins.ours import small
 
 WIDTH, HEADS, DUMMIES = 8, 2, 2

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from amrbench.annotations import Query
 from amrbench.config.recipe import Budget, Recipe
 from amrbench.config.study import Study, expand
-from amrbench.plugins import load_registry
+from amrbench.discovery import load_registry
 from amrbench.training.log import Epoch, Working
-from amrbench.training.progress import Quiet
-from amrbench.training.stages import Spec, stage, store_of
-from amrbench.types import Widths
+from amrbench.training.progress_bars import NullReporter
+from amrbench.training.stages import StageSpec, stage, store_of
+from amrbench.types import FeatureWidths, Query
 
 Rows = NDArray[np.float32]
 REGISTRY = load_registry()
@@ -45,7 +44,7 @@ class Clips:
     """
 
     place = encoder = "eight clips"
-    widths = Widths(WIDTH, WIDTH)
+    widths = FeatureWidths(WIDTH, WIDTH)
     hop = 1.0
 
     def __init__(self, asked: int) -> None:
@@ -133,7 +132,7 @@ class LearnedByHeart(Exception):  # noqa: N818 - it is what the test waits for
     """Breaks off a stage, for there is nothing left to learn."""
 
 
-class Watch(Quiet):
+class Watch(NullReporter):
     """Waits for the epoch in which every clip is answered right."""
 
     def epoch(self, working: Working, epoch: Epoch) -> None:
@@ -154,6 +153,6 @@ def _shortened(recipe: Recipe) -> Recipe:
 )
 def test_eight_clips_are_learned_by_heart(name, tmp_path):
     recipe, train, select = _shortened(RECIPES[name]), Clips(asked=8), Clips(asked=1)
-    spec = Spec(recipe, 0, 0, (train,), select, versions={}, threads=1, device="cpu")
+    spec = StageSpec(recipe, 0, 0, (train,), select, versions={}, threads=1, device="cpu")
     with pytest.raises(LearnedByHeart):
         stage(spec, store_of(tmp_path), Watch())

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch.testing import assert_close
 
 from amrbench.files.weights import load_weights
-from amrbench.types import Context
+from amrbench.types import BuildContext
 from amrbench_plugins.ours.percentile_anchors import TrainedAnchors, grid, window_percentiles
 from tests.plugins.moment_detr.small import WIDTHS
 from tests.plugins.ours import small
@@ -90,7 +90,7 @@ def test_fine_tuning_starts_from_its_own_windows_and_the_other_weights():
         **small.small.OPTIONS, "query": {"use": "learned", "anchors": ANCHORS}
     })  # fmt: skip
     before, after = (
-        part.build(Context(WIDTHS, seed=seed, window_widths=widths))
+        part.build(BuildContext(WIDTHS, seed=seed, window_widths=widths))
         for seed, widths in ((1, (0.1, 0.2, 0.3)), (2, (0.5, 0.6, 0.7)))
     )
     own, given = after.query.anchors.logits.detach().clone(), before.state_dict()

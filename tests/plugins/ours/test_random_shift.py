@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from amrbench.annotations import Query
+from amrbench.functional.targets import as_windows, label_all_windows, spans_of
 from amrbench.registry import Registry
-from amrbench.targets import as_windows, label_all_windows, spans_of
 from amrbench.testing import check_part
+from amrbench.types import Query
 from amrbench_plugins.cgdetr.moments import Moments
 from amrbench_plugins.ours.random_shift import Heard, RandomShift, Room, Rows, turned, whole_turn
 

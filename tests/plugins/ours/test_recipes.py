@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from amrbench.config.library import load_recipe, shipped
+from amrbench.config.load import load_recipe, shipped
 from amrbench.config.recipe import Budget, Recipe
+from amrbench.discovery import load_registry
 from amrbench.files.weights import load_weights, state_of
 from amrbench.part import parts_in
-from amrbench.plugins import load_registry
 from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import Criterion, build_criterion
-from amrbench.training.stages import Spec
-from amrbench.types import Context, Losses, Plan
+from amrbench.training.stages import StageSpec
+from amrbench.types import BuildContext, Losses, TrainingLength
 from amrbench_plugins.optimizers.adamw import AdamW
 from amrbench_plugins.ours.asam import PeriodicAsam
 from amrbench_plugins.ours.sigreg import TAPS
@@ -31,7 +31,7 @@ NARROW, WIDE = (0.01, 0.02, 0.05), (0.2, 0.3, 0.5)
 
 
 def criterion_of(name: str = "ours1", *, seed: int = 0, widths: tuple[float, ...] = WIDE) -> Criterion:
-    context = Context(WIDTHS, seed=seed, input_dropout=0.3, window_widths=widths)
+    context = BuildContext(WIDTHS, seed=seed, input_dropout=0.3, window_widths=widths)
     return build_criterion(SMALL.of(OURS[name]), context)
 
 
@@ -83,7 +83,7 @@ def keys_of(recipe: Recipe) -> list[str]:
         f"{part.slot}/{part.use}": str(part.version) for part in parts_in([recipe.model, recipe.training])
     }
     for place in range(len(recipe.stages)):
-        parent = Spec(
+        parent = StageSpec(
             recipe, place, 0, (clips,), clips, versions=versions, threads=1, device="cpu", parent=parent
         )
         keys.append(parent.key)
@@ -143,7 +143,7 @@ def test_half_precision_gives_finite_terms_and_gradients():
 @pytest.mark.parametrize("tap", TAPS)
 def test_each_feature_that_is_regularised_pulls_at_its_own_place(tap):
     part = next(part for part in OURS["ours1"].training.losses if part.use == "sigreg")
-    loss = part.model_copy(update={"taps": (tap,)}).build(Context(WIDTHS))
+    loss = part.model_copy(update={"taps": (tap,)}).build(BuildContext(WIDTHS))
     criterion = criterion_of().train()
     alone = Criterion(criterion.model, criterion.matcher, {"sigreg": loss})
     losses_of(alone).total.backward()
@@ -171,7 +171,7 @@ def test_both_passes_of_a_sharpness_step_compute_one_function():
         return found
 
     torch.manual_seed(0)
-    PeriodicAsam(around=AdamW(), rho=0.0, period=1).build(criterion, Plan(1, 1, 0.1)).step(noted)
+    PeriodicAsam(around=AdamW(), rho=0.0, period=1).build(criterion, TrainingLength(1, 1, 0.1)).step(noted)
     first, second = seen
     assert all(torch.equal(second[name], each) for name, each in first.items())
 
@@ -181,7 +181,7 @@ def stepped(name: str, *, steps: int = 6) -> list[Tensor]:
     criterion = criterion_of(name).train()
     training = OURS[name].training
     torch.manual_seed(0)
-    updater = training.optimizer.build(criterion, Plan(1, steps, training.clip))
+    updater = training.optimizer.build(criterion, TrainingLength(1, steps, training.clip))
     return [updater.step(lambda at=at: losses_of(criterion, at)).total.detach() for at in range(steps)]
 
 
@@ -204,7 +204,7 @@ def test_what_is_true_does_not_reach_predictions():
 
 def test_losses_and_sharpness_make_nobody_wait_for_the_device():
     criterion = criterion_of().train()
-    updater = PeriodicAsam(around=AdamW(), period=1).build(criterion, Plan(1, 1, 0.1))
+    updater = PeriodicAsam(around=AdamW(), period=1).build(criterion, TrainingLength(1, 1, 0.1))
     batch = make_batch()
     target = make_target(batch)
     with torch.no_grad():

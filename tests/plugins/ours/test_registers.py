@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from amrbench_plugins.moment_detr.slots import Tokens, learned_rows
+from amrbench.slots.blocks import Tokens, learned_tokens
 from tests.plugins.moment_detr.small import batch
 from tests.plugins.ours import small
 
@@ -23,13 +23,13 @@ def encoder(count=3):
 def by_hand(module, tokens, seen=True):
     """The sequence with registers, row by row; registers that are not seen count as padding."""
     registers = module.registers.detach()
-    learned = learned_rows(registers, torch.zeros_like(registers), len(tokens.mask))
+    learned = learned_tokens(registers, torch.zeros_like(registers), len(tokens.mask))
     pieces = [
         Tokens(tokens.features[:, :1], tokens.positions[:, :1], tokens.mask[:, :1]),
         replace(learned, mask=learned.mask & seen),
         Tokens(tokens.features[:, 1:], tokens.positions[:, 1:], tokens.mask[:, 1:]),
     ]
-    rows = module.around(pieces[0].before(pieces[1]).before(pieces[2]))
+    rows = module.around(pieces[0].followed_by(pieces[1]).followed_by(pieces[2]))
     kept = [0, *range(1 + len(registers), rows.shape[1])]
     return rows[:, kept]
 

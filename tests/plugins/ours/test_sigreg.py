@@ -16,7 +16,7 @@ from torch.testing import assert_close
 from amrbench.errors import RecipeError
 from amrbench.registry import Registry
 from amrbench.testing import check_part, make_batch, pad_batch
-from amrbench.types import Batch, Context, Outcome, Target, Widths
+from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
 from amrbench_plugins import cgdetr, moment_detr
 from amrbench_plugins.ours.sigreg import (
     TAPS,
@@ -53,7 +53,7 @@ def by_hand(column: list[float], *, knots: int, reach: float) -> float:
 
 
 def loss_of(**options: Any) -> SigregLoss:
-    return cast("SigregLoss", Sigreg(**options).build(Context(Widths(12, 10))))
+    return cast("SigregLoss", Sigreg(**options).build(BuildContext(FeatureWidths(12, 10))))
 
 
 def outcome(batch: Batch, tensors: dict[str, Tensor], *, step: int = 0) -> Outcome:

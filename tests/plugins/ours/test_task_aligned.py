@@ -7,14 +7,14 @@ import torch
 from pydantic import ValidationError
 from torch.testing import assert_close
 
-from amrbench.config.library import load_recipe
+from amrbench.config.load import load_recipe
 from amrbench.config.recipe import Budget
-from amrbench.plugins import load_registry
-from amrbench.spans import inverse_sigmoid
+from amrbench.discovery import load_registry
+from amrbench.functional.spans import inverse_sigmoid
+from amrbench.slots.blocks import Decoded
 from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import build_criterion
-from amrbench.types import Context, Plan, Prediction
-from amrbench_plugins.moment_detr.slots import Decoded
+from amrbench.types import BuildContext, Prediction, TrainingLength
 from amrbench_plugins.ours.task_aligned import TaskAligned
 from tests.plugins.moment_detr.small import batch
 from tests.plugins.ours import small
@@ -87,12 +87,12 @@ def trained(share: float, *, steps: int = 4) -> tuple[list[torch.Tensor], Predic
     recipe = SMALL.of(load_recipe("ours1", load_registry()))
     heads = (TaskAligned(iou_share=share), *recipe.model.heads[1:])
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"heads": heads})})
-    criterion = build_criterion(recipe, Context(WIDTHS, window_widths=(0.2, 0.3, 0.5))).train()
+    criterion = build_criterion(recipe, BuildContext(WIDTHS, window_widths=(0.2, 0.3, 0.5))).train()
     # So that queries say different things and the matcher listens to what they say.
     small.stirred(criterion.model.heads)
     criterion.matcher.score = 100.0
     torch.manual_seed(0)
-    updater = recipe.training.optimizer.build(criterion, Plan(1, steps, recipe.training.clip))
+    updater = recipe.training.optimizer.build(criterion, TrainingLength(1, steps, recipe.training.clip))
     batch = make_batch()
     for step in range(steps):
         updater.step(lambda at=step: criterion(batch, make_target(batch), at))

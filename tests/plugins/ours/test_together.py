@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from amrbench.testing import Bench, check_model
+from amrbench.testing import ContractFixture, check_model
 from amrbench_plugins.moment_detr.layers import PReLU
 from tests.plugins.moment_detr.small import batch, part
 from tests.plugins.moment_detr.test_network import Reads
@@ -24,7 +24,7 @@ def full():
 
 
 def test_the_contract_of_a_model_holds():
-    check_model(part(registry=small.REGISTRY, **small.EVERYTHING), Bench(small.REGISTRY))
+    check_model(part(registry=small.REGISTRY, **small.EVERYTHING), ContractFixture(small.REGISTRY))
 
 
 FUSION = {"use": "adaptive-cross-attention", "dummies": 3, "prompts": 4}
@@ -44,7 +44,7 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_variants_of_a_component_keep_it_too(variant):
     model = part(registry=small.REGISTRY, **small.EVERYTHING | VARIANTS[variant])
-    check_model(model, Bench(small.REGISTRY))
+    check_model(model, ContractFixture(small.REGISTRY))
 
 
 def found(model, batch):

@@ -14,20 +14,20 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from amrbench.matched import log_odds
+from amrbench.functional.matched_pairs import log_odds
 from amrbench.registry import Registry
+from amrbench.slots.blocks import Decoded
 from amrbench.testing import check_part
-from amrbench.types import Batch, Context, Outcome, Target, Widths
+from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
 from amrbench_plugins import cgdetr, moment_detr
 from amrbench_plugins.cgdetr.matching import HungarianMatcher
 from amrbench_plugins.cgdetr.span_losses import Foreground
-from amrbench_plugins.moment_detr.slots import Decoded
 from amrbench_plugins.ours.iou_l1 import IouL1
 from amrbench_plugins.ours.task_aligned import ConfidenceHead
 from amrbench_plugins.ours.varifocal import Varifocal, VarifocalLoss, qualities
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "data/components/varifocal.json").read_text())
-CONTEXT = Context(Widths(12, 10))
+CONTEXT = BuildContext(FeatureWidths(12, 10))
 
 
 def loss_of(**options: Any) -> VarifocalLoss:

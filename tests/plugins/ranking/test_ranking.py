@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from amrbench.annotations import Query
+from amrbench.types import Query
 from amrbench_plugins.ranking import Clip, Round
 
 QUERY = Query("1", "a dog", "v", 84.4, ())

@@ -18,8 +18,7 @@ from torch.testing import assert_close
 from amrbench.errors import RecipeError, RunError
 from amrbench.part import Strict
 from amrbench.registry import Registry
-from amrbench.slots import SoupPart
-from amrbench.soup import Mixture, Soup, Weights
+from amrbench.slots.soups import Soup, SoupPart, SoupResult, Weights
 from amrbench.testing import check_part
 from amrbench_plugins.soups import amrbench_parts
 from amrbench_plugins.soups.fisher import Fisher
@@ -79,7 +78,7 @@ def seeds(models: Sequence[Weights] = MODELS) -> list[Seed]:
     return [Seed(f"seed {number}", each) for number, each in enumerate(models)]
 
 
-def cook(part: SoupPart, judge: Judge | None = None, models: Sequence[Weights] = MODELS) -> Mixture:
+def cook(part: SoupPart, judge: Judge | None = None, models: Sequence[Weights] = MODELS) -> SoupResult:
     """Return the one member of a soup."""
     (found,) = part.build()(seeds(models), judge or Judge()).values()
     return found
@@ -272,7 +271,7 @@ class Stranger(SoupPart):
     use = "stranger"
 
     def build(self) -> Soup:
-        return lambda candidates, judge: {"uniform soup": Mixture(candidates[0].best(), {})}
+        return lambda candidates, judge: {"uniform soup": SoupResult(candidates[0].best(), {})}
 
 
 def test_two_members_of_one_name_are_refused():

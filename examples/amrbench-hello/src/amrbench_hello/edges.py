@@ -7,9 +7,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amrbench.slots import LossPart
-from amrbench.types import Context, Outcome
-from amrbench_plugins.moment_detr.slots import Head, HeadPart, Memory, Sizes
+from amrbench.slots.blocks import BlockContext, Head, HeadPart, Memory
+from amrbench.slots.losses import LossPart
+from amrbench.types import BuildContext, Outcome
 
 
 class EdgeHead(HeadPart):
@@ -21,11 +21,11 @@ class EdgeHead(HeadPart):
     def provides(self) -> frozenset[str]:
         return frozenset({"edges"})
 
-    def build(self, sizes: Sizes) -> Head:
-        return EdgeModule(sizes.width)
+    def build(self, context: BlockContext) -> Head:
+        return EdgeModule(context.width)
 
 
-class EdgeModule(Head):
+class EdgeModule(Head, nn.Module):
     """Two logits for each frame."""
 
     def __init__(self, width: int) -> None:
@@ -45,7 +45,7 @@ class EdgeLoss(LossPart):
 
     spread: float = Field(1.0, gt=0, description="width of a bump in frames (standard deviation)")
 
-    def build(self, context: Context) -> nn.Module:
+    def build(self, context: BuildContext) -> nn.Module:
         return EdgeCriterion(self.weight, self.spread)
 
 

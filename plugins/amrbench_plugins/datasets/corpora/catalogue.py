@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amrbench.data.audio import SUFFIXES, by_stem
+from amrbench.data.audio import SUFFIXES, audio_by_stem
 from amrbench.errors import DataError, some
 
 WAVCAPS = {
@@ -266,7 +266,7 @@ def _csv(path: Path, columns: Sequence[str], encoding: str = "utf-8") -> list[di
 
 
 def _audio_below(folder: Path) -> dict[str, Path]:
-    return by_stem(folder.rglob("*")) if folder.is_dir() else {}
+    return audio_by_stem(folder.rglob("*")) if folder.is_dir() else {}
 
 
 def _ids(path: Path) -> list[str]:

@@ -15,9 +15,10 @@ from functools import cached_property
 
 import numpy as np
 
-from amrbench.annotations import Query
-from amrbench.data.audio import open_audio, resample
+from amrbench.data.audio import open_audio
+from amrbench.data.resample import resample
 from amrbench.errors import DataError
+from amrbench.types import Query
 from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
 from amrbench_plugins.datasets.corpora.mixing import Mixture
 from amrbench_plugins.datasets.corpora.sound import (

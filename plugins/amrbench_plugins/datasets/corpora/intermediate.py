@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from amrbench.annotations import Query
 from amrbench.errors import DataError
+from amrbench.types import Query
 from amrbench_plugins.datasets.corpora.catalogue import Background, Sound, share_of
 from amrbench_plugins.datasets.corpora.mixing import Mixture, outward
 from amrbench_plugins.datasets.corpora.sound import (

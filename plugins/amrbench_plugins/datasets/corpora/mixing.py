@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from amrbench.annotations import Query
+from amrbench.types import Query
 from amrbench_plugins.datasets.corpora.sound import Wave
 
 

@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from amrbench.data.audio import SUFFIXES
-from amrbench.data.needs import Need, Published, refuse_missing
 from amrbench.errors import DataError, did_you_mean
-from amrbench.files.paths import DATA_VARIABLE, data_folder
-from amrbench.part import placing
-from amrbench.slots import Dataset, DatasetPart, FeaturesPart, Recording
+from amrbench.files.folders import DATA_VARIABLE, data_folder
+from amrbench.part import location
+from amrbench.required_files import Published, RequiredFile, refuse_missing
+from amrbench.slots.data import Dataset, DatasetPart, Recording
+from amrbench.slots.features import FeaturesPart
 from amrbench_plugins.datasets.corpora import catalogue, clotho_moment, intermediate
 
 VERSION = 1
@@ -52,18 +53,18 @@ class Intermediate300(DatasetPart):
         ("AudioSet_SL", "BBC_Sound_Effects", "SoundBible"), min_length=1, description="of WavCaps"
     )
     exclude: tuple[str, ...] = Field((), description="files with ids of WavCaps that must not be used")
-    demand: str = placing(f"folder of DEMAND; by default the one of its name in ${DATA_VARIABLE}")
-    wavcaps: str = placing(f"folder of WavCaps; by default the one of its name in ${DATA_VARIABLE}")
+    demand: str = location(f"folder of DEMAND; by default the one of its name in ${DATA_VARIABLE}")
+    wavcaps: str = location(f"folder of WavCaps; by default the one of its name in ${DATA_VARIABLE}")
 
     def build(self) -> Dataset:
         """Return the data set; corpora are looked at when the first clip is asked for."""
         return _Intermediate(self)
 
-    def needs(self, split: str, features: FeaturesPart) -> Sequence[Need]:
+    def required_files(self, split: str, features: FeaturesPart) -> Sequence[RequiredFile]:
         """Return both corpora, and what the encoder needs."""
-        return [*self.corpora(), *features.needs()]
+        return [*self.corpora(), *features.required_files()]
 
-    def corpora(self) -> list[Need]:
+    def corpora(self) -> list[RequiredFile]:
         """Return both corpora."""
         return [_corpus("DEMAND", self.demand, DEMAND), _corpus("WavCaps", self.wavcaps, WAVCAPS)]
 
@@ -75,18 +76,18 @@ class ClothoMoment60(DatasetPart):
     seed: int = Field(0, ge=0, description="another seed, another set")
     rate: int = Field(32_000, ge=8_000, description="samples a second")
     step: int = Field(1, ge=1, description="seconds of a tour between the starts of two windows")
-    clotho: str = placing(f"folder of Clotho; by default the one of its name in ${DATA_VARIABLE}")
-    tours: str = placing(f"folder of Walking Tours; by default the one of its name in ${DATA_VARIABLE}")
+    clotho: str = location(f"folder of Clotho; by default the one of its name in ${DATA_VARIABLE}")
+    tours: str = location(f"folder of Walking Tours; by default the one of its name in ${DATA_VARIABLE}")
 
     def build(self) -> Dataset:
         """Return the data set; corpora are looked at when the first clip is asked for."""
         return _ClothoMoment(self)
 
-    def needs(self, split: str, features: FeaturesPart) -> Sequence[Need]:
+    def required_files(self, split: str, features: FeaturesPart) -> Sequence[RequiredFile]:
         """Return both corpora, and what the encoder needs."""
-        return [*self.corpora(), *features.needs()]
+        return [*self.corpora(), *features.required_files()]
 
-    def corpora(self) -> list[Need]:
+    def corpora(self) -> list[RequiredFile]:
         """Return both corpora."""
         return [_corpus("Clotho", self.clotho, CLOTHO), _corpus("Walking-Tours", self.tours, TOURS)]
 
@@ -122,11 +123,11 @@ class _Intermediate:
 
     @cached_property
     def _corpora(self) -> tuple[list[catalogue.Sound], list[catalogue.Background]]:
-        wanted = self.part.corpora()
-        refuse_missing(f"data set {self.part.use!r}", wanted)
+        corpora = self.part.corpora()
+        refuse_missing(f"data set {self.part.use!r}", corpora)
         excluded = catalogue.excluded_ids(self.part.exclude)
-        sounds = catalogue.wavcaps(wanted[1].place, self.part.subsets, excluded)
-        return sounds, catalogue.demand(wanted[0].place, self.part.environments)
+        sounds = catalogue.wavcaps(corpora[1].path, self.part.subsets, excluded)
+        return sounds, catalogue.demand(corpora[0].path, self.part.environments)
 
     @cached_property
     def _parts(self) -> dict[str, intermediate.Part]:
@@ -179,10 +180,10 @@ class _ClothoMoment:
         return self._mixers[split]
 
     def _opened(self, split: str) -> clotho_moment.Mixer:
-        wanted = self.part.corpora()
-        refuse_missing(f"data set {self.part.use!r}", wanted)
-        sounds = catalogue.clotho(wanted[0].place, clotho_moment.CLOTHO[split])
-        tours = catalogue.tours(wanted[1].place, clotho_moment.TOURS[split])
+        corpora = self.part.corpora()
+        refuse_missing(f"data set {self.part.use!r}", corpora)
+        sounds = catalogue.clotho(corpora[0].path, clotho_moment.CLOTHO[split])
+        tours = catalogue.tours(corpora[1].path, clotho_moment.TOURS[split])
         part = clotho_moment.part_of(split, sounds, tours)
         return clotho_moment.Mixer(part, seed=self.part.seed, rate=self.part.rate, step=self.part.step)
 
@@ -191,12 +192,12 @@ class _ClothoMoment:
         return {}
 
 
-def _corpus(name: str, chosen: str, published: Published) -> Need:
-    place = Path(chosen).expanduser() if chosen else data_folder() / name.lower()
-    return Need(
+def _corpus(name: str, chosen: str, published: Published) -> RequiredFile:
+    path = Path(chosen).expanduser() if chosen else data_folder() / name.lower()
+    return RequiredFile(
         what=f"corpus {name}",
-        place=place,
-        found=any(path.suffix.lower() in SUFFIXES for path in place.rglob("*")),
+        path=path,
+        present=any(file.suffix.lower() in SUFFIXES for file in path.rglob("*")),
         published=published,
         remedy=f"Put a copy there (${DATA_VARIABLE} chooses the folder of data), or name its folder in the "
         "protocol.",

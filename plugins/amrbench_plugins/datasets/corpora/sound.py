@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from amrbench.data.audio import open_audio, resample
+from amrbench.data.audio import open_audio
+from amrbench.data.resample import resample
 from amrbench.errors import DataError
 
 Wave = NDArray[np.float32]

@@ -1,0 +1,19 @@
+"""One way of making a short hash of plain content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+
+def content_hash(content: object) -> str:
+    """Return 24 hexadecimal digits that are equal for equal content.
+
+    Args:
+        content: Mappings, lists, tuples, text, numbers, None. Lists and tuples count as the same, and the
+            order of a mapping's keys plays no part.
+
+    >>> content_hash({"a": 1, "b": (2, 3)}) == content_hash({"b": [2, 3], "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]

@@ -1,0 +1,335 @@
+"""Queries with their features in memory, and the batches that are made of them.
+
+Rows are cut and divided by (their norm + 1e-5) once, as the reference does for every sample; after that a
+batch is a few copies of slices. Recordings and sentences are stored once, however many queries share them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from amrbench.data.collate import (
+    Indices,
+    RaggedTensor,
+    collate_targets,
+    concat_ragged,
+    pad,
+    ragged_tensor,
+)
+from amrbench.data.concat_features import normalize_rows
+from amrbench.data.feature_source import FeatureSource, matches_duration
+from amrbench.errors import DataError, some
+from amrbench.functional.targets import as_windows, clip_windows
+from amrbench.slots.data import Labels
+from amrbench.types import Batch, FeatureWidths, Limits, Query, Rows, Target
+
+Labeller = Callable[[Query, int, float, np.random.Generator], Labels]
+Augment = Callable[[Rows, Query, float, np.random.Generator], tuple[Rows, Query]]
+
+_ORDER, _VISIT, _SHUFFLE = 1, 2, 3  # First numbers of the seeds, so that no two draws share a generator.
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureDataset:
+    """The queries of one or several splits with their features, ready to be asked for batches."""
+
+    queries: tuple[Query, ...]
+    audio: RaggedTensor
+    text: RaggedTensor
+    recordings: Indices
+    """(n,) the item of `audio` that each query asks about."""
+    sentences: Indices
+    """(n,) the item of `text` that each query is."""
+    cut: NDArray[np.bool_]
+    """(recordings,) True where the limits cut rows off."""
+    hop: float
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    @property
+    def widths(self) -> FeatureWidths:
+        """Return the widths of the features."""
+        return FeatureWidths(self.audio.flat.shape[1], self.text.flat.shape[1])
+
+    def frames(self, index: int) -> int:
+        """Return the number of audio rows of a query's recording."""
+        return self.audio.length(int(self.recordings[index]))
+
+    def seconds(self, index: int) -> float:
+        """Return the length that a span is a share of: the recording, or the rows left of a longer one."""
+        if self.cut[self.recordings[index]]:
+            return self.frames(index) * self.hop
+        return self.queries[index].duration
+
+    def batch(self, indices: Sequence[int] | Indices) -> Batch:
+        """Return some queries, padded to the longest of them."""
+        audio = [self.audio.item(int(self.recordings[index])) for index in indices]
+        return self._batch(indices, audio)
+
+    def training_batch(
+        self,
+        indices: Sequence[int] | Indices,
+        *,
+        labels: Labeller,
+        augments: Sequence[Augment],
+        rng_of: Callable[[int], np.random.Generator],
+    ) -> tuple[Batch, Target]:
+        """Return some queries with their targets.
+
+        Args:
+            indices: Of queries, all of them in `trainable`.
+            labels: A built targets part.
+            augments: Built augment parts, applied in this order.
+            rng_of: Returns the generator of this visit of a query; see `visit_rngs`.
+        """
+        audio, targets = [], []
+        for index in indices:
+            rng = rng_of(int(index))
+            rows, query = self.audio.item(int(self.recordings[index])).numpy(), self._usable(int(index))
+            for augment in augments:
+                rows, query = augment(rows, query, self.hop, rng)
+            audio.append(torch.from_numpy(np.ascontiguousarray(rows, np.float32)))
+            targets.append(labels(query, len(rows), self.hop, rng))
+        batch = self._batch(indices, audio)
+        return batch, collate_targets(targets, batch.audio.shape[1])
+
+    @cached_property
+    def trainable(self) -> Indices:
+        """Return the indices of the queries that have a window inside the rows of their recording.
+
+        Raises:
+            DataError: There are none.
+        """
+        indices = [index for index, windows in enumerate(self._windows) if len(windows)]
+        if not indices:
+            qids = some([query.qid for query in self.queries], 3)
+            raise DataError(
+                f"none of {len(self):,} queries ({qids}) has a window inside the feature rows of its "
+                "recording, so there is nothing to learn. Check the windows of the training split, and "
+                "'limits.frames' of the recipe."
+            )
+        return np.array(indices, dtype=np.int64)
+
+    @property
+    def untrainable(self) -> int:
+        """Return the number of queries that training leaves out."""
+        return len(self) - len(self.trainable)
+
+    def window_widths(self) -> tuple[float, ...]:
+        """Return the widths of all usable windows as shares of their recordings."""
+        return tuple(
+            float(end - start) / (self.frames(index) * self.hop)
+            for index, windows in enumerate(self._windows)
+            for start, end in windows
+        )
+
+    @cached_property
+    def _windows(self) -> list[NDArray[np.float64]]:
+        return [
+            usable_windows(query, self.frames(index) * self.hop, cut=bool(self.cut[self.recordings[index]]))
+            for index, query in enumerate(self.queries)
+        ]
+
+    def _usable(self, index: int) -> Query:
+        windows = tuple((float(start), float(end)) for start, end in self._windows[index])
+        return replace(self.queries[index], windows=windows, duration=self.seconds(index))
+
+    def _batch(self, indices: Sequence[int] | Indices, audio: Sequence[Tensor]) -> Batch:
+        frames = pad(audio)
+        words = pad([self.text.item(int(self.sentences[index])) for index in indices])
+        recording = torch.from_numpy(self.recordings[np.asarray(indices, np.int64)])
+        return Batch(frames.rows, frames.mask, words.rows, words.mask, recording)
+
+
+class DatasetCache:
+    """Loads feature datasets and keeps those used last, so that stages share them."""
+
+    def __init__(self, size: int = 4) -> None:
+        """Keep at most `size` datasets in memory."""
+        self._size = size
+        self._loaded: dict[tuple[str, ...], FeatureDataset] = {}
+
+    def load(self, sources: Sequence[FeatureSource], limits: Limits) -> FeatureDataset:
+        """Return splits as one feature dataset; see `load_dataset`."""
+        # A dry run samples splits under the fingerprint of the whole, so their sizes tell them apart.
+        names = (f"{source.fingerprint} {len(source.queries)}" for source in sources)
+        key = (*names, f"{limits.frames} {limits.words}")
+        dataset = self._loaded.pop(key, None)
+        self._loaded[key] = load_dataset(sources, limits) if dataset is None else dataset
+        while len(self._loaded) > self._size:
+            del self._loaded[next(iter(self._loaded))]
+        return self._loaded[key]
+
+
+def load_dataset(sources: Sequence[FeatureSource], limits: Limits) -> FeatureDataset:
+    """Read splits into memory as one feature dataset.
+
+    Raises:
+        DataError: Two of them share a query or recording, have different encoders, or are damaged.
+    """
+    _refuse_shared(sources)
+    encoders = sorted({source.encoder for source in sources})
+    if len(encoders) > 1:
+        raise DataError(
+            f"features of different encoders cannot be joined: {some(encoders)}. Use one for all."
+        )
+    for source in sources:
+        source.verify()
+    datasets = [_load(source, limits) for source in sources]
+    return datasets[0] if len(datasets) == 1 else _joined(datasets)
+
+
+def _refuse_shared(sources: Sequence[FeatureSource]) -> None:
+    for what, names in (
+        ("query id", [{str(query.qid) for query in source.queries} for source in sources]),
+        ("recording", [{query.vid for query in source.queries} for source in sources]),
+    ):
+        counts = Counter(name for split in names for name in split)
+        shared = sorted(name for name, count in counts.items() if count > 1)
+        if shared:
+            locations = ", ".join(source.location for source in sources)
+            raise DataError(
+                f"{what} {some(shared)} stands in more than one of {locations}. Join disjoint splits only."
+            )
+
+
+def _load(source: FeatureSource, limits: Limits) -> FeatureDataset:
+    by_vid = {query.vid: query for query in source.queries}
+    by_text = {source.text_key(query): query for query in source.queries}
+    audio = [_checked(source.audio(vid), source.widths.audio, f"recording {vid!r}", source) for vid in by_vid]
+    text = [
+        _checked(source.text(query), source.widths.text, f"query {query.qid!r}", source)
+        for query in by_text.values()
+    ]
+    for (vid, query), rows in zip(by_vid.items(), audio, strict=True):
+        _refuse_other_length(len(rows), query.duration, vid, source)
+    recordings, sentences = _numbered(by_vid), _numbered(by_text)
+    return FeatureDataset(
+        queries=tuple(source.queries),
+        audio=_cut(audio, limits.frames, source.widths.audio),
+        text=_cut(text, limits.words, source.widths.text),
+        recordings=np.array([recordings[query.vid] for query in source.queries], dtype=np.int64),
+        sentences=np.array([sentences[source.text_key(query)] for query in source.queries], dtype=np.int64),
+        cut=np.array([len(rows) > limits.frames for rows in audio]),
+        hop=source.hop,
+    )
+
+
+def _cut(items: Sequence[Rows], limit: int, width: int) -> RaggedTensor:
+    lengths = [min(limit, len(rows)) for rows in items]
+    return ragged_tensor((normalize_rows(rows[:limit]) for rows in items), lengths, width)
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(names)}
+
+
+def _checked(rows: Rows, width: int, what: str, source: FeatureSource) -> Rows:
+    if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
+        raise DataError(
+            f"{source.location}: features of {what} have shape {rows.shape}, not (1 or more, {width})."
+        )
+    return rows
+
+
+def _refuse_other_length(rows: int, duration: float, vid: str, source: FeatureSource) -> None:
+    if not matches_duration(rows, duration, source.hop):
+        raise DataError(
+            f"{source.location}: the features of recording {vid!r} last {rows * source.hop:g} s, but the "
+            f"annotations say {duration:g} s. Check that annotations and features belong together."
+        )
+
+
+def _joined(datasets: Sequence[FeatureDataset]) -> FeatureDataset:
+    return replace(
+        datasets[0],
+        queries=tuple(query for dataset in datasets for query in dataset.queries),
+        audio=concat_ragged([dataset.audio for dataset in datasets]),
+        text=concat_ragged([dataset.text for dataset in datasets]),
+        recordings=_shifted(
+            [dataset.recordings for dataset in datasets], [len(dataset.audio) for dataset in datasets]
+        ),
+        sentences=_shifted(
+            [dataset.sentences for dataset in datasets], [len(dataset.text) for dataset in datasets]
+        ),
+        cut=np.concatenate([dataset.cut for dataset in datasets]),
+    )
+
+
+def _shifted(numbers: Sequence[Indices], counts: Sequence[int]) -> Indices:
+    starts = np.cumsum([0, *counts[:-1]])
+    shifted = [own + start for own, start in zip(numbers, starts, strict=True)]
+    return np.concatenate(shifted).astype(np.int64)
+
+
+# ---------------------------------------------------------------- random draws
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> Indices:
+    """Return the numbers from 0 to count - 1 in the order of an epoch."""
+    return np.random.default_rng((_ORDER, seed, epoch)).permutation(count)
+
+
+def visit_rngs(seed: int, epoch: int) -> Callable[[int], np.random.Generator]:
+    """Return a function from the index of a query to the generator of its visit in this epoch.
+
+    What is drawn depends on nothing else, so a training that continues after a break draws the same.
+    """
+    return lambda index: np.random.default_rng((_VISIT, seed, epoch, index))
+
+
+def with_shuffled_queries(dataset: FeatureDataset, seed: int) -> FeatureDataset:
+    """Return the dataset with each query's text replaced by that of a query about another recording.
+
+    A model that uses the text must fail here; one that guesses from the audio alone scores as before. Every
+    text is used once. Windows, ids and recordings stay.
+
+    Raises:
+        DataError: One recording has more than half of the queries.
+    """
+    giver = _from_other_recordings(dataset.recordings, np.random.default_rng((_SHUFFLE, seed)))
+    queries = tuple(
+        replace(query, query=dataset.queries[index].query)
+        for query, index in zip(dataset.queries, giver, strict=True)
+    )
+    return replace(dataset, queries=queries, sentences=dataset.sentences[giver])
+
+
+def _from_other_recordings(recordings: Indices, rng: np.random.Generator) -> Indices:
+    """Return a permutation that takes each index to one of another recording.
+
+    Recordings are lined up in random order, each with its queries side by side; a rotation by the size of
+    the largest group leaves none of them inside its group.
+    """
+    sizes = np.bincount(recordings)
+    if 2 * sizes.max() > len(recordings):
+        raise DataError(
+            f"queries cannot be shuffled: one recording has {sizes.max()} of {len(recordings)} queries. "
+            "Shuffle a split in which no recording has more than half of them."
+        )
+    line = np.lexsort((rng.permutation(len(recordings)), rng.permutation(len(sizes))[recordings]))
+    giver = np.empty(len(line), dtype=np.int64)
+    giver[line] = np.roll(line, -int(sizes.max()))
+    return giver
+
+
+def usable_windows(query: Query, seconds: float, *, cut: bool) -> NDArray[np.float64]:
+    """Return the windows (W, 2) in seconds that a model can be asked for.
+
+    Args:
+        query: The query with its windows as published.
+        seconds: How long the feature rows of its recording last.
+        cut: Rows were cut off; the model sees nothing past `seconds` then.
+    """
+    windows = clip_windows(as_windows(query.windows), query.duration)
+    windows = windows[windows[:, 0] < max(seconds, query.duration)]
+    return clip_windows(windows, seconds, tolerance=0.0) if cut else windows

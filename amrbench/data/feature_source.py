@@ -1,0 +1,169 @@
+"""The queries of a split and their features, wherever these come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+from amrbench.content_hash import content_hash
+from amrbench.data.concat_features import concat_audio, concat_text
+from amrbench.errors import DataError
+from amrbench.files.feature_file import FeatureFile
+from amrbench.types import FeatureWidths, Query, Rows
+
+_TOLERANCE = 0.1
+
+
+class RowsByName(Protocol):
+    """Feature rows of recordings or texts. Pickles, so that worker processes can read them."""
+
+    def rows(self, name: str) -> Rows:
+        """Return (n, D)."""
+
+    def verify(self, names: Iterable[str]) -> None:
+        """Raise DataError if the rows of one of these names are missing or damaged."""
+
+
+@dataclass(frozen=True)
+class RowsInMemory:
+    """Feature rows that were just made."""
+
+    by_name: Mapping[str, Rows]
+
+    def rows(self, name: str) -> Rows:
+        """Return (n, D)."""
+        return self.by_name[name]
+
+    def verify(self, names: Iterable[str]) -> None:
+        """Do nothing: the rows were made a moment ago."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderFeatures:
+    """What one encoder gave for a split.
+
+    Attributes:
+        location: Where the features lie, for messages.
+        encoder: Name and fingerprint of the encoder; only features of one encoder may be mixed.
+        hop: Seconds between two audio rows.
+        widths: Of the rows.
+        fingerprint: A hash of all that determines queries and features.
+        audio: (T, Da) rows by the id of the recording.
+        text: (L, Dt) rows by the id or the sentence of the query.
+        text_by: Which of the two names a text.
+    """
+
+    location: str
+    encoder: str
+    hop: float
+    widths: FeatureWidths
+    fingerprint: str
+    audio: RowsByName
+    text: RowsByName
+    text_by: Literal["qid", "sentence"]
+
+    @classmethod
+    def of_file(
+        cls, file: FeatureFile, fingerprint: str, *, text_by: Literal["qid", "sentence"]
+    ) -> EncoderFeatures:
+        """Return the content of a feature file."""
+        header = file.header
+        return cls(
+            location=str(file.path),
+            encoder=f"{header.backend} {header.fingerprint}",
+            hop=header.hop,
+            widths=FeatureWidths(header.audio_width, header.text_width),
+            fingerprint=fingerprint,
+            audio=file.audio,
+            text=file.text,
+            text_by=text_by,
+        )
+
+    def text_key(self, query: Query) -> str:
+        """Return the name under which the text of a query is found."""
+        return query.query if self.text_by == "sentence" else str(query.qid)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSource:
+    """The queries of a split and their features, of one encoder or of several whose rows are concatenated.
+
+    Attributes:
+        queries: In the order of their file.
+        encoded: One for each encoder, all with the same hop.
+    """
+
+    queries: tuple[Query, ...]
+    encoded: tuple[EncoderFeatures, ...]
+
+    def __post_init__(self) -> None:
+        """Raise DataError where the hops of the encoders differ."""
+        hops = sorted({features.hop for features in self.encoded})
+        if len(hops) > 1:
+            raise DataError(
+                f"features of {self.encoder} cannot be concatenated: their rows are "
+                f"{' and '.join(f'{hop:g}' for hop in hops)} s apart. Extract them with one hop."
+            )
+
+    @property
+    def location(self) -> str:
+        """Return where the features lie, for messages."""
+        return " + ".join(features.location for features in self.encoded)
+
+    @property
+    def encoder(self) -> str:
+        """Return name and fingerprint of the encoders."""
+        return " + ".join(features.encoder for features in self.encoded)
+
+    @property
+    def hop(self) -> float:
+        """Return the seconds between two audio rows."""
+        return self.encoded[0].hop
+
+    @property
+    def widths(self) -> FeatureWidths:
+        """Return the widths of the rows."""
+        widths = [features.widths for features in self.encoded]
+        return FeatureWidths(sum(width.audio for width in widths), sum(width.text for width in widths))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a hash of all that determines queries and features."""
+        fingerprints = [features.fingerprint for features in self.encoded]
+        return fingerprints[0] if len(fingerprints) == 1 else content_hash(fingerprints)
+
+    def verify(self) -> None:
+        """Raise DataError if rows of these queries are missing or damaged."""
+        for features in self.encoded:
+            features.audio.verify(dict.fromkeys(query.vid for query in self.queries))
+            features.text.verify(dict.fromkeys(features.text_key(query) for query in self.queries))
+
+    def audio(self, vid: str) -> Rows:
+        """Return (T, Da) of a recording; DataError where encoders give lengths that differ by more than a row."""
+        rows = [features.audio.rows(vid) for features in self.encoded]
+        return rows[0] if len(rows) == 1 else concat_audio(rows, f"recording {vid!r}")
+
+    def text_key(self, query: Query) -> str:
+        """Return a name that queries with the same text features share."""
+        return " ".join(features.text_key(query) for features in self.encoded)
+
+    def text(self, query: Query) -> Rows:
+        """Return (L, Dt) of a query; DataError where encoders give different numbers of tokens."""
+        rows = [features.text.rows(features.text_key(query)) for features in self.encoded]
+        return rows[0] if len(rows) == 1 else concat_text(rows, f"query {query.qid!r}")
+
+
+def matches_duration(rows: int, duration: float, hop: float) -> bool:
+    """Whether feature rows can be those of a recording of this length.
+
+    Published durations are rounded and the last part of a second has no row, so one row more or less is
+    usual; features of another recording differ by more.
+
+    Args:
+        rows: Number of feature rows.
+        duration: Seconds, as annotated.
+        hop: Seconds between two rows.
+    """
+    return abs(rows * hop - duration) <= max(1.5 * hop, _TOLERANCE * duration)

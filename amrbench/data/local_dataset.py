@@ -1,0 +1,249 @@
+"""The folder of a data set that people provide: annotations, features and audio.
+
+    <folder>/<annotations of each split>.jsonl   as published
+    <folder>/features/<encoder>.h5               made by `amrbench data import` or `amrbench data extract`
+    <folder>/audio/<recording>.<wav, flac, ...>  only needed to extract features
+
+One feature file holds all splits; recordings are found by their ids, texts by those of the queries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from amrbench.content_hash import content_hash
+from amrbench.data.audio import SUFFIXES, audio_by_stem, open_audio
+from amrbench.data.feature_source import EncoderFeatures
+from amrbench.errors import DataError, did_you_mean
+from amrbench.files.annotations import read_annotations, safe_id
+from amrbench.files.feature_file import open_feature_file
+from amrbench.required_files import Published, RequiredFile, refuse_missing
+from amrbench.slots.features import FeaturesPart
+from amrbench.types import Query, Rows
+
+FEATURES = "features"
+AUDIO = "audio"
+NOT_PUBLISHED = Published("no public place that we know of")
+_SAMPLE = 1 << 16
+
+
+@dataclass(frozen=True)
+class PublishedSplit:
+    """What is known of a split.
+
+    Attributes:
+        file: Name of its annotation file.
+        published: Where the file is published.
+        queries: How many the published file has; 0 if it is not known.
+        recordings: How many of them are asked about; 0 if it is not known.
+        md5: Of the newest published file, as hexadecimal digits; empty if it is not known.
+        answers: Whether the ground truth is public.
+    """
+
+    file: str
+    published: Published = NOT_PUBLISHED
+    queries: int = 0
+    recordings: int = 0
+    md5: str = ""
+    answers: bool = True
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """The folder of a data set, and what is known of its files.
+
+    Attributes:
+        name: Of the data set, as in `amrbench data`.
+        root: The folder.
+        splits: What is known of each split.
+        features: Where features of encoders are published.
+        audio: Where the recordings are published.
+    """
+
+    name: str
+    root: Path
+    splits: Mapping[str, PublishedSplit]
+    features: Mapping[str, Published] = field(default_factory=dict)
+    audio: Published = NOT_PUBLISHED
+
+    def annotations(self, split: str) -> Path:
+        """Return the annotation file of a split, or raise DataError when there is no such split."""
+        if split not in self.splits:
+            raise DataError(
+                f"data set {self.name!r} has no split {split!r}.{did_you_mean(split, self.splits)} "
+                f"Splits: {', '.join(self.splits)}."
+            )
+        return self.root / self.splits[split].file
+
+    def feature_file(self, encoder: FeaturesPart) -> Path:
+        """Return the feature file of an encoder."""
+        return self.root / FEATURES / f"{safe_id(encoder.label)}.h5"
+
+    @property
+    def audio_folder(self) -> Path:
+        """Return the folder of the recordings."""
+        return self.root / AUDIO
+
+    @property
+    def present_splits(self) -> list[str]:
+        """Return the splits whose annotation files exist."""
+        return [split for split in self.splits if self.annotations(split).is_file()]
+
+    def queries(self, split: str) -> list[Query]:
+        """Return the queries of a split.
+
+        Raises:
+            DataError: The annotation file is missing or wrong.
+        """
+        refuse_missing(f"data set {self.name!r}", [self._annotation_file(split)])
+        return read_annotations(self.annotations(split))
+
+    def required_files(self, split: str, features: FeaturesPart) -> list[RequiredFile]:
+        """Return what a split needs with an encoder: annotations, and features or audio with the encoder."""
+        feature_files = [file for encoder in features.encoders for file in self._feature_files(encoder)]
+        return [self._annotation_file(split), *feature_files]
+
+    def encoder_features(self, queries: Sequence[Query], encoder: FeaturesPart) -> EncoderFeatures | None:
+        """Return the imported or extracted features of some queries, or None if there is no feature file."""
+        path = self.feature_file(encoder)
+        if not path.is_file():
+            return None
+        file = open_feature_file(path)
+        fingerprint = content_hash([file.digest, [vars(query) for query in queries]])
+        return EncoderFeatures.of_file(file, fingerprint, text_by="qid")
+
+    def find_audio(self, vid: str) -> Path | None:
+        """Return the file of a recording, with any suffix; None if there is none.
+
+        Published archives leave dots out of some names; that is accepted where no other recording can be
+        meant.
+
+        Raises:
+            DataError: Two files have one name.
+        """
+        name = _without_dots(vid)
+        if vid in self.audio_files or self._names_without_dots[name] > 1:
+            return self.audio_files.get(vid)
+        return self.audio_files.get(name)
+
+    @cached_property
+    def _names_without_dots(self) -> Counter[str]:
+        vids = {query.vid for split in self.present_splits for query in self.queries(split)}
+        return Counter(_without_dots(vid) for vid in vids)
+
+    @cached_property
+    def audio_files(self) -> dict[str, Path]:
+        """Return the files of all recordings by their names without suffix."""
+        folder = self.audio_folder
+        return audio_by_stem(folder.iterdir()) if folder.is_dir() else {}
+
+    def _annotation_file(self, split: str) -> RequiredFile:
+        path = self.annotations(split)
+        return RequiredFile(
+            what=f"annotations of {self.name} {split}",
+            path=path,
+            present=path.is_file(),
+            published=self.splits[split].published,
+            remedy="Put the file there.",
+        )
+
+    def _feature_files(self, encoder: FeaturesPart) -> Iterator[RequiredFile]:
+        path = self.feature_file(encoder)
+        if not path.is_file() and self.audio_files:
+            yield RequiredFile(f"audio of {self.name}", self.audio_folder, True, self.audio, "")
+            yield from encoder.required_files()
+            return
+        yield RequiredFile(
+            what=f"features {encoder.label} of {self.name}",
+            path=path,
+            present=path.is_file(),
+            published=self.features.get(encoder.label, NOT_PUBLISHED),
+            remedy=f"Import published files with 'amrbench data import {self.name} FILES --encoder "
+            f"{encoder.use}', or put the recordings into {self.audio_folder}.",
+        )
+
+
+@runtime_checkable
+class HasDatasetFolder(Protocol):
+    """A data set part whose files people provide."""
+
+    @property
+    def dataset_folder(self) -> DatasetFolder:
+        """Return the folder."""
+
+
+def _without_dots(vid: str) -> str:
+    return vid.replace(".", "")
+
+
+@dataclass(frozen=True, eq=False)
+class LocalRecording:
+    """A recording in the audio folder, and the queries about it."""
+
+    vid: str
+    rate: int
+    waveform: Rows
+    """(samples,)"""
+    queries: tuple[Query, ...]
+
+
+class LocalDataset:
+    """The recordings and queries in a folder; a `Dataset`."""
+
+    def __init__(self, folder: DatasetFolder) -> None:
+        self.folder = folder
+        self._by_recording: dict[str, dict[str, list[Query]]] = {}
+
+    def splits(self) -> Sequence[str]:
+        """Return the names of the splits."""
+        return list(self.folder.splits)
+
+    def size(self, split: str) -> int:
+        """Return the number of recordings with queries."""
+        return len(self._recordings(split))
+
+    def recording(self, split: str, index: int) -> LocalRecording:
+        """Return one recording, decoded.
+
+        Raises:
+            DataError: Its file is missing or damaged.
+        """
+        vid, queries = list(self._recordings(split).items())[index]
+        path = self.folder.find_audio(vid)
+        if path is None:
+            raise DataError(
+                f"{self.folder.audio_folder}: there is no recording {vid!r} ({', '.join(SUFFIXES)}). "
+                f"Put it there; it is published at {self.folder.audio}."
+            )
+        file = open_audio(path)
+        return LocalRecording(vid, file.rate, file.read(), tuple(queries))
+
+    def fingerprint(self) -> str:
+        """Return a hash of the annotations, and of name, size, beginning and end of each audio file."""
+        digest = hashlib.sha256()
+        for split in self.folder.present_splits:
+            digest.update(split.encode() + self.folder.annotations(split).read_bytes())
+        for path in self.folder.audio_files.values():
+            digest.update(f"{path.name} {path.stat().st_size}".encode() + _beginning_and_end(path))
+        return digest.hexdigest()[:24]
+
+    def _recordings(self, split: str) -> dict[str, list[Query]]:
+        if split not in self._by_recording:
+            by_vid: dict[str, list[Query]] = {}
+            for query in self.folder.queries(split):
+                by_vid.setdefault(query.vid, []).append(query)
+            self._by_recording[split] = by_vid
+        return self._by_recording[split]
+
+
+def _beginning_and_end(path: Path) -> bytes:
+    with path.open("rb") as file:
+        beginning = file.read(_SAMPLE)
+        file.seek(max(0, path.stat().st_size - _SAMPLE))
+        return beginning + file.read(_SAMPLE)

@@ -1,0 +1,160 @@
+"""Features in the published layout: one .npz file for each recording and each query.
+
+<folder>/<backend>/<vid>.npz            key `features`           (T, Da)
+<folder>/<backend>_text/qid<qid>.npz    key `last_hidden_state`  (L, Dt), or (Dt,) for pooled encoders
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from amrbench.content_hash import content_hash
+from amrbench.data.feature_source import EncoderFeatures, FeatureSource
+from amrbench.data.local_dataset import DatasetFolder
+from amrbench.errors import DataError, some
+from amrbench.files.annotations import safe_id
+from amrbench.files.feature_file import FeatureHeader
+from amrbench.files.npz_features import AUDIO_KEY, TEXT_KEY, read_rows
+from amrbench.slots.features import FeaturesPart
+from amrbench.types import FeatureWidths, Query, Rows
+
+Kind = Literal["audio", "text"]
+KINDS: tuple[Kind, ...] = ("audio", "text")
+IMPORTED = "imported"
+
+
+@dataclass(frozen=True)
+class PublishedRows:
+    """The .npz files of one kind in a folder, as `RowsByName`."""
+
+    folder: Path
+    prefix: str
+    """Of the names of files: "" for recordings, "qid" for texts."""
+    key: str
+    width: int
+
+    def file(self, name: str) -> Path:
+        """Return the file of a recording or text; DataError where the id cannot be the name of a file."""
+        return self.folder / f"{self.prefix}{safe_id(name)}.npz"
+
+    def rows(self, name: str) -> Rows:
+        """Return (n, D)."""
+        return read_rows(self.file(name), self.key, self.width)
+
+    def verify(self, names: Iterable[str]) -> None:
+        """Raise DataError where files are missing; they are not read."""
+        missing = [file for file in map(self.file, names) if not file.is_file()]
+        if missing:
+            raise DataError(
+                f"{self.folder}: {len(missing)} feature files are missing: "
+                f"{some(file.name for file in missing)}. Give the folder that holds them, or annotations that "
+                "fit."
+            )
+
+
+def published_source(
+    folder: Path, queries: Sequence[Query], *, audio: str, text: str, widths: FeatureWidths, hop: float
+) -> FeatureSource:
+    """Return queries and the published features of their recordings and texts.
+
+    Args:
+        folder: Of the features of all encoders.
+        queries: Of a split.
+        audio: Name of the audio encoder.
+        text: Name of the text encoder.
+        widths: Of the rows.
+        hop: Seconds between two audio rows; the files do not say.
+
+    Raises:
+        DataError: A name cannot be that of a folder.
+    """
+    encoder = f"published {audio} {text}"
+    features = EncoderFeatures(
+        location=str(folder),
+        encoder=encoder,
+        hop=hop,
+        widths=widths,
+        fingerprint=content_hash([encoder, hop, [[query.qid, query.vid] for query in queries]]),
+        audio=PublishedRows(folder / safe_id(audio), "", AUDIO_KEY, widths.audio),
+        text=PublishedRows(folder / safe_id(f"{text}_text"), "qid", TEXT_KEY, widths.text),
+        text_by="qid",
+    )
+    return FeatureSource(tuple(queries), (features,))
+
+
+@dataclass(frozen=True)
+class ExpectedFeatures:
+    """The published features that the annotations of a data set ask for.
+
+    Attributes:
+        dataset: Name of the data set.
+        header: Of the feature file that they are imported into.
+        durations: Seconds by recording, in the order of the annotations.
+        qids: Ids of the queries, in their order.
+    """
+
+    dataset: str
+    header: FeatureHeader
+    durations: Mapping[str, float]
+    qids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, folder: DatasetFolder, encoder: FeaturesPart) -> ExpectedFeatures:
+        """Return the features of all splits whose annotations are in the folder.
+
+        Raises:
+            DataError: There are no annotations, or an id cannot be the name of a file.
+        """
+        if not folder.present_splits:
+            files = ", ".join(str(folder.annotations(split)) for split in folder.splits)
+            raise DataError(
+                f"{folder.name}: there are no annotations, so it is not known what to import. "
+                f"Put one of {files} there."
+            )
+        queries = [query for split in folder.present_splits for query in folder.queries(split)]
+        _refuse_unsafe_ids(folder, queries)
+        backend = encoder.build()
+        header = FeatureHeader(
+            source=f"{folder.name}, {IMPORTED}",
+            backend=encoder.label,
+            fingerprint=IMPORTED,
+            hop=backend.hop,
+            audio_width=backend.audio_width,
+            text_width=backend.text_width,
+        )
+        durations = {query.vid: query.duration for query in queries}
+        return cls(folder.name, header, durations, tuple(dict.fromkeys(str(query.qid) for query in queries)))
+
+    def names(self, kind: Kind) -> Sequence[str]:
+        """Return the names of all recordings or texts."""
+        return list(self.durations) if kind == "audio" else self.qids
+
+    def identify(self, file: PurePosixPath) -> tuple[Kind, str] | None:
+        """Return the recording or text whose features a file holds; None if it is not asked for."""
+        if file.suffix not in (".npz", ".npy"):
+            return None
+        if not file.parent.name.endswith("_text") and file.stem in self._vids:
+            return "audio", self._vids[file.stem]
+        return ("text", self._qids[file.stem]) if file.stem in self._qids else None
+
+    @cached_property
+    def _vids(self) -> dict[str, str]:
+        # Archives of Clotho-Moment leave dots out of the names of recordings.
+        without_dots = {vid.replace(".", ""): vid for vid in self.durations}
+        return {**without_dots, **{vid: vid for vid in self.durations}}
+
+    @cached_property
+    def _qids(self) -> dict[str, str]:
+        return {f"qid{qid}": qid for qid in self.qids}
+
+
+def _refuse_unsafe_ids(folder: DatasetFolder, queries: Sequence[Query]) -> None:
+    for query in queries:
+        try:
+            safe_id(query.vid), safe_id(query.qid)
+        except DataError as error:
+            raise DataError(f"{folder.root}: query {query.qid!r} of {folder.name}: {error}") from None

@@ -1,0 +1,114 @@
+"""Worker processes, each with one thread, and the one way of running tasks in them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import connection, get_context, parent_process
+from typing import TypeVar
+
+from amrbench.errors import RunError
+
+T = TypeVar("T")
+_ONE_THREAD: Mapping[str, str] = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How much of some work is done."""
+
+    what: str
+    done: int
+    total: int
+
+
+Report = Callable[[Progress], None]
+
+
+def no_report(progress: Progress) -> None:
+    """Ignore progress."""
+
+
+def on_wait(report: Report, what: str) -> Callable[[str], None]:
+    """Return a function that reports the process that is waited for; see `exclusive`."""
+    return lambda holder: report(Progress(f"{what}: waiting for process {holder}, which makes it", 0, 1))
+
+
+@contextmanager
+def worker_pool(jobs: int, doing: str) -> Iterator[Executor]:
+    """Offer processes that start with the first task.
+
+    They are spawned, not forked, because forking a process with threads can hang it. Each has one thread,
+    because the number of threads decides how sums are split.
+
+    Args:
+        jobs: The number of processes.
+        doing: What a worker does, e.g. "extracts features"; for the message.
+
+    Raises:
+        RunError: A process was killed.
+    """
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start)
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise RunError(
+            f"a worker process that {doing} was killed; is memory short? What is finished is kept: give the "
+            "same command again, with a smaller --jobs if memory was short. In a script of your own, put the "
+            "call under `if __name__ == '__main__':`, because workers import the script."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        _restore(before)
+
+
+def run_tasks(
+    pool: Executor, task: Callable[[T], int], items: Sequence[T], *, progress: Progress, report: Report
+) -> None:
+    """Run a task for each item in the workers of a pool and report progress; errors stop all.
+
+    Args:
+        pool: See `worker_pool`.
+        task: Returns how much of the work an item was.
+        items: What is left to do; they must pickle.
+        progress: Where the work stands at the start.
+        report: Called at the start and after each item.
+    """
+    report(progress)
+    futures = [pool.submit(task, item) for item in items]
+    try:
+        for future in as_completed(futures):
+            progress = replace(progress, done=progress.done + future.result())
+            report(progress)
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _restore(before: Mapping[str, str | None]) -> None:
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _start() -> None:
+    # A worker of a killed parent would wait for tasks for ever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,169 @@
+"""A finished run as a model that can predict: its recipe, the weights of one of its models, and its encoder.
+
+Everything is read from the run's folder and the stages in the cache; no data set is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from amrbench.config.recipe import Recipe
+from amrbench.errors import RecipeError, RunError
+from amrbench.evaluation.metrics_file import FILE as METRICS
+from amrbench.evaluation.metrics_file import Results, Row, read_results
+from amrbench.experiment.provenance import LOCK
+from amrbench.files.folders import cache_folder
+from amrbench.files.weights import load_weights, read_weights
+from amrbench.registry import Registry
+from amrbench.slots.features import FeatureBackend, FeaturesPart
+from amrbench.training.criterion import Criterion, build_criterion
+from amrbench.training.stages import WEIGHTS, store_of
+from amrbench.types import BuildContext, FeatureWidths
+
+_ANY_WIDTHS = (0.1, 0.2, 0.3)
+"""Anchors are counted from windows of the training data, and then replaced by the weights of the run."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run, and the one of its models that predicts.
+
+    Attributes:
+        folder: Of the run.
+        results: Its metrics.
+        member: The row of the model.
+        recipe: As it was resolved.
+        keys: Key of the stage with the weights of each seed.
+        cache: Folder of the stages.
+    """
+
+    folder: Path
+    results: Results
+    member: Row
+    recipe: Recipe
+    keys: Mapping[str, str]
+    cache: Path
+
+    @property
+    def weights(self) -> Path:
+        """Return the file of the model's weights."""
+        if self.member.kind != "seed":
+            return self.folder / f"{slug(self.member.member)}.safetensors"
+        return store_of(self.cache) / self.keys[self.member.member] / WEIGHTS
+
+    @cached_property
+    def backends(self) -> list[tuple[FeaturesPart, FeatureBackend]]:
+        """Return the encoders, most often one; nothing of them is read yet."""
+        return [(part, part.build()) for part in self.recipe.features.encoders]
+
+    @cached_property
+    def criterion(self) -> Criterion:
+        """Return model and losses with the weights of the member.
+
+        Raises:
+            RunError: The weights are no longer there.
+            CheckpointError: They are damaged.
+        """
+        if not self.weights.is_file():
+            raise RunError(
+                f"{self.weights}: the weights of {self.member.member!r} are no longer there. Run the recipe "
+                "again; it trains what is missing."
+            )
+        context = BuildContext(
+            features=FeatureWidths(
+                sum(backend.audio_width for _, backend in self.backends),
+                sum(backend.text_width for _, backend in self.backends),
+            ),
+            seed=0,
+            input_dropout=self.recipe.stages[-1].input_dropout,
+            window_widths=_ANY_WIDTHS,
+        )
+        criterion = build_criterion(self.recipe, context)
+        load_weights(criterion, read_weights(self.weights), name=str(self.weights))
+        return criterion.eval()
+
+    def about(self) -> dict[str, str]:
+        """Return what must be told with each answer, so that nobody takes a stand-in for the real encoder."""
+        return {
+            "run": str(self.folder),
+            "recipe": self.results.recipe,
+            "member": self.member.member,
+            "protocol": self.results.protocol,
+            "protocol_about": self.results.about,
+            "stand_ins": self.results.stand_ins,
+        }
+
+
+def find_run(given: Path | None, *, below: Path = Path("runs")) -> Path:
+    """Return the folder of a run, or that of the newest finished one.
+
+    Raises:
+        RunError: There is no finished run.
+    """
+    if given is not None:
+        return given
+    files = sorted(below.glob(f"*/{METRICS}"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        raise RunError(
+            f"there is no finished run in {str(below)!r}. Run a recipe first "
+            "('amrbench run recipes/ours3.yaml'), or name one with --run."
+        )
+    return files[-1].parent
+
+
+def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path | None = None) -> FinishedRun:
+    """Read a finished run.
+
+    Args:
+        folder: Of the run, or its metrics.json.
+        registry: Must offer the parts of its recipe.
+        member: Which of its rows answers; empty for its first soup, or seed 0 where it has none.
+        cache: Folder that the run's stages lie in; None is the user's.
+
+    Raises:
+        RunError: It is not finished, or has no such member.
+        RecipeError: A part of it is not installed.
+    """
+    results = read_results(folder)
+    folder = folder.parent if folder.is_file() else folder
+    try:
+        lock = json.loads((folder / LOCK).read_text("utf-8"))
+        options, keys = lock["recipe"], dict(lock["weights"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder / LOCK, str(error)) from error
+    try:
+        recipe = Recipe.model_validate(options, context=registry)
+    except ValidationError as error:
+        said = "; ".join(each["msg"] for each in error.errors())
+        raise RecipeError(f"{folder / LOCK}: the recipe of this run cannot be built here: {said}") from None
+    row = _chosen(folder, results, member)
+    if row.kind == "seed" and row.member not in keys:
+        raise _damaged(folder / LOCK, f"no weights of {row.member!r}")
+    return FinishedRun(folder, results, row, recipe, keys, cache or cache_folder())
+
+
+def _damaged(file: Path, what: str) -> RunError:
+    return RunError(f"{file}: not as a run wrote it ({what}). Move the folder away and run the recipe again.")
+
+
+def slug(name: str) -> str:
+    """Return the name of a member as part of file names."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _chosen(folder: Path, results: Results, member: str) -> Row:
+    rows = {row.member: row for row in results.rows if row.kind in ("soup", "single", "seed")}
+    if not rows:
+        raise _damaged(folder / METRICS, "no soup, single or seed")
+    if member and member not in rows:
+        raise RunError(f"{folder}: the run has no member {member!r}. It has: {', '.join(rows)}.")
+    # What the recipe says is made of the seeds, or else the first of them.
+    kinds = ("soup", "single", "seed")
+    return rows[member] if member else min(rows.values(), key=lambda row: kinds.index(row.kind))

@@ -1,0 +1,105 @@
+"""What a run writes about how it was made: lock.json and stages.json."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from amrbench.experiment.plan import PlannedRun
+from amrbench.part import parts_in
+from amrbench.registry import Registry
+from amrbench.training import log
+from amrbench.training.stages import DTYPE, ENGINE, StageSpec
+
+LOCK = "lock.json"
+STAGES = "stages.json"
+_PACKAGES = ("amrbench", "torch", "numpy")
+
+
+def lock_content(planned: PlannedRun) -> dict[str, object]:
+    """Return the content of lock.json: everything that was resolved, and who offered it."""
+    request = planned.request
+    return {
+        "hash": planned.hash,
+        "versions": environment(),
+        "recipe": request.resolved.model_dump(mode="json"),
+        "protocol": request.protocol.model_dump(mode="json"),
+        "replaced": changes(request.recipe.model_dump(mode="json"), request.resolved.model_dump(mode="json")),
+        "parts": _part_origins(planned, request.registry),
+        "stages": {spec.name: spec.key for last in planned.chains for spec in last.chain},
+        "weights": {last.model_name: last.key for last in planned.chains},
+        "report": planned.report.fingerprint,
+        "device": request.device,
+        "dtype": DTYPE,
+    }
+
+
+def stage_costs(chains: Sequence[StageSpec], store: Path) -> list[dict[str, str | int | float]]:
+    """Return the content of stages.json: each stage once, with its time and memory, in the order of training.
+
+    A stage that was found and not trained says what it took when it was trained. The memory is the largest of
+    its process up to its end, so in a process that trained other stages before it may be theirs.
+
+    Args:
+        chains: The last stage for each seed.
+        store: The folder of stages.
+    """
+    stages = {spec.key: spec for last in chains for spec in last.chain}
+    return [
+        {
+            "stage": spec.name,
+            "key": spec.key,
+            "epochs": spec.stage.epochs,
+            **log.cost_of(log.read_epochs(store / spec.key / log.FILE)),
+        }
+        for spec in stages.values()
+    ]
+
+
+def environment() -> dict[str, str]:
+    """Return the versions of what computes; no package is imported for it."""
+    installed = {name: version(name) for name in _PACKAGES}
+    return {**installed, "python": platform.python_version(), "engine": str(ENGINE)}
+
+
+def changes(before: object, after: object, path: str = "") -> list[str]:
+    """Return the differences of two plain documents, e.g. "model.width: 256 -> 64".
+
+    >>> changes({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]})
+    ['a.1.b: 2 -> 3']
+    """
+    old, new = _items(before), _items(after)
+    if old is None or new is None or old.keys() != new.keys() or old.get("use") != new.get("use"):
+        return [] if before == after else [f"{path}: {_short(before)} -> {_short(after)}"]
+    return [
+        change for name in old for change in changes(old[name], new[name], f"{path}.{name}" if path else name)
+    ]
+
+
+def _items(value: object) -> dict[str, object] | None:
+    if isinstance(value, Mapping):
+        return {str(name): item for name, item in value.items()}
+    return {str(index): item for index, item in enumerate(value)} if isinstance(value, list) else None
+
+
+def _short(value: object) -> str:
+    return str(value["use"]) if isinstance(value, Mapping) and "use" in value else json.dumps(value)
+
+
+def _part_origins(planned: PlannedRun, registry: Registry) -> list[dict[str, str | int]]:
+    used = parts_in([planned.request.resolved, planned.request.protocol])
+    parts = {f"{part.slot}/{part.use}": part for part in used}
+    return [
+        {
+            "slot": part.slot,
+            "use": part.use,
+            "part_version": part.version,
+            "plugin": registry.origin(part).plugin,
+            "distribution": registry.origin(part).distribution,
+            "version": registry.origin(part).version,
+        }
+        for _, part in sorted(parts.items())
+    ]

@@ -1,0 +1,292 @@
+"""From recipes and a protocol to finished runs.
+
+A run leaves `<out>/<recipe>@<protocol>-<hash8>/`: `recipe.yaml` and `protocol.yaml` as given, `lock.json`,
+`stages.json`, `annotations.<split>.jsonl`, `predictions/<model>.<split>.jsonl`, and `metrics.json`, which is
+written last.
+Asked for a run that is finished, nothing is trained and nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from amrbench.config.load import find, find_near, load_protocol
+from amrbench.config.protocol import Protocol
+from amrbench.config.study import Method, Runnable, methods_of
+from amrbench.data.feature_dataset import DatasetCache
+from amrbench.data.feature_source import FeatureSource
+from amrbench.data.prepare import prepare
+from amrbench.errors import DataError, RunError, did_you_mean
+from amrbench.evaluation.compare import Comparison, compare
+from amrbench.evaluation.metrics_file import FILE as METRICS
+from amrbench.evaluation.metrics_file import Results, read_results, write_results
+from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run, request_key
+from amrbench.experiment.predictions import PredictionWriter, result_rows
+from amrbench.experiment.provenance import LOCK, STAGES, changes, environment, lock_content, stage_costs
+from amrbench.files.atomic import write_text_atomic
+from amrbench.files.folders import cache_folder
+from amrbench.registry import Registry
+from amrbench.training.progress_bars import NULL_REPORTER, Reporter
+from amrbench.training.stage_queue import train_all
+from amrbench.training.stages import store_of
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is carried out. None of this is a property of the method.
+
+    Attributes:
+        seeds: Fine-tunes instead of the protocol's number.
+        device: "cpu", "cuda" or "cuda:N".
+        jobs: Processes at the same time; None is one for each core (and each of the protocol's threads), and
+            one for training on a GPU.
+        out: Folder of the runs.
+        cache: Folder of data and stages; None is the user's.
+    """
+
+    seeds: int | None = None
+    device: str = "cpu"
+    jobs: int | None = None
+    out: Path = Path("runs")
+    cache: Path | None = None
+
+    @property
+    def cache_folder(self) -> Path:
+        """Return the cache folder."""
+        return self.cache or cache_folder()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: Of the run.
+        results: Its metrics.
+        against: The runs that the protocol compares it with.
+    """
+
+    folder: Path
+    results: Results
+    against: tuple[Run, ...] = ()
+
+    @property
+    def all_results(self) -> list[Results]:
+        """Return the results that stand in one table, its own first."""
+        return [self.results, *(run.results for run in self.against)]
+
+
+def run(
+    recipe: str | Path,
+    protocol: str | Path = "synthetic",
+    *,
+    registry: Registry,
+    settings: Settings = Settings(),
+    reporter: Reporter = NULL_REPORTER,
+) -> Run:
+    """Do everything that a recipe asks for, and the same for the recipes it is compared with.
+
+    Of a study, the run of its base is returned, with all others in `against`.
+
+    Args:
+        recipe: A file, or the name of a shipped recipe; a study is taken as well.
+        protocol: A file, or the name of a shipped protocol.
+        registry: The parts they may name.
+        settings: How it is carried out.
+        reporter: Is told what happens.
+
+    Raises:
+        RecipeError: A file is wrong or missing.
+        DataError: Data is wrong or missing.
+        RunError: Training failed, or the run makes no sense.
+    """
+    first, *others = run_all([recipe], protocol, registry=registry, settings=settings, reporter=reporter)
+    return replace(first, against=(*others, *first.against))
+
+
+def run_all(
+    recipes: Sequence[Runnable],
+    protocol: str | Path,
+    *,
+    registry: Registry,
+    settings: Settings,
+    reporter: Reporter = NULL_REPORTER,
+) -> list[Run]:
+    """Do the same as `run` for several recipes, whose stages are trained at the same time.
+
+    A study stands for its recipes (`Study.methods`): the list has a run for each of them, in their order.
+    """
+    runner = Runner(registry, settings, reporter)
+    methods = runner.methods(recipes)
+    requests = runner.requests(methods, protocol)
+    sources = runner.prepare(requests)
+    planned = [plan_run(request, sources) for request in requests]
+    runner.train(planned)
+    own, others = planned[: len(methods)], planned[len(methods) :]
+    # Those that were asked for come last: the newest run is the one that `predict` takes.
+    against = tuple(runner.finish(each) for each in others)
+    return [replace(runner.finish(each), against=against) for each in own]
+
+
+def compare_with_baseline(runs: Sequence[Run]) -> list[Comparison]:
+    """Return the comparison of runs with the first recipe in `against`; none where nothing is scored."""
+    others = runs[0].against
+    if not others or not all(results.scored for run in runs for results in run.all_results):
+        return []
+    folders = dict.fromkeys([run.folder for run in runs] + [run.folder for run in others])
+    return [compare(list(folders), against=others[0].folder)]
+
+
+class Runner:
+    """Carries out requests with some settings."""
+
+    def __init__(self, registry: Registry, settings: Settings, reporter: Reporter) -> None:
+        self.registry = registry
+        self.settings = settings
+        self.reporter = reporter
+        _refuse_device(settings.device)
+
+    @cached_property
+    def datasets(self) -> DatasetCache:
+        """Return the feature datasets that stages and scoring share."""
+        return DatasetCache()
+
+    def methods(self, recipes: Sequence[Runnable]) -> list[Method]:
+        """Return the recipes; a study stands for all of its own."""
+        return [method for runnable in recipes for method in methods_of(runnable, self.registry)]
+
+    def requests(self, methods: Sequence[Method], protocol: str | Path) -> list[RunRequest]:
+        """Return a request for each recipe, and then for those that the protocol compares them with."""
+        file = find("protocol", protocol)
+        conditions = load_protocol(file, self.registry)
+        if self.settings.seeds is not None:
+            conditions = conditions.model_copy(update={"seeds": self.settings.seeds})
+        requests = [self._request(method, conditions, file) for method in methods]
+        for name in conditions.against:
+            for method in methods_of(find_near("recipe", name, file), self.registry):
+                other = self._request(method, conditions, file)
+                if all(other.resolved != request.resolved for request in requests):
+                    requests.append(other)
+        return requests
+
+    def prepare(self, requests: Sequence[RunRequest]) -> dict[str, FeatureSource]:
+        """Return all splits that the requests need, by `request_key`."""
+        splits = {request_key(split): split for request in requests for split in request.splits.all}
+        sources = prepare(
+            list(splits.values()),
+            cache=self.settings.cache_folder,
+            jobs=self.settings.jobs or _cores(),
+            report=self.reporter.data,
+        )
+        return dict(zip(splits, sources, strict=True))
+
+    def train(self, planned: Sequence[PlannedRun]) -> None:
+        """Train what is missing for runs that are not finished."""
+        missing = [each for each in planned if not self.is_finished(each)]
+        for each in missing:
+            _refuse_unknown_slices(each)
+            self._note_replaced(each.request)
+        if missing:
+            train_all(
+                [spec for each in missing for spec in each.chains],
+                store_of(self.settings.cache_folder),
+                jobs=self.jobs(missing[0].request.protocol.threads),
+                reporter=self.reporter,
+                datasets=self.datasets,
+            )
+
+    def finish(self, planned: PlannedRun) -> Run:
+        """Return a run whose stages are trained."""
+        folder = planned.folder(self.settings.out)
+        if not self.is_finished(planned):
+            self.reporter.note(f"{planned.request.recipe.name}: scoring")
+            self._write(planned, folder)
+        return Run(folder, read_results(folder))
+
+    def is_finished(self, planned: PlannedRun) -> bool:
+        """Whether a run is finished."""
+        return (planned.folder(self.settings.out) / METRICS).is_file()
+
+    def jobs(self, threads: int) -> int:
+        """Return the number of processes that train at the same time."""
+        if self.settings.jobs is not None:
+            return self.settings.jobs
+        if not self.settings.device.startswith("cpu"):
+            return 1
+        return max(1, _cores() // threads)
+
+    def _request(self, method: Method, conditions: Protocol, file: Path) -> RunRequest:
+        return RunRequest(
+            source=method.source,
+            recipe=method.recipe,
+            protocol=conditions,
+            protocol_file=file,
+            registry=self.registry,
+            device=self.settings.device,
+            text=method.text,
+        )
+
+    def _note_replaced(self, request: RunRequest) -> None:
+        before, after = (recipe.model_dump(mode="json") for recipe in (request.recipe, request.resolved))
+        replaced = changes(before, after)
+        if replaced:
+            protocol = request.protocol.name
+            self.reporter.note(
+                f"{request.recipe.name}: the protocol {protocol} replaces {'; '.join(replaced)}"
+            )
+
+    def _write(self, planned: PlannedRun, folder: Path) -> None:
+        request, store = planned.request, store_of(self.settings.cache_folder)
+        writer = PredictionWriter(planned, folder, store, self.datasets)
+        (folder / "recipe.yaml").write_bytes(request.text)
+        (folder / "protocol.yaml").write_bytes(request.protocol_file.read_bytes())
+        write_text_atomic(folder / LOCK, json.dumps(lock_content(planned), indent=1) + "\n")
+        write_text_atomic(folder / STAGES, json.dumps(stage_costs(planned.chains, store), indent=1) + "\n")
+        writer.write_truth()
+        rows = result_rows(writer.write_all(), folder, writer.truth, request.protocol.slices)
+        results = Results(
+            recipe=request.recipe.name,
+            protocol=request.protocol.name,
+            about=request.protocol.about,
+            stand_ins=request.protocol.stand_in_note(request.recipe),
+            chains=request.protocol.chains,
+            hash=planned.hash,
+            conditions=planned.comparable,
+            truth=writer.truth,
+            versions=environment(),
+            rows=tuple(rows),
+        )
+        write_results(folder, results)
+
+
+def _refuse_unknown_slices(planned: PlannedRun) -> None:
+    known = {key for query in planned.report.queries for key in query.extra}
+    for key in planned.request.protocol.slices:
+        if key not in known:
+            raise DataError(
+                f"{planned.request.protocol_file}: 'slices' names {key!r}, but no query of "
+                f"{planned.report.location} has this key.{did_you_mean(key, known)} "
+                f"Keys: {', '.join(sorted(known)) or 'none'}."
+            )
+
+
+def _refuse_device(device: str) -> None:
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise RunError(f"there is no device {device!r}. Use cpu, cuda or cuda:N.") from None
+    if kind not in ("cpu", "cuda"):
+        raise RunError(f"the device {device!r} is not supported. Use cpu, cuda or cuda:N.")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise RunError(f"device {device!r}: torch finds no CUDA device here. Use --device cpu.")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

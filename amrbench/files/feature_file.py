@@ -1,0 +1,259 @@
+"""Feature files: everything an encoder gave for one split, in one HDF5 file.
+
+Layout of `amrbench.features/1`: a seal in the user block (see `amrbench.files.file_digest`), attributes of the file
+(see `FeatureHeader`) with `schema` and `complete`, and groups `audio` and `text`, each with
+
+    rows     (n_rows, D) float32, the rows of all items one after another
+    id       (n,) UTF-8, the recordings or the sentences
+    offset   (n + 1,) int64, item i has rows offset[i] to offset[i + 1]
+    crc32    (n,) uint32, of the bytes of an item's rows
+
+All data sets are contiguous, so h5py opens a file and numpy maps it: no HDF5 handle outlives `open_feature_file`,
+and a store may be forked or pickled. The seal covers attributes and index; the rows have `crc32`. float32
+keeps the bits of the encoders.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, get_type_hints
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from amrbench.errors import DataError, did_you_mean
+from amrbench.files.file_digest import REMEDY, SIZE, ByteRange, FileDigest, read_digest
+
+Rows = NDArray[np.float32]
+
+SCHEMA = "amrbench.features/1"
+KINDS = ("audio", "text")
+_TYPES: Mapping[str, str] = {"rows": "<f4", "id": "S", "offset": "<i8", "crc32": "<u4"}
+
+
+@dataclass(frozen=True)
+class FeatureHeader:
+    """What a feature file says about itself."""
+
+    source: str
+    """Of what these are the features, for people."""
+    backend: str
+    fingerprint: str
+    """Of the backend."""
+    hop: float
+    """Seconds between two audio rows."""
+    audio_width: int
+    text_width: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hop < math.inf or self.audio_width < 1 or self.text_width < 1:
+            raise ValueError(
+                f"hop {self.hop} and widths {self.audio_width}, {self.text_width} must be above 0"
+            )
+
+    def width_of(self, kind: str) -> int:
+        """Return the width of the rows of a group."""
+        return self.audio_width if kind == "audio" else self.text_width
+
+
+class RowTable(Protocol):
+    """Items of rows in a fixed order, held in memory or read when asked for."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Return the name of each item."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Return (n,) the number of rows of each item."""
+
+    def item(self, place: int) -> Rows:
+        """Return (length, D) of the item at a place."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """A table in a feature file; its rows are mapped into memory at the first use."""
+
+    path: Path
+    kind: str
+    ids: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    """(n + 1,)"""
+    checksums: NDArray[np.uint32]
+    width: int
+    start: int
+    """Where the rows begin in the file, in bytes."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Return (n,) the number of rows of each item."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def flat(self) -> Rows:
+        """Return (n_rows, D), read-only, the rows of all items one after another."""
+        shape = (int(self.offsets[-1]), self.width)
+        if not shape[0]:
+            return np.zeros(shape, np.float32)
+        return np.memmap(self.path, "<f4", mode="r", offset=self.start, shape=shape)
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        return {name: place for place, name in enumerate(self.ids)}
+
+    def place(self, name: str) -> int:
+        """Return the place of an item.
+
+        Raises:
+            DataError: The file has no item of this name.
+        """
+        if name not in self._places:
+            raise DataError(
+                f"{self.path}: there are no {self.kind} features of {name!r} among {len(self.ids)} items."
+                f"{did_you_mean(name, self.ids)} Check that annotations and features belong together."
+            )
+        return self._places[name]
+
+    def item(self, place: int) -> Rows:
+        """Return (length, D), read-only, of the item at a place."""
+        return self.flat[self.offsets[place] : self.offsets[place + 1]]
+
+    def rows(self, name: str) -> Rows:
+        """Return (length, D), read-only, of an item; DataError if there is none of this name."""
+        return self.item(self.place(name))
+
+    @property
+    def stretch(self) -> ByteRange:
+        """Return where the rows lie in the file."""
+        return ByteRange(self.start, 4 * self.width * int(self.offsets[-1]))
+
+    def verify(self, names: Iterable[str] | None = None) -> None:
+        """Read rows and compare them with their checksums.
+
+        Args:
+            names: Of the items to look at; all by default.
+
+        Raises:
+            DataError: Rows have changed since they were written or are not finite, or there is no such item.
+        """
+        for name in self.ids if names is None else names:
+            place = self.place(name)
+            rows = self.item(place)
+            found, stored = zlib.crc32(rows.data), int(self.checksums[place])
+            if found != stored:
+                raise DataError(
+                    f"{self.path}: {self.kind}/rows of item {place} ({name!r}) have changed on disk: "
+                    f"checksum {found:#010x}, stored {stored:#010x}. {REMEDY}"
+                )
+            if not np.isfinite(rows).all():
+                raise DataError(
+                    f"{self.path}: {self.kind}/rows of item {place} ({name!r}) are not finite. {REMEDY}"
+                )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the mapped rows behind; another process maps them itself."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureFile:
+    """An opened feature file. Its index is in memory and checked; its rows are read when asked for."""
+
+    path: Path
+    header: FeatureHeader
+    digest: str
+    """Hash of all bytes but the rows, whose checksums are part of it."""
+    audio: FeatureTable
+    """Rows of each recording, by its id."""
+    text: FeatureTable
+    """Rows of each sentence, by the sentence."""
+
+    def verify(self) -> None:
+        """Check every row of the file; `open_feature_file` has checked the rest.
+
+        Raises:
+            DataError: Rows have changed since they were written, or are not finite.
+        """
+        self.audio.verify()
+        self.text.verify()
+
+
+def open_feature_file(path: Path) -> FeatureFile:
+    """Open a feature file and check its header, index and length, but not yet its rows.
+
+    Raises:
+        DataError: There is no such file, or it is truncated, unfinished, of another format or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such feature file.")
+    sealed = read_digest(path, SCHEMA)
+    try:
+        with h5py.File(path, "r") as file:
+            return _checked(file, sealed, path)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        reason = str(error).strip("'\"")
+        raise DataError(f"{path}: not an HDF5 feature file ({reason}). {REMEDY}") from error
+
+
+def _checked(file: h5py.File, sealed: FileDigest, path: Path) -> FeatureFile:
+    if _attribute(file, "complete", int, path) != 1:
+        raise DataError(f"{path}: the file was never finished ('complete' is not 1). {REMEDY}")
+    kinds = get_type_hints(FeatureHeader)
+    header = FeatureHeader(**{name: _attribute(file, name, kind, path) for name, kind in kinds.items()})
+    audio, text = (_table(file, kind, header, path) for kind in KINDS)
+    if tuple(sorted([audio.stretch, text.stretch])) != sealed.rows:
+        raise DataError(f"{path}: the rows do not lie where the seal says. {REMEDY}")
+    return FeatureFile(path, header, sealed.sha256, audio, text)
+
+
+def _attribute(file: h5py.File, name: str, kind: type, path: Path) -> Any:
+    value = file.attrs.get(name)
+    value = value.item() if isinstance(value, np.generic) else value
+    if type(value) is not kind:
+        raise DataError(f"{path}: attribute {name!r} is {value!r}, not a {kind.__name__}. {REMEDY}")
+    return value
+
+
+def _table(file: h5py.File, kind: str, header: FeatureHeader, path: Path) -> FeatureTable:
+    parts = {name: _dataset(file, f"{kind}/{name}", path) for name in _TYPES}
+    rows, width = parts["rows"], header.width_of(kind)
+    names, offsets, checksums = (parts[name][()] for name in ("id", "offset", "crc32"))
+    if names.shape != checksums.shape or offsets.shape != (len(names) + 1,) or rows.shape[1:] != (width,):
+        shapes = ", ".join(f"{name} {part.shape}" for name, part in parts.items())
+        raise DataError(f"{path}: the sizes in {kind!r} do not fit together ({shapes}). {REMEDY}")
+    if offsets[0] != 0 or offsets[-1] != len(rows) or (np.diff(offsets) < 1).any():
+        raise DataError(f"{path}: {kind}/offset does not rise from 0 to {len(rows)}, the rows. {REMEDY}")
+    ids = tuple(name.decode("utf-8") for name in names.tolist())
+    return FeatureTable(path, kind, ids, offsets, checksums, width, byte_range(rows).start)
+
+
+def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    """Return a data set whose bytes lie in this file in one piece, as numpy will map them."""
+    steps = (name.split("/")[0], name)
+    # A link could lead into another file.
+    inside = all(isinstance(file.get(step, getlink=True), h5py.HardLink) for step in steps)
+    data = file.get(name) if inside else None
+    if not isinstance(data, h5py.Dataset) or not _fits(data.dtype, _TYPES[name.split("/")[1]]):
+        raise DataError(f"{path}: there is no data set {name!r} of the right type. {REMEDY}")
+    plist = data.id.get_create_plist()
+    whole = plist.get_layout() == h5py.h5d.CONTIGUOUS and not plist.get_external_count()
+    if not whole or byte_range(data).stop > path.stat().st_size:
+        raise DataError(f"{path}: data set {name!r} is not stored whole in this file. {REMEDY}")
+    return data
+
+
+def byte_range(data: h5py.Dataset) -> ByteRange:
+    """Return where the bytes of a contiguous data set lie; an empty one lies right behind the seal."""
+    return ByteRange(data.id.get_offset(), data.nbytes) if data.size else ByteRange(SIZE, 0)
+
+
+def _fits(found: np.dtype[Any], wanted: str) -> bool:
+    return found.kind == "S" if wanted == "S" else found == np.dtype(wanted)

@@ -1,0 +1,143 @@
+"""Feature rows in .npz and .npy files, as encoders are published with. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amrbench.errors import DataError, some
+from amrbench.types import Rows
+
+AUDIO_KEY = "features"
+TEXT_KEY = "last_hidden_state"
+# What numpy and the zip module raise on damaged bytes.
+_DAMAGE = (
+    OSError, ValueError, EOFError, LookupError, TypeError, MemoryError, SyntaxError, NotImplementedError,
+    OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    tokenize.TokenError,
+)  # fmt: skip
+_NPY = b"\x93NUMPY"
+_HEADER = 1 << 14
+"""More bytes than numpy reads of the header of an array; a damaged one may claim gigabytes."""
+
+
+def _any_number(count: int) -> None:
+    """Accept any number of rows."""
+
+
+def read_rows(path: Path, key: str, width: int) -> Rows:
+    """Read feature rows (n, width) from a .npz file, n at least 1.
+
+    Raises:
+        DataError: The file is missing, damaged or holds Python objects, or the rows have a wrong type or
+            shape or are not finite.
+    """
+    try:
+        with path.open("rb") as file:
+            return rows_in(file, str(path), key=key, width=width)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such feature file. Check the folder and the ids.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+
+
+def rows_in(
+    file: IO[bytes], place: str, *, key: str, width: int, check: Callable[[int], None] = _any_number
+) -> Rows:
+    """Read feature rows (n, width) from an open .npz or .npy file, n at least 1; see `read_rows`.
+
+    Args:
+        file: Opened for reading at its beginning.
+        place: What messages call it; its end tells .npy, which holds one array without a name.
+        key: Name of the array in a .npz file.
+        width: Of the rows.
+        check: Called with n before the rows are read; raises DataError where n cannot be.
+    """
+    expected = ExpectedArray(place, key, width, check)
+    with np.errstate(over="ignore"):
+        rows = np.ascontiguousarray(np.atleast_2d(_array(file, expected)), np.float32)
+    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(broken):
+        raise DataError(f"{place}: {key!r} is not finite in row {broken[0]}; extract or copy the file again.")
+    return rows
+
+
+@dataclass(frozen=True)
+class ExpectedArray:
+    """An array that is looked for; see `rows_in`."""
+
+    place: str
+    key: str
+    width: int
+    check: Callable[[int], None]
+
+    def refuse(self, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+        """Raise DataError for an array that holds no such rows, before it is read."""
+        if kind.hasobject:
+            raise ValueError("it holds Python objects; no pickled objects are accepted")
+        if kind.kind != "f":
+            raise DataError(f"{self.place}: {self.key!r} holds {kind} values, not floating-point features.")
+        rows = (1, *shape) if len(shape) == 1 else shape
+        if len(rows) != 2 or rows[1] != self.width or rows[0] < 1:
+            raise DataError(
+                f"{self.place}: {self.key!r} has shape {shape}, not (1 or more, {self.width}). "
+                "Use the features of the encoder that the model was trained with."
+            )
+        self.check(rows[0])
+
+
+def _array(file: IO[bytes], expected: ExpectedArray) -> NDArray[Any]:
+    try:
+        start = file.read(len(_NPY))
+        file.seek(0)
+        if start != _NPY:
+            return _named(file, start, expected)
+        if not expected.place.endswith(".npy"):
+            raise ValueError("one array, not an archive of named arrays")
+        return _read(lambda: nullcontext(file), expected)
+    except _DAMAGE as error:
+        raise DataError(
+            f"{expected.place}: {expected.key!r} cannot be read ({error}). Copy or download the file again."
+        ) from error
+
+
+def _named(file: IO[bytes], start: bytes, expected: ExpectedArray) -> NDArray[Any]:
+    if not start.startswith(b"PK"):
+        raise ValueError("not an .npz file")
+    with zipfile.ZipFile(file) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        if expected.key not in names:
+            raise DataError(
+                f"{expected.place}: there is no array {expected.key!r}; the file holds {_listed(names)}."
+            )
+        return _read(lambda: archive.open(f"{expected.key}.npy"), expected)
+
+
+def _read(opened: Callable[[], AbstractContextManager[IO[bytes]]], expected: ExpectedArray) -> NDArray[Any]:
+    """Look at the header first: a small archive may hold gigabytes of zeros."""
+    with opened() as file:
+        head = BytesIO(file.read(_HEADER))
+    first = np.lib.format.read_magic(head) == (1, 0)
+    layout = np.lib.format
+    shape, _, kind = (layout.read_array_header_1_0 if first else layout.read_array_header_2_0)(head)
+    expected.refuse(shape, kind)
+    with opened() as file:
+        file.seek(0)
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _listed(names: Iterable[str]) -> str:
+    return some(sorted(names)) or "nothing"

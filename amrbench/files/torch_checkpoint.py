@@ -1,0 +1,205 @@
+"""Read weights files that other programs wrote, without running anything in them.
+
+A `torch.save` file is a pickle, and a pickle may call any function. So the names it wants are listed
+first, everything but what tensors and plain options need is refused, and only then is it loaded with
+torch's restricted reader. There is no option to trust a file.
+"""
+
+from __future__ import annotations
+
+import pickle
+import pickletools
+import struct
+import tarfile
+import warnings
+import zipfile
+import zlib
+from argparse import Namespace
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from amrbench.errors import CheckpointError, some
+from amrbench.types import Checkpoint, Plain
+
+_ELEMENTS = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+_TENSOR_GLOBALS = frozenset(
+    {"collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"}
+    | {f"torch.{element}Storage" for element in _ELEMENTS}
+)
+# The names are looked up here and nowhere else: easydict itself need not be installed.
+_OPTION_GLOBALS: Mapping[str, type] = {"easydict.EasyDict": OrderedDict, "argparse.Namespace": Namespace}
+_ALWAYS = ("easydict.EasyDict",)
+_DEEPEST = 16
+_ZIP = b"PK\x03\x04"
+# What the zip module, torch's reader and its unpickler raise on damaged bytes.
+_DAMAGE = (
+    OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError,
+    RuntimeError, OverflowError, MemoryError, RecursionError, NotImplementedError,
+    zipfile.BadZipFile, pickle.UnpicklingError, struct.error, tarfile.TarError, zlib.error,
+)  # fmt: skip
+
+
+def read_checkpoint(path: Path, *, allow: Collection[str] = (), bare: bool = False) -> Checkpoint:
+    """Read the entries `model` and `opt` of a `torch.save` file; other entries are ignored.
+
+    Args:
+        path: The file, in torch's zip format or the older one.
+        allow: Further globals to accept; only `argparse.Namespace` can be asked for.
+        bare: Also take a file that is itself a mapping of names to tensors.
+
+    Raises:
+        CheckpointError: Not a checkpoint, truncated, naming a class or function that is not needed
+            for tensors and options, without `model`, or with entries that are not finite tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such checkpoint file")
+    accepted = {name: _OPTION_GLOBALS[name] for name in sorted({*_ALWAYS, *allow})}
+    _refuse_globals(path, accepted)
+    tree = _load(path, accepted)
+    if bare and "model" not in tree:
+        tree = {"model": tree}
+    return Checkpoint(path=path, weights=_weights(path, tree), options=_options(path, tree))
+
+
+def named_globals(path: Path) -> list[str]:
+    """List the classes and functions that a `torch.save` file names, sorted, without loading it.
+
+    Raises:
+        CheckpointError: The file is no `torch.save` file, or is damaged.
+    """
+    try:
+        with _quiet(), path.open("rb") as stream:
+            if stream.read(len(_ZIP)) == _ZIP:
+                return sorted(_globals_of_zip(stream))
+            stream.seek(0)
+            return sorted(_globals_of_stream(stream))
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _quiet() -> warnings.catch_warnings[None]:
+    # Damaged bytes make the readers warn before they fail; the user gets one message, ours.
+    return warnings.catch_warnings(action="ignore")
+
+
+def _globals_of_zip(stream: IO[bytes]) -> set[str]:
+    names: set[str] = set()
+    with zipfile.ZipFile(stream) as archive:
+        pickles = [entry for entry in archive.namelist() if entry.endswith(".pkl")]
+        if not any(entry.endswith("/data.pkl") for entry in pickles):
+            raise ValueError("the archive has no data.pkl")
+        if any(entry.endswith("/constants.pkl") for entry in pickles):
+            raise ValueError("the archive is a TorchScript program")
+        for entry in pickles:
+            with archive.open(entry) as content:
+                names |= _globals_of_pickle(content)
+    return names
+
+
+def _globals_of_stream(stream: IO[bytes]) -> set[str]:
+    # The older format is five pickles in a row (magic number, version, system, tree, storage keys),
+    # then raw numbers.
+    names: set[str] = set()
+    for _ in range(5):
+        names |= _globals_of_pickle(stream)
+    return names
+
+
+def _globals_of_pickle(stream: IO[bytes]) -> set[str]:
+    names: set[str] = set()
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in {"GLOBAL", "INST"}:
+            names.add(str(argument).replace(" ", "."))
+        elif opcode.name in {"STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}:
+            # torch never writes these, and their names need not stand in the file as such.
+            raise ValueError(f"the pickle uses {opcode.name}, which torch.save does not write")
+    return names
+
+
+def _refuse_globals(path: Path, accepted: Mapping[str, type]) -> None:
+    refused = [name for name in named_globals(path) if name not in _TENSOR_GLOBALS | accepted.keys()]
+    if refused:
+        raise CheckpointError(
+            f"{path}: the file names global {some(refused)}, which tensors and options do not need. "
+            "It was not loaded and nothing in it was run. Save the weights and plain options only."
+        )
+
+
+def _load(path: Path, accepted: Mapping[str, type]) -> Mapping[object, object]:
+    # Pairs of a class and the name it answers to; torch 2.6 reads them, its annotations do not know them.
+    aliases: Any = [(kind, name) for name, kind in accepted.items()]
+    try:
+        with _quiet(), torch.serialization.safe_globals(aliases):
+            tree = torch.load(path, map_location="cpu", weights_only=True)
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+    if not isinstance(tree, Mapping):
+        raise CheckpointError(
+            f"{path}: the file holds a {type(tree).__name__}, not a mapping with an entry 'model'"
+        )
+    return tree
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    reason = str(error).strip().splitlines()
+    return CheckpointError(
+        f"{path}: not a checkpoint that torch.save wrote, or truncated "
+        f"({type(error).__name__}: {reason[0] if reason else 'no details'}). Copy or download it again."
+    )
+
+
+def _weights(path: Path, tree: Mapping[object, object]) -> dict[str, Tensor]:
+    if "model" not in tree:
+        raise CheckpointError(f"{path}: no entry 'model'; the file holds {some(tree)}")
+    model = tree["model"]
+    if not isinstance(model, Mapping) or not model:
+        raise CheckpointError(
+            f"{path}: entry 'model' is a {type(model).__name__}, not a mapping of names to tensors"
+        )
+    return {_name(path, name): _tensor(path, name, value) for name, value in model.items()}
+
+
+def _name(path: Path, name: object) -> str:
+    if not isinstance(name, str):
+        raise CheckpointError(f"{path}: entry 'model' has the key {name!r}; keys are parameter names")
+    return name
+
+
+def _tensor(path: Path, name: object, value: object) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise CheckpointError(f"{path}: model entry {name!r} is a {type(value).__name__}, not a tensor")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise CheckpointError(f"{path}: model entry {name!r} claims more numbers than the file stores")
+    if not bool(torch.isfinite(value).all()):
+        raise CheckpointError(f"{path}: model entry {name!r} holds values that are not finite")
+    return value.detach()
+
+
+def _options(path: Path, tree: Mapping[object, object]) -> dict[str, Plain]:
+    options = _plain(path, tree.get("opt", {}), "opt", 0)
+    if not isinstance(options, dict):
+        raise CheckpointError(
+            f"{path}: entry 'opt' is a {type(tree['opt']).__name__}, not a mapping of options"
+        )
+    return options
+
+
+def _plain(path: Path, value: object, place: str, depth: int) -> Plain:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if depth == _DEEPEST:
+        raise CheckpointError(f"{path}: option {place!r} is nested more than {_DEEPEST} levels deep")
+    if isinstance(value, Namespace):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(path, item, f"{place}.{key}", depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(path, item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
+    raise CheckpointError(
+        f"{path}: option {place!r} is a {type(value).__name__}, not a number, text, list or mapping"
+    )

@@ -1,0 +1,76 @@
+"""Encoders of recordings and sentences."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from amrbench.part import Part, locates
+
+if TYPE_CHECKING:
+    from amrbench.required_files import RequiredFile
+    from amrbench.types import Rows
+
+
+class FeatureBackend(Protocol):
+    """Turns recordings and sentences into features.
+
+    Its attributes are known without any file. Weights are read when `audio`, `text` or `fingerprint` is first
+    called; these raise DataError if a file is missing, with the place where it is published.
+    """
+
+    name: str
+    audio_width: int
+    text_width: int
+    rate: int
+    """Samples a second that `audio` expects."""
+    hop: float
+    """Seconds between two feature rows."""
+
+    def audio(self, waveform: Rows) -> Rows:
+        """Return (T, audio_width) for a mono waveform (samples,); T = floor(seconds / hop)."""
+
+    def text(self, sentences: Sequence[str]) -> list[Rows]:
+        """Return (L, text_width) for each sentence; L may differ and is at least 1."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that determines the numbers."""
+
+
+class FeaturesPart(Part):
+    """An audio-text encoder, by its name in papers."""
+
+    slot = "features"
+
+    @abstractmethod
+    def build(self) -> FeatureBackend:
+        """Return the encoder; nothing is read yet."""
+
+    @property
+    def label(self) -> str:
+        """Return the name and the options that change its features, e.g. "m2d-clap+text=tokens"."""
+        fields = type(self).model_fields
+        changed = [
+            name
+            for name, field in fields.items()
+            if not locates(field) and getattr(self, name) != field.default
+        ]
+        return "+".join([self.use, *(f"{name}={getattr(self, name)}" for name in changed)])
+
+    @property
+    def encoders(self) -> tuple[FeaturesPart, ...]:
+        """Return the encoders whose features are concatenated; most parts are one encoder, themselves."""
+        return (self,)
+
+    def replaced(self, stand_ins: Mapping[str, FeaturesPart]) -> FeaturesPart:
+        """Return this part, or its stand-in where one is named."""
+        return stand_ins.get(self.use, self)
+
+    def required_files(self) -> Sequence[RequiredFile]:
+        """Return the files that it reads; none if they are shipped."""
+        return ()
+
+    def parameters(self) -> int | None:
+        """Return the number of its weights without reading them; None if it is not known."""
+        return None

@@ -1,0 +1,39 @@
+"""Losses."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from pydantic import Field
+
+from amrbench.part import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from amrbench.types import BuildContext, Outcome
+
+
+class Loss(Protocol):
+    """A term, or a few that belong together. An `nn.Module`: it may own parameters."""
+
+    def __call__(self, outcome: Outcome) -> dict[str, Tensor]:
+        """Return named terms with their weights applied; each a scalar or (N,), one a decoder layer."""
+
+
+class LossPart(Part):
+    """Something to minimise."""
+
+    slot = "loss"
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """Names of the tensors it reads of the batch as it is."""
+    views: ClassVar[Mapping[str, frozenset[str]]] = {}
+    """Names of the tensors it reads of other views of the batch."""
+
+    weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
+
+    @abstractmethod
+    def build(self, context: BuildContext) -> nn.Module:
+        """Return a `Loss`."""

@@ -1,0 +1,32 @@
+"""Matchers: which decoder query answers for which true span."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from amrbench.part import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from amrbench.types import Target, Tensors
+
+
+class Matcher(Protocol):
+    """Assigns decoder queries to true spans."""
+
+    def __call__(self, tensors: Tensors, target: Target) -> Tensor:
+        """Return (N, B, W) integers: the query of each true span, -1 where there is none."""
+
+
+class MatcherPart(Part):
+    """How decoder queries are assigned to true spans."""
+
+    slot = "matcher"
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """Names of the tensors it reads."""
+
+    @abstractmethod
+    def build(self) -> Matcher:
+        """Return the matcher."""

@@ -1,0 +1,258 @@
+"""`amrbench data extract`: features of audio files, in one feature file.
+
+The work is done in shards by worker processes below `<output>.extracting/`; an interrupted extraction
+continues after its finished shards.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NoReturn
+
+from amrbench.content_hash import content_hash
+from amrbench.data.audio import SUFFIXES, open_audio
+from amrbench.data.local_dataset import DatasetFolder, LocalRecording
+from amrbench.data.resample import resampled_length
+from amrbench.data.shards import (
+    RECORDINGS_A_SHARD,
+    SENTENCES_A_SHARD,
+    AudioShard,
+    TextShard,
+    audio_of,
+    fills_a_row,
+    header_for,
+    run_shards,
+    shard_ranges,
+    text_of,
+)
+from amrbench.data.worker_pool import Report, on_wait, worker_pool
+from amrbench.errors import DataError, some
+from amrbench.files.atomic import remove_leftovers
+from amrbench.files.feature_file import FeatureHeader, RowTable
+from amrbench.files.feature_file_writer import InMemoryTable, SelectedTable, write_feature_file
+from amrbench.files.file_lock import exclusive
+from amrbench.required_files import refuse_missing
+from amrbench.slots.data import Dataset, DatasetPart
+from amrbench.slots.features import FeatureBackend, FeaturesPart
+
+ALL = "all"
+
+
+class AudioFiles(DatasetPart):
+    """Audio files without queries, for the shards of worker processes. No part of any plugin."""
+
+    use = "audio-files"
+    files: tuple[tuple[str, Path], ...] = ()
+
+    def build(self) -> Dataset:
+        """Return the files as a data set with one split."""
+        return _AudioFileDataset(self.files)
+
+
+@dataclass(frozen=True)
+class _AudioFileDataset:
+    files: tuple[tuple[str, Path], ...]
+
+    def splits(self) -> Sequence[str]:
+        return [ALL]
+
+    def size(self, split: str) -> int:  # noqa: ARG002 - there is one
+        return len(self.files)
+
+    def recording(self, split: str, index: int) -> LocalRecording:  # noqa: ARG002
+        name, path = self.files[index]
+        file = open_audio(path)
+        return LocalRecording(name, file.rate, file.read(), ())
+
+    def fingerprint(self) -> str:
+        return content_hash([[name, str(path)] for name, path in self.files])
+
+
+@dataclass(frozen=True)
+class ExtractionJob:
+    """What is to be extracted, and where to.
+
+    Attributes:
+        name: What the feature file says that these are features of.
+        audio: Files by the name of the recording.
+        texts: Sentences by the name under which they are stored.
+        output: The feature file.
+    """
+
+    name: str
+    audio: Mapping[str, Path]
+    texts: Mapping[str, str]
+    output: Path
+
+
+def job_for_folder(folder: Path, output: Path) -> ExtractionJob:
+    """Return the job for all audio files below a folder; their names are their paths without the suffix.
+
+    Raises:
+        DataError: There are none, a folder cannot be read, two have one name, or a name is not UTF-8.
+    """
+    files: dict[str, Path] = {}
+    for path in _audio_below(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in files:
+            raise DataError(f"{path}: {files[name].name} has the same name; rename one of them.")
+        if not _is_text(name):
+            raise DataError(f"{folder}: the name {name!r} is not UTF-8. Rename the file or its folder.")
+        files[name] = path
+    if not files:
+        raise DataError(f"{folder}: there are no audio files ({', '.join(SUFFIXES)}).")
+    return ExtractionJob(str(folder), files, {}, output)
+
+
+def job_for_dataset(folder: DatasetFolder, encoder: FeaturesPart) -> ExtractionJob:
+    """Return the job for all recordings and queries of a data set whose annotations are there.
+
+    Raises:
+        DataError: There are no annotations, or recordings are missing.
+    """
+    queries = [query for split in folder.present_splits for query in folder.queries(split)]
+    if not queries:
+        names = ", ".join(folder.annotations(split).name for split in folder.splits)
+        raise DataError(
+            f"{folder.name}: there are no annotations in {folder.root}. Put one of {names} there; or, to "
+            "extract features of a folder of audio files alone, name the feature file to write with -o."
+        )
+    files = {vid: folder.find_audio(vid) for vid in dict.fromkeys(query.vid for query in queries)}
+    missing = [vid for vid, path in files.items() if path is None]
+    if missing:
+        raise DataError(
+            f"{folder.audio_folder}: {len(missing):,} of {len(files):,} recordings are missing: "
+            f"{some(missing)}. They are published at {folder.audio}."
+        )
+    audio = {vid: path for vid, path in files.items() if path is not None}
+    texts = {str(query.qid): query.query for query in queries}
+    return ExtractionJob(folder.name, audio, texts, folder.feature_file(encoder))
+
+
+def extract_features(
+    job: ExtractionJob, encoder: FeaturesPart, *, jobs: int, report: Report
+) -> tuple[int, int]:
+    """Write the feature file of a job.
+
+    Args:
+        job: What to extract; the feature file must not exist yet.
+        encoder: A single encoder.
+        jobs: Worker processes; without influence on the result.
+        report: Called as the work goes on.
+
+    Returns:
+        The numbers of recordings and texts.
+
+    Raises:
+        DataError: Audio or files of the encoder are missing or damaged, a recording is too short, or the
+            output exists already or cannot be written.
+        RunError: A worker process was killed.
+    """
+    refuse_missing(f"encoder {encoder.label!r}", encoder.required_files())
+    _refuse_existing(job.output)
+    backend = encoder.build()
+    _refuse_short(job.audio, backend)
+    extraction = _Extraction(job, encoder, header_for(job.name, backend))
+    with exclusive(job.output.with_suffix(".lock"), on_wait(report, str(job.output))):
+        # The process that was waited for may have made it.
+        _refuse_existing(job.output)
+        remove_leftovers(job.output)
+        extraction.run(jobs, report)
+    return len(job.audio), len(job.texts)
+
+
+def _audio_below(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder. Check the path.")
+    walk = os.walk(folder, onerror=_refuse_unreadable)
+    files = (Path(parent) / name for parent, _, names in walk for name in names)
+    return sorted(path for path in files if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _refuse_unreadable(error: OSError) -> NoReturn:
+    raise DataError(
+        f"{error.filename}: cannot be read ({error.strerror}). Make it readable, or move it away."
+    ) from error
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_existing(output: Path) -> None:
+    if output.exists():
+        raise DataError(f"{output}: is there already, and nothing is overwritten. Move it away.")
+
+
+def _refuse_short(files: Mapping[str, Path], backend: FeatureBackend) -> None:
+    opened = [open_audio(path) for path in files.values()]
+    short = [
+        f"{file.path} ({file.seconds:.3f} s)"
+        for file in opened
+        if not fills_a_row(resampled_length(file.samples, file.rate, backend.rate), backend)
+    ]
+    if short:
+        raise DataError(
+            f"{len(short):,} of {len(opened):,} recordings are too short for the encoder {backend.name!r}, "
+            f"which gives a row for each {backend.hop:g} s: {some(short)}. Leave them out, and queries about "
+            "them."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Extraction:
+    """The shards of a job, in a folder beside its output."""
+
+    job: ExtractionJob
+    encoder: FeaturesPart
+    header: FeatureHeader
+
+    @property
+    def folder(self) -> Path:
+        return self.job.output.with_suffix(".extracting")
+
+    def run(self, jobs: int, report: Report) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with worker_pool(jobs, "extracts features") as pool:
+            what = f"{self.job.name}: extracting"
+            run_shards(pool, [*self._audio_shards, *self._text_shards], what=what, report=report)
+        audio = audio_of(self._audio_shards)
+        write_feature_file(self.job.output, self.header, audio=audio, text=self._text())
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @cached_property
+    def _audio_shards(self) -> list[AudioShard]:
+        files = tuple(self.job.audio.items())
+        ranges = shard_ranges(len(files), RECORDINGS_A_SHARD)
+        return [self._audio_shard(files[indices.start : indices.stop]) for indices in ranges]
+
+    def _audio_shard(self, files: tuple[tuple[str, Path], ...]) -> AudioShard:
+        states = [[name, str(path), path.stat().st_size, path.stat().st_mtime_ns] for name, path in files]
+        file = self.folder / f"audio-{content_hash(states)}.h5"
+        return AudioShard(file, self.header, self.encoder, AudioFiles(files=files), ALL, range(len(files)))
+
+    @cached_property
+    def _text_shards(self) -> list[TextShard]:
+        sentences = sorted(set(self.job.texts.values()))
+        groups = [
+            tuple(sentences[indices.start : indices.stop])
+            for indices in shard_ranges(len(sentences), SENTENCES_A_SHARD)
+        ]
+        return [
+            TextShard(self.folder / f"text-{content_hash(group)}.h5", self.header, self.encoder, group)
+            for group in groups
+        ]
+
+    def _text(self) -> RowTable:
+        if not self.job.texts:
+            return InMemoryTable()
+        return SelectedTable(text_of(self._text_shards), self.job.texts)

@@ -1,0 +1,88 @@
+"""Predict with the weights of another program, from published features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import torch
+from pydantic_core import PydanticCustomError
+
+from amrbench.data.feature_dataset import load_dataset
+from amrbench.data.published_features import published_source
+from amrbench.errors import CheckpointError
+from amrbench.files.annotations import read_annotations
+from amrbench.files.predictions import write_predictions
+from amrbench.files.torch_checkpoint import read_checkpoint
+from amrbench.slots.checkpoint import CheckpointPart
+from amrbench.training.predict import predict
+from amrbench.types import ForeignModel, Moments, Query, Ranking
+
+if TYPE_CHECKING:
+    from amrbench.registry import Registry
+
+
+def predict_from_checkpoint(
+    checkpoint: Path, *, features: Path, annotations: Path, output: Path, registry: Registry
+) -> int:
+    """Write the moments that a foreign checkpoint finds for each query of an annotation file.
+
+    Args:
+        checkpoint: A `torch.save` file with entries `model` and `opt`.
+        features: A folder in the layout of `amrbench.data.published_features`.
+        annotations: The queries; their windows are not looked at.
+        output: The prediction file to write.
+        registry: The installed parts; one of slot `checkpoint` must know the model.
+
+    Returns:
+        The number of queries.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be used.
+        DataError: Annotations or features are missing or wrong, or the output cannot be written.
+    """
+    foreign = load_foreign(checkpoint, registry)
+    queries = read_annotations(annotations)
+    predictions = predict_published(foreign, features, queries, ranking=foreign.ranking)
+    write_predictions(
+        output,
+        [replace(each, query=query.query) for each, query in zip(predictions, queries, strict=True)],
+    )
+    return len(predictions)
+
+
+def load_foreign(checkpoint: Path, registry: Registry) -> ForeignModel:
+    """Read a foreign checkpoint with the part that knows its model.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged, or no part knows its model.
+    """
+    content = read_checkpoint(checkpoint)
+    name = content.options.get("model_name")
+    try:
+        part = cast("type[CheckpointPart]", registry.find(CheckpointPart.slot, name))
+    except PydanticCustomError as error:
+        raise CheckpointError(f"{checkpoint}: option 'model_name' is {name!r}; {error.message()}") from None
+    return part().build(content)
+
+
+def predict_published(
+    foreign: ForeignModel, features: Path, queries: Sequence[Query], *, ranking: Sequence[Ranking] = ()
+) -> list[Moments]:
+    """Return the moments of queries in their order; without ranking steps as the model gives them.
+
+    Raises:
+        DataError: Features are missing or wrong.
+    """
+    source = published_source(
+        features,
+        queries,
+        audio=foreign.audio,
+        text=foreign.text,
+        widths=foreign.widths,
+        hop=foreign.hop,
+    )
+    dataset = load_dataset([source], foreign.limits)
+    return predict(foreign.model, dataset, device=torch.device("cpu"), ranking=ranking)

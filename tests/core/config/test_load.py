@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from amrbench.config.load import find, load_protocol, load_recipe, shipped
+from amrbench.discovery import load_registry
+from amrbench.errors import RecipeError
+from tests.core.toy_parts import RECIPE, REGISTRY
+
+
+def refused(kind, wanted):
+    with pytest.raises(RecipeError) as error:
+        find(kind, wanted)
+    return str(error.value)
+
+
+def test_a_shipped_file_is_found_by_its_name():
+    assert find("recipe", "cgdetr").name == "cgdetr.yaml"
+    assert find("protocol", "synthetic").name == "synthetic.yaml"
+
+
+def test_shipped_recipes_and_protocols_are_valid():
+    registry = load_registry()
+    names = [load_recipe(path, registry).name for path in shipped("recipe")]
+    assert {"cgdetr", "sliding-window"} <= set(names)
+    assert names == [path.stem for path in shipped("recipe")]
+    assert [load_protocol(path, registry).name for path in shipped("protocol")] == [
+        path.stem for path in shipped("protocol")
+    ]
+
+
+def test_every_shipped_protocol_resolves_every_shipped_recipe():
+    registry = load_registry()
+    for protocol in shipped("protocol"):
+        for recipe in shipped("recipe"):
+            resolved = load_protocol(protocol, registry).resolve(load_recipe(recipe, registry))
+            assert resolved.name == recipe.stem
+
+
+def test_a_path_is_taken_before_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("cgdetr.yaml").write_text(RECIPE)
+    assert load_recipe("cgdetr.yaml", REGISTRY).name == "toy"
+    assert find("recipe", "cgdetr") != Path("cgdetr.yaml")
+
+
+def test_a_misspelt_name_suggests_the_near_one():
+    names = ", ".join(sorted(path.stem for path in shipped("recipe")))
+    assert refused("recipe", "cgdert") == (
+        "there is no recipe 'cgdert': no such file, and no shipped recipe of this name. "
+        f"Did you mean 'cgdetr'? Shipped: {names}."
+    )
+
+
+def test_a_missing_file_is_told_like_a_missing_name(tmp_path):
+    path = tmp_path / "synthetik.yaml"
+    said = f"there is no protocol '{path}': no such file, and no shipped protocol of this name."
+    assert refused("protocol", path).startswith(f"{said} Did you mean 'synthetic'?")
+
+
+def test_a_file_with_another_ending_is_refused(tmp_path):
+    (tmp_path / "toy.txt").write_text(RECIPE)
+    assert refused("recipe", tmp_path / "toy.txt") == (
+        f"{tmp_path}/toy.txt does not end in .yaml; rename it, so that editors and people know what it is."
+    )
+
+
+def test_where_nothing_is_shipped_the_message_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "_folder", lambda kind: tmp_path)
+    assert refused("recipe", "x") == (
+        "there is no recipe 'x': no such file, and no shipped recipe of this name. Shipped: none."
+    )
+
+
+def test_a_protocol_given_as_recipe_is_told_all_that_is_wrong():
+    with pytest.raises(RecipeError) as error:
+        load_recipe(find("protocol", "synthetic"), load_registry())
+    said = [" ".join(row.split()) for row in str(error.value).splitlines()]
+    assert "line 1 model this field is missing." in said
+    assert "unknown field 'splits'." in str(error.value)

@@ -1,0 +1,225 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amrbench.errors import DataError, RunError
+from amrbench.evaluation.ensemble import EnsembleOptions, fuse, fuse_files, overlaps
+from amrbench.files.predictions import read_predictions, write_predictions
+from amrbench.types import Moments
+from tests.core.test_comparison import make_run
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "data/components/window_fusion.json").read_text())
+TABLES = [
+    np.column_stack([np.array(boxes), np.array(scores)])
+    for boxes, scores in zip(GOLDEN["boxes"], GOLDEN["scores"], strict=True)
+]
+
+
+def golden(name):
+    found = GOLDEN[name]
+    return np.array(found) if isinstance(found, list) else np.column_stack([found["boxes"], found["scores"]])
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("official_avg_thr0.55", EnsembleOptions(iou=0.55, bounds="mean")),
+        ("official_box_and_model_avg_thr0.55", EnsembleOptions(iou=0.55, bounds="mean")),
+        ("official_absent_model_aware_avg_thr0.55", EnsembleOptions(iou=0.55, bounds="mean")),
+        ("official_max_thr0.55", EnsembleOptions(iou=0.55, bounds="mean", points="max")),
+        ("official_avg_thr0.5_weights211", EnsembleOptions(bounds="mean", weights=(2, 1, 1))),
+        ("agreement_leader_thr0.5_all", EnsembleOptions()),
+        ("score_weighted_mean_thr0.5_all", EnsembleOptions(bounds="mean", points="mean")),
+    ],
+)
+def test_fusion_equals_the_reference(name, how):
+    np.testing.assert_allclose(fuse(TABLES, how), golden(name), rtol=0, atol=1e-6)
+
+
+def test_fusion_of_the_best_of_each_equals_the_reference():
+    np.testing.assert_allclose(
+        fuse([table[:1] for table in TABLES]), golden("agreement_leader_thr0.5_top1"), atol=1e-12
+    )
+
+
+# ---------------------------------------------------------------- what must hold for any lists
+
+TIMES = st.integers(0, 20).map(float)
+MOMENT = st.tuples(TIMES, TIMES, st.integers(1, 9)).map(lambda m: (min(m[:2]), max(m[:2]) + 1, m[2] / 10))
+LIST = st.lists(MOMENT, min_size=1, max_size=6).map(lambda rows: np.array(rows, dtype=float))
+
+
+def by_hand(lists, iou=0.5):
+    """Leader and agreement, moment by moment."""
+    pool = [(*row, place) for place, rows in enumerate(lists) for row in rows.tolist()]
+    groups = []
+    for start, end, score, place in sorted(pool, key=lambda row: (-row[2], row[0], row[1])):
+        shared = []
+        for first, last, _, _ in (group[0] for group in groups):
+            both = max(0, min(end, last) - max(start, first))
+            shared.append(both / (end - start + last - first - both))
+        best = int(np.argmax(shared)) if shared else -1
+        if best >= 0 and shared[best] >= iou:
+            groups[best].append((start, end, score, place))
+        else:
+            groups.append([(start, end, score, place)])
+    rows = []
+    for group in groups:
+        best = [max((row[2] for row in group if row[3] == place), default=0.0) for place in range(len(lists))]
+        rows.append((group[0][0], group[0][1], np.mean(best)))
+    return np.array(rows)
+
+
+def listed(table):
+    """Rows in the order of their bounds: scores that are equal but for rounding have no order."""
+    return np.array(sorted(np.round(table, 9).tolist()))
+
+
+@given(st.lists(LIST, min_size=1, max_size=4))
+def test_fusion_is_that_of_its_slow_twin(lists):
+    found, slow = fuse(lists, EnsembleOptions(top=24)), by_hand(lists)
+    assert (np.diff(found[:, 2]) <= 0).all()
+    np.testing.assert_allclose(listed(found), listed(slow), atol=1e-9)
+
+
+@given(st.lists(LIST, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_the_order_of_lists_changes_nothing(lists, random):
+    shuffled = random.sample(lists, len(lists))
+    for bounds in ("leader", "mean"):
+        first, second = (fuse(each, EnsembleOptions(bounds=bounds, top=24)) for each in (lists, shuffled))
+        np.testing.assert_allclose(listed(first), listed(second), atol=1e-9)
+
+
+@given(st.lists(LIST, min_size=1, max_size=3))
+def test_bounds_stay_inside_and_scores_do_not_grow(lists):
+    every = np.concatenate(lists)
+    for bounds in ("leader", "mean"):
+        found = fuse(lists, EnsembleOptions(bounds=bounds))
+        assert found[:, 0].min() >= every[:, 0].min() - 1e-9
+        assert found[:, 1].max() <= every[:, 1].max() + 1e-9
+        assert found[:, 2].max() <= every[:, 2].max() + 1e-9
+        assert (np.diff(found[:, 2]) <= 0).all()
+
+
+@given(LIST)
+def test_one_list_keeps_its_order(rows):
+    """What overlaps is left out, but nothing comes before what was better."""
+    for lists in ([rows], [rows, rows]):
+        found = fuse(lists, EnsembleOptions(top=24))
+        assert {tuple(row) for row in np.round(found, 9)} <= {tuple(row) for row in np.round(rows, 9)}
+        assert found[0, 2] == pytest.approx(rows[:, 2].max())
+
+
+def test_one_list_of_moments_apart_is_itself():
+    table = np.array([[0, 2, 0.9], [5, 6, 0.4], [8, 9, 0.1]], dtype=float)
+    for bounds in ("leader", "mean"):
+        np.testing.assert_allclose(fuse([table], EnsembleOptions(bounds=bounds)), table)
+
+
+def test_moments_without_score_or_length_do_no_harm():
+    empty = np.array([[3, 3, 0.5], [3, 3, 0.0], [0, 4, 0.0]], dtype=float)
+    found = fuse([empty, np.zeros((0, 3))], EnsembleOptions(bounds="mean"))
+    assert np.isfinite(found).all()
+    assert fuse([np.zeros((0, 3))]).shape == (0, 3)
+    np.testing.assert_allclose(overlaps(empty, empty[0]), [0, 0, 0])
+
+
+# ---------------------------------------------------------------- files
+
+
+def written(path, *rows, qid="a", vid="v"):
+    table = np.array(rows, dtype=float).reshape(-1, 3)
+    write_predictions(path, [Moments(qid, vid, table[:, :2], table[:, 2])])
+    return path
+
+
+def test_files_are_fused_into_one(amrbench, tmp_path):
+    one = written(tmp_path / "one.jsonl", (0, 2, 0.6), (5, 6, 0.5))
+    two = written(tmp_path / "two.jsonl", (5, 6, 0.5), (8, 9, 0.4))
+    code, _, err = amrbench("fuse", one, two, "-o", tmp_path / "out.jsonl", "--top", 2)
+    assert (code, err) == (0, f"{tmp_path}/out.jsonl: 1 queries, from 2 prediction files\n")
+    (found,) = read_predictions(tmp_path / "out.jsonl")
+    assert found.windows.tolist() == [[5, 6], [0, 2]]
+    assert found.scores.tolist() == [0.5, 0.3]
+    amrbench("fuse", one, two, "-o", tmp_path / "out.jsonl", "--weight", 3, "--weight", 1)
+    assert read_predictions(tmp_path / "out.jsonl")[0].windows[0].tolist() == [5, 6]
+    code, _, err = amrbench("fuse", one, two, "-o", tmp_path / "out.jsonl", "--bounds", "laeder")
+    assert (code, err) == (
+        2,
+        "error: --bounds 'laeder' is not known. Did you mean 'leader'? Use leader, mean.\n",
+    )
+
+
+def test_a_run_is_its_seeds(tmp_path):
+    run = make_run(tmp_path / "run", seeds=3, soup=0.9)
+    assert fuse_files([run], tmp_path / "out.jsonl") == (3, 120)
+
+
+def test_a_folder_is_its_files(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        written(tmp_path / "in" / f"{name}.jsonl", (0, 2, 0.6))
+    assert fuse_files([tmp_path / "in"], tmp_path / "out.jsonl") == (2, 1)
+
+
+def test_a_fusion_replaces_none_of_its_files(tmp_path):
+    one, two = (written(tmp_path / f"{name}.jsonl", (0, 2, 0.6)) for name in ("one", "two"))
+    before = two.read_bytes()
+    for sources in ([one, two], [tmp_path]):
+        with pytest.raises(DataError) as error:
+            fuse_files(sources, tmp_path / "." / "two.jsonl")
+        assert str(error.value) == f"{two}: is read, so it cannot be what is written. Name another output."
+    assert two.read_bytes() == before
+
+
+DEFAULT = EnsembleOptions()
+
+
+def refusal(*files, how=DEFAULT):
+    with pytest.raises(RunError) as error:
+        fuse_files(files, files[0].parent / "out.jsonl", how)
+    assert not (files[0].parent / "out.jsonl").exists()
+    return str(error.value)
+
+
+def test_files_that_do_not_go_together(tmp_path):
+    one = written(tmp_path / "one.jsonl", (0, 2, 0.6))
+    said = "do not answer the same queries about the same recordings: 'a'"
+    assert said in refusal(one, written(tmp_path / "two.jsonl", (0, 2, 0.6), vid="w"))
+    assert "recordings: 'a', 'b'. Fuse predictions for the same annotations." in refusal(
+        one, written(tmp_path / "two.jsonl", (0, 2, 0.6), qid="b")
+    )
+    assert refusal(one, how=EnsembleOptions(weights=(1, 2))) == (
+        f"the weights 1, 2 do not fit 1 prediction files: {one}. Give a number above zero for each, or none."
+    )
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [(0.0, 1.0), (1.0, -1.0), (math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0), (1e308, 1e308)],
+)
+def test_weights_that_are_none(tmp_path, weights):
+    files = [written(tmp_path / f"{name}.jsonl", (0, 2, 0.6)) for name in ("one", "two")]
+    assert refusal(*files, how=EnsembleOptions(weights=weights)) == (
+        f"the weights {weights[0]:g}, {weights[1]:g} do not fit 2 prediction files: {files[0]}, {files[1]}. "
+        "Give a number above zero for each, or none."
+    )
+
+
+def test_scores_that_cannot_be_weighed(tmp_path):
+    one = written(tmp_path / "one.jsonl", (0, 2, -0.6))
+    assert refusal(one) == (
+        f"{one}: query 'a' has the score -0.6. EnsembleOptions needs scores of zero or more, such as probabilities."
+    )
+    write_predictions(one, [Moments("a", "v", np.array([[0.0, 1.0]]))])
+    assert refusal(one) == f"{one}: query 'a' has windows without scores, which fusion weighs them by."
+
+
+def test_words_that_are_unknown():
+    with pytest.raises(RunError, match=r"--points 'sum' is not known\. Use agreement, mean, max\."):
+        EnsembleOptions(points="sum")

@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from amrbench.config.recipe import Recipe
+from amrbench.config.study import Method, Study, Switch, Variant
+from amrbench.evaluation.study_table import study_table, study_tables, with_more
+from amrbench.evaluation.table import table
+from amrbench.files.yaml_file import parse_yaml
+from tests.core.test_table import results, row
+from tests.core.toy_parts import RECIPE, REGISTRY
+
+METRICS = ("R1@0.5", "R1@0.7", "mAP")
+
+
+def method(name):
+    data = parse_yaml(RECIPE, "toy").data | {"name": name}
+    return Method(Path("x.yaml"), b"", Recipe.model_validate(data, context=REGISTRY))
+
+
+def study():
+    families = (("only", "a"), ("without", "a"))
+    variants = tuple(
+        Variant(family, Switch(name, ("place",)), method(f"s-{family}-{name}")) for family, name in families
+    )
+    return Study("s", method("base"), method("full"), variants)
+
+
+def found(recipe, *seeds, **options):
+    rows = [
+        each.model_copy(update={"metrics": dict.fromkeys(METRICS, value)})
+        for each, value in [
+            *((row(f"seed {n}", "seed", 0), value) for n, value in enumerate(seeds)),
+            (row("mean", "mean", 0), sum(seeds) / len(seeds)),
+            (row("whole recording", "prior", 0), 1.0),
+        ]
+    ]
+    return results(recipe, rows=tuple(rows), **options)
+
+
+RESULTS = [
+    found("base", 10, 20),
+    found("full", 40, 60),
+    found("s-only-a", 11, 22),
+    found("s-without-a", 40, 60, hash="full"),
+]
+
+
+def test_a_grid_shows_means_and_differences_to_what_was_changed():
+    lines = study_table(study(), RESULTS).text().splitlines()
+    assert lines[0] == (
+        "Study s: 'only' is base with one change, compared with base; "
+        "'without' is full less one change, compared with full."
+    )
+    assert lines[1] == "'=': the protocol leaves nothing of this change."
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[3:]]
+    assert cells[0] == [
+        *("family", "change", "R1@0.5", "diff R1@0.5", "R1@0.7", "diff R1@0.7", "mAP", "diff mAP"),
+        "diff R1@0.7 of each seed",
+    ]
+    assert cells[2:] == [
+        ["", "base", *["15.00", ""] * 3, ""],
+        ["", "full", *["50.00", ""] * 3, ""],
+        ["only", "a", *["16.50", "+1.50"] * 3, "+1.00, +2.00"],
+        ["without", "a", *["50.00", "="] * 3, ""],
+    ]
+
+
+def test_json_has_the_differences_of_the_seeds():
+    rows = study_table(study(), RESULTS).as_json()["rows"]
+    assert rows[0] == {
+        "family": "",
+        "change": "base",
+        "recipe": "base",
+        "mean": dict.fromkeys(METRICS, 15.0),
+    }
+    assert rows[2]["seeds"] == {"seed 0": dict.fromkeys(METRICS, 1), "seed 1": dict.fromkeys(METRICS, 2)}
+    assert rows[2]["same"] is False
+    assert rows[3]["same"] is True
+    assert rows[3]["against"] == "full"
+
+
+def test_a_seed_that_only_one_has_is_no_pair():
+    few = [RESULTS[0], RESULTS[1], found("s-only-a", 11), RESULTS[3]]
+    assert list(study_table(study(), few).as_json()["rows"][2]["seeds"]) == ["seed 0"]
+
+
+def test_grids_stand_after_the_table_and_are_found_among_other_recipes():
+    wanted = [method("other"), study(), method("last")]
+    grids = study_tables(wanted, [found("other", 5), *RESULTS, found("last", 6)])
+    assert [each.rows for each in grids] == [study_table(study(), RESULTS).rows]
+    text = with_more(table(RESULTS), grids, "github")
+    assert text.index("whole recording") < text.index("Study s")
+    whole = json.loads(with_more(table(RESULTS, "json"), grids, "json"))
+    assert [each["study"] for each in whole["studies"]] == ["s"]
+    assert whole["protocol"] == "tiny"
+
+
+def test_without_a_study_the_table_stands_alone():
+    assert with_more("text", study_tables([method("other")], [found("other", 5)]), "json") == "text"
+
+
+@pytest.mark.parametrize(("form", "mark"), [("tsv", "# "), ("latex", "% ")])
+def test_headings_of_a_grid_are_comments_where_the_format_has_them(form, mark):
+    lines = study_table(study(), RESULTS).text(form).splitlines()
+    assert lines[0].startswith(f"{mark}Study s")
+    assert lines[1].startswith(f"{mark}'='")
+    assert "only" in "".join(lines[2:])

@@ -1,0 +1,203 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import soundfile
+
+from amrbench.errors import DataError
+from amrbench.files.annotations import read_annotations
+from amrbench.tools.convert_annotations import convert
+from amrbench.types import Query
+
+
+def entry(**changes):
+    moments = [
+        {"local_caption": "a dog", "timestamps": [[5, 7], [1, 2]]},
+        {"local_caption": "ein Hörn", "timestamps": [[0, 3]]},
+    ]
+    return {
+        "yid": "-x",
+        "global_caption": "a street",
+        "duration": 60,
+        "num_moments": 2,
+        "moments": moments,
+    } | changes
+
+
+def moment(**changes):
+    """Return JSON with one moment."""
+    return json.dumps([entry(moments=[{"local_caption": "a dog", "timestamps": [[1, 2]]} | changes])])
+
+
+def refusal(source, **options):
+    with pytest.raises(DataError) as error:
+        convert(source, source.parent / "out.jsonl", **options)
+    assert not (source.parent / "out.jsonl").exists()
+    return str(error.value)
+
+
+def test_castella_json_keeps_windows_in_their_order(tmp_path):
+    (tmp_path / "test.json").write_text(json.dumps([entry()]))
+    assert convert(tmp_path / "test.json", tmp_path / "out.jsonl") == 2
+    assert read_annotations(tmp_path / "out.jsonl") == [
+        Query("-x_1", "a dog", "-x", 60.0, ((5.0, 7.0), (1.0, 2.0)), {}),
+        Query("-x_2", "ein Hörn", "-x", 60.0, ((0.0, 3.0),), {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("{broken", "cannot be read as JSON ("),
+        ("{}", "holds no list of recordings, as the JSON files of CASTELLA do."),
+        ("[]", "holds no queries."),
+        (
+            json.dumps([{"yid": "a"}]),
+            "entry 1 is not as in CASTELLA (KeyError: 'duration'): it needs yid, duration and",
+        ),
+        (json.dumps([entry(), entry(moments=[3])]), "entry 2 is not as in CASTELLA (TypeError: "),
+        (json.dumps([entry(yid=None)]), "(TypeError: yid is null, not text)"),
+        (json.dumps([entry(yid=7)]), "(TypeError: yid is 7, not text)"),
+        (json.dumps([entry(duration=True)]), "(TypeError: duration is true, not a number of seconds)"),
+        (json.dumps([entry(duration="60")]), '(TypeError: duration is "60", not a number of seconds)'),
+        (json.dumps([entry(duration=10**400)]), "(TypeError: duration is 1000"),
+        (json.dumps([entry(duration=math.nan)]), "(TypeError: duration is NaN, not a number of seconds)"),
+        ('[{"yid": "a", "duration": ' + 5000 * "1" + "}]", "cannot be read as JSON (Exceeds the limit"),
+        (100_000 * "[", "cannot be read as JSON (maximum recursion depth exceeded"),
+        (moment(local_caption=None), "(TypeError: local_caption is null, not text)"),
+        (moment(local_caption=["x"]), '(TypeError: local_caption is ["x"], not text)'),
+        (moment(timestamps=["12"]), '(TypeError: timestamps hold "12", not [start, end])'),
+        (moment(timestamps=[[1, False]]), "(TypeError: end is false, not a number of seconds)"),
+        (moment(timestamps=[[1]]), "(TypeError: timestamps hold [1], not [start, end])"),
+        (
+            json.dumps([entry(yid="../../etc")]),
+            "query '../../etc_1' ('a dog' about '../../etc'): id \"../../etc\" cannot be the name of a file",
+        ),
+    ],
+)
+def test_json_that_is_not_castella(tmp_path, content, text):
+    (tmp_path / "a.json").write_text(content)
+    said = refusal(tmp_path / "a.json")
+    assert said.startswith(f"{tmp_path}/a.json: ")
+    assert text in said
+
+
+def test_csv_rows_of_one_query_are_joined(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        'vid,query,start,end,duration\na,a dog,5,6.5,60\na,a cat,1,2,60\na,a dog,1,2,60\nb,"a, b",0,1,30\n',
+        "utf-8-sig",
+    )
+    assert convert(tmp_path / "a.csv", tmp_path / "out.jsonl") == 3
+    assert read_annotations(tmp_path / "out.jsonl") == [
+        Query("a_1", "a dog", "a", 60.0, ((1.0, 2.0), (5.0, 6.5)), {}),
+        Query("a_2", "a cat", "a", 60.0, ((1.0, 2.0),), {}),
+        Query("b_1", "a, b", "b", 30.0, ((0.0, 1.0),), {}),
+    ]
+
+
+def test_csv_may_name_its_queries(tmp_path):
+    (tmp_path / "a.csv").write_text("qid,vid,query,start,end,duration\nq9,a,a dog,5,6,60\n")
+    convert(tmp_path / "a.csv", tmp_path / "out.jsonl")
+    assert read_annotations(tmp_path / "out.jsonl")[0].qid == "q9"
+
+
+def test_csv_that_cannot_be_used(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("vid,query\n")
+    assert refusal(path) == (
+        f"{path}: has no column start, end, duration. It needs vid, query, start, end, duration "
+        "and may have qid."
+    )
+    path.write_text("vid,query,start,end,duration\na,a dog,x,2,60\n")
+    assert refusal(path) == f"{path}, line 2: start is 'x', not a number of seconds."
+    path.write_bytes(b"\xff\xfe\xfa")
+    assert refusal(path).startswith(f"{path}: cannot be read as CSV (")
+
+
+def test_an_earlier_file_outlives_a_source_that_is_wrong(tmp_path):
+    source, output = tmp_path / "a.csv", tmp_path / "out.jsonl"
+    head = "qid,vid,query,start,end,duration\n"
+    source.write_text(f"{head}q1,a,a dog,1,2,60\n")
+    convert(source, output)
+    before = output.read_bytes()
+    source.write_text(f"{head}q1,a,a dog,5,2,60\nq2,b,,0,1,nan\nq3,c,a cat,0,1,9\nq3,c,a cow,0,1,9\n")
+    with pytest.raises(DataError) as error:
+        convert(source, output)
+    windows = "give [[start, end], ...] in seconds with 0 <= start <= end."
+    blank = f"{source}: query 'q2' ('' about 'b')"
+    assert str(error.value).splitlines() == [
+        f"{source}: query 'q1' ('a dog' about 'a'): \"relevant_windows\" holds [5, 2] at place 1; {windows}",
+        f'{blank}: "query" is blank; give the sentence that is asked.',
+        f'{blank}: "duration" is NaN; give the length of the recording in seconds, above 0.',
+        f"{source}: 2 different queries have the id 'q3'; give each its own.",
+    ]
+    assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize("spelled", ["a.csv", "in/../a.csv", "link.csv"])
+def test_a_source_is_not_replaced(tmp_path, spelled):
+    source = tmp_path / "a.csv"
+    source.write_text("vid,query,start,end,duration\na,a dog,1,2,60\n")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link.csv").symlink_to(source)
+    before = source.read_bytes()
+    with pytest.raises(DataError) as error:
+        convert(source, tmp_path / spelled)
+    said = f"{tmp_path}/{spelled}: is read, so it cannot be what is written. Name another output."
+    assert str(error.value) == said
+    assert source.read_bytes() == before
+
+
+def labels(tmp_path, text, name="street"):
+    (tmp_path / "labels").mkdir(exist_ok=True)
+    (tmp_path / "labels" / f"{name}.txt").write_text(text)
+    (tmp_path / "audio").mkdir(exist_ok=True)
+    soundfile.write(tmp_path / "audio" / "street.flac", np.zeros(80000), 8000)
+    return tmp_path / "labels"
+
+
+def test_audacity_labels(tmp_path):
+    folder = labels(tmp_path, "1.5\t2.5\ta dog\n\\\t100\t200\n4\t5\ta dog\n\n6\t7\ta cat\n")
+    assert convert(folder, tmp_path / "out.jsonl", audio=tmp_path / "audio") == 2
+    assert read_annotations(tmp_path / "out.jsonl") == [
+        Query("street_1", "a dog", "street", 10.0, ((1.5, 2.5), (4.0, 5.0)), {}),
+        Query("street_2", "a cat", "street", 10.0, ((6.0, 7.0),), {}),
+    ]
+
+
+def test_label_files_are_not_replaced(tmp_path):
+    folder = labels(tmp_path, "1.5\t2.5\ta dog\n")
+    with pytest.raises(DataError, match=r"street\.txt: is read, so it cannot be what is written"):
+        convert(folder, folder / "street.txt", audio=tmp_path / "audio")
+
+
+def test_labels_that_cannot_be_used(tmp_path):
+    folder = labels(tmp_path, "1 2 a dog\n")
+    audio = tmp_path / "audio"
+    assert refusal(folder) == (
+        f"{folder}: label files do not say how long a recording is; name its folder with --audio."
+    )
+    assert refusal(folder, audio=audio) == (
+        f"{folder}/street.txt, line 1: has 1 cells parted by tabs, not start, end and text."
+    )
+    (folder / "street.txt").unlink()
+    labels(tmp_path, "1\t2\ta\n", "other")
+    assert refusal(folder, audio=audio).startswith(
+        f"{folder}/other.txt: there is no recording 'other' in {audio} (.wav"
+    )
+    for end in ("flac", "wav"):
+        (audio / f"other.{end}").write_bytes(b"")
+    assert refusal(folder, audio=audio) == (
+        f"{audio}/other.wav: {audio}/other.flac has the same name; move one of them away."
+    )
+
+
+def test_files_that_say_nothing_of_their_form(tmp_path):
+    (tmp_path / "a.xml").write_text("x")
+    assert refusal(tmp_path / "a.xml") == (
+        f"{tmp_path}/a.xml: its name does not say what it is. Name the form with --form: castella, csv, "
+        "audacity."
+    )
+    assert refusal(tmp_path / "a.xml", form="xml") == ("there is no form 'xml'. Use castella, csv, audacity.")
+    assert refusal(tmp_path / "no.csv") == f"{tmp_path}/no.csv: there is no such file."
