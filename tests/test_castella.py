@@ -25,11 +25,12 @@ from amrbench.slots.features import FeaturesPart
 from amrbench.tools.import_features import import_features
 from amrbench.tools.pack_submission import pack
 from amrbench.types import Query
+from tests.folders import DATA, ROOT
 from tests.plugins.backends.published import M2D_AUDIO, M2D_TEXT, m2d_files, m2d_weights
 from tests.plugins.datasets import corpora
 
 REGISTRY = load_registry()
-WINDOWS = Path(__file__).parent / "data" / "castella_windows.json.gz"
+WINDOWS = DATA / "castella_windows.json.gz"
 LIMIT = 90
 
 
@@ -105,7 +106,7 @@ def place(tmp_path_factory):
 
 def shortened(place: Path, name: str, **splits: object) -> Path:
     """Return a protocol with one epoch a stage, two seeds, and few and short clips that are mixed."""
-    protocol = yaml.safe_load((Path(__file__).parents[1] / "protocols" / f"{name}.yaml").read_text())
+    protocol = yaml.safe_load((ROOT / "protocols" / f"{name}.yaml").read_text())
     protocol["data"]["midtrain"] = {
         "use": protocol["data"]["midtrain"],
         "clips": [3, 2], "queries": [6, 4], "seconds": 40,

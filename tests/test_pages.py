@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import typer
@@ -13,8 +12,8 @@ import yaml
 from amrbench.cli import app
 from amrbench.config.load import find
 from amrbench.discovery import load_registry
+from tests.folders import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

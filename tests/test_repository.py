@@ -12,8 +12,8 @@ import pytest
 
 from amrbench.config.load import load_protocol, load_recipe, shipped
 from amrbench.discovery import load_registry
+from tests.folders import ROOT
 
-ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "amrbench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins" / "amrbench_plugins").rglob("*.py"))
 SHARED_BY_PLUGINS = {"slots", "positions", "layers", "testing"}

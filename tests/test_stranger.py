@@ -2,15 +2,14 @@
 
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
 from amrbench.config.load import load_recipe
 from amrbench.discovery import load_registry
 from amrbench.testing import check_part, sample
+from tests.folders import ROOT
 
-ROOT = Path(__file__).parents[1]
 HELLO = ROOT / "examples" / "amrbench-hello"
 
 

@@ -140,7 +140,7 @@ def _named(found: Sequence[System]) -> list[System]:
     """Tell namesakes apart by where they lie."""
     count = Counter(each.name for each in found)
     return [
-        each if count[each.name] == 1 else replace(each, name=f"{each.name} ({each.place})") for each in found
+        each if count[each.name] == 1 else replace(each, name=f"{each.name} ({each.location})") for each in found
     ]
 
 
@@ -261,12 +261,12 @@ def _refuse_mixture(first: System, other: System) -> None:
     one, two = first.results, other.results
     if one and two and one.protocol != two.protocol:
         raise RunError(
-            f"{first.place} was run under the protocol {one.protocol!r}, {other.place} under "
+            f"{first.location} was run under the protocol {one.protocol!r}, {other.location} under "
             f"{two.protocol!r}: their figures mean different things and cannot be compared."
         )
     if one and two and one.conditions != two.conditions:
         raise RunError(
-            f"the protocol {one.protocol!r} or its data changed between {first.place} and {other.place}, so "
+            f"the protocol {one.protocol!r} or its data changed between {first.location} and {other.location}, so "
             "they cannot be compared. Run the older one again."
         )
     _refuse_other_queries(first, other)
@@ -276,7 +276,7 @@ def _refuse_other_queries(first: System, other: System) -> None:
     one = {str(query.qid): (query.vid, query.windows) for query in first.queries}
     two = {str(query.qid): (query.vid, query.windows) for query in other.queries}
     faults = [
-        f"only {side.place} has {some(sorted(own - rest))}"
+        f"only {side.location} has {some(sorted(own - rest))}"
         for side, own, rest in ((first, set(one), set(two)), (other, set(two), set(one)))
         if own - rest
     ]
@@ -285,7 +285,7 @@ def _refuse_other_queries(first: System, other: System) -> None:
         faults.append(f"{some(changed)} have another recording or other windows")
     if faults:
         raise RunError(
-            f"{first.place} and {other.place} do not answer the same queries: {'; '.join(faults)}. "
+            f"{first.location} and {other.location} do not answer the same queries: {'; '.join(faults)}. "
             "Compare what was scored on the same annotations."
         )
 

@@ -36,7 +36,7 @@ class System:
 
     Attributes:
         name: Name of the recipe, or of the file or folder.
-        place: Where it was read.
+        location: Where it was read.
         queries: The Q scored queries, in the order of their ids as text.
         singles: Its trained models, one for each seed.
         soups: What was mixed of them.
@@ -45,7 +45,7 @@ class System:
     """
 
     name: str
-    place: Path
+    location: Path
     queries: tuple[Query, ...]
     singles: ComparedModel
     soups: tuple[ComparedModel, ...] = ()
@@ -96,7 +96,7 @@ def read_run(path: Path, metrics: Sequence[Metric]) -> System:
     singles = [_member_of(row, folder, truth, metrics) for row in seeds]
     return System(
         name=results.recipe,
-        place=folder,
+        location=folder,
         queries=singles[0].queries,
         singles=ComparedModel(_mean_of(len(seeds), "seed"), _stacked(singles, metrics)),
         soups=tuple(

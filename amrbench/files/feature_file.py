@@ -73,8 +73,8 @@ class RowTable(Protocol):
     def lengths(self) -> NDArray[np.int64]:
         """Return (n,) the number of rows of each item."""
 
-    def item(self, place: int) -> Rows:
-        """Return (length, D) of the item at a place."""
+    def item(self, index: int) -> Rows:
+        """Return (length, D) of the item at an index."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,32 +105,32 @@ class FeatureTable:
         return np.memmap(self.path, "<f4", mode="r", offset=self.start, shape=shape)
 
     @cached_property
-    def _places(self) -> Mapping[str, int]:
-        return {name: place for place, name in enumerate(self.ids)}
+    def _indices(self) -> Mapping[str, int]:
+        return {name: index for index, name in enumerate(self.ids)}
 
-    def place(self, name: str) -> int:
-        """Return the place of an item.
+    def index(self, name: str) -> int:
+        """Return the index of an item.
 
         Raises:
             DataError: The file has no item of this name.
         """
-        if name not in self._places:
+        if name not in self._indices:
             raise DataError(
                 f"{self.path}: there are no {self.kind} features of {name!r} among {len(self.ids)} items."
                 f"{did_you_mean(name, self.ids)} Check that annotations and features belong together."
             )
-        return self._places[name]
+        return self._indices[name]
 
-    def item(self, place: int) -> Rows:
-        """Return (length, D), read-only, of the item at a place."""
-        return self.flat[self.offsets[place] : self.offsets[place + 1]]
+    def item(self, index: int) -> Rows:
+        """Return (length, D), read-only, of the item at an index."""
+        return self.flat[self.offsets[index] : self.offsets[index + 1]]
 
     def rows(self, name: str) -> Rows:
         """Return (length, D), read-only, of an item; DataError if there is none of this name."""
-        return self.item(self.place(name))
+        return self.item(self.index(name))
 
     @property
-    def stretch(self) -> ByteRange:
+    def byte_range(self) -> ByteRange:
         """Return where the rows lie in the file."""
         return ByteRange(self.start, 4 * self.width * int(self.offsets[-1]))
 
@@ -144,17 +144,17 @@ class FeatureTable:
             DataError: Rows have changed since they were written or are not finite, or there is no such item.
         """
         for name in self.ids if names is None else names:
-            place = self.place(name)
-            rows = self.item(place)
-            found, stored = zlib.crc32(rows.data), int(self.checksums[place])
+            index = self.index(name)
+            rows = self.item(index)
+            found, stored = zlib.crc32(rows.data), int(self.checksums[index])
             if found != stored:
                 raise DataError(
-                    f"{self.path}: {self.kind}/rows of item {place} ({name!r}) have changed on disk: "
+                    f"{self.path}: {self.kind}/rows of item {index} ({name!r}) have changed on disk: "
                     f"checksum {found:#010x}, stored {stored:#010x}. {REMEDY}"
                 )
             if not np.isfinite(rows).all():
                 raise DataError(
-                    f"{self.path}: {self.kind}/rows of item {place} ({name!r}) are not finite. {REMEDY}"
+                    f"{self.path}: {self.kind}/rows of item {index} ({name!r}) are not finite. {REMEDY}"
                 )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def _checked(file: h5py.File, sealed: FileDigest, path: Path) -> FeatureFile:
     kinds = get_type_hints(FeatureHeader)
     header = FeatureHeader(**{name: _attribute(file, name, kind, path) for name, kind in kinds.items()})
     audio, text = (_table(file, kind, header, path) for kind in KINDS)
-    if tuple(sorted([audio.stretch, text.stretch])) != sealed.rows:
+    if tuple(sorted([audio.byte_range, text.byte_range])) != sealed.rows:
         raise DataError(f"{path}: the rows do not lie where the seal says. {REMEDY}")
     return FeatureFile(path, header, sealed.sha256, audio, text)
 

@@ -34,9 +34,9 @@ class InMemoryTable:
         """Return (n,) the number of rows of each item."""
         return np.array([len(each) for each in self.rows], dtype=np.int64)
 
-    def item(self, place: int) -> Rows:
-        """Return (length, D) of the item at a place."""
-        return self.rows[place]
+    def item(self, index: int) -> Rows:
+        """Return (length, D) of the item at an index."""
+        return self.rows[index]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +59,10 @@ class ConcatTable:
     def _starts(self) -> NDArray[np.int64]:
         return np.cumsum([0, *(len(table.ids) for table in self.tables)])
 
-    def item(self, place: int) -> Rows:
-        """Return (length, D) of the item at a place."""
-        table = int(np.searchsorted(self._starts, place, side="right")) - 1
-        return self.tables[table].item(place - int(self._starts[table]))
+    def item(self, index: int) -> Rows:
+        """Return (length, D) of the item at an index."""
+        table = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self.tables[table].item(index - int(self._starts[table]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,8 @@ class SelectedTable:
     """Name in the table by new name."""
 
     @cached_property
-    def _places(self) -> list[int]:
-        known = {name: place for place, name in enumerate(self.table.ids)}
+    def _indices(self) -> list[int]:
+        known = {name: index for index, name in enumerate(self.table.ids)}
         return [known[name] for name in self.names.values()]
 
     @cached_property
@@ -86,11 +86,11 @@ class SelectedTable:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Return (n,) the number of rows of each item."""
-        return np.asarray(self.table.lengths)[self._places].astype(np.int64)
+        return np.asarray(self.table.lengths)[self._indices].astype(np.int64)
 
-    def item(self, place: int) -> Rows:
-        """Return (length, D) of the item at a place."""
-        return self.table.item(self._places[place])
+    def item(self, index: int) -> Rows:
+        """Return (length, D) of the item at an index."""
+        return self.table.item(self._indices[index])
 
 
 def write_feature_file(path: Path, header: FeatureHeader, *, audio: RowTable, text: RowTable) -> None:
@@ -130,7 +130,7 @@ def _fill_group(group: h5py.Group, table: RowTable, header: FeatureHeader, path:
     checksums = np.zeros(len(names), "<u4")
     end = 0
     for block in _blocks(offsets):
-        items = [_sound(table.item(place), rows.shape[1], _what(kind, table, place), path) for place in block]
+        items = [_sound(table.item(index), rows.shape[1], _what(kind, table, index), path) for index in block]
         checksums[block.start : block.stop] = [zlib.crc32(item.data) for item in items]
         start, end = end, end + sum(len(item) for item in items)
         rows[start:end] = np.concatenate(items)
@@ -150,8 +150,8 @@ def _blocks(offsets: NDArray[np.int64]) -> Iterator[range]:
         first = stop
 
 
-def _what(kind: str, table: RowTable, place: int) -> str:
-    return f"{kind} features of {table.ids[place]!r}"
+def _what(kind: str, table: RowTable, index: int) -> str:
+    return f"{kind} features of {table.ids[index]!r}"
 
 
 def _encoded(name: str, kind: str, path: Path) -> bytes:
@@ -178,6 +178,6 @@ def _sound(item: Rows, width: int, what: str, path: Path) -> Rows:
     if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
         raise DataError(f"{path}: {what} have shape {rows.shape}, not (1 or more, {width}).")
     if not np.isfinite(rows).all():
-        place = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        raise DataError(f"{path}: {what} are not finite in row {place}; the encoder or its input is broken.")
+        index = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        raise DataError(f"{path}: {what} are not finite in row {index}; the encoder or its input is broken.")
     return rows

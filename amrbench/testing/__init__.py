@@ -7,8 +7,8 @@
         registry = load_registry()
         check_part(sample(MyLoss, registry), registry)
 
-A failed check is an AssertionError that says in words what is wrong. A plugin that owns slots of its own
-keeps their contracts in a module `testing` with a mapping CONTRACTS, which is passed on as `contracts`.
+A failed check is an AssertionError that says in words what is wrong. A plugin with slots of its own passes
+their contracts as `contracts`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from amrbench.part import Part
 from amrbench.registry import Registry
 from amrbench.slots.model import ModelPart
 from amrbench.testing.afterwards import check_ranking, check_soup
+from amrbench.testing.blocks import check_block
+from amrbench.testing.checkpoint import check_checkpoint
 from amrbench.testing.data import check_augment, check_dataset, check_features, check_targets
 from amrbench.testing.model import build_model, check_model, predict
 from amrbench.testing.options import check_options
@@ -71,8 +73,15 @@ __all__ = [
 Contract = Callable[[Part, ContractFixture], None]
 """Raises AssertionError, with a text, where a part of some slot does not do what the slot asks for."""
 
+BLOCKS = (
+    *("activation", "refine", "temporal_embedding", "attention_norm", "fusion", "encoder"),
+    *("anchors", "query", "prior", "decoder", "head"),
+)
+
 CONTRACTS: Mapping[str, Contract] = {
+    **dict.fromkeys(BLOCKS, check_block),
     "augment": check_augment,
+    "checkpoint": check_checkpoint,
     "dataset": check_dataset,
     "features": check_features,
     "loss": check_loss,
@@ -84,7 +93,7 @@ CONTRACTS: Mapping[str, Contract] = {
     "soup": check_soup,
     "targets": check_targets,
 }
-"""The contracts of the slots that the core knows."""
+"""The contracts of the slots of the core."""
 
 
 def check_part(

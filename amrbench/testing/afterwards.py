@@ -47,7 +47,7 @@ class MadeUpJudge:
         return {"weight": torch.linspace(1, 0, size, dtype=torch.float64).view_as(weights["weight"])}
 
 
-def check_soup(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_soup(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that further members have the shape of the candidates, which stay as they are."""
     who, part = f"soup {part.use!r}", cast("SoupPart", part)
     trained = torch.ones(2, 3)
@@ -75,7 +75,7 @@ def _check_member(weights: Weights, candidate: Weights, who: str) -> None:
         expect(fits, f"{who}: {name!r} is {each.dtype} of {tuple(each.shape)}, not as the candidates.")
 
 
-def check_ranking(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_ranking(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that the list stays a list of moments, best first, and that the one given stays as it is."""
     who, part = f"ranking {part.use!r}", cast("RankingPart", part)
     rank = part.build()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SENTENCES = ("a dog barks", "", "heavy rain falls on a roof while somebody whistles in the distance")
 
 
-def check_features(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_features(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check rows and tokens of an encoder, that they depend on nothing else, and the fingerprint.
 
     An encoder whose files are not at hand passes if it says so, and knows its sizes all the same.
@@ -79,7 +79,7 @@ def _check_array(rows: Rows, what: str) -> None:
     expect(bool(np.isfinite(rows).all()), f"{what} are not finite.")
 
 
-def check_dataset(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_dataset(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that recordings are the same whatever was asked before, and that queries fit them.
 
     A data set whose files are not at hand passes if it says so.
@@ -132,7 +132,7 @@ CASES = (
 )
 
 
-def check_targets(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_targets(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check shapes and ranges of labels, and that the random generator is their only source of chance."""
     who, part = f"targets {part.use!r}", cast("TargetsPart", part)
     label = part.build()
@@ -160,7 +160,7 @@ def _check_labels(labels: Labels, frames: int, who: str) -> None:
     expect(len(labels.positives) == len(labels.negatives), f"{who}: more positives than negatives, or fewer.")
 
 
-def check_augment(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_augment(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that rows and query still fit each other, and that nothing is written into."""
     who, part = f"augment {part.use!r}", cast("AugmentPart", part)
     change = part.build()

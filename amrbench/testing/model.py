@@ -14,7 +14,7 @@ from amrbench.testing.samples import CONTEXT, ContractFixture, close, expect, ma
 from amrbench.types import Batch, Encoded, Prediction
 
 
-def check_model(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_model(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check shapes, names, padding, batch independence, gradients, bfloat16 and saved weights."""
     who, part = f"model {part.use!r}", cast("ModelPart", part)
     model = build_model(part)
@@ -65,12 +65,31 @@ def _check_names(part: ModelPart, model: nn.Module, batch: Batch, who: str) -> N
     encoded = cast("MomentModel", model.train()).encode(batch, part.views)
     prediction = cast("MomentModel", model).decode(encoded)
     model.eval()
-    given = {*encoded.tensors, *prediction.tensors}.union(*encoded.views.values())
+    provided = {**encoded.tensors, **prediction.tensors}
+    given = set(provided).union(*encoded.views.values())
     missing, unnamed = sorted(part.provides.keys() - given), sorted(given - part.provides.keys())
     expect(not missing, f"{who}: it says that it provides {', '.join(missing)}, and does not.")
     expect(not unnamed, f"{who}: it provides {', '.join(unnamed)} without saying so in `provides`.")
     views = sorted(part.views - set(encoded.views))
     expect(not views, f"{who}: it says that it has the view {', '.join(views)}, and does not give it.")
+    sizes = {"B": len(batch.audio), "T": batch.audio.shape[1], "L": batch.text.shape[1]}
+    for tensors in (provided, *encoded.views.values()):
+        for name, tensor in tensors.items():
+            _check_axes(name, tensor, part.provides[name], sizes, who)
+
+
+def _check_axes(name: str, tensor: Tensor, axes: str, sizes: dict[str, int], who: str) -> None:
+    """Compare a tensor with its axes; `sizes` of letters that are met for the first time are filled in."""
+    told = f"{who}: {name!r} has the shape {tuple(tensor.shape)}, not the axes {axes!r} that `provides` names"
+    letters = axes.split()
+    expect(len(letters) == tensor.dim(), f"{told}.")
+    for axis, size in zip(letters, tensor.shape, strict=True):
+        if len(axis) == 1 and axis.isalpha():
+            sizes.setdefault(axis, size)
+        known = [int(letter) if letter.isdigit() else sizes.get(letter) for letter in axis.split("+")]
+        if None not in known:
+            total = sum(size for size in known if size is not None)
+            expect(size == total, f"{told}: {axis} is {total} here.")
 
 
 def _check_padding(model: nn.Module, batch: Batch, who: str) -> None:

@@ -32,11 +32,13 @@ from amrbench.testing.samples import (
 from amrbench.types import Batch, Losses, Outcome, Target, Tensors, TrainingLength
 
 
-def check_loss(part: Part, bench: ContractFixture) -> None:
+def check_loss(part: Part, fixture: ContractFixture) -> None:
     """Check names, shapes, weight, gradients, padding, bfloat16 and saved weights of a loss."""
     who, part = f"loss {part.use!r}", cast("LossPart", part)
-    provider = _provider(part.requires | frozenset().union(*part.views.values()), bench, who, set(part.views))
-    model, matcher = build_model(provider), _matcher(provider, bench)
+    provider = _provider(
+        part.requires | frozenset().union(*part.views.values()), fixture, who, set(part.views)
+    )
+    model, matcher = build_model(provider), _matcher(provider, fixture)
     batch = make_batch()
     target = make_target(batch)
     outcome = outcome_of(model, matcher, batch, target, frozenset(part.views))
@@ -76,10 +78,10 @@ def outcome_of(
     )
 
 
-def check_matcher(part: Part, bench: ContractFixture) -> None:
+def check_matcher(part: Part, fixture: ContractFixture) -> None:
     """Check the shape of a matcher's indices, that none is given twice, and padding and order."""
     who, part = f"matcher {part.use!r}", cast("MatcherPart", part)
-    model, matcher = build_model(_provider(part.requires, bench, who)), part.build()
+    model, matcher = build_model(_provider(part.requires, fixture, who)), part.build()
     batch = make_batch()
     target = make_target(batch)
     outcome = outcome_of(model, matcher, batch, target)
@@ -116,7 +118,7 @@ class Bowl(nn.Module):
         return Losses(total, {"bowl": total.detach()})
 
 
-def check_optimizer(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_optimizer(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that it goes downhill, gives weights back as they were, and repeats itself bit by bit."""
     who, part = f"optimizer {part.use!r}", cast("OptimizerPart", part)
     start, first, second = Bowl(), _descended(part, who), _descended(part, who)
@@ -148,7 +150,7 @@ def _descended(part: OptimizerPart, who: str) -> Bowl:
     return bowl
 
 
-def check_schedule(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_schedule(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that the factor stays from 0 to 1 in short and long stages and depends on the step alone."""
     who, part = f"schedule {part.use!r}", cast("SchedulePart", part)
     for epochs, steps in ((1, 1), (3, 2), (10, 20)):
@@ -164,11 +166,11 @@ def check_schedule(part: Part, bench: ContractFixture) -> None:  # noqa: ARG001 
 
 
 def _provider(
-    names: frozenset[str], bench: ContractFixture, who: str, views: set[str] | None = None
+    names: frozenset[str], fixture: ContractFixture, who: str, views: set[str] | None = None
 ) -> ModelPart:
-    names_of_models = bench.registry.names("model")
-    shipped = [sample(bench.registry.find("model", use), bench.registry) for use in names_of_models]
-    offered = [*shipped, *bench.models]
+    names_of_models = fixture.registry.names("model")
+    shipped = [sample(fixture.registry.find("model", use), fixture.registry) for use in names_of_models]
+    offered = [*shipped, *fixture.models]
     for part in offered:
         if isinstance(part, ModelPart) and names <= part.provides.keys() and (views or set()) <= part.views:
             return part
@@ -178,10 +180,11 @@ def _provider(
     )
 
 
-def _matcher(model: ModelPart, bench: ContractFixture) -> Matcher:
+def _matcher(model: ModelPart, fixture: ContractFixture) -> Matcher:
     """Return the matcher that reads most of what the model provides."""
     parts = [
-        sample(bench.registry.find("matcher", use), bench.registry) for use in bench.registry.names("matcher")
+        sample(fixture.registry.find("matcher", use), fixture.registry)
+        for use in fixture.registry.names("matcher")
     ]
     fitting = [
         part for part in parts if isinstance(part, MatcherPart) and part.requires <= model.provides.keys()

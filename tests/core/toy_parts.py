@@ -52,7 +52,7 @@ class Net(ModelPart):
 
     @property
     def provides(self):
-        return frozenset({"spans", "scores"})
+        return {"spans": "N B Q 2", "scores": "N B Q"}
 
     @model_validator(mode="after")
     def _fits(self):

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,8 +169,8 @@ class ToyModel(ModelPart):
     dropout: float = 0.1
 
     @property
-    def provides(self) -> frozenset[str]:
-        return frozenset({"similarity", "span"})
+    def provides(self) -> Mapping[str, str]:
+        return {"similarity": "B T", "span": "B Q 2"}
 
     def build(self, context: BuildContext) -> nn.Module:
         with context.drawing():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,11 @@ import torch
 from torch import Tensor
 
 from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Sizes
+from tests.folders import DATA
 from tests.oracle.cgdetr import CGDETR, Inputs, tiled_keys
 from tests.oracle.cgdetr_loss import Targets
 
-DATA = Path(__file__).parents[1] / "data" / "cgdetr"
+DATA = DATA / "cgdetr"
 WITH_TARGETS = ("main", "one_same_neighbour", "all_same", "two_same_of_four", "batch_of_one")
 WITHOUT_TARGETS = ("inference", "inference_no_vid", *(f"inference_single_{row}" for row in range(3)))
 CASES = WITH_TARGETS + WITHOUT_TARGETS

@@ -7,14 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from amrbench.types import Moments, Query
+from tests.folders import DATA
 
-FOLDER = Path(__file__).parent.parent / "data" / "predictions"
+FOLDER = DATA / "predictions"
 FILES = {
     "castella_test_c2b90e2": 1347,
     "castella_test_unrounded": 1347,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from torch.testing import assert_close
 
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench_plugins.cgdetr.reference_checkpoint import last_second, sizes_of
+from tests.folders import DATA
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR, Outputs
 from tests.oracle.cgdetr_predict import (
@@ -23,7 +23,7 @@ from tests.oracle.cgdetr_predict import (
     submission_windows,
 )
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = DATA
 FOLDER = DATA / "lighthouse_checkpoint"
 SMALL = json.loads((DATA / "cgdetr" / "targets.json").read_text())["functions"]
 TIE = 1e-4

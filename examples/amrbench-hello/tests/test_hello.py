@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from amrbench import load_recipe, load_registry
+from amrbench.slots.blocks import Tokens
 from amrbench.testing import check_part, sample
 from amrbench_hello.edges import EdgeHead, EdgeLoss, bumps
-from amrbench_plugins.moment_detr.testing import CONTRACTS
+from amrbench_hello.neighbours import NeighbourEncoder, Neighbours
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "hello.yaml"
 
@@ -17,9 +18,10 @@ def registry():
     return load_registry()
 
 
-def test_amrbench_finds_both_parts(registry):
+def test_amrbench_finds_all_parts(registry):
     assert registry.find("head", "edges") is EdgeHead
     assert registry.find("loss", "edges") is EdgeLoss
+    assert registry.find("encoder", "neighbours") is Neighbours
     assert registry.origin(EdgeLoss).distribution == "amrbench-hello"
 
 
@@ -29,7 +31,11 @@ def test_the_command_line_lists_it():
 
 
 def test_head_keeps_the_contract(registry):
-    check_part(sample(EdgeHead, registry), registry, contracts=CONTRACTS)
+    check_part(sample(EdgeHead, registry), registry)
+
+
+def test_encoder_block_keeps_the_contract(registry):
+    check_part(sample(Neighbours, registry), registry)
 
 
 def test_loss_keeps_the_contract(registry):
@@ -49,3 +55,16 @@ def test_bumps_stand_at_both_edges():
 def test_padded_spans_leave_no_bump():
     span, none = torch.tensor([[[0.5, 0.4]]]), torch.tensor([[False]])
     assert bumps(span, none, torch.ones(1, 10, dtype=torch.bool), spread=1.0).sum() == 0
+
+
+class Nothing(torch.nn.Module):
+    def forward(self, tokens, first=None):
+        return tokens.features
+
+
+def test_frames_get_half_of_both_neighbours_where_the_gate_is_open():
+    encoder = NeighbourEncoder(Nothing(), width=1)
+    torch.nn.init.ones_(encoder.gate)
+    features = torch.tensor([[[9.0], [1.0], [2.0], [4.0]]])
+    tokens = Tokens(features, torch.zeros_like(features), torch.tensor([[True, True, True, False]]))
+    assert encoder(tokens).flatten().tolist() == [9.0, 2.0, 2.5, 1.0]

@@ -15,8 +15,9 @@ import yaml
 
 from amrbench import cli
 from amrbench.config.load import find, shipped
+from tests.folders import DATA
 
-CHECKPOINT = Path(__file__).parent.parent / "data" / "lighthouse_checkpoint"
+CHECKPOINT = DATA / "lighthouse_checkpoint"
 
 
 @pytest.fixture

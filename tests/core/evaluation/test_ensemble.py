@@ -1,6 +1,5 @@
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +10,10 @@ from amrbench.errors import DataError, RunError
 from amrbench.evaluation.ensemble import EnsembleOptions, fuse, fuse_files, overlaps
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.types import Moments
-from tests.core.test_comparison import make_run
+from tests.core.evaluation.test_compare import make_run
+from tests.folders import DATA
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "data/components/window_fusion.json").read_text())
+GOLDEN = json.loads((DATA / "components/window_fusion.json").read_text())
 TABLES = [
     np.column_stack([np.array(boxes), np.array(scores)])
     for boxes, scores in zip(GOLDEN["boxes"], GOLDEN["scores"], strict=True)

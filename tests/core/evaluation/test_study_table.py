@@ -8,7 +8,7 @@ from amrbench.config.study import Method, Study, Switch, Variant
 from amrbench.evaluation.study_table import study_table, study_tables, with_more
 from amrbench.evaluation.table import table
 from amrbench.files.yaml_file import parse_yaml
-from tests.core.test_table import results, row
+from tests.core.evaluation.test_table import results, row
 from tests.core.toy_parts import RECIPE, REGISTRY
 
 METRICS = ("R1@0.5", "R1@0.7", "mAP")

@@ -19,8 +19,9 @@ import torch
 
 from amrbench.errors import CheckpointError
 from amrbench.files.torch_checkpoint import named_globals, read_checkpoint
+from tests.folders import DATA
 
-PUBLISHED = Path(__file__).parents[1] / "data" / "lighthouse_checkpoint" / "best.ckpt"
+PUBLISHED = DATA / "lighthouse_checkpoint" / "best.ckpt"
 RAN: list[str] = []
 
 

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -7,8 +6,9 @@ from amrbench.training.fisher import diagonal_fisher
 from torch import nn
 
 from amrbench.types import Losses
+from tests.folders import DATA
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "data/components/fisher_logistic.json").read_text())
+GOLDEN = json.loads((DATA / "components/fisher_logistic.json").read_text())
 
 
 class Logistic(nn.Module):

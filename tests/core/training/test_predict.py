@@ -7,7 +7,7 @@ from amrbench.data.feature_dataset import load_dataset, visit_rngs
 from amrbench.training.predict import predict
 from amrbench.types import Encoded, Limits, Prediction, Query
 from amrbench_plugins.cgdetr.moments import Moments
-from tests.core.test_data import Drawn
+from tests.core.data.test_feature_dataset import Drawn
 
 QUERIES = (
     Query("0", "a door", "long", 600.0, ((100.0, 120.0),)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -18,10 +20,10 @@ class EdgeHead(HeadPart):
     use = "edges"
 
     @property
-    def provides(self) -> frozenset[str]:
-        return frozenset({"edges"})
+    def provides(self) -> Mapping[str, str]:
+        return {"edges": "B T 2"}
 
-    def build(self, context: BlockContext) -> Head:
+    def build(self, context: BlockContext) -> nn.Module:
         return EdgeModule(context.width)
 
 
@@ -59,9 +61,11 @@ class EdgeCriterion(nn.Module):
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         mask = outcome.batch.audio_mask
-        wanted = bumps(outcome.target.spans, outcome.target.spans_mask, mask, self.spread)
-        each = functional.binary_cross_entropy_with_logits(outcome.tensors["edges"], wanted, reduction="none")
-        return {"edges": self.weight * each[mask].mean()}
+        target = bumps(outcome.target.spans, outcome.target.spans_mask, mask, self.spread)
+        entropy = functional.binary_cross_entropy_with_logits(
+            outcome.tensors["edges"], target, reduction="none"
+        )
+        return {"edges": self.weight * entropy[mask].mean()}
 
 
 def bumps(spans: Tensor, spans_mask: Tensor, mask: Tensor, spread: float) -> Tensor:
@@ -75,8 +79,8 @@ def bumps(spans: Tensor, spans_mask: Tensor, mask: Tensor, spread: float) -> Ten
     """
     centre, width = spans.unbind(-1)
     edges = torch.stack([centre - width / 2, centre + width / 2], -1)  # (B, W, 2)
-    places = edges * mask.sum(1)[:, None, None]
+    positions = edges * mask.sum(1)[:, None, None]  # in frames
     frames = torch.arange(mask.shape[1], device=mask.device) + 0.5
-    distance = frames[None, None, :, None] - places[:, :, None]  # (B, W, T, 2)
+    distance = frames[None, None, :, None] - positions[:, :, None]  # (B, W, T, 2)
     near = torch.exp(-(distance / spread).square() / 2) * spans_mask[:, :, None, None]
     return near.amax(1)

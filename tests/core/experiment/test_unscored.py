@@ -13,7 +13,7 @@ from amrbench.experiment.run import Settings, run
 from amrbench.files.predictions import read_predictions
 from amrbench.registry import Registry
 from amrbench.slots.data import DatasetPart
-from tests.core.test_grid import study
+from tests.core.evaluation.test_study_table import study
 from tests.core.world import PARTS, PROTOCOL, RECIPE, ToyDataset, write_yaml
 
 

@@ -2,7 +2,6 @@ import gzip
 import json
 from dataclasses import replace
 from hashlib import md5
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from amrbench.files.feature_file import FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
 from amrbench.tools.verify_data import annotation_findings, feature_findings, verify_data
 from amrbench.types import Query
+from tests.folders import DATA
 
 HEADER = FeatureHeader(source="x", backend="ears", fingerprint="1", hop=1.0, audio_width=2, text_width=2)
 PLAIN = Query("a_1", "a dog", "a", 10.0, ((1.0, 2.0),))
@@ -217,7 +217,7 @@ def test_an_empty_home(tmp_path):
     assert str(error.value) == f"x: nothing is placed. The annotations belong to {tmp_path}/train.jsonl."
 
 
-PUBLISHED = Path(__file__).parents[1] / "data" / "castella_windows.json.gz"
+PUBLISHED = DATA / "castella_windows.json.gz"
 """Ids, durations and windows of CASTELLA (CC BY 4.0) as Lighthouse ships them; numbers stand for texts."""
 
 DEFECTS = {

@@ -1,12 +1,12 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from amrbench.errors import RunError
 from amrbench.evaluation.metrics_file import Results, Row, Slice, read_results, write_results
+from tests.folders import DATA
 
-LAYOUT_1 = Path(__file__).parents[1] / "data" / "results" / "metrics-1.json"
+LAYOUT_1 = DATA / "results" / "metrics-1.json"
 
 
 def results(**options) -> Results:

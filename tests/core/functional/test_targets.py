@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from amrbench.functional import targets
+from tests.folders import DATA
 
-GOLDEN: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "data" / "cgdetr" / "targets.json").read_text()
-)
+GOLDEN: dict[str, Any] = json.loads((DATA / "cgdetr" / "targets.json").read_text())
 CASES = GOLDEN["cases"]
 LIMIT = GOLDEN["max_windows"]
 

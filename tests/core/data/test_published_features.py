@@ -15,8 +15,9 @@ from amrbench.registry import Registry
 from amrbench.slots.checkpoint import CheckpointPart
 from amrbench.tools.predict_checkpoint import load_foreign
 from amrbench.types import Checkpoint, FeatureWidths, ForeignModel, Limits, Query
+from tests.folders import DATA
 
-FOLDER = Path(__file__).parents[1] / "data" / "lighthouse_checkpoint"
+FOLDER = DATA / "lighthouse_checkpoint"
 QUERIES = read_annotations(FOLDER / "data" / "castella_test_release.jsonl")
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +9,10 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from amrbench.functional.spans import giou, inverse_sigmoid, iou, to_windows
+from tests.folders import DATA
 from tests.oracle import cgdetr_layers, cgdetr_loss
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "cgdetr" / "targets.json").read_text())["functions"]
+GOLDEN = json.loads((DATA / "cgdetr" / "targets.json").read_text())["functions"]
 A, B = torch.tensor(GOLDEN["cxw_a"]), torch.tensor(GOLDEN["cxw_b"])
 
 share = st.floats(0, 1, width=32)

@@ -18,8 +18,7 @@ from amrbench.data.worker_pool import Progress
 from amrbench.errors import DataError, RunError
 from amrbench.part import Part
 from tests.core.toy_world import ToyFeatures, ToySet
-
-ROOT = Path(__file__).parents[2]
+from tests.folders import ROOT
 
 
 def quiet(progress: Progress) -> None:
