@@ -1,7 +1,7 @@
 """Benchmark suite for Audio Moment Retrieval.
 
-The names below are the public Python interface; the command line calls the same code. They are looked
-up on first use, so that `import amrbench` is cheap.
+The names in `__all__` are the public Python interface; the command line calls the same code. They are
+imported on first use, so that `import amrbench` takes no time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "score",
 ]
 
-_HOMES = {
+_MODULES = {
     "Settings": "amrbench.experiment.run",
     "hookimpl": "amrbench.hookspecs",
     "load_protocol": "amrbench.api",
@@ -41,6 +41,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'amrbench' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

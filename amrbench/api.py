@@ -1,4 +1,4 @@
-"""The typed Python interface: the same code that the commands call, with the installed plugins."""
+"""The Python interface: the code behind the commands, with the parts of all installed plugins."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ if TYPE_CHECKING:
 
 
 def load_recipe(recipe: str | Path, registry: Registry | None = None) -> Recipe:
-    """Read and check a recipe, given by file or shipped name.
+    """Read and check a recipe.
+
+    Args:
+        recipe: A file, or the name of a shipped recipe.
+        registry: The parts that it may name; None for all installed ones.
 
     Raises:
-        RecipeError: There is no such recipe, or it is wrong; all mistakes with their lines.
+        RecipeError: There is no such recipe, or it is wrong; the text lists all mistakes with their lines.
     """
     return load.load_recipe(recipe, registry or load_registry())
 
 
 def load_protocol(protocol: str | Path, registry: Registry | None = None) -> Protocol:
-    """Read and check a protocol, given by file or shipped name; see `load_recipe`."""
+    """Read and check a protocol; see `load_recipe`."""
     return load.load_protocol(protocol, registry or load_registry())
 
 
@@ -41,10 +45,12 @@ def run(
     settings: Settings | None = None,
     reporter: Reporter | None = None,
 ) -> Run:
-    """Do everything that a recipe asks for under a protocol; see `amrbench.experiment.run.run`.
+    """Prepare data, train, predict and score as a recipe and a protocol say.
+
+    See `amrbench.experiment.run.run`.
 
     Raises:
-        AmrbenchError: A file, the data or the training is wrong; the text says what and what to do.
+        AmrbenchError: A file, the data or the training is wrong; the text names the remedy.
     """
     from amrbench.experiment import run as experiment
     from amrbench.training.progress_bars import NULL_REPORTER
@@ -64,7 +70,7 @@ def score(
     """Score a prediction file against an annotation file; see `amrbench.evaluation.score_files.score_files`.
 
     Raises:
-        DataError: A file is wrong, or the two do not belong together.
+        DataError: A file is wrong, or the two files have different queries.
     """
     return score_files(Path(predictions), Path(truth), partial=partial, by=by)
 
@@ -83,14 +89,14 @@ def predict(
     Args:
         recording: An audio file of any format, rate and length.
         queries: What to find, one sentence each.
-        run: Folder of the run; None is the newest finished one in `runs`.
-        member: Which of its models answers; empty is its first soup, or seed 0.
-        cache: Folder that the run's stages lie in, if `Settings` named one.
-        registry: The parts that its recipe may name; None is all that are installed.
+        run: Folder of the run; None for the newest finished one in `runs`.
+        member: Which of its models predicts; empty for its first soup, or seed 0.
+        cache: The cache folder of the run, if its `Settings` named one.
+        registry: The parts that its recipe may name; None for all installed ones.
 
     Raises:
         DataError: The recording or a query cannot be used, or files of the encoder are missing.
-        RunError: There is no such run or member, or its weights are no longer there.
+        RunError: There is no such run or member, or its weights are missing.
         RecipeError: A part of the run is not installed.
     """
     from amrbench.experiment.finished_run import find_run, open_run
@@ -111,7 +117,9 @@ def predict_checkpoint(
     output: str | Path,
     registry: Registry | None = None,
 ) -> int:
-    """Write what a reference checkpoint predicts from published features; return the number of queries.
+    """Write the predictions of a reference checkpoint from published features; return the number of queries.
+
+    See `amrbench.tools.predict_checkpoint.predict_from_checkpoint`.
 
     Raises:
         CheckpointError: The checkpoint cannot be used.

@@ -1,4 +1,4 @@
-"""One way of making a short hash of plain content."""
+"""Short hashes of plain values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def content_hash(content: object) -> str:
 
     Args:
         content: Mappings, lists, tuples, text, numbers, None. Lists and tuples count as the same, and the
-            order of a mapping's keys plays no part.
+            order of a mapping's keys is ignored.
 
     >>> content_hash({"a": 1, "b": (2, 3)}) == content_hash({"b": [2, 3], "a": 1})
     True

@@ -1,6 +1,6 @@
 """Find the installed plugins and ask them for their parts.
 
-The shipped plugins come in by the same door as anybody's: the entry-point group `amrbench`.
+Shipped and third-party plugins are found in the same way, by the entry-point group `amrbench`.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("amrbench_"))
 
 
 def load_registry(*, without: Collection[str] = (), plugins: Iterable[EntryPoint] | None = None) -> Registry:
-    """Return the parts of all installed plugins but those named in `without`.
+    """Return the parts of all installed plugins except those in `without`.
 
     Args:
-        without: names of plugins to leave out.
-        plugins: the entry points to use; by default all that are installed.
+        without: Names of plugins to leave out.
+        plugins: The entry points to use; by default all that are installed.
 
     Raises:
-        PluginError: a plugin cannot be imported, offers nothing or something wrong, or clashes.
+        PluginError: A plugin to leave out is not installed; a plugin cannot be imported, offers no parts or
+            something else, or offers the name of a part of another plugin.
     """
-    found = sorted(entry_points(group=GROUP) if plugins is None else plugins, key=lambda point: point.name)
-    _refuse_unknown(without, found)
-    kept = [point for point in found if point.name not in without]
+    points = sorted(entry_points(group=GROUP) if plugins is None else plugins, key=lambda point: point.name)
+    _refuse_unknown(without, [point.name for point in points])
+    kept = [point for point in points if point.name not in without]
     return Registry(entry for point in kept for entry in _entries(point))
 
 
-def _refuse_unknown(without: Collection[str], found: Collection[EntryPoint]) -> None:
-    names = [point.name for point in found]
+def _refuse_unknown(without: Collection[str], names: Collection[str]) -> None:
     for name in without:
         if name not in names:
             raise PluginError(
@@ -49,7 +49,8 @@ def _refuse_unknown(without: Collection[str], found: Collection[EntryPoint]) -> 
 
 
 def _entries(point: EntryPoint) -> list[Entry]:
-    origin = _origin(point)
+    dist = point.dist
+    origin = Origin(point.name) if dist is None else Origin(point.name, dist.name, dist.version)
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     try:
@@ -63,13 +64,7 @@ def _entries(point: EntryPoint) -> list[Entry]:
             f"plugin {origin} offers nothing: {point.value} has no function marked with @amrbench.hookimpl. "
             f"Known hooks: {', '.join(HOOKS)}. {_leave_out(point)}"
         )
-    return [Entry(_checked(part, point, origin), origin) for part in _offered(hooks[0], point, origin)]
-
-
-def _origin(point: EntryPoint) -> Origin:
-    if point.dist is None:
-        return Origin(point.name)
-    return Origin(point.name, point.dist.name, point.dist.version)
+    return [Entry(part, origin) for part in _offered_parts(hooks[0], point, origin)]
 
 
 def _module(point: EntryPoint, origin: Origin) -> ModuleType:
@@ -85,22 +80,20 @@ def _module(point: EntryPoint, origin: Origin) -> ModuleType:
     return module
 
 
-def _offered(hook: Any, point: EntryPoint, origin: Origin) -> list[Any]:
+def _offered_parts(hook: Any, point: EntryPoint, origin: Origin) -> list[type[Part]]:
     try:
-        return list(hook.function())
+        parts = list(hook.function())
     except Exception as error:
         raise PluginError(
             f"plugin {origin}: amrbench_parts() failed: {type(error).__name__}: {error}. {_leave_out(point)}"
         ) from error
-
-
-def _checked(part: Any, point: EntryPoint, origin: Origin) -> type[Part]:
-    if not (inspect.isclass(part) and issubclass(part, Part) and part.use):
-        raise PluginError(
-            f"plugin {origin}: amrbench_parts() offers {part!r}, which is no part "
-            f"(a class with a `use` name). {_leave_out(point)}"
-        )
-    return part
+    for part in parts:
+        if not (inspect.isclass(part) and issubclass(part, Part) and part.use):
+            raise PluginError(
+                f"plugin {origin}: amrbench_parts() offers {part!r}, which is no part "
+                f"(a class with a `use` name). {_leave_out(point)}"
+            )
+    return parts
 
 
 def _leave_out(point: EntryPoint) -> str:

@@ -1,7 +1,7 @@
-"""Errors that a user can meet, and the words they are told in.
+"""Errors caused by bad input, and helpers for their messages.
 
-Everything raised on purpose for bad input is an `AmrbenchError`; the command line prints its text
-and exits with 2. Any other exception is a bug and keeps its traceback.
+Every error that bad input can cause is an `AmrbenchError`; the command line prints its text and exits
+with 2. Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 
 class AmrbenchError(Exception):
-    """The user's input cannot be used; the text names file, place, value and remedy."""
+    """The user's input cannot be used; the text names file, location, value and remedy."""
 
 
 class RecipeError(AmrbenchError):
@@ -27,7 +27,7 @@ class DataError(AmrbenchError):
 
 
 class CheckpointError(AmrbenchError):
-    """A weights file is wrong, or holds what we refuse to read."""
+    """A weights file is wrong, or holds objects that are refused."""
 
 
 class RunError(AmrbenchError):

@@ -1,4 +1,4 @@
-"""Everything a plugin may do. A plugin implements the hook with `@amrbench.hookimpl`."""
+"""The hooks of a plugin. A plugin implements one with `@amrbench.hookimpl`."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ hookimpl = pluggy.HookimplMarker("amrbench")
 
 @hookspec
 def amrbench_parts() -> Sequence[type[Part]]:  # type: ignore[empty-body]
-    """Offer parts. Called once, before any recipe is read; must not touch files or devices."""
+    """Return the parts of the plugin. Called before any recipe is read; must not use files or devices."""

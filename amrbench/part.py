@@ -1,8 +1,8 @@
-"""Parts: what a recipe may name, with options that are checked before anything is built.
+"""Parts: the building blocks that a recipe names, with options that are checked before anything is built.
 
 A *slot* is an abstract subclass of `Part` (it sets `slot`); a *part* is a subclass of a slot (it sets
-`use`). Asked to validate a mapping, a slot looks `use` up in the registry, which travels as pydantic
-context, and lets the chosen class validate the rest:
+`use`). To validate a mapping, a slot looks `use` up in the registry, which is passed as pydantic context, and
+lets the chosen class validate the other keys:
 
     class FusionPart(Part):                  # the slot
         slot = "fusion"
@@ -17,16 +17,16 @@ context, and lets the chosen class validate the rest:
 
     Model.model_validate({"fusion": {"use": "film", "hidden": 64}}, context=Registry.of(Film))
 
-The same works for lists of parts and for parts inside parts, with no further code. A bare name stands
-for the part with its defaults. Mistakes are collected, so that a user sees all of them at once.
+The same works for lists of parts and for parts inside parts, with no further code. A bare name means
+the part with its defaults. All mistakes of a file are reported together.
 """
 
 from __future__ import annotations
 
 import inspect
 from abc import ABC
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Protocol, Self, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -42,19 +42,21 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from amrbench.errors import did_you_mean
 
+Items = TypeVar("Items", bound="Sequence[Part | str]")
+
 
 def problem(text: str) -> PydanticCustomError:
-    """Return an error that pydantic collects together with the others of a file."""
+    """Return an error that pydantic reports together with the others of a file."""
     return PydanticCustomError("amrbench", "{text}", {"text": text})
 
 
 def budgeted(default: Any, name: str, **constraints: Any) -> Any:
-    """Return a field that a protocol's budget may replace; `name` is the budget's word for it."""
+    """Return a field that a protocol's budget may replace; `name` is its key in the budget."""
     return Field(default, json_schema_extra={"budget": name}, **constraints)
 
 
 def location(description: str) -> Any:
-    """Return an option, empty by default, that says where files lie; it changes no number."""
+    """Return an option for the path of files, empty by default; it changes no result."""
     return Field("", json_schema_extra={"location": True}, description=description)
 
 
@@ -64,14 +66,14 @@ def locates(field: FieldInfo) -> bool:
 
 
 class Chooser(Protocol):
-    """What a part needs of the registry."""
+    """The method of the registry that a slot calls."""
 
     def find(self, slot: str, use: object) -> type[Part]:
-        """Return the part of this slot and name, or raise a `problem` with near names."""
+        """Return the part of this slot and name, or raise a `problem` that suggests a near name."""
 
 
 class Strict(BaseModel):
-    """Frozen; unknown fields are errors that suggest the near one."""
+    """A frozen model that refuses unknown fields and suggests the nearest known one."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, polymorphic_serialization=True
@@ -83,36 +85,36 @@ class Strict(BaseModel):
         try:
             return cast("Self", handler(value))
         except ValidationError as error:
-            lines = [cls._line(each) for each in error.errors() if not _follows_from_others(each)]
-            raise ValidationError.from_exception_data(cls.__name__, lines) from None
+            details = [cls._reworded(item) for item in error.errors() if not _follows_from_others(item)]
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
 
     @classmethod
-    def _line(cls, each: ErrorDetails) -> InitErrorDetails:
-        text = each["msg"]
-        if each["type"] == "extra_forbidden" and len(each["loc"]) == 1:
-            field = each["loc"][0]
-            near = did_you_mean(str(field), cls.model_fields)
-            text = f"unknown field {str(field)!r}.{near or f' Known: {_listed(cls.model_fields)}.'}"
-        elif each["type"] == "missing":
+    def _reworded(cls, details: ErrorDetails) -> InitErrorDetails:
+        text, value = details["msg"], details["input"]
+        if details["type"] == "extra_forbidden" and len(details["loc"]) == 1:
+            field = str(details["loc"][0])
+            known = ", ".join(sorted(cls.model_fields)) or "none"
+            text = f"unknown field {field!r}.{did_you_mean(field, cls.model_fields) or f' Known: {known}.'}"
+        elif details["type"] == "missing":
             text = "this field is missing."
-        elif each["type"] != "amrbench":
-            text = f"{text}, not {each['input']!r}." if not isinstance(each["input"], dict) else f"{text}."
-        return {"type": problem(text), "loc": each["loc"], "input": each["input"]}
+        elif details["type"] != "amrbench":
+            text = f"{text}." if isinstance(value, dict) else f"{text}, not {value!r}."
+        return {"type": problem(text), "loc": details["loc"], "input": value}
 
 
 class Part(Strict, ABC):
-    """Options for one slot, and how to build what they describe."""
+    """The options of one choice for a slot; `build` makes the object they describe."""
 
     slot: ClassVar[str] = ""
     use: ClassVar[str] = ""
     """The name in recipes; empty for the slot itself."""
     version: ClassVar[int] = 1
-    """Raised when the part's numbers change, so that older results are not taken for its own."""
+    """Raised when the part computes other numbers, so that older results are not reused."""
     example: ClassVar[Mapping[str, Any]] = {}
-    """Options to try the part with in tests; needed where some have no default."""
+    """Options for the contract checks; needed where an option has no default."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse parts that extend parts, and parts that say too little about themselves."""
+        """Refuse parts that extend parts, and parts without a slot or docstring."""
         super().__init_subclass__(**kwargs)
         parent = next((base for base in cls.__mro__[1:] if base.__dict__.get("use")), None)
         if parent is not None:
@@ -128,7 +130,7 @@ class Part(Strict, ABC):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Keep the word that recipes use to choose."""
+        """Refuse an option called `use`."""
         super().__pydantic_init_subclass__(**kwargs)
         if "use" in cls.model_fields:
             raise TypeError(
@@ -164,27 +166,26 @@ def parts_in(value: object) -> Iterator[Part]:
         for name in type(value).model_fields:
             yield from parts_in(getattr(value, name))
     elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from parts_in(each)
+        for item in value.values():
+            yield from parts_in(item)
     elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from parts_in(each)
+        for item in value:
+            yield from parts_in(item)
 
 
-def _follows_from_others(each: ErrorDetails) -> bool:
-    """Say whether a list is called too short only because of items that are wrong and told by themselves."""
-    short = each["type"] == "too_short"
-    return short and bool(each["ctx"]["actual_length"] < len(each["input"]))
+def _follows_from_others(details: ErrorDetails) -> bool:
+    # Pydantic counts valid items only: a list may be "too short" because of items with errors of their own.
+    return details["type"] == "too_short" and bool(details["ctx"]["actual_length"] < len(details["input"]))
 
 
-def unique(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Return the parts, or raise a `problem` when one name stands twice in the list."""
-    names = [part.use for part in parts]
+def unique(items: Items) -> Items:
+    """Return parts or names as they are, or raise a `problem` if one is listed twice."""
+    refuse_repeated([item.use if isinstance(item, Part) else item for item in items])
+    return items
+
+
+def refuse_repeated(names: Sequence[str]) -> None:
+    """Raise a `problem` if a name is listed twice."""
     for name in names:
         if names.count(name) > 1:
-            raise problem(f"{name!r} stands twice in this list; keep one.")
-    return parts
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(sorted(names)) or "none"
+            raise problem(f"{name!r} is listed twice; keep one.")

@@ -11,18 +11,17 @@ from amrbench.errors import DataError
 
 @dataclass(frozen=True)
 class Published:
-    """Where something is published.
+    """Where a file is published.
 
     Attributes:
-        where: Its public home, e.g. a Zenodo record.
-        size: About how large, e.g. "1.3 GB"; empty if it is not known.
+        where: E.g. a Zenodo record.
+        size: Approximate size, e.g. "1.3 GB"; empty if unknown.
     """
 
     where: str
     size: str = ""
 
     def __str__(self) -> str:
-        """Return the home with the size."""
         return f"{self.where} ({self.size})" if self.size else self.where
 
 
@@ -31,11 +30,11 @@ class RequiredFile:
     """A file or folder that must be present.
 
     Attributes:
-        what: E.g. "annotations of castella train".
-        path: Where it is looked for.
+        what: Its content, e.g. "annotations of castella train".
+        path: Where it must be.
         present: Whether it exists.
         published: Where it is published.
-        remedy: What to do about it, as a sentence.
+        remedy: How to get it, as a sentence.
     """
 
     what: str
@@ -45,11 +44,11 @@ class RequiredFile:
     remedy: str
 
     def text(self) -> str:
-        """Return it as one line for people."""
+        """Return one line for a message."""
         return f"{self.what}: {self.path}. Published at {self.published}. {self.remedy}"
 
     def as_row(self) -> dict[str, str]:
-        """Return it as a row of a table."""
+        """Return the row of a table."""
         return {
             "what": self.what,
             "here": "yes" if self.present else "no",
@@ -60,12 +59,12 @@ class RequiredFile:
 
 
 def missing_files(files: Sequence[RequiredFile]) -> list[RequiredFile]:
-    """Return those that are not present, each once."""
+    """Return the files that are not present, without repetitions."""
     return list(dict.fromkeys(file for file in files if not file.present))
 
 
 def refuse_missing(who: str, files: Sequence[RequiredFile]) -> None:
-    """Raise DataError with all that is missing, where it is published and what to do; or do nothing."""
+    """Raise DataError if files are missing; it lists them, where they are published and how to get them."""
     lines = [f"  {file.text()}" for file in missing_files(files)]
     if lines:
-        raise DataError("\n".join([f"{who} needs what is not here:", *lines]))
+        raise DataError("\n".join([f"{who} needs files that are missing:", *lines]))

@@ -1,8 +1,8 @@
-"""The data that travels between stages.
+"""The data that is passed between packages of the core and plugins.
 
-One alphabet for shapes everywhere: B batch, T audio frames, L words, D width, Q queries of the decoder,
+Shapes have one alphabet: B batch, T audio frames, L words, D width, Q queries of the decoder,
 H heads, N decoder layers, W windows. Masks are bool and True where real. A span is (centre, width) as
-shares of the audio in [0, 1]; a window is (start, end) in seconds.
+fractions of the audio in [0, 1]; a window is (start, end) in seconds.
 """
 
 from __future__ import annotations
@@ -16,15 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
-
-from amrbench.part import Strict
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Rows = NDArray[np.float32]
-"""Feature rows (n, D), samples (n,), or moments (n, 3)."""
+"""Feature rows (n, D), samples of a waveform (n,), or moments (n, 3)."""
 Floats = NDArray[np.float64]
 Window = tuple[float, float]
 """Start and end in seconds."""
@@ -35,15 +32,15 @@ Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | 
 
 @dataclass(frozen=True)
 class Query:
-    """One sentence asked about one recording.
+    """One sentence about one recording, and the windows it describes.
 
     Attributes:
-        qid: Identifier as it stands in the file; `7` and `"7"` count as the same.
+        qid: Identifier as written in the file; `7` and `"7"` count as the same.
         query: The sentence.
         vid: Identifier of the recording.
         duration: Length of the recording in seconds.
         windows: The ground truth, (start, end) in seconds, as published: in any order, possibly of length
-            zero or past the end. Empty where it is not public.
+            zero or past the end of the recording. Empty where it is not public.
         extra: All other keys of the line, unchanged.
     """
 
@@ -64,7 +61,7 @@ class Moments:
         vid: Identifier of the recording.
         windows: (N, 2) start and end in seconds; N may be 0.
         scores: (N,) one score for each window, higher is better, or None where only the order is known.
-        query: The sentence, where the file should repeat it; otherwise empty.
+        query: The sentence, if the prediction file should repeat it; otherwise empty.
     """
 
     qid: str | int
@@ -82,38 +79,31 @@ class Moments:
 
 
 Ranking = Callable[[Rows, Query], Rows]
-"""From moments (Q, 3) start, end, score, best first, and their query to a new list."""
-
-
-class Limits(Strict):
-    """How much of a recording and of a sentence a model is given; what is longer is cut."""
-
-    frames: int = Field(300, ge=1, description="feature rows of a recording")
-    words: int = Field(32, ge=1, description="tokens of a sentence")
+"""A function of (moments (Q, 3) start, end, score, best first; query) to new moments."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a model sees of some queries."""
+    """The input of a model for some queries."""
 
     audio: Tensor
-    """(B, T, Da) feature rows, one a hop; zero where padded."""
+    """(B, T, Da) feature rows, one for each hop; zero in padding."""
     audio_mask: Tensor
     """(B, T) True for real rows."""
     text: Tensor
-    """(B, L, Dt) token features; zero where padded."""
+    """(B, L, Dt) token features; zero in padding."""
     text_mask: Tensor
     """(B, L) True for real tokens."""
     recording: Tensor
-    """(B,) integer; equal where two queries ask about the same recording."""
+    """(B,) integer; equal for queries about the same recording."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is true of some queries; only losses and the matcher may see it."""
+    """The ground truth of some queries; only losses and the matcher may read it."""
 
     spans: Tensor
-    """(B, W, 2) centre and width as shares of the audio."""
+    """(B, W, 2) centre and width as fractions of the audio."""
     spans_mask: Tensor
     """(B, W) True for real spans."""
     relevant: Tensor
@@ -126,42 +116,42 @@ class Target:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A batch on its way through a model, before the decoder."""
+    """The result of everything in a model before the decoder."""
 
     state: Any
-    """Whatever `decode` of the same model needs; nobody else looks inside."""
+    """Whatever `decode` of the same model needs; nothing else reads it."""
     tensors: Tensors
-    """What the parts before the decoder provide."""
+    """Provided by the parts before the decoder."""
     views: Mapping[str, Tensors] = field(default_factory=dict)
-    """The same for each further view of the batch that was asked for."""
+    """The same for each requested view of the batch, by its name."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Moments for some queries, not yet in order."""
+    """Moments for some queries, not yet ranked."""
 
     spans: Tensor
     """(B, Q, 2)"""
     scores: Tensor
     """(B, Q) higher is better."""
     tensors: Tensors
-    """What the decoder and its heads provide, for the losses."""
+    """Provided by the decoder and the heads, for the losses."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a loss may look at."""
+    """Everything that a loss may read."""
 
     batch: Batch
     target: Target
     tensors: Tensors
-    """What the model provides for the batch as it is."""
+    """Provided by the model for the batch itself."""
     views: Mapping[str, Tensors]
-    """What the model provides for other views of the batch, e.g. with mismatched texts."""
+    """Provided by the model for other views of the batch, e.g. with mismatched texts."""
     matched: Tensor
-    """(N, B, W) the decoder query matched to each true span, -1 where there is none."""
+    """(N, B, W) index of the decoder query matched to each true span, -1 for none."""
     step: int = 0
-    """Which step of the stage this is, from 0, however often its losses are asked for."""
+    """Index of the optimizer step in the stage, from 0; the same if its losses are computed again."""
 
 
 @dataclass(frozen=True)
@@ -182,26 +172,26 @@ class FeatureWidths:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What `build` may know besides its own options."""
+    """What `build` may read besides the options of the part."""
 
     features: FeatureWidths
     seed: int = 0
     input_dropout: float = 0.0
     window_widths: tuple[float, ...] = ()
-    """Widths of all training windows as shares of their recordings; for statistical initialisation."""
+    """Widths of all training windows as fractions of their recordings; for initialisation by statistics."""
     path: str = "model"
-    """Of the slot that is built, e.g. "model.query.anchors"; its first weights depend on it."""
+    """Path of the slot that is built, e.g. "model.query.anchors"; its initial weights depend on it."""
 
     def at(self, path: str) -> BuildContext:
-        """Return the context of a slot inside this one."""
+        """Return the context of a slot inside this slot."""
         return replace(self, path=f"{self.path}.{path}")
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """Draw initial weights from a random state of this path alone.
+        """Draw initial weights from a random state that depends on the seed and this path alone.
 
-        Exchanging one part must not reshuffle the weights of the others, or an ablation compares two
-        initialisations. The global random state is left as it was.
+        Replacing one part must not change the initial weights of the others; otherwise an ablation would
+        compare two initialisations. The global random state is restored.
         """
         import torch
 
@@ -213,12 +203,12 @@ class BuildContext:
 
 @dataclass(frozen=True)
 class TrainingLength:
-    """How long a stage trains; schedules and averages are shares of it."""
+    """How long a stage trains; lengths of schedules and averages are fractions of it."""
 
     epochs: int
     steps_per_epoch: int
     clip: float
-    """Largest gradient norm of a step; 0 leaves gradients alone."""
+    """Largest gradient norm of a step; 0 for no clipping."""
 
     @property
     def steps(self) -> int:
@@ -228,26 +218,8 @@ class TrainingLength:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a foreign weights file holds: tensors on the CPU by name, and the options it was made with."""
+    """The content of a foreign weights file: tensors on the CPU by name, and the options of the training."""
 
     path: Path
     weights: dict[str, Tensor]
     options: dict[str, Plain]
-
-
-@dataclass(frozen=True, eq=False)
-class ForeignModel:
-    """A model with weights of another program, and what it was trained to expect."""
-
-    model: nn.Module
-    """A `MomentModel`."""
-    audio: str
-    """Name of the audio encoder, which is the name of the folder of its features."""
-    text: str
-    """Name of the text encoder."""
-    widths: FeatureWidths
-    hop: float
-    """Seconds between two audio rows."""
-    limits: Limits
-    ranking: tuple[Ranking, ...]
-    """What that program does with raw moments before it writes them."""

@@ -1,4 +1,4 @@
-"""Training steps and predictions of CG-DETR in slot parts, against the plain module of the tests.
+"""Time of training steps and predictions of our CG-DETR, against the plain module of the tests.
 
 Run: pytest benchmarks/bench_cgdetr.py --benchmark-enable
 """
@@ -26,11 +26,6 @@ from tests.oracle.cgdetr import CGDETR, Inputs
 from tests.oracle.cgdetr_loss import Targets, criterion
 from tests.plugins.cgdetr import golden
 
-FULL = replace(
-    cases.SIZES, width=256, heads=8, feedforward=1024, audio_width=768, text_width=768,
-    encoder_layers=3, decoder_layers=3, dummies=45, prompts=10, queries=10,
-    dropout=0.1, input_dropout=0.5,
-)  # fmt: skip
 FRAMES, WORDS = 60, 12
 ROUNDS = 5
 WAITS = {"aten._local_scalar_dense.default", "aten.nonzero.default", "aten.masked_select.default"}
@@ -39,7 +34,7 @@ Step = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """A batch and what is true of it."""
+    """A batch and its ground truth."""
 
     inputs: Inputs
     targets: Targets
@@ -49,8 +44,8 @@ class Problem:
 def problem(batch: int, frames: int) -> Problem:
     """Recordings of equal length, each with one window."""
     torch.manual_seed(0)
-    share = torch.arange(frames) / frames
-    temporal = torch.stack([share, share + 1 / frames], -1).expand(batch, -1, -1)
+    start = torch.arange(frames) / frames
+    temporal = torch.stack([start, start + 1 / frames], -1).expand(batch, -1, -1)
     labels = torch.zeros(batch, frames)
     labels[:, 5:15] = 1
     inputs = Inputs(
@@ -66,8 +61,8 @@ def problem(batch: int, frames: int) -> Problem:
     return Problem(inputs, Targets(spans, labels, pairs, pairs + 20))
 
 
-def updated(module: nn.Module, loss: Callable[[], Tensor]) -> Step:
-    """A step of AdamW with clipped gradients, as both sides train."""
+def training_step(module: nn.Module, loss: Callable[[], Tensor]) -> Step:
+    """A step of AdamW with clipped gradients, which both sides train with."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, weight_decay=1e-4, fused=True)
 
     def step() -> None:
@@ -80,7 +75,7 @@ def updated(module: nn.Module, loss: Callable[[], Tensor]) -> Step:
 
 
 def our_step(given: Problem) -> Step:
-    reference = build_reference(FULL)
+    reference = build_reference(cases.FULL_CONFIG)
     losses = nn.ModuleList(
         golden.option("loss", use).build(BuildContext(FeatureWidths(768, 768))) for use in golden.LOSSES
     )
@@ -93,24 +88,24 @@ def our_step(given: Problem) -> Step:
         encoded = reference.model.encode(batch, (golden.VIEW,))
         result = golden.Result(batch, encoded, reference.model.decode(encoded))
         outcome = golden.outcome_of(result, target, matcher)
-        return golden.total({name: term for each in losses for name, term in each(outcome).items()})
+        return golden.total({name: term for part in losses for name, term in part(outcome).items()})
 
-    return updated(module, loss)
+    return training_step(module, loss)
 
 
 def plain_step(given: Problem) -> Step:
-    model = CGDETR(FULL).train()
-    return updated(model, lambda: criterion(model, model(given.inputs), given.targets).total)
+    model = CGDETR(cases.FULL_CONFIG).train()
+    return training_step(model, lambda: criterion(model, model(given.inputs), given.targets).total)
 
 
 def our_prediction(given: Problem) -> Step:
-    model, batch = build_reference(FULL).model, golden.batch_of(given.inputs)
+    model, batch = build_reference(cases.FULL_CONFIG).model, golden.batch_of(given.inputs)
     return torch.no_grad()(lambda: model.decode(model.encode(batch)).spans)
 
 
 def plain_prediction(given: Problem) -> Step:
-    # The plain module has no negative pass where no recordings are given, as the reference's predictor.
-    model, inputs = CGDETR(FULL).eval(), replace(given.inputs, recordings=[])
+    # Without recordings the plain module makes no negative pass, as the reference when it predicts.
+    model, inputs = CGDETR(cases.FULL_CONFIG).eval(), replace(given.inputs, recordings=[])
     return torch.no_grad()(lambda: model(inputs).spans)
 
 
@@ -121,7 +116,7 @@ def seconds(step: Step) -> float:
 
 
 def ratio(benchmark: BenchmarkFixture, ours: Step, plain: Step) -> float:
-    """Both in turns in one process on one thread, as processor time."""
+    """How many times faster ours is: processor time, in turns in one process with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for step in (ours, plain):
@@ -129,13 +124,13 @@ def ratio(benchmark: BenchmarkFixture, ours: Step, plain: Step) -> float:
     pairs = [(seconds(ours), seconds(plain)) for _ in range(ROUNDS)]
     benchmark.pedantic(ours, rounds=1)
     torch.set_num_threads(threads)
-    found = median(other / own for own, other in pairs)
+    faster = median(other / own for own, other in pairs)
     benchmark.extra_info.update(
-        times_faster=round(found, 2),
+        times_faster=round(faster, 2),
         ours_ms=round(1e3 * median(own for own, _ in pairs), 1),
         plain_ms=round(1e3 * median(other for _, other in pairs), 1),
     )
-    return found
+    return faster
 
 
 @pytest.mark.parametrize(("batch", "frames"), [(8, FRAMES), (4, 300)])
@@ -163,14 +158,14 @@ class Operations(TorchDispatchMode):
 
 
 def test_operations_of_a_step(benchmark: BenchmarkFixture) -> None:
-    """Exact numbers: operations of one step, and how many of them wait for the device."""
-    given, found = problem(8, FRAMES), {}
-    for name, step in (("ours", our_step(given)), ("plain", plain_step(given))):
+    """The number of operations of one step, and how many of them wait for the device."""
+    given, counts = problem(8, FRAMES), {}
+    for side, step in (("ours", our_step(given)), ("plain", plain_step(given))):
         step()
         with Operations() as operations:
             step()
-        waits = sum(operations.counts[each] for each in WAITS)
-        found[name] = {"operations": sum(operations.counts.values()), "waits": waits}
-    benchmark.extra_info.update(found)
+        waits = sum(operations.counts[name] for name in WAITS)
+        counts[side] = {"operations": sum(operations.counts.values()), "waits": waits}
+    benchmark.extra_info.update(counts)
     benchmark.pedantic(our_step(given), rounds=1)
-    assert found["ours"]["operations"] < found["plain"]["operations"]
+    assert counts["ours"]["operations"] < counts["plain"]["operations"]

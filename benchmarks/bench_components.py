@@ -23,7 +23,7 @@ from tests.plugins.cgdetr import golden
 
 BATCH, FRAMES = 8, 60
 STEPS = 5
-"""Updates that are timed together: periodic ASAM does more in one of five."""
+"""Updates that are timed together, because periodic ASAM does more in every fifth."""
 
 
 @cache
@@ -31,20 +31,21 @@ def recipes() -> dict[str, Recipe]:
     """The baseline, the baseline with each component, and submission 1, all at full size."""
     study = expand("components", load_registry())
     assert isinstance(study, Study)
-    alone = {each.switch.name: each.method for each in study.variants if each.family == "only"}
-    return {name: each.recipe for name, each in {"base": study.base, **alone, "all": study.full}.items()}
+    single = {variant.change: variant.method for variant in study.variants if variant.family == "only"}
+    methods = {"base": study.base, **single, "all": study.full}
+    return {name: method.recipe for name, method in methods.items()}
 
 
 def updates(recipe: Recipe) -> Callable[[], None]:
-    """A few updates of a recipe at one fixed shape, losses and optimizer included."""
+    """A few updates of a recipe on one batch, with losses and optimizer."""
     context = BuildContext(
         FeatureWidths(768, 768), 0, recipe.stages[-1].input_dropout, window_widths=(0.1, 0.2, 0.3)
     )
     criterion = build_criterion(recipe, context).train()
     given = problem(BATCH, FRAMES)
     batch, target = golden.batch_of(given.inputs), golden.target_of(given.targets)
-    plan = TrainingLength(epochs=1, steps_per_epoch=1_000, clip=recipe.training.clip)
-    updater = recipe.training.optimizer.build(criterion, plan)
+    length = TrainingLength(epochs=1, steps_per_epoch=1_000, clip=recipe.training.clip)
+    updater = recipe.training.optimizer.build(criterion, length)
 
     def run() -> None:
         for _ in range(STEPS):
@@ -55,15 +56,15 @@ def updates(recipe: Recipe) -> Callable[[], None]:
 
 @pytest.mark.parametrize("name", [name for name in recipes() if name != "base"])
 def test_updates(benchmark: BenchmarkFixture, name: str) -> None:
-    """In turns with the baseline, in one process on one thread, as processor time."""
+    """Processor time, in turns with the baseline in one process with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    changed, plain = updates(recipes()[name]), updates(recipes()["base"])
-    changed(), plain()
-    pairs = [(seconds(changed), seconds(plain)) for _ in range(ROUNDS)]
+    changed, baseline = updates(recipes()[name]), updates(recipes()["base"])
+    changed(), baseline()
+    pairs = [(seconds(changed), seconds(baseline)) for _ in range(ROUNDS)]
     benchmark.pedantic(changed, rounds=1)
     torch.set_num_threads(threads)
     benchmark.extra_info.update(
-        times_the_baseline=round(median(one / other for one, other in pairs), 2),
-        step_ms=round(1e3 * median(one for one, _ in pairs) / STEPS, 1),
+        times_the_baseline=round(median(own / base for own, base in pairs), 2),
+        step_ms=round(1e3 * median(own for own, _ in pairs) / STEPS, 1),
     )

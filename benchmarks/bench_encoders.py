@@ -1,4 +1,4 @@
-"""Audio that encoders hear in a second, at full size with random weights.
+"""Seconds of audio that encoders process in a second, at full size with random weights.
 
 Run: pytest benchmarks/bench_encoders.py --benchmark-enable
 """
@@ -14,46 +14,47 @@ import pytest
 import torch
 import transformers
 from pytest_benchmark.fixture import BenchmarkFixture
+from torch import nn
 
 from amrbench.discovery import load_registry
 from amrbench.slots.features import FeaturesPart
+from amrbench.types import Rows
 from amrbench_plugins.backends.laion_clap import LaionClap
-from amrbench_plugins.backends.lazy_encoder import Rows, seconds_of
+from amrbench_plugins.backends.lazy_encoder import whole_seconds
 from amrbench_plugins.backends.m2d_clap import vit
 from amrbench_plugins.backends.ms_clap import htsat
 
 SECONDS = 16
+Encode = Callable[[Rows], Rows]
+"""From a waveform (samples,) to rows (T, D)."""
 
 
-def small(name: str) -> Callable[[Rows], Rows]:
+def shipped(name: str) -> Encode:
     part = FeaturesPart.model_validate(name, context=load_registry())
     return part.build().audio
 
 
-def m2d_clap() -> Callable[[Rows], Rows]:
-    net = vit.AudioEncoder(vit.Sizes()).eval()
+def m2d_clap() -> Encode:
+    return over_seconds(vit.AudioEncoder(vit.Config()), vit.RATE)
+
+
+def clap() -> Encode:
+    return over_seconds(htsat.Htsat(htsat.Config()), htsat.RATE)
+
+
+def over_seconds(net: nn.Module, rate: int) -> Encode:
+    net.eval()
 
     @torch.inference_mode()
-    def heard(waveform: Rows) -> Rows:
-        rows: Rows = net(torch.from_numpy(seconds_of(waveform, vit.RATE))).numpy()
+    def encode(waveform: Rows) -> Rows:
+        rows: Rows = net(torch.from_numpy(whole_seconds(waveform, rate))).numpy()
         return rows
 
-    return heard
+    return encode
 
 
-def clap() -> Callable[[Rows], Rows]:
-    net = htsat.Htsat(htsat.Sizes()).eval()
-
-    @torch.inference_mode()
-    def heard(waveform: Rows) -> Rows:
-        rows: Rows = net(torch.from_numpy(seconds_of(waveform, htsat.RATE))).numpy()
-        return rows
-
-    return heard
-
-
-def laion_clap() -> Callable[[Rows], Rows]:
-    # The audio side in the size that LAION-CLAP calls HTSAT-base; of the text side nothing is asked.
+def laion_clap() -> Encode:
+    # The audio side in the size that LAION-CLAP calls HTSAT-base; the text side is not used.
     audio = {
         "patch_embeds_hidden_size": 128,
         "depths": [2, 2, 12, 2],
@@ -63,13 +64,13 @@ def laion_clap() -> Callable[[Rows], Rows]:
     config = transformers.ClapConfig(
         audio_config=audio, text_config={"num_hidden_layers": 1}, projection_dim=512
     )
-    heard = transformers.ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
-    return LaionClap(transformers.ClapModel(config).eval(), heard, None, Path()).audio
+    feature_extractor = transformers.ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
+    return LaionClap(transformers.ClapModel(config).eval(), feature_extractor, None, Path()).audio
 
 
-ENCODERS: dict[str, tuple[int, Callable[[], Callable[[Rows], Rows]]]] = {
-    "mini-clap": (16000, lambda: small("mini-clap")),
-    "mini-clap-wide": (16000, lambda: small("mini-clap-wide")),
+ENCODERS: dict[str, tuple[int, Callable[[], Encode]]] = {
+    "mini-clap": (16000, lambda: shipped("mini-clap")),
+    "mini-clap-wide": (16000, lambda: shipped("mini-clap-wide")),
     "clap": (44100, clap),
     "m2d-clap": (16000, m2d_clap),
     "laion-clap": (48000, laion_clap),
@@ -82,11 +83,11 @@ def test_extraction(benchmark: BenchmarkFixture, name: str) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     rate, make = ENCODERS[name]
-    hear = make()
+    encode = make()
     waveform = (0.1 * np.random.default_rng(0).standard_normal(rate * SECONDS)).astype(np.float32)
-    hear(waveform)
+    encode(waveform)
     start = process_time()
-    rows = benchmark.pedantic(lambda: hear(waveform), rounds=1)
+    rows = benchmark.pedantic(lambda: encode(waveform), rounds=1)
     spent = process_time() - start
     torch.set_num_threads(threads)
     assert len(rows) == SECONDS

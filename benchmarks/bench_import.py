@@ -1,4 +1,4 @@
-"""Import of published feature files, and reading them back against one file for each recording.
+"""Time of importing published feature files, and of reading the result against reading the files themselves.
 
 Run: pytest benchmarks/bench_import.py --benchmark-enable (2,000 files), or, at the size of Clotho-Moment,
 python -m benchmarks.bench_import --full (51,240 files, 5.3 GB and as much again for the result).
@@ -20,6 +20,7 @@ import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from amrbench.data.local_dataset import DatasetFolder, PublishedSplit
+from amrbench.data.worker_pool import no_report
 from amrbench.discovery import load_registry
 from amrbench.files.annotations import write_annotations
 from amrbench.files.feature_file import open_feature_file
@@ -36,98 +37,98 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Measured:
-    """What an import and reading back took."""
+    """Time and memory of an import, and how much faster its result is read."""
 
     files: int
     seconds: float
     files_a_second: float
     megabytes_a_second: float
     memory_mib: float
-    """Largest memory of the process without mapped files, whose pages the system takes back."""
+    """Peak memory of the process without mapped files, whose pages the system can reclaim."""
     times_npz: float
-    """How much faster the rows of a recording are read from the feature file than from its own, both warm."""
+    """How many times faster rows are read from the feature file than from .npz files."""
 
 
-class Sampled:
-    """Looks at the memory of this process ten times a second."""
+class MemorySampler:
+    """Reads the memory of this process ten times a second and keeps the peak."""
 
     peak = 0.0
 
-    def __enter__(self) -> Sampled:
-        self.over = Event()
-        self.thread = Thread(target=self._look)
+    def __enter__(self) -> MemorySampler:
+        self.stop = Event()
+        self.thread = Thread(target=self._sample)
         self.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.over.set()
+        self.stop.set()
         self.thread.join()
 
-    def _look(self) -> None:
-        while not self.over.wait(0.1):
+    def _sample(self) -> None:
+        while not self.stop.wait(0.1):
             status = Path("/proc/self/status").read_text()
             self.peak = max(self.peak, int(status.split("RssAnon:")[1].split()[0]) / 1024)
 
 
 def publish(folder: Path, recordings: int, queries: int) -> list[Query]:
-    """Write files of the published shapes; return the queries that ask for them."""
+    """Write feature files of the published shapes; return the queries that they belong to."""
     rng = np.random.default_rng(0)
     for kind in ("clap", "clap_text"):
         (folder / kind).mkdir(parents=True)
     for number in range(recordings):
         rows = rng.standard_normal((SECONDS, WIDTH), np.float32)
         np.savez(folder / "clap" / f"v{number}.npz", **{AUDIO_KEY: rows})
-    found = [
+    annotations = [
         Query(str(n), f"text {n}", f"v{n % recordings}", float(SECONDS), ((0.0, 5.0),))
         for n in range(queries)
     ]
-    for query in found:
+    for query in annotations:
         rows = rng.standard_normal((TOKENS, WIDTH), np.float32)
         np.savez(folder / "clap_text" / f"qid{query.qid}.npz", **{TEXT_KEY: rows})
-    return found
+    return annotations
 
 
 def measure(folder: Path, files: int) -> Measured:
-    """Publish, import and read back; there are a few more queries than recordings."""
-    recordings = round(files * 0.45)
+    """Write published files, import them and read both."""
+    recordings = round(files * 0.45)  # Data sets have a few more queries than recordings.
     queries = publish(folder / "published", recordings, files - recordings)
-    home = DatasetFolder("bench", folder / "home", {"train": PublishedSplit("train.jsonl")})
-    home.root.mkdir()
-    write_annotations(home.annotations("train"), queries)
+    dataset = DatasetFolder("bench", folder / "dataset", {"train": PublishedSplit("train.jsonl")})
+    dataset.root.mkdir()
+    write_annotations(dataset.annotations("train"), queries)
     encoder = FeaturesPart.model_validate("clap", context=load_registry())
-    with Sampled() as memory:
-        done = import_features(home, encoder, [folder / "published"], tell=lambda _: None)
-    pairs = list(read_back(folder / "published" / "clap", home.store(encoder), recordings))
+    with MemorySampler() as memory:
+        result = import_features(dataset, encoder, [folder / "published"], report=no_report)
+    pairs = list(reading_times(folder / "published" / "clap", dataset.feature_file(encoder), recordings))
     return Measured(
-        done.read,
-        round(done.seconds, 1),
-        round(done.read / done.seconds),
-        round(done.size / done.seconds / 1e6),
-        round(memory.peak),
-        round(median(npz / ours for npz, ours in pairs), 1),
+        files=result.read,
+        seconds=round(result.seconds, 1),
+        files_a_second=round(result.read / result.seconds),
+        megabytes_a_second=round(result.size / result.seconds / 1e6),
+        memory_mib=round(memory.peak),
+        times_npz=round(median(npz / ours for npz, ours in pairs), 1),
     )
 
 
-def read_back(published: Path, store: Path, recordings: int) -> Iterator[tuple[float, float]]:
-    """Yield seconds of reading recordings from their own files and from the feature file, in turns."""
+def reading_times(published: Path, file: Path, recordings: int) -> Iterator[tuple[float, float]]:
+    """Yield the seconds of reading some recordings from .npz files and from the feature file, in turns."""
     names = [f"v{n}" for n in np.random.default_rng(1).permutation(recordings)[:READ_BACK]]
-    table = open_feature_file(store).audio
+    table = open_feature_file(file).audio
     for turn in range(ROUNDS + 1):
         start = perf_counter()
-        one = sum(float(read_rows(published / f"{name}.npz", AUDIO_KEY, WIDTH)[-1, 0]) for name in names)
-        between = perf_counter()
-        other = sum(float(np.array(table.rows(name))[-1, 0]) for name in names)
+        npz_sum = sum(float(read_rows(published / f"{name}.npz", AUDIO_KEY, WIDTH)[-1, 0]) for name in names)
+        middle = perf_counter()
+        table_sum = sum(float(np.array(table.rows(name))[-1, 0]) for name in names)
         end = perf_counter()
-        assert one == other
+        assert npz_sum == table_sum
         if turn:  # The first turn warms the page cache.
-            yield between - start, end - between
+            yield middle - start, end - middle
 
 
 def test_import(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    found = benchmark.pedantic(lambda: measure(tmp_path, QUICK), rounds=1)
-    benchmark.extra_info.update(vars(found))
-    assert found.files == QUICK
-    assert found.times_npz >= 8
+    measured = benchmark.pedantic(lambda: measure(tmp_path, QUICK), rounds=1)
+    benchmark.extra_info.update(vars(measured))
+    assert measured.files == QUICK
+    assert measured.times_npz >= 8
 
 
 def main() -> None:

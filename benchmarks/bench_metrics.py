@@ -1,4 +1,4 @@
-"""How long scoring takes, how it grows, and how far it is from the plain loop.
+"""How long scoring takes, how it scales, and how much faster it is than the plain loop.
 
 Run: pytest benchmarks/bench_metrics.py --benchmark-enable
 """
@@ -31,32 +31,32 @@ def truth(queries: int) -> list[Query]:
     """Recordings of 300 s with one to 24 windows, three on average as in CASTELLA."""
     random = np.random.default_rng(queries)
     asked = []
-    for place in range(queries):
+    for number in range(queries):
         starts = np.sort(random.uniform(0, 280, min(24, random.geometric(1 / 3)))).round()
         ends = starts + random.exponential(10, len(starts)).round() + 1
         windows = tuple(zip(starts.tolist(), ends.tolist(), strict=True))
-        asked.append(Query(f"q{place}", "left out", f"v{place}", 300.0, windows))
+        asked.append(Query(f"q{number}", "left out", f"v{number}", 300.0, windows))
     return asked
 
 
 @cache
 def predictions(queries: int) -> list[Moments]:
-    """Ten scored windows for each query, one of them near an annotated one."""
+    """Ten windows with scores for each query, one of them near an annotated one."""
     random = np.random.default_rng(queries + 1)
-    found = []
+    moments = []
     for query in truth(queries):
         starts = random.uniform(0, 280, 10)
         windows = np.stack([starts, starts + random.exponential(15, 10)], axis=1)
         windows[random.integers(10)] = np.sort(query.windows[0] + random.exponential(1, 2))
         scores = np.sort(random.random(10))[::-1]
-        found.append(Moments(query.qid, query.vid, windows.round(4), scores.round(4)))
-    return found
+        moments.append(Moments(query.qid, query.vid, windows.round(4), scores.round(4)))
+    return moments
 
 
 @pytest.mark.parametrize("queries", [CASTELLA_TEST, 1_000, 10_000, 100_000])
 def test_score_from_objects(benchmark: BenchmarkFixture, queries: int) -> None:
-    found, asked = predictions(queries), truth(queries)
-    scores = benchmark.pedantic(score, args=(found, asked), rounds=5, warmup_rounds=1)
+    inputs = (predictions(queries), truth(queries))
+    scores = benchmark.pedantic(score, args=inputs, rounds=5, warmup_rounds=1)
     assert scores.queries == queries
 
 
@@ -70,14 +70,14 @@ def test_score_from_files(benchmark: BenchmarkFixture, tmp_path: Path, queries: 
 
 
 def test_ratio_to_the_plain_loop(benchmark: BenchmarkFixture) -> None:
-    """Both in turns in one process, as processor time; the ratio survives a change of machine."""
-    found, asked = predictions(CASTELLA_TEST), truth(CASTELLA_TEST)
+    """Alternate both in one process and compare processor time; the ratio hardly depends on the machine."""
+    inputs = (predictions(CASTELLA_TEST), truth(CASTELLA_TEST))
 
     def fast() -> Scores:
-        return score(found, asked)
+        return score(*inputs)
 
     def plain() -> dict[str, float]:
-        return metrics_by_hand.metrics(found, asked)
+        return metrics_by_hand.metrics(*inputs)
 
     by_hand = plain()
     assert fast().metrics == pytest.approx({name: by_hand[name] for name in fast().metrics}, abs=1e-9)

@@ -1,7 +1,7 @@
-"""How fast batches are made from a feature store, against one .npz file for each recording and query.
+"""How fast batches are made from a feature file, compared with one .npz file for each recording and query.
 
 512 queries about 205 recordings of 60 to 300 rows of 768 numbers, as in CASTELLA, all in the page cache.
-The plain way reads, normalises and pads each sample at each visit, as the reference's data set does.
+The plain way reads, normalises and pads each sample at each visit, as the data set of the reference does.
 
 Run: pytest benchmarks/bench_store.py --benchmark-enable -s
 """
@@ -19,10 +19,11 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from amrbench.data.feature_dataset import FeatureDataset, load_dataset
-from amrbench.data.prepare import Prepared
+from amrbench.data.feature_source import EncoderFeatures, FeatureSource
 from amrbench.files.feature_file import FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
-from amrbench.types import Limits, Query
+from amrbench.slots.model import Limits
+from amrbench.types import Query
 
 QUERIES, RECORDINGS, WIDTH, BATCH, ROUNDS = 512, 205, 768, 32, 9
 LIMITS = Limits(frames=300, words=32)
@@ -31,13 +32,13 @@ LIMITS = Limits(frames=300, words=32)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the same features both ways."""
-    folder, random = tmp_path_factory.mktemp("store"), np.random.default_rng(0)
-    audio = {f"v{place}": drawn(random, int(random.integers(60, 301))) for place in range(RECORDINGS)}
-    text = {f"sentence {place}": drawn(random, int(random.integers(5, 20))) for place in range(QUERIES)}
+    folder, random = tmp_path_factory.mktemp("features"), np.random.default_rng(0)
+    audio = {f"v{number}": drawn(random, int(random.integers(60, 301))) for number in range(RECORDINGS)}
+    text = {f"sentence {number}": drawn(random, int(random.integers(5, 20))) for number in range(QUERIES)}
     for name, rows in {**audio, **text}.items():
         np.savez(folder / f"{name}.npz", features=rows)
     header = FeatureHeader("drawn", "drawn", "0", 1.0, WIDTH, WIDTH)
-    tables = [InMemoryTable(tuple(each), tuple(each.values())) for each in (audio, text)]
+    tables = [InMemoryTable(tuple(items), tuple(items.values())) for items in (audio, text)]
     write_feature_file(folder / "features.h5", header, audio=tables[0], text=tables[1])
     return folder
 
@@ -46,35 +47,36 @@ def drawn(random: np.random.Generator, count: int) -> np.ndarray[tuple[int, ...]
     return random.normal(size=(count, WIDTH)).astype(np.float32)
 
 
-def prepared(folder: Path) -> Prepared:
-    store = open_feature_file(folder / "features.h5")
-    lengths = dict(zip(store.audio.ids, store.audio.lengths.tolist(), strict=True))
+def feature_source(folder: Path) -> FeatureSource:
+    file = open_feature_file(folder / "features.h5")
+    lengths = dict(zip(file.audio.ids, file.audio.lengths.tolist(), strict=True))
     queries = [
-        Query(f"q{place}", f"sentence {place}", vid, float(lengths[vid]), ())
-        for place, vid in enumerate(f"v{place % RECORDINGS}" for place in range(QUERIES))
+        Query(f"q{number}", f"sentence {number}", vid, float(lengths[vid]), ())
+        for number, vid in enumerate(f"v{number % RECORDINGS}" for number in range(QUERIES))
     ]
-    return Prepared(tuple(queries), store, "drawn")
+    return FeatureSource(tuple(queries), (EncoderFeatures.of_file(file, "drawn", text_by="sentence"),))
 
 
 @pytest.fixture(scope="module")
-def split(folder: Path) -> FeatureDataset:
-    return load_dataset([prepared(folder)], LIMITS)
+def dataset(folder: Path) -> FeatureDataset:
+    return load_dataset([feature_source(folder)], LIMITS)
 
 
-def order() -> list[list[int]]:
-    places = np.random.default_rng(1).permutation(QUERIES)
-    return [places[at : at + BATCH].tolist() for at in range(0, QUERIES, BATCH)]
+def batches() -> list[list[int]]:
+    """Return the indices of the queries of each batch."""
+    order = np.random.default_rng(1).permutation(QUERIES)
+    return [order[start : start + BATCH].tolist() for start in range(0, QUERIES, BATCH)]
 
 
-def from_store(split: FeatureDataset) -> Iterator[torch.Tensor]:
-    return (split.batch(places).audio for places in order())
+def from_memory(dataset: FeatureDataset) -> Iterator[torch.Tensor]:
+    return (dataset.batch(indices).audio for indices in batches())
 
 
 def from_files(folder: Path) -> Iterator[torch.Tensor]:
-    """Do the same sample by sample."""
-    for places in order():
-        audio = [read(folder / f"v{place % RECORDINGS}.npz", LIMITS.frames) for place in places]
-        text = [read(folder / f"sentence {place}.npz", LIMITS.words) for place in places]
+    """Make the same batches sample by sample."""
+    for indices in batches():
+        audio = [read(folder / f"v{index % RECORDINGS}.npz", LIMITS.frames) for index in indices]
+        text = [read(folder / f"sentence {index}.npz", LIMITS.words) for index in indices]
         torch.nn.utils.rnn.pad_sequence(text, batch_first=True)
         yield torch.nn.utils.rnn.pad_sequence(audio, batch_first=True)
 
@@ -86,42 +88,42 @@ def read(path: Path, limit: int) -> torch.Tensor:
 
 
 def seconds(work: Callable[[], Iterator[object]]) -> float:
-    began = process_time()
-    used_up(work())
-    return process_time() - began
+    start = process_time()
+    exhaust(work())
+    return process_time() - start
 
 
-def used_up(batches: Iterator[object]) -> None:
-    for _ in batches:
+def exhaust(iterator: Iterator[object]) -> None:
+    for _ in iterator:
         pass
 
 
-def test_an_epoch_of_batches(benchmark: BenchmarkFixture, folder: Path, split: FeatureDataset) -> None:
+def test_an_epoch_of_batches(benchmark: BenchmarkFixture, folder: Path, dataset: FeatureDataset) -> None:
     torch.set_num_threads(1)
-    for fast, plain in zip(from_store(split), from_files(folder), strict=True):
+    for fast, plain in zip(from_memory(dataset), from_files(folder), strict=True):
         torch.testing.assert_close(fast, plain)
     pairs = []
     for number in range(ROUNDS):
-        both = [lambda: from_store(split), lambda: from_files(folder)]
+        both = [lambda: from_memory(dataset), lambda: from_files(folder)]
         times = [seconds(work) for work in (both if number % 2 else both[::-1])]
         pairs.append(times if number % 2 else times[::-1])
     ratio = median(plain / fast for fast, plain in pairs)
     benchmark.extra_info["ratio"] = ratio
     benchmark.extra_info["samples/s"] = QUERIES / median(fast for fast, _ in pairs)
-    print(f"\nstore {QUERIES / median(fast for fast, _ in pairs):.0f} samples/s, files "
+    print(f"\nfeature file {QUERIES / median(fast for fast, _ in pairs):.0f} samples/s, files "
           f"{QUERIES / median(plain for _, plain in pairs):.0f} samples/s, ratio {ratio:.1f}")  # fmt: skip
-    benchmark.pedantic(lambda: used_up(from_store(split)), rounds=5)
+    benchmark.pedantic(lambda: exhaust(from_memory(dataset)), rounds=5)
 
 
 def test_opening_and_checking(benchmark: BenchmarkFixture, folder: Path) -> None:
-    found = benchmark.pedantic(lambda: load_dataset([prepared(folder)], LIMITS), rounds=5)
+    loaded = benchmark.pedantic(lambda: load_dataset([feature_source(folder)], LIMITS), rounds=5)
     size = (folder / "features.h5").stat().st_size
     print(
         f"\n{size / 2**20:.0f} MiB opened, checked, cut and normalised in {benchmark.stats['median']:.2f} s"
     )
-    assert len(found) == QUERIES
+    assert len(loaded) == QUERIES
 
 
 def test_opening_alone(benchmark: BenchmarkFixture, folder: Path) -> None:
-    store = benchmark(open_feature_file, folder / "features.h5")
-    assert len(store.audio.ids) == RECORDINGS
+    file = benchmark(open_feature_file, folder / "features.h5")
+    assert len(file.audio.ids) == RECORDINGS

@@ -1,9 +1,9 @@
-"""How often intervals of `amrbench compare` hold the truth, and how often p is small without a difference.
+"""How often intervals of `amrbench compare` contain the truth, and how often p is small without a difference.
 
-Two systems answer simulated queries. Recordings differ in how hard they are and in how much the better system
-gains on them, so queries of one recording resemble each other. First with two seeds each; then with chains of
-training that were trained apart and come out up to several points better or worse. Prints the two tables of
-docs/comparing.md; takes about two minutes: python benchmarks/coverage_of_intervals.py
+Simulates the hits of two systems on queries. Recordings differ in how hard they are and in how much the
+better system gains on them, so queries of one recording resemble each other. The first table has two seeds of
+each system. The second has chains of training that share no stage and differ by several points. Prints the
+two tables of docs/comparing.md; takes about two minutes: python benchmarks/coverage_of_intervals.py
 """
 
 import numpy as np
@@ -12,83 +12,91 @@ from amrbench.functional.bootstrap import chain_differences, differences
 
 SETS = 1000
 SEEDS = 2
-SPREAD = 0.05
-"""Standard deviation of how chains come out; about what the protocol synthetic-chains shows."""
+CHAIN_STD = 0.05
+"""Standard deviation of the accuracy of a chain; about that of the protocol synthetic-chains."""
+
+
+def simulated_queries(rng, recordings, gain):
+    """Return the recording of each query, and its probability of a hit by the better and the plain system."""
+    counts = rng.integers(1, 10, recordings)
+    recording = np.repeat(np.arange(recordings), counts)
+    plain = 0.3 + rng.normal(0, 0.15, recordings)[recording] + rng.normal(0, 0.1, len(recording))
+    gains = gain + rng.normal(0, 0.08, recordings)[recording]
+    return recording, plain + gains, plain
 
 
 def simulated(recordings, seed, gain):
     """Return paired differences in points (Q, 1) and the recording of each query."""
     rng = np.random.default_rng(seed)
-    count = rng.integers(1, 10, recordings)
-    place = np.repeat(np.arange(recordings), count)
-    chance = 0.3 + rng.normal(0, 0.15, recordings)[place] + rng.normal(0, 0.1, len(place))
-    gains = gain + rng.normal(0, 0.08, recordings)[place]
+    recording, *probabilities = simulated_queries(rng, recordings, gain)
     better, plain = (
-        np.mean([rng.random(len(place)) < each for _ in range(SEEDS)], axis=0)
-        for each in (np.clip(chance + gains, 0, 1), np.clip(chance, 0, 1))
+        np.mean([rng.random(len(recording)) < probability for _ in range(SEEDS)], axis=0)
+        for probability in np.clip(probabilities, 0, 1)
     )
-    return 100 * (better - plain)[:, None], [f"v{each}" for each in place]
+    return 100 * (better - plain)[:, None], [f"v{number}" for number in recording]
 
 
 def simulated_without(recordings, seed):
-    """Return the same for two systems of which neither is better in any recording but by luck."""
+    """Return the same for two systems that only differ by chance, in every recording."""
     values, names = simulated(recordings, seed, 0.0)
     signs = np.random.default_rng([seed, 1]).choice([-1, 1], recordings)
     return values * signs[[int(name[1:]) for name in names]][:, None], names
 
 
-def simulated_chains(chains, recordings, seed, gain, spread):
+def simulated_chains(chains, recordings, seed, gain, std):
     """Return points (chains, Q, 1) of both systems, and the recording of each query."""
     rng = np.random.default_rng(seed)
-    count = rng.integers(1, 10, recordings)
-    place = np.repeat(np.arange(recordings), count)
-    chance = 0.3 + rng.normal(0, 0.15, recordings)[place] + rng.normal(0, 0.1, len(place))
-    gains = gain + rng.normal(0, 0.08, recordings)[place]
+    recording, *probabilities = simulated_queries(rng, recordings, gain)
     sides = []
-    for mean in (chance + gains, chance):
-        luck = rng.normal(0, spread, (chains, 1))
-        sides.append(100.0 * (rng.random((chains, len(place))) < np.clip(mean + luck, 0, 1))[..., None])
-    return *sides, [f"v{each}" for each in place]
+    for mean in probabilities:
+        offsets = rng.normal(0, std, (chains, 1))
+        hits = rng.random((chains, len(recording))) < np.clip(mean + offsets, 0, 1)
+        sides.append(100.0 * hits[..., None])
+    return *sides, [f"v{number}" for number in recording]
 
 
-def of_chains():
-    """Print how the intervals of chains do, beside those that draw recordings alone."""
-    many = [simulated_chains(1, 4000, 10**6 + each, 0.05, 0.0)[:2] for each in range(20)]
-    truth = float(np.mean([(one - two).mean() for one, two in many]))
-    print(
-        "\n| chains of each | intervals that hold the truth | the same, recordings alone | "
-        "p at most 0.05 without a difference |\n|---|---|---|---|"
-    )
-    for chains in (2, 3, 4, 6, 10):
-        held = plain = small = 0
-        for seed in range(SETS):
-            one, two, names = simulated_chains(chains, 160, seed, 0.05, SPREAD)
-            found = chain_differences(one, two, names, draws=1000, seed=seed)[0]
-            held += found.low <= truth <= found.high
-            alone = differences(one.mean(0) - two.mean(0), names, draws=1000, seed=seed)[0]
-            plain += alone.low <= truth <= alone.high
-            same = simulated_chains(chains, 160, seed, 0.0, SPREAD)
-            small += chain_differences(*same, draws=1000, seed=seed)[0].p <= 0.05
-        shares = " | ".join(f"{100 * each / SETS:.1f} %" for each in (held, plain, small))
-        print(f"| {chains} | {shares} |", flush=True)
+def percent(*counts):
+    """Return the shares of all simulated sets as cells of a table."""
+    return " | ".join(f"{100 * count / SETS:.1f} %" for count in counts)
 
 
-def main():
-    """Print both tables."""
-    large = [simulated(4000, 10**6 + each, 0.05)[0] for each in range(20)]
+def print_seeds():
+    """Print how often intervals are right that resample recordings."""
+    large = [simulated(4000, 10**6 + seed, 0.05)[0] for seed in range(20)]
     truth = float(np.concatenate(large).mean())
     print(
         "| recordings | intervals that hold the truth | p at most 0.05 without a difference |\n|---|---|---|"
     )
     for recordings in (5, 10, 20, 40, 160):
-        held = small = 0
+        covered = small = 0
         for seed in range(SETS):
-            found = differences(*simulated(recordings, seed, 0.05), draws=1000, seed=seed)[0]
-            held += found.low <= truth <= found.high
+            interval = differences(*simulated(recordings, seed, 0.05), draws=1000, seed=seed)[0]
+            covered += interval.low <= truth <= interval.high
             small += differences(*simulated_without(recordings, seed), draws=1000, seed=seed)[0].p <= 0.05
-        print(f"| {recordings} | {100 * held / SETS:.1f} % | {100 * small / SETS:.1f} % |", flush=True)
+        print(f"| {recordings} | {percent(covered, small)} |", flush=True)
+
+
+def print_chains():
+    """Print how often intervals are right that resample recordings and chains, or recordings alone."""
+    large = [simulated_chains(1, 4000, 10**6 + seed, 0.05, 0.0)[:2] for seed in range(20)]
+    truth = float(np.mean([(one - two).mean() for one, two in large]))
+    print(
+        "\n| chains of each | intervals that hold the truth | the same, recordings alone | "
+        "p at most 0.05 without a difference |\n|---|---|---|---|"
+    )
+    for chains in (2, 3, 4, 6, 10):
+        covered = covered_by_recordings = small = 0
+        for seed in range(SETS):
+            one, two, names = simulated_chains(chains, 160, seed, 0.05, CHAIN_STD)
+            interval = chain_differences(one, two, names, draws=1000, seed=seed)[0]
+            covered += interval.low <= truth <= interval.high
+            interval = differences(one.mean(0) - two.mean(0), names, draws=1000, seed=seed)[0]
+            covered_by_recordings += interval.low <= truth <= interval.high
+            same = simulated_chains(chains, 160, seed, 0.0, CHAIN_STD)
+            small += chain_differences(*same, draws=1000, seed=seed)[0].p <= 0.05
+        print(f"| {chains} | {percent(covered, covered_by_recordings, small)} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
-    of_chains()
+    print_seeds()
+    print_chains()

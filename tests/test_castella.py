@@ -1,5 +1,4 @@
-"""Both protocols with real data, from published files to table and submission: on a few recordings, at full
-model size."""
+"""Both protocols of real data, from published files to table and submission, on a few recordings."""
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from amrbench.data.local_dataset import DatasetFolder
 from amrbench.discovery import load_registry
 from amrbench.errors import RunError
 from amrbench.experiment.finished_run import open_run
@@ -46,7 +46,7 @@ def queries_of(split: str, recordings: int) -> list[Query]:
 
 
 def publish(queries: list[Query], path: Path) -> Path:
-    """Write features in the published layout, as a tar archive."""
+    """Write features in the published layout as a tar archive; return it."""
     folder = path.with_suffix("")
     for kind in ("m2d", "m2d_text"):
         (folder / kind).mkdir(parents=True)
@@ -61,7 +61,7 @@ def publish(queries: list[Query], path: Path) -> Path:
     return path
 
 
-def place_encoder(models: Path) -> None:
+def write_encoder(models: Path) -> None:
     """Write random weights of M2D-CLAP, of its width but with one layer."""
     sizes = {
         "audio_sizes": replace(M2D_AUDIO, width=768, depth=1, heads=12),
@@ -74,9 +74,14 @@ def place_encoder(models: Path) -> None:
     assert vocabulary.parent == models / "m2d-clap"
 
 
+def folder_of(name: str) -> DatasetFolder:
+    """Return the folder of a data set."""
+    return DatasetPart.model_validate(name, context=REGISTRY).dataset_folder
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """Cut-down copies of the data sets, imported from archives; small corpora, and a thin encoder."""
+def data(tmp_path_factory):
+    """The first recordings of the data sets, imported from archives; small corpora and a small encoder."""
     folder = tmp_path_factory.mktemp("castella")
     clotho = [Query(str(n), f"moment {n}", f"Tour_{n}.0_{n + 60}.0", 60.0, ((10.0, 25.0),)) for n in range(6)]
     hidden = [Query(str(n), f"evaluation {n}", f"e{n // 2}", 80.0, ()) for n in range(4)]
@@ -87,25 +92,24 @@ def place(tmp_path_factory):
     }
     corpora.wavcaps(folder / "wavcaps")
     corpora.demand(folder / "demand")
-    place_encoder(folder / "models")
+    write_encoder(folder / "models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AMRBENCH_DATA", str(folder))
         patch.setenv("AMRBENCH_MODELS", str(folder / "models"))
         for name, splits in sets.items():
-            home = DatasetPart.model_validate(name, context=REGISTRY).home
-            assert home is not None
-            home.root.mkdir()
+            dataset = folder_of(name)
+            dataset.root.mkdir()
             for split, queries in splits.items():
-                write_annotations(home.annotations(split), queries)
-            every = [query for queries in splits.values() for query in queries]
+                write_annotations(dataset.annotations(split), queries)
             encoder = FeaturesPart.model_validate("m2d-clap", context=REGISTRY)
-            source = publish(every, folder / f"{name}.tar.gz")
-            import_features(home, encoder, [source], tell=lambda _: None)
+            all_queries = [query for queries in splits.values() for query in queries]
+            source = publish(all_queries, folder / f"{name}.tar.gz")
+            import_features(dataset, encoder, [source], report=lambda _: None)
         yield folder
 
 
-def shortened(place: Path, name: str, **splits: object) -> Path:
-    """Return a protocol with one epoch a stage, two seeds, and few and short clips that are mixed."""
+def shortened(data: Path, name: str, **splits: object) -> Path:
+    """Return a protocol of one epoch for each stage, two seeds, and few, short mixtures."""
     protocol = yaml.safe_load((ROOT / "protocols" / f"{name}.yaml").read_text())
     protocol["data"]["midtrain"] = {
         "use": protocol["data"]["midtrain"],
@@ -115,18 +119,18 @@ def shortened(place: Path, name: str, **splits: object) -> Path:
     protocol["budget"] = {"epochs": {"pretrain": 1, "midtrain": 1, "target": 1}}
     protocol |= {"seeds": 2, "against": []}
     protocol["splits"] |= splits
-    path = place / f"short-{name}-{len(splits)}.yaml"
+    path = data / f"short-{name}-{len(splits)}.yaml"
     path.write_text(yaml.safe_dump(protocol))
     return path
 
 
-def go(place: Path, name: str, **splits: object) -> Run:
-    settings = Settings(jobs=1, out=place / "runs", cache=place / "cache")
-    return run("ours3", shortened(place, name, **splits), registry=REGISTRY, settings=settings)
+def run_ours3(data: Path, name: str, **splits: object) -> Run:
+    settings = Settings(jobs=1, out=data / "runs", cache=data / "cache")
+    return run("ours3", shortened(data, name, **splits), registry=REGISTRY, settings=settings)
 
 
-def test_all_stages_run_at_full_size_and_the_test_split_is_scored(place):
-    done = go(place, "castella")
+def test_all_stages_run_at_full_size_and_the_test_split_is_scored(data):
+    done = run_ours3(data, "castella")
     lock = json.loads((done.folder / "lock.json").read_text())
     assert lock["recipe"]["model"]["width"] == 256
     assert lock["replaced"] == [
@@ -144,11 +148,11 @@ def test_all_stages_run_at_full_size_and_the_test_split_is_scored(place):
     assert read_annotations(done.folder / done.results.truth) == queries_of("test", 3)
 
 
-def test_a_submission_is_predicted_without_figures_and_packed(place, monkeypatch):
-    monkeypatch.setenv("AMRBENCH_CACHE", str(place / "cache"))
-    done = go(place, "dcase2026")
+def test_a_submission_is_predicted_without_metrics_and_packed(data, monkeypatch):
+    monkeypatch.setenv("AMRBENCH_CACHE", str(data / "cache"))
+    done = run_ours3(data, "dcase2026")
     assert not done.results.scored
-    packed = pack(open_run(done.folder, REGISTRY), "Lee_KAIST_task6_1", place / "Lee_KAIST_task6_1.zip")
+    packed = pack(open_run(done.folder, REGISTRY), "Lee_KAIST_task6_1", data / "Lee_KAIST_task6_1.zip")
     assert packed.queries == 4
     assert packed.total - packed.trainable > 190_000_000, "parameters of the published encoder"
     with zipfile.ZipFile(packed.path) as archive:
@@ -156,16 +160,14 @@ def test_a_submission_is_predicted_without_figures_and_packed(place, monkeypatch
     assert [json.loads(line)["vid"] for line in lines] == ["e0", "e0", "e1", "e1"]
 
 
-def test_a_split_that_was_trained_on_is_not_scored(place):
-    known = queries_of("test", 3)
-    home = DatasetPart.model_validate("castella", context=REGISTRY).home
-    assert home is not None
-    kept = home.annotations("train").read_bytes()
-    write_annotations(home.annotations("train"), [*read_annotations(home.annotations("train")), known[0]])
+def test_a_split_that_was_trained_on_is_not_scored(data):
+    train = folder_of("castella").annotations("train")
+    original = train.read_bytes()
+    write_annotations(train, [*read_annotations(train), queries_of("test", 3)[0]])
     try:
         with pytest.raises(
             RunError, match="the split 'test' is to be scored, but the stage 'finetune' trains on 1"
         ):
-            go(place, "castella", select="val")
+            run_ours3(data, "castella", select="val")
     finally:
-        home.annotations("train").write_bytes(kept)
+        train.write_bytes(original)

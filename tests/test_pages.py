@@ -56,13 +56,3 @@ def test_options_that_the_page_of_components_tells_are_defaults_or_stand_in_the_
         if parts[use].model_fields[option].default != value and text not in recipe
     ]
     assert wrong == []
-
-
-def test_files_that_the_map_of_the_code_names_exist():
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    places = text.partition("## Where things are")[2].partition("\n## ")[0]
-    named = re.findall(r"`([a-z_./-]+/[a-z_./-]*)`", places)
-    assert len(named) >= 20, "where did the map go?"
-    roots = [ROOT, ROOT / "amrbench"]
-    plain = [name.replace("plugins/...", "plugins/amrbench_plugins") for name in named]
-    assert [name for name in plain if not any((root / name).exists() for root in roots)] == []

@@ -1,9 +1,9 @@
-"""The main job of the README at full length: is it learned, is it learned from the text, and is it told?"""
+"""The main job of the README at full length: what the models learn, and that they need the text for it."""
 
 import pytest
 
 import amrbench
-from amrbench.experiment.run import Settings, compared
+from amrbench.experiment.run import Settings, compare_with_baseline
 
 pytestmark = pytest.mark.slow
 
@@ -16,10 +16,10 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def baseline(run):
-    return next(each.results for each in run.against if each.results.recipe == "cgdetr")
+    return next(other.results for other in run.against if other.results.recipe == "cgdetr")
 
 
-def best_prior(results, metric):
+def best_baseline(results, metric):
     return max(row.metrics[metric] for row in results.rows if row.kind == "prior")
 
 
@@ -31,7 +31,7 @@ def test_both_learn_far_more_than_a_guess(run, baseline):
     for results in (run.results, baseline):
         learned = results.row("mean").metrics["R1@0.7"]
         assert learned >= 15
-        assert learned >= 4 * best_prior(results, "R1@0.7")
+        assert learned >= 4 * best_baseline(results, "R1@0.7")
 
 
 def test_both_need_the_text(run, baseline):
@@ -50,6 +50,6 @@ def test_there_is_room_above_the_baseline(baseline):
 
 
 def test_the_report_is_better_than_its_baseline(run):
-    (comparison,) = compared([run])
+    (comparison,) = compare_with_baseline([run])
     lines = {(line.recipe, line.member, line.metric): line for line in comparison.lines}
     assert lines["ours3", "mean of 2 seeds", "R1@0.5"].difference.low > 0

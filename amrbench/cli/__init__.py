@@ -1,7 +1,7 @@
-"""The command line: parse, call, print. Nothing is decided here.
+"""The command line: each command parses its arguments, calls one function and prints the result.
 
-Heavy imports stand inside the commands, so that `--help` and `score` need no torch. Exit codes: 0 fine,
-2 the user's input or a file is wrong (one message, no traceback), 1 a bug.
+Heavy imports are inside the commands, so that `--help` and `score` do not import torch. Exit codes: 0
+success, 1 a bug (with a traceback), 2 an error of the user's input or files (one message).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amrbench.cli.common import As, AsJson, Format, ProtocolName, Without, registry_of, table_of
 from amrbench.cli.data import data
+from amrbench.cli.options import AsJson, Format, FormatOption, ProtocolName, Without, print_table, registry_of
 from amrbench.errors import AmrbenchError
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def main() -> None:
     except AmrbenchError as error:
         _stop(str(error))
     except OSError as error:
-        # What the system says of a file is the user's to mend; without a file, it is a bug.
+        # With a file name it is a problem of the user's files; without one it is a bug.
         if not isinstance(error.filename, str | bytes | PathLike):
             raise
         _stop(
-            f"{os.fsdecode(error.filename)}: {error.strerror or error}. Look whether it is the right file or "
-            "folder, may be read and written, and whether the disk has room."
+            f"{os.fsdecode(error.filename)}: {error.strerror or error}. Check that it is the right file or "
+            "folder, that it may be read and written, and that the disk is not full."
         )
 
 
@@ -60,21 +60,19 @@ def _stop(text: str) -> None:
 def run(
     recipes: Annotated[list[str], typer.Argument(help="recipes or studies by shipped name or file")],
     protocol: ProtocolName = "synthetic",
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="fine-tunes, instead of the protocol's number")
-    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="number of seeds [that of the protocol]")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="processes side by side [one a core; one to train on a GPU]")
+        int | None, typer.Option(min=1, help="parallel processes [one a core; one to train on a GPU]")
     ] = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
     by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
-    dry: Annotated[bool, typer.Option("--dry-run", help="say what would be done, found and needed")] = False,
-    form: As = Format.github,
+    dry: Annotated[bool, typer.Option("--dry-run", help="only list the work and estimate its cost")] = False,
+    form: FormatOption = Format.github,
     as_json: AsJson = False,
     without: Without = None,
 ) -> None:
-    """Do everything a recipe asks for; ends with the table and a comparison, a study with its grid."""
+    """Run recipes or studies: prepare data, train, predict, score, and print tables with comparisons."""
     from amrbench.config.study import expand
     from amrbench.evaluation.study_table import study_tables, with_more
     from amrbench.evaluation.table import table
@@ -84,17 +82,17 @@ def run(
 
     registry = registry_of(without)
     settings = Settings(seeds=seeds, device=device, jobs=jobs, out=out)
-    shape = Format.json if as_json else form
+    shown_as = Format.json if as_json else form
     runnables = [expand(recipe, registry) for recipe in recipes]
     if dry:
         forecast = dry_run(runnables, protocol, registry=registry, settings=settings)
-        typer.echo(json.dumps(forecast.as_json(), indent=2) if shape is Format.json else forecast.text())
+        typer.echo(json.dumps(forecast.as_json(), indent=2) if shown_as is Format.json else forecast.text())
         return
     with progress() as reporter:
         runs = run_all(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
-    rows = table([results for run in runs for results in run.all_results], shape.value, by=by)
-    grids = study_tables(runnables, [run.results for run in runs])
-    typer.echo(with_more(rows, grids or compare_with_baseline(runs), shape.value))
+    rows = table([results for run in runs for results in run.all_results], shown_as.value, by=by)
+    tables = study_tables(runnables, [run.results for run in runs])
+    typer.echo(with_more(rows, tables or compare_with_baseline(runs), shown_as.value))
 
 
 @app.command()
@@ -102,7 +100,7 @@ def parts(
     slot: Annotated[str | None, typer.Argument(help="only this slot")] = None,
     name: Annotated[str | None, typer.Argument(help="the options of this part")] = None,
     without: Without = None,
-    form: As = Format.github,
+    form: FormatOption = Format.github,
 ) -> None:
     """List the installed parts, or the options of one part."""
     from amrbench.tools import list_parts
@@ -112,9 +110,9 @@ def parts(
         part = list_parts.find_part(registry, slot, name)
         if form is not Format.json:
             typer.echo(f"{slot} part '{name}', from {registry.origin(part)}\n\n{inspect.getdoc(part)}\n")
-        table_of([vars(row) for row in list_parts.option_rows(part)], form)
+        print_table([vars(row) for row in list_parts.option_rows(part)], form)
     else:
-        table_of([vars(row) for row in list_parts.part_rows(registry, slot)], form)
+        print_table([vars(row) for row in list_parts.part_rows(registry, slot)], form)
 
 
 class Kind(StrEnum):
@@ -130,9 +128,9 @@ def schema(
     without: Without = None,
 ) -> None:
     """Print a JSON Schema for editors, with all installed parts."""
-    from amrbench.tools.json_schema import schema as of
+    from amrbench.tools import json_schema
 
-    typer.echo(json.dumps(of(kind.value, registry_of(without)), indent=2))
+    typer.echo(json.dumps(json_schema.schema(kind.value, registry_of(without)), indent=2))
 
 
 @app.command()
@@ -144,36 +142,36 @@ def check(
     protocol: ProtocolName = "synthetic",
     without: Without = None,
 ) -> None:
-    """Check recipes and studies: read, build, and push one batch through each recipe. Trains nothing.
+    """Check recipes and studies: read and build each recipe, and train one step on noise.
 
-    No data is needed; what must be placed before a run is listed, with where it is published.
+    No data is needed. Files that a run needs and that are missing are listed, with where they are published.
     """
     from amrbench.config.load import load_protocol, shipped
     from amrbench.config.study import expand
     from amrbench.tools.check_recipe import check_recipe
 
     registry = registry_of(without)
-    conditions = load_protocol(protocol, registry)
+    rules = load_protocol(protocol, registry)
     failed: list[str] = []
     missing: list[RequiredFile] = []
-    for each in recipes or [file.stem for file in shipped("recipe")]:
+    for name in recipes or [file.stem for file in shipped("recipe")]:
         try:
-            methods = expand(each, registry).methods
+            methods = expand(name, registry).methods
         except AmrbenchError as error:
             failed.append(str(error))
             continue
         for method in methods:
-            called = each if len(methods) == 1 else method.recipe.name
+            recipe_name = name if len(methods) == 1 else method.recipe.name
             try:
-                checked = check_recipe(called, method.recipe, conditions)
-                typer.echo(checked.text())
-                missing += checked.missing
+                result = check_recipe(recipe_name, method.recipe, rules)
+                typer.echo(result.text())
+                missing += result.missing
             except AmrbenchError as error:
                 failed.append(str(error))
     if missing:
-        typer.echo("\nNot here yet, and needed to run:")
-    for need in dict.fromkeys(missing):
-        typer.echo(f"  {need.text()}")
+        typer.echo("\nMissing files that a run needs:")
+    for file in dict.fromkeys(missing):
+        typer.echo(f"  {file.text()}")
     if failed:
         raise AmrbenchError("\n\n".join(failed))
 
@@ -186,14 +184,14 @@ def score(
         bool, typer.Option("--partial", help="score the queries that both files have")
     ] = False,
     by: Annotated[str | None, typer.Option(help="score each value of this annotation key too")] = None,
-    k: Annotated[list[int] | None, typer.Option("--k", help="R@k; may be given several times [1, 5]")] = None,
+    k: Annotated[list[int] | None, typer.Option("--k", help="R@k; may be repeated [1, 5]")] = None,
     iou: Annotated[
-        list[float] | None, typer.Option("--iou", help="threshold of R@k; several [0.5, 0.7]")
+        list[float] | None, typer.Option("--iou", help="threshold of R@k; may be repeated [0.5, 0.7]")
     ] = None,
-    form: As = Format.github,
+    form: FormatOption = Format.github,
     as_json: AsJson = False,
 ) -> None:
-    """Score any prediction file as the official evaluator does, with R@5 besides."""
+    """Score any prediction file as the official evaluator does, and R@5."""
     from amrbench.evaluation.score_files import score_files
     from amrbench.functional.metrics import metrics_at
 
@@ -204,7 +202,7 @@ def score(
     if as_json or form is Format.json:
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:
-        table_of([dict(zip(report.headers(), row, strict=True)) for row in report.rows()], form)
+        print_table([dict(zip(report.headers(), row, strict=True)) for row in report.rows()], form)
 
 
 @app.command()
@@ -213,21 +211,21 @@ def compare(
         list[Path], typer.Argument(help="run folders, prediction files, or folders with one for each seed")
     ],
     against: Annotated[
-        Path | None, typer.Option(help="what the others are compared with [the first]")
+        Path | None, typer.Option(help="source that the others are compared with [the first]")
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="annotations of the prediction files")] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="e.g. R5@0.5; several [R1@0.5, R1@0.7, mAP]")
+        list[str] | None, typer.Option(help="e.g. R5@0.5; may be repeated [R1@0.5, R1@0.7, mAP]")
     ] = None,
-    form: As = Format.github,
+    form: FormatOption = Format.github,
     as_json: AsJson = False,
 ) -> None:
     """Compare runs or prediction files query by query: difference, 95 % interval and p-value."""
     from amrbench.evaluation.compare import METRICS
     from amrbench.evaluation.compare import compare as compare_all
 
-    found = compare_all(sources, against=against, truth=truth, metrics=metric or METRICS)
-    typer.echo(found.text(Format.json.value if as_json else form.value))
+    comparison = compare_all(sources, against=against, truth=truth, metrics=metric or METRICS)
+    typer.echo(comparison.text(Format.json.value if as_json else form.value))
 
 
 @app.command()
@@ -236,19 +234,23 @@ def fuse(
         list[Path], typer.Argument(help="run folders, prediction files, or folders with one for each seed")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="prediction file to write")],
-    iou: Annotated[float, typer.Option(min=0.01, max=1, help="from here on moments can be the same")] = 0.5,
-    bounds: Annotated[str, typer.Option(help="leader: of the best moment; mean: their mean")] = "leader",
+    iou: Annotated[
+        float, typer.Option(min=0.01, max=1, help="least IoU of moments that are fused into one")
+    ] = 0.5,
+    bounds: Annotated[
+        str, typer.Option(help="start and end: leader, of the best moment; mean, of all fused ones")
+    ] = "leader",
     points: Annotated[
-        str, typer.Option(help="agreement: mean of each file's best, none counts 0; mean; max")
+        str, typer.Option(help="score: agreement, mean of each file's best with 0 for none; mean; max")
     ] = "agreement",
-    weight: Annotated[list[float] | None, typer.Option(help="of each file; several")] = None,
+    weight: Annotated[list[float] | None, typer.Option(help="weight of a file; repeat it for each")] = None,
     top: Annotated[int, typer.Option(min=1, help="moments to keep for each query")] = 10,
 ) -> None:
     """Fuse the predictions of several models into one file: an ensemble."""
     from amrbench.evaluation.ensemble import EnsembleOptions, fuse_files
 
-    how = EnsembleOptions(iou, bounds, points, tuple(weight) if weight else None, top)
-    files, queries = fuse_files(sources, output, how)
+    options = EnsembleOptions(iou, bounds, points, tuple(weight) if weight else None, top)
+    files, queries = fuse_files(sources, output, options)
     typer.echo(f"{output}: {queries} queries, from {files} prediction files", err=True)
 
 
@@ -257,13 +259,15 @@ def predict(
     recording: Annotated[Path, typer.Argument(help="audio file of any format, rate and length")],
     queries: Annotated[list[str], typer.Argument(help="what to find, one sentence each")],
     run: Annotated[Path | None, typer.Option(help="folder of a finished run [the newest in 'runs']")] = None,
-    member: Annotated[str, typer.Option(help="which of its models answers [its first soup, or seed 0]")] = "",
+    member: Annotated[
+        str, typer.Option(help="which of its models predicts [its first soup, or seed 0]")
+    ] = "",
     top: Annotated[int, typer.Option(min=1, help="moments to show for each query")] = 5,
     plot: Annotated[Path | None, typer.Option(help="picture to write: .png, .pdf or .svg")] = None,
     as_json: AsJson = False,
     without: Without = None,
 ) -> None:
-    """Find moments in a recording of your own with the model of a finished run."""
+    """Find moments in a recording with the model of a finished run."""
     from amrbench.experiment.finished_run import find_run, open_run
     from amrbench.tools.plot_timeline import draw, refuse_unwritable
     from amrbench.tools.predict_audio import find_moments
@@ -273,18 +277,18 @@ def predict(
         refuse_unwritable(plot)
     finished = open_run(find_run(run), registry_of(without), member=member)
     with progress() as reporter:
-        found = find_moments(recording, queries, finished, report=reporter.data)
+        result = find_moments(recording, queries, finished, report=reporter.data)
     if as_json:
-        typer.echo(json.dumps(found.as_json(top), indent=2))
+        typer.echo(json.dumps(result.as_json(top), indent=2))
     else:
-        typer.echo("\n".join(found.heading()))
-        for each in found.answers:
-            typer.echo(f"\n{each.query}")
-            for start, end, points in each.moments[:top].tolist():
+        typer.echo("\n".join(result.heading()))
+        for answer in result.answers:
+            typer.echo(f"\n{answer.query}")
+            for start, end, points in answer.moments[:top].tolist():
                 typer.echo(f"  {start:8.1f} - {end:8.1f} s   {points:.3f}")
     if plot is not None:
-        rows = [(each.query, each.moments[:top], each.saliency) for each in found.answers]
-        draw(plot, found.recording, rows, heading=found.heading(), hop=found.hop)
+        rows = [(answer.query, answer.moments[:top], answer.saliency) for answer in result.answers]
+        draw(plot, result.recording, rows, heading=result.heading(), hop=result.hop)
 
 
 @app.command()
@@ -297,16 +301,18 @@ def pack(
         Path | None, typer.Option(help="meta file to fill in, instead of the one that is shipped")
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="file to submit instead of the run's own, e.g. of fused models")
+        Path | None,
+        typer.Option(help="predictions to submit instead of the member's, e.g. of an ensemble"),
     ] = None,
     without: Without = None,
 ) -> None:
-    """Pack a run as a submission to DCASE 2026 Task 6: predictions, and a meta file with what is known."""
+    """Pack a run as a submission to DCASE 2026 Task 6: predictions and a partly filled meta file."""
     from amrbench.experiment.finished_run import open_run
-    from amrbench.tools.pack_submission import pack as write
+    from amrbench.tools import pack_submission
 
     finished = open_run(run, registry_of(without), member=member)
-    typer.echo(write(finished, label, output, template=template, predictions=predictions).text())
+    packed = pack_submission.pack(finished, label, output, template=template, predictions=predictions)
+    typer.echo(packed.text())
 
 
 @app.command("predict-checkpoint")
@@ -319,7 +325,7 @@ def predict_checkpoint(
     output: Annotated[Path, typer.Option("--output", "-o", help="prediction file to write")],
     without: Without = None,
 ) -> None:
-    """Predict what a checkpoint of the reference implementation predicts, from published features."""
+    """Predict with a checkpoint of the reference implementation, from published features."""
     from amrbench.tools.predict_checkpoint import predict_from_checkpoint
 
     count = predict_from_checkpoint(

@@ -1,4 +1,4 @@
-"""The commands about data."""
+"""The commands of `amrbench data`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amrbench.cli.common import AsJson, Format, ProtocolName, Without, registry_of, table_of
+from amrbench.cli.options import AsJson, Format, ProtocolName, Without, print_table, registry_of
 from amrbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,22 +28,21 @@ data = typer.Typer(help="The data that a protocol needs.", no_args_is_help=True)
 def synthesize(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write to; missing or empty")],
     name: Annotated[
-        str, typer.Argument(help="a data set that is made here, e.g. intermediate300 [the protocol's]")
+        str, typer.Argument(help="a generated data set, e.g. intermediate300 [that of the protocol]")
     ] = "",
     role: Annotated[str, typer.Option(help="pretrain, midtrain or target of the protocol")] = "target",
     split: Annotated[str, typer.Option(help="split of the data set")] = "test",
     count: Annotated[int, typer.Option(min=1, help="recordings to write")] = 5,
     everything: Annotated[bool, typer.Option("--all", help="write all recordings of the split")] = False,
     audio: Annotated[str, typer.Option(help="flac or wav")] = "flac",
-    jobs: Annotated[int, typer.Option(min=1, help="processes side by side")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="parallel processes")] = 1,
     protocol: ProtocolName = "synthetic",
     without: Without = None,
 ) -> None:
-    """Write recordings of a data set as audio files, with annotations and where their sounds came from."""
+    """Write recordings of a data set as audio files, with annotations and the sources of their sounds."""
     from amrbench.config.load import load_protocol, parse_part
     from amrbench.slots.data import DatasetPart
-    from amrbench.tools.synthesize_audio import SynthesisJob
-    from amrbench.tools.synthesize_audio import synthesize as write
+    from amrbench.tools import synthesize_audio
     from amrbench.training.progress_bars import progress
 
     registry = registry_of(without)
@@ -51,9 +50,9 @@ def synthesize(
         dataset = parse_part(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
     else:
         dataset = load_protocol(protocol, registry).data.of(role)
-    job = SynthesisJob(dataset, split, None if everything else count, output, audio)
+    job = synthesize_audio.SynthesisJob(dataset, split, None if everything else count, output, audio)
     with progress() as reporter:
-        files = write(job, jobs=jobs, report=reporter.data)
+        files = synthesize_audio.synthesize(job, jobs=jobs, report=reporter.data)
     typer.echo(f"{output}: {len(files)} recordings and annotations.jsonl", err=True)
 
 
@@ -66,27 +65,27 @@ def status(
     as_json: AsJson = False,
     without: Without = None,
 ) -> None:
-    """Say what a protocol needs: what is here, what is missing, where it is published and how big it is."""
+    """List the files that a protocol needs: present or missing, where they are published and their sizes."""
     from amrbench.config.load import load_protocol, shipped
     from amrbench.config.study import expand
     from amrbench.experiment.plan import RequiredSplits
 
     registry = registry_of(without)
     rules = load_protocol(protocol, registry)
-    names = recipes or [each.stem for each in shipped("recipe")]
+    names = recipes or [file.stem for file in shipped("recipe")]
     methods = [method for name in names for method in expand(name, registry).methods]
     files = dict.fromkeys(
         file for method in methods for file in RequiredSplits(method.recipe, rules).required_files
     )
     rows = [file.as_row() for file in files]
     if as_json:
-        table_of(rows, Format.json)
+        print_table(rows, Format.json)
     elif rows:
-        table_of(rows, Format.github)
+        print_table(rows, Format.github)
         missing = sum(not file.present for file in files)
         typer.echo(f"{len(rows) - missing} of {len(rows)} are here.")
     else:
-        typer.echo(f"The protocol {rules.name} needs nothing but this package.")
+        typer.echo(f"The protocol {rules.name} needs only this package.")
 
 
 @data.command()
@@ -95,13 +94,13 @@ def verify(
     as_json: AsJson = False,
     without: Without = None,
 ) -> None:
-    """Look for defects in placed annotations and features; a fault that must be mended is exit code 2."""
-    from amrbench.tools.verify_data import verify_data as look
+    """Find defects in annotations and features; with a fault that must be corrected, the exit code is 2."""
+    from amrbench.tools.verify_data import verify_data
 
-    found = look(_dataset_folder(name, registry_of(without)))
-    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else found.text())
-    if found.faults:
-        raise DataError(f"{found.name}: {found.faults} faults must be mended before it can be used.")
+    report = verify_data(_dataset_folder(name, registry_of(without)))
+    typer.echo(json.dumps(report.as_json(), indent=2) if as_json else report.text())
+    if report.faults:
+        raise DataError(f"{report.name}: {report.faults} faults must be corrected before it can be used.")
 
 
 @data.command("import")
@@ -114,7 +113,7 @@ def import_(
     ] = False,
     without: Without = None,
 ) -> None:
-    """Read published features into the feature file of a data set; goes on where it was broken off."""
+    """Read published features into the feature file of a data set; an interrupted import continues."""
     from amrbench.tools.import_features import import_features
     from amrbench.training.progress_bars import progress
 
@@ -122,25 +121,24 @@ def import_(
     folder = _dataset_folder(name, registry)
     encoder_part = _encoder(encoder, registry)
     with progress() as reporter:
-        done = import_features(folder, encoder_part, sources, partial=partial, report=reporter.data)
-    typer.echo(done.text())
+        result = import_features(folder, encoder_part, sources, partial=partial, report=reporter.data)
+    typer.echo(result.text())
 
 
 @data.command()
 def extract(
     name: Annotated[
-        str, typer.Argument(help="a data set whose recordings are placed, or a folder of audio files")
+        str, typer.Argument(help="a data set whose recordings are present, or a folder of audio files")
     ],
     encoder: Encoder,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="feature file to write, for a folder of audio files")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="processes side by side")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="parallel processes")] = 1,
     without: Without = None,
 ) -> None:
-    """Extract features of audio files of any format and rate; goes on where it was broken off."""
-    from amrbench.tools.extract_features import extract_features as work
-    from amrbench.tools.extract_features import job_for_dataset, job_for_folder
+    """Extract features of audio files of any format and rate; an interrupted extraction continues."""
+    from amrbench.tools.extract_features import extract_features, job_for_dataset, job_for_folder
     from amrbench.training.progress_bars import progress
 
     registry = registry_of(without)
@@ -150,8 +148,8 @@ def extract(
     else:
         job = job_for_folder(Path(name), output)
     with progress() as reporter:
-        heard, read = work(job, encoder_part, jobs=jobs, report=reporter.data)
-    typer.echo(f"{job.output}: {heard:,} recordings and {read:,} queries")
+        recordings, queries = extract_features(job, encoder_part, jobs=jobs, report=reporter.data)
+    typer.echo(f"{job.output}: {recordings:,} recordings and {queries:,} queries")
 
 
 @data.command()
@@ -160,13 +158,13 @@ def convert(
         Path, typer.Argument(help="CASTELLA JSON, CSV, an Audacity label file or a folder of them")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSON lines to write")],
-    form: Annotated[str, typer.Option("--form", help="castella, csv or audacity [by the name]")] = "",
+    form: Annotated[str, typer.Option("--form", help="castella, csv or audacity [from the name]")] = "",
     audio: Annotated[Path | None, typer.Option(help="folder of the recordings, for label files")] = None,
 ) -> None:
     """Write annotations of another form as JSON lines."""
-    from amrbench.tools.convert_annotations import convert as write
+    from amrbench.tools import convert_annotations
 
-    count = write(source, output, form=form, audio=audio)
+    count = convert_annotations.convert(source, output, form=form, audio=audio)
     typer.echo(f"{output}: {count:,} queries")
 
 
@@ -180,7 +178,9 @@ def _dataset_folder(name: str, registry: Registry) -> DatasetFolder:
     options = json.dumps({"use": "files", "folder": name}, ensure_ascii=False) if is_folder else name
     part = parse_part(options, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
     if not isinstance(part, HasDatasetFolder):
-        raise DataError(f"the data set {name!r} is made on this machine, so no files are provided for it.")
+        raise DataError(
+            f"the data set {name!r} is generated and has no folder. Name one with files, or a folder."
+        )
     return part.dataset_folder
 
 
@@ -190,6 +190,8 @@ def _encoder(name: str, registry: Registry) -> FeaturesPart:
 
     part = parse_part(name, FeaturesPart, registry, called="--encoder")  # type: ignore[type-abstract]
     if len(part.encoders) > 1:
-        encoders = ", ".join(each.label for each in part.encoders)
-        raise DataError(f"--encoder: {part.use!r} stands for several ({encoders}); name one after the other.")
+        encoders = ", ".join(encoder.label for encoder in part.encoders)
+        raise DataError(
+            f"--encoder: {part.use!r} combines several encoders ({encoders}); give them one by one."
+        )
     return part

@@ -1,1 +1,1 @@
-"""What people write: recipes, protocols and studies; how they are found, checked and laid over each other."""
+"""Recipes, protocols and studies: find, read, check and compare them."""

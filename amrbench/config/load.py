@@ -1,4 +1,4 @@
-"""Find recipes, protocols and studies by path or by name, and read them."""
+"""Load recipes, protocols and studies: find a file by path or shipped name, read it and check it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def load_recipe(recipe: str | Path, registry: Registry) -> Recipe:
     """Read and check a recipe.
 
     Args:
-        recipe: a path, or the name of a shipped recipe such as "cgdetr".
-        registry: the parts it may name.
+        recipe: A path, or the name of a shipped recipe such as "cgdetr".
+        registry: The parts it may name.
 
     Raises:
-        RecipeError: there is no such file, or it is wrong; all mistakes with their lines.
+        RecipeError: The file is missing or wrong; lists all mistakes with their lines.
     """
     return validated(read_yaml(find("recipe", recipe)), Recipe, registry)
 
@@ -37,41 +37,52 @@ def load_protocol(protocol: str | Path, registry: Registry) -> Protocol:
 
 
 def shipped(kind: str) -> list[Path]:
-    """Return the recipes, protocols or studies that come with amrbench, by name."""
-    return sorted(_folder(kind).glob("*.yaml"))
+    """Return the files of all shipped recipes, protocols or studies, sorted by name."""
+    package = Path(__file__).parents[1]
+    installed = package / _FOLDERS[kind]
+    folder = installed if installed.is_dir() else package.parent / _FOLDERS[kind]  # else: a checkout
+    return sorted(folder.glob("*.yaml"))
 
 
-def find(kind: str, wanted: str | Path) -> Path:
-    """Return the file of a recipe, protocol or study given by path or shipped name."""
-    path = Path(wanted)
+def find(kind: str, name: str | Path) -> Path:
+    """Return the file of a recipe, protocol or study, given by path or shipped name.
+
+    Raises:
+        RecipeError: There is no such file.
+    """
+    path = Path(name)
     if path.suffix in {".yaml", ".yml"} and path.exists():
         return path
-    names = {each.stem: each for each in shipped(kind)}
-    if str(wanted) in names:
-        return names[str(wanted)]
+    files = {file.stem: file for file in shipped(kind)}
+    if str(name) in files:
+        return files[str(name)]
     if path.is_file():
         raise RecipeError(
-            f"{path} does not end in .yaml; rename it, so that editors and people know what it is."
+            f"{path} does not end in .yaml; rename it, so that editors and people recognise it."
         )
-    studies = [each.stem for each in shipped("study")] if kind == "recipe" else []
-    near = did_you_mean(path.stem, [*names, *studies])
+    studies = [file.stem for file in shipped("study")] if kind == "recipe" else []
+    near = did_you_mean(path.stem, [*files, *studies])
     raise RecipeError(
-        f"there is no {kind} {str(wanted)!r}: no such file, and no shipped {kind} of this name.{near} "
-        f"Shipped: {', '.join(sorted(names)) or 'none'}."
+        f"there is no {kind} {str(name)!r}: no such file, and no shipped {kind} of this name.{near} "
+        f"Shipped: {', '.join(sorted(files)) or 'none'}."
     )
 
 
 def find_near(kind: str, name: str, file: Path) -> Path:
-    """Return what a file names: something that lies beside it, or what `find` finds."""
-    beside = (file.parent / name, file.parent / f"{name}.yaml")
-    return find(kind, next((each for each in beside if each.is_file()), name))
+    """Return the file that another file names: first relative to its folder, then as `find` does.
+
+    Raises:
+        RecipeError: There is no such file.
+    """
+    relative = (file.parent / name, file.parent / f"{name}.yaml")
+    return find(kind, next((path for path in relative if path.is_file()), name))
 
 
 def validated(document: Document, model: type[M], registry: Registry) -> M:
-    """Return what a file says as options.
+    """Return the checked content of a file.
 
     Raises:
-        RecipeError: It is wrong; all mistakes with their lines.
+        RecipeError: The content is wrong; lists all mistakes with their lines.
     """
     try:
         return model.model_validate(document.data, context=registry)
@@ -80,23 +91,15 @@ def validated(document: Document, model: type[M], registry: Registry) -> M:
 
 
 def parse_part(text: str, slot: type[M], registry: Registry, *, called: str) -> M:
-    """Return a part that a command names: "clap", or "{use: m2d-clap, text: tokens}".
+    """Return the part that a command-line option names: "clap", or "{use: m2d-clap, text: tokens}".
 
     Args:
-        text: As it was typed.
-        slot: What it must be a part of.
+        text: The value of the option.
+        slot: The slot of the part.
         registry: The parts it may name.
-        called: What messages call it, e.g. "--encoder".
+        called: The name of the option for messages, e.g. "--encoder".
 
     Raises:
         RecipeError: There is no such part, or its options are wrong.
     """
     return validated(parse_yaml(text, called), slot, registry)
-
-
-def _folder(kind: str) -> Path:
-    """Return the folder of shipped files: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    folder = _FOLDERS[kind]
-    inside = package / folder
-    return inside if inside.is_dir() else package.parent / folder

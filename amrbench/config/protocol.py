@@ -1,4 +1,4 @@
-"""Protocols: the conditions under which a recipe is tried, as a file."""
+"""Protocols: the conditions under which recipes are run, as a file."""
 
 from __future__ import annotations
 
@@ -15,39 +15,42 @@ from amrbench.slots.features import FeaturesPart
 
 
 class Data(Strict):
-    """Which data set plays which role."""
+    """The dataset for each role."""
 
     pretrain: DatasetPart
     midtrain: DatasetPart
     target: DatasetPart
     report: DatasetPart | None = Field(
-        None, description="where the split to report is from; without it, the target data"
+        None, description="dataset of the reported split; the target dataset by default"
     )
 
     def of(self, role: str) -> DatasetPart:
-        """Return the data set of a role.
+        """Return the dataset of a role.
 
         Raises:
             RecipeError: There is no such role.
         """
-        roles = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if role not in roles:
+        datasets = {
+            name: dataset
+            for name in type(self).model_fields
+            if isinstance(dataset := getattr(self, name), DatasetPart)
+        }
+        if role not in datasets:
             raise RecipeError(
-                f"there is no role {role!r}.{did_you_mean(role, roles)} Roles: {', '.join(roles)}."
+                f"there is no role {role!r}.{did_you_mean(role, datasets)} Roles: {', '.join(datasets)}."
             )
-        part: DatasetPart = getattr(self, role)
-        return part
+        return datasets[role]
 
 
 class Splits(Strict):
-    """What the splits of the target data are used for; the other roles train on `train`, select on `val`."""
+    """How splits of the target data are used; other roles train on `train` and select on `val`."""
 
-    train: tuple[str, ...] = Field(min_length=1, description="splits that are trained on")
+    train: tuple[str, ...] = Field(min_length=1, description="splits to train on")
     select: str = Field(description="split that chooses the epoch")
-    report: str = Field(description="split that is predicted, and scored if its answers are public")
+    report: str = Field(description="split to predict, and to score if its annotations are public")
 
     @model_validator(mode="after")
-    def _score_nothing_that_was_trained_on(self) -> Self:
+    def _splits_differ(self) -> Self:
         for use, split in (("report", self.report), ("select", self.select)):
             if split in self.train:
                 raise problem(f"the split {split!r} is trained on, so it cannot also be the one to {use}.")
@@ -57,35 +60,37 @@ class Splits(Strict):
 
 
 class Protocol(Strict):
-    """The conditions of a trial. Results under different protocols are never put into one table."""
+    """The conditions of a run. Results under different protocols never share a table."""
 
     name: Name
     about: str = ""
     data: Data
     stand_ins: Mapping[str, FeaturesPart] = Field(
-        default_factory=dict, description="what takes the place of an encoder that is not at hand"
+        default_factory=dict, description="replacements of encoders that are not available, by their names"
     )
     budget: Budget = Budget()
-    seeds: int = Field(1, ge=1, description="fine-tunes of a recipe")
+    seeds: int = Field(1, ge=1, description="number of fine-tunes of each recipe")
     chains: Literal["shared", "own"] = Field(
         "shared",
-        description="whether fine-tunes start from the same earlier stages, or each from stages of its own",
+        description="whether all fine-tunes share the earlier stages, or each has earlier stages of its own",
     )
-    threads: int = Field(1, ge=1, description="threads of one training process; their number changes bits")
+    threads: int = Field(
+        1, ge=1, description="threads of one training process; another number changes rounding"
+    )
     splits: Splits
-    against: tuple[Name, ...] = Field((), description="recipes that are run too and stand in the same table")
-    slices: tuple[str, ...] = Field(
-        (), description="keys of the annotations by which the table can be sliced"
-    )
+    against: tuple[Name, ...] = Field((), description="recipes to run as well, for the same table")
+    slices: tuple[str, ...] = Field((), description="keys of the annotations to slice the table by")
 
     def resolve(self, recipe: Recipe) -> Recipe:
-        """Return the recipe as this protocol runs it: stand-ins and budget in place."""
+        """Return the recipe as this protocol runs it: with its stand-ins and within its budget."""
         features = recipe.features.replaced(self.stand_ins)
         return self.budget.of(recipe.model_copy(update={"features": features}))
 
     def stand_in_note(self, recipe: Recipe) -> str:
         """Return e.g. "mini-clap stands in for clap", or an empty string."""
-        whole = recipe.features
-        names = [whole.use] if whole.use in self.stand_ins else [each.use for each in whole.encoders]
-        found = {name: self.stand_ins[name].use for name in names if name in self.stand_ins}
-        return ", ".join(f"{use} stands in for {name}" for name, use in found.items())
+        features = recipe.features
+        encoders = [features] if features.use in self.stand_ins else features.encoders
+        stand_ins = {
+            part.use: self.stand_ins[part.use].use for part in encoders if part.use in self.stand_ins
+        }
+        return ", ".join(f"{stand_in} stands in for {name}" for name, stand_in in stand_ins.items())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from amrbench.errors import AmrbenchError, RecipeError
 from amrbench.functional.metrics import Metric
@@ -15,17 +16,16 @@ from amrbench.slots.data import AugmentPart, TargetsPart
 from amrbench.slots.features import FeaturesPart
 from amrbench.slots.losses import LossPart
 from amrbench.slots.matcher import MatcherPart
-from amrbench.slots.model import ModelPart
+from amrbench.slots.model import Limits, ModelPart
 from amrbench.slots.optimizers import OptimizerPart
 from amrbench.slots.ranking import RankingPart
 from amrbench.slots.soups import SoupPart
-from amrbench.types import Limits
 
 Role = Literal["pretrain", "midtrain", "target"]
-"""What a data set is for: many short clips, long synthetic clips, or the data of the task."""
+"""What a dataset is for: many short clips, long synthetic clips, or the data of the task."""
 
 
-def _plain(name: str) -> str:
+def _file_name(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise problem(f"{name!r} becomes a file name: use small letters, digits and '-'.")
     return name
@@ -38,15 +38,15 @@ def _metric_name(name: str) -> str:
         raise problem(str(error)) from None
 
 
-Name = Annotated[str, AfterValidator(_plain)]
+Name = Annotated[str, AfterValidator(_file_name)]
 MetricName = Annotated[str, AfterValidator(_metric_name)]
 
 
 class Training(Strict):
-    """How weights are found; the same in every stage."""
+    """How weights are trained; the same in every stage."""
 
-    batch: int = budgeted(32, "batch", ge=1, description="queries a step")
-    clip: float = Field(0.1, ge=0, description="largest gradient norm of a step; 0 leaves gradients alone")
+    batch: int = budgeted(32, "batch", ge=1, description="queries per step")
+    clip: float = Field(0.1, ge=0, description="largest gradient norm of a step; 0 does not clip")
     targets: TargetsPart
     augment: Annotated[tuple[AugmentPart, ...], AfterValidator(unique)] = ()
     matcher: MatcherPart
@@ -55,27 +55,29 @@ class Training(Strict):
     select: tuple[MetricName, ...] = Field(
         ("R1@0.7", "R1@0.5"),
         min_length=1,
-        description="metrics on the selection split; later ones break ties",
+        description="metrics on the selection split that choose the epoch; later ones break ties",
     )
 
 
 class Stage(Strict):
-    """One pass of training; it starts from the weights of the stage before."""
+    """One stage of training; it starts from the weights of the stage before."""
 
     name: Name
     data: Role
-    epochs: int = budgeted(200, "epochs", ge=0, description="passes over the training split")
+    epochs: int = budgeted(200, "epochs", ge=0, description="passes over the training splits")
     input_dropout: float = budgeted(
-        0.5, "input_dropout", ge=0, lt=1, description="dropout before projections"
+        0.5, "input_dropout", ge=0, lt=1, description="dropout before the input projections"
     )
     seeds: Literal["one", "many"] = Field(
         "one", description="train once, or once for each seed of the protocol"
     )
-    fresh: tuple[str, ...] = Field((), description="places in the model that start anew, e.g. query.anchors")
+    fresh: tuple[str, ...] = Field(
+        (), description="modules of the model to initialise again, by path, e.g. query.anchors"
+    )
 
 
 class Recipe(Strict):
-    """A method, complete and readable alone."""
+    """A method, complete in one file."""
 
     name: Name
     about: str = ""
@@ -88,25 +90,26 @@ class Recipe(Strict):
     ranking: Annotated[tuple[RankingPart, ...], AfterValidator(unique)] = ()
 
     @model_validator(mode="after")
-    def _losses_find_their_tensors(self) -> Self:
+    def _losses_get_their_tensors(self) -> Self:
         for loss in self.training.losses:
-            _require(f"loss {loss.use!r}", loss.requires, self.model)
+            who = f"loss {loss.use!r}"
+            _require(who, loss.requires, self.model)
             for view, names in loss.views.items():
                 if view not in self.model.views:
                     raise problem(
-                        f"loss {loss.use!r} needs the view {view!r}, which {self.model.use!r} has not."
+                        f"{who} needs the view {view!r}, which {self.model.use!r} does not provide."
                     )
-                _require(f"loss {loss.use!r}", names, self.model)
+                _require(who, names, self.model)
         _require(f"matcher {self.training.matcher.use!r}", self.training.matcher.requires, self.model)
         return self
 
     @model_validator(mode="after")
-    def _soup_finds_its_losses(self) -> Self:
+    def _soup_gets_its_losses(self) -> Self:
         own = [loss.use for loss in self.training.losses]
         missing = sorted(self.soup.losses_read.difference(own))
         if missing:
             raise problem(
-                f"soup {self.soup.use!r} asks about the losses {', '.join(missing)}, which training has not; "
+                f"soup {self.soup.use!r} reads losses that training does not have: {', '.join(missing)}; "
                 f"let its option 'losses' name some of {', '.join(own)}."
             )
         return self
@@ -131,6 +134,7 @@ def _require(who: str, names: frozenset[str], model: ModelPart) -> None:
 
 S = TypeVar("S", bound=Strict)
 _CAPS = ("width", "feedforward", "layers", "dummies", "epochs")
+"""Numbers of a budget that are upper limits."""
 
 
 class Budget(Strict):
@@ -153,48 +157,43 @@ class Budget(Strict):
         """Return the recipe with this budget's numbers in place of its own.
 
         Raises:
-            RecipeError: the recipe takes these numbers one by one, but not together.
+            RecipeError: Each number is valid alone, but not together with the others.
         """
+        options = {name: getattr(self, name) for name in type(self).model_fields if name != "epochs"}
+        numbers = {name: number for name, number in options.items() if number is not None}
         try:
-            return self._in_place(recipe)
+            stages = tuple(
+                _with_numbers(stage, numbers | {"epochs": self.epochs.get(stage.data, stage.epochs)})
+                for stage in recipe.stages
+            )
+            return _with_numbers(recipe, numbers).model_copy(update={"stages": stages})
         except ValidationError as error:
-            said = "; ".join(each["msg"] for each in error.errors())
+            mistakes = "; ".join(mistake["msg"] for mistake in error.errors())
             raise RecipeError(
-                f"the protocol's budget does not fit the recipe {recipe.name}: {said}"
+                f"the protocol's budget does not fit the recipe {recipe.name}: {mistakes}"
             ) from error
 
-    def _in_place(self, recipe: Recipe) -> Recipe:
-        numbers = {
-            name: getattr(self, name)
-            for name in type(self).model_fields
-            if name != "epochs" and getattr(self, name) is not None
-        }
-        stages = tuple(
-            _within(stage, numbers | {"epochs": self.epochs.get(stage.data, stage.epochs)})
-            for stage in recipe.stages
-        )
-        rest = _within(recipe, numbers)
-        return rest.model_copy(update={"stages": stages})
 
-
-def _within(options: S, numbers: Mapping[str, float]) -> S:
-    """Return the options, at any depth, with the budgeted numbers replaced and checked again."""
-    values = {name: getattr(options, name) for name in type(options).model_fields}
-    changed = {name: _replaced(options, name, value, numbers) for name, value in values.items()}
+def _with_numbers(options: S, numbers: Mapping[str, float]) -> S:
+    """Return the options, at any depth, with the budgeted numbers replaced and validated again."""
+    fields = type(options).model_fields
+    values = {name: getattr(options, name) for name in fields}
+    changed = {name: _replaced(value, fields[name], numbers) for name, value in values.items()}
     if all(changed[name] is values[name] for name in values):
         return options
     return type(options).model_validate(changed)
 
 
-def _replaced(options: Strict, name: str, value: object, numbers: Mapping[str, float]) -> object:
+def _replaced(value: object, field: FieldInfo | None, numbers: Mapping[str, float]) -> object:
+    """Return the new value of a field, or of an item of a tuple, which has no field."""
     if isinstance(value, Strict):
-        return _within(value, numbers)
+        return _with_numbers(value, numbers)
     if isinstance(value, tuple):
-        new = tuple(_replaced(options, "", each, numbers) for each in value)
-        return value if all(a is b for a, b in zip(new, value, strict=True)) else new
-    extra = type(options).model_fields[name].json_schema_extra if name else None
-    word = extra.get("budget") if isinstance(extra, dict) else None
-    if not isinstance(word, str) or word not in numbers:
+        items = tuple(_replaced(item, None, numbers) for item in value)
+        return value if all(new is old for new, old in zip(items, value, strict=True)) else items
+    extra = field.json_schema_extra if field else None
+    name = extra.get("budget") if isinstance(extra, dict) else None
+    if not isinstance(name, str) or name not in numbers:
         return value
-    number = numbers[word]
-    return min(number, value) if word in _CAPS and isinstance(value, int) else number
+    number = numbers[name]
+    return min(number, value) if name in _CAPS and isinstance(value, int) else number

@@ -1,1 +1,1 @@
-"""From recordings and sentences to features, splits in memory and batches."""
+"""From recordings and sentences to features, feature datasets and batches."""

@@ -1,7 +1,7 @@
-"""Read audio files of the usual kinds.
+"""Read audio files in the usual formats.
 
-Channels are averaged. Files that end too early are refused: libsndfile itself reads a truncated WAV file as
-if it were a shorter recording.
+Channels are averaged. Truncated files are refused: libsndfile itself reads a truncated WAV file as if it were
+a shorter recording.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ Waveform = NDArray[np.float32]
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")
 _BLOCK = 1 << 20
+"""Samples that are decoded at a time."""
 _UNKNOWN_SAMPLES = 1 << 62
-"""What libsndfile says, or more, of a stream that was written before its length was known."""
+"""libsndfile reports at least this many samples where the header does not say how many there are."""
 
 
 @dataclass(frozen=True)
 class AudioFile:
-    """An audio file that can be opened.
+    """An audio file whose header was checked.
 
     Attributes:
         path: The file.
         rate: Samples a second.
-        samples: Of each channel.
+        samples: Number of samples of each channel.
     """
 
     path: Path
@@ -43,7 +44,7 @@ class AudioFile:
 
     @property
     def seconds(self) -> float:
-        """Return the length."""
+        """Return the length in seconds."""
         return self.samples / self.rate
 
     def read(self, start: int = 0, stop: int | None = None) -> Waveform:
@@ -53,84 +54,79 @@ class AudioFile:
             DataError: The file ends early, cannot be decoded, or holds values that are not finite.
         """
         stop = self.samples if stop is None else min(stop, self.samples)
-        with _explained(self.path):
+        with _errors_explained(self.path):
             self._opened.seek(start)
-            pieces = list(self._pieces(stop - start))
-        found = np.concatenate([np.empty(0, np.float32), *pieces])
-        if len(found) < stop - start:
-            raise _early(self.path, start + len(found), self.samples)
-        if not np.isfinite(found).all():
+            blocks = list(self._blocks(stop - start))
+        waveform = np.concatenate([np.empty(0, np.float32), *blocks])
+        if len(waveform) < stop - start:
+            raise DataError(
+                f"{self.path}: truncated: the header promises {self.samples} samples, decoding ends after "
+                f"{start + len(waveform)}. Copy it again."
+            )
+        if not np.isfinite(waveform).all():
             raise DataError(f"{self.path}: holds samples that are not finite. Export the recording again.")
-        return found
+        return waveform
 
     @cached_property
     def _opened(self) -> soundfile.SoundFile:
-        # MP3 has no index: a file that is opened anew is decoded from its beginning to find a place.
+        # Opened once: MP3 has no index, so a newly opened file is decoded from its beginning up to `start`.
         return soundfile.SoundFile(self.path)
 
-    def _pieces(self, samples: int) -> Iterator[Waveform]:
-        # A header may promise more than memory holds, so room is made as the file goes on.
-        for at in range(0, samples, _BLOCK):
-            channels = self._opened.read(min(_BLOCK, samples - at), dtype="float32", always_2d=True)
+    def _blocks(self, samples: int) -> Iterator[Waveform]:
+        # A damaged header may promise more than memory holds, so nothing is allocated in advance.
+        for start in range(0, samples, _BLOCK):
+            size = min(_BLOCK, samples - start)
+            channels = self._opened.read(size, dtype="float32", always_2d=True)
             yield channels.mean(axis=1, dtype=np.float32)
-            if len(channels) < min(_BLOCK, samples - at):
+            if len(channels) < size:
                 return
 
 
 def audio_by_stem(files: Iterable[Path]) -> dict[str, Path]:
-    """Return the audio files among some files by their names without the suffix.
+    """Return the audio files among some files by their names without suffix.
 
     Raises:
-        DataError: Two of them have one name, so that it is not known which is meant.
+        DataError: Two audio files differ only in their suffix or folder.
     """
-    found: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     for path in sorted(path for path in files if path.suffix.lower() in SUFFIXES):
-        if path.stem in found:
-            raise DataError(f"{path}: {found[path.stem]} has the same name; move one of them away.")
-        found[path.stem] = path
-    return found
+        if path.stem in by_stem:
+            raise DataError(f"{path}: {by_stem[path.stem]} has the same name; move one of them away.")
+        by_stem[path.stem] = path
+    return by_stem
 
 
 def open_audio(path: Path) -> AudioFile:
-    """Return what a file holds without decoding it.
+    """Check the header of an audio file; nothing is decoded.
 
     Raises:
-        DataError: There is no such file, it is no audio of a known format, it is empty or truncated.
+        DataError: The file is missing, has an unknown format, is empty, is truncated, or does not say how
+            long it is.
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such audio file.")
-    with _explained(path):
-        _refuse_truncated(path)
+    with _errors_explained(path):
+        if truncation := find_truncation(path):
+            raise DataError(f"{path}: truncated: {truncation}. Copy it again.")
         info = soundfile.info(path)
-    _refuse_unchecked(path, info.format, info.format_info)
+    if info.format not in CHECKED:
+        raise DataError(
+            f"{path}: holds {info.format_info}, a format whose truncated files cannot be detected. Convert "
+            "it, for example to FLAC."
+        )
     if info.frames < 1:
         raise DataError(f"{path}: the recording has no samples.")
     if info.frames >= _UNKNOWN_SAMPLES:
-        raise DataError(f"{path}: does not say how long it is. Convert it again, into a file.")
+        raise DataError(
+            f"{path}: the header does not say how long the recording is. Convert it again, into a file and "
+            "not into a pipe."
+        )
     return AudioFile(path, info.samplerate, info.frames)
 
 
-def _refuse_truncated(path: Path) -> None:
-    if said := find_truncation(path):
-        raise DataError(f"{path}: truncated: {said}. Copy it again.")
-
-
-def _refuse_unchecked(path: Path, kind: str, name: str) -> None:
-    if kind not in CHECKED:
-        raise DataError(
-            f"{path}: holds {name}, and of that format a truncated file cannot be told from a whole one. "
-            "Convert it, for example to FLAC."
-        )
-
-
-def _early(path: Path, found: int, promised: int) -> DataError:
-    return DataError(
-        f"{path}: truncated: {promised} samples are promised, decoding ends after {found}. Copy it again."
-    )
-
-
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _errors_explained(path: Path) -> Iterator[None]:
+    """Turn errors of libsndfile and of the file system into DataError."""
     try:
         yield
     except soundfile.LibsndfileError as error:

@@ -1,4 +1,4 @@
-"""Items of different length in one tensor: end to end in memory, padded in a batch."""
+"""Items of different length in one tensor: one after another in memory, padded in a batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Padded:
-    """Items of different length in one tensor."""
+    """Items of different length, padded to the longest of them."""
 
     rows: Tensor
     """(B, longest, D), zero where padded."""
@@ -28,7 +28,7 @@ class Padded:
 
 @dataclass(frozen=True, eq=False)
 class RaggedTensor:
-    """Items of rows, one after another in one tensor."""
+    """Items of different length, one after another in one tensor."""
 
     flat: Tensor
     """(n_rows, D)"""
@@ -48,7 +48,7 @@ class RaggedTensor:
 
 
 def ragged_tensor(items: Iterable[Rows], lengths: Sequence[int], width: int) -> RaggedTensor:
-    """Copy items (length, D) into one tensor; one of them is in memory at a time beside it."""
+    """Copy items (length, D) into one tensor; a generator of items needs memory for one of them at a time."""
     offsets = np.cumsum([0, *lengths]).astype(np.int64)
     flat = np.empty((int(offsets[-1]), width), np.float32)
     for index, rows in enumerate(items):

@@ -1,7 +1,7 @@
-"""Rows of several encoders, concatenated along their features.
+"""Feature rows of several encoders, concatenated along their width.
 
-Each row is divided by its norm first, encoder by encoder, so that none outweighs the others. A text of a
-single row, as pooled encoders give it, is repeated for each row of the others.
+The rows of each encoder are divided by their norms first, so that no encoder outweighs the others. A text of
+one row, as pooled encoders give it, is repeated for each row of the others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from amrbench.types import Rows
 
 NORM_FLOOR = 1e-5
 _ROUNDING = 1
-"""Encoders may differ by so many rows: some pad the last part of a second, some leave it out."""
+"""Encoders may differ by this many rows: some pad the last part of a second, others leave it out."""
 
 
 def normalize_rows(rows: Rows) -> Rows:
@@ -45,11 +45,12 @@ def concat_text(rows: Sequence[Rows], what: str) -> Rows:
     Raises:
         DataError: Encoders give different numbers of tokens, more than one each.
     """
-    longest = max(len(encoded) for encoded in rows)
-    if any(len(encoded) not in (1, longest) for encoded in rows):
+    lengths = [len(encoded) for encoded in rows]
+    longest = max(lengths)
+    if not {1, longest}.issuperset(lengths):
         raise DataError(
-            f"{what}: encoders give {', '.join(str(len(encoded)) for encoded in rows)} tokens. Only texts of "
-            "one token can be concatenated with longer ones; choose encoders that pool their text."
+            f"{what}: encoders give {', '.join(map(str, lengths))} tokens. Only texts of one token can be "
+            "concatenated with longer ones; choose encoders that pool their text."
         )
-    wide = [np.broadcast_to(normalize_rows(encoded), (longest, encoded.shape[1])) for encoded in rows]
-    return np.concatenate(wide, axis=1)
+    repeated = [np.broadcast_to(normalize_rows(encoded), (longest, encoded.shape[1])) for encoded in rows]
+    return np.concatenate(repeated, axis=1)

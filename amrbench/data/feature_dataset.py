@@ -1,7 +1,8 @@
 """Queries with their features in memory, and the batches that are made of them.
 
-Rows are cut and divided by (their norm + 1e-5) once, as the reference does for every sample; after that a
-batch is a few copies of slices. Recordings and sentences are stored once, however many queries share them.
+Rows are cut and divided by (their norm + 1e-5) once, when they are loaded; the reference does so for every
+sample. A batch is then a few copies of slices. Recordings and sentences that several queries share are stored
+once.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from amrbench.data.feature_source import FeatureSource, matches_duration
 from amrbench.errors import DataError, some
 from amrbench.functional.targets import as_windows, clip_windows
 from amrbench.slots.data import Labels
-from amrbench.types import Batch, FeatureWidths, Limits, Query, Rows, Target
+from amrbench.slots.model import Limits
+from amrbench.types import Batch, FeatureWidths, Query, Rows, Target
 
 Labeller = Callable[[Query, int, float, np.random.Generator], Labels]
 Augment = Callable[[Rows, Query, float, np.random.Generator], tuple[Rows, Query]]
@@ -39,18 +41,19 @@ _ORDER, _VISIT, _SHUFFLE = 1, 2, 3  # First numbers of the seeds, so that no two
 
 @dataclass(frozen=True, eq=False)
 class FeatureDataset:
-    """The queries of one or several splits with their features, ready to be asked for batches."""
+    """The queries of one or several splits with their features in memory."""
 
     queries: tuple[Query, ...]
     audio: RaggedTensor
     text: RaggedTensor
     recordings: Indices
-    """(n,) the item of `audio` that each query asks about."""
+    """(n,) index into `audio` of each query's recording."""
     sentences: Indices
-    """(n,) the item of `text` that each query is."""
+    """(n,) index into `text` of each query's sentence."""
     cut: NDArray[np.bool_]
     """(recordings,) True where the limits cut rows off."""
     hop: float
+    """Seconds between two audio rows."""
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -65,7 +68,7 @@ class FeatureDataset:
         return self.audio.length(int(self.recordings[index]))
 
     def seconds(self, index: int) -> float:
-        """Return the length that a span is a share of: the recording, or the rows left of a longer one."""
+        """Return the length that spans are fractions of: the recording, or its rows within the limits."""
         if self.cut[self.recordings[index]]:
             return self.frames(index) * self.hop
         return self.queries[index].duration
@@ -125,7 +128,7 @@ class FeatureDataset:
         return len(self) - len(self.trainable)
 
     def window_widths(self) -> tuple[float, ...]:
-        """Return the widths of all usable windows as shares of their recordings."""
+        """Return the widths of all usable windows as fractions of their recordings."""
         return tuple(
             float(end - start) / (self.frames(index) * self.hop)
             for index, windows in enumerate(self._windows)
@@ -160,14 +163,14 @@ class DatasetCache:
 
     def load(self, sources: Sequence[FeatureSource], limits: Limits) -> FeatureDataset:
         """Return splits as one feature dataset; see `load_dataset`."""
-        # A dry run samples splits under the fingerprint of the whole, so their sizes tell them apart.
-        names = (f"{source.fingerprint} {len(source.queries)}" for source in sources)
-        key = (*names, f"{limits.frames} {limits.words}")
+        key = (*(source.fingerprint for source in sources), f"{limits.frames} {limits.words}")
         dataset = self._loaded.pop(key, None)
-        self._loaded[key] = load_dataset(sources, limits) if dataset is None else dataset
+        if dataset is None:
+            dataset = load_dataset(sources, limits)
+        self._loaded[key] = dataset  # Last in the order of the dict, so it is dropped last.
         while len(self._loaded) > self._size:
             del self._loaded[next(iter(self._loaded))]
-        return self._loaded[key]
+        return dataset
 
 
 def load_dataset(sources: Sequence[FeatureSource], limits: Limits) -> FeatureDataset:
@@ -198,7 +201,7 @@ def _refuse_shared(sources: Sequence[FeatureSource]) -> None:
         if shared:
             locations = ", ".join(source.location for source in sources)
             raise DataError(
-                f"{what} {some(shared)} stands in more than one of {locations}. Join disjoint splits only."
+                f"{what} {some(shared)} is in more than one of {locations}. Join disjoint splits only."
             )
 
 
@@ -275,14 +278,14 @@ def _shifted(numbers: Sequence[Indices], counts: Sequence[int]) -> Indices:
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Indices:
-    """Return the numbers from 0 to count - 1 in the order of an epoch."""
+    """Return the indices 0 to count - 1 in the order of an epoch."""
     return np.random.default_rng((_ORDER, seed, epoch)).permutation(count)
 
 
 def visit_rngs(seed: int, epoch: int) -> Callable[[int], np.random.Generator]:
     """Return a function from the index of a query to the generator of its visit in this epoch.
 
-    What is drawn depends on nothing else, so a training that continues after a break draws the same.
+    A visit draws the same numbers whatever was drawn before it.
     """
     return lambda index: np.random.default_rng((_VISIT, seed, epoch, index))
 
@@ -290,7 +293,7 @@ def visit_rngs(seed: int, epoch: int) -> Callable[[int], np.random.Generator]:
 def with_shuffled_queries(dataset: FeatureDataset, seed: int) -> FeatureDataset:
     """Return the dataset with each query's text replaced by that of a query about another recording.
 
-    A model that uses the text must fail here; one that guesses from the audio alone scores as before. Every
+    A model that uses the text must fail on it; one that guesses from the audio alone scores as before. Every
     text is used once. Windows, ids and recordings stay.
 
     Raises:
@@ -307,8 +310,8 @@ def with_shuffled_queries(dataset: FeatureDataset, seed: int) -> FeatureDataset:
 def _from_other_recordings(recordings: Indices, rng: np.random.Generator) -> Indices:
     """Return a permutation that takes each index to one of another recording.
 
-    Recordings are lined up in random order, each with its queries side by side; a rotation by the size of
-    the largest group leaves none of them inside its group.
+    Recordings are put in random order, each with its queries together. A rotation by the size of the largest
+    group then moves every query out of its group.
     """
     sizes = np.bincount(recordings)
     if 2 * sizes.max() > len(recordings):
@@ -323,7 +326,7 @@ def _from_other_recordings(recordings: Indices, rng: np.random.Generator) -> Ind
 
 
 def usable_windows(query: Query, seconds: float, *, cut: bool) -> NDArray[np.float64]:
-    """Return the windows (W, 2) in seconds that a model can be asked for.
+    """Return the windows (W, 2) in seconds that a model can learn.
 
     Args:
         query: The query with its windows as published.

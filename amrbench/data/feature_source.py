@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
+
+from typing_extensions import override
 
 from amrbench.content_hash import content_hash
 from amrbench.data.concat_features import concat_audio, concat_text
@@ -14,6 +16,7 @@ from amrbench.files.feature_file import FeatureFile
 from amrbench.types import FeatureWidths, Query, Rows
 
 _TOLERANCE = 0.1
+"""Share of the annotated duration by which features may be shorter or longer."""
 
 
 class RowsByName(Protocol):
@@ -27,25 +30,26 @@ class RowsByName(Protocol):
 
 
 @dataclass(frozen=True)
-class RowsInMemory:
+class RowsInMemory(RowsByName):
     """Feature rows that were just made."""
 
     by_name: Mapping[str, Rows]
 
+    @override
     def rows(self, name: str) -> Rows:
-        """Return (n, D)."""
         return self.by_name[name]
 
+    @override
     def verify(self, names: Iterable[str]) -> None:
-        """Do nothing: the rows were made a moment ago."""
+        pass  # They were never written.
 
 
 @dataclass(frozen=True, eq=False)
 class EncoderFeatures:
-    """What one encoder gave for a split.
+    """The features of a split by one encoder.
 
     Attributes:
-        location: Where the features lie, for messages.
+        location: Where the features are stored, for messages.
         encoder: Name and fingerprint of the encoder; only features of one encoder may be mixed.
         hop: Seconds between two audio rows.
         widths: Of the rows.
@@ -68,7 +72,7 @@ class EncoderFeatures:
     def of_file(
         cls, file: FeatureFile, fingerprint: str, *, text_by: Literal["qid", "sentence"]
     ) -> EncoderFeatures:
-        """Return the content of a feature file."""
+        """Return the features in a file."""
         header = file.header
         return cls(
             location=str(file.path),
@@ -82,7 +86,7 @@ class EncoderFeatures:
         )
 
     def text_key(self, query: Query) -> str:
-        """Return the name under which the text of a query is found."""
+        """Return the name of a query's text rows."""
         return query.query if self.text_by == "sentence" else str(query.qid)
 
 
@@ -109,12 +113,12 @@ class FeatureSource:
 
     @property
     def location(self) -> str:
-        """Return where the features lie, for messages."""
+        """Return where the features are stored, for messages."""
         return " + ".join(features.location for features in self.encoded)
 
     @property
     def encoder(self) -> str:
-        """Return name and fingerprint of the encoders."""
+        """Return names and fingerprints of the encoders."""
         return " + ".join(features.encoder for features in self.encoded)
 
     @property
@@ -141,7 +145,11 @@ class FeatureSource:
             features.text.verify(dict.fromkeys(features.text_key(query) for query in self.queries))
 
     def audio(self, vid: str) -> Rows:
-        """Return (T, Da) of a recording; DataError where encoders give lengths that differ by more than a row."""
+        """Return (T, Da) of a recording.
+
+        Raises:
+            DataError: The lengths that several encoders give differ by more than one row.
+        """
         rows = [features.audio.rows(vid) for features in self.encoded]
         return rows[0] if len(rows) == 1 else concat_audio(rows, f"recording {vid!r}")
 
@@ -150,9 +158,19 @@ class FeatureSource:
         return " ".join(features.text_key(query) for features in self.encoded)
 
     def text(self, query: Query) -> Rows:
-        """Return (L, Dt) of a query; DataError where encoders give different numbers of tokens."""
+        """Return (L, Dt) of a query.
+
+        Raises:
+            DataError: Several encoders give different numbers of tokens, more than one each.
+        """
         rows = [features.text.rows(features.text_key(query)) for features in self.encoded]
         return rows[0] if len(rows) == 1 else concat_text(rows, f"query {query.qid!r}")
+
+
+def concat_sources(sources: Sequence[FeatureSource]) -> FeatureSource:
+    """Return the features of several encoders for the same queries as one source."""
+    encoded = tuple(features for source in sources for features in source.encoded)
+    return FeatureSource(sources[0].queries, encoded)
 
 
 def matches_duration(rows: int, duration: float, hop: float) -> bool:

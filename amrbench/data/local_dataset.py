@@ -1,10 +1,10 @@
-"""The folder of a data set that people provide: annotations, features and audio.
+"""The folder of a data set whose files people provide: annotations, features and audio.
 
     <folder>/<annotations of each split>.jsonl   as published
     <folder>/features/<encoder>.h5               made by `amrbench data import` or `amrbench data extract`
     <folder>/audio/<recording>.<wav, flac, ...>  only needed to extract features
 
-One feature file holds all splits; recordings are found by their ids, texts by those of the queries.
+One feature file holds all splits; recordings are found by their ids, texts by the ids of the queries.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from typing import Protocol, runtime_checkable
 from amrbench.content_hash import content_hash
 from amrbench.data.audio import SUFFIXES, audio_by_stem, open_audio
 from amrbench.data.feature_source import EncoderFeatures
-from amrbench.errors import DataError, did_you_mean
+from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations, safe_id
 from amrbench.files.feature_file import open_feature_file
 from amrbench.required_files import Published, RequiredFile, refuse_missing
+from amrbench.slots.data import refuse_unknown_split
 from amrbench.slots.features import FeaturesPart
 from amrbench.types import Query, Rows
 
 FEATURES = "features"
 AUDIO = "audio"
-NOT_PUBLISHED = Published("no public place that we know of")
+NOT_PUBLISHED = Published("no known place")
 _SAMPLE = 1 << 16
+"""Bytes at either end of an audio file that its fingerprint covers."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,9 @@ class PublishedSplit:
     Attributes:
         file: Name of its annotation file.
         published: Where the file is published.
-        queries: How many the published file has; 0 if it is not known.
-        recordings: How many of them are asked about; 0 if it is not known.
-        md5: Of the newest published file, as hexadecimal digits; empty if it is not known.
+        queries: Number of queries in the published file; 0 if it is not known.
+        recordings: Number of recordings with queries; 0 if it is not known.
+        md5: Of the newest published file, in hexadecimal digits; empty if it is not known.
         answers: Whether the ground truth is public.
     """
 
@@ -74,11 +76,7 @@ class DatasetFolder:
 
     def annotations(self, split: str) -> Path:
         """Return the annotation file of a split, or raise DataError when there is no such split."""
-        if split not in self.splits:
-            raise DataError(
-                f"data set {self.name!r} has no split {split!r}.{did_you_mean(split, self.splits)} "
-                f"Splits: {', '.join(self.splits)}."
-            )
+        refuse_unknown_split(self.name, split, self.splits)
         return self.root / self.splits[split].file
 
     def feature_file(self, encoder: FeaturesPart) -> Path:
@@ -105,27 +103,28 @@ class DatasetFolder:
         return read_annotations(self.annotations(split))
 
     def required_files(self, split: str, features: FeaturesPart) -> list[RequiredFile]:
-        """Return what a split needs with an encoder: annotations, and features or audio with the encoder."""
+        """Return the annotations of a split, and its feature files or the audio and the encoders' files."""
         feature_files = [file for encoder in features.encoders for file in self._feature_files(encoder)]
         return [self._annotation_file(split), *feature_files]
 
-    def encoder_features(self, queries: Sequence[Query], encoder: FeaturesPart) -> EncoderFeatures | None:
-        """Return the imported or extracted features of some queries, or None if there is no feature file."""
-        path = self.feature_file(encoder)
-        if not path.is_file():
-            return None
-        file = open_feature_file(path)
+    def encoder_features(self, queries: Sequence[Query], encoder: FeaturesPart) -> EncoderFeatures:
+        """Return the imported or extracted features of some queries.
+
+        Raises:
+            DataError: There is no feature file of the encoder, or it is damaged.
+        """
+        file = open_feature_file(self.feature_file(encoder))
         fingerprint = content_hash([file.digest, [vars(query) for query in queries]])
         return EncoderFeatures.of_file(file, fingerprint, text_by="qid")
 
     def find_audio(self, vid: str) -> Path | None:
         """Return the file of a recording, with any suffix; None if there is none.
 
-        Published archives leave dots out of some names; that is accepted where no other recording can be
-        meant.
+        Published archives leave dots out of some names. This is accepted if no two recordings have the same
+        name without dots.
 
         Raises:
-            DataError: Two files have one name.
+            DataError: Two files have the same name.
         """
         name = _without_dots(vid)
         if vid in self.audio_files or self._names_without_dots[name] > 1:
@@ -175,7 +174,7 @@ class HasDatasetFolder(Protocol):
 
     @property
     def dataset_folder(self) -> DatasetFolder:
-        """Return the folder."""
+        """Return the folder of its files."""
 
 
 def _without_dots(vid: str) -> str:
@@ -184,7 +183,7 @@ def _without_dots(vid: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class LocalRecording:
-    """A recording in the audio folder, and the queries about it."""
+    """A recording of the audio folder, and the queries about it."""
 
     vid: str
     rate: int
@@ -194,7 +193,7 @@ class LocalRecording:
 
 
 class LocalDataset:
-    """The recordings and queries in a folder; a `Dataset`."""
+    """The recordings and queries of a folder; a `Dataset`."""
 
     def __init__(self, folder: DatasetFolder) -> None:
         self.folder = folder

@@ -1,6 +1,6 @@
-"""From a data set and an encoder to queries and features, made once and found by content.
+"""From data sets and encoders to queries and features, made once and kept in a cache.
 
-Features in the folder of a data set are taken from there. All others are made: `<cache>/data/<key>/` holds
+Features in the folder of a data set are used as they are. All others are made: `<cache>/data/<key>/` holds
 `annotations.jsonl` and `features.h5`, and the key is a hash of all that determines them. They are made in
 `<key>.making/`, in shards that worker processes write. A killed preparation continues after its finished
 shards, and the number of workers does not change the result. The folder is renamed at the end, so a folder
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amrbench.content_hash import content_hash
-from amrbench.data.feature_source import EncoderFeatures, FeatureSource
+from amrbench.data.feature_source import EncoderFeatures, FeatureSource, concat_sources
 from amrbench.data.local_dataset import HasDatasetFolder
 from amrbench.data.shards import (
     RECORDINGS_A_SHARD,
@@ -31,14 +31,14 @@ from amrbench.data.shards import (
     text_of,
 )
 from amrbench.data.worker_pool import Report, on_wait, worker_pool
-from amrbench.errors import DataError, did_you_mean
+from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.feature_file import SCHEMA, FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import write_feature_file
 from amrbench.files.file_lock import exclusive
 from amrbench.part import parts_in
 from amrbench.required_files import RequiredFile, missing_files, refuse_missing
-from amrbench.slots.data import Dataset, DatasetPart
+from amrbench.slots.data import Dataset, DatasetPart, refuse_unknown_split
 from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.types import Query
 
@@ -74,23 +74,15 @@ class FeatureRequest:
         ]
 
 
-@dataclass(frozen=True, eq=False)
-class EncodedQueries:
-    """Queries of a split with the features of one encoder."""
-
-    queries: tuple[Query, ...]
-    features: EncoderFeatures
-
-
 def prepare(
     requests: Sequence[FeatureRequest], *, cache: Path, jobs: int, report: Report
 ) -> list[FeatureSource]:
-    """Return the queries and features of splits; they are made unless they are in the cache.
+    """Return the queries and features of splits; those that are not in the cache are made.
 
     Args:
         requests: Splits and encoders.
         cache: The cache folder.
-        jobs: Number of worker processes; has no influence on the result.
+        jobs: Number of worker processes; does not change the result.
         report: Called as the work goes on.
 
     Raises:
@@ -101,24 +93,19 @@ def prepare(
     refuse_missing_files(requests)
     with worker_pool(jobs, "prepares data") as pool:
         maker = _Maker(cache, pool, report)
-        return [source_of([maker.encoded(each) for each in request.by_encoder]) for request in requests]
+        return [concat_sources([maker.source(part) for part in request.by_encoder]) for request in requests]
 
 
 def refuse_missing_files(requests: Sequence[FeatureRequest]) -> None:
-    """Raise DataError with all files that any of the splits needs and that are missing; or do nothing."""
+    """Raise DataError with all missing files that one of the splits needs; or do nothing."""
     missing = {request.name: missing_files(request.required_files) for request in requests}
     incomplete = [name for name, files in missing.items() if files]
     who = incomplete[0] if len(incomplete) == 1 else "the run"
     refuse_missing(who, [file for files in missing.values() for file in files])
 
 
-def source_of(encoded: Sequence[EncodedQueries]) -> FeatureSource:
-    """Return the features of several encoders for the same queries as one source."""
-    return FeatureSource(encoded[0].queries, tuple(each.features for each in encoded))
-
-
-def local_features(request: FeatureRequest) -> EncodedQueries | None:
-    """Return the features in the folder of a data set; None if they are to be made.
+def local_source(request: FeatureRequest) -> FeatureSource | None:
+    """Return a split whose features are in the folder of its data set; None if they are not.
 
     Args:
         request: With one encoder.
@@ -129,12 +116,16 @@ def local_features(request: FeatureRequest) -> EncodedQueries | None:
     if not folder.feature_file(request.features).is_file():
         return None
     queries = folder.queries(request.split)
-    features = folder.encoder_features(queries, request.features)
-    return EncodedQueries(tuple(queries), features) if features else None
+    return FeatureSource(tuple(queries), (folder.encoder_features(queries, request.features),))
 
 
-def cached_features(request: FeatureRequest, cache: Path) -> EncodedQueries | None:
-    """Return the features in the cache; None if they are to be made. See `local_features`."""
+def cached_source(request: FeatureRequest, cache: Path) -> FeatureSource | None:
+    """Return a split whose features are in the cache; None if they are not.
+
+    Args:
+        request: With one encoder.
+        cache: The cache folder.
+    """
     key = cache_key(request, request.dataset.build(), request.features.build())
     folder = cache / "data" / key
     return _read(folder, key) if is_prepared(folder) else None
@@ -147,12 +138,7 @@ def is_prepared(folder: Path) -> bool:
 
 def split_size(dataset: Dataset, name: str, split: str) -> int:
     """Return the number of recordings of a split, or raise DataError when there is no such split."""
-    splits = list(dataset.splits())
-    if split not in splits:
-        raise DataError(
-            f"data set {name!r} has no split {split!r}.{did_you_mean(split, splits)} "
-            f"Splits: {', '.join(splits) or 'none'}."
-        )
+    refuse_unknown_split(name, split, dataset.splits())
     return dataset.size(split)
 
 
@@ -170,16 +156,16 @@ def header_of(request: FeatureRequest, backend: FeatureBackend) -> FeatureHeader
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes what is not there yet."""
+    """Makes splits that are not in the cache yet, each with one encoder."""
 
     cache: Path
     pool: Executor
     report: Report
 
-    def encoded(self, request: FeatureRequest) -> EncodedQueries:
-        return local_features(request) or self._from_cache(request)
+    def source(self, request: FeatureRequest) -> FeatureSource:
+        return local_source(request) or self._from_cache(request)
 
-    def _from_cache(self, request: FeatureRequest) -> EncodedQueries:
+    def _from_cache(self, request: FeatureRequest) -> FeatureSource:
         dataset, backend = request.dataset.build(), request.features.build()
         recordings = split_size(dataset, request.dataset.use, request.split)
         key = cache_key(request, dataset, backend)
@@ -187,7 +173,7 @@ class _Maker:
         if not is_prepared(folder):
             waiting = on_wait(self.report, f"{request.dataset.use} {request.split}")
             with exclusive(folder.with_name(f"{key}.lock"), waiting):
-                # The process that was waited for may have made it.
+                # Another process may have made it while this one waited.
                 if not is_prepared(folder):
                     self._make(_Shards(request, header_of(request, backend), folder, recordings))
         return _read(folder, key)
@@ -202,17 +188,18 @@ class _Maker:
             ) from error
 
     def _make_shards(self, shards: _Shards) -> None:
-        request = shards.request
-        what = f"{request.dataset.use} {request.split}: {{}} for {shards.header.backend}"
+        split = f"{shards.request.dataset.use} {shards.request.split}"
         audio = shards.audio()
-        run_shards(self.pool, audio, what=what.format("audio"), report=self.report)
+        what = f"{split}: audio for {shards.header.backend}"
+        run_shards(self.pool, audio, what=what, report=self.report)
         queries = [query for shard in audio for query in shard.queries()]
         if not queries:
             raise DataError(
                 f"{shards.header.source}: the split has no queries, so there is nothing to prepare."
             )
         text = shards.text(sorted({query.query for query in queries}))
-        run_shards(self.pool, text, what=what.format("text"), report=self.report)
+        what = f"{split}: text for {shards.header.backend}"
+        run_shards(self.pool, text, what=what, report=self.report)
         shards.join(audio, text, queries)
 
 
@@ -233,12 +220,12 @@ class _Shards:
         request = self.request
         return [
             AudioShard(
-                self._file("audio", indices),
-                self.header,
-                request.features,
-                request.dataset,
-                request.split,
-                indices,
+                file=self._file("audio", indices),
+                header=self.header,
+                features=request.features,
+                dataset=request.dataset,
+                split=request.split,
+                indices=indices,
             )
             for indices in shard_ranges(self.recordings, RECORDINGS_A_SHARD)
         ]
@@ -246,10 +233,10 @@ class _Shards:
     def text(self, sentences: Sequence[str]) -> list[TextShard]:
         return [
             TextShard(
-                self._file("text", indices),
-                self.header,
-                self.request.features,
-                tuple(sentences[indices.start : indices.stop]),
+                file=self._file("text", indices),
+                header=self.header,
+                features=self.request.features,
+                sentences=tuple(sentences[indices.start : indices.stop]),
             )
             for indices in shard_ranges(len(sentences), SENTENCES_A_SHARD)
         ]
@@ -260,7 +247,7 @@ class _Shards:
         done.mkdir()
         write_annotations(done / ANNOTATIONS, queries)
         write_feature_file(done / FEATURES, self.header, audio=audio_of(audio), text=text_of(text))
-        read_annotations(done / ANNOTATIONS)  # Refuses what later readers would refuse.
+        read_annotations(done / ANNOTATIONS)  # Raises what it would raise at every later use.
         shutil.rmtree(self.folder, ignore_errors=True)
         done.rename(self.folder)
         shutil.rmtree(self.making, ignore_errors=True)
@@ -269,6 +256,6 @@ class _Shards:
         return self.making / f"{kind}-{indices.start:06d}.h5"
 
 
-def _read(folder: Path, key: str) -> EncodedQueries:
+def _read(folder: Path, key: str) -> FeatureSource:
     features = EncoderFeatures.of_file(open_feature_file(folder / FEATURES), key, text_by="sentence")
-    return EncodedQueries(tuple(read_annotations(folder / ANNOTATIONS)), features)
+    return FeatureSource(tuple(read_annotations(folder / ANNOTATIONS)), (features,))

@@ -1,7 +1,9 @@
 """Features in the published layout: one .npz file for each recording and each query.
 
-<folder>/<backend>/<vid>.npz            key `features`           (T, Da)
-<folder>/<backend>_text/qid<qid>.npz    key `last_hidden_state`  (L, Dt), or (Dt,) for pooled encoders
+    <folder>/<encoder>/<vid>.npz            key `features`           (T, Da)
+    <folder>/<encoder>_text/qid<qid>.npz    key `last_hidden_state`  (L, Dt), or (Dt,) for pooled encoders
+
+`vid` and `qid` are the ids of recordings and queries in the annotations.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from typing_extensions import override
+
 from amrbench.content_hash import content_hash
-from amrbench.data.feature_source import EncoderFeatures, FeatureSource
+from amrbench.data.feature_source import EncoderFeatures, FeatureSource, RowsByName
 from amrbench.data.local_dataset import DatasetFolder
 from amrbench.errors import DataError, some
 from amrbench.files.annotations import safe_id
@@ -28,12 +32,12 @@ IMPORTED = "imported"
 
 
 @dataclass(frozen=True)
-class PublishedRows:
-    """The .npz files of one kind in a folder, as `RowsByName`."""
+class PublishedRows(RowsByName):
+    """The .npz files of one kind in a folder."""
 
     folder: Path
     prefix: str
-    """Of the names of files: "" for recordings, "qid" for texts."""
+    """Of file names: "" for recordings, "qid" for texts."""
     key: str
     width: int
 
@@ -41,18 +45,17 @@ class PublishedRows:
         """Return the file of a recording or text; DataError where the id cannot be the name of a file."""
         return self.folder / f"{self.prefix}{safe_id(name)}.npz"
 
+    @override
     def rows(self, name: str) -> Rows:
-        """Return (n, D)."""
         return read_rows(self.file(name), self.key, self.width)
 
+    @override
     def verify(self, names: Iterable[str]) -> None:
-        """Raise DataError where files are missing; they are not read."""
-        missing = [file for file in map(self.file, names) if not file.is_file()]
+        missing = [file.name for file in map(self.file, names) if not file.is_file()]
         if missing:
             raise DataError(
-                f"{self.folder}: {len(missing)} feature files are missing: "
-                f"{some(file.name for file in missing)}. Give the folder that holds them, or annotations that "
-                "fit."
+                f"{self.folder}: {len(missing)} feature files are missing: {some(missing)}. Give the folder "
+                "that holds them, or annotations that fit."
             )
 
 
@@ -73,12 +76,14 @@ def published_source(
         DataError: A name cannot be that of a folder.
     """
     encoder = f"published {audio} {text}"
+    # Without the content of the files: no stage is trained on them, so no key depends on it.
+    fingerprint = content_hash([str(folder), encoder, hop, [vars(query) for query in queries]])
     features = EncoderFeatures(
         location=str(folder),
         encoder=encoder,
         hop=hop,
         widths=widths,
-        fingerprint=content_hash([encoder, hop, [[query.qid, query.vid] for query in queries]]),
+        fingerprint=fingerprint,
         audio=PublishedRows(folder / safe_id(audio), "", AUDIO_KEY, widths.audio),
         text=PublishedRows(folder / safe_id(f"{text}_text"), "qid", TEXT_KEY, widths.text),
         text_by="qid",
@@ -88,13 +93,13 @@ def published_source(
 
 @dataclass(frozen=True)
 class ExpectedFeatures:
-    """The published features that the annotations of a data set ask for.
+    """The published features that the annotations of a data set need.
 
     Attributes:
         dataset: Name of the data set.
         header: Of the feature file that they are imported into.
-        durations: Seconds by recording, in the order of the annotations.
-        qids: Ids of the queries, in their order.
+        durations: Seconds of each recording by its id, in the order of the annotations.
+        qids: Ids of the queries, in the order of the annotations.
     """
 
     dataset: str
@@ -134,7 +139,7 @@ class ExpectedFeatures:
         return list(self.durations) if kind == "audio" else self.qids
 
     def identify(self, file: PurePosixPath) -> tuple[Kind, str] | None:
-        """Return the recording or text whose features a file holds; None if it is not asked for."""
+        """Return the kind and the id of the features that a file holds; None if they are not needed."""
         if file.suffix not in (".npz", ".npy"):
             return None
         if not file.parent.name.endswith("_text") and file.stem in self._vids:

@@ -1,7 +1,7 @@
-"""Change the rate of audio, with the numbers of the library that published features were made with.
+"""Change the sampling rate of audio as torchaudio does, which published features were made with.
 
-A windowed sinc with a low pass where it is needed: 6 zero crossings on either side, a roll-off of 0.99 of the
-lower Nyquist frequency and a squared cosine as the window, which are the defaults of torchaudio.
+Interpolation with a windowed sinc that is also the low pass: 6 zero crossings on either side, a roll-off of
+0.99 of the lower Nyquist frequency, and a squared cosine as the window (torchaudio's defaults).
 """
 
 from __future__ import annotations
@@ -21,69 +21,69 @@ if TYPE_CHECKING:
 _ZERO_CROSSINGS = 6
 _ROLL_OFF = 0.99
 _KERNEL_NUMBERS = 1 << 20
-"""How many numbers the kernels of one group of phases may have."""
+"""Largest number of values in the kernels of one group of phases."""
 
 
-def resample(waveform: Waveform, rate: int, wanted: int) -> Waveform:
-    """Return mono audio (samples,) at another rate: (ceil(samples * wanted / rate),) float32."""
-    if rate == wanted:
+def resample(waveform: Waveform, rate: int, new_rate: int) -> Waveform:
+    """Return mono audio (samples,) at another rate: (ceil(samples * new_rate / rate),) float32."""
+    if rate == new_rate:
         return waveform
-    common = math.gcd(rate, wanted)
-    old, new = rate // common, wanted // common
+    common = math.gcd(rate, new_rate)
+    old, new = rate // common, new_rate // common  # Each `old` samples become `new` samples.
     reach = _reach(old, new)
     padded = np.pad(waveform, (reach, reach + old))
-    found = np.empty((len(waveform) // old + 1, new), np.float32)
-    for phases in _groups(old, new):
-        found[:, phases.start : phases.stop] = _at_phases(padded, old, new, phases)
-    return found.reshape(-1)[: resampled_length(len(waveform), rate, wanted)]
+    resampled = np.empty((len(waveform) // old + 1, new), np.float32)
+    for phases in _phase_groups(old, new):
+        resampled[:, phases.start : phases.stop] = _at_phases(padded, old, new, phases)
+    return resampled.reshape(-1)[: resampled_length(len(waveform), rate, new_rate)]
 
 
-def resampled_length(samples: int, rate: int, wanted: int) -> int:
-    """Return how many samples `resample` makes of so many."""
-    return -(-samples * wanted // rate)
+def resampled_length(samples: int, rate: int, new_rate: int) -> int:
+    """Return how many samples `resample` makes of this many."""
+    return -(-samples * new_rate // rate)
 
 
 def _reach(old: int, new: int) -> int:
-    """Return how many old samples a kernel reaches to either side."""
+    """Return the number of old samples that a kernel covers on either side."""
     return math.ceil(_ZERO_CROSSINGS * old / (min(old, new) * _ROLL_OFF))
 
 
-def _groups(old: int, new: int) -> Iterator[range]:
-    """Yield the places between two old samples (phases), in groups whose kernels are small.
+def _phase_groups(old: int, new: int) -> Iterator[range]:
+    """Yield the phases 0 to new - 1 in groups whose kernels are small.
 
-    The kernels of neighbouring phases overlap, so a few together are quicker than each alone. Rates with a
-    large common divisor, as the usual ones have, need one group; for 44,101 Hz, kernels of all phases at
-    once would be zeros almost throughout, and fill gigabytes.
+    A phase is the position of a new sample within a period of `old` old samples. Kernels of neighbouring
+    phases overlap, so a group is faster than its phases one by one. Usual rates have a large common divisor
+    and need one group; for 44,101 Hz, the kernels of all phases would be almost all zeros and fill gigabytes.
     """
     reach = _reach(old, new)
-    together = new if new * (2 * reach + old) <= _KERNEL_NUMBERS else max(1, 2 * reach * new // old)
-    for start in range(0, new, together):
-        yield range(start, min(start + together, new))
+    size = new if new * (2 * reach + old) <= _KERNEL_NUMBERS else max(1, 2 * reach * new // old)
+    for start in range(0, new, size):
+        yield range(start, min(start + size, new))
 
 
 def _at_phases(padded: Waveform, old: int, new: int, phases: range) -> Waveform:
-    """Return the new samples (samples // old + 1, phases) that lie at some phases."""
+    """Return the new samples (samples // old + 1, phases) at some phases."""
     import torch
 
     kernels = _sinc_kernels(old, new, phases)
     first = phases.start * old // new
-    # What all phases would look at, less the samples before the first and after the last of these.
+    # Without the samples before the first and after the last of these phases.
     length = len(padded) - (2 * _reach(old, new) + old) + kernels.shape[2]
-    heard = torch.from_numpy(padded[first : first + length])
-    found: Waveform = torch.nn.functional.conv1d(heard[None, None], kernels, stride=old)[0].T.numpy()
-    return found
+    samples = torch.from_numpy(padded[first : first + length])
+    resampled: Waveform = torch.nn.functional.conv1d(samples[None, None], kernels, stride=old)[0].T.numpy()
+    return resampled
 
 
 @lru_cache(maxsize=32)
 def _sinc_kernels(old: int, new: int, phases: range) -> Tensor:
-    """Return kernels (phases, 1, K), which begin as many samples before the first phase as they reach."""
+    """Return kernels (phases, 1, K); they begin `_reach` samples before the first phase."""
     import torch
 
-    cut, reach = min(old, new) * _ROLL_OFF, _reach(old, new)
+    cutoff, reach = min(old, new) * _ROLL_OFF, _reach(old, new)
     first, last = phases.start * old // new, -(-phases.stop * old // new)
-    at = torch.arange(first - reach, last + reach, dtype=torch.float64)[None] / old
+    time = torch.arange(first - reach, last + reach, dtype=torch.float64)[None] / old
     phase = torch.arange(-phases.start, -phases.stop, -1, dtype=torch.float64)[:, None] / new
-    turns = ((at + phase) * cut).clamp(-_ZERO_CROSSINGS, _ZERO_CROSSINGS)
+    turns = ((time + phase) * cutoff).clamp(-_ZERO_CROSSINGS, _ZERO_CROSSINGS)
     window = torch.cos(turns * math.pi / _ZERO_CROSSINGS / 2) ** 2
-    kernels = torch.sinc(turns) * window * (cut / old)
+    kernels = torch.sinc(turns) * window * (cutoff / old)
     return kernels[:, None].float()

@@ -1,4 +1,4 @@
-"""The work of one worker process: the features of a few recordings or sentences, in one file."""
+"""Shards: the features of a few recordings or sentences, in a file that a worker process makes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TextShard:
 
 @dataclass(frozen=True)
 class AudioShard:
-    """Some recordings of a split; the queries about them are written beside the features."""
+    """Some recordings of a split; the queries about them are written to a second file."""
 
     file: Path
     header: FeatureHeader
@@ -61,7 +61,7 @@ class AudioShard:
         return self.file.with_suffix(".jsonl")
 
     def queries(self) -> list[Query]:
-        """Return the queries of a shard that was made."""
+        """Return the queries about the recordings; the shard must be made."""
         return read_annotations(self.annotations) if self.annotations.stat().st_size else []
 
 
@@ -75,7 +75,7 @@ def shard_ranges(count: int, length: int) -> Iterator[range]:
 
 
 def header_for(source: str, backend: FeatureBackend) -> FeatureHeader:
-    """Return the header of a feature file of an encoder; `source` says what was encoded."""
+    """Return the header of an encoder's feature file; `source` says what is encoded."""
     return FeatureHeader(
         source=source,
         backend=backend.name,
@@ -95,17 +95,17 @@ def run_shards(pool: Executor, shards: Sequence[Shard], *, what: str, report: Re
 
 
 def audio_of(shards: Sequence[AudioShard]) -> ConcatTable:
-    """Return the recordings of shards that were made."""
+    """Return the rows of all recordings; the shards must be made."""
     return ConcatTable(tuple(open_feature_file(shard.file).audio for shard in shards))
 
 
 def text_of(shards: Sequence[TextShard]) -> ConcatTable:
-    """Return the sentences of shards that were made."""
+    """Return the rows of all sentences; the shards must be made."""
     return ConcatTable(tuple(open_feature_file(shard.file).text for shard in shards))
 
 
 def is_made(shard: Shard) -> bool:
-    """Whether the whole file of a shard exists; a damaged one is made again."""
+    """Whether the file of a shard is complete, undamaged and has the same header."""
     try:
         file = open_feature_file(shard.file)
         file.verify()
@@ -115,13 +115,13 @@ def is_made(shard: Shard) -> bool:
 
 
 def fills_a_row(samples: int, backend: FeatureBackend) -> bool:
-    """Whether so many samples, at the rate of an encoder, are enough for a row of features."""
-    # Hops such as 0.1 s have no exact binary value, so a millionth of a sample may be missing.
+    """Whether this many samples, at the rate of an encoder, are enough for one feature row."""
+    # Hops such as 0.1 s have no exact binary value, so the product may be a little too large.
     return samples > backend.hop * backend.rate - 1e-6
 
 
 def make_shard(shard: Shard) -> int:
-    """Make a shard and return its size; meant for a worker process."""
+    """Make a shard, in a worker process, and return its size."""
     if isinstance(shard, AudioShard):
         _make_audio(shard)
     else:
@@ -130,7 +130,7 @@ def make_shard(shard: Shard) -> int:
 
 
 def describe_part(part: Part) -> str:
-    """Return a part and its options that differ from their defaults, as one line."""
+    """Return a part's name and the options that differ from their defaults, as one line."""
     fields = type(part).model_fields
     changed = [
         name for name in fields if getattr(part, name) != fields[name].get_default(call_default_factory=True)
@@ -195,8 +195,8 @@ def _audio_rows(recording: Recording, backend: FeatureBackend, source: str) -> R
     if not fills_a_row(len(samples), backend):
         raise DataError(
             f"{source}: recording {recording.vid!r} lasts {len(waveform) / recording.rate:.2f} s, and the "
-            f"encoder {backend.name!r} gives a row for each {backend.hop:g} s. Leave it out, and queries "
-            "about it."
+            f"encoder {backend.name!r} gives a row for each {backend.hop:g} s. Leave out this "
+            "recording and the queries about it."
         )
     return backend.audio(samples)
 
@@ -205,7 +205,7 @@ def _checked_queries(recording: Recording) -> list[Query]:
     for query in recording.queries:
         if query.vid != recording.vid:
             raise DataError(
-                f"query {query.qid!r} names recording {query.vid!r} but comes with {recording.vid!r}; "
+                f"query {query.qid!r} is about recording {query.vid!r} but comes with {recording.vid!r}; "
                 "the data set must give each recording its own queries."
             )
     return list(recording.queries)

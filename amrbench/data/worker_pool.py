@@ -22,7 +22,7 @@ _ONE_THREAD: Mapping[str, str] = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of some work is done."""
+    """How much of some work is done, e.g. 8 of 20 recordings."""
 
     what: str
     done: int
@@ -37,20 +37,20 @@ def no_report(progress: Progress) -> None:
 
 
 def on_wait(report: Report, what: str) -> Callable[[str], None]:
-    """Return a function that reports the process that is waited for; see `exclusive`."""
+    """Return a function that reports which process is waited for; see `exclusive`."""
     return lambda holder: report(Progress(f"{what}: waiting for process {holder}, which makes it", 0, 1))
 
 
 @contextmanager
 def worker_pool(jobs: int, doing: str) -> Iterator[Executor]:
-    """Offer processes that start with the first task.
+    """Offer worker processes; they start with the first task.
 
     They are spawned, not forked, because forking a process with threads can hang it. Each has one thread,
     because the number of threads decides how sums are split.
 
     Args:
         jobs: The number of processes.
-        doing: What a worker does, e.g. "extracts features"; for the message.
+        doing: What a worker does, for the message, e.g. "extracts features".
 
     Raises:
         RunError: A process was killed.
@@ -74,14 +74,14 @@ def worker_pool(jobs: int, doing: str) -> Iterator[Executor]:
 def run_tasks(
     pool: Executor, task: Callable[[T], int], items: Sequence[T], *, progress: Progress, report: Report
 ) -> None:
-    """Run a task for each item in the workers of a pool and report progress; errors stop all.
+    """Run a task for each item in the workers of a pool; the first error cancels what has not begun.
 
     Args:
         pool: See `worker_pool`.
-        task: Returns how much of the work an item was.
-        items: What is left to do; they must pickle.
-        progress: Where the work stands at the start.
-        report: Called at the start and after each item.
+        task: Does one item and returns how much `done` grows by.
+        items: What is left to do; task and items must pickle.
+        progress: Before the first item.
+        report: Called once before the first item, and after each.
     """
     report(progress)
     futures = [pool.submit(task, item) for item in items]
@@ -103,7 +103,7 @@ def _restore(before: Mapping[str, str | None]) -> None:
 
 
 def _start() -> None:
-    # A worker of a killed parent would wait for tasks for ever.
+    # Otherwise a worker whose parent was killed waits for tasks for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

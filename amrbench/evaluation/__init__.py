@@ -1,1 +1,1 @@
-"""From prediction files to figures: metrics, tables, comparisons and grids. Needs neither model nor torch."""
+"""From prediction files to metrics: scores, tables, comparisons and ensembles; no torch."""

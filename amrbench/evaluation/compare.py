@@ -1,8 +1,8 @@
 """Compare runs, or prediction files, query by query. Trains nothing, needs no torch.
 
-The unit is the query, its value the mean over the seeds of what it contributes to a metric. Differences are
-paired by query, their intervals come from drawing recordings (`amrbench.functional.bootstrap`). Means of single
-models are compared with means of single models; a soup is compared with the singles that it was mixed of.
+The value of a query is what it contributes to a metric, averaged over the seeds. Differences are paired by
+query; their intervals come from resampling recordings (`amrbench.functional.bootstrap`). Means of single
+models are compared with means of single models, a soup with the single models of its own run.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from amrbench.errors import RunError, some
-from amrbench.evaluation.systems import ComparedModel, System, folder_of, is_run, read_files, read_run
+from amrbench.evaluation.systems import ComparedModel, System, is_run, read_files, read_run, run_folder
 from amrbench.evaluation.text_table import format_table, refuse_unknown_format
 from amrbench.functional.bootstrap import DRAWS, LEVEL, Difference, chain_differences, differences
 from amrbench.functional.metrics import Metric
 
 METRICS = ("R1@0.5", "R1@0.7", "mAP")
-FEW = 40
-"""Below it, intervals missed the truth clearly more often than they say (measured in docs/comparing.md)."""
+FEW_RECORDINGS = 40
+"""With fewer, the truth was outside of the intervals clearly more often than 5 % (docs/comparing.md)."""
 _CONDITIONAL = (
     "The interval is conditional on the pre-training and on the seeds that were trained: it covers the "
     "choice of recordings only. How much seeds differ is the column 'spread'."
@@ -34,13 +34,13 @@ _OF_CHAINS = (
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One metric of one member.
+    """One metric of the single models or of a soup.
 
     Attributes:
         recipe: Name of the recipe, or of the prediction file.
         member: Which of its models.
         metric: Name of the metric.
-        value: Percent; the mean over seeds where there are several.
+        value: Percent; the mean over the seeds if there are several.
         seeds: Percent of each seed.
         spread: Standard deviation over the seeds; None for a single one.
         against: What it is compared with; empty for nothing.
@@ -63,11 +63,11 @@ class Comparison:
 
     Attributes:
         protocol: Of the runs; empty if only prediction files are compared.
-        against: Name of what the others are compared with.
-        queries: Queries that are scored.
-        recordings: Recordings that they ask about.
-        notes: Sentences that belong above the table.
-        lines: The table.
+        against: Name of the system that the others are compared with.
+        queries: Number of scored queries.
+        recordings: Number of their recordings.
+        notes: The sentences above the table.
+        lines: The rows of the table.
     """
 
     protocol: str
@@ -91,7 +91,7 @@ class Comparison:
         if form == "json":
             return json.dumps(self.as_json(), indent=2)
         align = ["left"] * 3 + ["right"] * 2 + ["left"] + ["right"] * 3
-        return format_table(form, self.notes, [_cells(line) for line in self.lines], align=align)
+        return format_table(form, self.notes, [_cells(row) for row in self.lines], align=align)
 
 
 def compare(
@@ -105,23 +105,27 @@ def compare(
 
     Args:
         sources: Run folders, prediction files, or folders with a prediction file for each seed.
-        against: What the others are compared with; the first source if none is given.
-        truth: Annotations of the prediction files; runs bring their own.
+        against: What the others are compared with; the first source by default.
+        truth: Annotations of the prediction files; runs have their own.
         metrics: Names of the metrics, e.g. "R1@0.7".
 
     Raises:
-        RunError: A run is not finished, or what is given cannot be compared.
+        AmrbenchError: There is no such metric.
+        RunError: A run is not finished, or the sources cannot be compared.
         DataError: A file is wrong or missing.
     """
-    asked = [Metric.parse(name) for name in dict.fromkeys(metrics or METRICS)]
-    given = {folder_of(path): path for path in (*([against] if against else ()), *sources)}
-    if not given:
+    parsed = [Metric.parse(name) for name in dict.fromkeys(metrics or METRICS)]
+    every = [*([against] if against else ()), *sources]
+    paths = list({run_folder(path).resolve(): path for path in every}.values())
+    if not paths:
         raise RunError("there is nothing to compare: give a run folder or a prediction file.")
-    _refuse_needless_truth(list(given.values()), truth)
-    first, *others = _named([_read(path, truth, asked) for path in given.values()])
-    for other in others:
-        _refuse_mixture(first, other)
-    return _comparison(first, [first, *others], asked)
+    if truth is not None and all(is_run(path) for path in paths):
+        raise RunError(f"{truth}: runs bring their own annotations; --truth is for prediction files only.")
+    systems = _with_unique_names([_read(path, truth, parsed) for path in paths])
+    for other in systems[1:]:
+        _refuse_other_conditions(systems[0], other)
+        _refuse_other_queries(systems[0], other)
+    return _comparison(systems, parsed)
 
 
 def _read(path: Path, truth: Path | None, metrics: Sequence[Metric]) -> System:
@@ -136,148 +140,36 @@ def _read(path: Path, truth: Path | None, metrics: Sequence[Metric]) -> System:
     return read_files(path, truth, metrics)
 
 
-def _named(found: Sequence[System]) -> list[System]:
-    """Tell namesakes apart by where they lie."""
-    count = Counter(each.name for each in found)
+def _with_unique_names(systems: Sequence[System]) -> list[System]:
+    """Add the location to names that several systems have."""
+    count = Counter(system.name for system in systems)
     return [
-        each if count[each.name] == 1 else replace(each, name=f"{each.name} ({each.location})") for each in found
+        system if count[system.name] == 1 else replace(system, name=f"{system.name} ({system.location})")
+        for system in systems
     ]
 
 
-def _comparison(first: System, order: Sequence[System], metrics: Sequence[Metric]) -> Comparison:
-    recordings = [query.vid for query in first.queries]
-    lines: list[ComparisonRow] = []
-    for each in order:
-        other = None if each is first else first
-        apart = _trained_apart(first) and _trained_apart(each)
-        lines += _lines(each.name, each.singles, other, metrics=metrics, recordings=recordings, apart=apart)
-        for soup in each.soups:
-            lines += _lines(each.name, soup, each, metrics=metrics, recordings=recordings)
-    protocol = next((each.results.protocol for each in order if each.results), "")
-    found = Comparison(
-        protocol, first.name, len(recordings), len(set(recordings)), notes=(), lines=tuple(lines)
-    )
-    return replace(found, notes=tuple(_notes(found, first, order)))
-
-
-def _trained_apart(side: System) -> bool:
-    """Whether several models were trained that have no stage in common."""
-    own = side.results is not None and side.results.chains == "own"
-    return own and len(side.singles.values) > 1
-
-
-def _lines(
-    recipe: str,
-    member: ComparedModel,
-    other: System | None,
-    *,
-    metrics: Sequence[Metric],
-    recordings: Sequence[str],
-    apart: bool = False,
-) -> list[ComparisonRow]:
-    means = member.values.mean(axis=1)
-    several = len(means) > 1
-    spread = means.std(axis=0, ddof=1).tolist() if several else [None] * len(metrics)
-    paired: Sequence[Difference | None] = [None] * len(metrics)
-    if other is not None and apart:
-        paired = chain_differences(member.values, other.singles.values, recordings)
-    elif other is not None:
-        paired = differences(member.values.mean(axis=0) - other.singles.values.mean(axis=0), recordings)
-    against = f"{other.name}, {other.singles.name}" if other else ""
-    return [
-        ComparisonRow(
-            recipe,
-            member.name,
-            metric.name,
-            value=float(means[:, at].mean()),
-            seeds=tuple(means[:, at].tolist()),
-            spread=spread[at],
-            against=against,
-            difference=paired[at],
-        )
-        for at, metric in enumerate(metrics)
-    ]
-
-
-def _notes(found: Comparison, first: System, order: Sequence[System]) -> list[str]:
-    """Return what a reader must know to read the table."""
-    runs = [each.results for each in order if each.results]
-    under = f"Protocol {found.protocol}: {runs[0].about}".removesuffix(": ") if runs else ""
-    stand_ins = [f"Stand-ins: {note}." for note in dict.fromkeys(each.stand_ins for each in runs) if note]
-    notes = [*([under] if under else []), *stand_ins]
-    if any(line.difference for line in found.lines):
-        apart = all(_trained_apart(each) for each in order)
-        notes += [_method(found, apart), _OF_CHAINS if apart else _CONDITIONAL, *_few(found)]
-    return [*notes, *_about_features(first, order)]
-
-
-def _method(found: Comparison, apart: bool) -> str:
-    drawn, exchanged = "recordings", "sides exchanged at random in each recording"
-    if apart:
-        drawn, exchanged = "recordings and seeds", "seeds exchanged between the sides"
-    return (
-        f"Differences in points, paired by query ({found.queries} queries, {found.recordings} recordings), "
-        f"each query averaged over seeds. Interval: 95 %, percentiles of {DRAWS:,} bootstrap draws over "
-        f"{drawn}; p: {exchanged}."
-    )
-
-
-def _few(found: Comparison) -> list[str]:
-    if found.recordings >= FEW:
-        return []
-    return [f"Recordings: only {found.recordings}, so the interval is too narrow (docs/comparing.md)."]
-
-
-def _about_features(first: System, order: Sequence[System]) -> list[str]:
-    notes = []
-    for each in order:
-        if each is first:
-            continue
-        if not each.features or not first.features:
-            silent = " and ".join(side.name for side in (first, each) if not side.features)
-            notes.append(
-                f"{silent}: prediction files do not say which features were used, so the difference from "
-                f"{first.name} may not be about the model alone."
-            )
-        elif each.features != first.features:
-            notes.append(
-                f"The features differ: {each.name} has {_short(each)}, {first.name} has {_short(first)}. The "
-                "difference is not about the model alone."
-            )
-    return notes
-
-
-def _short(side: System) -> str:
-    features = json.loads(side.features)
-    return str(features["use"]) if set(features) == {"use"} else side.features
-
-
-def _refuse_needless_truth(paths: Sequence[Path], truth: Path | None) -> None:
-    if truth is not None and all(is_run(path) for path in paths):
-        raise RunError(f"{truth}: runs bring their own annotations; --truth is for prediction files only.")
-
-
-def _refuse_mixture(first: System, other: System) -> None:
+def _refuse_other_conditions(first: System, other: System) -> None:
     one, two = first.results, other.results
     if one and two and one.protocol != two.protocol:
         raise RunError(
             f"{first.location} was run under the protocol {one.protocol!r}, {other.location} under "
-            f"{two.protocol!r}: their figures mean different things and cannot be compared."
+            f"{two.protocol!r}: their metrics mean different things and cannot be compared."
         )
     if one and two and one.conditions != two.conditions:
         raise RunError(
-            f"the protocol {one.protocol!r} or its data changed between {first.location} and {other.location}, so "
-            "they cannot be compared. Run the older one again."
+            f"the protocol {one.protocol!r} or its data changed between {first.location} and "
+            f"{other.location}, so they cannot be compared. Run the older one again."
         )
-    _refuse_other_queries(first, other)
 
 
 def _refuse_other_queries(first: System, other: System) -> None:
-    one = {str(query.qid): (query.vid, query.windows) for query in first.queries}
-    two = {str(query.qid): (query.vid, query.windows) for query in other.queries}
+    one, two = (
+        {str(query.qid): (query.vid, query.windows) for query in system.queries} for system in (first, other)
+    )
     faults = [
-        f"only {side.location} has {some(sorted(own - rest))}"
-        for side, own, rest in ((first, set(one), set(two)), (other, set(two), set(one)))
+        f"only {system.location} has {some(sorted(own - rest))}"
+        for system, own, rest in ((first, set(one), set(two)), (other, set(two), set(one)))
         if own - rest
     ]
     changed = [qid for qid in one if qid in two and one[qid] != two[qid]]
@@ -290,16 +182,122 @@ def _refuse_other_queries(first: System, other: System) -> None:
         )
 
 
-def _cells(line: ComparisonRow) -> dict[str, str]:
-    found = line.difference
+def _comparison(systems: Sequence[System], metrics: Sequence[Metric]) -> Comparison:
+    """Compare the single models of all systems with those of the first, and soups with their own."""
+    first = systems[0]
+    recordings = [query.vid for query in first.queries]
+    rows: list[ComparisonRow] = []
+    for system in systems:
+        other = None if system is first else first
+        rows += _rows(system, system.singles, other, metrics=metrics, recordings=recordings)
+        for soup in system.soups:
+            rows += _rows(system, soup, system, metrics=metrics, recordings=recordings)
+    comparison = Comparison(
+        protocol=next((system.results.protocol for system in systems if system.results), ""),
+        against=first.name,
+        queries=len(recordings),
+        recordings=len(set(recordings)),
+        notes=(),
+        lines=tuple(rows),
+    )
+    return replace(comparison, notes=tuple(_notes(comparison, systems)))
+
+
+def _rows(
+    system: System,
+    model: ComparedModel,
+    other: System | None,
+    *,
+    metrics: Sequence[Metric],
+    recordings: Sequence[str],
+) -> list[ComparisonRow]:
+    """Return a row for each metric; the difference is from the single models of the other system."""
+    means = model.values.mean(axis=1)  # (S, M)
+    spread = means.std(axis=0, ddof=1).tolist() if len(means) > 1 else [None] * len(metrics)
+    paired: Sequence[Difference | None] = [None] * len(metrics)
+    if other is not None and model is system.singles and _all_chains_differ([system, other]):
+        paired = chain_differences(model.values, other.singles.values, recordings)
+    elif other is not None:
+        paired = differences(model.values.mean(axis=0) - other.singles.values.mean(axis=0), recordings)
+    return [
+        ComparisonRow(
+            recipe=system.name,
+            member=model.name,
+            metric=metric.name,
+            value=float(means[:, index].mean()),
+            seeds=tuple(means[:, index].tolist()),
+            spread=spread[index],
+            against=f"{other.name}, {other.singles.name}" if other else "",
+            difference=paired[index],
+        )
+        for index, metric in enumerate(metrics)
+    ]
+
+
+def _all_chains_differ(systems: Sequence[System]) -> bool:
+    """Whether each system has several models, and no two of them share a stage."""
+    return all(
+        system.results is not None and system.results.chains == "own" and len(system.singles.values) > 1
+        for system in systems
+    )
+
+
+def _notes(comparison: Comparison, systems: Sequence[System]) -> list[str]:
+    """Return the sentences that are needed to read the table."""
+    runs = [system.results for system in systems if system.results]
+    notes = [f"Protocol {comparison.protocol}: {run.about}".removesuffix(": ") for run in runs[:1]]
+    notes += [f"Stand-ins: {note}." for note in dict.fromkeys(run.stand_ins for run in runs) if note]
+    if any(row.difference for row in comparison.lines):
+        chains = _all_chains_differ(systems)
+        notes += [_method_note(comparison, chains), _OF_CHAINS if chains else _CONDITIONAL]
+        if comparison.recordings < FEW_RECORDINGS:
+            few = f"Recordings: only {comparison.recordings}"
+            notes.append(f"{few}, so the interval is too narrow (docs/comparing.md).")
+    return [*notes, *(note for other in systems[1:] for note in _feature_notes(systems[0], other))]
+
+
+def _method_note(comparison: Comparison, chains: bool) -> str:
+    drawn, exchanged = "recordings", "sides exchanged at random in each recording"
+    if chains:
+        drawn, exchanged = "recordings and seeds", "seeds exchanged between the sides"
+    return (
+        f"Differences in points, paired by query ({comparison.queries} queries, {comparison.recordings} "
+        f"recordings), each query averaged over seeds. Interval: 95 %, percentiles of {DRAWS:,} bootstrap "
+        f"draws over {drawn}; p: {exchanged}."
+    )
+
+
+def _feature_notes(first: System, other: System) -> list[str]:
+    """Return a note if the features of two systems differ, or are not known."""
+    if first.features and first.features == other.features:
+        return []
+    if first.features and other.features:
+        return [
+            f"The features differ: {other.name} has {_short_features(other)}, {first.name} has "
+            f"{_short_features(first)}. The difference is not about the model alone."
+        ]
+    unknown = " and ".join(system.name for system in (first, other) if not system.features)
+    return [
+        f"{unknown}: prediction files do not say which features were used, so the difference from "
+        f"{first.name} may not be about the model alone."
+    ]
+
+
+def _short_features(system: System) -> str:
+    features = json.loads(system.features)
+    return str(features["use"]) if set(features) == {"use"} else system.features
+
+
+def _cells(row: ComparisonRow) -> dict[str, str]:
+    difference = row.difference
     return {
-        "recipe": line.recipe,
-        "member": line.member,
-        "metric": line.metric,
-        "value": f"{line.value:.2f}",
-        "spread": "" if line.spread is None else f"{line.spread:.2f}",
-        "against": line.against,
-        "difference": f"{found.mean:+.2f}" if found else "",
-        "95 % interval": f"[{found.low:+.2f}, {found.high:+.2f}]" if found else "",
-        "p": f"{found.p:.4f}" if found else "",
+        "recipe": row.recipe,
+        "member": row.member,
+        "metric": row.metric,
+        "value": f"{row.value:.2f}",
+        "spread": "" if row.spread is None else f"{row.spread:.2f}",
+        "against": row.against,
+        "difference": f"{difference.mean:+.2f}" if difference else "",
+        "95 % interval": f"[{difference.low:+.2f}, {difference.high:+.2f}]" if difference else "",
+        "p": f"{difference.p:.4f}" if difference else "",
     }

@@ -1,14 +1,14 @@
-"""Several lists of moments for the same queries as one: an ensemble of predictions. No torch.
+"""Fuse the predictions of several models for the same queries: an ensemble. No torch.
 
-Moments of all lists are taken best first. Each joins the group whose moment it overlaps most, if the IoU
-reaches a threshold, or begins a group. Two ways to say what a group is:
+The moments of all lists are taken best first. Each joins the group that it overlaps most if their IoU reaches
+a threshold; otherwise it begins a group. A group becomes one moment:
 
-leader   the bounds of its best moment; the score is the mean over all lists of the best that each has in it,
-         zero where it has none. So what several models agree on comes first, no bounds are blurred, and one
-         list alone keeps its order.
-mean     the mean of the bounds, weighted by the scores, and the mean or largest score: weighted boxes fusion
-         in one dimension (R. Solovyev, W. Wang, T. Gabruseva, "Weighted boxes fusion", Image and Vision
-         Computing 107, 2021).
+leader   It has the bounds of the best moment. With the score `agreement`, the mean over all lists of the best
+         score that each has in the group (zero if none), moments that several models agree on come first. A
+         single list keeps its order.
+mean     It has the mean of the bounds, weighted by the scores. With the mean or largest score this is
+         weighted boxes fusion in one dimension (R. Solovyev, W. Wang, T. Gabruseva, "Weighted boxes fusion",
+         Image and Vision Computing 107, 2021).
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class EnsembleOptions:
     """How lists are fused.
 
     Attributes:
-        iou: From here on two moments can be the same.
+        iou: Least IoU of two moments in one group.
         bounds: One of `BOUNDS`: those of the best moment, or the mean.
-        points: One of `POINTS`: the mean over all lists of the best score that each has in a group, the mean
-            over the group, or the largest.
-        weights: Of each list; 1 by default.
-        top: Moments to keep for each query.
+        points: One of `POINTS`, the score of a group: the mean over all lists of the best score that each has
+            in it, the mean over its moments, or the largest.
+        weights: Weight of each list; 1 by default.
+        top: Number of moments to keep for each query.
     """
 
     iou: float = 0.5
@@ -53,7 +53,7 @@ class EnsembleOptions:
     top: int = 10
 
     def __post_init__(self) -> None:
-        """Raise RunError for unknown words."""
+        """Raise RunError for unknown names."""
         for name, value, known in (("bounds", self.bounds, BOUNDS), ("points", self.points, POINTS)):
             if value not in known:
                 raise RunError(
@@ -63,36 +63,35 @@ class EnsembleOptions:
 
 @dataclass
 class Group:
-    """Moments that count as one.
+    """Moments that become one.
 
     Attributes:
-        bounds: (2,) what others are compared with.
-        members: (start, end, score) of each, best first.
-        lists: Which list each is from.
+        bounds: (2,) start and end, which further moments are compared with.
+        moments: (start, end, weighted score) of each moment, best first.
+        lists: Index of the list of each moment.
     """
 
     bounds: Table
-    members: list[Table] = field(default_factory=list)
+    moments: list[Table] = field(default_factory=list)
     lists: list[int] = field(default_factory=list)
 
-    def add(self, moment: Table, place: int, bounds: str) -> None:
-        """Take a moment of a list in."""
-        self.members.append(moment)
-        self.lists.append(place)
+    def add(self, moment: Table, list_index: int, bounds: str) -> None:
+        """Add a moment of a list."""
+        self.moments.append(moment)
+        self.lists.append(list_index)
         if bounds == "mean":
-            table = np.stack(self.members)
-            # Where all scores are zero, all count the same.
-            weights = table[:, 2] if table[:, 2].any() else np.ones(len(table))
+            table = np.stack(self.moments)
+            weights = table[:, 2] if table[:, 2].any() else np.ones(len(table))  # all scores may be zero
             self.bounds = np.average(table[:, :2], axis=0, weights=weights)
 
     def score(self, points: str, weights: Sequence[float]) -> float:
-        """Return its score; those of its members have been multiplied by the weights of their lists."""
-        scores = [float(each[2]) for each in self.members]
+        """Return the score of the group; the weights of the lists are divided out."""
+        scores = [float(moment[2]) for moment in self.moments]
         if points == "max":
             return max(scores) / max(weights)
         if points == "mean":
             return sum(scores) / len(scores) * len(weights) / sum(weights)
-        # Members are best first, so of each list the first one counts.
+        # Reversed, so that the first and best score of a list overwrites the others.
         best = dict(reversed(list(zip(self.lists, scores, strict=True))))
         return sum(best.values()) / sum(weights)
 
@@ -101,46 +100,46 @@ def fuse(tables: Sequence[Table], how: EnsembleOptions = EnsembleOptions()) -> T
     """Return (n, 3) start, end and score of the best groups, best first.
 
     Args:
-        tables: (n, 3) of each list, in any order; scores of zero or more.
-        how: What counts as one, and what becomes of it.
+        tables: (n, 3) start, end and score of each list, in any order; no score is negative.
+        how: How groups are formed and scored.
     """
-    shares = how.weights or (1.0,) * len(tables)
-    places = np.repeat(np.arange(len(tables)), [len(each) for each in tables])
+    weights = how.weights or (1.0,) * len(tables)
+    lists = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     pool = np.concatenate(tables)
-    pool = np.column_stack([pool[:, :2], pool[:, 2] * np.array(shares)[places]])
+    pool = np.column_stack([pool[:, :2], pool[:, 2] * np.array(weights)[lists]])
     groups: list[Group] = []
-    for at in np.lexsort((pool[:, 1], pool[:, 0], -pool[:, 2])):
-        group = _group_of(pool[at], groups, how.iou)
+    for index in np.lexsort((pool[:, 1], pool[:, 0], -pool[:, 2])):  # by score, start and end
+        group = _matching_group(pool[index], groups, how.iou)
         if group is None:
-            group = Group(pool[at, :2])
+            group = Group(pool[index, :2])
             groups.append(group)
-        group.add(pool[at], int(places[at]), how.bounds)
-    rows = [(*each.bounds.tolist(), each.score(how.points, shares)) for each in groups]
+        group.add(pool[index], int(lists[index]), how.bounds)
+    rows = [(*group.bounds.tolist(), group.score(how.points, weights)) for group in groups]
     rows.sort(key=lambda row: -row[2])
     return np.array(rows[: how.top], dtype=np.float64).reshape(-1, 3)
 
 
 def overlaps(moments: Table, moment: Table) -> Table:
     """Return (n,) the IoU of each moment (n, 2 or more) with another (2 or more,)."""
-    met = np.minimum(moments[:, 1], moment[1]) - np.maximum(moments[:, 0], moment[0])
-    both = np.maximum(met, 0)
-    union = moments[:, 1] - moments[:, 0] + moment[1] - moment[0] - both
-    shares: Table = both / np.maximum(union, 1e-9)
-    return shares
+    shared = np.minimum(moments[:, 1], moment[1]) - np.maximum(moments[:, 0], moment[0])
+    intersection = np.maximum(shared, 0)
+    union = moments[:, 1] - moments[:, 0] + moment[1] - moment[0] - intersection
+    iou: Table = intersection / np.maximum(union, 1e-9)
+    return iou
 
 
 def fuse_files(
     sources: Sequence[Path], output: Path, how: EnsembleOptions = EnsembleOptions()
 ) -> tuple[int, int]:
-    """Write the fusion of prediction files.
+    """Write the fused predictions of several files.
 
     Args:
-        sources: Runs, which stand for the predictions of their seeds; prediction files; folders of them.
+        sources: Runs (the predictions of their seeds), prediction files, or folders of prediction files.
         output: The prediction file to write.
-        how: What counts as one, and what becomes of it.
+        how: How groups are formed and scored.
 
     Returns:
-        How many files were fused, and for how many queries.
+        Number of fused files, and number of queries.
 
     Raises:
         RunError: Files do not answer the same queries, weights do not fit, or scores are missing or negative.
@@ -149,32 +148,31 @@ def fuse_files(
     files = [file for source in sources for file in prediction_files(source)]
     refuse_replacing(output, files)
     weights = how.weights
-    if weights and (len(weights) != len(files) or not _weigh(weights)):
+    valid = not weights or (all(weight > 0 for weight in weights) and math.isfinite(sum(weights)))
+    if weights and (len(weights) != len(files) or not valid):
         raise RunError(
-            f"the weights {', '.join(f'{each:g}' for each in weights)} do not fit {len(files)} prediction "
-            f"files: {', '.join(map(str, files))}. Give a number above zero for each, or none."
+            f"the weights {', '.join(f'{weight:g}' for weight in weights)} do not fit {len(files)} "
+            f"prediction files: {', '.join(map(str, files))}. Give a number above zero for each, or none."
         )
-    answers = [{str(each.qid): each for each in read_predictions(file)} for file in files]
-    for file, each in zip(files, answers, strict=True):
-        _refuse_misfits(files[0], answers[0], file, each)
-    found = []
-    for qid, first in answers[0].items():
-        table = fuse([_table(each[qid]) for each in answers], how)
-        found.append(Moments(first.qid, first.vid, table[:, :2], table[:, 2]))
-    write_predictions(output, found)
-    return len(files), len(found)
+    predictions = [{str(moments.qid): moments for moments in read_predictions(file)} for file in files]
+    for file, by_qid in zip(files, predictions, strict=True):
+        _refuse_other_queries(files[0], predictions[0], file, by_qid)
+        _refuse_bad_scores(file, by_qid)
+    fused = []
+    for qid, first in predictions[0].items():
+        table = fuse([_table(by_qid[qid]) for by_qid in predictions], how)
+        fused.append(Moments(first.qid, first.vid, table[:, :2], table[:, 2]))
+    write_predictions(output, fused)
+    return len(files), len(fused)
 
 
-def _weigh(weights: Sequence[float]) -> bool:
-    return all(each > 0 for each in weights) and math.isfinite(sum(weights))
-
-
-def _group_of(moment: Table, groups: Sequence[Group], iou: float) -> Group | None:
+def _matching_group(moment: Table, groups: Sequence[Group], iou: float) -> Group | None:
+    """Return the group that a moment overlaps most, or None if their IoU is too small."""
     if not groups:
         return None
-    shared = overlaps(np.stack([group.bounds for group in groups]), moment)
-    best = int(shared.argmax())
-    return groups[best] if shared[best] >= iou else None
+    overlap = overlaps(np.stack([group.bounds for group in groups]), moment)
+    best = int(overlap.argmax())
+    return groups[best] if overlap[best] >= iou else None
 
 
 def _table(moments: Moments) -> Table:
@@ -182,20 +180,21 @@ def _table(moments: Moments) -> Table:
     return np.column_stack([moments.windows, scores])
 
 
-def _refuse_misfits(first: Path, known: dict[str, Moments], file: Path, answers: dict[str, Moments]) -> None:
-    apart = sorted(known.keys() ^ answers.keys()) or sorted(
-        qid for qid in known if known[qid].vid != answers[qid].vid
-    )
-    if apart:
+def _refuse_other_queries(first: Path, one: dict[str, Moments], file: Path, two: dict[str, Moments]) -> None:
+    differ = sorted(one.keys() ^ two.keys()) or sorted(qid for qid in one if one[qid].vid != two[qid].vid)
+    if differ:
         raise RunError(
-            f"{first} and {file} do not answer the same queries about the same recordings: {some(apart)}. "
+            f"{first} and {file} do not answer the same queries about the same recordings: {some(differ)}. "
             "Fuse predictions for the same annotations."
         )
-    for qid, each in answers.items():
-        if len(each.windows) and each.scores is None:
-            raise RunError(f"{file}: query {qid!r} has windows without scores, which fusion weighs them by.")
-        if each.scores is not None and (each.scores < 0).any():
+
+
+def _refuse_bad_scores(file: Path, predictions: dict[str, Moments]) -> None:
+    for qid, moments in predictions.items():
+        if len(moments.windows) and moments.scores is None:
+            raise RunError(f"{file}: query {qid!r} has windows without scores, which fusion needs.")
+        if moments.scores is not None and (moments.scores < 0).any():
             raise RunError(
-                f"{file}: query {qid!r} has the score {each.scores.min():g}. EnsembleOptions needs scores of zero or "
-                "more, such as probabilities."
+                f"{file}: query {qid!r} has the score {moments.scores.min():g}. Fusion needs scores of zero "
+                "or more, such as probabilities."
             )

@@ -1,4 +1,4 @@
-"""What a run found: the content of metrics.json. Needs no torch."""
+"""The content of metrics.json, and the names of the files in the folder of a run. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from amrbench.errors import RunError
 from amrbench.files.atomic import write_text_atomic
 
-FILE = "metrics.json"
+METRICS = "metrics.json"
+LOCK = "lock.json"
+STAGES = "stages.json"
 Kind = Literal["seed", "mean", "soup", "single", "control", "prior"]
 
 
 class Frozen(BaseModel):
-    """Read as it was written, or refused."""
+    """Content of a file; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,62 +32,61 @@ class Slice(Frozen):
 
 
 class Row(Frozen):
-    """The metrics of one member of a run."""
+    """The metrics of one member of a run: a model, a mean of models, a control or a baseline."""
 
-    member: str = Field(description="e.g. 'seed 0', 'mean', 'queries shuffled', 'always 0-10 s'")
+    member: str = Field(description="e.g. 'seed 0', 'mean', 'seed 0, queries shuffled', 'always 0-10 s'")
     kind: Kind
     split: str
     queries: int = Field(description="queries that are predicted")
     metrics: Mapping[str, float] = Field(
-        description="percent by name, not rounded; none where the answers are not public"
+        description="percent by name, not rounded; empty if the ground truth is not public"
     )
     slices: Mapping[str, tuple[Slice, ...]] = Field(
         default_factory=dict, description="by annotation key, one entry for each of its values"
     )
-    predictions: str = Field("", description="file in the run folder that gives the metrics; none for a mean")
+    predictions: str = Field("", description="scored file in the run folder; empty for a mean")
     ingredients: tuple[str, ...] = Field((), description="seeds whose weights a soup is made of")
-    note: str = Field("", description="what a reader of the figures should know of how it was made")
+    note: str = Field("", description="how the member was made, for readers of the table")
 
 
 class Results(Frozen):
-    """All that metrics.json says."""
+    """The content of metrics.json."""
 
     layout: Literal[1] = Field(1, description="raised when the fields change")
     recipe: str
     protocol: str
-    about: str = Field("", description="what the protocol says about itself")
-    stand_ins: str = Field("", description="which encoders stand in for which, or nothing")
+    about: str = Field("", description="purpose of the protocol")
+    stand_ins: str = Field("", description="which encoders stand in for which; empty for none")
     chains: Literal["shared", "own"] = Field(
-        "shared", description="whether seeds share all stages but the last, or have all of their own"
+        "shared", description="whether seeds share all stages but the last, or each seed trains all stages"
     )
-    hash: str = Field(description="of all that determines the figures")
-    conditions: str = Field(description="hash of what must be equal for figures to stand in one table")
+    hash: str = Field(description="of everything that determines the metrics")
+    conditions: str = Field(description="hash of what all runs of one table must share")
     truth: str = Field("", description="annotation file in the run folder")
     versions: Mapping[str, str]
     rows: tuple[Row, ...] = Field(min_length=1)
 
     @property
     def scored(self) -> bool:
-        """Whether there are figures."""
+        """Whether there are metrics."""
         return any(row.metrics for row in self.rows)
 
     def refuse_unscored(self, what: str) -> None:
-        """Raise RunError where there are no figures.
+        """Raise RunError if there are no metrics.
 
         Args:
-            what: What they are needed for, e.g. "compared".
+            what: What cannot be done without them, e.g. "compared".
         """
         if not self.scored:
             raise RunError(
                 f"the run of {self.recipe!r} under {self.protocol!r} has predictions only, so it cannot be "
-                f"{what}: the answers of split {self.rows[0].split!r} are not public. Use a protocol that "
-                "reports another split."
+                f"{what}: the ground truth of split {self.rows[0].split!r} is not public. Use a protocol "
+                "that reports another split."
             )
 
     def row(self, member: str) -> Row:
         """Return the row of a member; KeyError if there is none."""
-        found = {row.member: row for row in self.rows}
-        return found[member]
+        return {row.member: row for row in self.rows}[member]
 
 
 def read_results(path: Path) -> Results:
@@ -95,23 +96,23 @@ def read_results(path: Path) -> Results:
         path: A run folder, or its metrics.json.
 
     Raises:
-        RunError: There is no finished run, or the file is not as a run wrote it.
+        RunError: There is no finished run, or the file was not written by a run.
     """
     path = Path(path)
-    file = path / FILE if path.is_dir() else path
+    file = path / METRICS if path.is_dir() else path
     if not file.is_file():
         raise RunError(f"{path}: there is no finished run ({file.name} is missing).")
     try:
         return Results.model_validate_json(file.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"]) or "the file"
+        key = ".".join(str(step) for step in first["loc"]) or "the file"
         raise RunError(
-            f"{file}: not the results of a run ({place}: {first['msg']}). "
+            f"{file}: not the results of a run ({key}: {first['msg']}). "
             "Move the folder away and run the recipe again; finished stages are kept."
         ) from None
 
 
 def write_results(folder: Path, results: Results) -> None:
-    """Write metrics.json, whole or not at all: its presence means that the run is finished."""
-    write_text_atomic(folder / FILE, results.model_dump_json(indent=1) + "\n")
+    """Write metrics.json atomically: its presence means that the run is finished."""
+    write_text_atomic(folder / METRICS, results.model_dump_json(indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Score a prediction file against an annotation file: what `amrbench score` prints."""
+"""Score a prediction file against an annotation file: `amrbench score`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ScoreReport:
     Attributes:
         name: Name of the prediction file.
         scores: Metrics over all scored queries.
-        partial: Whether ids were allowed to differ.
-        by: The key whose values name the slices; empty when no slices were asked for.
-        slices: Metrics of each group of queries.
-        priors: Metrics that answers without listening reach on the same queries.
+        partial: Whether the ids of the two files were allowed to differ.
+        by: The key whose values name the slices; empty without slices.
+        slices: Metrics of each slice.
+        baselines: Metrics of each baseline on the same queries.
     """
 
     name: str
@@ -32,39 +32,37 @@ class ScoreReport:
     partial: bool
     by: str = ""
     slices: Mapping[str, Scores] = field(default_factory=dict)
-    priors: Mapping[str, Scores] = field(default_factory=dict)
+    baselines: Mapping[str, Scores] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """The report as plain values; metrics in percent, not rounded."""
-        report = _plain(self.scores)
+        """Return the scores and slices as plain values; metrics in percent, not rounded."""
+        report = _as_json(self.scores)
         if self.partial:
             report["partial"] = {"missing": self.scores.missing, "extra": self.scores.extra}
         if self.by:
-            report["slices"] = {label: _plain(scores) for label, scores in self.slices.items()}
+            report["slices"] = {label: _as_json(scores) for label, scores in self.slices.items()}
         return report
 
     def headers(self) -> list[str]:
-        """Names of the columns of `rows`."""
+        """Return the names of the columns of `rows`."""
         return ["predictions", "queries", *self.scores.metrics]
 
     def rows(self) -> list[list[str]]:
-        """Rows of a table, percent with two decimals: the file, its slices, the prior-only rows."""
-        sliced = [_cells(f"{self.by}={label}", scores) for label, scores in self.slices.items()]
-        priors = [_cells(name, scores) for name, scores in self.priors.items()]
-        return [_cells(self.name, self.scores), *sliced, *priors]
+        """Return the rows of a table, percent with two decimals: the file, its slices, the baselines."""
+        slices = {f"{self.by}={label}": scores for label, scores in self.slices.items()}
+        return [
+            [name, str(scores.queries), *(f"{value:.2f}" for value in scores.metrics.values())]
+            for name, scores in [(self.name, self.scores), *slices.items(), *self.baselines.items()]
+        ]
 
     def notes(self) -> list[str]:
-        """Sentences about queries that the figures leave out."""
-        usable = f"a window longer than 0 s and at most {LONGEST:g} s"
+        """Return sentences about queries that are not scored."""
         left_out = (
-            (self.scores.missing, "annotated queries without a prediction were left out"),
-            (self.scores.extra, "predictions without an annotated query were left out"),
-            (
-                self.scores.unanswerable,
-                f"queries without {usable} were left out",
-            ),
+            (self.scores.missing, "annotated queries without a prediction"),
+            (self.scores.extra, "predictions without an annotated query"),
+            (self.scores.unanswerable, f"queries without a window longer than 0 s and at most {LONGEST:g} s"),
         )
-        return [f"{count} {text}." for count, text in left_out if count]
+        return [f"{count} {what} were left out." for count, what in left_out if count]
 
 
 def score_files(
@@ -80,38 +78,36 @@ def score_files(
     Args:
         predictions: Prediction file, with or without scores.
         truth: Annotation file.
-        partial: Score the queries that both files have instead of refusing when they differ.
-        metrics: Which; see `metrics_at`.
-        by: An additional key of the annotations; its values are scored separately as well.
+        partial: Score the queries that both files have; otherwise a difference is an error.
+        metrics: The metrics to compute; see `metrics_at`.
+        by: A further key of the annotations; each of its values is scored separately too.
 
     Raises:
         DataError: A file is wrong, or the two do not belong together.
     """
-    found, queries = read_predictions(predictions), read_annotations(truth)
+    predicted, queries = read_predictions(predictions), read_annotations(truth)
     try:
         return ScoreReport(
             name=Path(predictions).name,
-            scores=score(found, queries, metrics=metrics, partial=partial),
+            scores=score(predicted, queries, metrics=metrics, partial=partial),
             partial=partial,
             by=by or "",
-            slices=score_by(found, queries, by, metrics=metrics, partial=partial) if by else {},
-            priors=_prior_scores(found, queries, metrics),
+            slices=score_by(predicted, queries, by, metrics=metrics, partial=partial) if by else {},
+            baselines=_baseline_scores(predicted, queries, metrics),
         )
     except DataError as error:
         raise DataError(f"{predictions} against {truth}: {error}") from error
 
 
-def _prior_scores(
-    found: Sequence[Moments], queries: Sequence[Query], metrics: Sequence[Metric]
+def _baseline_scores(
+    predicted: Sequence[Moments], queries: Sequence[Query], metrics: Sequence[Metric]
 ) -> dict[str, Scores]:
-    predicted = {str(moments.qid) for moments in found}
-    asked = [query for query in queries if str(query.qid) in predicted]
-    return {name: score(rows, asked, metrics=metrics) for name, rows in baseline_predictions(asked).items()}
+    """Score the baselines on the queries that have a prediction."""
+    qids = {str(moments.qid) for moments in predicted}
+    common = [query for query in queries if str(query.qid) in qids]
+    baselines = baseline_predictions(common)
+    return {name: score(moments, common, metrics=metrics) for name, moments in baselines.items()}
 
 
-def _plain(scores: Scores) -> dict[str, object]:
+def _as_json(scores: Scores) -> dict[str, object]:
     return {"queries": scores.queries, "metrics": dict(scores.metrics)}
-
-
-def _cells(name: str, scores: Scores) -> list[str]:
-    return [name, str(scores.queries), *(f"{value:.2f}" for value in scores.metrics.values())]

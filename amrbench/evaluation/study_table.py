@@ -1,7 +1,7 @@
-"""The study_table of a study: the mean of each recipe, and its difference to the recipe that it was made from.
+"""The table of a study: the mean of each recipe, and its difference from the recipe that was changed.
 
-Reads results only. Soups have rows of their own in the table of the runs; here
-single runs are compared with single runs, and pairs of them have the same seed.
+Reads metrics.json only. Single models are compared with single models of the same seed; soups are in the
+table of the runs.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from amrbench.evaluation.metrics_file import Results
 from amrbench.evaluation.text_table import format_table
 
 SHOWN = ("R1@0.5", "R1@0.7", "mAP")
-SPREAD = "R1@0.7"
-"""The metric whose differences are shown seed by seed: a mean of few seeds hides how much they disagree."""
+SHOWN_BY_SEED = "R1@0.7"
+"""The metric with a difference for each seed: the mean of few seeds hides how much they disagree."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class StudyRow:
 
     Attributes:
         family: "only" or "without"; empty for the two given recipes.
-        change: What is changed; "base" or "full" for the two given recipes.
+        change: Name of the change; "base" or "full" for the two given recipes.
         results: Of the recipe.
-        against: Of the recipe that it was made from; of itself for the two given recipes.
+        against: Of the recipe that was changed; of itself for the two given recipes.
     """
 
     family: str
@@ -39,7 +39,7 @@ class StudyRow:
 
     @property
     def same(self) -> bool:
-        """Whether the protocol leaves nothing of the change, so that all figures are the same."""
+        """Whether the protocol undoes the change, so that all metrics are the same."""
         return bool(self.family) and self.results.hash == self.against.hash
 
     @property
@@ -54,32 +54,38 @@ class StudyRow:
 
     @property
     def seeds(self) -> dict[str, dict[str, float]]:
-        """Return the differences of the seeds that both have, by member and metric."""
-        theirs = {row.member: row for row in self.against.rows if row.kind == "seed"}
+        """Return the differences for the seeds that both recipes have, by member and metric."""
+        others = {row.member: row for row in self.against.rows if row.kind == "seed"}
         return {
-            row.member: _minus(row.metrics, theirs[row.member].metrics)
+            row.member: _minus(row.metrics, others[row.member].metrics)
             for row in self.results.rows
-            if row.kind == "seed" and row.member in theirs
+            if row.kind == "seed" and row.member in others
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything, unrounded."""
-        said = {"family": self.family, "change": self.change, "recipe": self.results.recipe}
+        """Return it as plain values, not rounded."""
+        row = {"family": self.family, "change": self.change, "recipe": self.results.recipe}
         if not self.family:
-            return {**said, "mean": dict(self.mean)}
-        found = {"mean": dict(self.mean), "difference": self.difference, "seeds": self.seeds}
-        return {**said, "against": self.against.recipe, "same": self.same, **found}
+            return {**row, "mean": dict(self.mean)}
+        return {
+            **row,
+            "against": self.against.recipe,
+            "same": self.same,
+            "mean": dict(self.mean),
+            "difference": self.difference,
+            "seeds": self.seeds,
+        }
 
 
 @dataclass(frozen=True)
 class StudyTable:
-    """All rows of a study, and what they are called."""
+    """A study and the rows of its recipes."""
 
     study: Study
     rows: tuple[StudyRow, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything, unrounded."""
+        """Return it as plain values, not rounded."""
         return {
             "study": self.study.name,
             "base": self.study.base.recipe.name,
@@ -88,7 +94,7 @@ class StudyTable:
         }
 
     def text(self, form: str = "github") -> str:
-        """Return the study_table for people: means in percent, differences in points."""
+        """Return the table with its heading: means in percent, differences in points."""
         base, full = self.study.base.recipe.name, self.study.full.recipe.name
         heading = (
             f"Study {self.study.name}: 'only' is {base} with one change, compared with {base}; "
@@ -100,46 +106,49 @@ class StudyTable:
 
 
 def study_table(study: Study, results: Sequence[Results]) -> StudyTable:
-    """Return the study_table of a study from the results of its recipes, in the order of `Study.methods`."""
-    for each in results:
-        each.refuse_unscored("put into a grid")
+    """Return the table of a study from the results of its recipes, in the order of `Study.methods`.
+
+    Raises:
+        RunError: A run has no metrics.
+    """
+    for run in results:
+        run.refuse_unscored("put into the table of a study")
     base, full, *others = results
     rows = [StudyRow("", "base", base, base), StudyRow("", "full", full, full)]
-    for variant, each in zip(study.variants, others, strict=True):
-        against = base if variant.family == "only" else full
-        rows.append(StudyRow(variant.family, variant.switch.name, each, against))
+    for variant, run in zip(study.variants, others, strict=True):
+        rows.append(StudyRow(variant.family, variant.change, run, base if variant.family == "only" else full))
     return StudyTable(study, tuple(rows))
 
 
-def study_tables(wanted: Sequence[Study | Method], results: Sequence[Results]) -> list[StudyTable]:
-    """Return the grids of all studies among what was run.
+def study_tables(runnables: Sequence[Study | Method], results: Sequence[Results]) -> list[StudyTable]:
+    """Return the tables of all studies among recipes and studies that were run.
 
     Args:
-        wanted: What was run.
-        results: Of all its recipes, in its order.
+        runnables: The recipes and studies.
+        results: Of all their recipes, in the same order.
     """
-    rest, found = list(results), []
-    for each in wanted:
-        count = len(each.methods)
-        if isinstance(each, Study):
-            found.append(study_table(each, rest[:count]))
+    rest, tables = list(results), []
+    for runnable in runnables:
+        count = len(runnable.methods)
+        if isinstance(runnable, Study):
+            tables.append(study_table(runnable, rest[:count]))
         rest = rest[count:]
-    return found
+    return tables
 
 
 def with_more(table: str, more: Sequence[StudyTable | Comparison], form: str) -> str:
-    """Return a table as `amrbench.evaluation.table.table` gives it, followed by grids or a comparison.
+    """Return a table of `amrbench.evaluation.table.table`, followed by tables of studies or a comparison.
 
-    Where it is JSON, all is one document.
+    As JSON, all are one document.
     """
     if not more:
         return table
     if form != "json":
-        return "\n\n".join([table, *(each.text(form) for each in more)])
-    grids = [each.as_json() for each in more if isinstance(each, StudyTable)]
-    compared = [each.as_json() for each in more if not isinstance(each, StudyTable)]
-    whole = json.loads(table) | ({"studies": grids} if grids else {})
-    return json.dumps(whole | ({"comparison": compared[0]} if compared else {}), indent=2)
+        return "\n\n".join([table, *(other.text(form) for other in more)])
+    studies = [other.as_json() for other in more if isinstance(other, StudyTable)]
+    comparisons = [other.as_json() for other in more if isinstance(other, Comparison)]
+    document = json.loads(table) | ({"studies": studies} if studies else {})
+    return json.dumps(document | ({"comparison": comparisons[0]} if comparisons else {}), indent=2)
 
 
 def _mean(results: Results) -> Mapping[str, float]:
@@ -151,9 +160,9 @@ def _cells(row: StudyRow) -> dict[str, str]:
     for name in SHOWN:
         difference = "=" if row.same else f"{row.difference[name]:+.2f}"
         cells |= {name: f"{row.mean[name]:.2f}", f"diff {name}": difference if row.family else ""}
-    shown = bool(row.family) and not row.same
-    apart = [f"{each[SPREAD]:+.2f}" for each in row.seeds.values()] if shown else []
-    return {**cells, f"diff {SPREAD} of each seed": ", ".join(apart)}
+    changed = bool(row.family) and not row.same
+    seeds = [f"{seed[SHOWN_BY_SEED]:+.2f}" for seed in row.seeds.values()] if changed else []
+    return {**cells, f"diff {SHOWN_BY_SEED} of each seed": ", ".join(seeds)}
 
 
 def _minus(one: Mapping[str, float], two: Mapping[str, float]) -> dict[str, float]:

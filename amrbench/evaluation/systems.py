@@ -1,4 +1,4 @@
-"""What is compared: the values of each query for the members of runs, or of prediction files. No torch."""
+"""The systems that are compared: runs and prediction files with the value of each query. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from amrbench.errors import DataError, RunError
-from amrbench.evaluation.metrics_file import FILE, Results, Row, read_results
+from amrbench.evaluation.metrics_file import LOCK, METRICS, Results, Row, read_results
 from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import Metric, evaluate
@@ -19,7 +19,7 @@ from amrbench.types import Floats, Query
 
 @dataclass(frozen=True, eq=False)
 class ComparedModel:
-    """One row of a comparison.
+    """One or several models whose values are averaged.
 
     Attributes:
         name: E.g. "mean of 2 seeds", or the name of a soup.
@@ -36,12 +36,12 @@ class System:
 
     Attributes:
         name: Name of the recipe, or of the file or folder.
-        location: Where it was read.
-        queries: The Q scored queries, in the order of their ids as text.
-        singles: Its trained models, one for each seed.
-        soups: What was mixed of them.
+        location: The folder of the run, or the prediction file or folder.
+        queries: The Q scored queries, sorted by id as text.
+        singles: Its single models, one for each seed.
+        soups: Its soups.
         results: Of a run; None for prediction files.
-        features: What a run heard with, as JSON; empty for prediction files, which do not say it.
+        features: The encoder of a run, as JSON; empty for prediction files, which do not name it.
     """
 
     name: str
@@ -54,13 +54,13 @@ class System:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is a run's folder, finished or not, or its metrics.json."""
-    return path.name == FILE or (path / FILE).is_file() or (path / "recipe.yaml").is_file()
+    """Whether a path is the folder of a run, finished or not, or its metrics.json."""
+    return path.name == METRICS or (path / METRICS).is_file() or (path / "recipe.yaml").is_file()
 
 
-def folder_of(path: Path) -> Path:
-    """Return the folder of a run that may be given by its metrics.json; other paths are their own."""
-    return path.resolve().parent if path.name == FILE else path.resolve()
+def run_folder(path: Path) -> Path:
+    """Return the folder of a run that is given by its metrics.json; any other path is returned as it is."""
+    return path.parent if path.name == METRICS else path
 
 
 def prediction_files(path: Path) -> list[Path]:
@@ -70,8 +70,7 @@ def prediction_files(path: Path) -> list[Path]:
         RunError: The run is not finished, or there is no prediction file.
     """
     if is_run(path):
-        folder = path.parent if path.name == FILE else path
-        return [folder / row.predictions for row in read_results(path).rows if row.kind == "seed"]
+        return [run_folder(path) / row.predictions for row in read_results(path).rows if row.kind == "seed"]
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if not files or not path.exists():
         raise RunError(f"{path}: there is no run and no prediction file (*.jsonl) here. Check the path.")
@@ -79,37 +78,47 @@ def prediction_files(path: Path) -> list[Path]:
 
 
 def read_run(path: Path, metrics: Sequence[Metric]) -> System:
-    """Read the members of a finished run from its prediction files.
+    """Read the seeds and soups of a finished run from its prediction files.
+
+    Args:
+        path: The folder of the run, or its metrics.json.
+        metrics: The M metrics of `ComparedModel.values`.
 
     Raises:
         RunError: The run is not finished, or its files do not give its metrics.
         DataError: A file of the run is wrong or missing.
     """
-    folder = path.parent if path.name == FILE else path
+    folder = run_folder(path)
     results = read_results(path)
     results.refuse_unscored("compared")
     truth = read_annotations(folder / results.truth)
-    seeds = [row for row in results.rows if row.kind == "seed"]
-    soups = [row for row in results.rows if row.kind in ("soup", "single")]
-    if not seeds:
+    singles, soups = [], []
+    for row in results.rows:
+        if row.kind == "seed":
+            singles.append(_evaluate_row(row, folder, truth, metrics))
+        elif row.kind in ("soup", "single"):
+            values = _evaluate_row(row, folder, truth, metrics)
+            soups.append(ComparedModel(row.member, _stacked([values])))
+    if not singles:
         raise RunError(f"{folder}: the run has no seeds, so there is nothing to compare. Run it again.")
-    singles = [_member_of(row, folder, truth, metrics) for row in seeds]
     return System(
         name=results.recipe,
         location=folder,
         queries=singles[0].queries,
-        singles=ComparedModel(_mean_of(len(seeds), "seed"), _stacked(singles, metrics)),
-        soups=tuple(
-            ComparedModel(row.member, _stacked([_member_of(row, folder, truth, metrics)], metrics))
-            for row in soups
-        ),
+        singles=ComparedModel(_mean_of(len(singles), "seed"), _stacked(singles)),
+        soups=tuple(soups),
         results=results,
-        features=_features(folder / "lock.json"),
+        features=_features(folder / LOCK),
     )
 
 
 def read_files(path: Path, truth: Path, metrics: Sequence[Metric]) -> System:
     """Read a prediction file, or a folder with one for each seed.
+
+    Args:
+        path: The file or folder.
+        truth: The annotation file.
+        metrics: The M metrics of `ComparedModel.values`.
 
     Raises:
         RunError: There is no such file, or none in the folder.
@@ -117,46 +126,54 @@ def read_files(path: Path, truth: Path, metrics: Sequence[Metric]) -> System:
     """
     files = prediction_files(path)
     queries = read_annotations(truth)
-    found = [_evaluated(file, queries, truth, metrics) for file in files]
+    singles = [_evaluate_file(file, queries, truth, metrics) for file in files]
     name = _mean_of(len(files), "file") if path.is_dir() else "predictions"
-    return System(path.name, path, found[0].queries, ComparedModel(name, _stacked(found, metrics)))
+    return System(path.name, path, singles[0].queries, ComparedModel(name, _stacked(singles)))
 
 
 @dataclass(frozen=True, eq=False)
 class _Values:
-    """(Q,) values by metric of one prediction file, in the order of the ids."""
+    """The values of one prediction file.
+
+    Attributes:
+        queries: The Q scored queries, sorted by id as text.
+        table: (Q, M) percent for each query and metric.
+    """
 
     queries: tuple[Query, ...]
-    columns: tuple[Floats, ...]
+    table: Floats
 
 
-def _member_of(row: Row, folder: Path, truth: Sequence[Query], metrics: Sequence[Metric]) -> _Values:
-    found = _evaluated(folder / row.predictions, truth, folder, metrics)
-    for metric, column in zip(metrics, found.columns, strict=True):
-        said = row.metrics.get(metric.name, float(column.mean()))
-        if abs(said - float(column.mean())) > 1e-6:
+def _evaluate_row(row: Row, folder: Path, truth: Sequence[Query], metrics: Sequence[Metric]) -> _Values:
+    """Evaluate the predictions of a row and compare them with the metrics that the run recorded."""
+    file = folder / row.predictions
+    values = _evaluate_file(file, truth, folder, metrics)
+    for metric, mean in zip(metrics, values.table.mean(axis=0).tolist(), strict=True):
+        recorded = row.metrics.get(metric.name, mean)
+        if abs(recorded - mean) > 1e-6:
             raise RunError(
-                f"{folder / row.predictions}: gives {metric.name} {column.mean():.2f}, but {FILE} says "
-                f"{said:.2f}. A file was changed: move the folder away and run the recipe again."
+                f"{file}: gives {metric.name} {mean:.2f}, but {METRICS} says {recorded:.2f}. A file was "
+                "changed: move the folder away and run the recipe again."
             )
-    return found
+    return values
 
 
-def _evaluated(file: Path, truth: Sequence[Query], place: Path, metrics: Sequence[Metric]) -> _Values:
+def _evaluate_file(
+    file: Path, truth: Sequence[Query], truth_path: Path, metrics: Sequence[Metric]
+) -> _Values:
     depth = max(1, *(metric.k for metric in metrics))
-    found = read_predictions(file)
+    predictions = read_predictions(file)
     try:
-        whole = evaluate(found, truth, depth=depth)
+        evaluation = evaluate(predictions, truth, depth=depth)
     except DataError as error:
-        raise DataError(f"{file} against {place}: {error}") from error
-    order = sorted(range(len(whole.queries)), key=lambda at: str(whole.queries[at].qid))
-    columns = tuple(metric.values(whole)[order] for metric in metrics)
-    return _Values(tuple(whole.queries[at] for at in order), columns)
+        raise DataError(f"{file} against {truth_path}: {error}") from error
+    order = sorted(range(len(evaluation.queries)), key=lambda index: str(evaluation.queries[index].qid))
+    columns = [metric.values(evaluation)[order] for metric in metrics]
+    return _Values(tuple(evaluation.queries[index] for index in order), np.column_stack(columns))
 
 
-def _stacked(found: Sequence[_Values], metrics: Sequence[Metric]) -> Floats:
-    table = [np.column_stack(each.columns) for each in found]
-    return np.stack(table).reshape(len(found), -1, len(metrics))
+def _stacked(files: Sequence[_Values]) -> Floats:
+    return np.stack([values.table for values in files])
 
 
 def _mean_of(count: int, unit: str) -> str:
@@ -164,13 +181,14 @@ def _mean_of(count: int, unit: str) -> str:
 
 
 def _features(file: Path) -> str:
+    """Return the encoder that lock.json names, as JSON with sorted keys."""
     try:
         features = json.loads(file.read_bytes())["recipe"]["features"]
     except OSError as error:
         raise RunError(f"{file}: cannot be read ({error.strerror}). Run the recipe again.") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise RunError(
-            f"{file}: does not say which features the run heard with. Move the folder away and run the "
-            "recipe again."
+            f"{file}: does not say which features the run used. Move the folder away and run the recipe "
+            "again."
         ) from None
     return json.dumps(features, sort_keys=True)

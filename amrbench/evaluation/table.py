@@ -13,13 +13,13 @@ from amrbench.evaluation.text_table import format_table, refuse_unknown_format
 
 @dataclass(frozen=True)
 class TableRow:
-    """One line of a table.
+    """One row of a table.
 
     Attributes:
-        recipe: Name of the recipe; empty for answers that listen to nothing.
-        member: What was scored.
+        recipe: Name of the recipe; empty for a baseline.
+        member: The model, mean, control or baseline that was scored.
         value: Value of the key by which the table is sliced; empty without slices.
-        queries: Queries that were scored.
+        queries: Number of scored queries.
         metrics: Percent by name.
     """
 
@@ -31,107 +31,100 @@ class TableRow:
 
 
 def table(results: Sequence[Results], form: str = "github", *, by: str = "") -> str:
-    """Return a table of runs under one protocol, with a heading that says the conditions.
+    """Return a table of runs under one protocol, below a heading with the conditions.
 
     Args:
-        results: The runs, in the order in which they shall stand; one given twice stands once.
+        results: The runs, in the order of their rows; a run that is given twice appears once.
         form: One of `FORMS`.
-        by: Annotation key; each of its values gets lines of its own.
+        by: Annotation key to slice by; each of its values gets rows of its own.
 
     Raises:
         RunError: There is no run, the form or the key is unknown, or the conditions of the runs differ.
     """
     refuse_unknown_format(form)
-    _refuse_mixture(results)
-    results = list({(each.recipe, each.hash): each for each in results}.values())
-    lines = sliced_lines(results, by) if by else plain_lines(results)
+    _refuse_mixed_conditions(results)
+    runs = list({(run.recipe, run.hash): run for run in results}.values())
+    rows = _rows(runs, by)
     if form == "json":
-        return json.dumps(_plain(results, lines, by), indent=2)
-    return format_table(form, headings(results), [_cells(line, by) for line in lines])
+        return json.dumps(_as_json(runs, rows, by), indent=2)
+    return format_table(form, _heading(runs), [_cells(row, by) for row in rows])
 
 
-def headings(results: Sequence[Results]) -> list[str]:
-    """Return the sentences above a table: protocol, its purpose, stand-ins, and notes on members."""
-    first = results[0]
-    notes = [f"Protocol {first.protocol}, split {first.rows[0].split}: {first.about}".removesuffix(": ")]
-    stand_ins = [note for note in dict.fromkeys(each.stand_ins for each in results) if note]
-    unscored = ["The answers are not public: predictions only, nothing is scored."] * (not first.scored)
-    made = [f"{each.recipe}, {row.member}: {row.note}." for each in results for row in each.rows if row.note]
-    return [*notes, *unscored, *(f"Stand-ins: {note}." for note in stand_ins), *made]
-
-
-def plain_lines(results: Sequence[Results]) -> list[TableRow]:
-    """Return a line for each member; answers that listen to nothing stand once, at the end."""
-    lines = [_line(each.recipe, row) for each in results for row in each.rows if row.kind != "prior"]
-    return lines + [_line("", row) for row in results[0].rows if row.kind == "prior"]
-
-
-def sliced_lines(results: Sequence[Results], by: str) -> list[TableRow]:
-    """Return a line for each member and value of an annotation key.
-
-    Raises:
-        RunError: A run has no slices by this key.
-    """
-    lines = []
-    for each, row in _members(results):
-        if by not in row.slices:
-            known = ", ".join(sorted(row.slices)) or "none"
-            raise RunError(
-                f"the run of {each.recipe!r} has no slices by {by!r}.{did_you_mean(by, row.slices)} "
-                f"It has: {known}. The protocol names them ('slices')."
-            )
-        recipe = "" if row.kind == "prior" else each.recipe
-        lines += [
-            TableRow(recipe, row.member, part.value, part.queries, part.metrics) for part in row.slices[by]
-        ]
-    return lines
-
-
-def _members(results: Sequence[Results]) -> list[tuple[Results, Row]]:
-    own = [(each, row) for each in results for row in each.rows if row.kind != "prior"]
-    return own + [(results[0], row) for row in results[0].rows if row.kind == "prior"]
-
-
-def _line(recipe: str, row: Row) -> TableRow:
-    return TableRow(recipe, row.member, "", row.queries, row.metrics)
-
-
-def _refuse_mixture(results: Sequence[Results]) -> None:
-    if not results:
+def _refuse_mixed_conditions(runs: Sequence[Results]) -> None:
+    if not runs:
         raise RunError("a table needs at least one run.")
-    names = sorted({each.protocol for each in results})
+    names = sorted({run.protocol for run in runs})
     if len(names) > 1:
         raise RunError(
-            f"runs under the protocols {', '.join(names)} cannot stand in one table: their figures mean "
-            "different things. Make one table for each."
+            f"runs under the protocols {', '.join(names)} cannot share a table: their metrics mean different "
+            "things. Make one table for each."
         )
-    if len({each.conditions for each in results}) > 1:
-        who = ", ".join(f"{each.recipe} ({each.hash[:8]}: {each.conditions[:8]})" for each in results)
+    if len({run.conditions for run in runs}) > 1:
+        hashes = ", ".join(f"{run.recipe} ({run.hash[:8]}: {run.conditions[:8]})" for run in runs)
         raise RunError(
-            f"the protocol {names[0]!r} or its data changed between these runs, so they cannot stand in one "
-            f"table: {who}. Run the older ones again."
+            f"the protocol {names[0]!r} or its data changed between these runs, so they cannot share a "
+            f"table: {hashes}. Run the older ones again."
         )
 
 
-def _cells(line: TableRow, by: str) -> dict[str, str | float]:
-    sliced = {by: line.value} if by else {}
-    return {"recipe": line.recipe, "member": line.member, **sliced, "queries": line.queries, **line.metrics}
+def _heading(runs: Sequence[Results]) -> list[str]:
+    """Return the sentences above the table: protocol, its purpose, stand-ins, and notes on members."""
+    first = runs[0]
+    protocol = f"Protocol {first.protocol}, split {first.rows[0].split}: {first.about}".removesuffix(": ")
+    unscored = ["The ground truth is not public: predictions only, no metrics."] * (not first.scored)
+    stand_ins = [f"Stand-ins: {note}." for note in _stand_ins(runs)]
+    notes = [f"{run.recipe}, {row.member}: {row.note}." for run in runs for row in run.rows if row.note]
+    return [protocol, *unscored, *stand_ins, *notes]
 
 
-def _plain(results: Sequence[Results], lines: Sequence[TableRow], by: str) -> dict[str, object]:
+def _stand_ins(runs: Sequence[Results]) -> list[str]:
+    return [note for note in dict.fromkeys(run.stand_ins for run in runs) if note]
+
+
+def _rows(runs: Sequence[Results], by: str) -> list[TableRow]:
+    """Return a row for each member, or for each member and slice; baselines appear once, at the end."""
+    members = [(run, row) for run in runs for row in run.rows if row.kind != "prior"]
+    members += [(runs[0], row) for row in runs[0].rows if row.kind == "prior"]
+    rows = []
+    for run, row in members:
+        recipe = "" if row.kind == "prior" else run.recipe
+        if not by:
+            rows.append(TableRow(recipe, row.member, "", row.queries, row.metrics))
+            continue
+        _refuse_unknown_key(run, row, by)
+        rows += [
+            TableRow(recipe, row.member, part.value, part.queries, part.metrics) for part in row.slices[by]
+        ]
+    return rows
+
+
+def _refuse_unknown_key(run: Results, row: Row, by: str) -> None:
+    if by not in row.slices:
+        raise RunError(
+            f"the run of {run.recipe!r} has no slices by {by!r}.{did_you_mean(by, row.slices)} "
+            f"It has: {', '.join(sorted(row.slices)) or 'none'}. The protocol names them ('slices')."
+        )
+
+
+def _cells(row: TableRow, by: str) -> dict[str, str | float]:
+    sliced = {by: row.value} if by else {}
+    return {"recipe": row.recipe, "member": row.member, **sliced, "queries": row.queries, **row.metrics}
+
+
+def _as_json(runs: Sequence[Results], rows: Sequence[TableRow], by: str) -> dict[str, object]:
     return {
-        "protocol": results[0].protocol,
-        "about": results[0].about,
-        "split": results[0].rows[0].split,
-        "stand_ins": [note for note in dict.fromkeys(each.stand_ins for each in results) if note],
+        "protocol": runs[0].protocol,
+        "about": runs[0].about,
+        "split": runs[0].rows[0].split,
+        "stand_ins": _stand_ins(runs),
         "rows": [
             {
-                "recipe": line.recipe,
-                "member": line.member,
-                **({by: line.value} if by else {}),
-                "queries": line.queries,
-                "metrics": dict(line.metrics),
+                "recipe": row.recipe,
+                "member": row.member,
+                **({by: row.value} if by else {}),
+                "queries": row.queries,
+                "metrics": dict(row.metrics),
             }
-            for line in lines
+            for row in rows
         ],
     }

@@ -1,4 +1,4 @@
-"""Rows as text below the sentences that say what they mean."""
+"""Format rows as a text table with a heading."""
 
 from __future__ import annotations
 
@@ -25,22 +25,21 @@ def format_table(
     *,
     align: Sequence[str] | None = None,
 ) -> str:
-    """Return rows with the same keys as a table below sentences, which become comments where it needs that.
+    """Return rows as a table below a heading, which is a comment in formats that have comments.
 
     Args:
-        form: One of `FORMS` but json.
-        heading: The sentences.
-        rows: At least one; text stands as it is, numbers have two decimals.
-        align: "left" or "right" for each column; without it, numbers are to the right.
+        form: One of `FORMS` except json.
+        heading: Sentences, one a line.
+        rows: At least one, all with the same keys; a float gets two decimals.
+        align: "left" or "right" for each column; by default text is left and numbers are right.
     """
     from tabulate import tabulate
 
-    sides = align or ["left" if isinstance(each, str) else "right" for each in rows[0].values()]
-    cells = [{key: _cell(value) for key, value in row.items()} for row in rows]
+    sides = align or ["left" if isinstance(value, str) else "right" for value in rows[0].values()]
+    cells = [
+        {key: f"{value:.2f}" if isinstance(value, float) else str(value) for key, value in row.items()}
+        for row in rows
+    ]
     body = tabulate(cells, headers="keys", tablefmt=form, disable_numparse=True, colalign=sides)
     above = [f"{_COMMENT[form]}{sentence}" for sentence in heading]
     return "\n".join([*above, "", body] if form == "github" else [*above, body])
-
-
-def _cell(value: str | float) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""A finished run as a model that can predict: its recipe, the weights of one of its models, and its encoder.
+"""A finished run as a model that can predict: its recipe, the weights of one of its models, and its encoders.
 
 Everything is read from the run's folder and the stages in the cache; no data set is needed.
 """
@@ -16,9 +16,7 @@ from pydantic import ValidationError
 
 from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError, RunError
-from amrbench.evaluation.metrics_file import FILE as METRICS
-from amrbench.evaluation.metrics_file import Results, Row, read_results
-from amrbench.experiment.provenance import LOCK
+from amrbench.evaluation.metrics_file import LOCK, METRICS, Results, Row, read_results
 from amrbench.files.folders import cache_folder
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.registry import Registry
@@ -28,20 +26,20 @@ from amrbench.training.stages import WEIGHTS, store_of
 from amrbench.types import BuildContext, FeatureWidths
 
 _ANY_WIDTHS = (0.1, 0.2, 0.3)
-"""Anchors are counted from windows of the training data, and then replaced by the weights of the run."""
+"""Building a model may need widths of training windows; its weights are replaced by those of the run."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run, and the one of its models that predicts.
+    """A finished run, and the model of it that predicts.
 
     Attributes:
         folder: Of the run.
         results: Its metrics.
         member: The row of the model.
-        recipe: As it was resolved.
-        keys: Key of the stage with the weights of each seed.
-        cache: Folder of the stages.
+        recipe: The recipe with stand-ins and budget in place.
+        keys: The key of the stage with the weights of each seed, by the name of the seed's model.
+        cache: The cache folder, with the stages.
     """
 
     folder: Path
@@ -60,16 +58,16 @@ class FinishedRun:
 
     @cached_property
     def backends(self) -> list[tuple[FeaturesPart, FeatureBackend]]:
-        """Return the encoders, most often one; nothing of them is read yet."""
+        """Return the encoders, usually one; their files are not read yet."""
         return [(part, part.build()) for part in self.recipe.features.encoders]
 
     @cached_property
     def criterion(self) -> Criterion:
-        """Return model and losses with the weights of the member.
+        """Return model and losses with the weights of `member`.
 
         Raises:
-            RunError: The weights are no longer there.
-            CheckpointError: They are damaged.
+            RunError: The file of the weights is missing.
+            CheckpointError: It is damaged.
         """
         if not self.weights.is_file():
             raise RunError(
@@ -90,7 +88,7 @@ class FinishedRun:
         return criterion.eval()
 
     def about(self) -> dict[str, str]:
-        """Return what must be told with each answer, so that nobody takes a stand-in for the real encoder."""
+        """Return what goes with every prediction, so that no stand-in is taken for the real encoder."""
         return {
             "run": str(self.folder),
             "recipe": self.results.recipe,
@@ -102,7 +100,11 @@ class FinishedRun:
 
 
 def find_run(given: Path | None, *, below: Path = Path("runs")) -> Path:
-    """Return the folder of a run, or that of the newest finished one.
+    """Return the given folder of a run, or that of the newest finished run.
+
+    Args:
+        given: The folder, if it is known.
+        below: Folder of the runs.
 
     Raises:
         RunError: There is no finished run.
@@ -123,13 +125,13 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
 
     Args:
         folder: Of the run, or its metrics.json.
-        registry: Must offer the parts of its recipe.
-        member: Which of its rows answers; empty for its first soup, or seed 0 where it has none.
-        cache: Folder that the run's stages lie in; None is the user's.
+        registry: Must have the parts of its recipe.
+        member: The row of the model that predicts; empty for its first soup, or seed 0 if it has none.
+        cache: The cache folder with the run's stages; None is the user's.
 
     Raises:
         RunError: It is not finished, or has no such member.
-        RecipeError: A part of it is not installed.
+        RecipeError: A part of its recipe is not installed.
     """
     results = read_results(folder)
     folder = folder.parent if folder.is_file() else folder
@@ -141,8 +143,10 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
     try:
         recipe = Recipe.model_validate(options, context=registry)
     except ValidationError as error:
-        said = "; ".join(each["msg"] for each in error.errors())
-        raise RecipeError(f"{folder / LOCK}: the recipe of this run cannot be built here: {said}") from None
+        reasons = "; ".join(detail["msg"] for detail in error.errors())
+        raise RecipeError(
+            f"{folder / LOCK}: the recipe of this run cannot be built here: {reasons}"
+        ) from None
     row = _chosen(folder, results, member)
     if row.kind == "seed" and row.member not in keys:
         raise _damaged(folder / LOCK, f"no weights of {row.member!r}")
@@ -154,7 +158,7 @@ def _damaged(file: Path, what: str) -> RunError:
 
 
 def slug(name: str) -> str:
-    """Return the name of a member as part of file names."""
+    """Return the name of a model as it is used in file names."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
@@ -164,6 +168,6 @@ def _chosen(folder: Path, results: Results, member: str) -> Row:
         raise _damaged(folder / METRICS, "no soup, single or seed")
     if member and member not in rows:
         raise RunError(f"{folder}: the run has no member {member!r}. It has: {', '.join(rows)}.")
-    # What the recipe says is made of the seeds, or else the first of them.
+    # The first soup, else the model that soups are measured by, else the first seed.
     kinds = ("soup", "single", "seed")
     return rows[member] if member else min(rows.values(), key=lambda row: kinds.index(row.kind))

@@ -1,4 +1,4 @@
-"""What a recipe comes to under a protocol: its data, its stages, and the folder of its run."""
+"""What a recipe needs and does under a protocol: its data, its stages, and the folder of its run."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from amrbench.slots.data import DatasetPart
 from amrbench.training.stages import ENGINE, StageSpec
 
 HASH_DIGITS = 8
-"""Of the hash in the name of a run's folder."""
+"""Digits of the hash in the name of a run's folder."""
 _OURS = "amrbench"
 
 
 @dataclass(frozen=True)
 class RequiredSplits:
-    """The splits that a recipe needs under a protocol, and for what.
+    """The splits that a recipe needs under a protocol.
 
     Attributes:
         recipe: As its file says.
@@ -62,7 +62,7 @@ class RequiredSplits:
 
     @property
     def all(self) -> list[FeatureRequest]:
-        """Return all splits that are needed."""
+        """Return all splits that are needed, some of them possibly twice."""
         roles = dict.fromkeys(stage.data for stage in self.resolved.stages)
         used = [request for role in roles for request in (*self.training(role), self.selection(role))]
         return [*used, self.report]
@@ -85,8 +85,8 @@ class RunRequest:
         recipe: As the file says.
         protocol: As its file says, with the number of seeds that was asked for.
         protocol_file: The protocol's file.
-        registry: Who offers the parts.
-        device: Where it is trained.
+        registry: Of the parts.
+        device: That it is trained on.
         text: The recipe as it was given, for the run's folder.
     """
 
@@ -111,10 +111,10 @@ class RunRequest:
 
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
-    """A recipe under a protocol, with its data.
+    """A recipe under a protocol, with its data and stages.
 
     Attributes:
-        request: What was asked for.
+        request: The recipe and the protocol.
         chains: The last stage for each seed.
         report: The split that is scored.
     """
@@ -127,13 +127,13 @@ class PlannedRun:
     def hash(self) -> str:
         """Return the hash of all that determines the metrics."""
         resolved, protocol = self.request.resolved, self.request.protocol
-        after = (resolved.soup, *resolved.ranking)
+        after_training = (resolved.soup, *resolved.ranking)
         return content_hash(
             {
                 "engine": ENGINE,
                 "chains": [spec.key for spec in self.chains],
-                "after": [part.model_dump(mode="json") for part in after],
-                "versions": versions(after, self.request.registry),
+                "after": [part.model_dump(mode="json") for part in after_training],
+                "versions": versions(after_training, self.request.registry),
                 "report": self.report.fingerprint,
                 "conditions": self.comparable,
                 "slices": protocol.slices,
@@ -142,7 +142,7 @@ class PlannedRun:
 
     @cached_property
     def comparable(self) -> str:
-        """Return the hash of what must be equal for metrics to stand in one table."""
+        """Return a hash; runs with equal hashes may be compared in one table."""
         protocol = self.request.protocol
         conditions = protocol.model_dump(mode="json", exclude={"about", "against", "slices", "seeds"})
         truth = [
@@ -161,31 +161,30 @@ def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> Plann
     """Return the stages of a request.
 
     Args:
-        request: What was asked for.
+        request: The recipe and the protocol.
         sources: The splits that it needs, by `request_key`.
 
     Raises:
-        RunError: The split that is to be scored has a part in training.
+        RunError: A stage trains or selects on queries that are to be scored.
     """
     report = sources[request_key(request.splits.report)]
-    last: StageSpec | None = None
-    for index in range(len(request.resolved.stages)):
+    last = _spec(request, sources, 0, None)
+    for index in range(1, len(request.resolved.stages)):
         last = _spec(request, sources, index, last)
-        _refuse_known_answers(request, last, report)
-    if last is None:
-        raise RunError(f"{request.source}: the recipe has no stage, so there is nothing to run.")
+    for spec in last.chain:
+        _refuse_known_answers(request, spec, report)
     seeds = range(request.protocol.seeds if last.stage.seeds == "many" else 1)
     seeded = _with_own_chain if request.protocol.chains == "own" else _with_seed
     return PlannedRun(request, tuple(seeded(last, seed) for seed in seeds), report)
 
 
 def _with_seed(last: StageSpec, seed: int) -> StageSpec:
-    """Return a chain whose last stage has a seed, after stages that all seeds share."""
+    """Return a chain with a seed in its last stage; all seeds share the stages before it."""
     return replace(last, seed=seed)
 
 
 def _with_own_chain(last: StageSpec, seed: int) -> StageSpec:
-    """Return a chain all of whose stages have a seed."""
+    """Return a chain with a seed in all of its stages."""
     parent = None if last.parent is None else _with_own_chain(last.parent, seed)
     return replace(last, seed=seed, parent=parent)
 
@@ -197,7 +196,11 @@ def request_key(request: FeatureRequest) -> str:
 
 
 def versions(options: Sequence[BaseModel], registry: Registry) -> dict[str, str]:
-    """Return the versions of all parts at any depth; those of third parties with their distribution's."""
+    """Return the versions of all parts at any depth, by slot and name.
+
+    A part of a third party counts with the version of its distribution, because we cannot know whether its
+    authors raise `version` with every change.
+    """
     return {f"{part.slot}/{part.use}": _version(part, registry) for part in parts_in(options)}
 
 
@@ -227,14 +230,14 @@ def _spec(
 
 
 def _refuse_known_answers(request: RunRequest, spec: StageSpec, report: FeatureSource) -> None:
-    # The same question in two files may have other windows, another duration and another id.
-    asked = {(query.vid, query.query) for query in report.queries}
+    # By recording and sentence: published files give the same query other ids, windows and durations.
+    scored = {(query.vid, query.query) for query in report.queries}
     for source, use in (*((train, "trains on") for train in spec.train), (spec.select, "selects on")):
-        shared = len(asked & {(query.vid, query.query) for query in source.queries})
+        shared = len(scored & {(query.vid, query.query) for query in source.queries})
         if shared:
             split = request.protocol.splits.report
             raise RunError(
                 f"{request.protocol_file}: the split {split!r} is to be scored, but the stage "
-                f"{spec.stage.name!r} {use} {shared} of its {len(asked)} queries. Metrics on it would mean "
-                f"nothing: report another split, or give the role {spec.stage.data!r} other data."
+                f"{spec.stage.name!r} {use} {shared} of its {len(scored)} queries, so its metrics would mean "
+                f"nothing. Report another split, or give the role {spec.stage.data!r} other data."
             )

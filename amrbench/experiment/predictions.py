@@ -1,4 +1,4 @@
-"""The models of a run: one prediction file for each, and the metrics that it gives."""
+"""The models of a run: a prediction file for each, and its metrics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MEAN = "mean"
 
 @dataclass(frozen=True)
 class RunModel:
-    """A model of a run, by its prediction file."""
+    """A model of a run and its prediction file."""
 
     name: str
     kind: Kind
@@ -42,7 +42,7 @@ class RunModel:
 
 
 class PredictionWriter:
-    """Writes the prediction files of a run, one after another."""
+    """Writes the prediction files of a run."""
 
     def __init__(self, planned: PlannedRun, folder: Path, store: Path, datasets: DatasetCache) -> None:
         self.planned = planned
@@ -53,7 +53,7 @@ class PredictionWriter:
         (folder / PREDICTIONS).mkdir(parents=True, exist_ok=True)
 
     def write_all(self) -> list[RunModel]:
-        """Write all prediction files; control and baselines only where there is a ground truth."""
+        """Write all prediction files; control and baselines only if there is a ground truth to score them."""
         with fixed_numerics(self.planned.request.protocol.threads):
             models = [*self._seeds(), *self._soups()]
             if has_truth(self.planned.report.queries):
@@ -62,7 +62,7 @@ class PredictionWriter:
 
     @property
     def truth(self) -> str:
-        """Return the name of the annotation file in the run folder."""
+        """Return the name of the annotation file in the run's folder."""
         return f"annotations.{self.split}.jsonl"
 
     def write_truth(self) -> None:
@@ -95,8 +95,7 @@ class PredictionWriter:
             return  # Without a shared pre-training, the mean of weights is no working model.
         soup = self._spec.recipe.soup.build()
         candidates = [StoredCandidate(spec, self.store) for spec in self.planned.chains]
-        select = self.datasets.load((self._spec.select,), self._spec.recipe.limits)
-        scorer = SelectionScorer(self._spec, self._criterion, select)
+        scorer = SelectionScorer(self._spec, self._criterion, self.datasets)
         for name, result in soup(candidates, scorer).items():
             load_weights(self._criterion, result.weights, name=name)
             about = {"member": name, "ingredients": list(result.ingredients), **result.about}
@@ -128,9 +127,15 @@ class PredictionWriter:
 
 
 def result_rows(models: Sequence[RunModel], folder: Path, truth: str, slices: Sequence[str]) -> list[Row]:
-    """Return the rows of a table from the written files alone; the mean stands after the seeds.
+    """Return the rows of a table, read from the written files; the mean comes after the seeds.
 
     Without a public ground truth, rows have no metrics and there is no mean.
+
+    Args:
+        models: Of the run.
+        folder: Of the run.
+        truth: Name of its annotation file.
+        slices: Keys of queries whose values are scored one by one.
     """
     queries = read_annotations(folder / truth)
     split = Path(truth).suffixes[0].removeprefix(".")
@@ -142,7 +147,7 @@ def result_rows(models: Sequence[RunModel], folder: Path, truth: str, slices: Se
 
 
 def mean_row(rows: Sequence[Row]) -> Row:
-    """Return the mean of the metrics of some models, slice by slice."""
+    """Return the mean of the metrics of some models, also of each slice."""
     first = rows[0]
     slices = {
         key: tuple(
@@ -199,4 +204,4 @@ def _slices(groups: Mapping[str, Scores]) -> tuple[Slice, ...]:
 
 
 def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]}
+    return {name: sum(values[name] for values in metrics) / len(metrics) for name in metrics[0]}

@@ -14,13 +14,11 @@ from amrbench.registry import Registry
 from amrbench.training import log
 from amrbench.training.stages import DTYPE, ENGINE, StageSpec
 
-LOCK = "lock.json"
-STAGES = "stages.json"
 _PACKAGES = ("amrbench", "torch", "numpy")
 
 
 def lock_content(planned: PlannedRun) -> dict[str, object]:
-    """Return the content of lock.json: everything that was resolved, and who offered it."""
+    """Return the content of lock.json: all that was resolved, and which distributions the parts are from."""
     request = planned.request
     return {
         "hash": planned.hash,
@@ -40,8 +38,8 @@ def lock_content(planned: PlannedRun) -> dict[str, object]:
 def stage_costs(chains: Sequence[StageSpec], store: Path) -> list[dict[str, str | int | float]]:
     """Return the content of stages.json: each stage once, with its time and memory, in the order of training.
 
-    A stage that was found and not trained says what it took when it was trained. The memory is the largest of
-    its process up to its end, so in a process that trained other stages before it may be theirs.
+    A stage that an earlier run trained has the numbers of that run. The memory is the peak of the process up
+    to the end of the stage, so it may be that of a stage that the process trained before.
 
     Args:
         chains: The last stage for each seed.
@@ -60,7 +58,7 @@ def stage_costs(chains: Sequence[StageSpec], store: Path) -> list[dict[str, str 
 
 
 def environment() -> dict[str, str]:
-    """Return the versions of what computes; no package is imported for it."""
+    """Return the versions of Python, the training loop and the main packages, without importing these."""
     installed = {name: version(name) for name in _PACKAGES}
     return {**installed, "python": platform.python_version(), "engine": str(ENGINE)}
 

@@ -2,8 +2,7 @@
 
 A run leaves `<out>/<recipe>@<protocol>-<hash8>/`: `recipe.yaml` and `protocol.yaml` as given, `lock.json`,
 `stages.json`, `annotations.<split>.jsonl`, `predictions/<model>.<split>.jsonl`, and `metrics.json`, which is
-written last.
-Asked for a run that is finished, nothing is trained and nothing is written.
+written last. If the run is finished already, nothing is trained and nothing is written.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
+
+import torch
 
 from amrbench.config.load import find, find_near, load_protocol
 from amrbench.config.protocol import Protocol
@@ -23,11 +23,10 @@ from amrbench.data.feature_source import FeatureSource
 from amrbench.data.prepare import prepare
 from amrbench.errors import DataError, RunError, did_you_mean
 from amrbench.evaluation.compare import Comparison, compare
-from amrbench.evaluation.metrics_file import FILE as METRICS
-from amrbench.evaluation.metrics_file import Results, read_results, write_results
+from amrbench.evaluation.metrics_file import LOCK, METRICS, STAGES, Results, read_results, write_results
 from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run, request_key
 from amrbench.experiment.predictions import PredictionWriter, result_rows
-from amrbench.experiment.provenance import LOCK, STAGES, changes, environment, lock_content, stage_costs
+from amrbench.experiment.provenance import changes, environment, lock_content, stage_costs
 from amrbench.files.atomic import write_text_atomic
 from amrbench.files.folders import cache_folder
 from amrbench.registry import Registry
@@ -41,10 +40,10 @@ class Settings:
     """How a run is carried out. None of this is a property of the method.
 
     Attributes:
-        seeds: Fine-tunes instead of the protocol's number.
+        seeds: Number of fine-tunes, instead of the protocol's.
         device: "cpu", "cuda" or "cuda:N".
-        jobs: Processes at the same time; None is one for each core (and each of the protocol's threads), and
-            one for training on a GPU.
+        jobs: Number of processes at the same time. None uses all cores (training: cores divided by the
+            protocol's threads, one process on a GPU).
         out: Folder of the runs.
         cache: Folder of data and stages; None is the user's.
     """
@@ -77,7 +76,7 @@ class Run:
 
     @property
     def all_results(self) -> list[Results]:
-        """Return the results that stand in one table, its own first."""
+        """Return the results of this run and of those it is compared with, for one table."""
         return [self.results, *(run.results for run in self.against)]
 
 
@@ -89,21 +88,21 @@ def run(
     settings: Settings = Settings(),
     reporter: Reporter = NULL_REPORTER,
 ) -> Run:
-    """Do everything that a recipe asks for, and the same for the recipes it is compared with.
+    """Run a recipe and the recipes that the protocol compares it with.
 
-    Of a study, the run of its base is returned, with all others in `against`.
+    For a study, the run of its base is returned, with all others in `against`.
 
     Args:
-        recipe: A file, or the name of a shipped recipe; a study is taken as well.
+        recipe: A file, or the name of a shipped recipe or study.
         protocol: A file, or the name of a shipped protocol.
-        registry: The parts they may name.
+        registry: The parts that they may name.
         settings: How it is carried out.
-        reporter: Is told what happens.
+        reporter: Receives what happens.
 
     Raises:
         RecipeError: A file is wrong or missing.
         DataError: Data is wrong or missing.
-        RunError: Training failed, or the run makes no sense.
+        RunError: Training failed, or the recipe cannot be run under the protocol.
     """
     first, *others = run_all([recipe], protocol, registry=registry, settings=settings, reporter=reporter)
     return replace(first, against=(*others, *first.against))
@@ -117,9 +116,9 @@ def run_all(
     settings: Settings,
     reporter: Reporter = NULL_REPORTER,
 ) -> list[Run]:
-    """Do the same as `run` for several recipes, whose stages are trained at the same time.
+    """Run several recipes; their stages are trained at the same time. See `run`.
 
-    A study stands for its recipes (`Study.methods`): the list has a run for each of them, in their order.
+    A study counts as its recipes (`Study.methods`): the list has a run for each of them, in their order.
     """
     runner = Runner(registry, settings, reporter)
     methods = runner.methods(recipes)
@@ -128,13 +127,13 @@ def run_all(
     planned = [plan_run(request, sources) for request in requests]
     runner.train(planned)
     own, others = planned[: len(methods)], planned[len(methods) :]
-    # Those that were asked for come last: the newest run is the one that `predict` takes.
-    against = tuple(runner.finish(each) for each in others)
-    return [replace(runner.finish(each), against=against) for each in own]
+    # The requested recipes are finished last, because `amrbench predict` uses the newest run.
+    against = tuple(runner.finish(other) for other in others)
+    return [replace(runner.finish(requested), against=against) for requested in own]
 
 
 def compare_with_baseline(runs: Sequence[Run]) -> list[Comparison]:
-    """Return the comparison of runs with the first recipe in `against`; none where nothing is scored."""
+    """Return the comparison of runs with the first recipe in `against`; empty if nothing is scored."""
     others = runs[0].against
     if not others or not all(results.scored for run in runs for results in run.all_results):
         return []
@@ -149,15 +148,11 @@ class Runner:
         self.registry = registry
         self.settings = settings
         self.reporter = reporter
+        self.datasets = DatasetCache()  # Shared by training with one job and by scoring.
         _refuse_device(settings.device)
 
-    @cached_property
-    def datasets(self) -> DatasetCache:
-        """Return the feature datasets that stages and scoring share."""
-        return DatasetCache()
-
     def methods(self, recipes: Sequence[Runnable]) -> list[Method]:
-        """Return the recipes; a study stands for all of its own."""
+        """Return the recipes, and those of studies."""
         return [method for runnable in recipes for method in methods_of(runnable, self.registry)]
 
     def requests(self, methods: Sequence[Method], protocol: str | Path) -> list[RunRequest]:
@@ -186,22 +181,22 @@ class Runner:
         return dict(zip(splits, sources, strict=True))
 
     def train(self, planned: Sequence[PlannedRun]) -> None:
-        """Train what is missing for runs that are not finished."""
-        missing = [each for each in planned if not self.is_finished(each)]
-        for each in missing:
-            _refuse_unknown_slices(each)
-            self._note_replaced(each.request)
-        if missing:
+        """Train the missing stages of runs that are not finished."""
+        unfinished = [plan for plan in planned if not self.is_finished(plan)]
+        for plan in unfinished:
+            _refuse_unknown_slices(plan)
+            self._note_replaced(plan.request)
+        if unfinished:
             train_all(
-                [spec for each in missing for spec in each.chains],
+                [spec for plan in unfinished for spec in plan.chains],
                 store_of(self.settings.cache_folder),
-                jobs=self.jobs(missing[0].request.protocol.threads),
+                jobs=self.jobs(unfinished[0].request.protocol.threads),
                 reporter=self.reporter,
                 datasets=self.datasets,
             )
 
     def finish(self, planned: PlannedRun) -> Run:
-        """Return a run whose stages are trained."""
+        """Write the files of a run whose stages are trained, and return it."""
         folder = planned.folder(self.settings.out)
         if not self.is_finished(planned):
             self.reporter.note(f"{planned.request.recipe.name}: scoring")
@@ -276,16 +271,14 @@ def _refuse_unknown_slices(planned: PlannedRun) -> None:
 
 
 def _refuse_device(device: str) -> None:
-    import torch
-
     try:
         kind = torch.device(device).type
     except RuntimeError:
-        raise RunError(f"there is no device {device!r}. Use cpu, cuda or cuda:N.") from None
+        raise RunError(f"torch knows no device {device!r}. Use cpu, cuda or cuda:N.") from None
     if kind not in ("cpu", "cuda"):
         raise RunError(f"the device {device!r} is not supported. Use cpu, cuda or cuda:N.")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise RunError(f"device {device!r}: torch finds no CUDA device here. Use --device cpu.")
+        raise RunError(f"device {device!r}: torch finds no CUDA device. Use --device cpu.")
 
 
 def _cores() -> int:

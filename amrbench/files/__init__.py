@@ -1,1 +1,1 @@
-"""Everything read from disk or written to it, format by format; knows no recipe, model or run."""
+"""The file formats, one module each; they know no recipes, models or runs."""

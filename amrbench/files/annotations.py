@@ -1,8 +1,8 @@
-"""Annotation files: one query per line, with the windows where it is heard."""
+"""Annotation files: one query on each line, with its ground-truth windows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from amrbench.errors import DataError, did_you_mean
@@ -16,8 +16,8 @@ LONGEST_NAME = 200
 def read_annotations(path: Path) -> list[Query]:
     """Read an annotation file in the published JSON Lines format.
 
-    Needs `qid`, `query`, `vid` and `duration` on each line; `relevant_windows` is missing in evaluation
-    sets without public answers. Unknown keys are kept.
+    Each line needs `qid`, `query`, `vid` and `duration`. `relevant_windows` is missing in evaluation sets
+    whose ground truth is not public. Unknown keys are kept.
 
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
@@ -35,21 +35,22 @@ def write_annotations(path: Path, queries: Iterable[Query]) -> None:
 
 
 def faults_of(query: Query) -> list[str]:
-    """Say why `read_annotations` would refuse a query that is to be written: key, value and remedy."""
+    """Return why `read_annotations` would refuse a query: key, value and remedy of each fault."""
     row = _row(query)
-    found = [(rule, rule.fault(row[rule.key])) for rule in _REQUIRED + _ANSWERS]
-    return [f'"{rule.key}" {fault}; {rule.remedy}.' for rule, fault in found if fault]
+    faults = [(rule, rule.fault(row[rule.key])) for rule in (*_REQUIRED, _GROUND_TRUTH)]
+    return [f'"{rule.key}" {fault}; {rule.remedy}.' for rule, fault in faults if fault]
 
 
 def safe_id(identifier: str | int) -> str:
-    """Return an identifier as text that is safe as the name of a file in any folder.
+    """Return an identifier as text that is a valid file name on any system.
 
     Raises:
-        DataError: It is empty, too long, `.` or `..`, or holds a path separator or control character.
+        DataError: It is empty, too long, `.` or `..`, or has a path separator, drive letter or control
+            character.
     """
     text = str(identifier)
     drive = text[1:2] == ":"
-    unsafe = drive or text in ("", ".", "..") or any(mark in "/\\" or not mark.isprintable() for mark in text)
+    unsafe = drive or text in ("", ".", "..") or any(char in "/\\" or not char.isprintable() for char in text)
     if unsafe or len(text.encode("utf-8", "replace")) > LONGEST_NAME:
         raise DataError(
             f"id {shown(identifier)} cannot be the name of a file; use 1 to {LONGEST_NAME} bytes "
@@ -59,30 +60,32 @@ def safe_id(identifier: str | int) -> str:
 
 
 def id_fault(value: object) -> str:
-    """Say why a value cannot identify a query (text or a whole number can)."""
+    """Return why a value is not a query id (text or a whole number), or an empty string."""
     return "" if type(value) is int else text_fault(value)
 
 
 def text_fault(value: object) -> str:
-    """Say why a value is no readable text."""
+    """Return why a value is not text that can be written, or an empty string."""
     if type(value) is not str:
         return f"is {shown(value)}, not text"
     if not value.strip():
         return "is blank"
-    # Checked this way round because nearly all text is plain, and then it takes no time.
-    halves = not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value)
-    return f"holds half of a letter, which no file can hold ({shown(value)})" if halves else ""
+    # ASCII is checked first, because it is fast and most text is ASCII.
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        return f"has a lone surrogate, which UTF-8 cannot encode ({shown(value)})"
+    return ""
+
+
+def list_fault(value: object, is_item: Callable[[object], bool]) -> str:
+    """Return why a value is not a list of valid items, or an empty string."""
+    if type(value) is not list:
+        return f"is {shown(value)}, not a list"
+    wrong = next((index for index, item in enumerate(value) if not is_item(item)), None)
+    return "" if wrong is None else f"holds {shown(value[wrong])} at position {wrong + 1}"
 
 
 def _duration_fault(value: object) -> str:
     return "" if type(value) in NUMBERS and 0 < value <= LARGEST else f"is {shown(value)}"  # type: ignore[operator]
-
-
-def _windows_fault(value: object) -> str:
-    if type(value) is not list:
-        return f"is {shown(value)}, not a list"
-    wrong = next((place for place, window in enumerate(value) if not _is_window(window)), None)
-    return "" if wrong is None else f"holds {shown(value[wrong])} at place {wrong + 1}"
 
 
 def _is_window(value: object) -> bool:
@@ -97,17 +100,19 @@ _REQUIRED = (
     KeyRule("vid", text_fault, "give the id of the recording as text"),
     KeyRule("duration", _duration_fault, "give the length of the recording in seconds, above 0"),
 )
-_ANSWERS = (KeyRule(WINDOWS, _windows_fault, "give [[start, end], ...] in seconds with 0 <= start <= end"),)
+_GROUND_TRUTH = KeyRule(
+    WINDOWS,
+    lambda value: list_fault(value, _is_window),
+    "give [[start, end], ...] in seconds with 0 <= start <= end",
+)
+_KNOWN = frozenset({"qid", "query", "vid", "duration", WINDOWS})
 
 
 def _is_sound(line: JsonLine, mistakes: Mistakes) -> bool:
-    # A misspelt key would otherwise pass as a set without public answers.
-    answered = WINDOWS in line.row or did_you_mean(WINDOWS, line.row)
-    rules = _REQUIRED + _ANSWERS if answered else _REQUIRED
+    # With a misspelt key, a line must not pass as one without public ground truth.
+    has_windows = WINDOWS in line.row or did_you_mean(WINDOWS, line.row)
+    rules = (*_REQUIRED, _GROUND_TRUTH) if has_windows else _REQUIRED
     return mistakes.check(line, rules) and mistakes.check_unique(line, "qid")
-
-
-_KNOWN = frozenset({"qid", "query", "vid", "duration", WINDOWS})
 
 
 def _query(row: Mapping[str, object]) -> Query:

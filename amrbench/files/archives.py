@@ -1,7 +1,6 @@
-"""The files in folders and archives, one after another, without unpacking anything.
+"""The files in folders and archives, one after another, without unpacking them to disk.
 
-Names in archives are only looked at, never written to; still, a name that points out of its archive, or a
-link, has no place in published data, so such an archive is refused.
+An archive with links, or with names that point out of it, is refused: published data has neither.
 """
 
 from __future__ import annotations
@@ -16,14 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from tarfile import ReadError, TarFile
 from typing import Self
+
+from typing_extensions import override
 
 from amrbench.errors import DataError
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-_ReadError = tarfile.ReadError
-_TORN = (tarfile.TruncatedHeaderError, tarfile.InvalidHeaderError)  # type: ignore[attr-defined]
-# What the modules of archives raise on damaged bytes.
+_BROKEN_HEADER = (tarfile.TruncatedHeaderError, tarfile.InvalidHeaderError)  # type: ignore[attr-defined]
+# Raised by the archive modules on damaged bytes.
 _DAMAGE = (
     tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, lzma.LZMAError, zlib.error, struct.error,
     RuntimeError, NotImplementedError, ValueError, LookupError, TypeError, OverflowError, MemoryError,
@@ -35,10 +36,10 @@ class ArchiveEntry:
     """A file in a folder or archive.
 
     Attributes:
-        path: Its name inside.
-        location: What messages call it.
-        size: Its bytes.
-        read: Returns its bytes; must be called before the next entry is asked for.
+        path: Its name in the folder or archive.
+        location: Its name in messages.
+        size: Its number of bytes.
+        read: Returns its bytes; must be called before the next entry is requested.
     """
 
     path: PurePosixPath
@@ -48,11 +49,11 @@ class ArchiveEntry:
 
 
 def archive_entries(source: Path) -> Iterator[ArchiveEntry]:
-    """Yield the files of a folder in the order of their names, or those of an archive in its own order.
+    """Yield the files of a folder, sorted by name, or of an archive, in its own order.
 
     Raises:
-        DataError: There is no such folder or archive, it is damaged, or an entry is a link or points out of
-            it.
+        DataError: There is no such folder or archive, it is damaged, or an entry of an archive is a link or
+            points out of it.
     """
     if source.is_dir():
         yield from _in_folder(source)
@@ -61,12 +62,12 @@ def archive_entries(source: Path) -> Iterator[ArchiveEntry]:
         raise DataError(f"{source}: there is no such folder or archive.")
     if not source.name.endswith(ARCHIVES):
         raise DataError(f"{source}: neither a folder nor an archive ({', '.join(ARCHIVES)}).")
-    with _explained(str(source)):
+    with _damage_refused(str(source)):
         yield from _in_zip(source) if source.suffix == ".zip" else _in_tar(source)
 
 
 @contextmanager
-def _explained(location: str) -> Iterator[None]:
+def _damage_refused(location: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
@@ -75,36 +76,35 @@ def _explained(location: str) -> Iterator[None]:
         ) from error
 
 
-def _explaining(location: str, read: Callable[[], bytes]) -> Callable[[], bytes]:
-    def explained() -> bytes:
-        with _explained(location):
+def _reader(location: str, read: Callable[[], bytes]) -> Callable[[], bytes]:
+    def read_entry() -> bytes:
+        with _damage_refused(location):
             return read()
 
-    return explained
+    return read_entry
 
 
 def _in_folder(folder: Path) -> Iterator[ArchiveEntry]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            inside = PurePosixPath(path.relative_to(folder).as_posix())
-            read = _explaining(str(path), path.read_bytes)
-            yield ArchiveEntry(inside, str(path), path.stat().st_size, read)
+            name = PurePosixPath(path.relative_to(folder).as_posix())
+            yield ArchiveEntry(name, str(path), path.stat().st_size, _reader(str(path), path.read_bytes))
 
 
-class _Whole(tarfile.TarInfo):
-    """An entry; where tarfile takes a torn header for the end of the archive, reading fails."""
+class _StrictTarInfo(tarfile.TarInfo):
+    """An entry whose broken header is an error; tarfile would take it for the end of the archive."""
 
+    @override
     @classmethod
-    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
-        """Return the next entry."""
+    def fromtarfile(cls, tarfile: TarFile) -> Self:
         try:
             return super().fromtarfile(tarfile)
-        except _TORN as error:
-            raise _ReadError(f"a header is torn: {error}") from error
+        except _BROKEN_HEADER as error:
+            raise ReadError(f"a header is broken: {error}") from error
 
 
 def _in_tar(source: Path) -> Iterator[ArchiveEntry]:
-    with tarfile.open(source, "r|*", tarinfo=_Whole) as archive:
+    with tarfile.open(source, "r|*", tarinfo=_StrictTarInfo) as archive:
         for entry in archive:
             _refuse_pointing_out(source, entry.name)
             if entry.isdir():
@@ -116,27 +116,25 @@ def _in_tar(source: Path) -> Iterator[ArchiveEntry]:
                     "none; get the archive from its public home."
                 )
             location = f"{source}: {entry.name}"
-            yield ArchiveEntry(
-                PurePosixPath(entry.name), location, entry.size, _explaining(location, file.read)
-            )
+            yield ArchiveEntry(PurePosixPath(entry.name), location, entry.size, _reader(location, file.read))
 
 
 def _in_zip(source: Path) -> Iterator[ArchiveEntry]:
     with zipfile.ZipFile(source) as archive:
-        # In a truncated archive of archives, zipfile takes the directory of an entry for its own.
+        # In a truncated archive of archives, zipfile would use the directory of an inner archive.
         if any(archive.infolist()) and min(entry.header_offset for entry in archive.infolist()) > 0:
             raise zipfile.BadZipFile("its directory is missing")
         for entry in archive.infolist():
             _refuse_pointing_out(source, entry.filename)
             if not entry.is_dir():
                 location = f"{source}: {entry.filename}"
-                read = _explaining(location, partial(_unpacked, archive, entry))
+                read = _reader(location, partial(_bytes_of, archive, entry))
                 yield ArchiveEntry(PurePosixPath(entry.filename), location, entry.file_size, read)
 
 
-def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+def _bytes_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     with archive.open(entry) as file:
-        # Without the number, an entry that is longer than the archive says would be unpacked to its end.
+        # Without the size, an entry longer than its header says would be unpacked completely.
         return file.read(entry.file_size)
 
 

@@ -14,9 +14,9 @@ from amrbench.errors import DataError, RunError
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield where to write a new file; at the end it takes the place of `path`, or goes if anything failed.
+    """Yield a temporary path to write to; at the end the file replaces `path`, or is removed on failure.
 
-    A reader sees the old file or all of the new one, also after the machine lost its power.
+    A reader sees the old file or the complete new one, even after a power failure.
 
     Raises:
         OSError: The file cannot be written, or the path names a folder.
@@ -34,21 +34,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def refuse_replacing(output: Path, sources: Iterable[Path]) -> None:
-    """Raise DataError where a file that is to be written is one of those that it is made of."""
-    if output.exists() and any(each.samefile(output) for each in sources if each.exists()):
-        raise DataError(f"{output}: is read, so it cannot be what is written. Name another output.")
+    """Raise DataError if the output file is one of the files that are read."""
+    if output.exists() and any(source.samefile(output) for source in sources if source.exists()):
+        raise DataError(f"{output}: is an input, so it cannot be the output. Name another output.")
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed writers of a file left beside it; nobody else may write it at the same time."""
+    """Remove temporary files of killed writers of `path`; no other process may be writing it."""
     part = re.compile(rf"\.{re.escape(path.name)}\.[0-9]+\.part")
-    for each in path.parent.iterdir():
-        if part.fullmatch(each.name):
-            each.unlink()
+    for file in path.parent.iterdir():
+        if part.fullmatch(file.name):
+            file.unlink()
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Write a text file.
+    """Write a text file, whole or not at all.
 
     Raises:
         RunError: The file cannot be written.

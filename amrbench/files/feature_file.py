@@ -1,16 +1,16 @@
-"""Feature files: everything an encoder gave for one split, in one HDF5 file.
+"""Feature files: the features of one split by one encoder, in an HDF5 file.
 
-Layout of `amrbench.features/1`: a seal in the user block (see `amrbench.files.file_digest`), attributes of the file
-(see `FeatureHeader`) with `schema` and `complete`, and groups `audio` and `text`, each with
+The layout of `amrbench.features/1`: a digest in the user block (see `amrbench.files.file_digest`), the
+attributes of `FeatureHeader` with `schema` and `complete`, and the groups `audio` and `text`, each with
 
-    rows     (n_rows, D) float32, the rows of all items one after another
-    id       (n,) UTF-8, the recordings or the sentences
-    offset   (n + 1,) int64, item i has rows offset[i] to offset[i + 1]
-    crc32    (n,) uint32, of the bytes of an item's rows
+    rows     (n_rows, D) float32, the rows of all items, concatenated
+    id       (n,) UTF-8, the ids of recordings or the sentences
+    offset   (n + 1,) int64, item i has the rows from offset[i] up to offset[i + 1]
+    crc32    (n,) uint32, checksums of the rows of each item
 
-All data sets are contiguous, so h5py opens a file and numpy maps it: no HDF5 handle outlives `open_feature_file`,
-and a store may be forked or pickled. The seal covers attributes and index; the rows have `crc32`. float32
-keeps the bits of the encoders.
+All data sets are contiguous: h5py reads the index, numpy maps the rows. No HDF5 handle is open after
+`open_feature_file`, so a `FeatureFile` can be pickled and used in forked processes. The digest covers
+attributes and index; `crc32` covers the rows. Rows are float32, as encoders compute them.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ from numpy.typing import NDArray
 
 from amrbench.errors import DataError, did_you_mean
 from amrbench.files.file_digest import REMEDY, SIZE, ByteRange, FileDigest, read_digest
-
-Rows = NDArray[np.float32]
+from amrbench.types import Rows
 
 SCHEMA = "amrbench.features/1"
 KINDS = ("audio", "text")
@@ -39,13 +38,14 @@ _TYPES: Mapping[str, str] = {"rows": "<f4", "id": "S", "offset": "<i8", "crc32":
 
 @dataclass(frozen=True)
 class FeatureHeader:
-    """What a feature file says about itself."""
+    """The attributes of a feature file."""
 
     source: str
-    """Of what these are the features, for people."""
+    """Description of the recordings and sentences."""
     backend: str
+    """Name of the encoder."""
     fingerprint: str
-    """Of the backend."""
+    """Fingerprint of the encoder."""
     hop: float
     """Seconds between two audio rows."""
     audio_width: int
@@ -63,7 +63,7 @@ class FeatureHeader:
 
 
 class RowTable(Protocol):
-    """Items of rows in a fixed order, held in memory or read when asked for."""
+    """Items in a fixed order, each a number of rows; in memory, or read on request."""
 
     @property
     def ids(self) -> Sequence[str]:
@@ -79,7 +79,7 @@ class RowTable(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """A table in a feature file; its rows are mapped into memory at the first use."""
+    """A table in a feature file; its rows are mapped into memory when they are first used."""
 
     path: Path
     kind: str
@@ -89,7 +89,7 @@ class FeatureTable:
     checksums: NDArray[np.uint32]
     width: int
     start: int
-    """Where the rows begin in the file, in bytes."""
+    """Position of the first row in the file, in bytes."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -98,7 +98,7 @@ class FeatureTable:
 
     @cached_property
     def flat(self) -> Rows:
-        """Return (n_rows, D), read-only, the rows of all items one after another."""
+        """Return (n_rows, D), read-only, the rows of all items, concatenated."""
         shape = (int(self.offsets[-1]), self.width)
         if not shape[0]:
             return np.zeros(shape, np.float32)
@@ -122,35 +122,35 @@ class FeatureTable:
         return self._indices[name]
 
     def item(self, index: int) -> Rows:
-        """Return (length, D), read-only, of the item at an index."""
+        """Return (length, D), read-only, the rows of the item at an index."""
         return self.flat[self.offsets[index] : self.offsets[index + 1]]
 
     def rows(self, name: str) -> Rows:
-        """Return (length, D), read-only, of an item; DataError if there is none of this name."""
+        """Return (length, D), read-only, the rows of an item; DataError if there is none of this name."""
         return self.item(self.index(name))
 
     @property
     def byte_range(self) -> ByteRange:
-        """Return where the rows lie in the file."""
+        """Return the bytes of the rows in the file."""
         return ByteRange(self.start, 4 * self.width * int(self.offsets[-1]))
 
     def verify(self, names: Iterable[str] | None = None) -> None:
         """Read rows and compare them with their checksums.
 
         Args:
-            names: Of the items to look at; all by default.
+            names: Names of the items; all by default.
 
         Raises:
-            DataError: Rows have changed since they were written or are not finite, or there is no such item.
+            DataError: Rows have changed since they were written, are not finite, or there is no such item.
         """
         for name in self.ids if names is None else names:
             index = self.index(name)
             rows = self.item(index)
-            found, stored = zlib.crc32(rows.data), int(self.checksums[index])
-            if found != stored:
+            actual, stored = zlib.crc32(rows.data), int(self.checksums[index])
+            if actual != stored:
                 raise DataError(
                     f"{self.path}: {self.kind}/rows of item {index} ({name!r}) have changed on disk: "
-                    f"checksum {found:#010x}, stored {stored:#010x}. {REMEDY}"
+                    f"checksum {actual:#010x}, stored {stored:#010x}. {REMEDY}"
                 )
             if not np.isfinite(rows).all():
                 raise DataError(
@@ -158,25 +158,25 @@ class FeatureTable:
                 )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the mapped rows behind; another process maps them itself."""
+        """Leave out the mapped rows; another process maps them itself."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureFile:
-    """An opened feature file. Its index is in memory and checked; its rows are read when asked for."""
+    """An open feature file. Its index is checked and in memory; its rows are read on request."""
 
     path: Path
     header: FeatureHeader
     digest: str
-    """Hash of all bytes but the rows, whose checksums are part of it."""
+    """Hash of the file, with the checksums of the rows in place of the rows."""
     audio: FeatureTable
-    """Rows of each recording, by its id."""
+    """Rows of recordings, by id."""
     text: FeatureTable
-    """Rows of each sentence, by the sentence."""
+    """Rows of sentences, by the sentence."""
 
     def verify(self) -> None:
-        """Check every row of the file; `open_feature_file` has checked the rest.
+        """Check all rows of the file; `open_feature_file` checks the rest.
 
         Raises:
             DataError: Rows have changed since they were written, or are not finite.
@@ -186,32 +186,32 @@ class FeatureFile:
 
 
 def open_feature_file(path: Path) -> FeatureFile:
-    """Open a feature file and check its header, index and length, but not yet its rows.
+    """Open a feature file and check its length, header and index, but not its rows.
 
     Raises:
-        DataError: There is no such file, or it is truncated, unfinished, of another format or damaged.
+        DataError: There is no such file, or it is truncated, unfinished, damaged or of another format.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: there is no such feature file.")
-    sealed = read_digest(path, SCHEMA)
+    digest = read_digest(path, SCHEMA)
     try:
         with h5py.File(path, "r") as file:
-            return _checked(file, sealed, path)
+            return _feature_file(file, digest, path)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = str(error).strip("'\"")
         raise DataError(f"{path}: not an HDF5 feature file ({reason}). {REMEDY}") from error
 
 
-def _checked(file: h5py.File, sealed: FileDigest, path: Path) -> FeatureFile:
+def _feature_file(file: h5py.File, digest: FileDigest, path: Path) -> FeatureFile:
     if _attribute(file, "complete", int, path) != 1:
         raise DataError(f"{path}: the file was never finished ('complete' is not 1). {REMEDY}")
     kinds = get_type_hints(FeatureHeader)
     header = FeatureHeader(**{name: _attribute(file, name, kind, path) for name, kind in kinds.items()})
     audio, text = (_table(file, kind, header, path) for kind in KINDS)
-    if tuple(sorted([audio.byte_range, text.byte_range])) != sealed.rows:
-        raise DataError(f"{path}: the rows do not lie where the seal says. {REMEDY}")
-    return FeatureFile(path, header, sealed.sha256, audio, text)
+    if tuple(sorted([audio.byte_range, text.byte_range])) != digest.rows:
+        raise DataError(f"{path}: the rows are not at the positions in the digest. {REMEDY}")
+    return FeatureFile(path, header, digest.sha256, audio, text)
 
 
 def _attribute(file: h5py.File, name: str, kind: type, path: Path) -> Any:
@@ -230,30 +230,29 @@ def _table(file: h5py.File, kind: str, header: FeatureHeader, path: Path) -> Fea
         shapes = ", ".join(f"{name} {part.shape}" for name, part in parts.items())
         raise DataError(f"{path}: the sizes in {kind!r} do not fit together ({shapes}). {REMEDY}")
     if offsets[0] != 0 or offsets[-1] != len(rows) or (np.diff(offsets) < 1).any():
-        raise DataError(f"{path}: {kind}/offset does not rise from 0 to {len(rows)}, the rows. {REMEDY}")
+        raise DataError(
+            f"{path}: {kind}/offset does not rise from 0 to {len(rows)}, the number of rows. {REMEDY}"
+        )
     ids = tuple(name.decode("utf-8") for name in names.tolist())
     return FeatureTable(path, kind, ids, offsets, checksums, width, byte_range(rows).start)
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    """Return a data set whose bytes lie in this file in one piece, as numpy will map them."""
-    steps = (name.split("/")[0], name)
-    # A link could lead into another file.
-    inside = all(isinstance(file.get(step, getlink=True), h5py.HardLink) for step in steps)
+    """Return a data set that numpy can map: contiguous, in this file, of the expected type."""
+    group, column = name.split("/")
+    # A soft or external link could lead into another file.
+    inside = all(isinstance(file.get(step, getlink=True), h5py.HardLink) for step in (group, name))
     data = file.get(name) if inside else None
-    if not isinstance(data, h5py.Dataset) or not _fits(data.dtype, _TYPES[name.split("/")[1]]):
+    expected = _TYPES[column]
+    if not isinstance(data, h5py.Dataset) or expected not in (data.dtype.kind, data.dtype.str):
         raise DataError(f"{path}: there is no data set {name!r} of the right type. {REMEDY}")
     plist = data.id.get_create_plist()
-    whole = plist.get_layout() == h5py.h5d.CONTIGUOUS and not plist.get_external_count()
-    if not whole or byte_range(data).stop > path.stat().st_size:
-        raise DataError(f"{path}: data set {name!r} is not stored whole in this file. {REMEDY}")
+    contiguous = plist.get_layout() == h5py.h5d.CONTIGUOUS and not plist.get_external_count()
+    if not contiguous or byte_range(data).stop > path.stat().st_size:
+        raise DataError(f"{path}: data set {name!r} is not stored in one piece in this file. {REMEDY}")
     return data
 
 
 def byte_range(data: h5py.Dataset) -> ByteRange:
-    """Return where the bytes of a contiguous data set lie; an empty one lies right behind the seal."""
+    """Return the bytes of a contiguous data set in the file; an empty one is put after the user block."""
     return ByteRange(data.id.get_offset(), data.nbytes) if data.size else ByteRange(SIZE, 0)
-
-
-def _fits(found: np.dtype[Any], wanted: str) -> bool:
-    return found.kind == "S" if wanted == "S" else found == np.dtype(wanted)

@@ -1,4 +1,4 @@
-"""Keep two processes from making the same thing at the same time."""
+"""Locks that keep two processes from making the same file at the same time."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 
 from amrbench.errors import DataError
 
-_PAUSE = 0.2
+_PAUSE = 0.2  # seconds between two attempts
 
 
 @contextmanager
 def exclusive(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of a file; wait while another process holds it.
 
-    The system takes the lock back when its holder ends in any way, so a killed process leaves none behind.
-    The file stays: removing it would let a third process lock a file that nobody else sees.
+    The operating system releases the lock when its holder ends, so a killed process leaves no lock
+    behind. The file is not removed: a process may already wait for it, and another would lock a new file.
 
     Args:
-        path: The lock file; made if it is missing.
-        waiting: Called once with the number of the holding process if there is a wait.
+        path: The lock file; created if it is missing.
+        waiting: Called once with the id of the holding process if the lock is not free.
 
     Raises:
-        DataError: The folder cannot be written to.
+        DataError: The file cannot be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,14 +44,14 @@ def exclusive(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
 
 
 def _acquire(handle: int, waiting: Callable[[str], None]) -> None:
-    if _taken(handle):
+    if _try_acquire(handle):
         return
     waiting(os.pread(handle, 32, 0).decode("ascii", "replace") or "unknown")
-    while not _taken(handle):
+    while not _try_acquire(handle):
         time.sleep(_PAUSE)
 
 
-def _taken(handle: int) -> bool:
+def _try_acquire(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""JSON Lines files: strict reading with every mistake named, atomic writing."""
+"""JSON Lines files: strict reading that reports every mistake, and atomic writing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from amrbench.errors import DataError, did_you_mean
 from amrbench.files.atomic import atomic_path
@@ -17,14 +17,14 @@ from amrbench.files.atomic import atomic_path
 T = TypeVar("T")
 SHOWN_MISTAKES = 10
 NUMBERS = frozenset({int, float})
-"""The types of a JSON number; `true` and `false` are not among them."""
+"""The types of a JSON number; bool is not one of them."""
 LARGEST = sys.float_info.max
-"""No finite number is larger; comparing with it also refuses NaN, and integers too large for a float."""
+"""The largest finite number. Comparing with it also excludes NaN and integers too large for a float."""
 
 
 @dataclass(frozen=True, slots=True)
 class JsonLine:
-    """One object of a file and the line (from 1) where it stands."""
+    """One object of a file and the number of its line, from 1."""
 
     number: int
     row: Mapping[str, object]
@@ -32,7 +32,7 @@ class JsonLine:
 
 @dataclass(frozen=True)
 class KeyRule:
-    """What the value of one key must be.
+    """A rule for the value of one key.
 
     Attributes:
         key: The key in the row.
@@ -47,71 +47,72 @@ class KeyRule:
 
 @dataclass
 class Mistakes:
-    """Collects what is wrong with a file, so that all of it is told at once."""
+    """Collects the mistakes of a file, so that all are reported together."""
 
     path: Path
-    found: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     first_line: dict[str, int] = field(default_factory=dict)
+    """By the id that `check_unique` has seen on it."""
 
     def add(self, line: int, text: str) -> None:
-        """Note one mistake of one line."""
-        self.found.append(f"{self.path}:{line}: {text}")
+        """Add a mistake of one line."""
+        self.messages.append(f"{self.path}:{line}: {text}")
 
     def check(self, line: JsonLine, rules: Iterable[KeyRule]) -> bool:
-        """Apply rules to a line, note what fails, and say whether all held."""
-        before = len(self.found)
+        """Add the mistakes of a line according to some rules; return True if there are none."""
+        before = len(self.messages)
         for rule in rules:
             if rule.key not in line.row:
                 near = did_you_mean(rule.key, line.row)
                 self.add(line.number, f'"{rule.key}" is missing; {rule.remedy}.{near}')
             elif fault := rule.fault(line.row[rule.key]):
                 self.add(line.number, f'"{rule.key}" {fault}; {rule.remedy}.')
-        return len(self.found) == before
+        return len(self.messages) == before
 
     def check_unique(self, line: JsonLine, key: str) -> bool:
-        """Note a line whose value of `key`, taken as text, an earlier line already has."""
+        """Return True if no earlier line has the same value of `key`, as text; else add a mistake."""
         first = self.first_line.setdefault(str(line.row[key]), line.number)
         if first == line.number:
             return True
         value = shown(line.row[key])
-        self.add(line.number, f'"{key}" {value} already stands on line {first}; keep one line for each.')
+        self.add(line.number, f'"{key}" {value} is already on line {first}; keep one line for each.')
         return False
 
     def stop_if_any(self) -> None:
-        """Raise one error with the first mistakes and the number of the rest.
+        """Raise one error with the first mistakes and the number of the others.
 
         Raises:
-            DataError: At least one mistake was noted.
+            DataError: There is at least one mistake.
         """
-        if not self.found:
+        if not self.messages:
             return
-        rest = len(self.found) - SHOWN_MISTAKES
+        rest = len(self.messages) - SHOWN_MISTAKES
         more = [f"{self.path}: {rest} more mistakes."] if rest > 0 else []
-        raise DataError("\n".join(self.found[:SHOWN_MISTAKES] + more))
+        raise DataError("\n".join(self.messages[:SHOWN_MISTAKES] + more))
 
 
 def read_as(
     path: Path, is_sound: Callable[[JsonLine, Mistakes], bool], make: Callable[[Mapping[str, object]], T]
 ) -> list[T]:
-    """Read a file and make something of each line.
+    """Read a file and convert each line.
 
     Args:
         path: The file.
-        is_sound: Notes what is wrong with a line and says whether nothing is.
-        make: Makes something of the row of a sound line.
+        is_sound: Adds the mistakes of a line; returns True if there are none.
+        make: Converts the object of a line without mistakes.
 
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
     mistakes = Mistakes(path)
     with collector_paused():
-        made = [make(line.row) for line in read_lines(path, mistakes) if is_sound(line, mistakes)]
+        items = [make(line.row) for line in read_lines(path, mistakes) if is_sound(line, mistakes)]
     mistakes.stop_if_any()
-    return made
+    return items
 
 
 def shown(value: object) -> str:
-    """A value as it stands in a message: its JSON, cut to a readable length."""
+    """Return a value for a message: its JSON, cut to 60 characters."""
     text = json.dumps(value, default=repr)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -120,8 +121,8 @@ def shown(value: object) -> str:
 def collector_paused() -> Iterator[None]:
     """Pause the garbage collector.
 
-    A large file makes millions of young objects that form no cycles; walking them again and again costs
-    several times the parsing itself.
+    A large file makes millions of new objects without cycles. Visiting them again and again takes the
+    collector several times as long as the parsing.
     """
     running = gc.isenabled()
     gc.disable()
@@ -135,13 +136,13 @@ def collector_paused() -> Iterator[None]:
 def read_lines(path: Path, mistakes: Mistakes) -> Iterator[JsonLine]:
     """Yield every object of a JSON Lines file; blank lines are skipped.
 
-    Lines that are no JSON object are noted in `mistakes` and left out. One object at a time is alive unless
+    A line that is not a JSON object is added to `mistakes` and left out. Only one object is in memory unless
     the caller keeps them.
 
     Raises:
-        DataError: The file cannot be read, is not UTF-8, or holds nothing.
+        DataError: The file cannot be read, is not UTF-8, or is empty.
     """
-    # str.splitlines would also cut at U+2028 and its kin, which may stand inside a JSON string.
+    # str.splitlines would also split at U+2028 and similar characters, which a JSON string may contain.
     texts = enumerate(_text(path).split("\n"), start=1)
     filled = ((number, text) for number, text in texts if text and not text.isspace())
     number = 0
@@ -152,7 +153,7 @@ def read_lines(path: Path, mistakes: Mistakes) -> Iterator[JsonLine]:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Write a JSON Lines file so that a reader sees the old file or the whole new one.
+    """Write a JSON Lines file, whole or not at all.
 
     Raises:
         DataError: The folder is missing or cannot be written to.
@@ -161,25 +162,21 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
         with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}). KeyRule the folder.") from error
+        raise DataError(f"{path}: cannot be written ({error.strerror}). Check the folder.") from error
 
 
 def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). KeyRule the path.") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        _refuse_encoding(path, data, error.start)
-
-
-def _refuse_encoding(path: Path, data: bytes, place: int) -> NoReturn:
-    line = data.count(b"\n", 0, place) + 1
-    raise DataError(
-        f"{path}:{line}: byte {data[place]:#04x} is not UTF-8 text; save the file as plain UTF-8 JSON Lines."
-    ) from None
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        raise DataError(
+            f"{path}:{line}: byte {byte:#04x} is not UTF-8 text; save the file as plain UTF-8 JSON Lines."
+        ) from None
 
 
 def _parse(number: int, text: str, mistakes: Mistakes) -> Iterator[JsonLine]:

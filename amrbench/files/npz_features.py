@@ -1,4 +1,4 @@
-"""Feature rows in .npz and .npy files, as encoders are published with. Nothing is unpickled."""
+"""Feature rows in .npz and .npy files, the formats of published features. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,15 +22,14 @@ from amrbench.types import Rows
 
 AUDIO_KEY = "features"
 TEXT_KEY = "last_hidden_state"
-# What numpy and the zip module raise on damaged bytes.
+# Raised by numpy and the zip module on damaged bytes.
 _DAMAGE = (
     OSError, ValueError, EOFError, LookupError, TypeError, MemoryError, SyntaxError, NotImplementedError,
     OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
     tokenize.TokenError,
 )  # fmt: skip
 _NPY = b"\x93NUMPY"
-_HEADER = 1 << 14
-"""More bytes than numpy reads of the header of an array; a damaged one may claim gigabytes."""
+_HEADER = 1 << 14  # bytes; longer than any header that numpy accepts, and a damaged one may claim gigabytes
 
 
 def _any_number(count: int) -> None:
@@ -54,45 +53,49 @@ def read_rows(path: Path, key: str, width: int) -> Rows:
 
 
 def rows_in(
-    file: IO[bytes], place: str, *, key: str, width: int, check: Callable[[int], None] = _any_number
+    file: IO[bytes], location: str, *, key: str, width: int, check: Callable[[int], None] = _any_number
 ) -> Rows:
     """Read feature rows (n, width) from an open .npz or .npy file, n at least 1; see `read_rows`.
 
     Args:
-        file: Opened for reading at its beginning.
-        place: What messages call it; its end tells .npy, which holds one array without a name.
+        file: Opened for reading, at its beginning.
+        location: Its name in messages; if it ends in .npy, the file is one array without a key.
         key: Name of the array in a .npz file.
-        width: Of the rows.
-        check: Called with n before the rows are read; raises DataError where n cannot be.
+        width: Width of the rows.
+        check: Called with n before the rows are read; raises DataError to refuse them.
     """
-    expected = ExpectedArray(place, key, width, check)
+    expected = ExpectedArray(location, key, width, check)
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(np.atleast_2d(_array(file, expected)), np.float32)
     broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(broken):
-        raise DataError(f"{place}: {key!r} is not finite in row {broken[0]}; extract or copy the file again.")
+        raise DataError(
+            f"{location}: {key!r} is not finite in row {broken[0]}; extract or copy the file again."
+        )
     return rows
 
 
 @dataclass(frozen=True)
 class ExpectedArray:
-    """An array that is looked for; see `rows_in`."""
+    """What an array must be; see `rows_in`."""
 
-    place: str
+    location: str
     key: str
     width: int
     check: Callable[[int], None]
 
     def refuse(self, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
-        """Raise DataError for an array that holds no such rows, before it is read."""
+        """Raise DataError or ValueError for an array of another shape or type, before it is read."""
         if kind.hasobject:
             raise ValueError("it holds Python objects; no pickled objects are accepted")
         if kind.kind != "f":
-            raise DataError(f"{self.place}: {self.key!r} holds {kind} values, not floating-point features.")
+            raise DataError(
+                f"{self.location}: {self.key!r} holds {kind} values, not floating-point features."
+            )
         rows = (1, *shape) if len(shape) == 1 else shape
         if len(rows) != 2 or rows[1] != self.width or rows[0] < 1:
             raise DataError(
-                f"{self.place}: {self.key!r} has shape {shape}, not (1 or more, {self.width}). "
+                f"{self.location}: {self.key!r} has shape {shape}, not (1 or more, {self.width}). "
                 "Use the features of the encoder that the model was trained with."
             )
         self.check(rows[0])
@@ -104,12 +107,13 @@ def _array(file: IO[bytes], expected: ExpectedArray) -> NDArray[Any]:
         file.seek(0)
         if start != _NPY:
             return _named(file, start, expected)
-        if not expected.place.endswith(".npy"):
+        if not expected.location.endswith(".npy"):
             raise ValueError("one array, not an archive of named arrays")
         return _read(lambda: nullcontext(file), expected)
     except _DAMAGE as error:
         raise DataError(
-            f"{expected.place}: {expected.key!r} cannot be read ({error}). Copy or download the file again."
+            f"{expected.location}: {expected.key!r} cannot be read ({error}). "
+            "Copy or download the file again."
         ) from error
 
 
@@ -120,24 +124,21 @@ def _named(file: IO[bytes], start: bytes, expected: ExpectedArray) -> NDArray[An
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         if expected.key not in names:
             raise DataError(
-                f"{expected.place}: there is no array {expected.key!r}; the file holds {_listed(names)}."
+                f"{expected.location}: there is no array {expected.key!r}; "
+                f"the file holds {some(sorted(names)) or 'nothing'}."
             )
         return _read(lambda: archive.open(f"{expected.key}.npy"), expected)
 
 
 def _read(opened: Callable[[], AbstractContextManager[IO[bytes]]], expected: ExpectedArray) -> NDArray[Any]:
-    """Look at the header first: a small archive may hold gigabytes of zeros."""
+    """Read an array after its header was checked: a small archive may hold gigabytes of zeros."""
     with opened() as file:
         head = BytesIO(file.read(_HEADER))
-    first = np.lib.format.read_magic(head) == (1, 0)
     layout = np.lib.format
-    shape, _, kind = (layout.read_array_header_1_0 if first else layout.read_array_header_2_0)(head)
+    version_1 = layout.read_magic(head) == (1, 0)
+    shape, _, kind = (layout.read_array_header_1_0 if version_1 else layout.read_array_header_2_0)(head)
     expected.refuse(shape, kind)
     with opened() as file:
         file.seek(0)
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        array: NDArray[Any] = layout.read_array(file, allow_pickle=False)
     return array
-
-
-def _listed(names: Iterable[str]) -> str:
-    return some(sorted(names)) or "nothing"

@@ -1,4 +1,4 @@
-"""Prediction files: for each query the moments that were found, best first."""
+"""Prediction files: the predicted moments of one query on each line, best first."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from amrbench.files.annotations import id_fault, text_fault
-from amrbench.files.jsonl import LARGEST, NUMBERS, JsonLine, KeyRule, Mistakes, read_as, shown, write_rows
+from amrbench.files.annotations import id_fault, list_fault, text_fault
+from amrbench.files.jsonl import LARGEST, NUMBERS, JsonLine, KeyRule, Mistakes, read_as, write_rows
 from amrbench.types import Floats, Moments
 
 WINDOWS = "pred_relevant_windows"
@@ -21,8 +21,8 @@ def read_predictions(path: Path) -> list[Moments]:
     """Read a prediction file.
 
     Each line needs `qid`, `vid` and `pred_relevant_windows`: [[start, end, score], ...] or [[start, end],
-    ...], best first. Within a line all windows carry a score or none does. Without scores the order in the
-    list stands in for them wherever windows are ranked. Other keys are not looked at.
+    ...], best first. In one line, all windows have a score or none has. Without scores, windows are ranked by
+    their order in the list. Other keys are ignored.
 
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
@@ -31,9 +31,9 @@ def read_predictions(path: Path) -> list[Moments]:
 
 
 def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:
-    """Write a prediction file, whole or not at all, with four decimals as the reference writes them.
+    """Write a prediction file, whole or not at all, with four decimals as in the reference.
 
-    The file gives the metrics of `rounded` predictions.
+    The metrics of the file are those of the `rounded` predictions.
 
     Raises:
         DataError: The file cannot be written.
@@ -42,19 +42,16 @@ def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:
 
 
 def rounded(moments: Moments) -> Moments:
-    """Return the moments as they read after having been written to a file."""
+    """Return the moments as they are after writing and reading a file."""
     scores = None if moments.scores is None else np.array(_round(moments.scores))
     windows = np.array(_round(moments.windows.ravel())).reshape(-1, 2)
     return replace(moments, windows=windows, scores=scores)
 
 
 def _windows_fault(value: object) -> str:
-    if type(value) is not list:
-        return f"is {shown(value)}, not a list"
-    wrong = next((place for place, window in enumerate(value) if not _is_window(window)), None)
-    if wrong is not None:
-        return f"holds {shown(value[wrong])} at place {wrong + 1}"
-    return "mixes windows with and without a score" if len(set(map(len, value))) > 1 else ""
+    if fault := list_fault(value, _is_window):
+        return fault
+    return "mixes windows with and without a score" if len(set(map(len, value))) > 1 else ""  # type: ignore[call-overload]
 
 
 def _is_window(value: object) -> bool:
@@ -90,11 +87,11 @@ def _row(moments: Moments) -> dict[str, object]:
     columns = [moments.windows[:, 0], moments.windows[:, 1]]
     if moments.scores is not None:
         columns.append(moments.scores)
-    said = {"query": moments.query} if moments.query else {}
+    sentence = {"query": moments.query} if moments.query else {}
     windows = [list(window) for window in zip(*map(_round, columns), strict=True)]
-    return {"qid": moments.qid, **said, "vid": moments.vid, WINDOWS: windows}
+    return {"qid": moments.qid, **sentence, "vid": moments.vid, WINDOWS: windows}
 
 
 def _round(values: Floats) -> list[float]:
-    # Through text, as the reference does it: scaling and rounding in binary differs at halves.
+    # By formatting, as in the reference: scaling and rounding binary numbers gives other results at ties.
     return [float(f"{value:.{DECIMALS}f}") for value in values.tolist()]

@@ -1,8 +1,8 @@
-"""Read weights files that other programs wrote, without running anything in them.
+"""Read weights files of other programs, without running any code in them.
 
-A `torch.save` file is a pickle, and a pickle may call any function. So the names it wants are listed
-first, everything but what tensors and plain options need is refused, and only then is it loaded with
-torch's restricted reader. There is no option to trust a file.
+A `torch.save` file is a pickle, and a pickle may call any function. Therefore the classes and functions that
+it names are listed first. A file that names more than tensors and plain options need is refused; others are
+loaded with torch's restricted unpickler. There is no option to trust a file.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _TENSOR_GLOBALS = frozenset(
     {"collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"}
     | {f"torch.{element}Storage" for element in _ELEMENTS}
 )
-# The names are looked up here and nowhere else: easydict itself need not be installed.
+# Names in a file are replaced by these classes: easydict itself need not be installed.
 _OPTION_GLOBALS: Mapping[str, type] = {"easydict.EasyDict": OrderedDict, "argparse.Namespace": Namespace}
 _ALWAYS = ("easydict.EasyDict",)
 _DEEPEST = 16
 _ZIP = b"PK\x03\x04"
-# What the zip module, torch's reader and its unpickler raise on damaged bytes.
+# Raised by the zip module, torch's reader and its unpickler on damaged bytes.
 _DAMAGE = (
     OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError,
     RuntimeError, OverflowError, MemoryError, RecursionError, NotImplementedError,
@@ -49,12 +49,12 @@ def read_checkpoint(path: Path, *, allow: Collection[str] = (), bare: bool = Fal
 
     Args:
         path: The file, in torch's zip format or the older one.
-        allow: Further globals to accept; only `argparse.Namespace` can be asked for.
-        bare: Also take a file that is itself a mapping of names to tensors.
+        allow: Additional classes to accept; only `argparse.Namespace` is possible.
+        bare: Whether the file may also be a mapping of names to tensors, without `model`.
 
     Raises:
-        CheckpointError: Not a checkpoint, truncated, naming a class or function that is not needed
-            for tensors and options, without `model`, or with entries that are not finite tensors.
+        CheckpointError: The file is not a checkpoint, is truncated, names a class or function that tensors
+            and options do not need, has no `model`, or has entries that are not finite tensors.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such checkpoint file")
@@ -70,10 +70,10 @@ def named_globals(path: Path) -> list[str]:
     """List the classes and functions that a `torch.save` file names, sorted, without loading it.
 
     Raises:
-        CheckpointError: The file is no `torch.save` file, or is damaged.
+        CheckpointError: The file is not a `torch.save` file, or is damaged.
     """
     try:
-        with _quiet(), path.open("rb") as stream:
+        with _no_warnings(), path.open("rb") as stream:
             if stream.read(len(_ZIP)) == _ZIP:
                 return sorted(_globals_of_zip(stream))
             stream.seek(0)
@@ -82,8 +82,8 @@ def named_globals(path: Path) -> list[str]:
         raise _damaged(path, error) from error
 
 
-def _quiet() -> warnings.catch_warnings[None]:
-    # Damaged bytes make the readers warn before they fail; the user gets one message, ours.
+def _no_warnings() -> warnings.catch_warnings[None]:
+    # Damaged bytes make the readers warn before they fail; our error message is enough.
     return warnings.catch_warnings(action="ignore")
 
 
@@ -102,8 +102,7 @@ def _globals_of_zip(stream: IO[bytes]) -> set[str]:
 
 
 def _globals_of_stream(stream: IO[bytes]) -> set[str]:
-    # The older format is five pickles in a row (magic number, version, system, tree, storage keys),
-    # then raw numbers.
+    # The older format: five pickles (magic number, version, system, content, storage keys), then raw numbers.
     names: set[str] = set()
     for _ in range(5):
         names |= _globals_of_pickle(stream)
@@ -116,7 +115,7 @@ def _globals_of_pickle(stream: IO[bytes]) -> set[str]:
         if opcode.name in {"GLOBAL", "INST"}:
             names.add(str(argument).replace(" ", "."))
         elif opcode.name in {"STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}:
-            # torch never writes these, and their names need not stand in the file as such.
+            # torch never writes these opcodes, and the names they use need not be literals in the file.
             raise ValueError(f"the pickle uses {opcode.name}, which torch.save does not write")
     return names
 
@@ -131,10 +130,10 @@ def _refuse_globals(path: Path, accepted: Mapping[str, type]) -> None:
 
 
 def _load(path: Path, accepted: Mapping[str, type]) -> Mapping[object, object]:
-    # Pairs of a class and the name it answers to; torch 2.6 reads them, its annotations do not know them.
+    # Pairs of a class and the name it replaces: supported since torch 2.6, but missing in its annotations.
     aliases: Any = [(kind, name) for name, kind in accepted.items()]
     try:
-        with _quiet(), torch.serialization.safe_globals(aliases):
+        with _no_warnings(), torch.serialization.safe_globals(aliases):
             tree = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
         raise _damaged(path, error) from error
@@ -161,23 +160,19 @@ def _weights(path: Path, tree: Mapping[object, object]) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: entry 'model' is a {type(model).__name__}, not a mapping of names to tensors"
         )
-    return {_name(path, name): _tensor(path, name, value) for name, value in model.items()}
+    return dict(_named_tensor(path, name, value) for name, value in model.items())
 
 
-def _name(path: Path, name: object) -> str:
+def _named_tensor(path: Path, name: object, value: object) -> tuple[str, Tensor]:
     if not isinstance(name, str):
         raise CheckpointError(f"{path}: entry 'model' has the key {name!r}; keys are parameter names")
-    return name
-
-
-def _tensor(path: Path, name: object, value: object) -> Tensor:
     if not isinstance(value, Tensor):
         raise CheckpointError(f"{path}: model entry {name!r} is a {type(value).__name__}, not a tensor")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise CheckpointError(f"{path}: model entry {name!r} claims more numbers than the file stores")
     if not bool(torch.isfinite(value).all()):
         raise CheckpointError(f"{path}: model entry {name!r} holds values that are not finite")
-    return value.detach()
+    return name, value.detach()
 
 
 def _options(path: Path, tree: Mapping[object, object]) -> dict[str, Plain]:
@@ -189,17 +184,17 @@ def _options(path: Path, tree: Mapping[object, object]) -> dict[str, Plain]:
     return options
 
 
-def _plain(path: Path, value: object, place: str, depth: int) -> Plain:
+def _plain(path: Path, value: object, name: str, depth: int) -> Plain:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if depth == _DEEPEST:
-        raise CheckpointError(f"{path}: option {place!r} is nested more than {_DEEPEST} levels deep")
+        raise CheckpointError(f"{path}: option {name!r} is nested more than {_DEEPEST} levels deep")
     if isinstance(value, Namespace):
         value = vars(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(path, item, f"{place}.{key}", depth + 1) for key, item in value.items()}
+        return {str(key): _plain(path, item, f"{name}.{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(path, item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [_plain(path, item, f"{name}[{index}]", depth + 1) for index, item in enumerate(value)]
     raise CheckpointError(
-        f"{path}: option {place!r} is a {type(value).__name__}, not a number, text, list or mapping"
+        f"{path}: option {name!r} is a {type(value).__name__}, not a number, text, list or mapping"
     )

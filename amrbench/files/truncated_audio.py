@@ -1,6 +1,6 @@
-"""Whether an audio file ends too early, where libsndfile reads it as a shorter recording.
+"""Find truncated audio files that libsndfile would read as shorter recordings.
 
-Of FLAC and MP3 it tells, when they are decoded.
+libsndfile itself refuses truncated FLAC and MP3 files, when it decodes them.
 """
 
 from __future__ import annotations
@@ -12,42 +12,41 @@ from pathlib import Path
 from typing import BinaryIO
 
 CHECKED = frozenset({"WAV", "WAVEX", "RF64", "AIFF", "AU", "W64", "CAF", "FLAC", "OGG", "MP3"})
-"""Formats, as libsndfile calls them, whose truncated files are told from whole ones."""
-_UNKNOWN_LENGTHS = (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
-"""What a header says that was written before the length was known."""
-_PAGE_HEAD = 27
+"""Formats, by their names in libsndfile, whose truncated files are found."""
+_UNKNOWN_LENGTHS = (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)  # in a header written before the length was known
+_PAGE_HEAD = 27  # bytes of an OGG page before its table of segments
 _LONGEST_PAGE = _PAGE_HEAD + 255 + 255 * 255
-_LAST_PAGE = 4
+_LAST_PAGE = 4  # the flag of the last page of a stream
 
 
 @dataclass(frozen=True)
 class _Chunked:
-    """A container that is a list of chunks.
+    """A container format made of chunks.
 
     Attributes:
-        begin: Bytes before the first chunk.
-        head: Layout of what each chunk begins with: its name and its length.
+        start: Bytes before the first chunk.
+        head: Layout of the head of a chunk: its name and its length.
         audio: Name of the chunk with the audio.
-        counted: Bytes of the head that the length counts too.
-        align: Chunks begin at multiples of so many bytes.
+        counted: Bytes of the head that are included in the length.
+        align: Chunks start at multiples of this number of bytes.
     """
 
-    begin: int
+    start: int
     head: str
     audio: bytes
     counted: int = 0
     align: int = 2
 
     def chunks(self, file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-        """Yield names and lengths of chunks; the file stands at the content of each."""
+        """Yield the name and length of each chunk; the file is at the start of its content."""
         head = struct.Struct(self.head)
-        at = self.begin
-        while at + head.size <= size:
-            file.seek(at)
+        position = self.start
+        while position + head.size <= size:
+            file.seek(position)
             name, length = head.unpack(file.read(head.size))
             length = max(0, length - self.counted)
             yield name, length
-            at += head.size + length + -length % self.align
+            position += head.size + length + -length % self.align
 
 
 _WAV = _Chunked(12, "<4sI", b"data")
@@ -63,7 +62,7 @@ _AU = {b".snd": ">II", b"dns.": "<II"}
 
 
 def find_truncation(path: Path) -> str:
-    """Return what says that a file ends too early; nothing where nothing does.
+    """Return the evidence that a file is truncated, or an empty string if there is none.
 
     Raises:
         OSError: The file cannot be read.
@@ -74,16 +73,18 @@ def find_truncation(path: Path) -> str:
         if kind == b"OggS":
             return "" if _ogg_ends(file, size) else "the OGG stream has no end mark"
         if kind in _AU:
-            found = _au(file, _AU[kind])
+            start, length = _au_audio(file, _AU[kind])
+        elif kind in _CHUNKED:
+            start, length = _chunked_audio(file, size, _CHUNKED[kind])
         else:
-            found = _chunked(file, size, _CHUNKED[kind]) if kind in _CHUNKED else None
-    if found is None or found[1] in _UNKNOWN_LENGTHS or found[1] <= size - found[0]:
+            return ""
+    if length in _UNKNOWN_LENGTHS or length <= size - start:
         return ""
-    return f"the header promises {found[1]} bytes of audio, the file has {max(0, size - found[0])}"
+    return f"the header promises {length} bytes of audio, the file has {max(0, size - start)}"
 
 
 def _ogg_ends(file: BinaryIO, size: int) -> bool:
-    """Whether the last page is whole and marked as the last (RFC 3533, section 6)."""
+    """Whether the last page is complete and marked as the last (RFC 3533, section 6)."""
     file.seek(max(0, size - 2 * _LONGEST_PAGE))
     tail = file.read()
     page = tail[tail.rfind(b"OggS") :]
@@ -93,21 +94,22 @@ def _ogg_ends(file: BinaryIO, size: int) -> bool:
     return len(page) >= _PAGE_HEAD + page[_PAGE_HEAD - 1] + sum(segments)
 
 
-def _au(file: BinaryIO, layout: str) -> tuple[int, int] | None:
-    """Return where the audio begins and how long it is said to be."""
+def _au_audio(file: BinaryIO, layout: str) -> tuple[int, int]:
+    """Return the start and the length of the audio according to the header; length 0 if it is unknown."""
     head = file.read(8)
     if len(head) < 8:
-        return None
-    begin, length = struct.unpack(layout, head)
-    return begin, length
+        return 0, 0
+    start, length = struct.unpack(layout, head)
+    return start, length
 
 
-def _chunked(file: BinaryIO, size: int, kind: _Chunked) -> tuple[int, int] | None:
-    long = 0
+def _chunked_audio(file: BinaryIO, size: int, kind: _Chunked) -> tuple[int, int]:
+    """Return the start and the length of the audio according to its chunk; length 0 if it is unknown."""
+    length_64 = 0
     for name, length in kind.chunks(file, size):
         if name == kind.audio:
-            return file.tell(), long if long and length in _UNKNOWN_LENGTHS else length
+            return file.tell(), length_64 if length_64 and length in _UNKNOWN_LENGTHS else length
         if name == b"ds64":
-            # The lengths of RF64: of the whole file, of the audio, and its samples.
-            long = int.from_bytes(file.read(16)[8:], "little")
-    return None
+            # RF64 has 64-bit lengths: of the file, of the audio, and the number of samples.
+            length_64 = int.from_bytes(file.read(16)[8:], "little")
+    return 0, 0

@@ -1,4 +1,4 @@
-"""Weights as safetensors: numbers and names, nothing that could run."""
+"""Weights as safetensors files, which hold names and numbers but no code."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _ABOUT = "amrbench"
 
 
 def state_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return a copy on the CPU of all that a module remembers, tied tensors each on their own."""
+    """Return a copy of the state of a module on the CPU; tied tensors are copied separately."""
     return {
         name: value.detach().to("cpu", copy=True).contiguous() for name, value in module.state_dict().items()
     }
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, object]) -> None:
-    """Write weights with some words about them, whole or not at all.
+    """Write weights and plain values about them, whole or not at all.
 
     Raises:
         RunError: The file cannot be written.
     """
-    # One entry, because the order of several would differ from file to file.
+    # One entry, because the order of several entries is not fixed.
     metadata = {_ABOUT: json.dumps(about, sort_keys=True)}
     try:
         with atomic_path(path) as part:
@@ -43,7 +43,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read weights onto the CPU.
 
     Raises:
-        CheckpointError: There is no such file, or it is truncated or of another format.
+        CheckpointError: There is no such file, it is truncated, or it has another format.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -58,44 +58,44 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def load_weights(
     module: nn.Module, weights: Mapping[str, Tensor], *, name: str, fresh: Collection[str] = ()
 ) -> None:
-    """Put weights into a module, in place.
+    """Copy weights into a module, in place.
 
     Args:
-        module: What they are for.
-        weights: Exactly one tensor for each that the module remembers, of the same shape.
-        name: Where they come from, for messages.
-        fresh: Places in the module that keep what they have, e.g. "model.query.anchors".
+        module: The module.
+        weights: One tensor for each entry of its state, with the same name and shape.
+        name: Name of the weights in messages.
+        fresh: Paths in the module whose tensors are not replaced, e.g. "model.query.anchors".
 
     Raises:
         CheckpointError: Names are missing or unexpected, or shapes differ.
     """
     own = module.state_dict()
-    started = {each for place in fresh for each in names_below(place, own)}
-    wanted, given = own.keys() - started, {each for each in weights if each not in started}
-    faults = _differences(wanted, given) or _other_shapes(own, weights, sorted(wanted))
+    kept = {tensor for path in fresh for tensor in names_below(path, own)}
+    loaded = sorted(own.keys() - kept)
+    faults = _differences(loaded, weights.keys() - kept) or _other_shapes(own, weights, loaded)
     if faults:
         raise CheckpointError(
             f"{name}: the weights do not fit the model: {'; '.join(faults)}. They belong to another recipe."
         )
     with torch.no_grad():
-        for each in sorted(wanted):
-            own[each].copy_(weights[each])
+        for tensor in loaded:
+            own[tensor].copy_(weights[tensor])
 
 
-def names_below(place: str, names: Collection[str]) -> list[str]:
-    """Return the names of what lies at a place in a module, e.g. "model.query.anchors"."""
-    return [each for each in names if each == place or each.startswith(f"{place}.")]
+def names_below(path: str, names: Collection[str]) -> list[str]:
+    """Return the names of the tensors at a path in a module, e.g. "model.query.anchors", and below it."""
+    return [name for name in names if name == path or name.startswith(f"{path}.")]
 
 
-def _differences(wanted: Collection[str], given: Collection[str]) -> list[str]:
-    missing, unexpected = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
+def _differences(required: Collection[str], given: Collection[str]) -> list[str]:
+    missing, unexpected = sorted(set(required) - set(given)), sorted(set(given) - set(required))
     faults = [f"missing {some(missing, limit=len(missing))}"] if missing else []
     return faults + ([f"unexpected {some(unexpected, limit=len(unexpected))}"] if unexpected else [])
 
 
 def _other_shapes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], names: list[str]) -> list[str]:
     return [
-        f"{each!r} is {tuple(given[each].shape)}, not {tuple(own[each].shape)}"
-        for each in names
-        if given[each].shape != own[each].shape
+        f"{name!r} is {tuple(given[name].shape)}, not {tuple(own[name].shape)}"
+        for name in names
+        if given[name].shape != own[name].shape
     ]

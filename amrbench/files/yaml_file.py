@@ -1,8 +1,8 @@
-"""Read YAML files strictly and remember where each value stands.
+"""Read YAML files strictly, with the line of every value.
 
-YAML is not harmless: `no` reads as false, `12:30` as 750, a key given twice wins silently, tags name
-code, and aliases can loop. Here a file holds mappings, lists, text, numbers, true, false and null; all
-else is refused with its line.
+Plain YAML has traps: `no` reads as false and `12:30` as 750, the second of two equal keys wins silently, tags
+run code, and aliases can be circular. Here a file may have mappings, lists, text, numbers, true, false and
+null; everything else is refused with its line.
 """
 
 from __future__ import annotations
@@ -27,32 +27,33 @@ _NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing wrong in a file."""
+    """One mistake in a file."""
 
     line: int
-    place: str
+    path: str
+    """Keys and indices to the value, dotted; empty for the whole file."""
     text: str
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a file says, and on which line it says it."""
+    """The content of a file and the line of each value."""
 
     name: str
     data: Any
     lines: Mapping[KeyPath, int]
 
-    def line(self, place: KeyPath) -> int:
-        """Return the line of a place, or of the nearest one around it."""
-        while place not in self.lines and place:
-            place = place[:-1]
-        return self.lines.get(place, 1)
+    def line(self, path: KeyPath) -> int:
+        """Return the line of a value, or of the nearest value around it that is in the file."""
+        while path not in self.lines and path:
+            path = path[:-1]
+        return self.lines.get(path, 1)
 
     def refuse(self, errors: list[ErrorDetails]) -> RecipeError:
-        """Return one error that lists all mistakes with their lines."""
+        """Return one error that lists pydantic's errors with their lines."""
         return mistakes_error(
             self.name,
-            [Mistake(self.line(each["loc"]), dotted(each["loc"]), each["msg"]) for each in errors],
+            [Mistake(self.line(item["loc"]), dotted(item["loc"]), item["msg"]) for item in errors],
         )
 
 
@@ -60,7 +61,7 @@ def read_yaml(path: Path) -> Document:
     """Read a YAML file.
 
     Raises:
-        RecipeError: the file is missing, is no YAML, or holds what is refused here.
+        RecipeError: The file is missing, is not YAML, or has something that is refused here.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -72,7 +73,7 @@ def read_yaml(path: Path) -> Document:
 
 
 def parse_yaml(text: str, name: str) -> Document:
-    """Read YAML text; `name` is used in messages."""
+    """Read YAML text; `name` is its name in messages. Raises as `read_yaml`."""
     lines: dict[KeyPath, int] = {}
     mistakes: list[Mistake] = []
     try:
@@ -81,10 +82,10 @@ def parse_yaml(text: str, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise mistakes_error(
-            name, [Mistake(mark.line + 1 if mark else 1, "", f"this is no YAML: {error.problem}.")]
+            name, [Mistake(mark.line + 1 if mark else 1, "", f"this is not YAML: {error.problem}.")]
         ) from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise mistakes_error(name, [Mistake(1, "", f"this is no YAML: {error}.")]) from error
+        raise mistakes_error(name, [Mistake(1, "", f"this is not YAML: {error}.")]) from error
     data = _value(root, (), lines, mistakes) if root else None
     if mistakes:
         raise mistakes_error(name, mistakes)
@@ -93,21 +94,23 @@ def parse_yaml(text: str, name: str) -> Document:
     return Document(name, data, lines)
 
 
-def dotted(place: KeyPath) -> str:
-    """Return a place as people write it.
+def dotted(path: KeyPath) -> str:
+    """Return the path of a value as text.
 
     >>> dotted(("training", "losses", 1, "weight"))
     'training.losses.1.weight'
     """
-    return ".".join(str(step) for step in place)
+    return ".".join(str(step) for step in path)
 
 
 def mistakes_error(name: str, mistakes: list[Mistake]) -> RecipeError:
     """Return one error for all mistakes of a file, in the order of its lines."""
-    ordered = sorted(mistakes, key=lambda each: each.line)
-    width = max(len(each.place) for each in ordered)
-    left = max(len(str(each.line)) for each in ordered)
-    rows = [f"  line {each.line:<{left}}  {each.place:<{width}}  {each.text}" for each in ordered]
+    ordered = sorted(mistakes, key=lambda mistake: mistake.line)
+    width = max(len(mistake.path) for mistake in ordered)
+    digits = max(len(str(mistake.line)) for mistake in ordered)
+    rows = [
+        f"  line {mistake.line:<{digits}}  {mistake.path:<{width}}  {mistake.text}" for mistake in ordered
+    ]
     count = "1 mistake" if len(ordered) == 1 else f"{len(ordered)} mistakes"
     return RecipeError(f"{name} has {count}\n\n" + "\n".join(rows))
 
@@ -128,46 +131,46 @@ def _refuse_aliases(text: str, name: str) -> None:
         raise mistakes_error(name, mistakes)
 
 
-def _value(node: yaml.Node, place: KeyPath, lines: dict[KeyPath, int], mistakes: list[Mistake]) -> Any:
-    lines.setdefault(place, _line(node))
+def _value(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], mistakes: list[Mistake]) -> Any:
+    lines.setdefault(path, _line(node))
     if _tagged(node):
-        mistakes.append(_refused_tag(node, place))
+        mistakes.append(_refused_tag(node, path))
         return None
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node, place, lines, mistakes)
+        return _mapping(node, path, lines, mistakes)
     if isinstance(node, yaml.SequenceNode):
-        return [_value(each, (*place, i), lines, mistakes) for i, each in enumerate(node.value)]
+        return [_value(item, (*path, index), lines, mistakes) for index, item in enumerate(node.value)]
     return _scalar(node)
 
 
 def _mapping(
-    node: yaml.MappingNode, place: KeyPath, lines: dict[KeyPath, int], mistakes: list[Mistake]
+    node: yaml.MappingNode, path: KeyPath, lines: dict[KeyPath, int], mistakes: list[Mistake]
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in node.value:
         line = _line(key)
         if not isinstance(key, yaml.ScalarNode):
-            mistakes.append(Mistake(line, dotted(place), "a key must be a word."))
+            mistakes.append(Mistake(line, dotted(path), "a key must be a word."))
             continue
         if _tagged(key):
-            mistakes.append(_refused_tag(key, place))
+            mistakes.append(_refused_tag(key, path))
             continue
-        inside = (*place, key.value)
-        if key.value in found:
-            first = lines[inside]
-            mistakes.append(Mistake(line, dotted(inside), f"this key stands twice (first on line {first})."))
-        lines.setdefault(inside, line)
-        found[key.value] = _value(value, inside, lines, mistakes)
-    return found
+        inner = (*path, key.value)
+        if key.value in values:
+            first = lines[inner]
+            mistakes.append(Mistake(line, dotted(inner), f"this key is repeated (first on line {first})."))
+        lines.setdefault(inner, line)
+        values[key.value] = _value(value, inner, lines, mistakes)
+    return values
 
 
-def _refused_tag(node: yaml.Node, place: KeyPath) -> Mistake:
+def _refused_tag(node: yaml.Node, path: KeyPath) -> Mistake:
     text = f"the YAML tag {node.tag} is refused; write a plain value."
-    return Mistake(_line(node), dotted(place), text)
+    return Mistake(_line(node), dotted(path), text)
 
 
 def _tagged(node: yaml.Node) -> bool:
-    """Tell an explicit tag from the one that YAML finds by itself."""
+    """Whether a node has an explicit tag of something else than a plain value, or is a merge key."""
     if node.tag == "tag:yaml.org,2002:merge":
         return True
     return not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rsplit(":", 1)[1] not in {
@@ -176,7 +179,7 @@ def _tagged(node: yaml.Node) -> bool:
 
 
 def _scalar(node: yaml.Node) -> Any:
-    """Return a number, true, false, null or text; times, `no`, `off` and octals stay text."""
+    """Return a number, true, false, None or text; times, `no`, `off` and octals are text."""
     text: str = node.value
     if getattr(node, "style", None) in ("'", '"', "|", ">"):
         return text

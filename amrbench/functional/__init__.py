@@ -1,1 +1,1 @@
-"""Pure functions on arrays and tensors: spans, targets, metrics, and how sure a metric is."""
+"""Pure functions on arrays and tensors: spans, targets, metrics and their confidence intervals."""

@@ -1,12 +1,13 @@
-"""How sure a mean over queries is, when queries of one recording go together.
+"""Confidence intervals and p-values of mean differences over queries, clustered by recording.
 
-Queries of one recording share its sounds, so they are no independent evidence. Recordings are what is drawn
-(the cluster bootstrap: A. C. Cameron, J. B. Gelbach, D. L. Miller, "Bootstrap-based improvements for
-inference with clustered errors", Review of Economics and Statistics 90, 2008) and what is flipped (the
-randomisation test for pairs: R. A. Fisher, "The Design of Experiments", 1935).
+Queries about one recording share its sounds, so they are not independent. Therefore whole recordings are
+resampled (the cluster bootstrap: A. C. Cameron, J. B. Gelbach, D. L. Miller, "Bootstrap-based improvements
+for inference with clustered errors", Review of Economics and Statistics 90, 2008), and signs of differences
+are flipped for whole recordings (the randomisation test for pairs: R. A. Fisher, "The Design of Experiments",
+1935).
 
-Where each seed has stages of its own, chains of training are drawn as well, and it is whole chains that are
-exchanged between the sides.
+A chain is the sequence of stages that trains one model. If no stage is shared between seeds, chains are
+resampled too, and the randomisation test exchanges whole chains between the two sides.
 """
 
 from __future__ import annotations
@@ -17,25 +18,24 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from amrbench.types import Floats
 
 DRAWS = 10_000
 LEVEL = 0.95
-_BLOCK = 512
-_TIE = 1e-9
+_BLOCK = 512  # draws at a time; their weights fit into memory with thousands of recordings
+_TIE = 1e-9  # relative; sums in another order differ in the last bits
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference and how sure it is.
+    """A mean difference with its confidence interval, at `LEVEL`, and p-value.
 
     Attributes:
         mean: Mean over all queries.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-        p: Two-sided p-value of "the two sides could be exchanged in any recording".
+        low: Lower end of the confidence interval.
+        high: Upper end of the confidence interval.
+        p: Two-sided p-value of the hypothesis that the two sides can be exchanged.
     """
 
     mean: float
@@ -46,11 +46,11 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """What resampling needs of C recordings and M metrics.
+    """Values of queries summed over C recordings, for M metrics.
 
     Attributes:
         sums: (C, M) sum over the queries of each recording.
-        sizes: (C,) queries of each recording.
+        sizes: (C,) number of queries of each recording.
     """
 
     sums: Floats
@@ -69,10 +69,10 @@ def clustered(values: Floats, recordings: Sequence[str]) -> Clusters:
         values: (Q, M) one row for each query.
         recordings: The recording of each query.
     """
-    names, place = np.unique(np.asarray(recordings), return_inverse=True)
+    names, cluster = np.unique(np.asarray(recordings), return_inverse=True)
     sums = np.zeros((len(names), values.shape[1]))
-    np.add.at(sums, place, values)
-    return Clusters(sums, np.bincount(place, minlength=len(names)).astype(np.float64))
+    np.add.at(sums, cluster, values)
+    return Clusters(sums, np.bincount(cluster, minlength=len(names)).astype(np.float64))
 
 
 def differences(
@@ -81,32 +81,31 @@ def differences(
     """Return mean, percentile interval and p-value of each of M columns of paired differences.
 
     Args:
-        values: (Q, M) one side less the other, one row for each query.
+        values: (Q, M) first side minus second side, one row for each query.
         recordings: The recording of each query.
-        draws: How often recordings are drawn, and how often signs are flipped.
-        seed: Of the draws; they depend on it and on the number of recordings alone.
+        draws: Number of bootstrap samples, and of random sign flips.
+        seed: Seed of the draws, which depend on it and the number of recordings only.
     """
-    found = clustered(values, recordings)
+    clusters = clustered(values, recordings)
     drawing, flipping = np.random.default_rng(seed).spawn(2)
     tail = (1 - LEVEL) / 2
-    ends = np.quantile(bootstrap_means(found, drawing, draws), [tail, 1 - tail], axis=0)
-    p = sign_flip_p(found, flipping, draws)
-    means = found.sums.sum(axis=0) / found.sizes.sum()
-    table = np.column_stack([means, *ends, p]).tolist()
-    return [Difference(*row) for row in table]
+    ends = np.quantile(bootstrap_means(clusters, drawing, draws), [tail, 1 - tail], axis=0)
+    p = sign_flip_p(clusters, flipping, draws)
+    means = clusters.sums.sum(axis=0) / clusters.sizes.sum()
+    return [Difference(*row) for row in np.column_stack([means, *ends, p]).tolist()]
 
 
 def chain_differences(
     one: Floats, two: Floats, recordings: Sequence[str], *, draws: int = DRAWS, seed: int = 0
 ) -> list[Difference]:
-    """Return the same for two sides whose models were trained apart from each other, from the first step on.
+    """Return the same as `differences` for two sides of chains, none of which share a stage.
 
     Args:
-        one: (S, Q, M) for each chain of training, query and metric; S is 2 at least.
-        two: (R, Q, M) of the side that is compared with.
+        one: (S, Q, M) values of the first side for each chain, query and metric; S is at least 2.
+        two: (R, Q, M) values of the second side; R is at least 2.
         recordings: The recording of each query.
-        draws: How often recordings and chains are drawn, and chains exchanged at most.
-        seed: Of the draws.
+        draws: Number of bootstrap samples, and the most exchanges of chains.
+        seed: Seed of the draws.
     """
     drawing, exchanging = np.random.default_rng(seed).spawn(2)
     tail = (1 - LEVEL) / 2
@@ -119,82 +118,82 @@ def chain_differences(
 def bootstrap_chains(
     one: Floats, two: Floats, recordings: Sequence[str], rng: np.random.Generator, draws: int
 ) -> Floats:
-    """(draws, M) differences of the means of drawn chains on drawn recordings.
+    """Return (draws, M) differences of the means of drawn chains on drawn recordings.
 
-    Drawn chains spread less than chains do, by (S - 1) / S in variance; their distances from the mean are
-    stretched to make up for it.
+    The variance of a mean of S drawn chains is too small by the factor (S - 1) / S; the distances of chains
+    from their mean are scaled up to compensate for it.
     """
     sides = [np.stack([clustered(chain, recordings).sums for chain in side]) for side in (one, two)]
     sizes = clustered(one[0], recordings).sizes
-    found = []
+    samples = []
     for rows in _blocks(draws):
         weight = _times_drawn(rng, rows, len(sizes))
         total = (weight @ sizes)[:, None]
         means = []
         for side in sides:
             count = len(side)
-            each = np.einsum("rc,scm->rsm", weight, side) / total[:, None]
-            stretch = np.sqrt(count / (count - 1))
-            share = 1 / count + stretch * (_times_drawn(rng, rows, count) - 1) / count
-            means.append(np.einsum("rs,rsm->rm", share, each))
-        found.append(means[0] - means[1])
-    return np.concatenate(found)
+            chain_means = np.einsum("rc,scm->rsm", weight, side) / total[:, None]
+            scale = np.sqrt(count / (count - 1))
+            chain_weight = 1 / count + scale * (_times_drawn(rng, rows, count) - 1) / count
+            means.append(np.einsum("rs,rsm->rm", chain_weight, chain_means))
+        samples.append(means[0] - means[1])
+    return np.concatenate(samples)
 
 
 def exchanged_chains_p(one: Floats, two: Floats, rng: np.random.Generator, draws: int) -> Floats:
-    """(M,) p-values: how often chains dealt anew to the two sides differ as much as they do.
+    """Return (M,) p-values: how often randomly assigned chains differ at least as much as the actual sides.
 
-    All ways to deal them count where there are no more than `draws`, the one that happened among them.
+    If there are at most `draws` ways to assign the chains to the sides, each is used once. Otherwise the
+    actual assignment and `draws` random ones are used.
 
     Args:
-        one: (S, M) of each chain.
-        two: (R, M) of each chain.
-        rng: For the deals, where there are too many.
-        draws: The most deals.
+        one: (S, M) mean of each chain of the first side.
+        two: (R, M) mean of each chain of the second side.
+        rng: Draws the random assignments.
+        draws: The most assignments.
     """
     chains, count = np.concatenate([one, two]), len(one)
-    places = range(len(chains))
     if comb(len(chains), count) <= draws:
-        dealt = [list(each) for each in combinations(places, count)]
+        assigned = [list(indices) for indices in combinations(range(len(chains)), count)]
     else:
-        dealt = [list(range(count)), *(rng.permutation(len(chains))[:count].tolist() for _ in range(draws))]
-    mine = np.zeros((len(dealt), len(chains)))
-    np.put_along_axis(mine, np.array(dealt), 1.0, axis=1)
-    apart = mine @ chains / count - (1 - mine) @ chains / len(two)
-    reached = np.abs(one.mean(axis=0) - two.mean(axis=0)) - _TIE * (1 + np.abs(chains).sum(axis=0))
-    return np.asarray((np.abs(apart) >= reached).mean(axis=0))
+        drawn = [rng.permutation(len(chains))[:count].tolist() for _ in range(draws)]
+        assigned = [list(range(count)), *drawn]
+    first = np.zeros((len(assigned), len(chains)))  # 1 for chains assigned to the first side
+    np.put_along_axis(first, np.array(assigned), 1.0, axis=1)
+    difference = first @ chains / count - (1 - first) @ chains / len(two)
+    actual = np.abs(one.mean(axis=0) - two.mean(axis=0)) - _TIE * (1 + np.abs(chains).sum(axis=0))
+    return np.asarray((np.abs(difference) >= actual).mean(axis=0))
 
 
-def bootstrap_means(found: Clusters, rng: np.random.Generator, draws: int) -> Floats:
-    """(draws, M) means over the queries of as many recordings as there are, drawn with replacement."""
+def bootstrap_means(clusters: Clusters, rng: np.random.Generator, draws: int) -> Floats:
+    """Return (draws, M) means over the queries of C recordings drawn with replacement."""
     means = []
     for rows in _blocks(draws):
-        weight = _times_drawn(rng, rows, found.count)
-        means.append(weight @ found.sums / (weight @ found.sizes)[:, None])
+        weight = _times_drawn(rng, rows, clusters.count)
+        means.append(weight @ clusters.sums / (weight @ clusters.sizes)[:, None])
     return np.concatenate(means)
 
 
-def sign_flip_p(found: Clusters, rng: np.random.Generator, draws: int) -> Floats:
-    """(M,) p-values: how often sides exchanged at random in each recording differ as much as they do.
+def sign_flip_p(clusters: Clusters, rng: np.random.Generator, draws: int) -> Floats:
+    """Return (M,) p-values: how often randomly flipped recordings differ at least as much as the actual ones.
 
-    The answer as it is counts as one of the draws, so that no p-value is zero (B. Phipson, G. K. Smyth,
+    The actual signs count as one of the draws, so that no p-value is zero (B. Phipson, G. K. Smyth,
     "Permutation p-values should never be zero", 2010).
     """
-    reached = np.abs(found.sums.sum(axis=0)) - _TIE * (1 + np.abs(found.sums).sum(axis=0))
-    as_much = np.zeros(found.sums.shape[1])
+    actual = np.abs(clusters.sums.sum(axis=0)) - _TIE * (1 + np.abs(clusters.sums).sum(axis=0))
+    reached = np.zeros(clusters.sums.shape[1])
     for rows in _blocks(draws):
-        signs = 2.0 * rng.integers(2, size=(rows, found.count)) - 1
-        as_much += (np.abs(signs @ found.sums) >= reached).sum(axis=0)
-    return np.asarray((as_much + 1) / (draws + 1))
+        signs = 2.0 * rng.integers(2, size=(rows, clusters.count)) - 1
+        reached += (np.abs(signs @ clusters.sums) >= actual).sum(axis=0)
+    return np.asarray((reached + 1) / (draws + 1))
 
 
 def _times_drawn(rng: np.random.Generator, rows: int, count: int) -> Floats:
-    """(rows, count) how often each of `count` things is drawn when `count` are, with replacement."""
+    """Return (rows, count), how often each of `count` items is drawn in `count` draws with replacement."""
     picks = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
     times = np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count)
     return times.astype(np.float64)
 
 
 def _blocks(draws: int) -> list[int]:
-    """Return sizes of blocks that fit into memory with thousands of recordings."""
     return [min(_BLOCK, draws - start) for start in range(0, draws, _BLOCK)]

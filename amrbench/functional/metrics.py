@@ -25,9 +25,10 @@ from amrbench.functional.official_evaluator import (
 from amrbench.types import Floats, Moments, Query
 
 LONGEST = 1500.0
-"""Seconds; the official evaluator leaves out longer annotated windows."""
+"""Seconds; the official evaluator ignores longer annotated windows."""
 _RECALL = re.compile(r"R([1-9]\d{0,3})@(0?\.\d+|1|1\.0)")
 _PRECISION = re.compile(r"mAP(?:@(0?\.\d+))?")
+_NONE = "(none)"
 
 _Item = TypeVar("_Item", Query, Moments)
 
@@ -37,8 +38,8 @@ class Metric:
     """A mean over queries: recall at k, or mean average precision.
 
     Attributes:
-        k: Predicted windows that recall looks at; 0 for mean average precision.
-        iou: Threshold of overlap; 0 for the mean average precision over all of `THRESHOLDS`.
+        k: Number of predicted windows that recall considers; 0 for mean average precision.
+        iou: Threshold of the overlap; 0 for the mean of average precision over all `THRESHOLDS`.
     """
 
     k: int
@@ -72,7 +73,7 @@ class Metric:
         return f"mAP@{self.iou:g}" if self.iou else "mAP"
 
     def values(self, evaluation: Evaluation) -> Floats:
-        """Return (Q,) the percent that each query contributes."""
+        """Return (Q,) the value of each query in percent."""
         if self.k:
             return 100 * evaluation.hits(self.k, self.iou).astype(np.float64)
         precision = evaluation.average_precisions()
@@ -80,7 +81,12 @@ class Metric:
         return np.asarray(100.0 * column)
 
     def mean(self, evaluation: Evaluation, rows: NDArray[np.int64]) -> float:
-        """Return the percent over some queries, averaged in the order of the official evaluator."""
+        """Return the mean over some queries in percent, rounded as in the official evaluator.
+
+        Args:
+            evaluation: Of Q queries.
+            rows: Indices of the queries.
+        """
         if self.k:
             return 100 * float(evaluation.hits(self.k, self.iou)[rows].mean())
         means = evaluation.average_precisions()[rows].mean(axis=0)
@@ -106,7 +112,7 @@ def metrics_at(ks: Iterable[int] = (1, 5), ious: Iterable[float] = (0.5, 0.7)) -
 
 
 STANDARD = metrics_at()
-"""The metrics of every table: the official ones, and R@5."""
+"""The metrics of every table: the official ones and R5."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +120,11 @@ class Scores:
     """Metrics of some queries.
 
     Attributes:
-        queries: Queries in the mean.
-        metrics: Percent by name: `R1@0.5`, ..., `mAP`, `mAP@0.5`, `mAP@0.75`.
-        missing: Annotated queries without a prediction that were left out (only ever with `partial`).
-        extra: Predictions without an annotated query that were left out (only ever with `partial`).
-        unanswerable: Queries left out because no window of theirs is longer than 0 s and at most 1500 s.
+        queries: Number of queries in the mean.
+        metrics: Values in percent by name: `R1@0.5`, ..., `mAP`, `mAP@0.5`, `mAP@0.75`.
+        missing: Annotated queries left out because they have no prediction (only with `partial`).
+        extra: Predictions left out because they have no annotated query (only with `partial`).
+        unanswerable: Queries left out because none of their windows is longer than 0 s and at most 1500 s.
     """
 
     queries: int
@@ -130,14 +136,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What each query contributes to the metrics.
+    """The result of each query, before averaging.
 
     Attributes:
         queries: The Q scored queries, in the order of the annotations.
         figures: Overlaps and average precisions of each query.
-        depth: The largest k that recall can be asked for.
-        missing: Ids without a prediction that were left out.
-        extra: Predicted ids without annotations that were left out.
+        depth: The largest k of recall.
+        missing: Ids left out because they have no prediction.
+        extra: Predicted ids left out because they have no annotation.
         unanswerable: Ids left out because they have no window of usable length.
     """
 
@@ -149,13 +155,13 @@ class Evaluation:
     unanswerable: tuple[str, ...]
 
     def hits(self, k: int, iou: float) -> Bools:
-        """(Q,) whether one of the first k listed windows reaches the IoU with an annotated window."""
+        """Return (Q,), True if one of the first k windows reaches the IoU with an annotated window."""
         if k > self.depth:
             raise ValueError(f"evaluated for k up to {self.depth}, asked for {k}")
         return self.figures.overlap[:, min(k, self.figures.overlap.shape[1]) - 1] >= iou
 
     def average_precisions(self) -> Floats:
-        """(Q, 10) average precision of each query at IoU 0.5, 0.55, ..., 0.95, from 0 to 1."""
+        """Return (Q, 10) average precision at IoU 0.5, 0.55, ..., 0.95, from 0 to 1."""
         return self.figures.precision
 
 
@@ -171,11 +177,11 @@ def score(
     Args:
         predictions: One entry for each query, in any order.
         truth: The annotated queries.
-        metrics: Which; see `metrics_at`.
-        partial: Score the queries that both sides have instead of refusing when they differ.
+        metrics: The metrics to compute; see `metrics_at`.
+        partial: Score the common queries if the ids of both sides differ, instead of raising.
 
     Raises:
-        DataError: Ids are missing, extra or doubled, a window is reversed or not finite, nothing is left.
+        DataError: Ids are missing, extra or repeated, a window is reversed or not finite, or nothing is left.
     """
     evaluation = evaluate(predictions, truth, depth=_depth(metrics), partial=partial)
     scores = _scores(evaluation, metrics, np.arange(len(evaluation.queries)))
@@ -191,12 +197,13 @@ def score_by(
     metrics: Sequence[Metric] = STANDARD,
     partial: bool = False,
 ) -> dict[str, Scores]:
-    """Score each group of queries that share the value of an additional key of the annotations.
+    """Score each group of queries with the same value of an additional key of the annotations.
 
-    Values that are not text are named by their JSON; queries without the key form the group `(none)`.
+    Groups are named by the value, or by its JSON if it is not text. Queries without the key form the group
+    `(none)`.
 
     Raises:
-        DataError: As `score`; or no query has the key.
+        DataError: As in `score`; or no query has the key.
     """
     evaluation = evaluate(predictions, truth, depth=_depth(metrics), partial=partial)
     groups: dict[str, list[int]] = {}
@@ -212,29 +219,29 @@ def score_by(
 def evaluate(
     predictions: Iterable[Moments], truth: Iterable[Query], *, depth: int = LISTED, partial: bool = False
 ) -> Evaluation:
-    """Evaluate each query, without averaging; the arguments are those of `score`.
+    """Evaluate each query, without averaging.
 
     Args:
         predictions: One entry for each query, in any order.
         truth: The annotated queries.
-        depth: The largest k that recall will be asked for.
-        partial: Score the queries that both sides have instead of refusing when they differ.
+        depth: The largest k of recall that is needed.
+        partial: Evaluate the common queries if the ids of both sides differ, instead of raising.
 
     Raises:
-        DataError: As `score`.
+        DataError: As in `score`.
     """
-    asked, given = _by_id(truth, "annotations"), _by_id(predictions, "predictions")
-    missing = tuple(qid for qid in asked if qid not in given)
-    extra = tuple(qid for qid in given if qid not in asked)
+    annotated, predicted = _by_id(truth, "annotations"), _by_id(predictions, "predictions")
+    missing = tuple(qid for qid in annotated if qid not in predicted)
+    extra = tuple(qid for qid in predicted if qid not in annotated)
     if not partial:
-        _refuse_differences(missing, extra, len(asked))
-    common = [qid for qid in asked if qid in given]
-    windows = _annotated([asked[qid] for qid in common])
+        _refuse_differences(missing, extra, len(annotated))
+    common = [qid for qid in annotated if qid in predicted]
+    windows = _annotated([annotated[qid] for qid in common])
     kept = np.flatnonzero(windows.counts).tolist()
     if not kept:
         raise DataError(_nothing_left(len(common)))
-    queries = tuple(asked[common[place]] for place in kept)
-    listed = _listed([given[common[place]] for place in kept])
+    queries = tuple(annotated[common[index]] for index in kept)
+    listed = _listed([predicted[common[index]] for index in kept])
     truth_arrays = RaggedArray.of(windows.values, windows.counts[kept])
     return Evaluation(
         queries=queries,
@@ -242,7 +249,7 @@ def evaluate(
         depth=depth,
         missing=missing,
         extra=extra,
-        unanswerable=tuple(common[place] for place in np.flatnonzero(windows.counts == 0).tolist()),
+        unanswerable=tuple(common[index] for index in np.flatnonzero(windows.counts == 0).tolist()),
     )
 
 
@@ -255,14 +262,11 @@ def _unknown(name: str) -> AmrbenchError:
 
 
 def _depth(metrics: Iterable[Metric]) -> int:
-    return max(1, *(metric.k for metric in metrics))
+    return max([1, *(metric.k for metric in metrics)])
 
 
 def _scores(evaluation: Evaluation, metrics: Sequence[Metric], rows: NDArray[np.int64]) -> Scores:
     return Scores(len(rows), {metric.name: metric.mean(evaluation, rows) for metric in metrics})
-
-
-_NONE = "(none)"
 
 
 def _label(query: Query, key: str) -> str:
@@ -273,18 +277,18 @@ def _label(query: Query, key: str) -> str:
 
 
 def _by_id(items: Iterable[_Item], side: str) -> dict[str, _Item]:
-    given = list(items)
-    found = {str(item.qid): item for item in given}
-    if len(found) < len(given):
-        twice = [qid for qid, count in Counter(str(item.qid) for item in given).items() if count > 1]
-        raise DataError(f"the {side} hold more than one entry for {some(twice)}; keep one each.")
-    return found
+    entries = list(items)
+    by_id = {str(item.qid): item for item in entries}
+    if len(by_id) < len(entries):
+        repeated = [qid for qid, count in Counter(str(item.qid) for item in entries).items() if count > 1]
+        raise DataError(f"the {side} hold more than one entry for {some(repeated)}; keep one each.")
+    return by_id
 
 
-def _refuse_differences(missing: Sequence[str], extra: Sequence[str], asked: int) -> None:
+def _refuse_differences(missing: Sequence[str], extra: Sequence[str], annotated: int) -> None:
     faults = []
     if missing:
-        faults.append(f"{len(missing)} of {asked} queries have no prediction: {some(missing)}")
+        faults.append(f"{len(missing)} of {annotated} queries have no prediction: {some(missing)}")
     if extra:
         faults.append(f"{len(extra)} predictions belong to no annotated query: {some(extra)}")
     if faults:
@@ -300,7 +304,7 @@ def _nothing_left(common: int) -> str:
 
 
 def _annotated(queries: Sequence[Query]) -> RaggedArray:
-    """Annotated windows that the evaluator looks at; a query may be left without any."""
+    """Return the annotated windows of usable length; some queries may have none."""
     counts = np.fromiter((len(query.windows) for query in queries), np.int64, len(queries))
     flat = chain.from_iterable(chain.from_iterable(query.windows for query in queries))
     windows = RaggedArray.of(np.fromiter(flat, np.float64).reshape(-1, 2), counts)
@@ -310,23 +314,23 @@ def _annotated(queries: Sequence[Query]) -> RaggedArray:
 
 
 def _listed(predictions: Sequence[Moments]) -> RaggedArray:
-    """Start, end and score of all listed windows; the order stands in where there are no scores."""
+    """Return start, end and score of all predicted windows; the order replaces missing scores."""
     counts = np.fromiter((len(moments.windows) for moments in predictions), np.int64, len(predictions))
     windows = np.concatenate([moments.windows for moments in predictions], dtype=np.float64)
-    scores = np.concatenate([_ranking(moments) for moments in predictions], dtype=np.float64)
+    scores = np.concatenate([_scores_or_order(moments) for moments in predictions], dtype=np.float64)
     listed = RaggedArray.of(np.column_stack([windows, scores]), counts)
     _refuse_bad(listed, [moments.qid for moments in predictions], "predicted")
     return listed
 
 
-def _ranking(moments: Moments) -> Floats:
+def _scores_or_order(moments: Moments) -> Floats:
     return -np.arange(len(moments.windows), dtype=np.float64) if moments.scores is None else moments.scores
 
 
 def _refuse_bad(windows: RaggedArray, qids: Sequence[str | int], side: str) -> None:
-    strange = ~np.isfinite(windows.values).all(axis=1)
+    not_finite = ~np.isfinite(windows.values).all(axis=1)
     backward = windows.values[:, 1] < windows.values[:, 0]
-    for wrong, fault in ((strange, "are not finite"), (backward, "end before they start")):
+    for wrong, fault in ((not_finite, "are not finite"), (backward, "end before they start")):
         if wrong.any():
             names = some(dict.fromkeys(qids[query] for query in windows.query[wrong].tolist()))
             raise DataError(f"{side} windows of {names} {fault}; correct them.")

@@ -1,4 +1,4 @@
-"""Arithmetic of spans: pieces of a line, given as (centre, width) in the last axis.
+"""Arithmetic of spans: intervals given as (centre, width) in the last axis.
 
 All functions broadcast over the leading axes, so `iou(a[:, None], b)` compares every pair.
 """
@@ -10,50 +10,49 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Below a millionth of a recording, lengths are rounding; without a floor two equal points give 0/0.
-_SHORTEST = 1e-6
+_SHORTEST = 1e-6  # lower bound of a denominator, because two equal points would give 0/0
 
 
 def to_windows(spans: Tensor) -> Tensor:
-    """Turn (centre, width) into (start, end) of the same unit, (..., 2)."""
+    """Return (start, end) of spans in the same unit, (..., 2)."""
     centre, half = spans[..., 0], spans[..., 1] / 2
     return torch.stack([centre - half, centre + half], -1)
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the intersection over union of spans, (...); 0 for two equal points."""
-    met = _meet(a, b)
-    return met.overlap / met.union.clamp(min=_SHORTEST)
+    extents = _extents(a, b)
+    return extents.overlap / extents.union.clamp(min=_SHORTEST)
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
     """Return the generalised IoU of spans in one dimension, (...), from -1 to 1.
 
-    It takes off the share of the hull that neither span covers (Rezatofighi et al. 2019, eq. 3), so spans
-    that do not meet still pull at each other. 0 for two equal points.
+    It is the IoU minus the fraction of the hull that neither span covers (Rezatofighi et al. 2019, eq. 3), so
+    that spans without overlap have a gradient too. 0 for two equal points.
     """
-    met = _meet(a, b)
-    gap = (met.hull - met.union) / met.hull.clamp(min=_SHORTEST)
-    return met.overlap / met.union.clamp(min=_SHORTEST) - gap
+    extents = _extents(a, b)
+    gap = (extents.hull - extents.union) / extents.hull.clamp(min=_SHORTEST)
+    return extents.overlap / extents.union.clamp(min=_SHORTEST) - gap
 
 
 def inverse_sigmoid(x: Tensor, eps: float = 1e-3) -> Tensor:
-    """Return the logit of x clamped to [0, 1], with each side of the ratio at least `eps`."""
+    """Return the logit of x clamped to [0, 1]; numerator and denominator are at least `eps`."""
     x = x.clamp(0, 1)
     return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
 
 
 @dataclass(frozen=True)
-class _Meeting:
+class _Extents:
     overlap: Tensor
     union: Tensor
     hull: Tensor
 
 
-def _meet(a: Tensor, b: Tensor) -> _Meeting:
+def _extents(a: Tensor, b: Tensor) -> _Extents:
     (a_start, a_end), (b_start, b_end) = to_windows(a).unbind(-1), to_windows(b).unbind(-1)
     overlap = (torch.minimum(a_end, b_end) - torch.maximum(a_start, b_start)).clamp(min=0)
-    return _Meeting(
+    return _Extents(
         overlap=overlap,
         union=(a_end - a_start) + (b_end - b_start) - overlap,
         hull=torch.maximum(a_end, b_end) - torch.minimum(a_start, b_start),

@@ -1,11 +1,10 @@
-"""What is true of one query, as numbers that a loss can compare with.
+"""Training targets of one query from its annotated windows, on numpy arrays.
 
-Pure functions on numpy arrays. `windows` is (W, 2), start and end in seconds; `frames` is the number T of
-feature rows; everything random is drawn from the generator that the caller gives.
+`windows` is (W, 2), start and end in seconds. `frames` is T, the number of feature rows, one every `hop`
+seconds. Random numbers are drawn from the given generator.
 
-Two units meet here and differ a little when a recording does not last a whole number of clips: spans are
-shares of `frames * clip_length`, while clip labels cut `duration` into `frames` equal pieces. The reference
-does both, and so does the baseline.
+Two units differ slightly if the duration is not a multiple of the hop: spans are fractions of `frames * hop`,
+but labels divide `duration` into `frames` equal frames. The reference does both, and so does the baseline.
 """
 
 from __future__ import annotations
@@ -16,42 +15,40 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from amrbench.types import Floats
+
 Spans = NDArray[np.float32]
 Labels = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class ClipRange:
-    """The clips from `first` to `last`, both included."""
+class FrameRange:
+    """The frames from `first` to `last`, inclusive."""
 
     first: int
     last: int
 
 
 @dataclass(frozen=True)
-class ClipPairs:
-    """Clips inside the moment and clips outside it, equally many, drawn at random."""
+class FramePairs:
+    """Frames inside the moment and as many outside it, drawn at random."""
 
     positives: Indices
     negatives: Indices
 
 
 def as_windows(windows: Sequence[Sequence[float]]) -> Floats:
-    """Turn a list of (start, end) into an array (W, 2), also when it is empty."""
+    """Return an array (W, 2) of a list of (start, end), which may be empty."""
     return np.asarray(windows, dtype=np.float64).reshape(-1, 2)
 
 
 def clip_windows(windows: Floats, duration: float, *, tolerance: float = 1.0) -> Floats:
-    """Cut windows to the recording and drop those of which nothing is left.
+    """Cut windows to the recording and drop those that become empty; the order is kept.
 
-    Durations in published annotations are rounded, so an end up to `tolerance` seconds late is kept as it
-    is; one that is later is a mistake and moves to `duration`. In CASTELLA's training split 162 windows
-    end late, all but one of them by 1 s, and that one by 4501 s.
-
-    Returns:
-        The windows that are left, in the given order.
+    Durations in published annotations are rounded. So an end up to `tolerance` seconds after `duration` is
+    kept; a later one is a mistake and becomes `duration`. In CASTELLA's training split 162 windows end late:
+    161 by 1 s and one by 4501 s.
     """
     start = np.maximum(windows[:, 0], 0.0)
     end = np.where(windows[:, 1] > duration + tolerance, duration, windows[:, 1])
@@ -59,63 +56,63 @@ def clip_windows(windows: Floats, duration: float, *, tolerance: float = 1.0) ->
 
 
 def draw_windows(windows: Floats, limit: int, generator: np.random.Generator) -> Floats:
-    """Keep at most `limit` windows, chosen at random and in the given order."""
+    """Return at most `limit` windows, drawn at random, in the given order."""
     if len(windows) <= limit:
         return windows
     return windows[np.sort(generator.choice(len(windows), size=limit, replace=False))]
 
 
-def spans_of(windows: Floats, frames: int, clip_length: float) -> Spans:
-    """Turn windows into (centre, width) as shares of `frames` clips, (W, 2)."""
-    share = windows / (frames * clip_length)
-    return np.stack([share.mean(axis=1), share[:, 1] - share[:, 0]], axis=1).astype(np.float32)
+def spans_of(windows: Floats, frames: int, hop: float) -> Spans:
+    """Return windows as spans (W, 2): centre and width as fractions of `frames` frames."""
+    scaled = windows / (frames * hop)
+    return np.stack([scaled.mean(axis=1), scaled[:, 1] - scaled[:, 0]], axis=1).astype(np.float32)
 
 
-def clip_range(window: Sequence[float] | Floats, unit: float, frames: int) -> ClipRange:
-    """Find the clips of `unit` seconds that a window covers; at least one, and none past the last.
+def frame_range(window: Sequence[float] | Floats, unit: float, frames: int) -> FrameRange:
+    """Return the frames of `unit` seconds that a window covers, at least one.
 
-    A window shorter than a clip is answered by the clip before its end, as in the reference.
+    A window shorter than a frame gets the last frame that ends before the window does, as in the reference.
     """
     start, end = float(window[0]), float(window[1])
     last = max(0, min(int(end / unit), frames) - 1)
-    return ClipRange(first=max(0, min(int(start / unit), last)), last=last)
+    return FrameRange(first=max(0, min(int(start / unit), last)), last=last)
 
 
 def label_first_window(windows: Floats, duration: float, frames: int) -> Labels:
-    """Label the clips of the first listed window, (T,); the others count as outside.
+    """Return (T,), True for frames of the first listed window; the other windows count as outside.
 
-    This is the baseline's rule, although half of the annotated seconds of CASTELLA lie in other windows.
+    This is the rule of the baseline, although half of the annotated seconds of CASTELLA are in other windows.
     """
     return label_all_windows(windows[:1], duration, frames)
 
 
 def label_all_windows(windows: Floats, duration: float, frames: int) -> Labels:
-    """Label the clips of every window, (T,)."""
+    """Return (T,), True for frames of any window."""
     labels = np.zeros(frames, dtype=np.bool_)
     for window in windows:
-        found = clip_range(window, duration / frames, frames)
-        labels[found.first : found.last + 1] = True
+        covered = frame_range(window, duration / frames, frames)
+        labels[covered.first : covered.last + 1] = True
     return labels
 
 
-def draw_pairs(labels: Labels, count: int, generator: np.random.Generator) -> ClipPairs:
-    """Draw `count` clips inside and `count` clips outside, without repeats where there are enough.
+def draw_pairs(labels: Labels, count: int, generator: np.random.Generator) -> FramePairs:
+    """Draw `count` frames inside and `count` frames outside, without repetition if there are enough.
 
-    Too few inside: each at least once, then repeats. Too few outside: the clips inside stand in for them,
-    so that a margin between the two says nothing.
+    If there are too few inside, each is drawn at least once and some are repeated. If there are too few
+    outside, the negatives are the positives, so that a margin loss between them has no gradient.
 
     Raises:
-        ValueError: No clip is labelled.
+        ValueError: No frame is labelled.
     """
     inside, outside = np.flatnonzero(labels), np.flatnonzero(~labels)
     if not len(inside):
-        raise ValueError("no clip is labelled, so there is no pair to draw")
+        raise ValueError("no frame is labelled, so there is no pair to draw")
     positives = _draw(inside, count, generator)
     negatives = _draw(outside, count, generator) if len(outside) >= count else positives
-    return ClipPairs(positives, negatives)
+    return FramePairs(positives, negatives)
 
 
-def _draw(clips: Indices, count: int, generator: np.random.Generator) -> Indices:
-    if len(clips) < count:
-        return np.resize(generator.permutation(clips), count)
-    return generator.choice(clips, size=count, replace=False)
+def _draw(frames: Indices, count: int, generator: np.random.Generator) -> Indices:
+    if len(frames) < count:
+        return np.resize(generator.permutation(frames), count)
+    return generator.choice(frames, size=count, replace=False)

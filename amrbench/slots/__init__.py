@@ -1,1 +1,1 @@
-"""The contract with plugins: one abstract part and one protocol for each slot, a file for each kind."""
+"""The contract with plugins: an abstract part and a protocol for each slot, grouped in files by kind."""

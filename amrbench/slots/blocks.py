@@ -1,8 +1,8 @@
 """The blocks of a moment detector, in forward order, and the data between them. All batch-first.
 
-Which model assembles blocks is its own affair (`moment-detr` of the shipped plugins does); a model may also
-have none. Modules take numbers and built modules, never options: a part's `build` makes them from its options
-and a `BlockContext`.
+A model may be assembled from these blocks, as `moment-detr` of the shipped plugins is, or have none. Modules
+take numbers and built modules, never options: a part's `build` makes them from its options and a
+`BlockContext`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BlockContext:
-    """What `build` of a block may know besides its own options."""
+    """What `build` of a block may read besides the options of the part."""
 
     width: int
     attention_heads: int
@@ -33,13 +33,13 @@ class BlockContext:
     dropout: float
     activation: Activation
     initialise: Callable[[nn.Module], None]
-    """How a transformer stack draws its weights anew; may leave them alone."""
+    """Draws the initial weights of a transformer stack, in place; may do nothing."""
     build: BuildContext
     eps: float = 1e-3
-    """Least distance from 0 and 1 of a share of the recording on its way to a logit."""
+    """Fractions of the recording are kept this far from 0 and 1 before their logit is taken."""
 
     def at(self, path: str) -> BlockContext:
-        """Return the context of a slot inside this one."""
+        """Return the context of a slot inside this slot."""
         return replace(self, build=self.build.at(path))
 
 
@@ -62,7 +62,7 @@ class Builds(Protocol[Built_co]):
 
 
 def build_at(part: Builds[Built_co], path: str, context: BlockContext) -> Built_co:
-    """Build a part for a slot inside, with first weights that depend on the seed and the path alone."""
+    """Build the part of an inner slot; its initial weights depend on the seed and the path alone."""
     inner = context.at(path)
     with inner.build.drawing():
         return part.build(inner)
@@ -73,12 +73,12 @@ def build_at(part: Builds[Built_co], path: str, context: BlockContext) -> Built_
 
 @dataclass(frozen=True)
 class Tokens:
-    """A sequence for each sample."""
+    """A sequence of rows for each sample."""
 
     features: Tensor
     """(B, n, D)"""
     positions: Tensor
-    """(B, n, D) zero where a row has no position."""
+    """(B, n, D) zero for rows without a position."""
     mask: Tensor
     """(B, n) True for real rows."""
 
@@ -117,19 +117,19 @@ def _concat(first: Tokens, second: Tokens, axis: int) -> Tokens:
 
 @dataclass(frozen=True)
 class Keys:
-    """What the audio is fused with: dummies first, then words."""
+    """What the audio is fused with: first dummies, then words."""
 
     tokens: Tokens
     """S + L rows."""
     dummies: int = 0
-    """S, the number of rows that stand for no word."""
+    """S, the number of rows that belong to no word."""
     tensors: Tensors = field(default_factory=dict)
-    """What the fusion provides before it sees audio."""
+    """Provided by the fusion before it reads audio."""
 
 
 @dataclass(frozen=True)
 class Fused:
-    """Audio that is conditioned on its text, and one token for the recording."""
+    """Audio conditioned on its text, and one token for each recording."""
 
     audio: Tokens
     token: Tensor
@@ -137,7 +137,7 @@ class Fused:
     token_position: Tensor
     """(D,)"""
     tensors: Tensors = field(default_factory=dict)
-    """What the fusion provides for these pairs of audio and text; batch first."""
+    """Provided by the fusion for these pairs of audio and text; batch first."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,13 @@ class Memory:
     """What the decoder and the heads read of a recording."""
 
     token: Tensor
-    """(B, D) the whole recording; zeros before the fusion."""
+    """(B, D) of the recording; zeros before the fusion."""
     frames: Tensor
     """(B, T, D)"""
     positions: Tensor
     """(B, T, D)"""
     mask: Tensor
-    """(B, T)"""
+    """(B, T) True for real frames."""
 
     def with_frames(self, frames: Tensor) -> Memory:
         """Return the memory with other frames."""
@@ -160,7 +160,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Queries:
-    """What the decoder starts from."""
+    """The input queries of the decoder."""
 
     content: Tensor
     """(B, Q, D)"""
@@ -170,7 +170,7 @@ class Queries:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the decoder gives, layer by layer."""
+    """The output of every decoder layer."""
 
     hidden: Tensor
     """(N, B, Q, D) normalised."""
@@ -182,17 +182,17 @@ class Decoded:
 
 
 class Activation(Protocol):
-    """Makes a new activation module for each place that needs one."""
+    """Makes activation modules; each call returns a new one."""
 
     def mlp(self) -> nn.Module:
-        """Return one for projections and small perceptrons."""
+        """Return an activation for projections and small perceptrons."""
 
     def feedforward(self) -> nn.Module:
-        """Return one for the feed-forward part of a transformer layer."""
+        """Return an activation for the feed-forward network of a transformer layer."""
 
 
 class ActivationPart(Part):
-    """Activations of the whole model."""
+    """The activations of a model."""
 
     slot = "activation"
 
@@ -202,15 +202,15 @@ class ActivationPart(Part):
 
 
 class RefinePart(BlockPart):
-    """A step from memory to memory, a module `(Memory) -> Memory`; several stand in a list."""
+    """A step that refines the memory: a module `(Memory) -> Memory`. Recipes list any number of them."""
 
     slot = "refine"
     needs_token: ClassVar[bool] = False
-    """Whether it reads the token, which is there only after the fusion."""
+    """Whether it reads the token, which exists only after the fusion."""
 
 
 class TemporalEmbedding:
-    """Tells frames their position in the recording, as input columns, as a sum, or both.
+    """Encodes the position of frames in the recording, as input columns, as a summand, or both.
 
     A base class for modules: `class MyEmbedding(TemporalEmbedding, nn.Module)`.
     """
@@ -219,16 +219,16 @@ class TemporalEmbedding:
     """Number of columns that `columns` returns."""
 
     def columns(self, mask: Tensor) -> Tensor:
-        """Return (B, T, columns_width), put before the audio features ahead of the projection."""
+        """Return (B, T, columns_width), concatenated before the audio features; the projection reads both."""
         return mask.new_zeros(*mask.shape, 0).float()
 
     def add(self, mask: Tensor) -> Tensor:
-        """Return what is added to the projected audio, of shape (B, T, D) or broadcasting to it."""
+        """Return the summand of the projected audio, of shape (B, T, D) or broadcasting to it."""
         return mask.new_zeros(1, 1, 1).float()
 
 
 class TemporalEmbeddingPart(BlockPart):
-    """How frames are told their position in the recording."""
+    """How the position of frames in the recording is encoded."""
 
     slot = "temporal_embedding"
 
@@ -238,22 +238,22 @@ class TemporalEmbeddingPart(BlockPart):
 
 
 class AttentionNorm:
-    """Normalises rows on their way into a layer of cross attention; residuals keep the unnormalised rows.
+    """Normalises the inputs of a cross-attention layer; residuals use the unnormalised inputs.
 
     A base class for modules: `class MyNorm(AttentionNorm, nn.Module)`.
     """
 
     def audio(self, rows: Tensor) -> Tensor:
-        """Return (B, T, D), ready to be queries."""
+        """Return the queries of the attention, (B, T, D)."""
         return rows
 
     def text(self, rows: Tensor) -> Tensor:
-        """Return (B, S + L, D), ready to be keys and values."""
+        """Return the keys and values of the attention, (B, S + L, D)."""
         return rows
 
 
 class NormPart(BlockPart):
-    """Normalisation ahead of cross attention; one module a layer."""
+    """Normalisation before cross attention; one module for each layer."""
 
     slot = "attention_norm"
 
@@ -266,10 +266,10 @@ class Fusion(Protocol):
     """Conditions audio on its text. An `nn.Module`."""
 
     def keys(self, words: Tokens) -> Keys:
-        """Return what the audio is fused with; computed once for all views of a batch."""
+        """Return what the audio is fused with; called once for all views of a batch."""
 
     def __call__(self, audio: Tokens, keys: Keys) -> Fused:
-        """Fuse each recording with the keys of the same row of the batch."""
+        """Fuse each recording with the keys of the same sample of the batch."""
 
 
 class FusionPart(BlockPart):
@@ -280,33 +280,33 @@ class FusionPart(BlockPart):
     @property
     @abstractmethod
     def provides(self) -> Mapping[str, str]:
-        """Return the axes of each tensor it provides, by its name; "dummies" if its keys hold some."""
+        """Return the axes of each tensor it provides, by its name; also "dummies" if its keys have any."""
 
 
 class Encoder(Protocol):
     """A stack over a sequence. An `nn.Module`."""
 
     def __call__(self, tokens: Tokens, first: int | None = None) -> Tensor:
-        """Return (B, n, D), or only the `first` rows of it, which may cost less.
+        """Return (B, n, D), or only its first rows (B, first, D), which may cost less.
 
-        The sequence starts with one special row (or, for the text of a fusion, with its dummies).
+        The sequence starts with one special row (for the text of a fusion, with its dummies).
         """
 
 
 class EncoderPart(BlockPart):
-    """A stack over a sequence; `around` wraps one in another."""
+    """A stack over a sequence. Encoders wrap each other: `around`."""
 
     slot = "encoder"
 
 
 class AnchorsPart(BlockPart):
-    """The first spans of the decoder's queries: a module `() -> (Q, 2)` spans in (0, 1)."""
+    """The initial spans of the decoder queries: a module `() -> (Q, 2)` spans in (0, 1)."""
 
     slot = "anchors"
 
 
 class QueryPart(BlockPart):
-    """What the decoder starts from: a module `(tensors provided so far) -> Queries`."""
+    """The input queries of the decoder: a module `(tensors provided so far) -> Queries`."""
 
     slot = "query"
     requires: ClassVar[frozenset[str]] = frozenset()
@@ -314,17 +314,17 @@ class QueryPart(BlockPart):
 
 
 class PriorPart(BlockPart):
-    """A bias on the decoder's attention to frames; one module a layer.
+    """A bias of the decoder's attention to frames; one module for each layer.
 
-    The module takes (anchors (B, Q, 2), content (B, Q, D), mask (B, T)) and returns what is added to
-    the logits: (B, H, Q, T) or a shape that broadcasts to it.
+    The module takes (anchors (B, Q, 2), content (B, Q, D), mask (B, T)) and returns the summand of the
+    attention logits: (B, H, Q, T) or a shape that broadcasts to it.
     """
 
     slot = "prior"
 
 
 class Decoder(Protocol):
-    """Turns queries into moments with the help of the memory. An `nn.Module`."""
+    """Turns queries into moments by attention to the memory. An `nn.Module`."""
 
     def __call__(self, queries: Queries, memory: Memory) -> Decoded:
         """Return the result of each layer."""
@@ -343,7 +343,7 @@ class Head:
     """
 
     def of_memory(self, memory: Memory) -> Mapping[str, Tensor]:  # noqa: ARG002 - for heads that do
-        """Return tensors of the memory, batch first; also asked of other views of a batch."""
+        """Return tensors of the memory, batch first; also called for other views of a batch."""
         return {}
 
     def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:  # noqa: ARG002
@@ -354,8 +354,8 @@ class Head:
 class HeadPart(BlockPart):
     """One or more predictions. The heads together must provide "spans" and "scores".
 
-    Moments are ranked by "scores", or by "ranking_scores" where a head provides them; the matcher reads the
-    former alone, so that a way of ranking changes no training.
+    Moments are ranked by "scores", or by "ranking_scores" if a head provides them; the matcher reads "scores"
+    only, so that the ranking has no influence on the training.
     """
 
     slot = "head"

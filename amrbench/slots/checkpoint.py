@@ -1,18 +1,40 @@
-"""Readers of checkpoints that other programs wrote."""
+"""Readers of checkpoints of other programs."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from amrbench.part import Part
 
 if TYPE_CHECKING:
-    from amrbench.types import Checkpoint, ForeignModel
+    from torch import nn
+
+    from amrbench.slots.model import Limits
+    from amrbench.types import Checkpoint, FeatureWidths, Ranking
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignModel:
+    """A model with weights of another program, and the input it was trained with."""
+
+    model: nn.Module
+    """A `MomentModel`."""
+    audio: str
+    """Name of the audio encoder, and of the folder of its features."""
+    text: str
+    """Name of the text encoder."""
+    widths: FeatureWidths
+    hop: float
+    """Seconds between two audio rows."""
+    limits: Limits
+    ranking: tuple[Ranking, ...]
+    """The steps of that program from raw moments to its predictions."""
 
 
 class CheckpointPart(Part):
-    """A kind of foreign checkpoint; `use` is the name that its option `model_name` gives."""
+    """A kind of foreign checkpoint; `use` is the value of its option `model_name`."""
 
     slot = "checkpoint"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from amrbench.errors import DataError, did_you_mean
 from amrbench.part import Part
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Recording(Protocol):
 
     @property
     def rate(self) -> int:
-        """Return the samples a second."""
+        """Return the samples per second."""
 
     @property
     def waveform(self) -> Rows:
@@ -47,24 +48,34 @@ class Dataset(Protocol):
         """Return the number of recordings of a split."""
 
     def recording(self, split: str, index: int) -> Recording:
-        """Return one recording; the same every time, whatever was asked before."""
+        """Return one recording; it does not depend on earlier calls."""
 
     def fingerprint(self) -> str:
         """Return a hash of everything that determines the recordings and queries."""
 
 
 class DatasetPart(Part):
-    """Where recordings, queries and true windows come from."""
+    """A source of recordings, queries and ground-truth windows."""
 
     slot = "dataset"
 
     @abstractmethod
     def build(self) -> Dataset:
-        """Return the data set; nothing is read or made yet, so that files may still be missing."""
+        """Return the data set, without reading or making files; they may be missing."""
 
     def required_files(self, split: str, features: FeaturesPart) -> Sequence[RequiredFile]:  # noqa: ARG002
-        """Return the files that a split needs with an encoder."""
+        """Return the files that a split needs if its features come from this encoder."""
         return features.required_files()
+
+
+def refuse_unknown_split(name: str, split: str, splits: Iterable[str]) -> None:
+    """Raise DataError when a data set has no such split; or do nothing."""
+    names = list(splits)
+    if split not in names:
+        raise DataError(
+            f"data set {name!r} has no split {split!r}.{did_you_mean(split, names)} "
+            f"Splits: {', '.join(names) or 'none'}."
+        )
 
 
 class Labels(Protocol):
@@ -72,7 +83,7 @@ class Labels(Protocol):
 
     @property
     def spans(self) -> Rows:
-        """Return (W, 2) centre and width as shares of the recording."""
+        """Return (W, 2) centre and width as fractions of the recording."""
 
     @property
     def relevant(self) -> NDArray[np.bool_]:
@@ -98,7 +109,7 @@ class TargetsPart(Part):
 
 
 class AugmentPart(Part):
-    """A random change of a training sample, drawn anew at each visit."""
+    """A random change of a training sample, drawn again at each visit."""
 
     slot = "augment"
 

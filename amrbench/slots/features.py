@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class FeatureBackend(Protocol):
     """Turns recordings and sentences into features.
 
-    Its attributes are known without any file. Weights are read when `audio`, `text` or `fingerprint` is first
-    called; these raise DataError if a file is missing, with the place where it is published.
+    The attributes are known without any file. Weights are read at the first call of `audio`, `text` or
+    `fingerprint`, which raise DataError if a file is missing and say where it is published.
     """
 
     name: str
     audio_width: int
     text_width: int
     rate: int
-    """Samples a second that `audio` expects."""
+    """Samples per second that `audio` expects."""
     hop: float
     """Seconds between two feature rows."""
 
@@ -35,7 +35,7 @@ class FeatureBackend(Protocol):
         """Return (L, text_width) for each sentence; L may differ and is at least 1."""
 
     def fingerprint(self) -> str:
-        """Return a hash of everything that determines the numbers."""
+        """Return a hash of everything that determines the features."""
 
 
 class FeaturesPart(Part):
@@ -45,7 +45,7 @@ class FeaturesPart(Part):
 
     @abstractmethod
     def build(self) -> FeatureBackend:
-        """Return the encoder; nothing is read yet."""
+        """Return the encoder, without reading files."""
 
     @property
     def label(self) -> str:
@@ -60,17 +60,17 @@ class FeaturesPart(Part):
 
     @property
     def encoders(self) -> tuple[FeaturesPart, ...]:
-        """Return the encoders whose features are concatenated; most parts are one encoder, themselves."""
+        """Return the encoders whose features are concatenated; by default only this one."""
         return (self,)
 
     def replaced(self, stand_ins: Mapping[str, FeaturesPart]) -> FeaturesPart:
-        """Return this part, or its stand-in where one is named."""
+        """Return the stand-in for this part if there is one, else this part."""
         return stand_ins.get(self.use, self)
 
     def required_files(self) -> Sequence[RequiredFile]:
-        """Return the files that it reads; none if they are shipped."""
+        """Return the files that it reads; none for an encoder that is shipped."""
         return ()
 
     def parameters(self) -> int | None:
-        """Return the number of its weights without reading them; None if it is not known."""
+        """Return the number of its weights without reading them; None if unknown."""
         return None

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 class Loss(Protocol):
-    """A term, or a few that belong together. An `nn.Module`: it may own parameters."""
+    """One or more terms of the total. An `nn.Module`: it may own parameters."""
 
     def __call__(self, outcome: Outcome) -> dict[str, Tensor]:
-        """Return named terms with their weights applied; each a scalar or (N,), one a decoder layer."""
+        """Return named, weighted terms; each a scalar, or (N,) with one value for each decoder layer."""
 
 
 class LossPart(Part):
-    """Something to minimise."""
+    """A loss: one or more terms to minimise."""
 
     slot = "loss"
     requires: ClassVar[frozenset[str]] = frozenset()
-    """Names of the tensors it reads of the batch as it is."""
+    """Names of the tensors of the batch itself that it reads."""
     views: ClassVar[Mapping[str, frozenset[str]]] = {}
-    """Names of the tensors it reads of other views of the batch."""
+    """Names of the tensors that it reads, for other views of the batch."""
 
     weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
 

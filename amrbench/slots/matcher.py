@@ -1,4 +1,4 @@
-"""Matchers: which decoder query answers for which true span."""
+"""Matchers: which decoder query is assigned to which true span."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Matcher(Protocol):
     """Assigns decoder queries to true spans."""
 
     def __call__(self, tensors: Tensors, target: Target) -> Tensor:
-        """Return (N, B, W) integers: the query of each true span, -1 where there is none."""
+        """Return (N, B, W) integers: the query of each true span, -1 for none."""
 
 
 class MatcherPart(Part):

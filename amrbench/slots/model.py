@@ -6,7 +6,9 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from amrbench.part import Part
+from pydantic import Field
+
+from amrbench.part import Part, Strict
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,33 +16,40 @@ if TYPE_CHECKING:
     from amrbench.types import Batch, BuildContext, Encoded, Prediction
 
 
+class Limits(Strict):
+    """The longest input of a model; longer recordings and sentences are cut."""
+
+    frames: int = Field(300, ge=1, description="feature rows of a recording")
+    words: int = Field(32, ge=1, description="tokens of a sentence")
+
+
 class MomentModel(Protocol):
     """Audio features and a sentence in, scored spans out. An `nn.Module`."""
 
     def encode(self, batch: Batch, views: Collection[str] = ()) -> Encoded:
-        """Do all that comes before the decoder, for the batch and for each view asked for."""
+        """Compute everything before the decoder, for the batch and each requested view."""
 
     def decode(self, encoded: Encoded) -> Prediction:
-        """Finish the batch as it is."""
+        """Return the moments of the batch itself; views have none."""
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """Return the trainable tensors."""
+        """Return the parameters."""
 
 
 class ModelPart(Part):
-    """A whole model. Its own slots, if it has any, are fields."""
+    """A complete model. Its inner slots, if it has any, are fields."""
 
     slot = "model"
     views: ClassVar[frozenset[str]] = frozenset()
-    """Further views of a batch that `encode` can give to losses."""
+    """Names of the views of a batch that `encode` can compute for losses."""
 
     @property
     @abstractmethod
     def provides(self) -> Mapping[str, str]:
         """Return the axes of each tensor that encode and decode provide, by its name.
 
-        Axes are letters of the shape alphabet (`amrbench.types`) and numbers, e.g. {"spans": "N B Q 2"}. A
-        sum such as "S+L" is one axis, and its letters may be any that the model explains.
+        Axes are letters of the shape alphabet (`amrbench.types`) or numbers, e.g. {"spans": "N B Q 2"}. A
+        sum such as "S+L" is one axis; its letters may be others that the model documents.
         """
 
     @abstractmethod

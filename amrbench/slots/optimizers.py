@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class Updater(Protocol):
-    """Turns gradients into better weights."""
+    """Updates weights from gradients."""
 
     def step(self, closure: Callable[[], Losses]) -> Losses:
-        """Move the weights once and return what the first call of `closure` gave.
+        """Update the weights once and return the result of the first call of `closure`.
 
-        `closure` does the forward pass and the losses; it may be called as often as the method needs.
+        `closure` computes the forward pass and the losses; the method may call it more than once.
         """
 
     def end_epoch(self) -> None:
-        """Be told that an epoch is over."""
+        """Do what follows an epoch; called at the end of each."""
 
     def eval_weights(self) -> AbstractContextManager[None]:
-        """Within this context the modules carry the weights that should be scored and saved."""
+        """Return a context in which the modules have the weights to score and save."""
 
 
 class OptimizerPart(Part):
-    """How gradients move the weights. Optimizers wrap each other: `around`."""
+    """How gradients update the weights. Optimizers wrap each other: `around`."""
 
     slot = "optimizer"
 

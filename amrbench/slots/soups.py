@@ -1,4 +1,4 @@
-"""Soups: what is made of the fine-tuned weights of many seeds."""
+"""Soups: models made of the fine-tuned weights of several seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Weights = Mapping[str, "Tensor"]
 
 
 class Candidate(Protocol):
-    """One fine-tuned seed. Weights are read on request, so that never all are in memory."""
+    """The fine-tuned weights of one seed. They are read on request, so that they are not all in memory."""
 
     @property
     def name(self) -> str:
@@ -31,7 +31,7 @@ class Candidate(Protocol):
 
 
 class SoupScorer(Protocol):
-    """Answers what a soup may ask about weights; the selection split is all that it looks at."""
+    """Measures weights for a soup, on the selection split only."""
 
     @property
     def fixed(self) -> frozenset[str]:
@@ -43,21 +43,21 @@ class SoupScorer(Protocol):
     def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:
         """Return the diagonal of the empirical Fisher matrix, for each trained tensor, in float64.
 
-        It is the mean over queries of the squared gradient of the sum of these losses, each query alone.
-        A tensor that they do not reach has zeros. The part names the losses in `losses_read`.
+        It is the mean over queries of the squared gradient of the sum of these losses, computed for each
+        query alone; zeros for a tensor without a gradient. The part names the losses in `losses_read`.
         """
 
 
 @dataclass(frozen=True)
 class SoupResult:
-    """Weights that a soup made, and how.
+    """A model that a soup made.
 
     Attributes:
         weights: One tensor for each name that the candidates have.
-        ingredients: Names of the candidates that went in.
-        kind: "single" for the unchanged weights of one candidate, which soups are measured by.
-        note: What a reader of its metrics should know, as the end of a sentence; empty for nothing.
-        about: Plain values that are written into the weights file besides, e.g. an option.
+        ingredients: Names of the candidates that were used.
+        kind: "single" for the unchanged weights of one candidate, a baseline of the soups.
+        note: A remark on its metrics, as the end of a sentence; may be empty.
+        about: Plain values that are also written into the weights file, e.g. an option.
     """
 
     weights: Weights
@@ -71,17 +71,17 @@ class Soup(Protocol):
     """Combines the weights of several seeds."""
 
     def __call__(self, candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
-        """Return further models of the run by name, e.g. {"uniform soup": result}; none for no soup."""
+        """Return additional models of the run by name, e.g. {"uniform soup": result}; may be empty."""
 
 
 class SoupPart(Part):
-    """What is made of the fine-tuned weights of many seeds."""
+    """How models are made of the fine-tuned weights of several seeds."""
 
     slot = "soup"
 
     @property
     def losses_read(self) -> frozenset[str]:
-        """Return the names of the recipe's losses that it asks about."""
+        """Return the names of the recipe's losses whose Fisher matrix it needs."""
         return frozenset()
 
     @abstractmethod

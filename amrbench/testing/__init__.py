@@ -1,4 +1,4 @@
-"""Contract checks for parts, for the tests of plugins; the shipped plugins are held to the same.
+"""Contract checks for parts, for the tests of plugins; the shipped parts pass the same checks.
 
     from amrbench import load_registry
     from amrbench.testing import check_part, sample
@@ -7,8 +7,8 @@
         registry = load_registry()
         check_part(sample(MyLoss, registry), registry)
 
-A failed check is an AssertionError that says in words what is wrong. A plugin with slots of its own passes
-their contracts as `contracts`.
+A failed check raises AssertionError with a text that says what is wrong. A plugin with slots of its own
+passes their contracts as `contracts`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from collections.abc import Callable, Iterable, Mapping
 from amrbench.part import Part
 from amrbench.registry import Registry
 from amrbench.slots.model import ModelPart
-from amrbench.testing.afterwards import check_ranking, check_soup
 from amrbench.testing.blocks import check_block
 from amrbench.testing.checkpoint import check_checkpoint
 from amrbench.testing.data import check_augment, check_dataset, check_features, check_targets
 from amrbench.testing.model import build_model, check_model, predict
 from amrbench.testing.options import check_options
-from amrbench.testing.samples import (
+from amrbench.testing.small_data import (
     CONTEXT,
     WIDTHS,
     ContractFixture,
@@ -39,6 +38,7 @@ from amrbench.testing.samples import (
     pick_targets,
     sample,
 )
+from amrbench.testing.soups_and_ranking import check_ranking, check_soup
 from amrbench.testing.training import (
     check_loss,
     check_matcher,
@@ -71,7 +71,7 @@ __all__ = [
 ]
 
 Contract = Callable[[Part, ContractFixture], None]
-"""Raises AssertionError, with a text, where a part of some slot does not do what the slot asks for."""
+"""Raises AssertionError with a text where a part does not do what its slot requires."""
 
 BLOCKS = (
     *("activation", "refine", "temporal_embedding", "attention_norm", "fusion", "encoder"),
@@ -103,17 +103,17 @@ def check_part(
     contracts: Mapping[str, Contract] | None = None,
     models: Iterable[ModelPart] = (),
 ) -> None:
-    """Check everything that is asked of a part, in any slot.
+    """Check the options of a part, and the contract of its slot.
 
     Args:
-        part: the part with the options to try it with; see `sample`.
-        registry: where other parts are found that it needs for the trial.
-        contracts: contracts of further slots, by slot.
-        models: models that provide what a loss or a matcher requires, where those of the registry with
-            their defaults do not.
+        part: The part with the options to try; see `sample`.
+        registry: The other parts that a check may need, such as models.
+        contracts: Contracts of further slots, by slot.
+        models: Models that have the slot of a block, or provide what a loss or matcher requires, where those
+            of the registry do not.
 
     Raises:
-        AssertionError: something is not as it should be; or the slot has no contract.
+        AssertionError: A check failed, or the slot has no contract.
     """
     known = {**CONTRACTS, **(contracts or {})}
     check_options(part, registry)

@@ -1,4 +1,4 @@
-"""What holds for every reader of foreign checkpoints."""
+"""The contract of readers of foreign checkpoints."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import cast
 from amrbench.errors import CheckpointError
 from amrbench.part import Part
 from amrbench.slots.checkpoint import CheckpointPart
-from amrbench.testing.samples import ContractFixture, expect
+from amrbench.testing.small_data import ContractFixture, expect
 from amrbench.types import Checkpoint
 
 
 def check_checkpoint(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
-    """Check that a file without tensors and options is refused by name."""
+    """Check that an empty checkpoint is refused with a message that names its file."""
     who, path = f"checkpoint {part.use!r}", Path("empty.ckpt")
     try:
-        cast("CheckpointPart", part).build(Checkpoint(path, {}, {}))
+        cast("CheckpointPart", part).build(Checkpoint(path, weights={}, options={}))
     except CheckpointError as error:
         expect(str(path) in str(error), f"{who}: its message does not name the file: {error}")
         return
-    expect(False, f"{who}: it builds a model of nothing.")
+    raise AssertionError(f"{who}: it builds a model from an empty checkpoint.")

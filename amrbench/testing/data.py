@@ -1,4 +1,4 @@
-"""What holds for every encoder, data set, kind of target and augmentation."""
+"""The contracts of encoders, data sets, targets and augmentation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from amrbench.part import Part
 from amrbench.required_files import missing_files
 from amrbench.slots.data import AugmentPart, Dataset, DatasetPart, Labels, Recording, TargetsPart
 from amrbench.slots.features import FeatureBackend, FeaturesPart
-from amrbench.testing.samples import ContractFixture, expect, make_query
+from amrbench.testing.small_data import ContractFixture, expect, make_query
 from amrbench.types import Query
 
 if TYPE_CHECKING:
@@ -20,29 +20,36 @@ if TYPE_CHECKING:
 
     from amrbench.types import Rows
 
-SENTENCES = ("a dog barks", "", "heavy rain falls on a roof while somebody whistles in the distance")
+_SENTENCES = ("a dog barks", "", "heavy rain falls on a roof while somebody whistles in the distance")
+_QUERIES = (
+    make_query((3.0, 8.0)),
+    make_query((12.5, 19.0), (1.0, 4.5)),
+    make_query((4.0, 4.3)),
+    make_query((0.0, 20.0)),
+    make_query((18.0, 20.0), (2.0, 3.0), (5.0, 6.0), (9.0, 11.0), (13.0, 13.5), (15.0, 16.0)),
+)
 
 
 def check_features(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
-    """Check rows and tokens of an encoder, that they depend on nothing else, and the fingerprint.
+    """Check rows, tokens and fingerprint, and that rows and tokens depend on their input alone.
 
-    An encoder whose files are not at hand passes if it says so, and knows its sizes all the same.
+    An encoder whose files are missing passes if its sizes are known and it raises DataError with their paths.
     """
     who, part = f"features {part.use!r}", cast("FeaturesPart", part)
     backend, again = part.build(), part.build()
     expect(bool(backend.name) and backend.rate > 0 and backend.hop > 0, f"{who}: name, rate or hop is empty.")
     expect(backend.audio_width > 0 and backend.text_width > 0, f"{who}: a width is not above 0.")
-    lacking = missing_files(part.required_files())
+    missing = missing_files(part.required_files())
     try:
-        mark = backend.fingerprint()
+        fingerprint = backend.fingerprint()
     except DataError as error:
-        expect(bool(lacking), f"{who}: it cannot be used, but required_files() finds nothing missing_files.")
-        said = all(str(file.path) in str(error) for file in lacking[:1])
-        expect(said, f"{who}: its message does not say where {lacking[0].what} were looked for.")
+        expect(bool(missing), f"{who}: it cannot be used, but required_files() names no missing file.")
+        named = str(missing[0].path) in str(error)
+        expect(named, f"{who}: its message does not name the path of its {missing[0].what}.")
         return
     _check_audio(backend, again, who)
     _check_text(backend, again, who)
-    same = mark == again.fingerprint() != ""
+    same = fingerprint == again.fingerprint() != ""
     expect(same, f"{who}: its fingerprint is empty or changes from build to build.")
 
 
@@ -50,22 +57,22 @@ def _check_audio(backend: FeatureBackend, again: FeatureBackend, who: str) -> No
     rng = np.random.default_rng(0)
     for hops in (1.0, 2.9, 5.0):
         waveform = (0.1 * rng.standard_normal(round(hops * backend.hop * backend.rate))).astype(np.float32)
-        kept = waveform.copy()
+        before = waveform.copy()
         rows = backend.audio(waveform)
-        wanted = (math.floor(hops + 1e-9), backend.audio_width)
+        shape = (math.floor(hops + 1e-9), backend.audio_width)
         expect(
-            rows.shape == wanted,
-            f"{who}: {hops:g} hops of audio give {rows.shape}, not {wanted} (floor of seconds / hop rows).",
+            rows.shape == shape,
+            f"{who}: {hops:g} hops of audio give {rows.shape}, not {shape} (floor of seconds / hop rows).",
         )
         _check_array(rows, f"{who}: audio rows")
-        expect(np.array_equal(waveform, kept), f"{who}: it writes into the waveform.")
-        expect(np.array_equal(again.audio(kept), rows), f"{who}: the same audio gives other rows.")
+        expect(np.array_equal(waveform, before), f"{who}: it writes into the waveform.")
+        expect(np.array_equal(again.audio(before), rows), f"{who}: the same audio gives other rows.")
 
 
 def _check_text(backend: FeatureBackend, again: FeatureBackend, who: str) -> None:
-    together = backend.text(SENTENCES)
-    expect(len(together) == len(SENTENCES), f"{who}: {len(SENTENCES)} sentences give {len(together)} arrays.")
-    for sentence, tokens in zip(SENTENCES, together, strict=True):
+    batch = backend.text(_SENTENCES)
+    expect(len(batch) == len(_SENTENCES), f"{who}: {len(_SENTENCES)} sentences give {len(batch)} arrays.")
+    for sentence, tokens in zip(_SENTENCES, batch, strict=True):
         fits = tokens.ndim == 2 and tokens.shape[0] >= 1 and tokens.shape[1] == backend.text_width
         expect(fits, f"{who}: {sentence!r} gives {tokens.shape}, not (L, {backend.text_width}) with L >= 1.")
         _check_array(tokens, f"{who}: tokens of {sentence!r}")
@@ -80,15 +87,15 @@ def _check_array(rows: Rows, what: str) -> None:
 
 
 def check_dataset(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
-    """Check that recordings are the same whatever was asked before, and that queries fit them.
+    """Check that a recording does not depend on those read before, and that its queries fit it.
 
-    A data set whose files are not at hand passes if it says so.
+    A data set whose files are missing passes if it raises DataError with a text.
     """
     who, part = f"dataset {part.use!r}", cast("DatasetPart", part)
     try:
         _check_recordings(part.build(), part.build(), who)
     except DataError as error:
-        expect(bool(str(error)), f"{who}: it does not say what is missing_files.")
+        expect(bool(str(error)), f"{who}: its DataError has no text.")
 
 
 def _check_recordings(data: Dataset, again: Dataset, who: str) -> None:
@@ -107,7 +114,7 @@ def _check_same(one: Recording, other: Recording, who: str) -> None:
     same = (one.vid, one.rate, tuple(one.queries)) == (other.vid, other.rate, tuple(other.queries))
     expect(
         same and np.array_equal(one.waveform, other.waveform),
-        f"{who}: a recording depends on which were asked for before.",
+        f"{who}: a recording depends on which were read before.",
     )
 
 
@@ -115,7 +122,7 @@ def _check_recording(recording: Recording, who: str) -> None:
     waveform, seconds = recording.waveform, len(recording.waveform) / recording.rate
     expect(waveform.ndim == 1 and waveform.dtype == np.float32, f"{who}: a waveform is not mono float32.")
     expect(bool(np.abs(waveform).max(initial=0) <= 1), f"{who}: a waveform leaves [-1, 1].")
-    expect(len(recording.queries) > 0, f"{who}: nobody asks about {recording.vid!r}.")
+    expect(len(recording.queries) > 0, f"{who}: {recording.vid!r} has no query.")
     for query in recording.queries:
         expect(query.vid == recording.vid, f"{who}: {recording.vid!r} has a query about {query.vid!r}.")
         expect(
@@ -123,20 +130,11 @@ def _check_recording(recording: Recording, who: str) -> None:
         )
 
 
-CASES = (
-    make_query((3.0, 8.0)),
-    make_query((12.5, 19.0), (1.0, 4.5)),
-    make_query((4.0, 4.3)),
-    make_query((0.0, 20.0)),
-    make_query((18.0, 20.0), (2.0, 3.0), (5.0, 6.0), (9.0, 11.0), (13.0, 13.5), (15.0, 16.0)),
-)
-
-
 def check_targets(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
-    """Check shapes and ranges of labels, and that the random generator is their only source of chance."""
+    """Check shapes and ranges of labels, and that they are random only by the generator."""
     who, part = f"targets {part.use!r}", cast("TargetsPart", part)
     label = part.build()
-    for query in CASES:
+    for query in _QUERIES:
         labels = label(query, 20, 1.0, np.random.default_rng(0))
         _check_labels(labels, 20, f"{who}, windows {list(query.windows)}")
         again = label(query, 20, 1.0, np.random.default_rng(0))
@@ -156,22 +154,23 @@ def _check_labels(labels: Labels, frames: int, who: str) -> None:
     for name in ("positives", "negatives"):
         drawn: NDArray[np.int64] = getattr(labels, name)
         inside = drawn.ndim == 1 and bool(((drawn >= 0) & (drawn < frames)).all())
-        expect(inside, f"{who}: {name} are no frames of this recording: {drawn.tolist()}.")
-    expect(len(labels.positives) == len(labels.negatives), f"{who}: more positives than negatives, or fewer.")
+        expect(inside, f"{who}: {name} are not frames of this recording: {drawn.tolist()}.")
+    paired = len(labels.positives) == len(labels.negatives)
+    expect(paired, f"{who}: {len(labels.positives)} positives, but {len(labels.negatives)} negatives.")
 
 
 def check_augment(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
-    """Check that rows and query still fit each other, and that nothing is written into."""
+    """Check that new rows and query fit each other, and that the given rows are not changed."""
     who, part = f"augment {part.use!r}", cast("AugmentPart", part)
     change = part.build()
     rows = np.random.default_rng(1).standard_normal((20, 6)).astype(np.float32)
-    kept = rows.copy()
-    for seed, query in enumerate(CASES):
-        new, asked = change(rows, query, 1.0, np.random.default_rng(seed))
-        expect(np.array_equal(rows, kept), f"{who}: it writes into the rows that it is given.")
+    before = rows.copy()
+    for seed, query in enumerate(_QUERIES):
+        new, new_query = change(rows, query, 1.0, np.random.default_rng(seed))
+        expect(np.array_equal(rows, before), f"{who}: it writes into the rows that it is given.")
         fits = new.ndim == 2 and new.shape[1] == rows.shape[1] and new.dtype == rows.dtype
         expect(fits, f"{who}: {rows.dtype} rows {rows.shape} become {new.dtype} {new.shape}.")
-        _check_windows(asked, len(new), who)
+        _check_windows(new_query, len(new), who)
         again, _ = change(rows, query, 1.0, np.random.default_rng(seed))
         expect(np.array_equal(again, new), f"{who}: the same random generator gives other rows.")
 

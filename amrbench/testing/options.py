@@ -1,4 +1,4 @@
-"""What holds for every part, whatever its slot."""
+"""Checks for parts of all slots: docstring, version and options."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pydantic import ValidationError
 
 from amrbench.part import Part
 from amrbench.registry import Registry
-from amrbench.testing.samples import expect
+from amrbench.testing.small_data import expect
 
 
 def check_options(part: Part, registry: Registry) -> None:
-    """Check docstring, version, descriptions, defaults, and that options survive being written down."""
+    """Check docstring, version, descriptions and defaults, and that options survive a round trip to JSON."""
     who = f"{part.slot} {part.use!r}"
     first = (inspect.getdoc(type(part)) or "").split("\n\n")[0]
-    expect(first.endswith("."), f"{who}: the first line of its docstring is no sentence: {first!r}.")
+    expect(first.endswith("."), f"{who}: the first line of its docstring is not a sentence: {first!r}.")
     expect(type(part).version >= 1, f"{who}: its version is {type(part).version}; versions start at 1.")
     for name, field in type(part).model_fields.items():
         described = bool(field.description) or _is_part(field.annotation)
         expect(described, f"{who}: the option {name!r} has no description; give Field(description=...).")
     _check_defaults(part, registry, who)
-    _check_written(part, registry, who)
+    _check_round_trip(part, registry, who)
 
 
 def slot_of(part: Part) -> type[Part]:
@@ -35,28 +35,24 @@ def _check_defaults(part: Part, registry: Registry, who: str) -> None:
     try:
         type(part).model_validate({}, context=registry)
     except ValidationError as error:
-        for each in error.errors():
-            said = "missing" in each["msg"]
-            expect(said, f"{who}: its defaults are wrong: {_dotted(each['loc'])}: {each['msg']}")
+        for mistake in error.errors():
+            path = ".".join(map(str, mistake["loc"]))
+            missing = "missing" in mistake["msg"]
+            expect(missing, f"{who}: its defaults are wrong: {path}: {mistake['msg']}")
 
 
-def _check_written(part: Part, registry: Registry, who: str) -> None:
+def _check_round_trip(part: Part, registry: Registry, who: str) -> None:
     written = json.loads(json.dumps(part.model_dump(mode="json")))
     again = slot_of(part).model_validate(written, context=registry)
-    expect(again == part, f"{who}: written down and read again it is {again!r}, not {part!r}.")
-    wrong = {**written, "no such option": 1}
+    expect(again == part, f"{who}: written as JSON and read again it is {again!r}, not {part!r}.")
     try:
-        slot_of(part).model_validate(wrong, context=registry)
+        slot_of(part).model_validate({**written, "no such option": 1}, context=registry)
     except ValidationError:
         return
-    raise AssertionError(f"{who}: it takes options that it does not know.")
+    raise AssertionError(f"{who}: it accepts unknown options.")
 
 
 def _is_part(annotation: Any) -> bool:
     if inspect.isclass(annotation):
         return issubclass(annotation, Part)
-    return any(_is_part(each) for each in get_args(annotation))
-
-
-def _dotted(place: tuple[int | str, ...]) -> str:
-    return ".".join(str(step) for step in place)
+    return any(_is_part(argument) for argument in get_args(annotation))

@@ -1,4 +1,4 @@
-"""What holds for every loss, matcher, optimizer and schedule."""
+"""The contracts of losses, matchers, optimizers and schedules."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from amrbench.slots.losses import LossPart
 from amrbench.slots.matcher import Matcher, MatcherPart
 from amrbench.slots.model import ModelPart, MomentModel
 from amrbench.slots.optimizers import OptimizerPart, SchedulePart
-from amrbench.testing.model import build_model
-from amrbench.testing.samples import (
+from amrbench.testing.model import build_model, expect_gradients
+from amrbench.testing.small_data import (
     CONTEXT,
     ContractFixture,
     close,
@@ -35,51 +35,49 @@ from amrbench.types import Batch, Losses, Outcome, Target, Tensors, TrainingLeng
 def check_loss(part: Part, fixture: ContractFixture) -> None:
     """Check names, shapes, weight, gradients, padding, bfloat16 and saved weights of a loss."""
     who, part = f"loss {part.use!r}", cast("LossPart", part)
-    provider = _provider(
-        part.requires | frozenset().union(*part.views.values()), fixture, who, set(part.views)
-    )
+    views = frozenset(part.views)
+    provider = _provider(part.requires.union(*part.views.values()), fixture, who, views)
     model, matcher = build_model(provider), _matcher(provider, fixture)
     batch = make_batch()
     target = make_target(batch)
-    outcome = outcome_of(model, matcher, batch, target, frozenset(part.views))
+    outcome = outcome_of(model, matcher, batch, target, views)
     loss = part.build(CONTEXT).eval()
     terms = loss(outcome)
     _check_terms(terms, who)
     _check_weight(part, terms, outcome, who)
-    _check_pull(loss, outcome, who)
+    _check_gradients(loss, outcome, who)
     wide, wide_target = pad_batch(batch, frames=5, words=2), pad_target(target, frames=5, windows=1)
-    _check_terms(
-        loss(outcome_of(model, matcher, wide, wide_target, frozenset(part.views))), f"{who} (padded)"
-    )
+    _check_terms(loss(outcome_of(model, matcher, wide, wide_target, views)), f"{who} (padded)")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _check_terms(
-            loss(outcome_of(model, matcher, batch, target, frozenset(part.views))), f"{who} (bfloat16)"
-        )
+        _check_terms(loss(outcome_of(model, matcher, batch, target, views)), f"{who} (bfloat16)")
     other = part.build(replace(CONTEXT, seed=1)).eval()
     other.load_state_dict(loss.state_dict())
-    _same_terms(terms, other(outcome), f"{who}: saving and loading its weights")
+    loaded = other(outcome)
+    for name, term in terms.items():
+        same = close(term, loaded[name], within=1e-4)
+        expect(same, f"{who}: saving and loading its weights changes the term {name!r}.")
 
 
 def outcome_of(
     model: nn.Module, matcher: Matcher, batch: Batch, target: Target, views: frozenset[str] = frozenset()
 ) -> Outcome:
-    """Return what a loss sees of a batch; the tensors are leaves that collect gradients."""
+    """Return what a loss reads for a batch; the tensors are leaves that collect gradients."""
     moments = cast("MomentModel", model)
     with torch.no_grad():
         encoded = moments.encode(batch, views)
-        given = {**encoded.tensors, **moments.decode(encoded).tensors}
-        matched = matcher(given, target)
+        tensors = {**encoded.tensors, **moments.decode(encoded).tensors}
+        matched = matcher(tensors, target)
     return Outcome(
         batch,
         target,
-        _leaves(given),
-        {name: _leaves(tensors) for name, tensors in encoded.views.items()},
+        _leaves(tensors),
+        {name: _leaves(view) for name, view in encoded.views.items()},
         matched,
     )
 
 
 def check_matcher(part: Part, fixture: ContractFixture) -> None:
-    """Check the shape of a matcher's indices, that none is given twice, and padding and order."""
+    """Check the matched queries: shape, range, no query twice, and that padding and order change nothing."""
     who, part = f"matcher {part.use!r}", cast("MatcherPart", part)
     model, matcher = build_model(_provider(part.requires, fixture, who)), part.build()
     batch = make_batch()
@@ -91,11 +89,12 @@ def check_matcher(part: Part, fixture: ContractFixture) -> None:
         matched.shape[1:] == mask.shape and not matched.is_floating_point(),
         f"{who}: it returns {matched.dtype} of {tuple(matched.shape)}, not integers (N, B, W).",
     )
-    expect(bool((matched[:, ~mask] == -1).all()), f"{who}: it matches spans that are padding; give -1 there.")
-    real = [layer[row][mask[row]] for layer in matched for row in range(len(mask))]
-    inside = all(bool(((each >= 0) & (each < size)).all()) for each in real)
-    expect(inside, f"{who}: a query that it names is not one of 0 to {size - 1}.")
-    expect(all(len(each.unique()) == len(each) for each in real), f"{who}: it gives one query to two spans.")
+    expect(bool((matched[:, ~mask] == -1).all()), f"{who}: it matches padded spans; give -1 there.")
+    real = [layer[row][mask[row]] for layer in matched for row in range(len(mask))]  # of each layer and row
+    in_range = all(bool(((queries >= 0) & (queries < size)).all()) for queries in real)
+    expect(in_range, f"{who}: a matched query is not one of 0 to {size - 1}.")
+    unique = all(len(queries.unique()) == len(queries) for queries in real)
+    expect(unique, f"{who}: it matches one query to two spans.")
     padded = matcher(outcome.tensors, pad_target(target, windows=2))
     expect(torch.equal(padded[..., : mask.shape[1]], matched), f"{who}: padded spans change its matches.")
     order = [2, 0, 3, 1]
@@ -103,8 +102,8 @@ def check_matcher(part: Part, fixture: ContractFixture) -> None:
     expect(torch.equal(shuffled, matched[:, order]), f"{who}: the order of the queries changes its matches.")
 
 
-class Bowl(nn.Module):
-    """A quadratic with one weight for every use: moved, untouched by the loss, and frozen."""
+class _Quadratic(nn.Module):
+    """A quadratic of one weight; another is not read by the loss, and a third is frozen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,66 +112,64 @@ class Bowl(nn.Module):
         self.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
 
     def losses(self) -> Losses:
-        """Return the distance to a point, squared."""
         total = (self.moved - torch.tensor([0.2, -0.1, 0.3])).square().sum()
-        return Losses(total, {"bowl": total.detach()})
+        return Losses(total, {"quadratic": total.detach()})
 
 
 def check_optimizer(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
-    """Check that it goes downhill, gives weights back as they were, and repeats itself bit by bit."""
+    """Check that it lowers a loss, restores weights after `eval_weights`, and repeats itself bit by bit."""
     who, part = f"optimizer {part.use!r}", cast("OptimizerPart", part)
-    start, first, second = Bowl(), _descended(part, who), _descended(part, who)
+    start, first, second = _Quadratic(), _minimized(part, who), _minimized(part, who)
     expect(bool(first.losses().total < start.losses().total), f"{who}: 60 steps do not lower a quadratic.")
     same = all(
         torch.equal(a, b)
         for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     )
     expect(same, f"{who}: the same steps give other bits the second time.")
-    expect(torch.equal(first.frozen, start.frozen), f"{who}: it moves a weight that is frozen.")
+    expect(torch.equal(first.frozen, start.frozen), f"{who}: it moves a frozen weight.")
 
 
-def _descended(part: OptimizerPart, who: str) -> Bowl:
+def _minimized(part: OptimizerPart, who: str) -> _Quadratic:
     torch.manual_seed(0)
-    bowl = Bowl()
-    updater = part.build(bowl, TrainingLength(epochs=6, steps_per_epoch=10, clip=1.0))
+    module = _Quadratic()
+    updater = part.build(module, TrainingLength(epochs=6, steps_per_epoch=10, clip=1.0))
     for step in range(60):
-        before = bowl.losses().total.detach()
-        told = updater.step(bowl.losses).total.detach()
-        expect(torch.equal(told, before), f"{who}: step {step} does not return the losses of its first call.")
+        before = module.losses().total.detach()
+        after = updater.step(module.losses).total.detach()
+        expect(
+            torch.equal(after, before), f"{who}: step {step} does not return the losses of its first call."
+        )
         if step % 10 == 9:
             updater.end_epoch()
-    kept = {name: each.clone() for name, each in bowl.state_dict().items()}
+    trained = {name: weight.clone() for name, weight in module.state_dict().items()}
     with updater.eval_weights():
-        scored = bowl.losses().total
-    back = all(torch.equal(each, kept[name]) for name, each in bowl.state_dict().items())
-    expect(back, f"{who}: after eval_weights the weights are not what they were.")
-    expect(bool(scored < Bowl().losses().total), f"{who}: the weights that it would score are no better.")
-    return bowl
+        total = module.losses().total
+    restored = all(torch.equal(weight, trained[name]) for name, weight in module.state_dict().items())
+    expect(restored, f"{who}: after eval_weights the weights are not what they were before.")
+    expect(bool(total < _Quadratic().losses().total), f"{who}: its eval_weights do not lower a quadratic.")
+    return module
 
 
 def check_schedule(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
-    """Check that the factor stays from 0 to 1 in short and long stages and depends on the step alone."""
+    """Check that factors are in [0, 1], not all 0, and depend on the step alone, in short and long stages."""
     who, part = f"schedule {part.use!r}", cast("SchedulePart", part)
     for epochs, steps in ((1, 1), (3, 2), (10, 20)):
         factor = part.build(TrainingLength(epochs=epochs, steps_per_epoch=steps, clip=0.1))
         values = [factor(step) for step in range(epochs * steps + 1)]
-        wrong = [each for each in values if not 0 <= each <= 1 + 1e-9]
-        expect(
-            not wrong, f"{who}: in {epochs} epochs of {steps} steps a factor is {wrong[:1]}, not in [0, 1]."
-        )
-        expect(any(each > 0 for each in values), f"{who}: {epochs} epochs of {steps} steps never learn.")
+        wrong = [value for value in values if not 0 <= value <= 1 + 1e-9]
+        length = f"in {epochs} epochs of {steps} steps"
+        expect(not wrong, f"{who}: {length} a factor is {wrong[:1]}, not in [0, 1].")
+        expect(any(value > 0 for value in values), f"{who}: {length} all factors are 0.")
         again = [factor(step) for step in reversed(range(epochs * steps + 1))]
-        expect(again[::-1] == values, f"{who}: its factors depend on what was asked before.")
+        expect(again[::-1] == values, f"{who}: its factors depend on earlier calls.")
 
 
 def _provider(
-    names: frozenset[str], fixture: ContractFixture, who: str, views: set[str] | None = None
+    names: frozenset[str], fixture: ContractFixture, who: str, views: frozenset[str] = frozenset()
 ) -> ModelPart:
-    names_of_models = fixture.registry.names("model")
-    shipped = [sample(fixture.registry.find("model", use), fixture.registry) for use in names_of_models]
-    offered = [*shipped, *fixture.models]
-    for part in offered:
-        if isinstance(part, ModelPart) and names <= part.provides.keys() and (views or set()) <= part.views:
+    """Return the first model that provides tensors of these names, and has these views."""
+    for part in fixture.all_models():
+        if names <= part.provides.keys() and views <= part.views:
             return part
     raise AssertionError(
         f"{who}: it requires {', '.join(sorted(names)) or 'nothing'}, which no model here provides; "
@@ -181,7 +178,7 @@ def _provider(
 
 
 def _matcher(model: ModelPart, fixture: ContractFixture) -> Matcher:
-    """Return the matcher that reads most of what the model provides."""
+    """Return the matcher that reads the most tensors of those that the model provides."""
     parts = [
         sample(fixture.registry.find("matcher", use), fixture.registry)
         for use in fixture.registry.names("matcher")
@@ -195,7 +192,8 @@ def _matcher(model: ModelPart, fixture: ContractFixture) -> Matcher:
 
 def _leaves(tensors: Tensors) -> dict[str, Tensor]:
     return {
-        name: each.detach().clone().requires_grad_(each.is_floating_point()) for name, each in tensors.items()
+        name: tensor.detach().clone().requires_grad_(tensor.is_floating_point())
+        for name, tensor in tensors.items()
     }
 
 
@@ -203,7 +201,7 @@ def _check_terms(terms: Mapping[str, Tensor], who: str) -> None:
     expect(bool(terms), f"{who}: it returns no term.")
     for name, term in terms.items():
         plain = re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) is not None
-        expect(plain, f"{who}: the term {name!r} needs a name of small letters, digits, '.', '_' and '-'.")
+        expect(plain, f"{who}: the name {name!r} of a term is not lower-case letters, digits, '.', '_', '-'.")
         expect(term.dim() < 2, f"{who}: the term {name!r} has shape {tuple(term.shape)}, not () or (N,).")
         expect(bool(term.isfinite().all()), f"{who}: the term {name!r} is not finite: {term.tolist()}.")
 
@@ -213,28 +211,19 @@ def _check_weight(part: LossPart, terms: Mapping[str, Tensor], outcome: Outcome,
     scaled = [name for name, term in terms.items() if close(2 * term, double[name])]
     same = [name for name, term in terms.items() if close(term, double[name])]
     expect(bool(scaled), f"{who}: doubling `weight` doubles no term.")
-    odd = sorted(set(terms) - set(scaled) - set(same))
-    expect(not odd, f"{who}: doubling `weight` neither doubles nor keeps {', '.join(odd)}.")
+    others = sorted(set(terms) - set(scaled) - set(same))
+    expect(not others, f"{who}: doubling `weight` neither doubles nor keeps {', '.join(others)}.")
 
 
-def _check_pull(loss: nn.Module, outcome: Outcome, who: str) -> None:
-    before = {name: each.detach().clone() for name, each in outcome.tensors.items()}
+def _check_gradients(loss: nn.Module, outcome: Outcome, who: str) -> None:
+    before = {name: tensor.detach().clone() for name, tensor in outcome.tensors.items()}
     total = torch.stack([term.sum() for term in loss(outcome).values()]).sum()
     expect(total.requires_grad, f"{who}: its terms carry no gradient.")
     total.backward()  # type: ignore[no-untyped-call]
-    tensors = [
-        *outcome.tensors.values(),
-        *(each for view in outcome.views.values() for each in view.values()),
-    ]
-    grads = [each.grad for each in (*tensors, *loss.parameters()) if each.grad is not None]
-    expect(all(bool(each.isfinite().all()) for each in grads), f"{who}: a gradient is not finite.")
-    expect(any(bool(each.any()) for each in grads), f"{who}: all its gradients are zero.")
-    idle = [name for name, each in loss.named_parameters() if each.requires_grad and each.grad is None]
-    expect(not idle, f"{who}: no gradient reaches {', '.join(idle)}.")
-    changed = [name for name, each in outcome.tensors.items() if not torch.equal(each, before[name])]
+    inputs = [tensor for view in (outcome.tensors, *outcome.views.values()) for tensor in view.values()]
+    grads = [tensor.grad for tensor in (*inputs, *loss.parameters()) if tensor.grad is not None]
+    expect(all(bool(grad.isfinite().all()) for grad in grads), f"{who}: a gradient is not finite.")
+    expect(any(bool(grad.any()) for grad in grads), f"{who}: all its gradients are zero.")
+    expect_gradients(loss, who)
+    changed = [name for name, tensor in outcome.tensors.items() if not torch.equal(tensor, before[name])]
     expect(not changed, f"{who}: it writes into {', '.join(changed)}.")
-
-
-def _same_terms(one: Mapping[str, Tensor], other: Mapping[str, Tensor], cause: str) -> None:
-    for name, term in one.items():
-        expect(close(term, other[name], within=1e-4), f"{cause} changes the term {name!r}.")

@@ -1,1 +1,1 @@
-"""What the commands do besides running recipes, one file a command. Nothing else of the core uses these."""
+"""The commands besides `run`, one file a command; no other room but the command line and `api` uses them."""

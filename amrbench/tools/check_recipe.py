@@ -1,4 +1,4 @@
-"""Try a recipe without training it: build everything and push one batch of noise through."""
+"""`amrbench check`: build a recipe, train one step on noise and predict. Needs no data."""
 
 from __future__ import annotations
 
@@ -21,42 +21,44 @@ from amrbench.training.loop import fixed_numerics
 from amrbench.training.predict import predict
 from amrbench.types import BuildContext, FeatureWidths, Query, Rows, TrainingLength
 
-_SECONDS = (24, 17, 9)
-_WORDS = (6, 1, 3)
-
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A recipe that works under a protocol."""
+    """A recipe that works under a protocol.
+
+    Attributes:
+        recipe: Its name in messages.
+        protocol: Name of the protocol.
+        stand_ins: Which encoders are replaced by stand-ins; empty for none.
+        parameters: Trained parameters of the model and the losses.
+        loss_parameters: Those of the losses, which prediction does not need.
+        missing: Files that a run needs and that are not present.
+    """
 
     recipe: str
     protocol: str
     stand_ins: str
     parameters: int
-    losses: int
-    """Parameters of the losses, which are trained with the model and not needed afterwards."""
+    loss_parameters: int
     missing: tuple[RequiredFile, ...]
-    """Files that must be provided before it can run."""
 
     def text(self) -> str:
-        """Return a line for people."""
+        """Return one line for people."""
         note = f"; {self.stand_ins}" if self.stand_ins else ""
-        inside = f" ({self.losses:,} of them in losses)" if self.losses else ""
-        return f"{self.recipe}: fine under {self.protocol}, {self.parameters:,} parameters{inside}{note}"
+        losses = f" ({self.loss_parameters:,} of them in losses)" if self.loss_parameters else ""
+        return f"{self.recipe}: fine under {self.protocol}, {self.parameters:,} parameters{losses}{note}"
 
 
-def check_recipe(called: str, recipe: Recipe, protocol: Protocol) -> CheckResult:
-    """Build all of a recipe as the protocol runs it, train one step on noise and predict.
+def check_recipe(name: str, recipe: Recipe, protocol: Protocol) -> CheckResult:
+    """Build all parts of a recipe as the protocol runs it, train one step on noise and predict.
 
     Args:
-        called: What messages call it.
+        name: The recipe's name in messages.
         recipe: As its file says.
         protocol: As its file says.
 
-    No data is needed: files that must be provided before the recipe can run are listed.
-
     Raises:
-        RecipeError: What it describes does not work.
+        RecipeError: A part cannot be built, or the parts do not work together.
     """
     resolved = protocol.resolve(recipe)
     backend = resolved.features.build()
@@ -72,16 +74,17 @@ def check_recipe(called: str, recipe: Recipe, protocol: Protocol) -> CheckResult
         raise
     except Exception as error:
         raise RecipeError(
-            f"{called}: the parts are well-formed, but one batch does not pass through them: "
-            f"{type(error).__name__}: {error}. Exchange parts for those of recipes/cgdetr.yaml to find which."
+            f"{name}: the parts are well-formed, but one batch does not pass through them: "
+            f"{type(error).__name__}: {error}. Replace parts by those of recipes/cgdetr.yaml to find which "
+            "one fails."
         ) from error
     return CheckResult(
-        called,
+        name,
         protocol.name,
         protocol.stand_in_note(recipe),
-        _count(criterion),
-        _count(criterion.losses),
-        tuple(missing_files(splits.required_files)),
+        parameters=_count(criterion),
+        loss_parameters=_count(criterion.losses),
+        missing=tuple(missing_files(splits.required_files)),
     )
 
 
@@ -89,22 +92,17 @@ def _try_one_batch(recipe: Recipe, widths: FeatureWidths, hop: float) -> Criteri
     dataset = load_dataset([noise_source(widths, hop)], recipe.limits)
     context = BuildContext(widths, 0, recipe.stages[0].input_dropout, dataset.window_widths())
     criterion = build_criterion(recipe, context)
-    _one_step(recipe, criterion, dataset)
-    moments = predict(
-        criterion.model,
-        dataset,
-        device=torch.device("cpu"),
-        ranking=[part.build() for part in recipe.ranking],
-    )
-    for predicted in moments:
-        if not np.isfinite(predicted.windows).all():
+    _train_one_step(recipe, criterion, dataset)
+    ranking = [part.build() for part in recipe.ranking]
+    for moments in predict(criterion.model, dataset, device=torch.device("cpu"), ranking=ranking):
+        if not np.isfinite(moments.windows).all():
             raise RecipeError(
-                f"{recipe.name}: after one step the model predicts {predicted.windows[0].tolist()}."
+                f"{recipe.name}: after one step the model predicts {moments.windows[0].tolist()}."
             )
     return criterion
 
 
-def _one_step(recipe: Recipe, criterion: Criterion, dataset: FeatureDataset) -> None:
+def _train_one_step(recipe: Recipe, criterion: Criterion, dataset: FeatureDataset) -> None:
     training = recipe.training
     batch, target = dataset.training_batch(
         range(len(dataset)),
@@ -116,9 +114,9 @@ def _one_step(recipe: Recipe, criterion: Criterion, dataset: FeatureDataset) -> 
     updater = training.optimizer.build(criterion, length)
     losses = updater.step(partial(criterion, batch, target))
     updater.end_epoch()
-    wrong = [name for name, value in losses.terms.items() if not math.isfinite(float(value))]
-    if wrong:
-        raise RecipeError(f"{recipe.name}: the loss term {wrong[0]!r} is not finite on the first batch.")
+    for name, value in losses.terms.items():
+        if not math.isfinite(float(value)):
+            raise RecipeError(f"{recipe.name}: the loss term {name!r} is not finite on the first batch.")
 
 
 def _count(module: torch.nn.Module) -> int:
@@ -126,15 +124,14 @@ def _count(module: torch.nn.Module) -> int:
 
 
 def noise_source(widths: FeatureWidths, hop: float) -> FeatureSource:
-    """Return three queries about recordings of noise of different lengths, one of them with two windows."""
-    first, second, third = (float(seconds) for seconds in _SECONDS)
+    """Return queries about three recordings of noise of different lengths, one of them with two windows."""
     queries = (
-        Query("0", "noise", "a", first, ((2.0, 7.0), (12.0, 20.0)), {}),
-        Query("1", "noise", "b", second, ((3.0, 9.5),), {}),
-        Query("2", "noise", "c", third, ((0.0, 4.0),), {}),
+        Query("0", "noise", "a", 24.0, ((2.0, 7.0), (12.0, 20.0))),
+        Query("1", "noise", "b", 17.0, ((3.0, 9.5),)),
+        Query("2", "noise", "c", 9.0, ((0.0, 4.0),)),
     )
     audio = {query.vid: _noise(int(query.duration / hop), widths.audio) for query in queries}
-    text = {str(query.qid): _noise(words, widths.text) for query, words in zip(queries, _WORDS, strict=True)}
+    text = {qid: _noise(words, widths.text) for qid, words in (("0", 6), ("1", 1), ("2", 3))}
     features = EncoderFeatures(
         location="noise",
         encoder="noise",

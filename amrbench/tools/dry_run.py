@@ -1,7 +1,8 @@
-"""What a run would do, and about how much time, memory and disk it would take. Trains and keeps nothing.
+"""`amrbench run --dry-run`: what a run would do, and an estimate of its time, memory and disk.
 
-Splits that are not made yet are sampled: their first recordings are made in a temporary folder. A few steps
-of each kind of stage are then taken for real and timed, one process alone; all else is arithmetic.
+Features that do not exist yet are made for the first recordings of a split, in a temporary folder. A few
+steps of each kind of stage are trained on them and timed, in one process. The rest is computed from these
+measurements. Nothing is kept.
 """
 
 from __future__ import annotations
@@ -18,17 +19,15 @@ import torch
 from amrbench.config.study import Runnable
 from amrbench.data.collate import Indices
 from amrbench.data.feature_dataset import DatasetCache, FeatureDataset
-from amrbench.data.feature_source import EncoderFeatures, FeatureSource
+from amrbench.data.feature_source import EncoderFeatures, FeatureSource, concat_sources
 from amrbench.data.prepare import (
     FEATURES,
-    EncodedQueries,
     FeatureRequest,
     cache_key,
-    cached_features,
+    cached_source,
     header_of,
-    local_features,
+    local_source,
     refuse_missing_files,
-    source_of,
     split_size,
 )
 from amrbench.data.shards import AudioShard, TextShard, make_shard
@@ -44,9 +43,9 @@ from amrbench.training.stages import StageSpec, batches, is_finished, store_of, 
 from amrbench.types import TrainingLength
 
 RECORDINGS = 4
-"""Made of each split that is not made yet."""
+"""Encoded for each split without features."""
 STEPS = 3
-"""Taken of each kind of stage; the first, which also warms up, is not counted."""
+"""Timed for each kind of stage; the first includes the warm-up and is not counted."""
 MIB = 2**20
 
 
@@ -56,14 +55,14 @@ class SplitForecast:
 
     Attributes:
         name: Data set, split and encoder.
-        found: It lies in the cache.
-        recordings: How many it has.
-        seconds: Estimated time of making it with one process; 0 if found.
-        disk_mib: Size of its features, estimated if not found.
+        present: Whether its features exist.
+        recordings: Number of recordings.
+        seconds: Estimated time of making the features with one process; 0 if present.
+        disk_mib: Size of the features, estimated if not present.
     """
 
     name: str
-    found: bool
+    present: bool
     recordings: int
     seconds: float
     disk_mib: float
@@ -75,16 +74,16 @@ class StageForecast:
 
     Attributes:
         name: Recipe, stage and seed.
-        key: Its name in the store.
-        found: It lies in the store.
-        steps: Steps of training.
-        seconds: Estimated time with one process; 0 if found.
+        key: Name of its folder in the cache.
+        present: Whether it is trained already.
+        steps: Optimizer steps.
+        seconds: Estimated time with one process; 0 if present.
         disk_mib: Size of its weights.
     """
 
     name: str
     key: str
-    found: bool
+    present: bool
     steps: int
     seconds: float
     disk_mib: float
@@ -92,16 +91,16 @@ class StageForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run would do and take.
+    """What a run would do, and its estimated cost.
 
     Attributes:
         finished: Names of the runs that are finished already.
         splits: The data.
         stages: The training, in order.
-        jobs: Processes at work at once.
-        seconds: Estimated time of making data and training with that many processes, evaluation left out.
-        memory_mib: Memory of that many training processes; 0 if nothing is trained.
-        disk_mib: Disk for what is not there yet.
+        jobs: Number of parallel processes.
+        seconds: Estimated time of making features and training, without evaluation.
+        memory_mib: Memory of all training processes together; 0 if nothing is trained.
+        disk_mib: Disk space for what does not exist yet.
     """
 
     finished: tuple[str, ...]
@@ -114,43 +113,46 @@ class Forecast:
 
     def as_json(self) -> dict[str, object]:
         """Return the forecast as plain values."""
-        return asdict(self)
+        content = asdict(self)
+        for row in (*content["splits"], *content["stages"]):
+            row["found"] = row.pop("present")
+        return content
 
     def text(self) -> str:
         """Return the forecast for people."""
         lines = [f"finished: {name}" for name in self.finished]
-        lines += [f"data   {_state(each.found, each.seconds)}  {each.name}" for each in self.splits]
+        lines += [f"data   {_state(split)}  {split.name}" for split in self.splits]
         lines += [
-            f"stage  {_state(each.found, each.seconds)}  {each.name}, {each.steps} steps  [{each.key[:8]}]"
-            for each in self.stages
+            f"stage  {_state(stage)}  {stage.name}, {stage.steps} steps  [{stage.key[:8]}]"
+            for stage in self.stages
         ]
         if self.seconds:
             lines.append(
-                f"about {duration(self.seconds)} with {self.jobs} at once, {self.memory_mib:.0f} MiB memory "
-                f"and {self.disk_mib:.1f} MiB disk; from {STEPS - 1} timed steps of each stage and the "
-                f"first {RECORDINGS} recordings of missing data, on this machine as busy as it is now"
+                f"about {duration(self.seconds)} with --jobs {self.jobs}, {self.memory_mib:.0f} MiB memory "
+                f"and {self.disk_mib:.1f} MiB disk; estimated from {STEPS - 1} timed steps of each stage and "
+                f"the first {RECORDINGS} recordings of missing data, under the present load of this machine"
             )
         return "\n".join(lines) or "nothing to do"
 
 
-def _state(found: bool, seconds: float) -> str:
-    return f"{'found' if found else 'about ' + duration(seconds):<16}"
+def _state(item: SplitForecast | StageForecast) -> str:
+    return f"{'found' if item.present else 'about ' + duration(item.seconds):<16}"
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A split or, where it is not made yet, its first recordings; with the fingerprint of the whole."""
+    """A split or, if it has no features yet, its first recordings with the fingerprint of the split."""
 
     source: FeatureSource
     forecast: SplitForecast
-    share: float
-    """How many times more recordings the whole split has."""
+    scale: float
+    """Recordings of the split per recording of the source."""
 
 
 def dry_run(
     recipes: Sequence[Runnable], protocol: str | Path, *, registry: Registry, settings: Settings
 ) -> Forecast:
-    """Return what `run_all` would do, find and take; nothing is trained or kept.
+    """Return what `run_all` would do, and its estimated cost; nothing is kept.
 
     Raises:
         RecipeError: A file is wrong or missing.
@@ -162,14 +164,14 @@ def dry_run(
     splits = sample_splits([split for request in requests for split in request.splits.all], settings)
     sources = {key: sampled.source for key, sampled in splits.items()}
     planned = [plan_run(request, sources) for request in requests]
-    finished = [each.folder(settings.out).name for each in planned if runner.is_finished(each)]
-    chains = [spec for each in planned if not runner.is_finished(each) for spec in each.chains]
+    finished = [run.folder(settings.out).name for run in planned if runner.is_finished(run)]
+    chains = [spec for run in planned if not runner.is_finished(run) for spec in run.chains]
     jobs = runner.jobs(requests[0].protocol.threads)
     return forecast(chains, splits, store_of(settings.cache_folder), jobs=jobs, finished=finished)
 
 
 def sample_splits(requests: Sequence[FeatureRequest], settings: Settings) -> dict[str, Sampled]:
-    """Return each split, sampled if it is not made yet, by `request_key`.
+    """Return the splits, sampled where they have no features yet, by `request_key`.
 
     Raises:
         DataError: A file that a data set or an encoder needs is missing.
@@ -177,40 +179,32 @@ def sample_splits(requests: Sequence[FeatureRequest], settings: Settings) -> dic
     refuse_missing_files(requests)
     cache = settings.cache_folder
     return {
-        request_key(request): _joined([_sampled(each, cache) for each in request.by_encoder])
+        request_key(request): _joined([_sampled(single, cache) for single in request.by_encoder])
         for request in requests
     }
 
 
-@dataclass(frozen=True)
-class _EncodedSample:
-    """The same for one encoder."""
-
-    encoded: EncodedQueries
-    forecast: SplitForecast
-    share: float
-
-
-def _joined(samples: Sequence[_EncodedSample]) -> Sampled:
+def _joined(samples: Sequence[Sampled]) -> Sampled:
+    """Return the samples of several encoders for the same queries as one."""
     forecasts = [sample.forecast for sample in samples]
-    whole = replace(
+    joined = replace(
         forecasts[0],
-        name=" + ".join(each.name for each in forecasts),
-        found=all(each.found for each in forecasts),
-        seconds=sum(each.seconds for each in forecasts),
-        disk_mib=sum(each.disk_mib for each in forecasts),
+        name=" + ".join(forecast.name for forecast in forecasts),
+        present=all(forecast.present for forecast in forecasts),
+        seconds=sum(forecast.seconds for forecast in forecasts),
+        disk_mib=sum(forecast.disk_mib for forecast in forecasts),
     )
-    return Sampled(source_of([sample.encoded for sample in samples]), whole, share=samples[0].share)
+    return Sampled(concat_sources([sample.source for sample in samples]), joined, scale=samples[0].scale)
 
 
-def _sampled(request: FeatureRequest, cache: Path) -> _EncodedSample:
-    if local := local_features(request):
+def _sampled(request: FeatureRequest, cache: Path) -> Sampled:
+    if local := local_source(request):
         recordings = len({query.vid for query in local.queries})
-        return _EncodedSample(local, SplitForecast(request.name, True, recordings, 0.0, 0.0), share=1.0)
+        return Sampled(local, SplitForecast(request.name, True, recordings, 0.0, 0.0), scale=1.0)
     recordings = split_size(request.dataset.build(), request.dataset.use, request.split)
-    if cached := cached_features(request, cache):
-        size = (cache / "data" / cached.features.fingerprint / FEATURES).stat().st_size / MIB
-        return _EncodedSample(cached, SplitForecast(request.name, True, recordings, 0.0, size), share=1.0)
+    if cached := cached_source(request, cache):
+        size = (cache / "data" / cached.fingerprint / FEATURES).stat().st_size / MIB
+        return Sampled(cached, SplitForecast(request.name, True, recordings, 0.0, size), scale=1.0)
     return _sample(request, recordings)
 
 
@@ -227,39 +221,39 @@ def forecast(
     Args:
         chains: The last stage of each chain; their splits may be samples.
         splits: All splits that are needed.
-        store: The folder of stages.
-        jobs: Processes at work at once.
+        store: The folder of all stages.
+        jobs: Number of parallel processes.
         finished: Names of runs that are finished already.
     """
-    share = {each.source.fingerprint: each.share for each in splits.values()}
+    scales = {sampled.source.fingerprint: sampled.scale for sampled in splits.values()}
     specs = {spec.key: spec for last in chains for spec in last.chain}
     measured: dict[str, _Measured] = {}
-    stages = [_stage(spec, share, store, measured) for spec in specs.values()]
-    data = [each.forecast for each in splits.values()]
-    seconds = sum(each.seconds for each in data) / jobs + _end_of_last(specs, stages, jobs)
-    at_work = min(jobs, sum(not each.found for each in stages))
+    stages = [_stage(spec, scales, store, measured) for spec in specs.values()]
+    data = [sampled.forecast for sampled in splits.values()]
+    seconds = sum(split.seconds for split in data) / jobs + _end_of_last(specs, stages, jobs)
+    processes = min(jobs, sum(not stage.present for stage in stages))
     return Forecast(
         finished=tuple(finished),
         splits=tuple(data),
         stages=tuple(stages),
         jobs=jobs,
         seconds=seconds,
-        memory_mib=memory_mib() * at_work,
-        disk_mib=sum(each.disk_mib for each in data if not each.found)
-        + sum(each.disk_mib for each in stages if not each.found),
+        memory_mib=memory_mib() * processes,
+        disk_mib=sum(split.disk_mib for split in data if not split.present)
+        + sum(stage.disk_mib for stage in stages if not stage.present),
     )
 
 
-def _sample(request: FeatureRequest, recordings: int) -> _EncodedSample:
+def _sample(request: FeatureRequest, recordings: int) -> Sampled:
     dataset, backend = request.dataset.build(), request.features.build()
     header = header_of(request, backend)
-    taken = range(min(RECORDINGS, recordings))
-    # The first of all takes longer than the rest, and the workers have one thread each.
+    indices = range(min(RECORDINGS, recordings))
+    # The first call is slower than the others, so it is not timed.
     backend.audio(dataset.recording(request.split, 0).waveform)
-    with fixed_numerics(1), TemporaryDirectory() as folder:
-        began = perf_counter()
+    with fixed_numerics(1), TemporaryDirectory() as folder:  # One thread, as in a worker process.
+        start = perf_counter()
         audio = AudioShard(
-            Path(folder) / "audio.h5", header, request.features, request.dataset, request.split, taken
+            Path(folder) / "audio.h5", header, request.features, request.dataset, request.split, indices
         )
         make_shard(audio)
         queries = audio.queries()
@@ -267,13 +261,13 @@ def _sample(request: FeatureRequest, recordings: int) -> _EncodedSample:
         text = TextShard(Path(folder) / "text.h5", header, request.features, sentences)
         make_shard(text)
         file = replace(open_feature_file(audio.file), text=open_feature_file(text.file).text)
-        _ = file.audio.flat.flags, file.text.flat.flags  # Mapped now: the rows must outlive the folder.
+        _ = file.audio.flat.flags, file.text.flat.flags  # Maps the rows now: the folder is deleted below.
         size = file.audio.flat.nbytes / MIB
-        seconds = perf_counter() - began
-    share = recordings / len(taken)
+        seconds = perf_counter() - start
+    scale = recordings / len(indices)
     features = EncoderFeatures.of_file(file, cache_key(request, dataset, backend), text_by="sentence")
-    forecast = SplitForecast(request.name, False, recordings, share * seconds, share * size)
-    return _EncodedSample(EncodedQueries(tuple(queries), features), forecast, share)
+    forecast = SplitForecast(request.name, False, recordings, scale * seconds, scale * size)
+    return Sampled(FeatureSource(tuple(queries), (features,)), forecast, scale)
 
 
 @dataclass(frozen=True)
@@ -286,11 +280,11 @@ class _Measured:
 
 
 def _stage(
-    spec: StageSpec, share: Mapping[str, float], store: Path, measured: dict[str, _Measured]
+    spec: StageSpec, scales: Mapping[str, float], store: Path, measured: dict[str, _Measured]
 ) -> StageForecast:
     epochs = spec.stage.epochs
-    train = sum(len(each.queries) * share[each.fingerprint] for each in spec.train)
-    val = len(spec.select.queries) * share[spec.select.fingerprint]
+    train = sum(len(source.queries) * scales[source.fingerprint] for source in spec.train)
+    val = len(spec.select.queries) * scales[spec.select.fingerprint]
     steps = epochs * -(-round(train) // spec.recipe.training.batch)
     if is_finished(spec, store):
         size = sum(file.stat().st_size for file in (store / spec.key).iterdir()) / MIB
@@ -311,11 +305,12 @@ def _measure(spec: StageSpec) -> _Measured:
         criterion = untrained(spec, datasets)
         step = _time_steps(spec, train, criterion)
         indices = np.resize(np.arange(len(select)), BATCH)
-        began = perf_counter()
+        start = perf_counter()
         predict(criterion.model, _repeated(select, indices), device=torch.device(spec.device))
-        query = (perf_counter() - began) / len(indices)
-    size = sum(each.numel() * each.element_size() for each in criterion.state_dict().values()) / MIB
-    return _Measured(step, query, 2 * size)
+        query = (perf_counter() - start) / len(indices)
+    weights = criterion.state_dict().values()
+    size = sum(tensor.numel() * tensor.element_size() for tensor in weights) / MIB
+    return _Measured(step, query, 2 * size)  # The weights of the best and of the last epoch are kept.
 
 
 def _time_steps(spec: StageSpec, train: FeatureDataset, criterion: Criterion) -> float:
@@ -326,9 +321,9 @@ def _time_steps(spec: StageSpec, train: FeatureDataset, criterion: Criterion) ->
     criterion.train()
     times = []
     for _ in range(STEPS):
-        began = perf_counter()
-        updater.step(lambda: criterion(batch, target)).total.item()
-        times.append(perf_counter() - began)
+        start = perf_counter()
+        updater.step(lambda: criterion(batch, target)).total.item()  # `item` waits for the GPU.
+        times.append(perf_counter() - start)
     return sum(times[1:]) / (STEPS - 1)
 
 
@@ -342,13 +337,14 @@ def _repeated(dataset: FeatureDataset, indices: Indices) -> FeatureDataset:
 
 
 def _end_of_last(specs: Mapping[str, StageSpec], stages: Sequence[StageForecast], jobs: int) -> float:
-    """Return when the last stage ends if each starts as soon as its parent and a process are free."""
-    free = [0.0] * jobs
+    """Return when the last stage ends if each starts once its parent has ended and a process is free."""
+    free_at = [0.0] * jobs
     end: dict[str, float] = {}
-    for each in stages:
-        parent = specs[each.key].parent
-        at = free.index(min(free))
-        begin = max(free[at], end[parent.key] if parent else 0.0)
-        end[each.key] = begin + each.seconds
-        free[at] = end[each.key] if each.seconds else free[at]
+    for stage in stages:
+        parent = specs[stage.key].parent
+        process = free_at.index(min(free_at))
+        start = max(free_at[process], end[parent.key] if parent else 0.0)
+        end[stage.key] = start + stage.seconds
+        if stage.seconds:
+            free_at[process] = end[stage.key]
     return max(end.values(), default=0.0)

@@ -1,7 +1,7 @@
 """`amrbench data extract`: features of audio files, in one feature file.
 
-The work is done in shards by worker processes below `<output>.extracting/`; an interrupted extraction
-continues after its finished shards.
+Worker processes write shards to `<output>.extracting/`; an interrupted extraction continues after its
+finished shards.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
+
+from typing_extensions import override
 
 from amrbench.content_hash import content_hash
 from amrbench.data.audio import SUFFIXES, open_audio
@@ -33,7 +35,7 @@ from amrbench.data.shards import (
 from amrbench.data.worker_pool import Report, on_wait, worker_pool
 from amrbench.errors import DataError, some
 from amrbench.files.atomic import remove_leftovers
-from amrbench.files.feature_file import FeatureHeader, RowTable
+from amrbench.files.feature_file import FeatureHeader
 from amrbench.files.feature_file_writer import InMemoryTable, SelectedTable, write_feature_file
 from amrbench.files.file_lock import exclusive
 from amrbench.required_files import refuse_missing
@@ -44,43 +46,48 @@ ALL = "all"
 
 
 class AudioFiles(DatasetPart):
-    """Audio files without queries, for the shards of worker processes. No part of any plugin."""
+    """Audio files without queries, with one split; for shards, not for recipes."""
 
     use = "audio-files"
     files: tuple[tuple[str, Path], ...] = ()
+    """Name and path of each."""
 
+    @override
     def build(self) -> Dataset:
-        """Return the files as a data set with one split."""
         return _AudioFileDataset(self.files)
 
 
 @dataclass(frozen=True)
-class _AudioFileDataset:
+class _AudioFileDataset(Dataset):
     files: tuple[tuple[str, Path], ...]
 
+    @override
     def splits(self) -> Sequence[str]:
         return [ALL]
 
-    def size(self, split: str) -> int:  # noqa: ARG002 - there is one
+    @override
+    def size(self, split: str) -> int:
         return len(self.files)
 
-    def recording(self, split: str, index: int) -> LocalRecording:  # noqa: ARG002
+    @override
+    def recording(self, split: str, index: int) -> LocalRecording:
         name, path = self.files[index]
         file = open_audio(path)
         return LocalRecording(name, file.rate, file.read(), ())
 
+    @override
     def fingerprint(self) -> str:
         return content_hash([[name, str(path)] for name, path in self.files])
 
 
 @dataclass(frozen=True)
 class ExtractionJob:
-    """What is to be extracted, and where to.
+    """What to extract, and where to write it.
 
     Attributes:
-        name: What the feature file says that these are features of.
+        name: The source of the features, for the header of the feature file.
         audio: Files by the name of the recording.
-        texts: Sentences by the name under which they are stored.
+        texts: Sentences by their name in the feature file.
         output: The feature file.
     """
 
@@ -91,18 +98,23 @@ class ExtractionJob:
 
 
 def job_for_folder(folder: Path, output: Path) -> ExtractionJob:
-    """Return the job for all audio files below a folder; their names are their paths without the suffix.
+    """Return the job for all audio files below a folder; a recording is named by its path without suffix.
 
     Raises:
-        DataError: There are none, a folder cannot be read, two have one name, or a name is not UTF-8.
+        DataError: There are no audio files, a folder cannot be read, two files have one name, or a name is
+            not UTF-8.
     """
     files: dict[str, Path] = {}
     for path in _audio_below(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in files:
             raise DataError(f"{path}: {files[name].name} has the same name; rename one of them.")
-        if not _is_text(name):
-            raise DataError(f"{folder}: the name {name!r} is not UTF-8. Rename the file or its folder.")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{folder}: the name {name!r} is not UTF-8. Rename the file or its folder."
+            ) from None
         files[name] = path
     if not files:
         raise DataError(f"{folder}: there are no audio files ({', '.join(SUFFIXES)}).")
@@ -110,7 +122,7 @@ def job_for_folder(folder: Path, output: Path) -> ExtractionJob:
 
 
 def job_for_dataset(folder: DatasetFolder, encoder: FeaturesPart) -> ExtractionJob:
-    """Return the job for all recordings and queries of a data set whose annotations are there.
+    """Return the job for all recordings and queries of the splits whose annotation files exist.
 
     Raises:
         DataError: There are no annotations, or recordings are missing.
@@ -119,8 +131,8 @@ def job_for_dataset(folder: DatasetFolder, encoder: FeaturesPart) -> ExtractionJ
     if not queries:
         names = ", ".join(folder.annotations(split).name for split in folder.splits)
         raise DataError(
-            f"{folder.name}: there are no annotations in {folder.root}. Put one of {names} there; or, to "
-            "extract features of a folder of audio files alone, name the feature file to write with -o."
+            f"{folder.name}: there are no annotations in {folder.root}. Put one of {names} there, or name "
+            "an output with -o to extract features of a folder of audio files alone."
         )
     files = {vid: folder.find_audio(vid) for vid in dict.fromkeys(query.vid for query in queries)}
     missing = [vid for vid, path in files.items() if path is None]
@@ -142,15 +154,15 @@ def extract_features(
     Args:
         job: What to extract; the feature file must not exist yet.
         encoder: A single encoder.
-        jobs: Worker processes; without influence on the result.
-        report: Called as the work goes on.
+        jobs: Number of worker processes; it does not change the result.
+        report: Called with the progress.
 
     Returns:
         The numbers of recordings and texts.
 
     Raises:
         DataError: Audio or files of the encoder are missing or damaged, a recording is too short, or the
-            output exists already or cannot be written.
+            output exists or cannot be written.
         RunError: A worker process was killed.
     """
     refuse_missing(f"encoder {encoder.label!r}", encoder.required_files())
@@ -159,7 +171,7 @@ def extract_features(
     _refuse_short(job.audio, backend)
     extraction = _Extraction(job, encoder, header_for(job.name, backend))
     with exclusive(job.output.with_suffix(".lock"), on_wait(report, str(job.output))):
-        # The process that was waited for may have made it.
+        # The process that held the lock may have written it.
         _refuse_existing(job.output)
         remove_leftovers(job.output)
         extraction.run(jobs, report)
@@ -169,6 +181,7 @@ def extract_features(
 def _audio_below(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder. Check the path.")
+    # By default, os.walk skips folders that it cannot read.
     walk = os.walk(folder, onerror=_refuse_unreadable)
     files = (Path(parent) / name for parent, _, names in walk for name in names)
     return sorted(path for path in files if path.suffix.lower() in SUFFIXES and path.is_file())
@@ -180,37 +193,29 @@ def _refuse_unreadable(error: OSError) -> NoReturn:
     ) from error
 
 
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _refuse_existing(output: Path) -> None:
     if output.exists():
-        raise DataError(f"{output}: is there already, and nothing is overwritten. Move it away.")
+        raise DataError(f"{output}: exists already and is not overwritten. Move it away.")
 
 
 def _refuse_short(files: Mapping[str, Path], backend: FeatureBackend) -> None:
-    opened = [open_audio(path) for path in files.values()]
+    recordings = [open_audio(path) for path in files.values()]
     short = [
         f"{file.path} ({file.seconds:.3f} s)"
-        for file in opened
+        for file in recordings
         if not fills_a_row(resampled_length(file.samples, file.rate, backend.rate), backend)
     ]
     if short:
         raise DataError(
-            f"{len(short):,} of {len(opened):,} recordings are too short for the encoder {backend.name!r}, "
-            f"which gives a row for each {backend.hop:g} s: {some(short)}. Leave them out, and queries about "
-            "them."
+            f"{len(short):,} of {len(recordings):,} recordings are too short for the encoder "
+            f"{backend.name!r}, which gives a row for each {backend.hop:g} s: {some(short)}. Leave them out, "
+            "and queries about them."
         )
 
 
 @dataclass(frozen=True, eq=False)
 class _Extraction:
-    """The shards of a job, in a folder beside its output."""
+    """The shards of a job, in a folder next to its output."""
 
     job: ExtractionJob
     encoder: FeaturesPart
@@ -225,8 +230,9 @@ class _Extraction:
         with worker_pool(jobs, "extracts features") as pool:
             what = f"{self.job.name}: extracting"
             run_shards(pool, [*self._audio_shards, *self._text_shards], what=what, report=report)
-        audio = audio_of(self._audio_shards)
-        write_feature_file(self.job.output, self.header, audio=audio, text=self._text())
+        audio, text = audio_of(self._audio_shards), text_of(self._text_shards)
+        selected = SelectedTable(text, self.job.texts) if self.job.texts else InMemoryTable()
+        write_feature_file(self.job.output, self.header, audio=audio, text=selected)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @cached_property
@@ -236,8 +242,8 @@ class _Extraction:
         return [self._audio_shard(files[indices.start : indices.stop]) for indices in ranges]
 
     def _audio_shard(self, files: tuple[tuple[str, Path], ...]) -> AudioShard:
-        states = [[name, str(path), path.stat().st_size, path.stat().st_mtime_ns] for name, path in files]
-        file = self.folder / f"audio-{content_hash(states)}.h5"
+        versions = [[name, str(path), path.stat().st_size, path.stat().st_mtime_ns] for name, path in files]
+        file = self.folder / f"audio-{content_hash(versions)}.h5"
         return AudioShard(file, self.header, self.encoder, AudioFiles(files=files), ALL, range(len(files)))
 
     @cached_property
@@ -251,8 +257,3 @@ class _Extraction:
             TextShard(self.folder / f"text-{content_hash(group)}.h5", self.header, self.encoder, group)
             for group in groups
         ]
-
-    def _text(self) -> RowTable:
-        if not self.job.texts:
-            return InMemoryTable()
-        return SelectedTable(text_of(self._text_shards), self.job.texts)

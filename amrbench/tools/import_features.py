@@ -1,8 +1,8 @@
-"""`amrbench data import`: published feature files into the feature file of a data set.
+"""`amrbench data import`: published features from folders and archives into the feature file of a data set.
 
-Files are read once, from folders and archives, and written in parts of some hundred items below
-`<features>.importing/`; an interrupted import continues after them. The feature file itself appears at the
-end, when everything that the annotations ask for is there.
+Each source is read once. Features are written to `<features>.importing/` in parts of some hundred items; an
+interrupted import continues after them. The feature file is written at the end, when all recordings and
+queries of the annotations have features.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from functools import partial as bound
+from functools import partial as bind
 from io import BytesIO
 from pathlib import Path
 
@@ -38,10 +38,10 @@ from amrbench.types import Rows
 KEYS: Mapping[Kind, str] = {"audio": AUDIO_KEY, "text": TEXT_KEY}
 ITEMS_A_PART = 512
 LARGEST_FILE = 1 << 30
-"""Bytes; the rows of five hours take a twentieth of it."""
+"""Bytes; the features of five hours have about a twentieth of it."""
 MOST_WORDS = 1 << 14
-"""Rows of a text; no encoder of sentences gives so many."""
-_WORDS: Mapping[Kind, str] = {"audio": "recordings", "text": "queries"}
+"""Rows of a text; no text encoder returns more."""
+_PLURALS: Mapping[Kind, str] = {"audio": "recordings", "text": "queries"}
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class ImportResult:
 
     Attributes:
         output: The feature file.
-        counts: Recordings and queries in it.
-        read: Files read this time.
-        known: Files that were not read, because their recording or query was imported before.
+        counts: Number of recordings and queries in it.
+        read: Number of files that were read.
+        known: Number of files that were not read, because their recording or query was imported before.
         size: Bytes of the files that were read.
-        seconds: How long it took.
-        other_length: Recordings with a row more or less than their annotated duration has seconds.
-        unknown: Files that no annotation asks for.
-        missing: What is not in it, if that was allowed.
+        seconds: Duration of the import.
+        other_length: Number of recordings with one row more or less than their annotated duration.
+        unknown: Number of files of recordings or queries that no annotation names.
+        missing: Recordings and queries without features; empty unless the import was partial.
     """
 
     output: Path
@@ -71,21 +71,22 @@ class ImportResult:
     missing: Mapping[Kind, tuple[str, ...]]
 
     def text(self) -> str:
-        """Return it as lines for people."""
+        """Return lines for people."""
         rate = f"{self.read / self.seconds:,.0f} files and {self.size / self.seconds / 1e6:,.0f} MB a second"
         lines = [f"{self.output}: {self.counts['audio']:,} recordings and {self.counts['text']:,} queries"]
         if self.read:
             lines.append(f"  read {self.read:,} files in {self.seconds:,.1f} s: {rate}")
         if self.known:
-            lines.append(f"  {self.known:,} files were not read: what they are features of was there before")
+            lines.append(f"  {self.known:,} files were not read: their features were imported before")
         if self.other_length:
             lines.append(
-                f"  {self.other_length:,} recordings have a row more or less than their duration; accepted"
+                f"  {self.other_length:,} recordings have one row more or less than their duration; accepted"
             )
         if self.unknown:
             lines.append(f"  {self.unknown:,} files are of recordings or queries that no annotation names")
-        missing = [(_WORDS[kind], names) for kind, names in self.missing.items() if names]
-        lines += [f"  without {len(names):,} {word}: {some(names)}" for word, names in missing]
+        for kind, names in self.missing.items():
+            if names:
+                lines.append(f"  without {len(names):,} {_PLURALS[kind]}: {some(names)}")
         return "\n".join(lines)
 
 
@@ -97,19 +98,19 @@ def import_features(
     partial: bool = False,
     report: Report,
 ) -> ImportResult:
-    """Read published features of all splits whose annotations are in the folder of the data set.
+    """Read published features of all splits whose annotation files exist.
 
     Args:
         folder: Of the data set.
-        encoder: What made the features, a single encoder.
+        encoder: The single encoder that made the features.
         sources: Folders and archives, with `<anything>/<vid>.npz` and `<anything>/qid<qid>.npz`.
         partial: Accept that some are missing or damaged.
-        report: Called as the work goes on.
+        report: Called with the progress.
 
     Raises:
         DataError: There are no annotations, the feature file is complete already, a source cannot be read,
-            features are missing, damaged or of another recording, or the result cannot be written. What was
-            read is kept.
+            features are missing, damaged or of another recording, or the feature file cannot be written. What
+            was read is kept.
     """
     expected = ExpectedFeatures.of(folder, encoder)
     output = folder.feature_file(encoder)
@@ -121,7 +122,7 @@ def import_features(
 
 
 def _import(importer: _Importer, sources: Sequence[Path], *, partial: bool) -> ImportResult:
-    started = time.monotonic()
+    start = time.monotonic()
     try:
         for source in sources:
             importer.read_all(source)
@@ -130,7 +131,7 @@ def _import(importer: _Importer, sources: Sequence[Path], *, partial: bool) -> I
     missing = importer.missing
     importer.list_missing()
     if (importer.damaged or any(missing.values())) and not partial:
-        raise DataError("\n".join(_incomplete(importer)))
+        raise DataError("\n".join(_incomplete_lines(importer)))
     if not importer.first_location or not any(importer.imported.values()):
         raise DataError(
             f"{importer.expected.dataset}: none of its features are in {', '.join(map(str, sources))}."
@@ -142,7 +143,7 @@ def _import(importer: _Importer, sources: Sequence[Path], *, partial: bool) -> I
         read=importer.read,
         known=importer.known,
         size=importer.size,
-        seconds=time.monotonic() - started,
+        seconds=time.monotonic() - start,
         other_length=importer.other_length,
         unknown=importer.unknown,
         missing=missing,
@@ -151,7 +152,7 @@ def _import(importer: _Importer, sources: Sequence[Path], *, partial: bool) -> I
 
 @dataclass(eq=False)
 class _Importer:
-    """An import that is going on."""
+    """The state of an import."""
 
     expected: ExpectedFeatures
     output: Path
@@ -162,10 +163,10 @@ class _Importer:
     unknown: int = 0
     other_length: int = 0
     damaged: list[str] = field(default_factory=list)
-    part: dict[Kind, dict[str, Rows]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
-    """What was read and is not written yet."""
+    pending: dict[Kind, dict[str, Rows]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    """Rows that are read and not written to a part yet."""
     first_location: dict[tuple[Kind, str], str] = field(default_factory=dict)
-    """Where the features of each recording or query were met first."""
+    """The first file of each recording or query."""
 
     @property
     def folder(self) -> Path:
@@ -173,21 +174,21 @@ class _Importer:
 
     @cached_property
     def parts(self) -> list[Path]:
-        """Return the feature files that hold what was read before."""
+        """Return the feature files with what was read before: the output and the parts."""
         files = [self.output] * self.output.is_file() + sorted(self.folder.glob("part-*.h5"))
         for file in files:
             header = open_feature_file(file).header
-            # The name of the data set may differ: its folder was moved, or is typed in another way.
+            # The name of the data set may differ, because its folder may have been moved.
             if replace(header, source=self.expected.header.source) != self.expected.header:
                 raise DataError(
-                    f"{file}: holds features of {header.backend!r} ({header.fingerprint}), and those of "
+                    f"{file}: has features of {header.backend!r} ({header.fingerprint}), and those of "
                     f"{self.expected.header.backend!r} cannot be added. Move it away."
                 )
         return files
 
     @cached_property
     def imported(self) -> dict[Kind, set[str]]:
-        """Return the names of what was read and written."""
+        """Return the recordings and queries whose features are read and written."""
         files = [open_feature_file(file) for file in self.parts]
         return {
             "audio": {vid for file in files for vid in file.audio.ids},
@@ -196,7 +197,7 @@ class _Importer:
 
     @property
     def missing(self) -> dict[Kind, tuple[str, ...]]:
-        """Return the names of what the annotations ask for and no file had."""
+        """Return the recordings and queries of the annotations that have no features."""
         return {
             kind: tuple(name for name in self.expected.names(kind) if name not in self.imported[kind])
             for kind in KINDS
@@ -207,7 +208,7 @@ class _Importer:
         return self.output.with_suffix(".missing.txt")
 
     def list_missing(self) -> None:
-        """Write the names of missing files to a list; where nothing is missing, there is no list."""
+        """Write the names of missing files to `missing_list`, or delete it if nothing is missing."""
         names = [*self.missing["audio"], *(f"qid{qid}" for qid in self.missing["text"])]
         if names:
             write_text_atomic(self.missing_list, "".join(f"{name}.npz\n" for name in names))
@@ -215,10 +216,10 @@ class _Importer:
             self.missing_list.unlink(missing_ok=True)
 
     def refuse_complete(self) -> None:
-        """Raise DataError where the feature file has all that the annotations ask for."""
+        """Raise DataError if the feature file has all recordings and queries of the annotations."""
         if self.output.is_file() and not any(self.missing.values()):
             raise DataError(
-                f"{self.output}: is complete already, so nothing was read. Move it away to import anew."
+                f"{self.output}: is complete already, so nothing was read. Move it away to import it again."
             )
 
     def read_all(self, source: Path) -> None:
@@ -226,36 +227,36 @@ class _Importer:
         total = sum(len(self.expected.names(kind)) for kind in KINDS)
         for entry in archive_entries(source):
             self._read_entry(entry)
-            if sum(map(len, self.part.values())) >= ITEMS_A_PART:
+            if sum(map(len, self.pending.values())) >= ITEMS_A_PART:
                 self.write_part()
                 done = sum(map(len, self.imported.values()))
                 self.report(Progress(f"{self.expected.dataset}: importing", done, total))
 
     def _read_entry(self, entry: ArchiveEntry) -> None:
-        """Read one file, unless it is not asked for or was read before."""
+        """Read one file, unless no annotation names its recording or query or it was imported before."""
         item = self.expected.identify(entry.path)
         if item is None:
             self.unknown += entry.path.suffix in (".npz", ".npy")
             return
-        self._refuse_second(item, entry)
+        self._refuse_duplicate(item, entry)
         kind, name = item
         if name in self.imported[kind]:
             self.known += 1
             return
         try:
-            self.part[kind][name] = self._rows(kind, name, entry)
+            self.pending[kind][name] = self._rows(kind, name, entry)
         except DataError as error:
             self.damaged.append(str(error))
 
     def _rows(self, kind: Kind, name: str, entry: ArchiveEntry) -> Rows:
         if entry.size > LARGEST_FILE:
             raise DataError(
-                f"{entry.location}: has {entry.size:,} bytes; more than {LARGEST_FILE:,} cannot be features "
-                "of one recording or query. Copy or download the file again."
+                f"{entry.location}: has {entry.size:,} bytes; features of one recording or query have at "
+                f"most {LARGEST_FILE:,}. Copy or download the file again."
             )
         data = entry.read()
         self.read, self.size = self.read + 1, self.size + len(data)
-        check = bound(self._check_length if kind == "audio" else _check_words, name, entry)
+        check = bind(self._check_length if kind == "audio" else _check_words, name, entry)
         width = self.expected.header.width_of(kind)
         rows = rows_in(BytesIO(data), entry.location, key=KEYS[kind], width=width, check=check)
         if kind == "audio":
@@ -270,12 +271,12 @@ class _Importer:
                 f"which lasts {duration:g} s."
             )
 
-    def _refuse_second(self, item: tuple[Kind, str], entry: ArchiveEntry) -> None:
+    def _refuse_duplicate(self, item: tuple[Kind, str], entry: ArchiveEntry) -> None:
         first = self.first_location.get(item)
         if first == entry.location:
             raise DataError(
-                f"{entry.location}: stands twice in the archive, so it is not known which are the features "
-                f"of {item[1]!r}. Get the archive from its public home, or unpack it and name the folder."
+                f"{entry.location}: is in the archive twice, so it is unclear which are the features of "
+                f"{item[1]!r}. Download the archive again, or unpack it and name the folder."
             )
         if first is not None:
             raise DataError(
@@ -285,31 +286,31 @@ class _Importer:
         self.first_location[item] = entry.location
 
     def write_part(self) -> None:
-        """Write what is in memory."""
-        if not any(self.part.values()):
+        """Write the pending rows as one part."""
+        if not any(self.pending.values()):
             return
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise DataError(
-                f"{self.folder}: cannot be made a folder for what was read ({error.strerror}). "
-                "Move away what lies there, or look whether the folder above may be written."
+                f"{self.folder}: cannot be created ({error.strerror}). Move away the file of this name, or "
+                "make the folder above writable."
             ) from error
-        # A number that is free: parts may have been deleted, so their count may be taken.
+        # One more than the largest number, not their count: parts may have been deleted.
         numbers = [int(path.stem.removeprefix("part-")) for path in self.folder.glob("part-*.h5")]
         file = self.folder / f"part-{max(numbers, default=-1) + 1:06d}.h5"
-        audio, text = (InMemoryTable(tuple(rows), tuple(rows.values())) for rows in self.part.values())
+        audio, text = (InMemoryTable(tuple(rows), tuple(rows.values())) for rows in self.pending.values())
         write_feature_file(file, self.expected.header, audio=audio, text=text)
         self.parts.append(file)
         for kind in KINDS:
-            self.imported[kind].update(self.part[kind])
-            self.part[kind] = {}
+            self.imported[kind].update(self.pending[kind])
+            self.pending[kind] = {}
 
     def finish(self) -> dict[Kind, int]:
-        """Write the feature file, in the order of the annotations, drop the parts, and count its items.
+        """Write the feature file in the order of the annotations, delete the parts, and return its counts.
 
         Raises:
-            DataError: The parts no longer have all that was read, or the file cannot be written.
+            DataError: A part is missing or incomplete, or the file cannot be written.
         """
         files = [open_feature_file(file) for file in self.parts]
         audio = self._in_order("audio", ConcatTable(tuple(file.audio for file in files)))
@@ -323,8 +324,8 @@ class _Importer:
         lost = self.imported[kind] - present
         if lost:
             raise DataError(
-                f"{self.folder}: features of {len(lost):,} {_WORDS[kind]} that were read are no longer "
-                f"there: {some(sorted(lost))}. Delete the folder and import again."
+                f"{self.folder}: features of {len(lost):,} {_PLURALS[kind]} were read and are missing now: "
+                f"{some(sorted(lost))}. Delete the folder and import again."
             )
         return SelectedTable(table, {name: name for name in self.expected.names(kind) if name in present})
 
@@ -332,23 +333,23 @@ class _Importer:
 def _check_words(qid: str, entry: ArchiveEntry, count: int) -> None:
     if count > MOST_WORDS:
         raise DataError(
-            f"{entry.location}: {count} rows cannot be those of the text of query {qid!r}; {MOST_WORDS} are "
-            "the most."
+            f"{entry.location}: {count} rows cannot be those of the text of query {qid!r}; the largest "
+            f"number is {MOST_WORDS}."
         )
 
 
-def _incomplete(importer: _Importer) -> Iterator[str]:
+def _incomplete_lines(importer: _Importer) -> Iterator[str]:
     yield f"{importer.expected.dataset}: not all features could be imported."
     for kind, names in importer.missing.items():
         if names:
             total = len(importer.expected.names(kind))
-            yield f"  {len(names):,} of {total:,} {_WORDS[kind]} have none: {some(names)}."
+            yield f"  {len(names):,} of {total:,} {_PLURALS[kind]} have none: {some(names)}."
     shown = importer.damaged[:10]
     yield from (f"  {text}" for text in shown)
     if len(importer.damaged) > len(shown):
         yield f"  and {len(importer.damaged) - len(shown)} more are damaged."
     if importer.missing_list.is_file():
-        yield f"  All that is missing is listed in {importer.missing_list}."
+        yield f"  All missing files are listed in {importer.missing_list}."
     if importer.folder.is_dir():
-        yield f"  What was read is kept in {importer.folder}."
-    yield "  Name the missing files in another import, or accept this with --partial."
+        yield f"  The other features are kept in {importer.folder}."
+    yield "  Import the missing files too, or accept this with --partial."

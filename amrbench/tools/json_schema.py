@@ -1,7 +1,7 @@
-"""A JSON Schema of recipes, so that editors can complete and check them.
+"""`amrbench schema`: a JSON Schema of recipes or protocols, with which editors complete and check them.
 
-A recipe's shape is fixed, but what may stand in a slot depends on the installed plugins: each slot is
-a definition that lists the parts of the registry.
+The parts of a slot depend on the installed plugins: each slot is a definition that lists those of the
+registry.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
+from typing_extensions import override
 
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
@@ -18,20 +19,20 @@ from amrbench.registry import Registry
 
 _MODELS: dict[str, type[Strict]] = {"recipe": Recipe, "protocol": Protocol}
 _SLOT = "x-slot"
-"""Marks a place where a part of some slot stands, until its definition is known."""
+"""Key of a placeholder for a part of a slot; `_linked` replaces it by a reference."""
 
 
 def schema(kind: str, registry: Registry) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a "recipe" or a "protocol"."""
-    found = _MODELS[kind].model_json_schema(schema_generator=_BySlot)
-    definitions: dict[str, Any] = found.setdefault("$defs", {})
+    content = _MODELS[kind].model_json_schema(schema_generator=_WithPlaceholders)
+    definitions: dict[str, Any] = content.setdefault("$defs", {})
     for slot in registry.slots():
         parts = [registry.entry(slot, name).part for name in registry.names(slot)]
         for part in parts:
             definitions.update(_part_definitions(part))
         definitions[f"slot:{slot}"] = _choice(parts)
-    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"amrbench {kind}", **found}
-    return cast("dict[str, Any]", _linked(whole, set(registry.slots())))
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"amrbench {kind}"}
+    return cast("dict[str, Any]", _linked({**head, **content}, set(registry.slots())))
 
 
 def _choice(parts: list[type[Part]]) -> dict[str, Any]:
@@ -40,11 +41,11 @@ def _choice(parts: list[type[Part]]) -> dict[str, Any]:
 
 
 def _part_definitions(part: type[Part]) -> dict[str, Any]:
-    found = part.model_json_schema(schema_generator=_BySlot)
-    inside: dict[str, Any] = found.pop("$defs", {})
-    properties = {"use": {"const": part.use}, **found.get("properties", {})}
-    required = ["use", *found.get("required", [])]
-    return {**inside, _key(part): {**found, "properties": properties, "required": required}}
+    content = part.model_json_schema(schema_generator=_WithPlaceholders)
+    definitions: dict[str, Any] = content.pop("$defs", {})
+    properties = {"use": {"const": part.use}, **content.get("properties", {})}
+    required = ["use", *content.get("required", [])]
+    return {**definitions, _key(part): {**content, "properties": properties, "required": required}}
 
 
 def _key(part: type[Part]) -> str:
@@ -52,20 +53,21 @@ def _key(part: type[Part]) -> str:
 
 
 def _linked(value: Any, slots: set[str]) -> Any:
-    """Replace the marks by references; a slot without any part can hold nothing."""
+    """Replace placeholders by references; a slot without parts accepts nothing."""
     if isinstance(value, list):
-        return [_linked(each, slots) for each in value]
+        return [_linked(item, slots) for item in value]
     if not isinstance(value, dict):
         return value
     if _SLOT in value:
         slot = value[_SLOT]
         return {"$ref": f"#/$defs/slot:{slot}"} if slot in slots else {"not": {}}
-    return {key: _linked(each, slots) for key, each in value.items()}
+    return {key: _linked(item, slots) for key, item in value.items()}
 
 
-class _BySlot(GenerateJsonSchema):
-    """Write a mark for a slot instead of an empty object."""
+class _WithPlaceholders(GenerateJsonSchema):
+    """Writes a placeholder for a slot, which would be an object without properties."""
 
+    @override
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         part = schema["cls"]
         if issubclass(part, Part) and not part.use:

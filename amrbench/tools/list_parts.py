@@ -1,14 +1,13 @@
-"""What parts exist, who ships them, and which options they take."""
+"""`amrbench parts`: the installed parts, their plugins and their options."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from amrbench.errors import RecipeError, did_you_mean
 from amrbench.part import Part, Strict
@@ -17,7 +16,7 @@ from amrbench.registry import Registry
 
 @dataclass(frozen=True)
 class PartRow:
-    """One line of the list of parts."""
+    """A part in the list of parts."""
 
     slot: str
     part: str
@@ -40,13 +39,12 @@ def part_rows(registry: Registry, slot: str | None = None) -> list[PartRow]:
     """Return a row for each part of a slot, or of all slots.
 
     Raises:
-        RecipeError: no part is installed for this slot.
+        RecipeError: There is no such slot, or no part for it is installed.
     """
-    if slot is not None and slot not in registry.slots():
-        near = did_you_mean(slot, registry.slots())
-        raise RecipeError(f"there is no slot {slot!r}.{near} Slots: {', '.join(registry.slots())}.")
+    if slot is not None:
+        _refuse_unknown_slot(registry, slot)
     slots = registry.slots() if slot is None else [slot]
-    return [_part_row(registry, each, name) for each in slots for name in registry.names(each)]
+    return [_part_row(registry, slot, name) for slot in slots for name in registry.names(slot)]
 
 
 def option_rows(part: type[Part]) -> list[OptionRow]:
@@ -58,9 +56,9 @@ def find_part(registry: Registry, slot: str, name: str) -> type[Part]:
     """Return a part by slot and name.
 
     Raises:
-        RecipeError: there is no such slot or part.
+        RecipeError: There is no such slot or part.
     """
-    part_rows(registry, slot)
+    _refuse_unknown_slot(registry, slot)
     names = registry.names(slot)
     if name not in names:
         near = did_you_mean(name, names)
@@ -70,6 +68,12 @@ def find_part(registry: Registry, slot: str, name: str) -> type[Part]:
     return registry.entry(slot, name).part
 
 
+def _refuse_unknown_slot(registry: Registry, slot: str) -> None:
+    if slot not in registry.slots():
+        near = did_you_mean(slot, registry.slots())
+        raise RecipeError(f"there is no slot {slot!r}.{near} Slots: {', '.join(registry.slots())}.")
+
+
 def _part_row(registry: Registry, slot: str, name: str) -> PartRow:
     entry = registry.entry(slot, name)
     return PartRow(slot, name, str(entry.origin), (inspect.getdoc(entry.part) or "").splitlines()[0])
@@ -77,32 +81,27 @@ def _part_row(registry: Registry, slot: str, name: str) -> PartRow:
 
 def _option_row(name: str, field: FieldInfo) -> OptionRow:
     extra = field.json_schema_extra
-    word = extra.get("budget") if isinstance(extra, dict) else None
+    budget = extra.get("budget") if isinstance(extra, dict) else None
     about = field.description or ""
     return OptionRow(
         option=name,
         type=_type_name(field.annotation),
         default="required" if field.is_required() else _shown(field.get_default(call_default_factory=True)),
         bounds=", ".join(_bounds(field.metadata)),
-        about=f"{about} (budget: {word})" if word else about,
+        about=f"{about} (budget: {budget})" if budget else about,
     )
 
 
 def _type_name(annotation: Any) -> str:
-    if inspect.isclass(annotation) and issubclass(annotation, Part):
-        return f"{annotation.slot} part"
-    text = annotation.__name__ if inspect.isclass(annotation) and annotation.__module__ else str(annotation)
-    if inspect.isclass(annotation) and not getattr(annotation, "__args__", None):
-        return text
-    inside = [each for each in getattr(annotation, "__args__", ()) if each is not Ellipsis]
-    if len(inside) == 1 and inspect.isclass(inside[0]) and issubclass(inside[0], Part):
-        return f"{inside[0].slot} parts"
+    if inspect.isclass(annotation) and not get_args(annotation):
+        return f"{annotation.slot} part" if issubclass(annotation, Part) else annotation.__name__
+    items = [item for item in get_args(annotation) if item is not Ellipsis]
+    if len(items) == 1 and inspect.isclass(items[0]) and issubclass(items[0], Part):
+        return f"{items[0].slot} parts"
     return str(annotation).replace("typing.", "").replace("NoneType", "null").replace("None", "null")
 
 
 def _shown(default: Any) -> str:
-    if default is PydanticUndefined:
-        return "required"
     if isinstance(default, Part):
         return default.use
     return str(default.model_dump() if isinstance(default, Strict) else default)
@@ -117,8 +116,8 @@ def _bounds(metadata: Iterable[Any]) -> Iterable[str]:
         "min_length": "length >=",
         "max_length": "length <=",
     }
-    for each in metadata:
+    for constraint in metadata:
         for name, sign in signs.items():
-            bound = getattr(each, name, None)
+            bound = getattr(constraint, name, None)
             if bound is not None:
                 yield f"{sign} {bound}"

@@ -1,4 +1,4 @@
-"""A picture of a recording and the moments that were found in it."""
+"""`amrbench predict --plot`: a picture of a recording and its predicted moments."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _FLOOR = 1e-5
 
 
 def spectrogram(file: AudioFile, columns: int = _COLUMNS) -> NDArray[np.float32]:
-    """Return decibels (bins, columns) of a recording at evenly spread places, read piece by piece.
+    """Return decibels (1025 bins, columns) of a recording at evenly spaced positions.
 
-    However long the recording is, `columns` times 2048 samples are read, so peaks between them are not seen.
+    Of a recording of any length, `columns` times 2048 samples are read, so sounds between them are not shown.
     """
     columns = min(columns, max(1, file.samples // (_FFT // 4)))
     starts = np.linspace(0, max(0, file.samples - _FFT), columns).astype(int)
     window = np.hanning(_FFT).astype(np.float32)
-    found = np.empty((_FFT // 2 + 1, columns), np.float32)
+    magnitudes = np.empty((_FFT // 2 + 1, columns), np.float32)
     for column, start in enumerate(starts):
-        piece = file.read(int(start), int(start) + _FFT)
-        found[:, column] = np.abs(np.fft.rfft(np.pad(piece, (0, _FFT - len(piece))) * window))
-    return 20 * np.log10(np.maximum(found, _FLOOR)).astype(np.float32)
+        samples = file.read(int(start), int(start) + _FFT)
+        magnitudes[:, column] = np.abs(np.fft.rfft(np.pad(samples, (0, _FFT - len(samples))) * window))
+    return 20 * np.log10(np.maximum(magnitudes, _FLOOR)).astype(np.float32)
 
 
 def draw(
@@ -44,19 +44,19 @@ def draw(
     """Write a picture: the spectrogram, and below it the saliency and the moments of each query.
 
     Args:
-        path: PNG, PDF or SVG, by its end.
+        path: A .png, .pdf or .svg file.
         file: The recording.
-        rows: Query, moments (n, 3) and saliency (T,) of each; the better a moment, the darker.
-        heading: What must be told above it.
-        hop: Seconds of a row of saliency.
+        rows: Query, moments (n, 3) best first, and saliency (T,) of each; better moments are darker.
+        heading: Lines above the picture.
+        hop: Seconds between two saliency values.
 
     Raises:
         DataError: matplotlib is not installed, or the picture cannot be written.
     """
     refuse_unwritable(path)
-    figure_of, agg = _matplotlib()
-    figure = figure_of(figsize=(11, 2.6 + 1.1 * len(rows)), layout="constrained")
-    agg(figure)
+    new_figure, canvas = _matplotlib()
+    figure = new_figure(figsize=(11, 2.6 + 1.1 * len(rows)), layout="constrained")
+    canvas(figure)
     axes = figure.subplots(1 + len(rows), 1, sharex=True, height_ratios=[2, *[1] * len(rows)], squeeze=False)
     top = axes[0, 0]
     extent = (0, file.seconds, 0, file.rate / 2000)
@@ -64,26 +64,30 @@ def draw(
     top.set_ylabel("kHz")
     top.set_title("\n".join(heading), fontsize=8, loc="left", parse_math=False)
     for axis, (query, moments, saliency) in zip(axes[1:, 0], rows, strict=True):
-        _row(axis, query, moments, saliency, hop)
+        _draw_query(axis, query, moments, saliency, hop)
     axes[-1, 0].set_xlabel("seconds")
     axes[-1, 0].set_xlim(0, file.seconds)
-    _save(figure, path)
+    try:
+        with atomic_path(path) as part:
+            figure.savefig(part, format=_form(path), dpi=120)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror}). Choose another path.") from error
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise DataError where no picture could be written: before a long recording is heard for it."""
-    _, agg = _matplotlib()
-    if _form(path) not in agg.get_supported_filetypes():
-        raise DataError(f"{path}: no picture can be written with this end. Use .png, .pdf or .svg.")
+    """Raise DataError if no picture can be written, so that it fails before a long recording is read."""
+    _, canvas = _matplotlib()
+    if _form(path) not in canvas.get_supported_filetypes():
+        raise DataError(f"{path}: a picture cannot have this suffix. Use .png, .pdf or .svg.")
     if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no folder {str(path.parent)!r}. Make it, or choose another place.")
+        raise DataError(f"{path}: there is no folder {str(path.parent)!r}. Make it, or choose another path.")
 
 
 def _form(path: Path) -> str:
     return path.suffix.removeprefix(".").lower()
 
 
-def _row(
+def _draw_query(
     axis: Any,
     query: str,
     moments: NDArray[np.float64],
@@ -95,21 +99,12 @@ def _row(
         axis.text(start, 1.02 - 0.16 * (rank % 4), f"{rank + 1}: {score:.2f}", fontsize=7, va="top")
     if saliency is not None:
         low, high = float(saliency.min()), float(saliency.max())
-        shown = (saliency - low) / max(high - low, _FLOOR)
-        axis.step((np.arange(len(shown)) + 0.5) * hop, shown, where="mid", color="tab:orange", linewidth=1)
+        scaled = (saliency - low) / max(high - low, _FLOOR)
+        axis.step((np.arange(len(scaled)) + 0.5) * hop, scaled, where="mid", color="tab:orange", linewidth=1)
     axis.set_ylim(0, 1.05)
     axis.set_yticks([])
     label = query if len(query) <= 24 else f"{query[:23]}…"
-    # Dollar signs are no formulas.
-    axis.set_ylabel(label, rotation=0, ha="right", fontsize=8, parse_math=False)
-
-
-def _save(figure: Any, path: Path) -> None:
-    try:
-        with atomic_path(path) as part:
-            figure.savefig(part, format=_form(path), dpi=120)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}). Choose another place.") from error
+    axis.set_ylabel(label, rotation=0, ha="right", fontsize=8, parse_math=False)  # "$" is not a formula.
 
 
 def _matplotlib() -> tuple[Any, Any]:

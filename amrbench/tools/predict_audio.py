@@ -1,7 +1,7 @@
-"""`amrbench predict`: moments in a recording of one's own, with the model of a finished run.
+"""`amrbench predict`: moments in any recording, with the model of a finished run.
 
-A recording longer than the model was trained for is cut into audio windows that overlap, predicted one after
-another, so the memory that is needed does not grow with its length.
+A recording longer than the model's limit is cut into overlapping audio windows. These are predicted one by
+one, so that memory does not grow with its length.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from amrbench.training.predict import predict
 from amrbench.types import Encoded, FeatureWidths, Moments, Query, Rows
 
 OVERLAP = 0.25
-"""Share of an audio window that it has in common with the next."""
+"""Fraction of an audio window that the next one repeats."""
 SAME_IOU = 0.5
-"""From this IoU on, moments of two audio windows are the same moment."""
+"""Moments of two audio windows with at least this IoU are taken for the same moment."""
 _SALIENCY = "saliency"
 
 
@@ -43,7 +43,7 @@ class Answer:
     Attributes:
         query: The sentence.
         moments: (n, 3) start and end in seconds, and score, best first.
-        saliency: (rows,) relevance of each feature row, if the model predicts it.
+        saliency: (T,) relevance of each feature row; None if the model does not predict it.
     """
 
     query: str
@@ -53,13 +53,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """All that was predicted for a recording.
+    """The moments of all queries about a recording.
 
     Attributes:
         recording: Its file.
-        finished: The run whose model predicted.
+        finished: The run whose model predicted them.
         windows: The number of audio windows.
-        hop: Seconds of a feature row.
+        hop: Seconds between two feature rows.
         answers: One for each query, in their order.
     """
 
@@ -70,7 +70,7 @@ class Answers:
     answers: tuple[Answer, ...]
 
     def as_json(self, top: int) -> dict[str, object]:
-        """Return everything for programs, with the best `top` moments of each query."""
+        """Return everything as plain values, with the best `top` moments of each query."""
         return {
             "recording": str(self.recording.path),
             "seconds": self.recording.seconds,
@@ -89,7 +89,7 @@ class Answers:
         }
 
     def heading(self) -> list[str]:
-        """Return the sentences that must stand above the moments."""
+        """Return lines for people to print above the moments: recording, model, protocol and stand-ins."""
         about = self.finished.about()
         lines = [
             f"{self.recording.path}: {self.recording.seconds:.1f} s in {self.windows} "
@@ -99,7 +99,7 @@ class Answers:
         ]
         if about["stand_ins"]:
             lines.append(
-                f"Stand-ins: {about['stand_ins']}. A stand-in knows only the sounds it was trained on."
+                f"Stand-ins: {about['stand_ins']}. A stand-in recognises only the sounds it was trained on."
             )
         return lines
 
@@ -110,7 +110,7 @@ def find_moments(
     """Return the moments of each query in a recording.
 
     Args:
-        recording: An audio file of any format, rate and number of channels.
+        recording: An audio file of any format, rate, length and number of channels.
         queries: Sentences.
         finished: The run whose model predicts.
         report: Called after each audio window.
@@ -122,7 +122,7 @@ def find_moments(
     """
     for query in queries:
         if not query.strip():
-            raise DataError("a query is blank. Say in a sentence what shall be found.")
+            raise DataError("a query is blank. Describe in a sentence what to find.")
     file = open_audio(recording)
     for part, _ in finished.backends:
         refuse_missing(f"encoder {part.label!r}", part.required_files())
@@ -148,52 +148,52 @@ def find_moments(
 
 @dataclass(frozen=True)
 class AudioWindow:
-    """A part of a recording that a model is given at once. All in feature rows.
+    """A part of a recording that the model predicts at once, and the zone whose moments it keeps.
+
+    The zones of all windows cover the recording without overlap. All positions are in feature rows.
 
     Attributes:
         start: Its first row.
         stop: The row after its last.
-        first: Where its own zone begins. Zones lie side by side and cover everything.
-        last: Where its own zone ends.
+        zone_start: Where its zone begins; -inf for the first window.
+        zone_end: Where its zone ends; inf for the last window.
     """
 
     start: int
     stop: int
-    first: float
-    last: float
+    zone_start: float
+    zone_end: float
 
-    def owns(self, centre: float) -> bool:
-        """Whether a position, in rows of the recording, lies in its zone."""
-        return self.first <= centre < self.last
+    def owns(self, position: float) -> bool:
+        """Whether a position is in its zone."""
+        return self.zone_start <= position < self.zone_end
 
 
 def audio_windows(rows: int, longest: int) -> list[AudioWindow]:
     """Cut a recording of so many rows into windows of at most `longest` rows.
 
-    The last one is moved back to end where the recording ends. Where two overlap, the border of their zones
-    is in the middle, so that each position belongs to the window with most context around it.
+    The last window ends with the recording, so it may overlap more. Zones meet in the middle of an overlap,
+    so each position belongs to the window with most context around it.
     """
     step = max(1, round(longest * (1 - OVERLAP)))
     starts = list(range(0, max(1, rows - longest + step), step))
     starts[-1] = max(0, rows - longest)
     spans = [(start, min(rows, start + longest)) for start in dict.fromkeys(starts)]
     borders = [(stop + start) / 2 for (_, stop), (start, _) in pairwise(spans)]
-    return [
-        AudioWindow(start, stop, first, last)
-        for (start, stop), first, last in zip(spans, [-np.inf, *borders], [*borders, np.inf], strict=True)
-    ]
+    zones = pairwise([-np.inf, *borders, np.inf])
+    return [AudioWindow(*span, *zone) for span, zone in zip(spans, zones, strict=True)]
 
 
 def merge(tables: Sequence[Table], windows: Sequence[AudioWindow], hop: float) -> Table:
     """Return the moments of all audio windows as one list, best first.
 
-    A window keeps the moments whose centre is in its zone. Those that another window found with a higher
-    score, at an IoU of at least `SAME_IOU`, are dropped; moments of one window never drop each other.
+    A window keeps the moments whose centre is in its zone. Of two moments of different windows with an IoU of
+    at least `SAME_IOU`, the one with the higher score is kept.
 
     Args:
         tables: (n, 3) of each window, in seconds of the recording.
-        windows: As `audio_windows` gave them.
-        hop: Seconds of a row.
+        windows: From `audio_windows`.
+        hop: Seconds between two feature rows.
     """
     owned = [
         table[[window.owns((start + end) / 2 / hop) for start, end, _ in table]]
@@ -210,7 +210,7 @@ def merge(tables: Sequence[Table], windows: Sequence[AudioWindow], hop: float) -
 
 
 def _stitch(parts: Sequence[Rows | None], windows: Sequence[AudioWindow]) -> Rows | None:
-    """Return the saliency of all rows, each from the window whose zone it lies in."""
+    """Return (T,) saliency of the recording; each row is from the window that owns its centre."""
     saliency = np.zeros(windows[-1].stop, np.float32)
     for part, window in zip(parts, windows, strict=True):
         if part is None:
@@ -226,7 +226,7 @@ def _stitch(parts: Sequence[Rows | None], windows: Sequence[AudioWindow]) -> Row
 
 @dataclass(frozen=True, eq=False)
 class _Predictor:
-    """Predicts for audio windows of a recording as the model was trained to."""
+    """Predicts audio windows of a recording with features, limits and ranking of the run's recipe."""
 
     file: AudioFile
     queries: tuple[str, ...]
@@ -242,7 +242,7 @@ class _Predictor:
 
     @cached_property
     def texts(self) -> list[RowsInMemory]:
-        """Return the rows of the queries, of each encoder."""
+        """Return the text features of the queries, one entry for each encoder."""
         return [
             RowsInMemory(dict(zip(self.queries, backend.text(self.queries), strict=True)))
             for _, backend in self.finished.backends
@@ -252,26 +252,26 @@ class _Predictor:
     def windows(self) -> list[AudioWindow]:
         if self.rows < 1:
             raise DataError(
-                f"{self.file.path}: lasts {self.file.seconds:.2f} s, but the encoder gives a row for each "
+                f"{self.file.path}: lasts {self.file.seconds:.2f} s, but the encoder gives one row for each "
                 f"{self.hop:g} s. Use a longer recording."
             )
         return audio_windows(self.rows, self.finished.recipe.limits.frames)
 
     def predict(self, window: AudioWindow) -> tuple[list[Table], Rows | None]:
-        """Return the moments of each query, in seconds of the recording, and (queries, rows) saliency."""
+        """Return the moments of each query, in seconds of the recording, and saliency (queries, rows)."""
         dataset = load_dataset([self._source(window)], self.finished.recipe.limits)
         ranking = [part.build() for part in self.finished.recipe.ranking]
-        salient: dict[int, Rows] = {}
+        saliency: dict[int, Rows] = {}
 
         def watch(indices: Sequence[int], encoded: Encoded) -> None:
             if _SALIENCY in encoded.tensors:
-                salient.update(zip(indices, encoded.tensors[_SALIENCY].float().numpy(), strict=True))
+                saliency.update(zip(indices, encoded.tensors[_SALIENCY].float().numpy(), strict=True))
 
         model = self.finished.criterion.model
         moments = predict(model, dataset, device=torch.device("cpu"), ranking=ranking, watch=watch)
         shift = window.start * self.hop
-        tables = [np.column_stack([each.windows + shift, _scores(each)]) for each in moments]
-        return tables, np.stack([salient[index] for index in range(len(dataset))]) if salient else None
+        tables = [np.column_stack([query.windows + shift, _scores(query)]) for query in moments]
+        return tables, np.stack([saliency[index] for index in range(len(dataset))]) if saliency else None
 
     def _source(self, window: AudioWindow) -> FeatureSource:
         seconds, location = self._seconds(window), str(self.file.path)
@@ -296,17 +296,17 @@ class _Predictor:
         return FeatureSource(queries, encoded)
 
     def _seconds(self, window: AudioWindow) -> float:
-        """Return how long a window lasts; the last one has what is left after its last row."""
+        """Return the length of a window; the last one includes the rest after its last row."""
         end = self.file.seconds if window.stop == self.rows else window.stop * self.hop
         return end - window.start * self.hop
 
     def _encode(self, waveform: Rows, backend: FeatureBackend, window: AudioWindow) -> Rows:
         rows = backend.audio(resample(waveform, self.file.rate, backend.rate))[: window.stop - window.start]
-        broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-        if len(broken):
-            at = (window.start + int(broken[0])) * self.hop
+        wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(wrong):
+            seconds = (window.start + int(wrong[0])) * self.hop
             raise DataError(
-                f"{self.file.path}: the features at {at:g} s are not finite; the samples there are too "
+                f"{self.file.path}: the features at {seconds:g} s are not finite; the samples there are too "
                 "large, or the encoder is broken. Export the recording again, with samples from -1 to 1."
             )
         return rows

@@ -1,4 +1,4 @@
-"""Predict with the weights of another program, from published features."""
+"""`amrbench predict-checkpoint`: predict with the weights of another program, from published features."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from amrbench.errors import CheckpointError
 from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import write_predictions
 from amrbench.files.torch_checkpoint import read_checkpoint
-from amrbench.slots.checkpoint import CheckpointPart
+from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
 from amrbench.training.predict import predict
-from amrbench.types import ForeignModel, Moments, Query, Ranking
+from amrbench.types import Moments, Query, Ranking
 
 if TYPE_CHECKING:
     from amrbench.registry import Registry
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 def predict_from_checkpoint(
     checkpoint: Path, *, features: Path, annotations: Path, output: Path, registry: Registry
 ) -> int:
-    """Write the moments that a foreign checkpoint finds for each query of an annotation file.
+    """Write the predictions of a foreign checkpoint for the queries of an annotation file.
 
     Args:
         checkpoint: A `torch.save` file with entries `model` and `opt`.
         features: A folder in the layout of `amrbench.data.published_features`.
-        annotations: The queries; their windows are not looked at.
+        annotations: The queries; their windows are not used.
         output: The prediction file to write.
-        registry: The installed parts; one of slot `checkpoint` must know the model.
+        registry: The installed parts; one of slot `checkpoint` must support the model.
 
     Returns:
         The number of queries.
@@ -46,18 +46,18 @@ def predict_from_checkpoint(
     foreign = load_foreign(checkpoint, registry)
     queries = read_annotations(annotations)
     predictions = predict_published(foreign, features, queries, ranking=foreign.ranking)
-    write_predictions(
-        output,
-        [replace(each, query=query.query) for each, query in zip(predictions, queries, strict=True)],
-    )
+    with_sentences = [
+        replace(moments, query=query.query) for moments, query in zip(predictions, queries, strict=True)
+    ]
+    write_predictions(output, with_sentences)
     return len(predictions)
 
 
 def load_foreign(checkpoint: Path, registry: Registry) -> ForeignModel:
-    """Read a foreign checkpoint with the part that knows its model.
+    """Read a foreign checkpoint with the part that its option `model_name` names.
 
     Raises:
-        CheckpointError: The checkpoint is damaged, or no part knows its model.
+        CheckpointError: The checkpoint is damaged, or no installed part supports its model.
     """
     content = read_checkpoint(checkpoint)
     name = content.options.get("model_name")
@@ -71,7 +71,7 @@ def load_foreign(checkpoint: Path, registry: Registry) -> ForeignModel:
 def predict_published(
     foreign: ForeignModel, features: Path, queries: Sequence[Query], *, ranking: Sequence[Ranking] = ()
 ) -> list[Moments]:
-    """Return the moments of queries in their order; without ranking steps as the model gives them.
+    """Return the moments of each query in their order, after some ranking steps.
 
     Raises:
         DataError: Features are missing or wrong.

@@ -1,7 +1,7 @@
 """`amrbench data synthesize`: recordings of a data set as audio files, with annotations and provenance.
 
-A folder that is being written has a folder `.making` with a line for each finished recording, so an
-interrupted work continues; it is removed when everything is there.
+While it runs, the folder `.making` has a file for each finished recording, so that an interrupted command can
+continue. It is deleted at the end.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ _MAKING = ".making"
 
 @runtime_checkable
 class HasProvenance(Protocol):
-    """A recording that knows what it was made from."""
+    """A recording with a description of what it was made from."""
 
     @property
     def provenance(self) -> Mapping[str, object]:
-        """Return sources, licences, times and levels, as JSON can hold them."""
+        """Return sources, licences, times and levels as JSON values."""
 
 
 @dataclass(frozen=True)
 class SynthesisJob:
-    """What is to be written.
+    """What to write, and where.
 
     Attributes:
         dataset: The data set.
         split: One of its splits.
         count: Number of recordings; None for all.
-        folder: Missing, empty, or left by the same job when it was interrupted.
+        folder: A folder that does not exist, is empty, or is of the same job before it was interrupted.
         format: "flac" or "wav", both with 16 bits.
     """
 
@@ -59,7 +59,7 @@ class SynthesisJob:
     format: str = "flac"
 
     def record(self, index: int) -> Path:
-        """Return the file that says that a recording is finished."""
+        """Return the file that marks a recording as finished; it holds its file name and provenance."""
         return self.folder / _MAKING / f"{index:06d}.json"
 
     def queries(self, index: int) -> Path:
@@ -68,40 +68,39 @@ class SynthesisJob:
 
 
 def synthesize(job: SynthesisJob, *, jobs: int = 1, report: Report) -> list[Path]:
-    """Write the first recordings of a split, `annotations.jsonl` and, if it is known, `manifest.jsonl`.
+    """Write the first recordings of a split, with `annotations.jsonl` and, if known, `manifest.jsonl`.
 
     Args:
-        job: What is to be written.
-        jobs: Worker processes; without influence on the result.
+        job: What to write.
+        jobs: Number of worker processes; it does not change the result.
         report: Called after each recording.
 
     Returns:
         The audio files.
 
     Raises:
-        DataError: There is no such split or format, the folder holds something else or cannot be written to,
-            or what the data set is made of is missing or damaged.
+        DataError: There is no such split or format, the folder has other content or cannot be written, or
+            sources of the data set are missing or damaged.
         RunError: A worker process was killed.
     """
     if job.format not in FORMATS:
-        raise DataError(f"audio format {job.format!r} is not known; use {' or '.join(FORMATS)}.")
+        raise DataError(f"audio format {job.format!r} is unknown; use {' or '.join(FORMATS)}.")
     dataset = job.dataset.build()
     total = split_size(dataset, job.dataset.use, job.split)
     size = total if job.count is None else min(job.count, total)
     try:
-        _open(job, dataset.fingerprint(), size)
+        _start(job, dataset.fingerprint(), size)
         missing = [index for index in range(size) if not job.record(index).is_file()]
-        what = f"{job.dataset.use} {job.split}: audio files"
+        progress = Progress(f"{job.dataset.use} {job.split}: audio files", size - len(missing), size)
         with worker_pool(jobs, "writes recordings") as pool:
-            progress = Progress(what, size - len(missing), size)
             run_tasks(pool, partial(write_one, job), missing, progress=progress, report=report)
-        return _close(job, size)
+        return _finish(job, size)
     except OSError as error:
         raise DataError(f"{job.folder}: cannot be written ({error}). Choose another folder.") from error
 
 
 def write_one(job: SynthesisJob, index: int) -> int:
-    """Write a recording and then its record; meant for a worker process. Returns 1."""
+    """Write a recording and then its record, in a worker process; return 1, the number of recordings."""
     recording = built_dataset(job.dataset).recording(job.split, index)
     name = f"{safe_id(recording.vid)}.{job.format}"
     _write_audio(job.folder / name, recording, job.format)
@@ -111,26 +110,24 @@ def write_one(job: SynthesisJob, index: int) -> int:
     return 1
 
 
-def _open(job: SynthesisJob, fingerprint: str, size: int) -> None:
-    # The size is part of it: with a smaller one, finished recordings would have no annotations.
+def _start(job: SynthesisJob, fingerprint: str, size: int) -> None:
+    # With another size, recordings that are finished already would have no annotations.
     content = json.dumps([describe_part(job.dataset), job.split, job.format, fingerprint, size])
     file = job.folder / _MAKING / "job.json"
     if file.is_file():
         if file.read_text("utf-8") == content:
             return
         raise DataError(
-            f"{job.folder}: holds finished recordings of another job: of another data set, split, format or "
-            "number, or of corpora that have changed. Give the same command as then, or name a new folder."
+            f"{job.folder}: has recordings of another command: the data set, split, format or number differ, "
+            "or its corpora have changed. Give the same command as before, or name a new folder."
         )
     if job.folder.is_dir() and any(job.folder.iterdir()):
-        raise DataError(
-            f"{job.folder}: the folder is not empty, and nothing in it is overwritten. Name a new one."
-        )
+        raise DataError(f"{job.folder}: the folder is not empty and is not overwritten. Name a new one.")
     file.parent.mkdir(parents=True)
     write_text_atomic(file, content)
 
 
-def _close(job: SynthesisJob, size: int) -> list[Path]:
+def _finish(job: SynthesisJob, size: int) -> list[Path]:
     records: list[dict[str, Any]] = [
         json.loads(job.record(index).read_text("utf-8")) for index in range(size)
     ]

@@ -1,1 +1,1 @@
-"""From batches to weights: one loop, stages that are found by their content, and what soups may ask."""
+"""From batches to weights and predictions: the loop, stages in a store, and what soups are given."""

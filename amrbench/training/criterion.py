@@ -1,4 +1,4 @@
-"""A model, its matcher and its losses as one module: queries and truth in, the sum to minimise out."""
+"""A model, its matcher and its losses as one module, from a batch and its targets to the total loss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from amrbench.types import Batch, BuildContext, Losses, Outcome, Target, Tensors
 
 
 class Criterion(nn.Module):
-    """All that is trained in a stage; losses may own parameters, so theirs are here too."""
+    """All that a stage trains: the model, and the losses, which may have parameters of their own."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class Criterion(nn.Module):
         losses: Mapping[str, nn.Module],
         views: frozenset[str] = frozenset(),
     ) -> None:
-        """Hold the parts; `views` are what the losses together ask of the model."""
+        """Join the parts; `views` are those that the losses need from the model."""
         super().__init__()
         self.model = model
         self.matcher = matcher
@@ -35,8 +35,8 @@ class Criterion(nn.Module):
     def forward(self, batch: Batch, target: Target, step: int = 0) -> Losses:
         """Return the losses of some queries at a step of the stage.
 
-        The only wait for the device is the matcher's. Terms are detached from the graph; those of several
-        decoder layers (N,) are summed.
+        Terms are detached from the graph; those of several decoder layers (N,) are summed. Only the matcher
+        waits for the device.
         """
         encoded = self.model.encode(batch, views=self.views)  # type: ignore[operator]
         prediction = self.model.decode(encoded)  # type: ignore[operator]
@@ -51,8 +51,8 @@ class Criterion(nn.Module):
             for name, value in loss(outcome).items():
                 if name in terms:
                     raise PluginError(
-                        f"the loss {use!r} gives a term {name!r}, as another loss of this recipe does. "
-                        "Leave one of them out, or rename the term in its plugin."
+                        f"the loss {use!r} gives a term {name!r}, which another loss of this recipe gives "
+                        "too. Leave one of them out, or rename the term in its plugin."
                     )
                 terms[name] = value.sum()
         total = torch.stack(list(terms.values())).sum()
@@ -60,19 +60,19 @@ class Criterion(nn.Module):
 
 
 def build_criterion(recipe: Recipe, context: BuildContext) -> Criterion:
-    """Build model, matcher and losses of a recipe; each draws its initial weights by its own seed.
+    """Build model, matcher and losses of a recipe; each draws its initial weights with its own seed.
 
     Raises:
-        RecipeError: A stage wants something to start anew that the model does not remember.
+        RecipeError: `fresh` of a stage names weights that the model does not have.
     """
     training = recipe.training
     with context.drawing():
         model = recipe.model.build(context)
     losses = {}
     for part in training.losses:
-        names_below = replace(context, path=f"losses.{part.use}")
-        with names_below.drawing():
-            losses[part.use] = part.build(names_below)
+        loss_context = replace(context, path=f"losses.{part.use}")
+        with loss_context.drawing():
+            losses[part.use] = part.build(loss_context)
     views = frozenset(view for part in training.losses for view in part.views)
     _refuse_unknown_fresh(recipe, model)
     return Criterion(model, training.matcher.build(), losses, views)

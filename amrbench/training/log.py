@@ -1,4 +1,4 @@
-"""What a stage writes about each of its epochs: log.jsonl, one line an epoch."""
+"""The log of a stage: log.jsonl, one line for each epoch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Epoch:
 
     Attributes:
         epoch: Its number, from 1.
-        losses: Mean of each term over the steps, weights applied; together they are what is minimised.
-        val: Metrics on the selection split, percent.
+        losses: Mean of each term over the steps, weights applied; their sum is minimised.
+        val: Metrics on the selection split, in percent.
         seconds: Time of training and validation.
-        memory_mib: Largest memory of the process so far; of the device where there is one.
+        memory_mib: Peak memory so far, of the device if one is used, otherwise of the process.
     """
 
     epoch: int
@@ -30,17 +30,17 @@ class Epoch:
 
     @property
     def total(self) -> float:
-        """Return what is minimised."""
+        """Return the sum of the terms."""
         return sum(self.losses.values())
 
 
 @dataclass(frozen=True)
 class RunningStage:
-    """A stage that is being trained, for people.
+    """What people are shown of a stage while it is trained.
 
     Attributes:
         name: E.g. "cgdetr finetune, seed 1".
-        epochs: Length of the stage.
+        epochs: Number of epochs of the stage.
         select: The metric that chooses the epoch.
     """
 
@@ -65,7 +65,7 @@ def read_epochs(path: Path) -> list[Epoch]:
 
 
 def cost_of(epochs: Sequence[Epoch]) -> dict[str, float]:
-    """Return what the epochs of a stage took: seconds together, and the largest memory in MiB."""
+    """Return the time of all epochs of a stage in seconds, and its peak memory in MiB."""
     return {
         "seconds": round(sum(epoch.seconds for epoch in epochs), 3),
         "memory_mib": max((epoch.memory_mib for epoch in epochs), default=0.0),

@@ -1,4 +1,4 @@
-"""The training loop. There is one, for every model and every stage."""
+"""The training loop, the same for every model and every stage."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from amrbench.types import Batch, Losses, Target
 
 @dataclass(frozen=True)
 class StageInputs:
-    """All that the loop needs of a stage.
+    """All that the loop needs to train a stage.
 
     Attributes:
         name: Of the stage, for messages.
         criterion: Model and losses.
-        updater: Moves their weights.
+        updater: Changes their weights.
         batches: The training batches of an epoch, from 0, on the device of the weights.
-        validate: Metrics of the current weights on the selection split.
-        epochs: Passes over the training split.
+        validate: Returns the metrics of the current weights on the selection split.
+        epochs: Number of passes over the training split.
         seed: Determines all random draws inside the model, epoch by epoch.
     """
 
@@ -47,11 +47,11 @@ class StageInputs:
 
 
 def fit(inputs: StageInputs, *, keep: Callable[[Epoch], None]) -> None:
-    """Train.
+    """Train a stage.
 
     Args:
         inputs: What to train, on what, and for how long.
-        keep: Called after each epoch, while the weights that were scored are in place.
+        keep: Called after each epoch, while the module has the weights that were validated.
 
     Raises:
         RunError: A loss or a weight is no longer finite.
@@ -76,7 +76,7 @@ def fit(inputs: StageInputs, *, keep: Callable[[Epoch], None]) -> None:
 
 
 class MeanLosses:
-    """Sums terms on their device; reading them is the one wait for it."""
+    """Sums loss terms on their device, so that only `read` waits for it."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
@@ -100,7 +100,7 @@ class CheckpointKeeper:
     """Keeps the weights of the best epoch and of the last."""
 
     def __init__(self, module: nn.Module, select: Sequence[str]) -> None:
-        """Start with the current weights; `select` are the metrics, the first counts most."""
+        """Start with the current weights; `select` are the metrics, the most important one first."""
         self.module = module
         self.select = select
         self.best = self.last = state_of(module)
@@ -108,7 +108,7 @@ class CheckpointKeeper:
         self.val: Mapping[str, float] = {}
 
     def update(self, epoch: Epoch) -> None:
-        """Take the current weights as the last, and as the best if they are; of equal ones the first stay."""
+        """Keep the current weights as the last, and as the best if they score higher than all before."""
         self.last = state_of(self.module)
         if not self.epoch or self._score(epoch.val) > self._score(self.val):
             self.best, self.epoch, self.val = self.last, epoch.epoch, epoch.val
@@ -119,11 +119,10 @@ class CheckpointKeeper:
 
 @contextmanager
 def fixed_numerics(threads: int) -> Iterator[None]:
-    """Compute with the same bits every time, and leave torch as it was.
+    """Compute the same bits every time, and restore torch's settings and random state afterwards.
 
-    The number of threads decides how sums are split and so their last bits. Numbers too small for full
-    precision are flushed to zero: with them a step takes up to twice as long. The global random state
-    is restored.
+    The number of threads decides how sums are split, and so their last bits. Denormal numbers are flushed to
+    zero, because they make a step up to twice as slow.
     """
     before = torch.get_num_threads()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
@@ -144,7 +143,7 @@ def seed_from(*names: object) -> int:
 
 
 def memory_mib() -> float:
-    """Return the largest memory so far: of the device if one is in use, otherwise of this process."""
+    """Return the peak memory so far, of the device if one is used, otherwise of this process."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 1 if sys.platform == "darwin" else 1024
@@ -153,7 +152,7 @@ def memory_mib() -> float:
 
 @contextmanager
 def _divergence_explained(criterion: nn.Module, name: str, epoch: int) -> Iterator[None]:
-    """Turn an exception into a RunError where weights that are not finite caused it; else it is a bug."""
+    """Raise RunError instead where weights are no longer finite; any other exception is a bug."""
     try:
         yield
     except (ValueError, RuntimeError, ArithmeticError, IndexError):
@@ -170,7 +169,7 @@ def _refuse_infinite(criterion: nn.Module, name: str, epoch: int, losses: Mappin
     else:
         return
     raise RunError(
-        f"{name}, epoch {epoch + 1}: {what}; this stage is given up and nothing of it is kept. Try a lower "
-        "learning rate (training.optimizer), a longer warm-up or a smaller training.clip, and check that "
-        "the features are sound."
+        f"{name}, epoch {epoch + 1}: {what}; the stage is stopped and nothing of it is kept. Try a lower "
+        "learning rate (training.optimizer), a longer warm-up or a smaller training.clip, and check the "
+        "features."
     )

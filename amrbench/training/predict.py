@@ -1,4 +1,4 @@
-"""From a trained model to the moments of a feature dataset."""
+"""From a trained model to the moments of all queries of a feature dataset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from amrbench.types import Encoded, Moments, Prediction, Query, Ranking, Rows
 Watch = Callable[[Sequence[int], Encoded], None]
 
 BATCH = 32
-"""Queries in a batch. Fixed, like their order: other batches would change the last bits of the metrics."""
+"""Queries in a batch. Fixed, because other batches change the last bits of the metrics."""
 
 T = TypeVar("T")
 
@@ -38,10 +38,10 @@ def predict(
         dataset: The queries.
         device: Where the weights of the model are.
         ranking: Steps from raw moments to the list that is scored, in this order.
-        watch: Called for each batch with the indices of its queries and what the model made of them.
+        watch: Called for each batch with the indices of its queries and the encoded batch.
     """
     model.eval()
-    # Neighbours in length share a batch, so that little of it is padding.
+    # Sorted by length, so that little of a batch is padding.
     order = sorted(range(len(dataset)), key=dataset.frames)
     moments: dict[int, Moments] = {}
     with torch.inference_mode():
@@ -57,7 +57,7 @@ def predict(
 
 
 def moments_of(prediction: Prediction, durations: Tensor) -> Rows:
-    """Return (B, Q, 3) start and end in seconds and score, best first; `durations` (B,) in seconds."""
+    """Return (B, Q, 3) start, end and score, best first; times and `durations` (B,) in seconds."""
     windows = to_windows(prediction.spans).cpu() * durations[:, None, None]
     table = torch.cat([windows, prediction.scores[..., None].cpu()], dim=-1)
     order = table[..., 2].argsort(dim=1, descending=True, stable=True)
@@ -68,7 +68,7 @@ def moments_of(prediction: Prediction, durations: Tensor) -> Rows:
 def validate(
     model: nn.Module, dataset: FeatureDataset, *, device: torch.device, select: Sequence[str]
 ) -> dict[str, float]:
-    """Return the metrics of raw moments, those of `select` among them."""
+    """Return the standard metrics and those of `select`, of moments without ranking steps."""
     metrics = dict.fromkeys([*STANDARD, *map(Metric.parse, select)])
     moments = predict(model, dataset, device=device)
     return dict(score(moments, dataset.queries, metrics=list(metrics)).metrics)
@@ -88,5 +88,5 @@ def to_device(value: T, device: torch.device) -> T:
 def _ranked(rows: Rows, query: Query, ranking: Sequence[Ranking]) -> Moments:
     for step in ranking:
         rows = step(rows, query)
-    table = rows.astype(np.float64)
-    return Moments(query.qid, query.vid, table[:, :2], table[:, 2])
+    moments = rows.astype(np.float64)
+    return Moments(query.qid, query.vid, windows=moments[:, :2], scores=moments[:, 2])

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: bars on a terminal, plain lines elsewhere. On stderr."""
+"""What people see on stderr during a run: progress bars on a terminal, lines of text elsewhere."""
 
 from __future__ import annotations
 
@@ -10,63 +10,68 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from typing_extensions import override
 
 from amrbench.data.worker_pool import Progress
 from amrbench.training.log import Epoch, RunningStage
 
-MILESTONES = 4
+QUARTERS = 4
+"""A line about data is written after each quarter of the work."""
 
 
 class Reporter(Protocol):
-    """Is told what happens."""
+    """Receives what happens during a run."""
 
     def note(self, text: str) -> None:
-        """Take a sentence."""
+        """Report a sentence."""
 
     def data(self, progress: Progress) -> None:
-        """Take how far the preparation of a split is."""
+        """Report the progress of preparing data."""
 
     def epoch(self, stage: RunningStage, epoch: Epoch) -> None:
-        """Take an epoch that has just ended."""
+        """Report an epoch that has just ended."""
 
 
-class NullReporter:
-    """Says nothing."""
+class NullReporter(Reporter):
+    """Reports nothing."""
 
+    @override
     def note(self, text: str) -> None:
-        """Drop it."""
+        pass
 
+    @override
     def data(self, progress: Progress) -> None:
-        """Drop it."""
+        pass
 
+    @override
     def epoch(self, stage: RunningStage, epoch: Epoch) -> None:
-        """Drop it."""
+        pass
 
 
 NULL_REPORTER = NullReporter()
 
 
-class Lines:
-    """Says everything in lines, for logs and pipes."""
+class Lines(Reporter):
+    """Reports in lines of text, for log files and pipes."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self.write = write
-        self.said: dict[str, int] = {}
+        self.quarters: dict[str, int] = {}
         self.seconds: dict[str, float] = {}
 
+    @override
     def note(self, text: str) -> None:
-        """Write the sentence."""
         self.write(text)
 
+    @override
     def data(self, progress: Progress) -> None:
-        """Write a line at each quarter of the work."""
-        part = MILESTONES * progress.done // max(1, progress.total)
-        if self.said.get(progress.what) != part:
-            self.said[progress.what] = part
+        quarter = QUARTERS * progress.done // max(1, progress.total)
+        if self.quarters.get(progress.what) != quarter:
+            self.quarters[progress.what] = quarter
             self.write(f"{progress.what}: {progress.done} of {progress.total}")
 
+    @override
     def epoch(self, stage: RunningStage, epoch: Epoch) -> None:
-        """Write a line with losses, score and time left."""
         spent = self.seconds.get(stage.name, 0.0) + epoch.seconds
         self.seconds[stage.name] = spent
         left = spent / epoch.epoch * (stage.epochs - epoch.epoch)
@@ -77,24 +82,24 @@ class Lines:
         )
 
 
-class Rich:
-    """Shows a bar for each stage at work."""
+class Rich(Reporter):
+    """Shows a progress bar for each stage that is trained and each split that is prepared."""
 
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
         self.tasks: dict[str, TaskID] = {}
 
+    @override
     def note(self, text: str) -> None:
-        """Print the sentence above the bars."""
         self.bars.console.print(text, highlight=False, markup=False)
 
+    @override
     def data(self, progress: Progress) -> None:
-        """Move the bar of a split."""
         task = self._task(progress.what, progress.total)
         self.bars.update(task, completed=progress.done, visible=progress.done < progress.total)
 
+    @override
     def epoch(self, stage: RunningStage, epoch: Epoch) -> None:
-        """Move the bar of a stage; the line of a finished one stays."""
         task = self._task(stage.name, stage.epochs)
         text = scores(stage, epoch)
         self.bars.update(task, completed=epoch.epoch, text=text, visible=epoch.epoch < stage.epochs)
@@ -109,7 +114,7 @@ class Rich:
 
 @contextmanager
 def progress(console: Console | None = None) -> Iterator[Reporter]:
-    """Offer a reporter on stderr that fits it: bars on a terminal, lines elsewhere."""
+    """Offer a reporter on stderr: progress bars on a terminal, lines of text elsewhere."""
     console = console or Console(stderr=True)
     if not console.is_terminal:
         yield Lines(lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))
@@ -133,12 +138,12 @@ def scores(stage: RunningStage, epoch: Epoch) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people.
+    """Return a time as short text.
 
     >>> duration(75)
     '1:15 min'
     """
     if seconds < 60:
         return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d} h"
+    minutes, remainder = divmod(round(seconds), 60)
+    return f"{minutes}:{remainder:02d} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d} h"

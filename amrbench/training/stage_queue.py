@@ -1,4 +1,4 @@
-"""Train the stages of several recipes, those that do not depend on each other at the same time."""
+"""Train the stages of several recipes, as many at the same time as there are processes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stages import StageSpec, is_finished, run_stage, unfinished_folder, untrainable_note
 
 POLL_SECONDS = 0.3
-"""Between two looks at the logs of running stages."""
+"""Time between two readings of the logs of running stages."""
 
 
 def missing_stages(chains: Sequence[StageSpec], store: Path) -> list[StageSpec]:
-    """Return the stages that are not in the store, each once, none before the one it starts from."""
+    """Return the stages that are not in the store, each once and after the stage that it starts from."""
     missing = {spec.key: spec for last in chains for spec in last.chain if not is_finished(spec, store)}
     return list(missing.values())
 
@@ -26,17 +26,17 @@ def missing_stages(chains: Sequence[StageSpec], store: Path) -> list[StageSpec]:
 def train_all(
     chains: Sequence[StageSpec], store: Path, *, jobs: int, reporter: Reporter, datasets: DatasetCache
 ) -> None:
-    """Train all that is missing for some chains of stages.
+    """Train all missing stages of some chains.
 
     Args:
         chains: The last stage of each.
         store: The folder of stages.
-        jobs: Processes that train at the same time; has no influence on the weights.
-        reporter: Told about each epoch.
-        datasets: Of this process; worker processes have their own.
+        jobs: Number of processes that train at the same time; does not change the weights.
+        reporter: Receives each epoch.
+        datasets: Used with one job; worker processes have their own.
 
     Raises:
-        AmrbenchError: As `run_stage`.
+        AmrbenchError: See `run_stage`.
         RunError: A process was killed.
     """
     missing = missing_stages(chains, store)
@@ -52,7 +52,7 @@ def train_all(
 
 
 class _Notes:
-    """Reports each sentence once: what is true of a stage is true of all its seeds."""
+    """Reports each sentence once, because all seeds of a stage give the same one."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
@@ -65,7 +65,7 @@ class _Notes:
 
 
 class _Queue:
-    """Hands out stages as soon as the one they start from is finished."""
+    """Gives stages to the workers as soon as the stage that they start from is finished."""
 
     def __init__(self, pool: Executor, store: Path, reporter: Reporter) -> None:
         self.pool = pool
@@ -94,7 +94,7 @@ class _Queue:
 
 
 class _LogFollower:
-    """Reports the epochs that a stage in another process writes into its log."""
+    """Reports the epochs that a worker writes into the log of a stage."""
 
     def __init__(self, spec: StageSpec, store: Path) -> None:
         self.spec = spec
@@ -112,10 +112,10 @@ class _LogFollower:
 
 def _epochs(file: Path, *, since: float) -> list[log.Epoch]:
     try:
-        # The log of an earlier, killed process is about to be written anew.
+        # An older log was left by a killed process; the worker is about to replace it.
         return log.read_epochs(file) if file.stat().st_mtime >= since else []
     except FileNotFoundError:
-        return []  # Not begun yet, or just finished and renamed: the next look finds it.
+        return []  # Not begun yet, or its folder was just renamed.
 
 
 def _train_in_worker(spec: StageSpec, store: Path) -> str:

@@ -1,4 +1,4 @@
-"""Stages of training, found by what determines them.
+"""Stages of training, kept in a store and found by a hash of all that determines them.
 
 `stages/<key>/` holds `weights.safetensors` (the best epoch), `last.safetensors`, `log.jsonl` and
 `done.json`. It is made in `<key>.making/` and renamed at the end, so a folder called `<key>` is a finished
@@ -32,7 +32,7 @@ from amrbench.training.progress_bars import Reporter
 from amrbench.types import Batch, BuildContext, Target, TrainingLength
 
 ENGINE = 1
-"""Raised when the loop's numbers change, so that older stages are not taken for its own."""
+"""Raised when the training loop gives other numbers, so that older stages are not used any more."""
 
 WEIGHTS = "weights.safetensors"
 LAST = "last.safetensors"
@@ -46,12 +46,12 @@ class StageSpec:
 
     Attributes:
         recipe: The recipe with stand-ins and budget in place.
-        index: Which of its stages, from 0.
+        index: Of the stage in the recipe, from 0.
         seed: Of initial weights, order, and all other random draws.
         train: The splits that are trained on.
         select: The split that chooses the epoch.
         versions: Of the parts that determine the weights, by slot and name.
-        threads: Of the process; their number changes bits.
+        threads: Number of threads; it changes the last bits of the weights.
         device: E.g. "cpu" or "cuda:0".
         parent: The stage whose weights it starts from, if any.
     """
@@ -79,17 +79,17 @@ class StageSpec:
 
     @property
     def model_name(self) -> str:
-        """Return what its model is called in tables, if it is the last stage of a chain."""
+        """Return the name of its model in tables, if it is the last stage of a chain."""
         return f"seed {self.seed}"
 
     @property
     def running(self) -> RunningStage:
-        """Return what people are told while it is trained."""
+        """Return what people are shown while it is trained."""
         return RunningStage(self.name, self.stage.epochs, self.recipe.training.select[0])
 
     @property
     def chain(self) -> list[StageSpec]:
-        """Return the stages before this one and itself, in the order of training."""
+        """Return the stages that it builds on and itself, in the order of training."""
         return [*(self.parent.chain if self.parent else ()), self]
 
     @property
@@ -98,7 +98,7 @@ class StageSpec:
         return seed_from(self.seed, len(self.chain))
 
     def content(self) -> dict[str, object]:
-        """Return what the key is a hash of; names, paths and the number of processes are not in it."""
+        """Return what the key is a hash of: no names, no paths, and not the number of processes."""
         stage = self.stage.model_dump(mode="json", exclude={"name", "data", "seeds"})
         return {
             "engine": ENGINE,
@@ -138,20 +138,23 @@ def unfinished_folder(spec: StageSpec, store: Path) -> Path:
 
 
 def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: DatasetCache) -> Path:
-    """Return the folder of a stage; it is trained, after those before it, unless it is in the store.
+    """Return the folder of a stage; if it is not in the store, it and the stages before it are trained.
 
     Raises:
         RunError: Training failed, or the store cannot be written to.
-        CheckpointError: The weights of the stage before do not fit, or are damaged.
+        CheckpointError: The weights of the stage before it do not fit, or are damaged.
         DataError: Features are damaged.
     """
     folder = store / spec.key
     if is_finished(spec, store):
         return folder
     start = run_stage(spec.parent, store, reporter, datasets) if spec.parent else None
-    waiting = partial(_report_waiting, spec, reporter)
-    with exclusive(store / f"{spec.key}.lock", waiting):
-        # The process that was waited for may have trained it.
+
+    def report_waiting(holder: str) -> None:
+        reporter.note(f"{spec.name}: waiting for process {holder}, which trains it")
+
+    with exclusive(store / f"{spec.key}.lock", report_waiting):
+        # Another process may have trained it while this one waited.
         if not is_finished(spec, store):
             unfinished = unfinished_folder(spec, store)
             unfinished.mkdir(parents=True, exist_ok=True)
@@ -161,7 +164,7 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
 
 
 def untrained(spec: StageSpec, datasets: DatasetCache) -> Criterion:
-    """Return the model and losses of a stage as it would begin without a stage before it."""
+    """Return the model and losses of a stage with their first weights, as without a stage before it."""
     train = datasets.load(spec.train, spec.recipe.limits)
     context = BuildContext(
         features=train.widths,
@@ -173,7 +176,7 @@ def untrained(spec: StageSpec, datasets: DatasetCache) -> Criterion:
 
 
 def untrainable_note(spec: StageSpec, datasets: DatasetCache) -> str:
-    """Return a sentence about the queries that a stage cannot learn from; empty if there are none."""
+    """Return a sentence about the queries that training leaves out; empty if there are none."""
     with fixed_numerics(spec.threads):
         train = datasets.load(spec.train, spec.recipe.limits)
     if not train.untrainable:
@@ -187,12 +190,12 @@ def untrainable_note(spec: StageSpec, datasets: DatasetCache) -> str:
 def batches(
     spec: StageSpec, train: FeatureDataset, indices: Iterable[Indices], *, epoch: int
 ) -> Iterator[tuple[Batch, Target]]:
-    """Yield training batches of an epoch on the device; `indices` are those of the queries of each batch."""
+    """Yield training batches of an epoch on the device, one for each item of `indices`."""
     device, rng_of = torch.device(spec.device), visit_rngs(spec.sampling_seed, epoch)
     labels = spec.recipe.training.targets.build()
     augments = [part.build() for part in spec.recipe.training.augment]
-    for chosen in indices:
-        batch, target = train.training_batch(chosen, labels=labels, augments=augments, rng_of=rng_of)
+    for batch_indices in indices:
+        batch, target = train.training_batch(batch_indices, labels=labels, augments=augments, rng_of=rng_of)
         yield to_device(batch, device), to_device(target, device)
 
 
@@ -249,7 +252,3 @@ def _write(spec: StageSpec, folder: Path, keeper: CheckpointKeeper) -> None:
     cost = log.cost_of(log.read_epochs(folder / log.FILE))
     done = about | cost | {"content": spec.content()}
     write_text_atomic(folder / DONE, json.dumps(done, indent=1) + "\n")
-
-
-def _report_waiting(spec: StageSpec, reporter: Reporter, holder: str) -> None:
-    reporter.note(f"{spec.name}: waiting for process {holder}, which trains it")

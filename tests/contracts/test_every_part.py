@@ -1,4 +1,4 @@
-"""Every registered part is held to the contract of its slot; new ones are found by themselves."""
+"""Every installed part is checked by the contract of its slot; new parts are found without a list."""
 
 import pytest
 

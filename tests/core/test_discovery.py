@@ -8,7 +8,7 @@ from amrbench.errors import PluginError
 
 PART = """
 from amrbench import hookimpl
-from amrbench.slots import SoupPart
+from amrbench.slots.soups import SoupPart
 
 class Made(SoupPart):
     \"\"\"Made up for a test.\"\"\"
@@ -34,7 +34,7 @@ def install(tmp_path, monkeypatch):
         (info / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = plugin_{name}\n")
 
     yield put
-    for name in [each for each in sys.modules if each.startswith("plugin_")]:
+    for name in [name for name in sys.modules if name.startswith("plugin_")]:
         del sys.modules[name]
 
 
@@ -54,12 +54,12 @@ def test_an_installed_plugin_is_found_with_its_owner(install):
     assert str(registry.entry("soup", "stew").origin) == "one (dist-one 0.1)"
 
 
-def test_shipped_plugins_come_in_by_the_same_door():
+def test_shipped_plugins_are_found_by_the_same_entry_points():
     assert {"cgdetr", "moment-detr", "dual-encoder"} <= {point.name for point in entry_points(group=GROUP)}
     assert "dual-encoder (amrbench" in str(load_registry().entry("model", "dual-encoder").origin)
 
 
-def test_the_core_stands_without_any_plugin():
+def test_without_plugins_the_registry_is_empty():
     registry = load_registry(plugins=[])
     assert registry.slots() == []
     assert registry.names("fusion") == []
@@ -129,13 +129,13 @@ def test_a_hook_with_arguments_that_do_not_exist_is_an_error(install):
     [
         ("7", "7"),
         ("int", "<class 'int'>"),
-        ("SoupPart", "<class 'amrbench.slots.SoupPart'>"),
+        ("SoupPart", "<class 'amrbench.slots.soups.SoupPart'>"),
     ],
 )
-def test_what_is_offered_must_be_a_part_with_a_name(install, offer, shown):
+def test_only_parts_with_a_name_can_be_offered(install, offer, shown):
     install(
         "odd",
-        "from amrbench import hookimpl\nfrom amrbench.slots import SoupPart\n"
+        "from amrbench import hookimpl\nfrom amrbench.slots.soups import SoupPart\n"
         f"@hookimpl\ndef amrbench_parts(): return [{offer}]",
     )
     assert refused("odd") == (
@@ -145,16 +145,16 @@ def test_what_is_offered_must_be_a_part_with_a_name(install, offer, shown):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "reason"),
     [
         ("return None", "TypeError: 'NoneType' object is not iterable"),
         ("raise ValueError('no device')", "ValueError: no device"),
     ],
 )
-def test_a_hook_that_fails_is_an_error(install, body, said):
+def test_a_hook_that_fails_is_an_error(install, body, reason):
     install("odd", f"from amrbench import hookimpl\n@hookimpl\ndef amrbench_parts():\n    {body}")
     assert refused("odd") == (
-        f"plugin odd (dist-odd 0.1): amrbench_parts() failed: {said}. Leave it out with --without odd."
+        f"plugin odd (dist-odd 0.1): amrbench_parts() failed: {reason}. Leave it out with --without odd."
     )
 
 

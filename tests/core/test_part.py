@@ -2,6 +2,7 @@ from typing import Annotated
 
 import pytest
 from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from amrbench.part import Part, Strict, budgeted, unique
 from amrbench.registry import Registry
@@ -45,27 +46,27 @@ class Sandwich(Strict):
 REGISTRY = Registry.of(Rye, Toast, Gouda)
 
 
-def made(**options):
+def sandwich(**options):
     return Sandwich.model_validate(options, context=REGISTRY)
 
 
 def mistakes(**options):
     with pytest.raises(ValidationError) as error:
-        made(**options)
-    return {".".join(map(str, each["loc"])): each["msg"] for each in error.value.errors()}
+        sandwich(**options)
+    return {".".join(map(str, item["loc"])): item["msg"] for item in error.value.errors()}
 
 
 def test_a_slot_becomes_the_part_that_is_named():
-    assert made(bread={"use": "rye", "slices": 3}).bread == Rye(slices=3)
+    assert sandwich(bread={"use": "rye", "slices": 3}).bread == Rye(slices=3)
 
 
 def test_a_bare_name_stands_for_the_defaults():
-    assert made(bread="rye").bread == Rye()
+    assert sandwich(bread="rye").bread == Rye()
 
 
-def test_parts_nest_and_stand_in_lists():
-    sandwich = made(bread={"use": "toast", "around": {"use": "rye", "slices": 1}}, cheese=["gouda"])
-    assert sandwich == Sandwich(bread=Toast(around=Rye(slices=1)), cheese=(Gouda(),))
+def test_parts_nest_and_form_lists():
+    nested = sandwich(bread={"use": "toast", "around": {"use": "rye", "slices": 1}}, cheese=["gouda"])
+    assert nested == Sandwich(bread=Toast(around=Rye(slices=1)), cheese=(Gouda(),))
 
 
 def test_a_built_part_is_taken_as_it_is():
@@ -74,14 +75,14 @@ def test_a_built_part_is_taken_as_it_is():
 
 
 def test_options_written_down_and_read_again_are_equal():
-    sandwich = made(bread={"use": "toast", "around": "rye"}, cheese=["gouda"])
-    written = sandwich.model_dump(mode="json")
+    parsed = sandwich(bread={"use": "toast", "around": "rye"}, cheese=["gouda"])
+    written = parsed.model_dump(mode="json")
     assert written == {
         "bread": {"use": "toast", "around": {"use": "rye", "slices": 2}},
         "cheese": [{"use": "gouda", "months": 3.0}],
         "name": "plain",
     }
-    assert made(**written) == sandwich
+    assert sandwich(**written) == parsed
 
 
 def test_options_cannot_be_changed():
@@ -96,11 +97,11 @@ def test_an_unknown_part_suggests_the_near_one():
 
 
 def test_a_part_of_another_slot_is_named_as_such():
-    said = "'gouda' is a cheese part, not a bread part."
-    assert mistakes(bread="gouda") == {"bread": f"{said} Installed bread parts: rye, toast."}
+    text = "'gouda' is a cheese part, not a bread part."
+    assert mistakes(bread="gouda") == {"bread": f"{text} Installed bread parts: rye, toast."}
     with pytest.raises(ValidationError) as error:
         Sandwich(bread=Gouda())
-    assert error.value.errors()[0]["msg"] == said
+    assert error.value.errors()[0]["msg"] == text
 
 
 def test_an_unknown_field_suggests_the_near_one():
@@ -119,8 +120,7 @@ def test_a_missing_field_is_named():
 
 
 def test_a_wrong_type_shows_the_value():
-    said = mistakes(bread={"use": "rye", "slices": "two"})
-    assert said == {
+    assert mistakes(bread={"use": "rye", "slices": "two"}) == {
         "bread.slices": "Input should be a valid integer, unable to parse string as an integer, not 'two'."
     }
 
@@ -133,31 +133,38 @@ def test_a_value_out_of_bounds_shows_the_value():
 
 @pytest.mark.parametrize("value", ["nan", "inf", "1e999", float("inf")])
 def test_numbers_are_finite(value):
-    said = mistakes(bread="rye", cheese=[{"use": "gouda", "months": value}])
-    assert said == {"cheese.0.months": f"Input should be a finite number, not {value!r}."}
+    assert mistakes(bread="rye", cheese=[{"use": "gouda", "months": value}]) == {
+        "cheese.0.months": f"Input should be a finite number, not {value!r}."
+    }
 
 
 @pytest.mark.parametrize("value", [7, None, ["rye"], {"slices": 2}])
-def test_what_names_no_part_is_told_how(value):
+def test_a_value_without_the_name_of_a_part_is_refused_with_the_remedy(value):
     assert mistakes(bread=value) == {"bread": "name a bread part: '{use: NAME, ...}', or the bare name."}
 
 
-def test_all_mistakes_are_told_at_once_with_their_places():
-    said = mistakes(
+def test_all_mistakes_are_reported_together_with_their_paths():
+    texts = mistakes(
         bread={"use": "toast", "around": {"use": "rye", "slices": 0, "salt": 1}},
         cheese=["brie", "gouda"],
         nam="x",
     )
-    assert sorted(said) == ["bread.around.salt", "bread.around.slices", "cheese.0", "nam"]
+    assert sorted(texts) == ["bread.around.salt", "bread.around.slices", "cheese.0", "nam"]
 
 
-def test_a_name_may_not_stand_twice_in_a_list():
+def test_a_name_may_not_be_listed_twice():
     assert mistakes(bread="rye", cheese=["gouda", {"use": "gouda", "months": 6}]) == {
-        "cheese": "'gouda' stands twice in this list; keep one."
+        "cheese": "'gouda' is listed twice; keep one."
     }
 
 
-def test_a_registry_is_asked_for_where_it_is_missing():
+def test_a_list_of_names_has_no_repetition_either():
+    assert unique(("audio", "text")) == ("audio", "text")
+    with pytest.raises(PydanticCustomError, match="^'text' is listed twice; keep one.$"):
+        unique(("text", "audio", "text"))
+
+
+def test_a_missing_registry_is_named():
     with pytest.raises(ValidationError, match="a bread part is chosen from a registry; pass one as context."):
         Sandwich.model_validate({"bread": "rye"})
 
@@ -186,7 +193,7 @@ def test_a_part_needs_a_docstring_of_its_own():
 
 
 @pytest.mark.filterwarnings("ignore:Field name")
-def test_the_word_that_names_parts_cannot_be_an_option():
+def test_use_cannot_be_an_option():
     with pytest.raises(
         TypeError, match="^Roll has an option called 'use', which recipes need to name the part.$"
     ):
@@ -197,7 +204,7 @@ def test_the_word_that_names_parts_cannot_be_an_option():
             use: str = "roll"
 
 
-def test_a_budgeted_field_remembers_the_word_of_the_budget():
+def test_a_budgeted_field_has_its_key_in_the_budget():
     class Sized(Strict):
         width: int = budgeted(3, "width", ge=1)
 

@@ -41,7 +41,7 @@ class OtherRye(BreadPart):
 REGISTRY = Registry.of(Wheat, Rye, Gouda)
 
 
-def not_found(slot, use):
+def refusal(slot, use):
     with pytest.raises(PydanticCustomError) as error:
         REGISTRY.find(slot, use)
     return error.value.message()
@@ -53,7 +53,7 @@ def test_slots_and_names_are_sorted():
     assert REGISTRY.names("nothing") == []
 
 
-def test_a_part_is_found_by_slot_and_name():
+def test_a_part_is_looked_up_by_slot_and_name():
     assert REGISTRY.find("bread", "rye") is Rye
     assert REGISTRY.entry("cheese", "gouda").part is Gouda
 
@@ -64,30 +64,31 @@ def test_the_owner_of_a_part_and_of_its_instances_is_known():
 
 
 def test_a_misspelt_name_suggests_the_near_one():
-    assert not_found("bread", "weat") == (
+    assert refusal("bread", "weat") == (
         "no bread part is called 'weat'. Did you mean 'wheat'? Installed bread parts: rye, wheat."
     )
 
 
 def test_a_name_far_from_all_lists_what_there_is():
-    assert not_found("cheese", "x") == "no cheese part is called 'x'. Installed cheese parts: gouda."
+    assert refusal("cheese", "x") == "no cheese part is called 'x'. Installed cheese parts: gouda."
 
 
 def test_a_part_of_another_slot_is_named_as_such():
     assert (
-        not_found("bread", "gouda")
+        refusal("bread", "gouda")
         == "'gouda' is a cheese part, not a bread part. Installed bread parts: rye, wheat."
     )
 
 
 @pytest.mark.parametrize("use", [7, None, True, ["rye"], {"rye": 1}])
-def test_what_is_no_name_is_no_part(use):
-    said = f"a bread part is called by a name, not {use!r}. Installed bread parts: rye, wheat."
-    assert not_found("bread", use) == said
+def test_the_name_of_a_part_is_text(use):
+    assert refusal("bread", use) == (
+        f"the name of a bread part is text, not {use!r}. Installed bread parts: rye, wheat."
+    )
 
 
 def test_an_empty_slot_has_no_parts():
-    assert not_found("wine", "merlot") == "no wine part is called 'merlot'. Installed wine parts: none."
+    assert refusal("wine", "merlot") == "no wine part is called 'merlot'. Installed wine parts: none."
 
 
 def test_the_same_name_from_two_owners_is_refused_in_any_order():

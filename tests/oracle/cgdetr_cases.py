@@ -1,4 +1,4 @@
-"""The golden cases of CG-DETR: inputs, targets and what the reference gave for them."""
+"""The golden cases of CG-DETR: inputs, targets and the outputs of the reference."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Sizes
+from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Config
 from tests.folders import DATA
 from tests.oracle.cgdetr import CGDETR, Inputs, tiled_keys
 from tests.oracle.cgdetr_loss import Targets
 
-DATA = DATA / "cgdetr"
+FOLDER = DATA / "cgdetr"
 WITH_TARGETS = ("main", "one_same_neighbour", "all_same", "two_same_of_four", "batch_of_one")
 WITHOUT_TARGETS = ("inference", "inference_no_vid", *(f"inference_single_{row}" for row in range(3)))
 CASES = WITH_TARGETS + WITHOUT_TARGETS
 
-SIZES = Sizes(
+CONFIG = Config(
     width=32, heads=4, feedforward=48, audio_width=24, text_width=20,
     cross_layers=2, encoder_layers=2, decoder_layers=2, dummy_layers=2, sentence_layers=1, moment_layers=1,
     dummies=3, prompts=6, prompts_used=2, queries=5, max_clips=16, max_words=8,
     clip_length=1.0, dropout=0.0, input_dropout=0.0,
 )  # fmt: skip
 
-FULL_SIZES = Sizes(
+FULL_CONFIG = Config(
     width=256, heads=8, feedforward=1024, audio_width=768, text_width=768,
     cross_layers=2, encoder_layers=3, decoder_layers=3, dummy_layers=2, sentence_layers=1, moment_layers=1,
     dummies=45, prompts=10, prompts_used=2, queries=10, max_clips=300, max_words=32,
@@ -39,43 +39,43 @@ FULL_SIZES = Sizes(
 @cache
 def arrays() -> dict[str, Tensor]:
     """All arrays by `<case>/in|target|out|mid/<name>` and `param/<reference name>`."""
-    with np.load(DATA / "small.npz") as stored:
+    with np.load(FOLDER / "small.npz") as stored:
         return {name: torch.from_numpy(stored[name]) for name in stored.files}
 
 
 @cache
 def numbers() -> dict[str, Any]:
     """Losses, matches, gradients and decoded windows of the cases, and the optimiser steps."""
-    return json.loads((DATA / "small.json").read_text())
+    return json.loads((FOLDER / "small.json").read_text())
 
 
 def weights() -> dict[str, Tensor]:
-    """Parameters by the reference's names, without those that nothing uses."""
-    found = {name[6:]: value for name, value in arrays().items() if name.startswith("param/")}
-    return {name: value.clone() for name, value in used(found).items()}
+    """Parameters by the reference's names, without the unused ones."""
+    stored = {name[6:]: value for name, value in arrays().items() if name.startswith("param/")}
+    return {name: value.clone() for name, value in used(stored).items()}
 
 
 def used(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those that the forward pass or a loss of the reference uses."""
+    """The weights that the forward pass or a loss of the reference uses."""
     return {name: value for name, value in weights.items() if not name.startswith(UNUSED_PREFIXES)}
 
 
 def model() -> CGDETR:
     """The plain model with the golden weights and the mask tiling that the golden run had."""
-    built = CGDETR(SIZES, pair_mask=tiled_keys)
+    built = CGDETR(CONFIG, pair_mask=tiled_keys)
     built.load_state_dict(weights())
     return built.eval()
 
 
 def inputs(case: str) -> Inputs:
     """The batch of one case."""
-    found = {name.split("/")[-1]: a for name, a in arrays().items() if name.startswith(f"{case}/in/")}
+    stored = {name.split("/")[-1]: a for name, a in arrays().items() if name.startswith(f"{case}/in/")}
     return Inputs(
-        text=found["src_txt"],
-        text_mask=found["src_txt_mask"] > 0,
-        temporal=found["src_vid"],
-        audio=found["src_aud"],
-        audio_mask=found["src_aud_mask"] > 0,
+        text=stored["src_txt"],
+        text_mask=stored["src_txt_mask"] > 0,
+        temporal=stored["src_vid"],
+        audio=stored["src_aud"],
+        audio_mask=stored["src_aud_mask"] > 0,
         recordings=numbers()["cases"][case]["vid"] or [],
     )
 
@@ -83,13 +83,13 @@ def inputs(case: str) -> Inputs:
 def targets(case: str) -> Targets:
     """The targets of one case."""
     start = f"{case}/target/"
-    found = {name[len(start) :]: a for name, a in arrays().items() if name.startswith(start)}
-    count = len(found["relevant_clips"])
+    stored = {name[len(start) :]: a for name, a in arrays().items() if name.startswith(start)}
+    count = len(stored["relevant_clips"])
     return Targets(
-        spans=[found[f"spans_{row}"] for row in range(count)],
-        labels=found["relevant_clips"],
-        positives=found["saliency_pos_labels"],
-        negatives=found["saliency_neg_labels"],
+        spans=[stored[f"spans_{row}"] for row in range(count)],
+        labels=stored["relevant_clips"],
+        positives=stored["saliency_pos_labels"],
+        negatives=stored["saliency_neg_labels"],
     )
 
 

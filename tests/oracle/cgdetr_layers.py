@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from amrbench_plugins.cgdetr.reference_checkpoint import Sizes
+from amrbench_plugins.cgdetr.reference_checkpoint import Config
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Memory:
-    """What the decoder looks at: frames and position (B,T,D), mask (B,T)."""
+    """What the decoder attends to: frames and position (B,T,D), mask (B,T)."""
 
     frames: Tensor
     position: Tensor
@@ -131,8 +131,8 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, position: Tensor, mask: Tensor) -> Tensor:
         """x and position (B,n,D), mask (B,n)."""
-        where = x + position
-        branch, _ = self.self_attn(where, where, x, key_padding_mask=~mask)
+        positioned = x + position
+        branch, _ = self.self_attn(positioned, positioned, x, key_padding_mask=~mask)
         x = self.norm1(x + self.path(branch))
         return self.norm2(x + self.path(self.linear2(self.dropout(self.activation(self.linear1(x))))))
 
@@ -152,7 +152,7 @@ class Encoder(nn.Module):
 
 
 class CrossLayer(nn.Module):
-    """Frames look at dummies and words, and receive from words only."""
+    """Frames attend to dummies and words; only words have values."""
 
     def __init__(self, width: int, heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
@@ -192,11 +192,11 @@ class CrossEncoder(nn.Module):
 
     def forward(self, frames: Tensor, position: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
         """Return the frames (B,T,D) and the weights averaged over heads and layers (B,T,K)."""
-        seen = []
+        layer_weights = []
         for layer in self.layers:
             frames, weights = layer(frames, position, keys)
-            seen.append(weights)
-        return frames, torch.stack(seen).mean(0)
+            layer_weights.append(weights)
+        return frames, torch.stack(layer_weights).mean(0)
 
     def token(self, token: Tensor) -> Tensor:
         """Pass the global token (B,1,D) through the same layers."""
@@ -208,17 +208,18 @@ class CrossEncoder(nn.Module):
 class DecoderLayer(nn.Module):
     """Self-attention of queries, then attention to the memory with a sine code of the anchor."""
 
-    def __init__(self, sizes: Sizes, *, first: bool) -> None:
+    def __init__(self, config: Config, *, first: bool) -> None:
         super().__init__()
-        width, dropout = sizes.width, sizes.dropout
+        width, dropout = config.width, config.dropout
         for name in ("qcontent", "qpos", "kcontent", "kpos", "v"):
             self.add_module(f"sa_{name}_proj", nn.Linear(width, width))
         for name in ("qcontent", *(["qpos"] if first else []), "kcontent", "kpos", "v", "qpos_sine"):
             self.add_module(f"ca_{name}_proj", nn.Linear(width, width))
         self.first = first
-        self.self_attn = Attended(width, sizes.heads, dropout)
-        self.cross_attn = Attended(width, sizes.heads, dropout)
-        self.linear1, self.linear2 = nn.Linear(width, sizes.feedforward), nn.Linear(sizes.feedforward, width)
+        self.self_attn = Attended(width, config.heads, dropout)
+        self.cross_attn = Attended(width, config.heads, dropout)
+        self.linear1 = nn.Linear(width, config.feedforward)
+        self.linear2 = nn.Linear(config.feedforward, width)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
         self.activation = nn.PReLU()
         self.dropout, self.path = nn.Dropout(dropout), DropPath(dropout)
@@ -235,21 +236,20 @@ class DecoderLayer(nn.Module):
         attention = self.self_attn
         query = attention.split(self.sa_qcontent_proj(state) + self.sa_qpos_proj(position))
         key = attention.split(self.sa_kcontent_proj(state) + self.sa_kpos_proj(position))
-        everyone = torch.ones(1, dtype=torch.bool)
-        weights = attention.dropout(attention.weights(query, key, everyone))
+        all_keys = torch.ones(1, dtype=torch.bool)
+        weights = attention.dropout(attention.weights(query, key, all_keys))
         return attention.gather(weights, attention.split(self.sa_v_proj(state)))
 
     def to_memory(self, state: Tensor, query: Anchor, memory: Memory) -> Tensor:
-        """Cross-attention branch (B,Q,D); content and position stand side by side in every head."""
+        """Cross-attention branch (B,Q,D); every head compares content and position, concatenated."""
         attention = self.cross_attn
-        content, keys = self.ca_qcontent_proj(state), self.ca_kcontent_proj(memory.frames)
-        places = self.ca_kpos_proj(memory.position)
+        content, key_content = self.ca_qcontent_proj(state), self.ca_kcontent_proj(memory.frames)
+        sine, key_position = self.ca_qpos_sine_proj(query.sine), self.ca_kpos_proj(memory.position)
         if self.first:
-            content, keys = content + self.ca_qpos_proj(query.position), keys + places
-        wanted = self.ca_qpos_sine_proj(query.sine)
-        joint = torch.cat([attention.split(content), attention.split(wanted)], -1)
-        offered = torch.cat([attention.split(keys), attention.split(places)], -1)
-        weights = attention.weights(joint, offered, memory.mask[:, None, None, :])
+            content, key_content = content + self.ca_qpos_proj(query.position), key_content + key_position
+        queries = torch.cat([attention.split(content), attention.split(sine)], -1)
+        keys = torch.cat([attention.split(key_content), attention.split(key_position)], -1)
+        weights = attention.weights(queries, keys, memory.mask[:, None, None, :])
         values = attention.split(self.ca_v_proj(memory.frames))
         return attention.gather(attention.dropout(weights), values)
 
@@ -257,11 +257,11 @@ class DecoderLayer(nn.Module):
 class Decoder(nn.Module):
     """Anchors refined layer by layer."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        width = sizes.width
+        width = config.width
         self.layers = nn.ModuleList(
-            DecoderLayer(sizes, first=index == 0) for index in range(sizes.decoder_layers)
+            DecoderLayer(config, first=index == 0) for index in range(config.decoder_layers)
         )
         self.norm = nn.LayerNorm(width)
         self.query_scale = MLP(width, width, width, 2)
@@ -282,12 +282,12 @@ class Decoder(nn.Module):
         return torch.stack(states), torch.stack(references[:-1])
 
     def anchor(self, anchors: Tensor, state: Tensor, *, first: bool) -> Anchor:
-        """Code the anchors; the sine code is stretched by the width that the state would like."""
+        """Code the anchors; the sine code is scaled by a predicted width over the anchor's."""
         sine = anchor_sine(anchors, state.shape[-1])
         position = self.ref_point_head(sine)
         scale = torch.ones(()) if first else self.query_scale(state)
-        stretch = self.ref_anchor_head(state).sigmoid() / anchors[..., 1:]
-        return Anchor(position, sine * scale * stretch)
+        ratio = self.ref_anchor_head(state).sigmoid() / anchors[..., 1:]
+        return Anchor(position, sine * scale * ratio)
 
 
 def inverse_sigmoid(x: Tensor) -> Tensor:
@@ -299,14 +299,14 @@ def inverse_sigmoid(x: Tensor) -> Tensor:
 def sine_code(angles: Tensor, width: int) -> Tensor:
     """angles (...) -> (...,width): sine on even channels, cosine on odd ones."""
     channel = torch.arange(width)
-    turned = angles[..., None] / 10000 ** (2 * (channel // 2) / width)
-    return torch.where(channel % 2 == 0, turned.sin(), turned.cos())
+    scaled = angles[..., None] / 10000 ** (2 * (channel // 2) / width)
+    return torch.where(channel % 2 == 0, scaled.sin(), scaled.cos())
 
 
 def frame_sine(mask: Tensor, width: int) -> Tensor:
-    """Code the place of each frame of (B,T) as a share of the real frames."""
-    place = mask.float().cumsum(-1)
-    return sine_code(place / (place[:, -1:] + 1e-6) * 2 * math.pi, width)
+    """Code the position of each frame of (B,T) as a fraction of the real frames."""
+    count = mask.float().cumsum(-1)
+    return sine_code(count / (count[:, -1:] + 1e-6) * 2 * math.pi, width)
 
 
 def anchor_sine(anchors: Tensor, width: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Matcher and criterion of the plain CG-DETR.
 
-Every term returns its parts by name, so that a test can look inside. A part that a batch does not have
-(no mismatched pairs, say) is zero.
+Every term returns its parts by name, so that tests can check them. A part that does not apply to a batch,
+e.g. without mismatched pairs, is zero.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Parts = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Targets:
-    """What the criterion compares with: spans of each sample (W,2), clip labels (B,T), clip pairs (B,2)."""
+    """The ground truth of the criterion: spans of each sample (W,2), clip labels (B,T), clip pairs (B,2)."""
 
     spans: list[Tensor]
     labels: Tensor
@@ -37,7 +37,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Match:
-    """Queries and the targets they answer for, both (W,)."""
+    """Queries and the targets that they are matched to, both (W,)."""
 
     queries: Tensor
     targets: Tensor
@@ -55,30 +55,30 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
 
 def match(logits: Tensor, spans: Tensor, targets: list[Tensor]) -> list[Match]:
     """Assign queries to targets at the least cost; logits and spans (B,Q,2) of one layer."""
-    found = []
-    for row, wanted in enumerate(targets):
-        distance = (spans[row][:, None] - wanted).abs().sum(-1)
+    matches = []
+    for row, true in enumerate(targets):
+        distance = (spans[row][:, None] - true).abs().sum(-1)
         foreground = logits[row].softmax(-1)[:, :1]
-        cost = 10 * distance - giou(spans[row][:, None], wanted) - 4 * foreground
+        cost = 10 * distance - giou(spans[row][:, None], true) - 4 * foreground
         queries, chosen = linear_sum_assignment(cost.detach().numpy())
-        found.append(Match(torch.as_tensor(queries), torch.as_tensor(chosen)))
-    return found
+        matches.append(Match(torch.as_tensor(queries), torch.as_tensor(chosen)))
+    return matches
 
 
 def detection(logits: Tensor, spans: Tensor, targets: list[Tensor]) -> Parts:
     """Span, gIoU and label terms of one decoder layer."""
     matches = match(logits, spans, targets)
     predicted = torch.cat([spans[row][m.queries] for row, m in enumerate(matches)])
-    wanted = torch.cat([targets[row][m.targets] for row, m in enumerate(matches)])
+    true = torch.cat([targets[row][m.targets] for row, m in enumerate(matches)])
     classes = torch.ones(logits.shape[:2], dtype=torch.long)
     for row, m in enumerate(matches):
         classes[row, m.queries] = 0
     weight = torch.tensor([1.0, BACKGROUND])[classes]
-    surprise = -logits.log_softmax(-1).gather(-1, classes[..., None]).squeeze(-1)
+    entropy = -logits.log_softmax(-1).gather(-1, classes[..., None]).squeeze(-1)
     return {
-        "loss_span": (predicted - wanted).abs().mean(),
-        "loss_giou": (1 - giou(predicted, wanted)).mean(),
-        "loss_label": (weight * surprise).mean(),
+        "loss_span": (predicted - true).abs().mean(),
+        "loss_giou": (1 - giou(predicted, true)).mean(),
+        "loss_label": (weight * entropy).mean(),
     }
 
 
@@ -89,13 +89,13 @@ def rank(scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     real = mask.float()
     logits = (scores * real - 1000 * (1 - real)) / TEMPERATURE
     logits = logits - logits.max(-1, keepdim=True).values
-    log_share = logits - torch.log(logits.exp().sum(-1, keepdim=True) + 1e-6)
-    per_row = -(labels * log_share * real).sum(-1) / (labels.sum(-1) + 1e-6)
+    log_probs = logits - torch.log(logits.exp().sum(-1, keepdim=True) + 1e-6)
+    per_row = -(labels * log_probs * real).sum(-1) / (labels.sum(-1) + 1e-6)
     return per_row.mean() / RANKS
 
 
 def hinge(scores: Tensor, targets: Targets) -> Tensor:
-    """Drawn clips of the moment should beat drawn clips outside it by a margin."""
+    """Drawn clips of the moment should score higher than drawn clips outside it, by a margin."""
     gap = scores.gather(1, targets.negatives) - scores.gather(1, targets.positives)
     return 2 * (MARGIN + gap).clamp(min=0).mean()
 
@@ -108,7 +108,7 @@ def saliency_parts(outputs: Outputs, targets: Targets) -> Parts:
     mask = outputs.audio_mask[outputs.has_negative]
     on_scores["neg_pair"] = _row_mean(functional.softplus(negative) * mask)
     on_attention["neg_pair"] = _row_mean(-torch.log(1 - share) * mask)
-    # The reference computes this part for the attention and then forgets to add it.
+    # The reference computes this part for the attention and does not add it.
     on_attention["rank_falseneg"] = torch.zeros(())
     on_attention["bce"] = functional.binary_cross_entropy(outputs.text_share, targets.labels)
     return {f"sal_{name}": value for name, value in on_scores.items()} | {
@@ -127,7 +127,7 @@ def _contrast(outputs: Outputs, targets: Targets, scores: Tensor, negative: Tens
         torch.cat([labels[rows], torch.zeros_like(negative)], 1),
         torch.cat([mask[rows], mask[rows]], 1),
     )
-    # A single row of this kind counts nothing in the reference, through a slip of axes.
+    # In the reference a single row of this kind counts nothing, because of a wrong axis.
     if (~rows).sum() > 1:
         parts["rank_falseneg"] = rank(scores[~rows], labels[~rows], mask[~rows])
     return parts
@@ -137,17 +137,17 @@ def _row_mean(values: Tensor) -> Tensor:
     return values.sum(-1).mean() if len(values) else torch.zeros(())
 
 
-def ms_align_parts(found: Alignment, outputs: Outputs, labels: Tensor) -> Parts:
+def ms_align_parts(alignment: Alignment, outputs: Outputs, labels: Tensor) -> Parts:
     """Moment against sentence, moment against dummies, and clips against the moment token."""
     moment, rest, sentence, dummy = (
         functional.normalize(x, dim=-1)
-        for x in (found.moment, found.rest, found.sentence, found.dummy_sentence)
+        for x in (alignment.moment, alignment.rest, alignment.sentence, alignment.dummy_sentence)
     )
     own = torch.arange(len(labels))
     # "Anything but one's own column", as the reference reads it: the first other column.
     other = (own == 0).long()
-    chance = torch.einsum("bd,btd->bt", found.moment, found.frames).sigmoid()
-    clips = functional.binary_cross_entropy(chance, labels, reduction="none") * outputs.audio_mask
+    inside = torch.einsum("bd,btd->bt", alignment.moment, alignment.frames).sigmoid()
+    clips = functional.binary_cross_entropy(inside, labels, reduction="none") * outputs.audio_mask
     return {
         "sentence_ce": functional.cross_entropy(torch.cat([moment @ sentence.T, rest @ sentence.T], 1), own),
         "dummy_ce": functional.cross_entropy(torch.cat([moment @ dummy.T, rest @ dummy.T], 1), other),
@@ -155,9 +155,9 @@ def ms_align_parts(found: Alignment, outputs: Outputs, labels: Tensor) -> Parts:
     }
 
 
-def distillation(found: Alignment, outputs: Outputs, labels: Tensor) -> Tensor:
+def distillation(alignment: Alignment, outputs: Outputs, labels: Tensor) -> Tensor:
     """The cross attention inside the moment should follow the encoders' similarity."""
-    teacher = found.similarity.detach().log_softmax(-1)
+    teacher = alignment.similarity.detach().log_softmax(-1)
     student = torch.log(outputs.attention + 1e-6)
     per_clip = (teacher.exp() * (teacher - student)).mean(-1)
     return (per_clip * labels).sum() / labels.sum()
@@ -207,12 +207,12 @@ def criterion(model: CGDETR, outputs: Outputs, targets: Targets) -> Criterion:
     for layer in range(last + 1):
         parts = detection(outputs.logits[layer], outputs.spans[layer], targets.spans)
         terms |= {name if layer == last else f"{name}_{layer}": value for name, value in parts.items()}
-    found = model.alignment(outputs, targets.labels)
+    alignment = model.alignment(outputs, targets.labels)
     saliency = saliency_parts(outputs, targets)
-    ms_align = ms_align_parts(found, outputs, targets.labels)
+    ms_align = ms_align_parts(alignment, outputs, targets.labels)
     orthogonal = orthogonal_parts(outputs, model.global_rep_token)
     terms["loss_saliency"] = torch.stack(list(saliency.values())).sum()
     terms["loss_ms_align"] = torch.stack(list(ms_align.values())).sum()
-    terms["loss_distill"] = distillation(found, outputs, targets.labels)
+    terms["loss_distill"] = distillation(alignment, outputs, targets.labels)
     terms["loss_orthogonal_dummy"] = torch.stack(list(orthogonal.values())).sum()
     return Criterion(terms, saliency, ms_align, orthogonal)

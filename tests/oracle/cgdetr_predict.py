@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amrbench_plugins.cgdetr.reference_checkpoint import Sizes
+from amrbench_plugins.cgdetr.reference_checkpoint import Config
 from tests.oracle.cgdetr import Inputs, Outputs
 
 
@@ -23,22 +23,22 @@ class ScoredWindow:
 
 
 def normalise_rows(rows: Tensor) -> Tensor:
-    """Divide each row (n,D) by its length plus 1e-5."""
+    """Divide each row (n,D) by its norm plus 1e-5."""
     return rows / (rows.norm(dim=-1, keepdim=True) + 1e-5)
 
 
 def temporal(frames: int) -> Tensor:
-    """Start and end of each frame as shares, (T,2)."""
+    """Start and end of each frame as fractions, (T,2)."""
     start = torch.arange(frames) / frames
     return torch.stack([start, start + 1 / frames], -1)
 
 
-def read_inputs(folder: Path, *, qid: str, vid: str, sizes: Sizes) -> Inputs:
+def read_inputs(folder: Path, *, qid: str, vid: str, config: Config) -> Inputs:
     """Read one query's features from `clap/` and `clap_text/` of a published feature folder."""
     with np.load(folder / "clap" / f"{vid}.npz") as stored:
-        audio = normalise_rows(torch.from_numpy(stored["features"][: sizes.max_clips]).float())
+        audio = normalise_rows(torch.from_numpy(stored["features"][: config.max_clips]).float())
     with np.load(folder / "clap_text" / f"qid{qid}.npz") as stored:
-        text = normalise_rows(torch.from_numpy(stored["last_hidden_state"][: sizes.max_words]).float())
+        text = normalise_rows(torch.from_numpy(stored["last_hidden_state"][: config.max_words]).float())
     return Inputs(
         text=text[None],
         text_mask=torch.ones(1, len(text), dtype=torch.bool),
@@ -50,14 +50,14 @@ def read_inputs(folder: Path, *, qid: str, vid: str, sizes: Sizes) -> Inputs:
 
 
 def raw_windows(outputs: Outputs, row: int, duration: float) -> list[ScoredWindow]:
-    """Windows of the last layer in seconds, best first, to four decimals; they may leave the recording."""
+    """Windows of the last layer in seconds, best first, to four decimals; some end outside the recording."""
     scores = outputs.logits[-1, row].softmax(-1)[:, 0].tolist()
-    found = [
+    windows = [
         ScoredWindow(round(float(c - w / 2), 4), round(float(c + w / 2), 4), round(score, 4))
         for (c, w), score in zip((outputs.spans[-1, row] * duration).tolist(), scores, strict=True)
     ]
-    order = sorted(range(len(found)), key=lambda index: -scores[index])
-    return [found[index] for index in order]
+    order = sorted(range(len(windows)), key=lambda index: -scores[index])
+    return [windows[index] for index in order]
 
 
 def submission_windows(
@@ -65,7 +65,7 @@ def submission_windows(
 ) -> list[ScoredWindow]:
     """Clamp to a constant, then round to whole clips, halves to the even one."""
 
-    def settled(second: float) -> float:
+    def rounded(second: float) -> float:
         return round(min(max(second, 0.0), last_second) / clip_length) * clip_length
 
-    return [ScoredWindow(settled(w.start), settled(w.end), round(w.score, 4)) for w in windows]
+    return [ScoredWindow(rounded(w.start), rounded(w.end), round(w.score, 4)) for w in windows]

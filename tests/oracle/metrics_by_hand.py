@@ -17,14 +17,14 @@ def metrics(
     ious: Sequence[float] = (0.5, 0.7),
 ) -> dict[str, float]:
     """All metrics in percent, over the queries that have a window of usable length."""
-    found = {str(moments.qid): moments for moments in predictions}
+    given = {str(moments.qid): moments for moments in predictions}
     asked = [query for query in truth if usable(query)]
     percent = {}
     for k in ks:
         for iou in ious:
-            percent[f"R{k}@{iou:g}"] = mean([hit(found[str(query.qid)], query, k, iou) for query in asked])
+            percent[f"R{k}@{iou:g}"] = mean([hit(given[str(query.qid)], query, k, iou) for query in asked])
     for iou in TEN:
-        percent[f"mAP@{iou:g}"] = mean([precision(found[str(query.qid)], query, iou) for query in asked])
+        percent[f"mAP@{iou:g}"] = mean([precision(given[str(query.qid)], query, iou) for query in asked])
     percent["mAP"] = sum(percent[f"mAP@{iou:g}"] for iou in TEN) / len(TEN)
     return percent
 
@@ -56,18 +56,18 @@ def precision(moments: Moments, query: Query, iou: float) -> float:
 
 
 def area(right: Sequence[bool], positives: int) -> float:
-    """Area under the precision made to fall: each recall step counts the best precision still to come."""
+    """Area under the interpolated precision: each recall step counts the best precision from there on."""
     precisions = [sum(right[: rank + 1]) / (rank + 1) for rank in range(len(right))]
     return sum(max(precisions[rank:]) / positives for rank in range(len(right)) if right[rank])
 
 
 def by_score(moments: Moments) -> list[Window]:
-    """The first ten listed windows, highest score first; the listed order where scores tie or lack."""
+    """The first ten listed windows, highest score first; ties and missing scores keep the listed order."""
     listed = moments.windows.tolist()[:10]
     if moments.scores is None:
         return listed
-    order = sorted(range(len(listed)), key=lambda place: -moments.scores[place])
-    return [listed[place] for place in order]
+    order = sorted(range(len(listed)), key=lambda index: -moments.scores[index])
+    return [listed[index] for index in order]
 
 
 def usable(query: Query) -> list[Window]:

@@ -1,4 +1,4 @@
-"""Published prediction files and what the official evaluator says of them, from `tests/data`."""
+"""Published prediction files and their scores by the official evaluator, from `tests/data`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Case:
-    """Predictions, annotations and everything that is known of their scores."""
+    """Predictions, annotations and the known scores."""
 
     predictions: list[Moments]
     truth: list[Query]

@@ -38,7 +38,7 @@ def ramp(count: int) -> Tensor:
     return torch.linspace(-1, 1, count, dtype=torch.float64) if count > 1 else torch.ones(1).double()
 
 
-def found_parts(parts: dict[str, Tensor]) -> dict[str, float]:
+def values_of(parts: dict[str, Tensor]) -> dict[str, float]:
     return {name: float(value.detach()) for name, value in parts.items()}
 
 
@@ -70,49 +70,49 @@ def test_mismatched_pairs_equal_the_reference(case: str) -> None:
 def test_alignment_equals_the_reference(case: str) -> None:
     model = cases.model()
     with torch.no_grad():
-        found = model.alignment(model(cases.inputs(case)), cases.targets(case).labels)
-    assert_close(found.moment, cases.golden(case, "memory_moment"), **OUTPUT)
-    assert_close(found.rest, cases.golden(case, "nmmemory_moment"), **OUTPUT)
-    assert_close(found.sentence, cases.golden(case, "sentence_txt"), **OUTPUT)
-    assert_close(found.dummy_sentence, cases.golden(case, "sentence_dummy"), **OUTPUT)
-    assert_close(found.frames, cases.golden(case, "src_vid"), **OUTPUT)
-    assert_close(found.similarity, cases.golden(case, "moment2txt_similarity"), **OUTPUT)
+        alignment = model.alignment(model(cases.inputs(case)), cases.targets(case).labels)
+    assert_close(alignment.moment, cases.golden(case, "memory_moment"), **OUTPUT)
+    assert_close(alignment.rest, cases.golden(case, "nmmemory_moment"), **OUTPUT)
+    assert_close(alignment.sentence, cases.golden(case, "sentence_txt"), **OUTPUT)
+    assert_close(alignment.dummy_sentence, cases.golden(case, "sentence_dummy"), **OUTPUT)
+    assert_close(alignment.frames, cases.golden(case, "src_vid"), **OUTPUT)
+    assert_close(alignment.similarity, cases.golden(case, "moment2txt_similarity"), **OUTPUT)
 
 
 @pytest.mark.parametrize("case", cases.WITH_TARGETS)
 def test_matches_equal_the_reference(case: str) -> None:
     outputs, spans = run(case), cases.targets(case).spans
     for layer, key in ((-1, expected(case)["matcher_last"]), (0, expected(case)["matcher_aux"][0])):
-        found = match(outputs.logits[layer], outputs.spans[layer], spans)
-        assert [[m.queries.tolist(), m.targets.tolist()] for m in found] == key
+        matches = match(outputs.logits[layer], outputs.spans[layer], spans)
+        assert [[m.queries.tolist(), m.targets.tolist()] for m in matches] == key
 
 
 @pytest.mark.parametrize("case", cases.WITH_TARGETS)
 def test_losses_equal_the_reference(case: str) -> None:
-    found = losses(case, cases.model())
-    assert found_parts(found.terms) == pytest.approx(expected(case)["losses"], **LOSS)
-    assert found.total.item() == pytest.approx(expected(case)["loss_total"], **LOSS)
-    assert {name: weight_of(name) for name in found.terms} == expected(case)["weights_used"]
+    result = losses(case, cases.model())
+    assert values_of(result.terms) == pytest.approx(expected(case)["losses"], **LOSS)
+    assert result.total.item() == pytest.approx(expected(case)["loss_total"], **LOSS)
+    assert {name: weight_of(name) for name in result.terms} == expected(case)["weights_used"]
 
 
 @pytest.mark.parametrize("case", cases.WITH_TARGETS)
 def test_parts_of_the_losses_equal_the_reference(case: str) -> None:
-    found = losses(case, cases.model())
-    saliency = dict.fromkeys(found.saliency, 0.0) | expected(case)["saliency_terms"]
-    assert found_parts(found.saliency) == pytest.approx(saliency, **LOSS)
-    assert found_parts(found.ms_align) == pytest.approx(expected(case)["ms_align_terms"], **LOSS)
-    assert found_parts(found.orthogonal) == pytest.approx(expected(case)["orthogonal_terms"], **LOSS)
+    result = losses(case, cases.model())
+    saliency = dict.fromkeys(result.saliency, 0.0) | expected(case)["saliency_terms"]
+    assert values_of(result.saliency) == pytest.approx(saliency, **LOSS)
+    assert values_of(result.ms_align) == pytest.approx(expected(case)["ms_align_terms"], **LOSS)
+    assert values_of(result.orthogonal) == pytest.approx(expected(case)["orthogonal_terms"], **LOSS)
 
 
 @pytest.mark.parametrize("case", WITH_GRADIENTS)
 def test_gradients_equal_the_reference(case: str) -> None:
     model = cases.model()
     losses(case, model).total.backward()
-    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     key = {name: v for name, v in expected(case)["grad_norm_and_ramp_dot"].items() if v}
-    assert found.keys() == key.keys()
+    assert gradients.keys() == key.keys()
     for name, (norm, dot) in key.items():
-        gradient = found[name].double().flatten()
+        gradient = gradients[name].double().flatten()
         slope = ramp(gradient.numel())
         assert float(gradient.norm()) == pytest.approx(norm, rel=1e-4, abs=1e-6), name
         slack = 1e-4 * norm * float(slope.norm()) + 1e-6
@@ -124,10 +124,10 @@ def test_gradient_norm_of_every_term_equals_the_reference(case: str) -> None:
     model = cases.model()
     terms = losses(case, model).terms
     for name, norm in expected(case)["grad_global_norm_by_term"].items():
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             terms[name], list(model.parameters()), retain_graph=True, allow_unused=True
         )
-        total = torch.stack([g.norm() for g in found if g is not None]).norm()
+        total = torch.stack([g.norm() for g in gradients if g is not None]).norm()
         assert total.item() == pytest.approx(norm, rel=1e-4, abs=1e-6), name
 
 
@@ -165,11 +165,11 @@ def test_the_tiling_shows_in_the_longest_sample() -> None:
 
 
 def test_names_and_shapes_at_the_full_size_equal_the_reference() -> None:
-    known = json.loads((cases.DATA / "parameters.json").read_text())
+    known = json.loads((cases.FOLDER / "parameters.json").read_text())
     with torch.device("meta"):
-        model = CGDETR(cases.FULL_SIZES)
-    found = {name: list(p.shape) for name, p in model.named_parameters()}
+        model = CGDETR(cases.FULL_CONFIG)
+    ours = {name: list(p.shape) for name, p in model.named_parameters()}
     used = {name: shape for name, shape in known["parameters"] if not name.startswith(UNUSED_PREFIXES)}
-    assert found == used
+    assert ours == used
     total = sum(p.numel() for p in model.parameters())
     assert total == known["total"] - known["never_used_count"] == 12_012_075

@@ -11,7 +11,7 @@ import torch
 from torch.testing import assert_close
 
 from amrbench.files.torch_checkpoint import read_checkpoint
-from amrbench_plugins.cgdetr.reference_checkpoint import last_second, sizes_of
+from amrbench_plugins.cgdetr.reference_checkpoint import config_of, last_second
 from tests.folders import DATA
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR, Outputs
@@ -23,7 +23,6 @@ from tests.oracle.cgdetr_predict import (
     submission_windows,
 )
 
-DATA = DATA
 FOLDER = DATA / "lighthouse_checkpoint"
 SMALL = json.loads((DATA / "cgdetr" / "targets.json").read_text())["functions"]
 TIE = 1e-4
@@ -36,13 +35,13 @@ def rows(name: str) -> list[dict[str, Any]]:
 @cache
 def predicted() -> list[Outputs]:
     checkpoint = read_checkpoint(FOLDER / "best.ckpt")
-    sizes = sizes_of(checkpoint)
-    model = CGDETR(sizes).eval()
+    config = config_of(checkpoint)
+    model = CGDETR(config).eval()
     model.load_state_dict(cgdetr_cases.used(checkpoint.weights))
     features = FOLDER / "features" / "castella"
     with torch.no_grad():
         return [
-            model(read_inputs(features, qid=row["qid"], vid=row["vid"], sizes=sizes))
+            model(read_inputs(features, qid=row["qid"], vid=row["vid"], config=config))
             for row in rows("data/castella_test_release.jsonl")
         ]
 
@@ -71,8 +70,10 @@ def inside_ties(windows: list[list[float]]) -> list[list[list[float]]]:
 def test_raw_windows_equal_the_reference() -> None:
     known = rows("expected_raw.jsonl")
     assert len(known) == len(raw()) == 14
-    for row, found in zip(known, raw(), strict=True):
-        for a, b in zip(inside_ties(as_rows(found)), inside_ties(row["pred_relevant_windows"]), strict=True):
+    for row, windows in zip(known, raw(), strict=True):
+        for a, b in zip(
+            inside_ties(as_rows(windows)), inside_ties(row["pred_relevant_windows"]), strict=True
+        ):
             assert_close(torch.tensor(a), torch.tensor(b), rtol=0, atol=2e-4)
 
 
@@ -84,9 +85,9 @@ def test_saliency_equals_the_reference() -> None:
 def test_submission_rows_equal_the_reference() -> None:
     limit = last_second(read_checkpoint(FOLDER / "best.ckpt"))
     for row, windows in zip(rows("expected_submission.jsonl"), raw(), strict=True):
-        found = as_rows(submission_windows(windows, last_second=limit, clip_length=1.0))
-        wanted = row["pred_relevant_windows"]
-        for a, b in zip(inside_ties(found), inside_ties(wanted), strict=True):
+        ours = as_rows(submission_windows(windows, last_second=limit, clip_length=1.0))
+        theirs = row["pred_relevant_windows"]
+        for a, b in zip(inside_ties(ours), inside_ties(theirs), strict=True):
             assert [w[:2] for w in a] == [w[:2] for w in b]
             assert_close(torch.tensor(a), torch.tensor(b), rtol=0, atol=TIE * 1.01)
 
@@ -96,13 +97,13 @@ def test_decoded_windows_of_the_golden_cases_equal_the_reference(case: str) -> N
     with torch.no_grad():
         outputs = cgdetr_cases.model()(cgdetr_cases.inputs(case))
     known = cgdetr_cases.numbers()["cases"][case]
-    for row, (duration, wanted) in enumerate(zip(known["durations"], known["decoded"], strict=True)):
-        found = raw_windows(outputs, row, duration)
-        before = inside_ties(wanted["before_post"])
-        for a, b in zip(inside_ties(as_rows(found)), before, strict=True):
+    for row, (duration, known_windows) in enumerate(zip(known["durations"], known["decoded"], strict=True)):
+        windows = raw_windows(outputs, row, duration)
+        before = inside_ties(known_windows["before_post"])
+        for a, b in zip(inside_ties(as_rows(windows)), before, strict=True):
             assert_close(torch.tensor(a), torch.tensor(b), rtol=0, atol=2e-4)
-        after = as_rows(submission_windows(found, last_second=300, clip_length=1))
-        assert sorted(w[:2] for w in after) == sorted(w[:2] for w in wanted["after_post"])
+        after = as_rows(submission_windows(windows, last_second=300, clip_length=1))
+        assert sorted(w[:2] for w in after) == sorted(w[:2] for w in known_windows["after_post"])
 
 
 def test_post_processing_equals_the_reference() -> None:

@@ -25,7 +25,7 @@ def test_amrbench_finds_all_parts(registry):
     assert registry.origin(EdgeLoss).distribution == "amrbench-hello"
 
 
-def test_the_command_line_lists_it():
+def test_the_command_line_lists_the_loss():
     shown = subprocess.run(["amrbench", "parts", "loss"], capture_output=True, text=True, check=True).stdout
     assert any("edges" in row and "amrbench-hello" in row for row in shown.splitlines())
 
@@ -43,27 +43,27 @@ def test_loss_keeps_the_contract(registry):
     check_part(sample(EdgeLoss, registry), registry, models=[model])
 
 
-def test_bumps_stand_at_both_edges():
+def test_bumps_are_at_both_edges():
     span, real = torch.tensor([[[0.5, 0.4]]]), torch.tensor([[True]])
-    wanted = bumps(span, real, torch.ones(1, 10, dtype=torch.bool), spread=1.0)
-    start, end = wanted[0].unbind(-1)
+    both = bumps(span, real, torch.ones(1, 10, dtype=torch.bool), spread=1.0)
+    start, end = both[0].unbind(-1)
     assert start.argmax() in (2, 3)  # the moment is 3-7 s of 10
     assert end.argmax() in (6, 7)
     assert start[9] < 0.01
 
 
-def test_padded_spans_leave_no_bump():
+def test_padded_spans_have_no_bump():
     span, none = torch.tensor([[[0.5, 0.4]]]), torch.tensor([[False]])
     assert bumps(span, none, torch.ones(1, 10, dtype=torch.bool), spread=1.0).sum() == 0
 
 
-class Nothing(torch.nn.Module):
+class Identity(torch.nn.Module):
     def forward(self, tokens, first=None):
         return tokens.features
 
 
-def test_frames_get_half_of_both_neighbours_where_the_gate_is_open():
-    encoder = NeighbourEncoder(Nothing(), width=1)
+def test_with_an_open_gate_frames_get_the_mean_of_both_neighbours():
+    encoder = NeighbourEncoder(Identity(), width=1)
     torch.nn.init.ones_(encoder.gate)
     features = torch.tensor([[[9.0], [1.0], [2.0], [4.0]]])
     tokens = Tokens(features, torch.zeros_like(features), torch.tensor([[True, True, True, False]]))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amrbench import hookimpl
+from amrbench.hookspecs import hookimpl
 from amrbench.part import Part
 
 
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
-    """Offer the encoders."""
+    """Return the encoders."""
     from amrbench_plugins.backends import parts
 
-    return parts.PARTS
+    return (parts.Clap, parts.Concat, parts.LaionClap, parts.M2dClap, parts.MiniClap, parts.MiniClapWide)

@@ -4,46 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from amrbench.data.concat_features import concat_audio, concat_text
 from amrbench.errors import DataError
 from amrbench.slots.features import FeatureBackend
-from amrbench_plugins.backends.lazy_encoder import Rows
+from amrbench.types import Rows
 
 
-class ConcatEncoder:
-    """Encoders side by side; a `FeatureBackend`. Each row is divided by its norm, encoder by encoder.
+class ConcatEncoder(FeatureBackend):
+    """Encoders of one sample rate, with their features concatenated, each row of each divided by its norm.
 
-    Encoders that expect different rates cannot hear one waveform, so features are made encoder by encoder and
-    joined afterwards; this one serves where all expect the same.
+    Encoders of different rates cannot read one waveform: their features are made separately and concatenated
+    afterwards.
     """
 
     def __init__(self, backends: Sequence[FeatureBackend]) -> None:
         self.backends = tuple(backends)
-        self.name = "+".join(each.name for each in backends)
-        self.audio_width = sum(each.audio_width for each in backends)
-        self.text_width = sum(each.text_width for each in backends)
+        self.name = "+".join(backend.name for backend in backends)
+        self.audio_width = sum(backend.audio_width for backend in backends)
+        self.text_width = sum(backend.text_width for backend in backends)
         self.rate = backends[0].rate
         self.hop = backends[0].hop
 
+    @override
     def audio(self, waveform: Rows) -> Rows:
-        """Return (T, sum of the widths) for a mono waveform (samples,).
+        """Return (T, audio_width).
 
         Raises:
             DataError: The encoders expect different rates or hops.
         """
-        rates = {(each.rate, each.hop) for each in self.backends}
+        rates = {(backend.rate, backend.hop) for backend in self.backends}
         if len(rates) > 1:
             raise DataError(
                 f"encoders {self.name} expect {' and '.join(f'{rate} Hz' for rate, _ in sorted(rates))}, "
-                "so one waveform is not enough. Extract the features of each and put them side by side."
+                "so one waveform is not enough. Extract the features of each and concatenate them."
             )
-        return concat_audio([each.audio(waveform) for each in self.backends], "the recording")
+        return concat_audio([backend.audio(waveform) for backend in self.backends], "the recording")
 
+    @override
     def text(self, sentences: Sequence[str]) -> list[Rows]:
-        """Return (L, sum of the widths) for each sentence."""
-        found = [each.text(sentences) for each in self.backends]
-        return [concat_text(rows, repr(one)) for one, *rows in zip(sentences, *found, strict=True)]
+        encoded = [backend.text(sentences) for backend in self.backends]
+        return [
+            concat_text(rows, repr(sentence)) for sentence, *rows in zip(sentences, *encoded, strict=True)
+        ]
 
+    @override
     def fingerprint(self) -> str:
-        """Return a hash of everything that determines the numbers."""
-        return " + ".join(each.fingerprint() for each in self.backends)
+        return " + ".join(backend.fingerprint() for backend in self.backends)

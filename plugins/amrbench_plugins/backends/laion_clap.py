@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from amrbench.errors import DataError
-from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, Rows, seconds_of
+from amrbench.types import Rows
+from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, whole_seconds
 from amrbench_plugins.backends.model_files import file_hash
 
 RATE = 48_000
@@ -22,46 +24,46 @@ _FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
-class LaionClap:
-    """The encoders, with their weights in memory."""
+class LaionClap(LoadedEncoder):
+    """Audio and text side, with their weights in memory."""
 
     model: Any
-    features: Any
-    tokens: Any
+    feature_extractor: Any
+    tokenizer: Any
     file: Path
 
+    @override
     @torch.inference_mode()
     def audio(self, waveform: Rows) -> Rows:
         """Return (T, 512): each whole second alone, repeated to the length of the training audio."""
-        seconds = seconds_of(np.ascontiguousarray(waveform, np.float32), RATE)
-        rows = [self._seconds(seconds[at : at + _BATCH]) for at in range(0, len(seconds), _BATCH)]
+        seconds = whole_seconds(np.ascontiguousarray(waveform, np.float32), RATE)
+        starts = range(0, len(seconds), _BATCH)
+        rows = [self._rows(seconds[start : start + _BATCH]) for start in starts]
         return np.concatenate([np.zeros((0, self.model.config.projection_dim), np.float32), *rows])
 
+    @override
     @torch.inference_mode()
     def text(self, sentences: Sequence[str]) -> list[Rows]:
         """Return (1, 512) for each sentence."""
-        return [self._sentence(each) for each in sentences]
+        inputs = [self.tokenizer([sentence], return_tensors="pt", truncation=True) for sentence in sentences]
+        return [_as_array(self.model.get_text_features(**tokens)) for tokens in inputs]
 
+    @override
     def fingerprint(self) -> str:
-        """Return a hash of the weights."""
         return f"laion-clap {_CODE} {file_hash(self.file)}"
 
-    def _seconds(self, seconds: Rows) -> Rows:
-        inputs = self.features(list(seconds), sampling_rate=RATE, return_tensors="pt")
-        # The library marks one of the recordings as long at random where none is.
+    def _rows(self, seconds: Rows) -> Rows:
+        inputs = self.feature_extractor(list(seconds), sampling_rate=RATE, return_tensors="pt")
+        # If no recording is long, the library marks a random one as long.
         inputs["is_longer"] = torch.zeros(len(seconds), 1, dtype=torch.bool)
-        return _plain(self.model.get_audio_features(**inputs))
-
-    def _sentence(self, sentence: str) -> Rows:
-        inputs = self.tokens([sentence], return_tensors="pt", truncation=True)
-        return _plain(self.model.get_text_features(**inputs))
+        return _as_array(self.model.get_audio_features(**inputs))
 
 
-def load(folder: Path) -> LoadedEncoder:
+def load(folder: Path) -> LaionClap:
     """Read a published folder; nothing is downloaded and no code in it is run.
 
     Raises:
-        DataError: transformers is not installed, or the folder is not that of a model.
+        DataError: transformers is not installed, or the folder does not hold a CLAP model.
     """
     try:
         from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
@@ -75,21 +77,21 @@ def load(folder: Path) -> LoadedEncoder:
             f"{folder}: has no {_FILE}. Download the whole folder, with weights as safetensors, from "
             "laion/larger_clap_general on Hugging Face."
         )
-    here: Any = {"local_files_only": True, "trust_remote_code": False}
+    options: Any = {"local_files_only": True, "trust_remote_code": False}
     try:
-        model: Any = ClapModel.from_pretrained(folder, use_safetensors=True, **here)
-        features = ClapFeatureExtractor.from_pretrained(folder, **here)
-        tokens = AutoTokenizer.from_pretrained(folder, **here)
+        model: Any = ClapModel.from_pretrained(folder, use_safetensors=True, **options)
+        feature_extractor = ClapFeatureExtractor.from_pretrained(folder, **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     except Exception as error:
         raise DataError(
             f"{folder}: transformers cannot read it as a CLAP model ({type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no reason'}). Download the whole folder again."
         ) from error
-    return LaionClap(model.eval(), features, tokens, folder / _FILE)
+    return LaionClap(model.eval(), feature_extractor, tokenizer, folder / _FILE)
 
 
-def _plain(found: Any) -> Rows:
+def _as_array(output: Any) -> Rows:
     # Older versions of transformers return the tensor, newer ones an object around it.
-    tensor = found if isinstance(found, torch.Tensor) else found.pooler_output
+    tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
     rows: Rows = tensor.numpy()
     return rows

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
+from typing_extensions import override
 
-Rows = NDArray[np.float32]
+from amrbench.slots.features import FeatureBackend
+from amrbench.types import Rows
 
 
 class LoadedEncoder(Protocol):
@@ -29,41 +29,41 @@ class LoadedEncoder(Protocol):
 
 
 @dataclass
-class LazyEncoder:
-    """A `Backend` that knows its sizes at once and opens its files at the first question."""
+class LazyEncoder(FeatureBackend):
+    """A `FeatureBackend` that knows its sizes at once and reads its files at the first call of a method."""
 
     name: str
     rate: int
     audio_width: int
     text_width: int
-    open: Callable[[], LoadedEncoder]
+    load: Callable[[], LoadedEncoder]
     """Raises DataError if a file is missing or wrong."""
     hop: float = 1.0
 
     @cached_property
-    def _opened(self) -> LoadedEncoder:
-        return self.open()
+    def _loaded(self) -> LoadedEncoder:
+        return self.load()
 
+    @override
     def audio(self, waveform: Rows) -> Rows:
-        """Return (T, Da) for a mono waveform (samples,); T = floor(seconds)."""
-        return self._opened.audio(waveform)
+        return self._loaded.audio(waveform)
 
+    @override
     def text(self, sentences: Sequence[str]) -> list[Rows]:
-        """Return (L, Dt) for each sentence."""
-        return self._opened.text(sentences)
+        return self._loaded.text(sentences)
 
+    @override
     def fingerprint(self) -> str:
-        """Return a hash of everything that determines the numbers."""
-        return self._opened.fingerprint()
+        return self._loaded.fingerprint()
 
 
-def seconds_of(waveform: Rows, rate: int) -> Rows:
-    """Return the whole seconds of a waveform (samples,) one below the other, (T, rate)."""
+def whole_seconds(waveform: Rows, rate: int) -> Rows:
+    """Return the whole seconds of a waveform (samples,) as rows (T, rate)."""
     count = len(waveform) // rate
     return waveform[: count * rate].reshape(count, rate)
 
 
-def count(make: Callable[[], nn.Module]) -> int:
-    """Return how many weights a module has that is never given memory."""
+def count_parameters(make: Callable[[], nn.Module]) -> int:
+    """Return the number of weights of a module; it is made without memory for them."""
     with torch.device("meta"):
-        return sum(each.numel() for each in make().parameters())
+        return sum(parameter.numel() for parameter in make().parameters())

@@ -1,7 +1,7 @@
-"""Measure what the small encoders know: which caption lies nearest to each second of a fresh sound.
+"""Measure what the small encoders know: which caption is nearest to each second of a new sound.
 
 `python -m amrbench_plugins.backends.measure_mini_clap` prints a table for the shipped files; other files may
-be named behind it.
+be given as arguments.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tabulate import tabulate
 
 from amrbench.slots.features import FeatureBackend
 from amrbench_plugins.backends.mini_clap import WEIGHTS, load
-from amrbench_plugins.backends.train_mini_clap import PRESETS, isolated
+from amrbench_plugins.backends.train_mini_clap import FAR_PROBABILITY, PRESETS, isolated
 from amrbench_plugins.datasets.procedural import captions, sounds
 from amrbench_plugins.datasets.procedural.captions import Subject, Wording
 from amrbench_plugins.datasets.procedural.dsp import Rng
@@ -41,12 +41,12 @@ class Seconds:
     kinds: npt.NDArray[np.int64]
 
 
-def listen(backend: FeatureBackend, rng: Rng, *, each: int) -> Seconds:
-    """Let a backend hear `each` isolated sounds of every kind, three in ten of them from afar."""
+def encode_sounds(backend: FeatureBackend, rng: Rng, *, sounds_each: int) -> Seconds:
+    """Encode `sounds_each` isolated sounds of every kind, some of them from afar as in training."""
     rows, kinds = [], []
     for kind, subject in enumerate(KINDS):
-        for _ in range(each):
-            clip = isolated(rng, replace(subject, far=bool(rng.random() < 0.3)))
+        for _ in range(sounds_each):
+            clip = isolated(rng, replace(subject, far=bool(rng.random() < FAR_PROBABILITY)))
             on = clip.on.reshape(-1, backend.rate).mean(1) > 0.5
             rows.append(backend.audio(clip.mix)[on])
             kinds += [kind] * int(on.sum())
@@ -61,7 +61,7 @@ def nearest(backend: FeatureBackend, seconds: Seconds, rng: Rng, wording: Wordin
 
 
 @dataclass(frozen=True)
-class Line:
+class Accuracy:
     """How often the nearest sentence was right, in percent of the seconds."""
 
     encoder: str
@@ -73,30 +73,29 @@ class Line:
     seconds: int
 
 
-def measure(backend: FeatureBackend, *, each: int) -> Iterator[Line]:
-    """Yield a line for seen and one for unseen wording."""
-    seconds = listen(backend, np.random.default_rng(_SEED), each=each)
-    for wording in (Wording.VALUE, Wording.UNSEEN):
+def measure(backend: FeatureBackend, *, sounds_each: int) -> Iterator[Accuracy]:
+    """Yield the accuracy for seen and for unseen wording."""
+    seconds = encode_sounds(backend, np.random.default_rng(_SEED), sounds_each=sounds_each)
+    for name, wording in (("seen", Wording.VALUE), ("unseen", Wording.UNSEEN)):
         rng = np.random.default_rng(_SEED + 1)
-        found = np.stack([nearest(backend, seconds, rng, wording) for _ in range(_DRAWS)])
-        kind, sound = found == seconds.kinds, found // 2 == seconds.kinds // 2
-        said = "seen" if wording is Wording.VALUE else "unseen"
-        yield Line(backend.name, said, 100 * sound.mean(), 100 * kind.mean(), found.shape[1])
+        predicted = np.stack([nearest(backend, seconds, rng, wording) for _ in range(_DRAWS)])
+        kind, sound = predicted == seconds.kinds, predicted // 2 == seconds.kinds // 2  # two values a class
+        yield Accuracy(backend.name, name, 100 * sound.mean(), 100 * kind.mean(), predicted.shape[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description="Measure small audio-text encoders on fresh sounds.")
-    parser.add_argument("files", nargs="*", type=Path, help="weights files; without any, the shipped ones")
+    parser = argparse.ArgumentParser(description="Measure small audio-text encoders on new sounds.")
+    parser.add_argument("files", nargs="*", type=Path, help="weights files; by default the shipped ones")
     parser.add_argument("--each", type=int, default=20, help="sounds of each class and value")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     files = options.files or [WEIGHTS / f"{name}.safetensors" for name in PRESETS]
-    lines = [line for file in files for line in measure(load(file.stem, file), each=options.each)]
-    chance = Line("chance", "", 100 / len(sounds.CLASSES), 100 / len(KINDS), lines[0].seconds)
+    lines = [line for file in files for line in measure(load(file.stem, file), sounds_each=options.each)]
+    lines.append(Accuracy("chance", "", 100 / len(sounds.CLASSES), 100 / len(KINDS), lines[0].seconds))
     headers = ["encoder", "wording", "class %", "class and value %", "seconds"]
-    typer.echo(tabulate([astuple(line) for line in [*lines, chance]], headers, "github", floatfmt=".1f"))
+    typer.echo(tabulate([astuple(line) for line in lines], headers, "github", floatfmt=".1f"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Mel filters and power spectra, as the libraries that published encoders were trained with compute them."""
+"""Mel filters and power spectra as in the libraries that published encoders were trained with."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 _STEP = 200.0 / 3
 """Hz to a mel below 1 kHz on Slaney's scale (Auditory Toolbox, 1998)."""
 _BREAK = 1000.0
+"""Hz above which the scale is logarithmic."""
 _GROWTH = np.log(6.4) / 27
 """Natural logarithm of the ratio of frequencies one mel apart, above 1 kHz."""
 
@@ -21,8 +22,8 @@ def slaney_filters(rate: int, fft: int, bands: int, *, low: float, high: float) 
         rate: Samples a second.
         fft: Length of the transform.
         bands: Number of filters.
-        low: Where the first filter begins, in Hz.
-        high: Where the last one ends, in Hz.
+        low: Start of the first filter, in Hz.
+        high: End of the last filter, in Hz.
 
     Returns:
         (fft / 2 + 1, bands) float32.
@@ -54,5 +55,5 @@ def _mel(hertz: float) -> float:
 
 
 def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    turn = _BREAK / _STEP
-    return np.where(mel < turn, mel * _STEP, _BREAK * np.exp(_GROWTH * (mel - turn)))
+    break_mel = _BREAK / _STEP
+    return np.where(mel < break_mel, mel * _STEP, _BREAK * np.exp(_GROWTH * (mel - break_mel)))

@@ -1,4 +1,4 @@
-"""Published files of encoders: where they are looked for, and the message if they are missing."""
+"""Published files of encoders: their paths, and the message if one is missing."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ModelFile:
     Attributes:
         encoder: Name of the encoder.
         what: What the file is, e.g. "weights".
-        names: Its published names, relative to the folder of the encoder; the first that exists is taken.
+        names: Its published names, relative to the folder of the encoder; the first that exists is used.
         published: Where it is published.
-        option: The option of the encoder that names another path.
+        option: The option of the encoder for another path.
         holds: For a folder, the file that must be in it.
     """
 
@@ -34,7 +34,7 @@ class ModelFile:
     holds: str = ""
 
     def find(self, chosen: str) -> Path:
-        """Return the path that the option names, or the usual one.
+        """Return the path that the option gives, or else the default path.
 
         Raises:
             DataError: There is no such file.
@@ -44,7 +44,7 @@ class ModelFile:
         return file.path
 
     def required_file(self, chosen: str) -> RequiredFile:
-        """Return the file as one that must be present; `chosen` is the option of the encoder."""
+        """Return the file as one that must be present; `chosen` is the value of the option."""
         paths = [models_folder() / self.encoder / name for name in self.names]
         paths = [Path(chosen).expanduser()] if chosen else paths
         path = next((path for path in paths if self._is_present(path)), paths[0])

@@ -16,7 +16,7 @@ _FFT = 1024
 _HOP = RATE // FRAMES_A_SECOND
 _FLOOR = 1e-7
 _CHUNK = 250
-"""Frames at a time, so that spectra stay in the processor's cache: half the time of all at once."""
+"""Frames at a time; their spectra stay in the processor's cache, which halves the time."""
 
 
 def _mel(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -27,18 +27,18 @@ def mel_filters(*, low: float = 50.0, high: float = 7600.0) -> Tensor:
     """Return triangular filters with a sum of one on the mel scale (2595 log10(1 + f/700)).
 
     Args:
-        low: lower end of the first filter in Hz.
-        high: upper end of the last filter in Hz.
+        low: Lower end of the first filter, in Hz.
+        high: Upper end of the last filter, in Hz.
 
     Returns:
         (bins, MELS) float32.
     """
-    grid = np.fft.rfftfreq(_FFT, 1 / RATE)
+    bins = np.fft.rfftfreq(_FFT, 1 / RATE)
     ends = _mel(np.array([low, high]))
     corners = 700.0 * (10 ** (np.linspace(ends[0], ends[1], MELS + 2) / 2595.0) - 1.0)
-    rise = (grid - corners[:-2, None]) / np.diff(corners)[:-1, None]
-    fall = (corners[2:, None] - grid) / np.diff(corners)[1:, None]
-    filters = np.maximum(0.0, np.minimum(rise, fall))
+    rising = (bins - corners[:-2, None]) / np.diff(corners)[:-1, None]
+    falling = (corners[2:, None] - bins) / np.diff(corners)[1:, None]
+    filters = np.maximum(0.0, np.minimum(rising, falling))
     return torch.from_numpy((filters / (filters.sum(1, keepdims=True) + 1e-9)).T.astype(np.float32))
 
 
@@ -62,7 +62,7 @@ class LogMel(nn.Module):
             waveform: (..., samples) at `RATE`.
 
         Returns:
-            (..., frames, MELS) with frames = floor(samples / hop); outside the waveform is silence.
+            (..., frames, MELS) with frames = floor(samples / hop); the waveform is padded with zeros.
         """
         frames = waveform.shape[-1] // _HOP
         side = (_FFT - _HOP) // 2

@@ -2,8 +2,8 @@
 
 `python -m amrbench_plugins.backends.train_mini_clap mini-clap mini-clap.safetensors`
 
-They hear single sounds over a background, at random level and distance, and read training captions. They
-never hear scenes and never read a held-out wording.
+The training data are single sounds over a background, at random level and distance, with captions in the
+training wording; scenes and held-out wordings are not among them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from torch import Tensor
 
 from amrbench.data.worker_pool import Progress
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter, progress
-from amrbench_plugins.backends.mini_clap import MiniClap, Settings, save, words
+from amrbench_plugins.backends.mini_clap import Config, MiniClap, save, words
 from amrbench_plugins.backends.spectral import LogMel
 from amrbench_plugins.datasets.procedural import captions, dsp, sounds
 from amrbench_plugins.datasets.procedural.captions import Subject, Wording
 from amrbench_plugins.datasets.procedural.dsp import Rng, Signal
 
+FAR_PROBABILITY = 0.3
+"""Of a sound from afar."""
 _SECONDS = 6
 
 
@@ -31,7 +33,7 @@ _SECONDS = 6
 class Training:
     """How an encoder pair is trained."""
 
-    settings: Settings
+    config: Config
     sounds_each: int
     """Clips of each class and value."""
     steps: int
@@ -40,8 +42,8 @@ class Training:
 
 
 PRESETS: dict[str, Training] = {
-    "mini-clap": Training(Settings(64, 32, (), 1, 2048, 24), sounds_each=20, steps=300),
-    "mini-clap-wide": Training(Settings(64, 96, (1, 2, 4, 8), 3, 2048, 48), sounds_each=80, steps=1200),
+    "mini-clap": Training(Config(64, 32, (), 1, 2048, 24), sounds_each=20, steps=300),
+    "mini-clap-wide": Training(Config(64, 96, (1, 2, 4, 8), 3, 2048, 48), sounds_each=80, steps=1200),
 }
 
 
@@ -50,9 +52,9 @@ class Pool:
     """Isolated sounds."""
 
     frames: Tensor
-    """Log-mel (N, frames, MELS)."""
-    heard: Tensor
-    """Share of each second in which the sound is on (N, T)."""
+    """(N, frames, MELS) log-mel."""
+    sounding: Tensor
+    """(N, T) share of each second in which the sound is on."""
     subjects: tuple[Subject, ...]
 
 
@@ -66,7 +68,7 @@ class Isolated:
 
 
 def isolated(rng: Rng, subject: Subject) -> Isolated:
-    """Return a sound of random length, place and level in `_SECONDS` of background."""
+    """Return a sound of random length, start and level in `_SECONDS` of background."""
     seconds = float(rng.uniform(1.5, _SECONDS - 0.5))
     start = dsp.samples(rng.uniform(0, _SECONDS - seconds))
     level = 10 ** (rng.uniform(-40, -25) / 20)
@@ -82,64 +84,74 @@ def isolated(rng: Rng, subject: Subject) -> Isolated:
     return Isolated(mix, on)
 
 
-def make_pool(each: int, *, seed: int) -> Pool:
-    """Return `each` clips of every class and value."""
-    front, frames, heard, subjects = LogMel(), [], [], []
+def make_pool(sounds_each: int, *, seed: int) -> Pool:
+    """Return `sounds_each` clips of every class and value."""
+    front_end, frames, sounding, subjects = LogMel(), [], [], []
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, 77))))
     for name in sounds.CLASSES:
         for value in (0, 1):
-            for _ in range(each):
-                subject = Subject(name, value, bool(rng.random() < 0.3))
+            for _ in range(sounds_each):
+                subject = Subject(name, value, bool(rng.random() < FAR_PROBABILITY))
                 clip = isolated(rng, subject)
-                frames.append(front(torch.from_numpy(clip.mix)).half())
-                heard.append(torch.from_numpy(clip.on.reshape(_SECONDS, -1).mean(1)))
+                frames.append(front_end(torch.from_numpy(clip.mix)).half())
+                sounding.append(torch.from_numpy(clip.on.reshape(_SECONDS, -1).mean(1)))
                 subjects.append(subject)
-    return Pool(torch.stack(frames), torch.stack(heard), tuple(subjects))
+    return Pool(torch.stack(frames), torch.stack(sounding), tuple(subjects))
 
 
 @dataclass(frozen=True)
 class _Caption:
     words: list[str]
-    named: bool
-    """Says the value of the attribute."""
+    states_value: bool
+    """Whether it states the value of the attribute."""
 
 
 def _caption(rng: Rng, subject: Subject) -> _Caption:
-    named = bool(rng.random() < 0.75)
-    wording = Wording.VALUE if named else Wording.BARE
-    return _Caption(
-        words(captions.phrase(rng, subject, wording=wording, distance=rng.random() < 0.15)), named
-    )
+    states_value = bool(rng.random() < 0.75)
+    wording = Wording.VALUE if states_value else Wording.BARE
+    text = captions.phrase(rng, subject, wording=wording, distance=rng.random() < 0.15)
+    return _Caption(words(text), states_value)
 
 
-def _targets(picked: list[Subject], named: list[bool]) -> Tensor:
+def _targets(subjects: list[Subject], states_value: list[bool]) -> Tensor:
     """Return (B, B) bool: clip i is described by caption j."""
-    sound = torch.tensor([sounds.CLASSES.index(subject.sound) for subject in picked])
-    value = torch.tensor([subject.value for subject in picked])
-    agrees = (value[:, None] == value[None]) | ~torch.tensor(named)[None]
+    sound = torch.tensor([sounds.CLASSES.index(subject.sound) for subject in subjects])
+    value = torch.tensor([subject.value for subject in subjects])
+    agrees = (value[:, None] == value[None]) | ~torch.tensor(states_value)[None]
     return (sound[:, None] == sound[None]) & agrees
 
 
-def _loss(network: MiniClap, rows: Tensor, heard: Tensor, sentences: Tensor, described: Tensor) -> Tensor:
-    """Cross-entropy of each second over the captions of the batch and silence, uniform over all that fit."""
+def _loss(network: MiniClap, rows: Tensor, sounding: Tensor, sentences: Tensor, described: Tensor) -> Tensor:
+    """Return the cross entropy of each second over the captions of the batch and silence.
+
+    The target of a second with sound is uniform over all captions that describe it.
+
+    Args:
+        network: Gives the temperature and the logit of silence.
+        rows: (B, T, width).
+        sounding: (B, T) share of each second in which the sound is on.
+        sentences: (B, width).
+        described: (B, B) 1 where caption j describes clip i, else 0.
+    """
     scale = network.log_scale.exp()
     logits = scale * torch.einsum("btd,cd->btc", rows, sentences)
-    quiet = network.silence.expand(*rows.shape[:2], 1) * scale
-    logs = torch.cat([logits, quiet], -1).log_softmax(-1)
-    fits = described / described.sum(1, keepdim=True)
-    loud = -(logs[..., :-1] * fits[:, None]).sum(-1)
-    on, off = (heard > 0.5).float(), (heard == 0).float()
-    return _mean(loud, on) - 0.5 * _mean(logs[..., -1], off)
+    silence = network.silence.expand(*rows.shape[:2], 1) * scale
+    log_probs = torch.cat([logits, silence], -1).log_softmax(-1)
+    target = described / described.sum(1, keepdim=True)
+    entropy = -(log_probs[..., :-1] * target[:, None]).sum(-1)
+    on, off = (sounding > 0.5).float(), (sounding == 0).float()
+    return _mean(entropy, on) - 0.5 * _mean(log_probs[..., -1], off)
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
     return (values * where).sum() / where.sum().clamp(min=1)
 
 
-def _untrained(settings: Settings, pool: Pool, seed: int) -> MiniClap:
+def _untrained(config: Config, pool: Pool, seed: int) -> MiniClap:
+    """Return networks with their first weights, which normalise the frames of the pool."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = MiniClap(settings)
+        network = MiniClap(config)
     flat = pool.frames.float().flatten(0, 1)
     network.audio.mean.copy_(flat.mean(0))
     network.audio.scale.copy_(1 / flat.std(0))
@@ -147,22 +159,22 @@ def _untrained(settings: Settings, pool: Pool, seed: int) -> MiniClap:
 
 
 def _loss_of_batch(network: MiniClap, pool: Pool, rng: Rng, size: int) -> Tensor:
-    pick = rng.choice(len(pool.subjects), size, replace=False)
-    picked = [pool.subjects[at] for at in pick]
-    texts = [_caption(rng, subject) for subject in picked]
-    # A shift of the log spectrum is another loudness.
-    frames = pool.frames[pick].float() + float(rng.normal(0, 0.7))
+    clips = rng.choice(len(pool.subjects), size, replace=False)
+    subjects = [pool.subjects[clip] for clip in clips]
+    texts = [_caption(rng, subject) for subject in subjects]
+    # A shift of the log spectrum changes the loudness.
+    frames = pool.frames[clips].float() + float(rng.normal(0, 0.7))
     rows = network.audio(frames)
     sentences = network.text([text.words for text in texts])[1]
-    described = _targets(picked, [text.named for text in texts]).float()
-    return _loss(network, rows, pool.heard[pick], sentences, described)
+    described = _targets(subjects, [text.states_value for text in texts]).float()
+    return _loss(network, rows, pool.sounding[clips], sentences, described)
 
 
-def train(training: Training, *, seed: int = 0, tell: Reporter = NULL_REPORTER) -> MiniClap:
+def train(training: Training, *, seed: int = 0, reporter: Reporter = NULL_REPORTER) -> MiniClap:
     """Return trained networks; the same bits for the same arguments on one machine and one thread."""
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, 78))))
     pool = make_pool(training.sounds_each, seed=seed)
-    network = _untrained(training.settings, pool, seed)
+    network = _untrained(training.config, pool, seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, training.rate, total_steps=training.steps, pct_start=0.1
@@ -173,9 +185,9 @@ def train(training: Training, *, seed: int = 0, tell: Reporter = NULL_REPORTER) 
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        tell.data(Progress("steps", step, training.steps))
+        reporter.data(Progress("steps", step, training.steps))
         if step % 100 == 0 or step == training.steps:
-            tell.note(f"step {step}: loss {loss.item():.3f}")
+            reporter.note(f"step {step}: loss {loss.item():.3f}")
     return network
 
 
@@ -187,8 +199,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    with progress() as tell:
-        save(train(PRESETS[arguments.name], tell=tell), arguments.file)
+    with progress() as reporter:
+        save(train(PRESETS[arguments.name], reporter=reporter), arguments.file)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from amrbench.errors import CheckpointError
-from amrbench.slots.checkpoint import CheckpointPart
-from amrbench.types import Checkpoint, FeatureWidths, ForeignModel, Limits
-from amrbench_plugins.cgdetr.reference_checkpoint import last_second, sizes_of
+from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
+from amrbench.slots.model import Limits
+from amrbench.types import Checkpoint, FeatureWidths
+from amrbench_plugins.cgdetr.reference_checkpoint import config_of, last_second
 from amrbench_plugins.cgdetr.reference_weights import load_reference
 from amrbench_plugins.ranking import Clip, Round
 
@@ -15,17 +18,17 @@ class LighthouseCgDetr(CheckpointPart):
 
     use = "cg_detr"
 
+    @override
     def build(self, checkpoint: Checkpoint) -> ForeignModel:
-        """Return the model with its weights, or raise CheckpointError."""
-        sizes = sizes_of(checkpoint)
+        config = config_of(checkpoint)
         return ForeignModel(
             model=load_reference(checkpoint).model,
             audio=_encoder(checkpoint, "a_feat_types"),
             text=_encoder(checkpoint, "t_feat_type"),
-            widths=FeatureWidths(sizes.audio_width, sizes.text_width),
-            hop=sizes.clip_length,
-            limits=Limits(frames=sizes.max_clips, words=sizes.max_words),
-            ranking=(Clip(to=last_second(checkpoint)).build(), Round(to=sizes.clip_length).build()),
+            widths=FeatureWidths(config.audio_width, config.text_width),
+            hop=config.clip_length,
+            limits=Limits(frames=config.max_clips, words=config.max_words),
+            ranking=(Clip(to=last_second(checkpoint)).build(), Round(to=config.clip_length).build()),
         )
 
 
@@ -34,6 +37,6 @@ def _encoder(checkpoint: Checkpoint, option: str) -> str:
     if not isinstance(name, str) or not name:
         raise CheckpointError(
             f"{checkpoint.path}: option {option!r} is {name!r}, not the name of an encoder; "
-            "without it nobody knows which features the model was trained with."
+            "without it the features that the model was trained with are unknown. Set the option to the name."
         )
     return name

@@ -12,22 +12,22 @@ from amrbench_plugins.moment_detr.layers import EncoderLayer, bias_of
 
 
 @dataclass(frozen=True)
-class Moments:
-    """A recording seen as its moment and the rest."""
+class EncodedMoments:
+    """Recordings, each encoded as its moment and the rest."""
 
     inside: Tensor
     """(B, D) one vector for the frames inside."""
     outside: Tensor
     """(B, D) one vector for the frames outside."""
     frames: Tensor
-    """(B, T, D) each frame encoded among those of its own side."""
+    """(B, T, D) each frame, encoded with those of its own side."""
 
 
 class MomentEncoder(nn.Module):
-    """Encodes the frames inside the moment and those outside, each with a learned token, apart.
+    """Encodes the frames inside the moment and those outside separately, each with a learned token.
 
-    The two sides go through the layers as one sequence in which neither sees the other. Each side draws
-    its own stochastic depth, as two passes would.
+    The two sides pass the layers as one sequence in which neither sees the other. Stochastic depth is drawn
+    for each side, as in two passes.
     """
 
     def __init__(self, width: int, layers: list[EncoderLayer]) -> None:
@@ -36,16 +36,15 @@ class MomentEncoder(nn.Module):
         self.position = nn.Parameter(torch.randn(width))
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, audio: Tokens, relevant: Tensor) -> Moments:
-        """Encode audio (T rows) with the frames inside given by `relevant` (B, T)."""
+    def forward(self, audio: Tokens, relevant: Tensor) -> EncodedMoments:
+        """Encode audio of T rows; `relevant` (B, T) says which are inside."""
         batch = relevant.shape[0]
-        tokens = learned_tokens(self.token.expand(2, -1), self.position.expand(2, -1), batch).followed_by(
-            audio
-        )
+        both = learned_tokens(self.token.expand(2, -1), self.position.expand(2, -1), batch)
+        tokens = both.followed_by(audio)
         sides = torch.arange(2, device=relevant.device).expand(batch, -1)
-        sides = torch.cat([sides, (~relevant).long()], 1)
+        sides = torch.cat([sides, (~relevant).long()], 1)  # 0 inside, 1 outside
         visible = (sides[:, :, None] == sides[:, None]) & tokens.mask[:, None]
         x, bias = tokens.features, bias_of(visible[:, None], tokens.features.dtype)
         for layer in self.layers:
             x = layer(x, tokens.positions, bias, groups=sides)
-        return Moments(x[:, 0], x[:, 1], x[:, 2:])
+        return EncodedMoments(x[:, 0], x[:, 1], x[:, 2:])

@@ -1,4 +1,4 @@
-"""Alignment of moments with sentences, and what it teaches the attention of frames to words.
+"""Alignment of moments with sentences, and its distillation into the attention of frames to words.
 
 Weights and sizes are those of the public baseline; the report does not mention them.
 """
@@ -9,63 +9,65 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.errors import RecipeError
 from amrbench.part import budgeted, problem
 from amrbench.slots.blocks import ActivationPart, Tokens
 from amrbench.slots.losses import LossPart
 from amrbench.types import BuildContext, Outcome
-from amrbench_plugins.cgdetr.frames import entropy, frame_mean, in_longest
-from amrbench_plugins.cgdetr.moment_encoder import MomentEncoder, Moments
+from amrbench_plugins.cgdetr.frames import binary_entropy, frame_mean, in_longest
+from amrbench_plugins.cgdetr.moment_encoder import EncodedMoments, MomentEncoder
 from amrbench_plugins.moment_detr.layers import EncoderLayer, FeedForward, SelfAttention, heads_fault, xavier
 
 SMALL = 1e-6
 
 
-def sentence_contrast(moments: Moments, sentence: Tensor) -> Tensor:
-    """Return how badly each moment picks its own sentence (B, D) among those of the batch."""
-    logits = _likeness(moments, sentence)
+def sentence_contrast(moments: EncodedMoments, sentence: Tensor) -> Tensor:
+    """Return the cross entropy of picking each moment's own sentence (B, D) among those of the batch."""
+    logits = _cosines(moments, sentence)
     return F.cross_entropy(logits, torch.arange(len(sentence), device=logits.device))
 
 
-def dummy_contrast(moments: Moments, dummies: Tensor) -> Tensor:
+def dummy_contrast(moments: EncodedMoments, dummies: Tensor) -> Tensor:
     """Return the same for dummies (B, D), with the reference's target.
 
-    The reference means "any but one's own" and takes the first of these: column 1 for the first sample,
-    column 0 for the others. Parity needs it.
+    The reference means "any column but one's own" and takes the first of these: column 1 for the first
+    sample, column 0 for the others. Parity needs it.
     """
-    logits = _likeness(moments, dummies)
+    logits = _cosines(moments, dummies)
     target = torch.zeros(len(dummies), dtype=torch.long, device=logits.device)
     target[:1] = 1
     return F.cross_entropy(logits, target)
 
 
-def _likeness(moments: Moments, texts: Tensor) -> Tensor:
+def _cosines(moments: EncodedMoments, texts: Tensor) -> Tensor:
+    """Return (B, 2 B): cosines of each inside with all texts (B, D), then those of its outside."""
     texts = F.normalize(texts, dim=-1).T
     sides = (F.normalize(side, dim=-1) @ texts for side in (moments.inside, moments.outside))
     return torch.cat(list(sides), 1)
 
 
-def frame_entropy(moments: Moments, relevant: Tensor, mask: Tensor) -> Tensor:
-    """Return the cross entropy of frames being inside, judged by their product with the moment's vector.
+def frame_entropy(moments: EncodedMoments, relevant: Tensor, mask: Tensor) -> Tensor:
+    """Return the cross entropy of frames being inside; the logit is their product with the moment's vector.
 
     The sigmoid comes before the logarithm and so saturates, as in the reference.
     """
     product = (moments.frames @ moments.inside[..., None])[..., 0]
-    return frame_mean(entropy(product.float().sigmoid(), relevant) * mask, mask)
+    return frame_mean(binary_entropy(product.float().sigmoid(), relevant) * mask, mask)
 
 
 @torch.no_grad()
-def teacher_of(moments: Moments, keys: Tensor, counted: Tensor) -> Tensor:
-    """Return what attention should be like, (B, T, K): a softmax over keys (B, K, D) that count (K,)."""
-    likeness = (moments.frames @ keys.mT).float()
-    return likeness.masked_fill(~counted, -torch.inf).softmax(-1)
+def teacher_of(moments: EncodedMoments, keys: Tensor, counted: Tensor) -> Tensor:
+    """Return the target of the attention, (B, T, K): a softmax over the keys (B, K, D) that count (K,)."""
+    similarity = (moments.frames @ keys.mT).float()
+    return similarity.masked_fill(~counted, -torch.inf).softmax(-1)
 
 
 def distillation(attention: Tensor, teacher: Tensor, relevant: Tensor, counted: Tensor) -> Tensor:
-    """Return the divergence of attention (B, T, K) from its teacher, mean over relevant frames (B, T).
+    """Return the KL divergence of attention (B, T, K) from its teacher, a mean over relevant frames (B, T).
 
-    Within a frame it is the mean over the keys that count (K,), not their sum. Only the attention learns.
+    Within a frame it is the mean over the keys that count (K,), not their sum. The teacher has no gradient.
     """
     divergence = torch.xlogy(teacher, teacher) - teacher * torch.log(attention.float() + SMALL)
     frames = divergence.sum(-1) / counted.sum()
@@ -73,15 +75,15 @@ def distillation(attention: Tensor, teacher: Tensor, relevant: Tensor, counted: 
 
 
 def _counted_keys(keys: int, text_mask: Tensor) -> Tensor:
-    """Return (K,): all dummies, and the words up to the longest text.
+    """Return (K,), True for all dummies and for the words of the longest text.
 
-    Padded words of shorter texts count in the reference's teacher, and parity needs them.
+    The reference's teacher counts padded words of shorter texts, and parity needs them.
     """
     return F.pad(in_longest(text_mask), (keys - text_mask.shape[1], 0), value=True)
 
 
 class MomentSentenceLoss(nn.Module):
-    """Aligns the encoded moment with the encoded sentence, and distils the result into the attention."""
+    """Aligns encoded moments with encoded sentences, and distils their similarity into the attention."""
 
     def __init__(self, encoder: MomentEncoder, *, alignment: float, distillation: float) -> None:
         super().__init__()
@@ -116,10 +118,10 @@ class MomentSentenceLoss(nn.Module):
 
 
 class MomentSentence(LossPart):
-    """Moment and sentence alignment, and distillation of it into attention; they share an encoder.
+    """Alignment of moments with sentences, and its distillation into attention; both share an encoder.
 
-    The encoder sees true moments, so it is part of the loss and not of the model. Its sizes must be the
-    model's.
+    The encoder sees true moments, so it belongs to the loss and not to the model. Its sizes must be those of
+    the model.
     """
 
     use = "moment-sentence"
@@ -130,10 +132,10 @@ class MomentSentence(LossPart):
     weight: float = Field(1.0, ge=0, description="factor of the alignment in the total")
     distillation: float = Field(1.0, ge=0, description="factor of the distillation in the total")
     layers: int = budgeted(1, "layers", ge=1, description="layers of the moment encoder")
-    width: int = budgeted(256, "width", ge=4, multiple_of=4, description="the model's width")
-    attention_heads: int = Field(8, ge=1, description="attention heads; must divide the width")
+    width: int = budgeted(256, "width", ge=4, multiple_of=4, description="width of the model")
+    attention_heads: int = Field(8, ge=1, description="attention heads; a divisor of the width")
     feedforward: int = budgeted(1024, "feedforward", ge=1, description="hidden width of feed-forward parts")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout, also of whole branches for a sample")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout, and stochastic depth of whole branches")
     activation: ActivationPart = Field(
         "relu-prelu", validate_default=True, description="activation of the encoder"
     )
@@ -144,17 +146,14 @@ class MomentSentence(LossPart):
             raise problem(fault)
         return self
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the loss with its encoder."""
+        activation, p, layers = self.activation.build(), self.dropout, []
         with context.drawing():
-            encoder = MomentEncoder(self.width, [self._layer() for _ in range(self.layers)])
+            for _ in range(self.layers):
+                attention = SelfAttention(self.width, self.attention_heads, p)
+                feedforward = FeedForward(self.width, self.feedforward, p, activation.feedforward())
+                layers.append(EncoderLayer(attention, feedforward, p))
+            encoder = MomentEncoder(self.width, layers)
             xavier(encoder.layers)
         return MomentSentenceLoss(encoder, alignment=self.weight, distillation=self.distillation)
-
-    def _layer(self) -> EncoderLayer:
-        activation = self.activation.build().feedforward()
-        return EncoderLayer(
-            SelfAttention(self.width, self.attention_heads, self.dropout),
-            FeedForward(self.width, self.feedforward, self.dropout, activation),
-            self.dropout,
-        )

@@ -3,7 +3,7 @@
 The report does not mention any of this. Sources of the defaults: frames of the first window, at most 5
 windows in a visit and 2 pairs are those of the public baseline. The team's public code takes the frames of
 all windows, at most 10 windows when it fine-tunes, and 4 pairs. Taking all windows (`max_windows: null`) is
-our choice: a window that is left out counts as none, and a query that finds it as wrong.
+our choice: where a window is left out, a decoder query that predicts it is trained towards background.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from typing_extensions import override
 
 from amrbench.errors import DataError
 from amrbench.functional.targets import (
@@ -42,23 +43,23 @@ class MomentLabels:
     negatives: NDArray[np.int64]
 
 
-class Moments(TargetsPart):
+class MomentTargets(TargetsPart):
     """Windows as spans, and the frames that count as relevant for saliency.
 
     Windows are cut to the recording. A query with more windows than `max_windows` trains on a new random
-    choice of them at every visit; with null it trains on all, of which a matcher may leave out those that
-    are more than the model's queries.
+    choice of them at every visit; with null it trains on all. If they outnumber the decoder queries, a
+    matcher leaves some out.
     """
 
     use = "moments"
     saliency: Literal["first-window", "all-windows"] = Field(
         "first-window", description="windows whose frames are relevant; the baseline takes the first listed"
     )
-    max_windows: int | None = Field(5, ge=1, description="most windows of a query in one visit; null for all")
+    max_windows: int | None = Field(5, ge=1, description="most windows in one visit; null for all")
     pairs: int = Field(2, ge=1, description="pairs of a frame inside and a frame outside")
 
+    @override
     def build(self) -> Callable[[Query, int, float, np.random.Generator], Labels]:
-        """Return a function of (query, frames, hop in seconds, random generator of this visit)."""
         return self._labels
 
     def _labels(self, query: Query, frames: int, hop: float, generator: np.random.Generator) -> MomentLabels:
@@ -69,7 +70,7 @@ class Moments(TargetsPart):
                 f"{query.duration:g} s, so there is nothing to learn; leave it out of the training split."
             )
         relevant = LABELLERS[self.saliency](windows, query.duration, frames)
-        most = len(windows) if self.max_windows is None else self.max_windows
-        spans = spans_of(draw_windows(windows, most, generator), frames, hop)
+        limit = len(windows) if self.max_windows is None else self.max_windows
+        spans = spans_of(draw_windows(windows, limit, generator), frames, hop)
         pairs = draw_pairs(relevant, self.pairs, generator)
         return MomentLabels(spans, relevant, pairs.positives, pairs.negatives)

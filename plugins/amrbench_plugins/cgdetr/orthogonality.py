@@ -1,6 +1,6 @@
-"""Keeps dummies and prompts from saying the same.
+"""Keeps the dummies of a text, and the prompts of the global token, apart from each other.
 
-The weight is that of the public baseline, where it is the one of the distillation.
+The weight is that of the public baseline, which uses that of the distillation.
 """
 
 from __future__ import annotations
@@ -9,24 +9,25 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.slots.losses import LossPart
 from amrbench.types import BuildContext, Outcome
 
 
 def overlap(rows: Tensor) -> Tensor:
-    """Return the mean absolute cosine between different rows of (..., n, D); equal pairs count as zeros.
+    """Return the mean absolute cosine between rows of (..., n, D); that of a row with itself counts as 0.
 
-    One side has no gradient, so the pull is half of the symmetric one, as in the reference.
+    One side has no gradient, which halves the gradient of the symmetric term, as in the reference.
     """
     unit = F.normalize(rows, dim=-1)
     cosine = unit @ unit.detach().mT
-    own = torch.eye(rows.shape[-2], dtype=torch.bool, device=rows.device)
-    return cosine.masked_fill(own, 0.0).abs().mean()
+    same = torch.eye(rows.shape[-2], dtype=torch.bool, device=rows.device)
+    return cosine.masked_fill(same, 0.0).abs().mean()
 
 
 class OrthogonalityLoss(nn.Module):
-    """Mean overlap of the dummies of a text and of the prompts."""
+    """Mean overlap among the dummies of a text, plus that among the prompts."""
 
     def __init__(self, weight: float) -> None:
         super().__init__()
@@ -45,6 +46,6 @@ class Orthogonality(LossPart):
     requires = frozenset({"dummies", "prompts"})
     weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the loss."""
         return OrthogonalityLoss(self.weight)

@@ -1,7 +1,7 @@
-"""What a CG-DETR checkpoint of the reference library (Lighthouse) says about its model.
+"""The configuration of a CG-DETR checkpoint of the reference library (Lighthouse).
 
-The sizes are counted from the tensors; the options beside them must agree. What only the options know
-(heads, prompts in use, caps, clip length, dropout) is taken from there.
+Sizes are read from the tensors, and the options must agree with them. What tensors do not show (heads,
+prompts in use, limits, clip length, dropout) is read from the options.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from amrbench.errors import CheckpointError, did_you_mean, some
 from amrbench.types import Checkpoint
 
-# Present in the reference's files and never used by its forward pass.
 UNUSED_PREFIXES = ("txt_position_embed.", "txt_proj_linear.")
+"""Tensors that the reference's files hold and its forward pass never reads."""
 TEMPORAL_COLUMNS = 2
 
 _FIXED: Mapping[str, object] = {
@@ -23,18 +23,18 @@ _FIXED: Mapping[str, object] = {
     "n_input_proj": 2,
     "span_loss_type": "l1",
 }
-# Both ends of predicted windows are clamped to this second, whatever the recording's length.
 _LAST_SECOND: Mapping[str, float] = {
     "castella": 300.0,
     "clotho-moment": 150.0,
     "unav100-subset": 150.0,
     "tut2017": 150.0,
 }
+"""Predicted windows of a data set are clipped to this second, whatever the length of the recording."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """The sizes of a CG-DETR; widths are numbers of features, caps are numbers of rows."""
+class Config:
+    """The configuration of a CG-DETR; widths are numbers of features, `max_...` are numbers of rows."""
 
     width: int
     heads: int
@@ -58,15 +58,15 @@ class Sizes:
     input_dropout: float
 
 
-def sizes_of(checkpoint: Checkpoint) -> Sizes:
-    """Read the sizes of a reference CG-DETR checkpoint.
+def config_of(checkpoint: Checkpoint) -> Config:
+    """Return the configuration of a reference CG-DETR checkpoint.
 
     Raises:
-        CheckpointError: A tensor or option is missing, has the wrong shape or kind, or contradicts
+        CheckpointError: A tensor or option is missing, has the wrong shape or type, or contradicts
             another one.
     """
     _check_fixed(checkpoint)
-    sizes = Sizes(
+    config = Config(
         width=_axis(checkpoint, "saliency_proj1.weight", 0),
         feedforward=_axis(checkpoint, "transformer.encoder.layers.0.linear1.weight", 0),
         audio_width=_axis(checkpoint, "input_vid_proj.0.LayerNorm.weight", 0) - TEMPORAL_COLUMNS,
@@ -84,19 +84,19 @@ def sizes_of(checkpoint: Checkpoint) -> Sizes:
         prompts_used=_count(checkpoint, "num_prompts"),
         max_clips=min(_count(checkpoint, "max_v_l"), _count(checkpoint, "max_a_l")),
         max_words=_count(checkpoint, "max_q_l"),
-        clip_length=_length(checkpoint, "clip_length"),
-        dropout=_share(checkpoint, "dropout"),
-        input_dropout=_share(checkpoint, "input_dropout"),
+        clip_length=_positive(checkpoint, "clip_length"),
+        dropout=_probability(checkpoint, "dropout"),
+        input_dropout=_probability(checkpoint, "input_dropout"),
     )
-    _check_agreement(checkpoint, sizes)
-    return sizes
+    _check_agreement(checkpoint, config)
+    return config
 
 
 def last_second(checkpoint: Checkpoint) -> float:
-    """Return the second to which the reference clamps predicted windows of its data set.
+    """Return the second to which the reference clips predicted windows of its data set.
 
     Raises:
-        CheckpointError: The options name no data set, or one whose limit is not known.
+        CheckpointError: The options name no data set, or one without a known limit.
     """
     name = _option(checkpoint, "dset_name")
     if name not in _LAST_SECOND:
@@ -108,30 +108,30 @@ def last_second(checkpoint: Checkpoint) -> float:
 
 
 def _check_fixed(checkpoint: Checkpoint) -> None:
-    for name, wanted in _FIXED.items():
+    for name, expected in _FIXED.items():
         value = _option(checkpoint, name)
-        if value != wanted:
+        if value != expected:
             raise CheckpointError(
-                f"{checkpoint.path}: option {name!r} is {value!r}; only {wanted!r} can be read as CG-DETR"
+                f"{checkpoint.path}: option {name!r} is {value!r}; only {expected!r} can be read as CG-DETR"
             )
 
 
-def _check_agreement(checkpoint: Checkpoint, sizes: Sizes) -> None:
+def _check_agreement(checkpoint: Checkpoint, config: Config) -> None:
     counted = {
-        "hidden_dim": sizes.width,
-        "dim_feedforward": sizes.feedforward,
-        "a_feat_dim": sizes.audio_width,
+        "hidden_dim": config.width,
+        "dim_feedforward": config.feedforward,
+        "a_feat_dim": config.audio_width,
         "v_feat_dim": TEMPORAL_COLUMNS,
-        "t_feat_dim": sizes.text_width,
-        "t2v_layers": sizes.cross_layers,
-        "enc_layers": sizes.encoder_layers,
-        "dec_layers": sizes.decoder_layers,
-        "dummy_layers": sizes.dummy_layers,
-        "sent_layers": sizes.sentence_layers,
-        "moment_layers": sizes.moment_layers,
-        "num_dummies": sizes.dummies,
-        "total_prompts": sizes.prompts,
-        "num_queries": sizes.queries,
+        "t_feat_dim": config.text_width,
+        "t2v_layers": config.cross_layers,
+        "enc_layers": config.encoder_layers,
+        "dec_layers": config.decoder_layers,
+        "dummy_layers": config.dummy_layers,
+        "sent_layers": config.sentence_layers,
+        "moment_layers": config.moment_layers,
+        "num_dummies": config.dummies,
+        "total_prompts": config.prompts,
+        "num_queries": config.queries,
     }
     for name, size in counted.items():
         if _count(checkpoint, name) != size:
@@ -139,15 +139,15 @@ def _check_agreement(checkpoint: Checkpoint, sizes: Sizes) -> None:
                 f"{checkpoint.path}: option {name!r} is {checkpoint.options[name]!r}, "
                 f"but the tensors say {size}"
             )
-    if sizes.width % sizes.heads:
+    if config.width % config.heads:
         raise CheckpointError(
-            f"{checkpoint.path}: option 'nheads' is {sizes.heads}, "
-            f"which does not divide the width {sizes.width}"
+            f"{checkpoint.path}: option 'nheads' is {config.heads}, "
+            f"which does not divide the width {config.width}"
         )
-    if sizes.prompts_used > sizes.prompts:
+    if config.prompts_used > config.prompts:
         raise CheckpointError(
-            f"{checkpoint.path}: option 'num_prompts' is {sizes.prompts_used}, but there are only "
-            f"{sizes.prompts} prompts ('global_rep_token')"
+            f"{checkpoint.path}: option 'num_prompts' is {config.prompts_used}, but there are only "
+            f"{config.prompts} prompts ('global_rep_token')"
         )
 
 
@@ -165,13 +165,13 @@ def _axis(checkpoint: Checkpoint, name: str, axis: int) -> int:
 
 def _layers(checkpoint: Checkpoint, stack: str) -> int:
     start = f"{stack}.layers."
-    found = {name[len(start) :].split(".")[0] for name in checkpoint.weights if name.startswith(start)}
-    if not found:
+    layers = {name[len(start) :].split(".")[0] for name in checkpoint.weights if name.startswith(start)}
+    if not layers:
         raise CheckpointError(f"{checkpoint.path}: no tensor '{start}0.*'; the stack {stack!r} is missing")
-    missing = [str(index) for index in range(len(found)) if str(index) not in found]
+    missing = [str(index) for index in range(len(layers)) if str(index) not in layers]
     if missing:
         raise CheckpointError(f"{checkpoint.path}: the stack {stack!r} lacks layer {some(missing)}")
-    return len(found)
+    return len(layers)
 
 
 def _option(checkpoint: Checkpoint, name: str) -> object:
@@ -186,21 +186,21 @@ def _count(checkpoint: Checkpoint, name: str) -> int:
     value = _option(checkpoint, name)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise CheckpointError(
-            f"{checkpoint.path}: option {name!r} is {value!r}; a whole number from 1 is needed"
+            f"{checkpoint.path}: option {name!r} is {value!r}; a whole number of at least 1 is needed"
         )
     return value
 
 
-def _share(checkpoint: Checkpoint, name: str) -> float:
+def _probability(checkpoint: Checkpoint, name: str) -> float:
     value = _option(checkpoint, name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
         raise CheckpointError(
-            f"{checkpoint.path}: option {name!r} is {value!r}; a share from 0 up to 1 is needed"
+            f"{checkpoint.path}: option {name!r} is {value!r}; a number from 0 to below 1 is needed"
         )
     return float(value)
 
 
-def _length(checkpoint: Checkpoint, name: str) -> float:
+def _positive(checkpoint: Checkpoint, name: str) -> float:
     value = _option(checkpoint, name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise CheckpointError(f"{checkpoint.path}: option {name!r} is {value!r}; a number above 0 is needed")

@@ -1,14 +1,14 @@
-"""CG-DETR weights of the reference library, put into our modules.
+"""CG-DETR weights of the reference library, loaded into our modules.
 
-Reference names are found from ours, stack by stack; where the reference has several maps of one input, ours
-has them as blocks of one map. Every tensor must find its place, but for those that the reference itself
-never uses.
+Our names are translated into those of the reference, stack by stack. Where the reference has several linear
+maps of one input, ours are blocks of one map. Every tensor must be used, except those that the reference
+never reads.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,9 +22,9 @@ from amrbench.slots.model import ModelPart
 from amrbench.types import BuildContext, Checkpoint, FeatureWidths
 from amrbench_plugins import moment_detr
 from amrbench_plugins.cgdetr.moment_sentence import MomentSentence
-from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Sizes, sizes_of
+from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Config, config_of
 
-# Fixed in the reference's code for its text encoders, whatever its options say.
+# The reference's code has these numbers for its text encoders, whatever its options are.
 TEXT_HEADS = 8
 TEXT_DROPOUT = 0.1
 
@@ -44,7 +44,7 @@ _LAYER: Mapping[str, tuple[str, ...]] = {
     "attention.content": ("sa_qcontent_proj", "sa_kcontent_proj", "sa_v_proj"),
     "attention.position": ("sa_qpos_proj", "sa_kpos_proj"),
     "out": ("self_attn.out_proj",),
-    "place": ("ca_qpos_proj",),
+    "cross.query_position": ("ca_qpos_proj",),
     "cross.query": ("ca_qcontent_proj",),
     "cross.query_sine": ("ca_qpos_sine_proj",),
     "cross.frames": ("ca_kcontent_proj", "ca_v_proj"),
@@ -73,9 +73,9 @@ _OTHERS: Mapping[str, str] = {
     f"{LOSS}.encoder.position": "moment_rep_pos",
     "query.anchors.logits": "query_embed.weight",
     "decoder.norm": "transformer.decoder.norm",
-    r"decoder.placing.position.linears.(\d+)": r"transformer.decoder.ref_point_head.layers.\1",
-    r"decoder.placing.scale.linears.(\d+)": r"transformer.decoder.query_scale.layers.\1",
-    r"decoder.placing.width.linears.(\d+)": r"transformer.decoder.ref_anchor_head.layers.\1",
+    r"decoder.anchor_embedding.position.linears.(\d+)": r"transformer.decoder.ref_point_head.layers.\1",
+    r"decoder.anchor_embedding.scale.linears.(\d+)": r"transformer.decoder.query_scale.layers.\1",
+    r"decoder.anchor_embedding.width.linears.(\d+)": r"transformer.decoder.ref_anchor_head.layers.\1",
     r"decoder.correction.linears.(\d+)": r"transformer.decoder.bbox_embed.layers.\1",
     r"heads.spans.perceptron.linears.(\d+)": r"span_embed.layers.\1",
     "heads.foreground.linear": "class_embed",
@@ -86,14 +86,14 @@ _OTHERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference checkpoint as parts and modules of ours."""
+    """A reference checkpoint as our parts and modules."""
 
     model_part: ModelPart
     loss_part: LossPart
     model: nn.Module
     """A `MomentModel`, in evaluation mode."""
     loss: nn.Module
-    """The loss that owns the reference's moment encoder."""
+    """The loss that holds the reference's moment encoder."""
 
 
 def load_reference(checkpoint: Checkpoint) -> Reference:
@@ -102,8 +102,7 @@ def load_reference(checkpoint: Checkpoint) -> Reference:
     Raises:
         CheckpointError: A tensor is missing, left over, or of the wrong shape.
     """
-    sizes = sizes_of(checkpoint)
-    reference = build_reference(sizes)
+    reference = build_reference(config_of(checkpoint))
     try:
         fill(reference, checkpoint.weights)
     except CheckpointError as error:
@@ -111,48 +110,48 @@ def load_reference(checkpoint: Checkpoint) -> Reference:
     return reference
 
 
-def build_reference(sizes: Sizes) -> Reference:
-    """Build parts and modules of these sizes with new weights."""
-    # What a reference checkpoint means does not depend on what else is installed.
+def build_reference(config: Config) -> Reference:
+    """Build parts and modules of a configuration with new weights."""
+    # A registry of its own: the result must not depend on which plugins are installed.
     registry = Registry.of(MomentSentence, *moment_detr.amrbench_parts())
     model_part = cast(
         "ModelPart",
-        registry.find("model", "moment-detr").model_validate(model_options(sizes), context=registry),
+        registry.find("model", "moment-detr").model_validate(model_options(config), context=registry),
     )
-    loss_part = MomentSentence.model_validate(loss_options(sizes), context=registry)
+    loss_part = MomentSentence.model_validate(loss_options(config), context=registry)
     context = BuildContext(
-        FeatureWidths(sizes.audio_width, sizes.text_width), input_dropout=sizes.input_dropout
+        FeatureWidths(config.audio_width, config.text_width), input_dropout=config.input_dropout
     )
     model = model_part.build(context)
     loss = loss_part.build(context.at("losses.moment-sentence"))
     return Reference(model_part, loss_part, model.eval(), loss.eval())
 
 
-def model_options(sizes: Sizes) -> dict[str, Any]:
-    """Return the options of `moment-detr` that make the reference's CG-DETR of these sizes."""
+def model_options(config: Config) -> dict[str, Any]:
+    """Return the options of `moment-detr` for the reference's CG-DETR of a configuration."""
     return {
-        **_common(sizes),
+        **_common(config),
         "temporal_embedding": "tef",
         "fusion": {
             "use": "adaptive-cross-attention",
-            "layers": sizes.cross_layers,
-            "dummies": sizes.dummies,
-            "dummy_encoder": _text_encoder(sizes.dummy_layers),
-            "prompts": sizes.prompts,
-            "prompts_used": sizes.prompts_used,
+            "layers": config.cross_layers,
+            "dummies": config.dummies,
+            "dummy_encoder": _text_encoder(config.dummy_layers),
+            "prompts": config.prompts,
+            "prompts_used": config.prompts_used,
         },
-        "text_summary": _text_encoder(sizes.sentence_layers),
-        "encoder": {"use": "transformer", "layers": sizes.encoder_layers},
+        "text_summary": _text_encoder(config.sentence_layers),
+        "encoder": {"use": "transformer", "layers": config.encoder_layers},
         "memory_refine": ["add-global"],
-        "query": {"use": "zeros", "anchors": {"use": "random", "count": sizes.queries}},
-        "decoder": {"use": "dab", "layers": sizes.decoder_layers},
+        "query": {"use": "zeros", "anchors": {"use": "random", "count": config.queries}},
+        "decoder": {"use": "dab", "layers": config.decoder_layers},
         "heads": ["spans", "foreground", "saliency"],
     }
 
 
-def loss_options(sizes: Sizes) -> dict[str, Any]:
-    """Return the options of the loss `moment-sentence` for the same sizes."""
-    return {**_common(sizes), "layers": sizes.moment_layers}
+def loss_options(config: Config) -> dict[str, Any]:
+    """Return the options of the loss `moment-sentence` for the same configuration."""
+    return {**_common(config), "layers": config.moment_layers}
 
 
 def fill(reference: Reference, weights: Mapping[str, Tensor]) -> None:
@@ -161,28 +160,35 @@ def fill(reference: Reference, weights: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: A tensor is missing, left over, or of the wrong shape.
     """
+    parameters = [
+        *reference.model.named_parameters(),
+        *((f"{LOSS}.{name}", parameter) for name, parameter in reference.loss.named_parameters()),
+    ]
     used: set[str] = set()
-    for name, parameter in _parameters(reference):
+    for name, parameter in parameters:
         sources = reference_names(name)
         missing = [source for source in sources if source not in weights]
         if missing:
             raise CheckpointError(f"tensor {missing[0]!r} is missing; is this a CG-DETR of the reference?")
         _copy(parameter, [weights[source] for source in sources], sources[0])
         used.update(sources)
-    left = [name for name in weights if name not in used and not name.startswith(UNUSED_PREFIXES)]
-    if left:
-        raise CheckpointError(f"no place for {some(left)}; is this a CG-DETR of the reference?")
+    unknown = [name for name in weights if name not in used and not name.startswith(UNUSED_PREFIXES)]
+    if unknown:
+        raise CheckpointError(f"the tensors {some(unknown)} are unknown; is this a CG-DETR of the reference?")
 
 
 def reference_names(name: str) -> tuple[str, ...]:
-    """Return the reference's names of one of our tensors, several where ours holds blocks.
+    """Return the reference's names of one of our tensors, several where it has blocks.
 
-    Names of the loss start with "loss.". KeyError when the reference has no such tensor.
+    Names of the loss start with "loss.".
+
+    Raises:
+        KeyError: The reference has no such tensor.
     """
-    found = re.fullmatch(r"(.+?)\.layers\.(\d+)\.(.+)", name)
-    if found and found[1] in _STACKS:
-        stack = f"{_STACKS[found[1]]}.layers.{found[2]}"
-        return tuple(f"{stack}.{inner}" for inner in _inner_names(found[3]))
+    in_stack = re.fullmatch(r"(.+?)\.layers\.(\d+)\.(.+)", name)
+    if in_stack and in_stack[1] in _STACKS:
+        stack = f"{_STACKS[in_stack[1]]}.layers.{in_stack[2]}"
+        return tuple(f"{stack}.{inner}" for inner in _names_in_layer(in_stack[3]))
     for pattern, replacement in _OTHERS.items():
         matched = re.fullmatch(rf"{pattern}(\.weight|\.bias)?", name)
         if matched:
@@ -190,17 +196,11 @@ def reference_names(name: str) -> tuple[str, ...]:
     raise KeyError(name)
 
 
-def _inner_names(inner: str) -> tuple[str, ...]:
+def _names_in_layer(inner: str) -> tuple[str, ...]:
     if inner in _LAYER:
         return _LAYER[inner]
     module, _, kind = inner.rpartition(".")
     return tuple(f"{source}.{kind}" for source in _LAYER[module])
-
-
-def _parameters(reference: Reference) -> Iterator[tuple[str, Tensor]]:
-    yield from reference.model.named_parameters()
-    for name, parameter in reference.loss.named_parameters():
-        yield f"{LOSS}.{name}", parameter
 
 
 def _copy(parameter: Tensor, sources: list[Tensor], name: str) -> None:
@@ -213,12 +213,12 @@ def _copy(parameter: Tensor, sources: list[Tensor], name: str) -> None:
         parameter.copy_(value.reshape(parameter.shape))
 
 
-def _common(sizes: Sizes) -> dict[str, Any]:
+def _common(config: Config) -> dict[str, Any]:
     return {
-        "width": sizes.width,
-        "attention_heads": sizes.heads,
-        "feedforward": sizes.feedforward,
-        "dropout": sizes.dropout,
+        "width": config.width,
+        "attention_heads": config.heads,
+        "feedforward": config.feedforward,
+        "dropout": config.dropout,
         "activation": "relu-prelu",
     }
 

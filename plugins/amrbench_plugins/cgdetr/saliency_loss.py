@@ -1,8 +1,8 @@
-"""Losses of the saliency of frames, and of the attention that frames pay to words.
+"""Losses of the saliency of frames, and of the attention of frames to words.
 
-Both say how much a frame has to do with the sentence, so both should be higher inside the moment than
-outside, and low everywhere when the sentence belongs to another recording. Weights and margin are those of
-the public baseline; the report does not mention them.
+Both measure how well a frame fits the sentence, so both should be higher inside the moment than outside, and
+low everywhere when the sentence belongs to another recording. Weights and margin are those of the public
+baseline; the report does not mention them.
 """
 
 from __future__ import annotations
@@ -13,34 +13,36 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.slots.losses import LossPart
 from amrbench.types import BuildContext, Outcome
-from amrbench_plugins.cgdetr.frames import entropy, frame_mean
+from amrbench_plugins.cgdetr.frames import binary_entropy, frame_mean
 
 MISMATCHED_TEXT = "mismatched-text"
 TEMPERATURE = 0.5
-# The reference runs over twelve levels of relevance, of which binary labels use one, and divides by all.
 LEVELS = 12
+"""Levels of relevance in the reference; binary labels use one of them, but the sum is divided by twelve."""
 HIDDEN = -1000.0
+"""The score of padded frames."""
 SMALL = 1e-6
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Which samples of a batch take part in what, as weights of means."""
+class SampleWeights:
+    """Weights of the samples of a batch in two means."""
 
-    negative: Tensor
-    """(B,) of samples with a text of another recording."""
+    mismatched: Tensor
+    """(B,) for samples that are ranked together with their mismatched view."""
     alone: Tensor
-    """(B,) of the other samples, where they are ranked without negatives."""
+    """(B,) for samples that are ranked without it."""
 
     @classmethod
-    def of(cls, differs: Tensor, *, ranks_rest: bool) -> Rows:
-        """Weigh the rows; where `differs` is True the mismatched text is of another recording.
+    def of(cls, differs: Tensor, *, ranks_rest: bool) -> SampleWeights:
+        """Weigh the samples; `differs` (B,) is True where the mismatched text is of another recording.
 
-        Without any such row all rows are ranked alone. With some, the rest is ranked only if `ranks_rest`
-        and if it is more than one row, which the reference gets wrong and which then counts nothing.
+        If it is False for all samples, all are ranked alone. Otherwise the samples where it is False are
+        ranked only with `ranks_rest`, and only if there are several: the reference gives no weight to one.
         """
         other, rest = differs.float(), (~differs).float()
         counted = (other.sum() == 0) | ((rest.sum() > 1) & ranks_rest)
@@ -48,52 +50,58 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Frames:
-    """What is true of the frames of a batch."""
+class FrameLabels:
+    """The ground truth of the frames of a batch."""
 
     relevant: Tensor
+    """(B, T)"""
     mask: Tensor
+    """(B, T)"""
     positives: Tensor
+    """(B, P) indices of frames inside."""
     negatives: Tensor
+    """(B, P) indices of frames outside."""
 
 
-def rank(scores: Tensor, relevant: Tensor, mask: Tensor, row: Tensor) -> Tensor:
-    """Return how far relevant frames are from ranking above all others, a scalar.
+def rank(scores: Tensor, relevant: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Return the contrast of relevant frames with all frames of their sample, a scalar.
+
+    It is the mean negative logarithm of a softmax over frames, as in a contrastive loss.
 
     Args:
         scores: (B, n) any real numbers.
         relevant: (B, n) True for frames that should rank first.
         mask: (B, n) True for real frames.
-        row: (B,) weights of the samples; those without a relevant frame count nothing.
+        weights: (B,) of the samples; those without a relevant frame count nothing.
     """
     logits = torch.where(mask, scores, HIDDEN) / TEMPERATURE
     logits = logits - logits.max(1, keepdim=True)[0]
     logs = logits - torch.log(logits.exp().sum(1, keepdim=True) + SMALL)
-    wanted = (relevant & mask).float()
-    means = -(wanted * logs).sum(1) / (relevant.sum(1) + SMALL)
-    return (means * row).sum() / LEVELS
+    counted = (relevant & mask).float()
+    means = -(counted * logs).sum(1) / (relevant.sum(1) + SMALL)
+    return (means * weights).sum() / LEVELS
 
 
-def hinge(scores: Tensor, frames: Frames, margin: float) -> Tensor:
+def hinge(scores: Tensor, frames: FrameLabels, margin: float) -> Tensor:
     """Return twice the mean by which drawn pairs miss a margin between inside and outside, a scalar."""
     gap = margin + scores.gather(1, frames.negatives) - scores.gather(1, frames.positives)
     return 2 * gap.clamp(min=0).mean()
 
 
-def beside_negatives(scores: Tensor, negative: Tensor, frames: Frames, row: Tensor) -> Tensor:
+def rank_with_mismatched(scores: Tensor, mismatched: Tensor, frames: FrameLabels, weights: Tensor) -> Tensor:
     """Rank the relevant frames above the others and above all frames under a mismatched text."""
-    both = torch.cat([scores, negative], 1)
+    both = torch.cat([scores, mismatched], 1)
     relevant = torch.cat([frames.relevant, torch.zeros_like(frames.relevant)], 1)
-    return rank(both, relevant, torch.cat([frames.mask, frames.mask], 1), row)
+    return rank(both, relevant, torch.cat([frames.mask, frames.mask], 1), weights)
 
 
-def lowered(penalty: Tensor, frames: Frames, row: Tensor) -> Tensor:
-    """Sum a penalty (B, T) over real frames, then weigh the samples."""
-    return (torch.where(frames.mask, penalty, 0.0).sum(1) * row).sum()
+def weighted_sum(penalty: Tensor, frames: FrameLabels, weights: Tensor) -> Tensor:
+    """Sum a penalty (B, T) over real frames, then over samples with weights (B,)."""
+    return (torch.where(frames.mask, penalty, 0.0).sum(1) * weights).sum()
 
 
 class SaliencyLoss(nn.Module):
-    """Ranks, pushes apart and lowers saliency and attention to words."""
+    """Contrasts frames inside and outside the moment, and lowers all frames under mismatched texts."""
 
     def __init__(self, *, weight: float, attention: float, margin: float) -> None:
         super().__init__()
@@ -102,48 +110,56 @@ class SaliencyLoss(nn.Module):
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "saliency" and "saliency.attention"."""
         target = outcome.target
-        frames = Frames(target.relevant, outcome.batch.audio_mask, target.positives, target.negatives)
-        other = outcome.views[MISMATCHED_TEXT]
-        scores, negative = outcome.tensors["saliency"].float(), other["saliency"].float()
-        share, wrong = outcome.tensors["attention.text"].float(), other["attention.text"].float()
+        frames = FrameLabels(target.relevant, outcome.batch.audio_mask, target.positives, target.negatives)
+        tensors, view = outcome.tensors, outcome.views[MISMATCHED_TEXT]
+        saliency = self._of_saliency(
+            tensors["saliency"].float(), view["saliency"].float(), frames, view["differs"]
+        )
+        attention = self._of_attention(
+            tensors["attention.text"].float(), view["attention.text"].float(), frames, view["differs"]
+        )
         return {
-            "saliency": self.weight * self._of_scores(scores, negative, frames, other["differs"]),
-            "saliency.attention": self.weight
-            * self.attention
-            * self._of_attention(share, wrong, frames, other["differs"]),
+            "saliency": self.weight * saliency,
+            "saliency.attention": self.weight * self.attention * attention,
         }
 
-    def _of_scores(self, scores: Tensor, negative: Tensor, frames: Frames, differs: Tensor) -> Tensor:
-        rows = Rows.of(differs, ranks_rest=True)
-        return self._shared(scores, negative, frames, rows) + lowered(
-            F.softplus(negative), frames, rows.negative
-        )
+    def _of_saliency(
+        self, scores: Tensor, mismatched: Tensor, frames: FrameLabels, differs: Tensor
+    ) -> Tensor:
+        weights = SampleWeights.of(differs, ranks_rest=True)
+        contrast = self._contrast(scores, mismatched, frames, weights)
+        return contrast + weighted_sum(F.softplus(mismatched), frames, weights.mismatched)
 
-    def _of_attention(self, share: Tensor, wrong: Tensor, frames: Frames, differs: Tensor) -> Tensor:
-        rows = Rows.of(differs, ranks_rest=False)
-        # All of the attention on words would make the logarithm infinite.
-        penalty = -torch.log((1 - wrong).clamp(min=torch.finfo(wrong.dtype).eps))
-        told = frame_mean(entropy(share, frames.relevant), frames.mask)
-        return self._shared(share, wrong, frames, rows) + lowered(penalty, frames, rows.negative) + told
+    def _of_attention(
+        self, on_words: Tensor, mismatched: Tensor, frames: FrameLabels, differs: Tensor
+    ) -> Tensor:
+        weights = SampleWeights.of(differs, ranks_rest=False)
+        # If all attention is on words, 1 - mismatched is 0 and its logarithm infinite.
+        penalty = -torch.log((1 - mismatched).clamp(min=torch.finfo(mismatched.dtype).eps))
+        inside = frame_mean(binary_entropy(on_words, frames.relevant), frames.mask)
+        contrast = self._contrast(on_words, mismatched, frames, weights)
+        return contrast + weighted_sum(penalty, frames, weights.mismatched) + inside
 
-    def _shared(self, scores: Tensor, negative: Tensor, frames: Frames, rows: Rows) -> Tensor:
+    def _contrast(
+        self, scores: Tensor, mismatched: Tensor, frames: FrameLabels, weights: SampleWeights
+    ) -> Tensor:
         return (
             hinge(scores, frames, self.margin)
-            + beside_negatives(scores, negative, frames, rows.negative)
-            + rank(scores, frames.relevant, frames.mask, rows.alone)
+            + rank_with_mismatched(scores, mismatched, frames, weights.mismatched)
+            + rank(scores, frames.relevant, frames.mask, weights.alone)
         )
 
 
 class Saliency(LossPart):
-    """Saliency and attention to words: high inside the moment, low outside and under other texts."""
+    """Saliency and attention to words: high inside the moment, low outside and under mismatched texts."""
 
     use = "saliency"
     requires = frozenset({"saliency", "attention.text"})
     views = {MISMATCHED_TEXT: frozenset({"saliency", "attention.text", "differs"})}  # noqa: RUF012
     weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
-    attention: float = Field(1.0, ge=0, description="factor of the attention's share in this loss")
-    margin: float = Field(0.2, ge=0, description="by how much frames inside should score higher")
+    attention: float = Field(1.0, ge=0, description="factor of the term on attention in this loss")
+    margin: float = Field(0.2, ge=0, description="by how much frames inside should score higher than outside")
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the loss."""
         return SaliencyLoss(weight=self.weight, attention=self.attention, margin=self.margin)

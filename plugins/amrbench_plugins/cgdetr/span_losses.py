@@ -1,7 +1,7 @@
-"""Losses of the decoder's queries: spans of the matched ones, foreground or background of all.
+"""Losses of the decoder's queries: the spans of matched queries, and foreground or background of all.
 
-The report keeps those of spans. All weights are those of the public baseline, which the team's public code
-has too.
+The report keeps the losses of spans. All weights are those of the public baseline, which the team's public
+code has too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.functional.matched_pairs import log_probs, matched_pairs, matched_queries
 from amrbench.functional.spans import giou
@@ -31,14 +32,14 @@ class L1Loss(nn.Module):
 
 
 class SpanL1(LossPart):
-    """Distance of centre and width between each true span and its query, in shares of the recording."""
+    """Distance of centre and width between each true span and its query, in fractions of the recording."""
 
     use = "span-l1"
     requires = frozenset({"spans"})
     weight: float = Field(10.0, ge=0, description="factor of this loss in the total")
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the loss."""
         return L1Loss(self.weight)
 
 
@@ -52,8 +53,8 @@ class GiouLoss(nn.Module):
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "span-giou" (N,)."""
         pairs = matched_pairs(outcome)
-        miss = 1 - giou(pairs.predicted, pairs.true)
-        return {"span-giou": self.weight * (miss * pairs.weight).sum((1, 2))}
+        distance = 1 - giou(pairs.predicted, pairs.true)
+        return {"span-giou": self.weight * (distance * pairs.weight).sum((1, 2))}
 
 
 class SpanGiou(LossPart):
@@ -63,8 +64,8 @@ class SpanGiou(LossPart):
     requires = frozenset({"spans"})
     weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the loss."""
         return GiouLoss(self.weight)
 
 
@@ -77,24 +78,24 @@ class ForegroundLoss(nn.Module):
         self.background = background
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
-        """Return "foreground" (N,): the plain mean over queries, not divided by the class weights."""
+        """Return "foreground" (N,), a mean over queries; it is not divided by the weights of the classes."""
         logs = log_probs(outcome.tensors["logits"])
-        found = matched_queries(outcome.matched, logs.shape[2])
-        entropy = -torch.where(found, logs[..., 0], self.background * logs[..., 1])
+        matched = matched_queries(outcome.matched, logs.shape[2])
+        entropy = -torch.where(matched, logs[..., 0], self.background * logs[..., 1])
         return {"foreground": self.weight * entropy.mean((1, 2))}
 
 
 class Foreground(LossPart):
     """Cross entropy of two classes for every query: matched to a true span, or not.
 
-    Reads two logits a query, the moment's first, or one, its log odds.
+    A query has two logits, that of a moment first, or one, the log odds of a moment.
     """
 
     use = "foreground"
     requires = frozenset({"logits"})
     weight: float = Field(4.0, ge=0, description="factor of this loss in the total")
-    background: float = Field(0.1, ge=0, description="factor of queries that are matched to nothing")
+    background: float = Field(0.1, ge=0, description="factor of unmatched queries")
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the loss."""
         return ForegroundLoss(self.weight, self.background)

@@ -1,4 +1,4 @@
-"""Data sets."""
+"""Data sets: files that people provide, mixtures of public corpora, and procedural scenes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from amrbench.part import Part
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
     """Offer the data sets."""
-    from amrbench_plugins.datasets import placed
+    from amrbench_plugins.datasets import local
     from amrbench_plugins.datasets.corpora import parts
-    from amrbench_plugins.datasets.procedural_set import Procedural
+    from amrbench_plugins.datasets.procedural.dataset import Procedural
 
-    return [Procedural, *placed.PARTS, *parts.PARTS]
+    return [Procedural, *local.PARTS, *parts.PARTS]

@@ -1,4 +1,4 @@
-"""The trained sliding-window baseline. See recipes/sliding-window.yaml for all of it together."""
+"""The trained sliding-window baseline; `recipes/sliding-window.yaml` puts its parts together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from amrbench.hookspecs import hookimpl
 from amrbench.part import Part
-from amrbench_plugins.dual_encoder.model import DualEncoder
-from amrbench_plugins.dual_encoder.training import FrameBce, NoMatcher
 
 
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
-    """Offer the parts of this plugin."""
+    """Offer the model, its loss and the matcher that matches nothing."""
+    from amrbench_plugins.dual_encoder.model import DualEncoder
+    from amrbench_plugins.dual_encoder.training import FrameBce, NoMatcher
+
     return [DualEncoder, FrameBce, NoMatcher]

@@ -1,10 +1,11 @@
-"""How a model without a decoder is trained: frame by frame."""
+"""The loss of a model without a decoder, on each frame, and its matcher."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from amrbench.slots.losses import LossPart
 from amrbench.slots.matcher import Matcher, MatcherPart
@@ -13,16 +14,16 @@ from amrbench_plugins.dual_encoder.model import SIMILARITY
 
 
 class FrameBce(LossPart):
-    """Cross-entropy of each frame's similarity to the sentence; both classes weigh the same in a recording.
+    """Cross entropy of each frame's similarity to the sentence; both classes weigh the same in a recording.
 
-    A recording without relevant frames, or with no other, counts with the class that it has.
+    A recording with frames of one class alone counts with the mean of that class.
     """
 
     use = "frame-bce"
     requires = frozenset({SIMILARITY})
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the loss."""
         return FrameBceLoss(self.weight)
 
 
@@ -37,12 +38,12 @@ class FrameBceLoss(nn.Module):
         """Return the term `frame-bce`, a scalar."""
         relevant, real = outcome.target.relevant, outcome.batch.audio_mask
         similarity = outcome.tensors[SIMILARITY]
-        each = functional.binary_cross_entropy_with_logits(
+        entropy = functional.binary_cross_entropy_with_logits(
             similarity, relevant.to(similarity.dtype), reduction="none"
         )
         inside, outside = relevant & real, ~relevant & real
         classes = inside.any(1).long() + outside.any(1).long()
-        mean = (_mean(each, inside) + _mean(each, outside)) / classes.clamp(min=1)
+        mean = (_mean(entropy, inside) + _mean(entropy, outside)) / classes.clamp(min=1)
         return {"frame-bce": self.weight * mean.mean()}
 
 
@@ -51,8 +52,8 @@ class NoMatcher(MatcherPart):
 
     use = "none"
 
+    @override
     def build(self) -> Matcher:
-        """Return the matcher."""
         return match_nothing
 
 
@@ -63,5 +64,5 @@ def match_nothing(tensors: Tensors, target: Target) -> Tensor:
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean (B,) over masked frames (B, T); 0 where there is none."""
+    """Return the mean (B,) over the frames of a mask (B, T); 0 where it is empty."""
     return (values * mask).sum(1) / mask.sum(1).clamp(min=1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.functional.spans import inverse_sigmoid
 from amrbench.part import budgeted
@@ -31,22 +32,23 @@ from amrbench_plugins.moment_detr.layers import (
 )
 from amrbench_plugins.moment_detr.positions import anchor_sine
 
-SMALLEST_WIDTH = 1e-4
+MIN_WIDTH = 1e-4
+"""Least width of an anchor that sine codes are divided by."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where queries stand, in the two forms that a layer reads."""
+class QueryPositions:
+    """The positions of the queries, in the two forms that a layer reads."""
 
-    position: Tensor
+    embedding: Tensor
     """(B, Q, D) added to queries and keys of the self attention."""
     sine: Tensor
     """(B, Q, D) compared with the positions of the frames."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The memory as all layers see it, with one bias of the current layer."""
+class MaskedMemory:
+    """The memory, and what is added to the logits of attention to it."""
 
     memory: Memory
     bias: Tensor
@@ -68,17 +70,19 @@ class DecoderSelfAttention(nn.Module):
     def forward(self, x: Tensor, position: Tensor) -> Tensor:
         """Map (B, Q, D) with positions of the same shape to (B, Q, D)."""
         query, key, value = self.content(x).chunk(3, -1)
-        query_place, key_place = self.position(position).chunk(2, -1)
-        query, key = query + query_place, key + key_place
-        query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
+        query_position, key_position = self.position(position).chunk(2, -1)
+        query, key = query + query_position, key + key_position
+        query, key, value = (split_heads(rows, self.heads) for rows in (query, key, value))
         return self.out(attention(query, key, value, None, p=self.p, training=self.training))  # type: ignore[no-any-return]
 
 
 class DecoderCrossAttention(nn.Module):
-    """Attention from queries to frames by content and place, which stand side by side in each head."""
+    """Attention from queries to frames; each head compares content and position, concatenated."""
 
-    def __init__(self, width: int, heads: int, p: float) -> None:
+    def __init__(self, width: int, heads: int, p: float, *, first: bool) -> None:
+        """In the `first` layer, contents are also given their positions, as in the reference."""
         super().__init__()
+        self.query_position = nn.Linear(width, width) if first else None
         self.query = nn.Linear(width, width)
         self.query_sine = nn.Linear(width, width)
         self.frames = BlockLinear(width, width, 2)
@@ -88,62 +92,52 @@ class DecoderCrossAttention(nn.Module):
         self.p = p
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, place: Tensor | None, sine: Tensor, seen: Seen) -> Tensor:
-        """Map (B, Q, D) to (B, Q, D).
-
-        Args:
-            x: Queries.
-            place: (B, Q, D) added to the contents of the queries, as frame positions are to the contents
-                of the frames; None leaves both contents alone.
-            sine: (B, Q, D) where the queries look.
-            seen: The memory and the bias of this layer.
-        """
-        key, value = self.frames(seen.memory.frames).chunk(2, -1)
-        key_place = self.frame_position(seen.memory.positions)
+    def forward(self, x: Tensor, positions: QueryPositions, masked: MaskedMemory) -> Tensor:
+        """Map queries (B, Q, D) to (B, Q, D)."""
+        key, value = self.frames(masked.memory.frames).chunk(2, -1)
+        key_position = self.frame_position(masked.memory.positions)
         query = self.query(x)
-        if place is not None:
-            query, key = query + place, key + key_place
-        queries = self._side_by_side(query, self.query_sine(sine))
-        keys = self._side_by_side(key, key_place)
+        if self.query_position is not None:
+            query, key = query + self.query_position(positions.embedding), key + key_position
+        queries = self._concat_heads(query, self.query_sine(positions.sine))
+        keys = self._concat_heads(key, key_position)
         values = split_heads(value, self.heads)
-        out = attention(queries, keys, values, seen.bias, p=self.p, training=self.training)
+        out = attention(queries, keys, values, masked.bias, p=self.p, training=self.training)
         return self.out(out)  # type: ignore[no-any-return]
 
-    def _side_by_side(self, content: Tensor, place: Tensor) -> Tensor:
-        return torch.cat([split_heads(content, self.heads), split_heads(place, self.heads)], -1)
+    def _concat_heads(self, content: Tensor, position: Tensor) -> Tensor:
+        """Return (B, H, n, 2 D / H)."""
+        return torch.cat([split_heads(content, self.heads), split_heads(position, self.heads)], -1)
 
 
 class DecoderLayer(nn.Module):
     """Self attention, cross attention and feed-forward, each added and then normalised."""
 
-    def __init__(self, context: BlockContext, prior: nn.Module, *, placed: bool) -> None:
-        """`placed`: contents know their places too, as in the first layer of the reference."""
+    def __init__(self, context: BlockContext, prior: nn.Module, *, first: bool) -> None:
         super().__init__()
         width, p = context.width, context.dropout
         self.attention = DecoderSelfAttention(width, context.attention_heads, p)
         self.norm1 = nn.LayerNorm(width)
-        self.place = nn.Linear(width, width) if placed else None
-        self.cross = DecoderCrossAttention(width, context.attention_heads, p)
+        self.cross = DecoderCrossAttention(width, context.attention_heads, p, first=first)
         self.prior = prior
         self.norm2 = nn.LayerNorm(width)
         self.feedforward = FeedForward(width, context.feedforward, p, context.activation.feedforward())
         self.norm3 = nn.LayerNorm(width)
         self.p = p
 
-    def forward(self, x: Tensor, places: Places, anchors: Tensor, seen: Seen) -> Tensor:
-        """Return (B, Q, D) for queries x (B, Q, D) that stand at the anchors (B, Q, 2)."""
-        x = self._added(self.norm1, x, self.attention(x, places.position))
-        place = None if self.place is None else self.place(places.position)
-        bias = seen.bias + self.prior(anchors, x, seen.memory.mask)
-        x = self._added(self.norm2, x, self.cross(x, place, places.sine, Seen(seen.memory, bias)))
-        return self._added(self.norm3, x, self.feedforward(x))
+    def forward(self, x: Tensor, positions: QueryPositions, anchors: Tensor, masked: MaskedMemory) -> Tensor:
+        """Return (B, Q, D) for queries x (B, Q, D) at the anchors (B, Q, 2)."""
+        x = self._add(self.norm1, x, self.attention(x, positions.embedding))
+        masked = MaskedMemory(masked.memory, masked.bias + self.prior(anchors, x, masked.memory.mask))
+        x = self._add(self.norm2, x, self.cross(x, positions, masked))
+        return self._add(self.norm3, x, self.feedforward(x))
 
-    def _added(self, norm: nn.Module, x: Tensor, branch: Tensor) -> Tensor:
+    def _add(self, norm: nn.Module, x: Tensor, branch: Tensor) -> Tensor:
         return norm(residual(x, branch, self.p, training=self.training))  # type: ignore[no-any-return]
 
 
-class Placing(nn.Module):
-    """Turns anchors into positions, sharpened by what the queries have found so far."""
+class AnchorEmbedding(nn.Module):
+    """Turns anchors into positions, scaled by the contents of the queries."""
 
     def __init__(self, width: int, activation: Activation) -> None:
         super().__init__()
@@ -151,39 +145,43 @@ class Placing(nn.Module):
         self.scale = Perceptron((width, width, width), activation.mlp)
         self.width = Perceptron((width, width, 1), activation.mlp)
 
-    def forward(self, content: Tensor, anchors: Tensor, *, first: bool) -> Places:
-        """Return the places of queries (B, Q, D) at anchors (B, Q, 2); the first layer is not rescaled."""
+    def forward(self, content: Tensor, anchors: Tensor, *, first: bool) -> QueryPositions:
+        """Return the positions of queries (B, Q, D) at anchors (B, Q, 2); the first layer has no `scale`.
+
+        The sine code is also multiplied by a predicted width over the anchor's width, as DAB-DETR modulates
+        its attention (Liu et al. 2022, section 4.4).
+        """
         sine = anchor_sine(anchors, content.shape[-1]).to(content.dtype)
-        position = self.position(sine)
+        embedding = self.position(sine)
         if not first:
             sine = sine * self.scale(content)
         predicted = self.width(content).sigmoid()
-        return Places(position, sine * (predicted / anchors[..., 1:].clamp(min=SMALLEST_WIDTH)))
+        return QueryPositions(embedding, sine * (predicted / anchors[..., 1:].clamp(min=MIN_WIDTH)))
 
 
 class DabDecoder(nn.Module):
-    """Layers that p how anchors become places and how they are corrected."""
+    """Decoder layers; all of them share the embedding of anchors and their correction."""
 
     def __init__(
-        self, layers: list[DecoderLayer], placing: Placing, correction: Perceptron, eps: float
+        self, layers: list[DecoderLayer], embedding: AnchorEmbedding, correction: Perceptron, eps: float
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.placing = placing
+        self.anchor_embedding = embedding
         self.correction = correction
         self.eps = eps
-        self.norm = nn.LayerNorm(placing.position.last.out_features)
+        self.norm = nn.LayerNorm(embedding.position.last.out_features)
 
     def forward(self, queries: Queries, memory: Memory) -> Decoded:
         """Return normalised states and starting anchors of all layers.
 
-        Anchors carry their gradient into the heads, but not into the next layer.
+        Anchors pass gradients to the heads, but not to the next layer.
         """
         x, anchors, current = queries.content, [queries.anchors], queries.anchors
-        seen = Seen(memory, bias_of(memory.mask[:, None, None], x.dtype))
+        masked = MaskedMemory(memory, bias_of(memory.mask[:, None, None], x.dtype))
         hidden = []
         for index, layer in enumerate(self.layers):
-            x = layer(x, self.placing(x, current, first=index == 0), current, seen)
+            x = layer(x, self.anchor_embedding(x, current, first=index == 0), current, masked)
             hidden.append(x)
             if index + 1 < len(self.layers):
                 anchors.append((self.correction(x) + inverse_sigmoid(current, self.eps)).sigmoid())
@@ -195,29 +193,29 @@ class Dab(DecoderPart):
     """Dynamic anchors: each layer attends around its queries' spans and corrects them (DAB-DETR)."""
 
     use = "dab"
+    version = 2  # two of its modules have other names in saved weights
     layers: int = budgeted(3, "layers", ge=1, description="number of layers")
-    prior: PriorPart = Field("flat", validate_default=True, description="where attention leans")
+    prior: PriorPart = Field("flat", validate_default=True, description="bias of attention to frames")
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the decoder."""
         width = context.width
         correction = Perceptron((width, width, width, 2), context.activation.mlp)
-        placing = Placing(width, context.activation)
-        layers = [self._layer(context, index) for index in range(self.layers)]
-        decoder = DabDecoder(layers, placing, correction, context.eps)
+        embedding = AnchorEmbedding(width, context.activation)
+        layers = []
+        for index in range(self.layers):
+            prior = build_at(self.prior, f"layers.{index}.prior", context)
+            layers.append(DecoderLayer(context, prior, first=index == 0))
+        decoder = DabDecoder(layers, embedding, correction, context.eps)
         _initialise(decoder, context)
         return decoder
 
-    def _layer(self, context: BlockContext, index: int) -> DecoderLayer:
-        prior = build_at(self.prior, f"layers.{index}.prior", context)
-        return DecoderLayer(context, prior, placed=index == 0)
-
 
 def _initialise(decoder: DabDecoder, context: BlockContext) -> None:
-    # Not the priors, which draw their own weights. The corrections start at zero for most decoders of
-    # this kind; the reference draws them anew with the rest.
+    """Draw all weights anew but those of the priors, which draw their own."""
+    # In most decoders of this kind corrections start at zero; the reference draws them with the rest.
     nn.init.zeros_(decoder.correction.last.bias)
-    context.initialise(decoder.placing)
+    context.initialise(decoder.anchor_embedding)
     context.initialise(decoder.correction)
     for layer in decoder.layers:
         for name, module in layer.named_children():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.errors import RecipeError
 from amrbench.part import budgeted
@@ -19,7 +20,7 @@ class TransformerEncoder(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, tokens: Tokens, first: int | None = None) -> Tensor:
-        """Return (B, n, D), or only its first rows; then the last layer computes no others."""
+        """Return (B, n, D), or only its `first` rows; then the last layer computes no others."""
         x = tokens.features
         bias = bias_of(tokens.mask[:, None, None], x.dtype)
         for layer in self.layers[:-1]:
@@ -35,17 +36,17 @@ class Transformer(EncoderPart):
     attention_heads: int | None = Field(None, ge=1, description="attention heads; the model's unless given")
     dropout: float | None = Field(None, ge=0, lt=1, description="dropout; the model's unless given")
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the stack."""
+        width = context.width
         p = context.dropout if self.dropout is None else self.dropout
         heads = context.attention_heads if self.attention_heads is None else self.attention_heads
-        if fault := heads_fault(heads, context.width):
+        if fault := heads_fault(heads, width):
             raise RecipeError(f"{context.build.path}: {fault}")
-        stack = TransformerEncoder([_layer(context, heads, p) for _ in range(self.layers)])
+        layers = []
+        for _ in range(self.layers):
+            feedforward = FeedForward(width, context.feedforward, p, context.activation.feedforward())
+            layers.append(EncoderLayer(SelfAttention(width, heads, p), feedforward, p))
+        stack = TransformerEncoder(layers)
         context.initialise(stack)
         return stack
-
-
-def _layer(context: BlockContext, heads: int, p: float) -> EncoderLayer:
-    feedforward = FeedForward(context.width, context.feedforward, p, context.activation.feedforward())
-    return EncoderLayer(SelfAttention(context.width, heads, p), feedforward, p)

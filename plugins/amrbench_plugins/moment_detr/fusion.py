@@ -1,4 +1,4 @@
-"""Adaptive cross attention of CG-DETR: audio attends to words, and to dummies that bring nothing."""
+"""Adaptive cross attention of CG-DETR: audio attends to words, and to dummies that have no value."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.part import budgeted, problem
 from amrbench.slots.blocks import (
@@ -29,25 +30,25 @@ from amrbench_plugins.moment_detr.layers import (
     attention_weights,
     bias_of,
     dropout,
-    leave,
+    keep_weights,
     merge_heads,
     residual,
     split_heads,
 )
 
 PairMask = Callable[[Tensor, Tensor, int], Tensor]
-"""(frames (B, T), keys (B, K), heads) -> (B, 1 or H, 1 or T, K), True where a frame sees a key."""
+"""(mask of frames (B, T), mask of keys (B, K), heads) -> (B, 1 or H, 1 or T, K), True for visible keys."""
 
 
 def real_keys(frames: Tensor, keys: Tensor, heads: int) -> Tensor:
-    """Let every frame see every real key, whatever its head."""
+    """Let every frame see every real key, in all heads."""
     del frames, heads
     return keys[:, None, None]
 
 
 @dataclass(frozen=True)
 class Attended:
-    """Audio after one layer, and where it looked."""
+    """Audio after one layer, and its attention weights."""
 
     features: Tensor
     """(B, T, D)"""
@@ -58,8 +59,8 @@ class Attended:
 class CrossLayer(nn.Module):
     """Cross attention without projections of queries, keys and values, and a feed-forward part.
 
-    Weights on dummies count in the softmax, but only words bring values. The second residual adds the
-    sum from before its norm, as the reference does.
+    Dummies take part in the softmax, but only words have values. The second residual adds the sum from
+    before the first norm, as the reference does.
     """
 
     def __init__(self, *, heads: int, norm: AttentionNorm, feedforward: FeedForward, p: float) -> None:
@@ -80,22 +81,23 @@ class CrossLayer(nn.Module):
         query = split_heads(self.norm.audio(x) + audio.positions, self.heads)
         key = split_heads(text + keys.tokens.positions, self.heads)
         weights = attention_weights(query, key, bias)
-        seen = dropout(weights[..., keys.dummies :], self.p, self.training)
+        on_words = dropout(weights[..., keys.dummies :], self.p, self.training)
         value = split_heads(text[:, keys.dummies :], self.heads)
-        return Attended(self._finish(x, self.out(merge_heads(seen @ value))), weights.mean(1))
+        return Attended(self._add(x, self.out(merge_heads(on_words @ value))), weights.mean(1))
 
     def without_keys(self, x: Tensor) -> Tensor:
         """Pass rows that attend to nothing: only the bias of the output map is left of the attention."""
-        return self._finish(x, self.out.bias)
+        return self._add(x, self.out.bias)
 
-    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+    def _add(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Add attention and feed-forward to x."""
         x = residual(x, attended, self.p, training=self.training)
         changed = self.feedforward(self.norm1(x))
         return self.norm2(residual(x, changed, self.p, training=self.training))  # type: ignore[no-any-return]
 
 
 class GlobalToken(nn.Module):
-    """Sums up a recording from learned prompts, led by the frames that look at words."""
+    """Summarises a recording as a mixture of learned prompts, weighted by frames that attend to words."""
 
     def __init__(self, *, width: int, prompts: int, used: int) -> None:
         super().__init__()
@@ -111,15 +113,13 @@ class GlobalToken(nn.Module):
             importance: (B, T) attention of each frame to words.
         """
         mean = masked_mean(audio.features, audio.mask).detach()[:, None]
-        scores = self._scores(audio.features - mean, importance.detach() * audio.mask)
+        cosine = F.normalize(audio.features - mean, dim=-1) @ F.normalize(self.prompts, dim=-1).T
+        importance = importance.detach() * audio.mask
+        tiny = torch.finfo(importance.dtype).tiny
+        weights = importance / importance.sum(1, keepdim=True).clamp(min=tiny)
+        scores = (cosine.softmax(-1) * weights[..., None]).sum(1)  # (B, P)
         chosen = torch.zeros_like(scores).scatter(1, scores.topk(self.used, 1).indices, 1.0)
         return ((scores * chosen) @ self.prompts)[:, None] + mean
-
-    def _scores(self, centred: Tensor, importance: Tensor) -> Tensor:
-        likeness = F.normalize(centred, dim=-1) @ F.normalize(self.prompts, dim=-1).T
-        tiny = torch.finfo(importance.dtype).tiny
-        shares = importance / importance.sum(1, keepdim=True).clamp(min=tiny)
-        return (likeness.softmax(-1) * shares[..., None]).sum(1)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ class AdaptiveFusion(nn.Module):
         return Keys(tokens, count, {"dummies": dummies, "prompts": self.token.prompts})
 
     def forward(self, audio: Tokens, keys: Keys) -> Fused:
-        """Fuse audio with keys and sum it up in a token."""
+        """Fuse audio with keys and summarise it in a token."""
         visible = self.pair_mask(audio.mask, keys.tokens.mask, self.heads)
         bias = bias_of(visible, audio.features.dtype)
         fused, weights = audio, []
@@ -172,16 +172,13 @@ class AdaptiveFusion(nn.Module):
             attended = layer(fused, keys, bias)
             fused = fused.with_features(attended.features)
             weights.append(attended.weights)
-        tensors = _attention(weights, keys.dummies)
-        token = self.token(audio, tensors["attention.text"])
+        attention = torch.stack(weights).mean(0) if len(weights) > 1 else weights[0]
+        on_words = attention[..., keys.dummies :].sum(-1).clamp(0, 1)
+        token = self.token(audio, on_words)
         for layer in self.layers:
             token = cast(CrossLayer, layer).without_keys(token)
+        tensors = {"attention": attention, "attention.text": on_words}
         return Fused(fused, token[:, 0], self.token.position, tensors)
-
-
-def _attention(weights: list[Tensor], dummies: int) -> Mapping[str, Tensor]:
-    attention = torch.stack(weights).mean(0) if len(weights) > 1 else weights[0]
-    return {"attention": attention, "attention.text": attention[..., dummies:].sum(-1).clamp(0, 1)}
 
 
 class AdaptiveCrossAttention(FusionPart):
@@ -189,14 +186,16 @@ class AdaptiveCrossAttention(FusionPart):
 
     use = "adaptive-cross-attention"
     layers: int = budgeted(2, "layers", ge=1, description="layers of cross attention")
-    dummies: int = budgeted(45, "dummies", ge=1, description="dummy tokens, which take attention off words")
+    dummies: int = budgeted(45, "dummies", ge=1, description="dummy tokens, which take attention from words")
     dummy_encoder: EncoderPart = Field(
-        {"use": "transformer", "layers": 2}, validate_default=True, description="mixes words into the dummies"
+        {"use": "transformer", "layers": 2},
+        validate_default=True,
+        description="conditions the dummies on the words",
     )
-    prompts: int = Field(10, ge=1, description="learned prompts that the global token is made of")
-    prompts_used: int = Field(2, ge=1, description="prompts that make one recording's token")
+    prompts: int = Field(10, ge=1, description="learned prompts that the global token is mixed from")
+    prompts_used: int = Field(2, ge=1, description="prompts that the token of one recording is mixed from")
     norm: NormPart = Field(
-        "identity", validate_default=True, description="normalisation ahead of the attention"
+        "identity", validate_default=True, description="normalisation before the attention"
     )
 
     @model_validator(mode="after")
@@ -206,8 +205,8 @@ class AdaptiveCrossAttention(FusionPart):
         return self
 
     @property
+    @override
     def provides(self) -> Mapping[str, str]:
-        """Return where frames attend, and the learned tokens."""
         return {
             "attention": "B T S+L",
             "attention.text": "B T",
@@ -215,13 +214,13 @@ class AdaptiveCrossAttention(FusionPart):
             "prompts": "P D",
         }
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the fusion."""
         layers = [self._layer(context, index) for index in range(self.layers)]
+        as_drawn = replace(context, initialise=keep_weights)
         return AdaptiveFusion(
             dummies=self.dummies,
-            # The reference draws its text encoders as its library does, the stacks of the core anew.
-            dummy_encoder=build_at(self.dummy_encoder, "dummy_encoder", replace(context, initialise=leave)),
+            dummy_encoder=build_at(self.dummy_encoder, "dummy_encoder", as_drawn),
             layers=layers,
             token=GlobalToken(width=context.width, prompts=self.prompts, used=self.prompts_used),
         )

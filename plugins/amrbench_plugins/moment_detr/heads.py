@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.functional.spans import inverse_sigmoid
 from amrbench.slots.blocks import BlockContext, Decoded, Head, HeadPart, Memory
@@ -20,8 +21,8 @@ class SpanHead(Head, nn.Module):
         self.perceptron = perceptron
         self.eps = eps
 
+    @override
     def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
-        """Return "spans" (N, B, Q, 2)."""
         shift = self.perceptron(decoded.hidden)
         return {"spans": (shift + inverse_sigmoid(decoded.anchors, self.eps)).sigmoid()}
 
@@ -32,41 +33,41 @@ class Spans(HeadPart):
     use = "spans"
 
     @property
+    @override
     def provides(self) -> Mapping[str, str]:
-        """Return "spans"."""
         return {"spans": "N B Q 2"}
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the head."""
         width = context.width
         return SpanHead(Perceptron((width, width, width, 2), context.activation.mlp), context.eps)
 
 
 class ForegroundHead(Head, nn.Module):
-    """Says for each query whether it found a moment."""
+    """Classifies each query: moment or none."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, 2)
 
+    @override
     def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
-        """Return "logits" (N, B, Q, 2), moment first, and "scores" (N, B, Q)."""
-        logits = self.linear(decoded.hidden)
+        logits = self.linear(decoded.hidden)  # class 0 is the moment
         return {"logits": logits, "scores": logits.softmax(-1)[..., 0]}
 
 
 class Foreground(HeadPart):
-    """Two classes for each query, moment or none; the score is the share of the first."""
+    """Two classes for each query, moment or none; the score is the probability of the first."""
 
     use = "foreground"
 
     @property
+    @override
     def provides(self) -> Mapping[str, str]:
-        """Return "logits" and "scores"."""
         return {"logits": "N B Q 2", "scores": "N B Q"}
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the head."""
         return ForegroundHead(context.width)
 
 
@@ -78,22 +79,22 @@ class SaliencyHead(Head, nn.Module):
         self.of_frames = nn.Linear(width, width)
         self.of_token = nn.Linear(width, width)
 
+    @override
     def of_memory(self, memory: Memory) -> Mapping[str, Tensor]:
-        """Return "saliency" (B, T)."""
         token = self.of_token(memory.token)[..., None]
         return {"saliency": (self.of_frames(memory.frames) @ token)[..., 0] / math.sqrt(token.shape[1])}
 
 
 class Saliency(HeadPart):
-    """How much each frame belongs to what the sentence says."""
+    """How much each frame belongs to what the sentence describes."""
 
     use = "saliency"
 
     @property
+    @override
     def provides(self) -> Mapping[str, str]:
-        """Return "saliency"."""
         return {"saliency": "B T"}
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the head."""
         return SaliencyHead(context.width)

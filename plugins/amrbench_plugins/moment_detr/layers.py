@@ -1,7 +1,7 @@
 """Layers shared by the parts: dropout, attention, feed-forward, projections, initialisation.
 
-Random masks, the choice of an attention kernel and the PReLU's backward pass are each in one place, so
-that a faster way for one device changes one function.
+Random masks, the choice of an attention kernel and the backward pass of PReLU are in one function each, so
+that a faster version for one device changes one function.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ LEVELS = 1 << 16
 
 
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
-    """Return x with a random share of its numbers zeroed and the rest scaled up; x itself if inactive.
+    """Zero numbers of x with probability p and scale the others by 1 / (1 - p); x itself in evaluation.
 
-    On CPUs the share is rounded to a multiple of 2^-16 below 1: the library draws one number for each mask
-    bit there, this draws one for four of them.
+    On CPUs p is rounded to a multiple of 2^-16 below 1: torch draws a random number for each element there,
+    this draws one for four elements.
     """
     if not training or p == 0:
         return x
@@ -32,12 +32,12 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
 
 
 class _CpuDropout(torch.autograd.Function):
-    """Dropout whose mask is read off 16 bits of a random number for each element."""
+    """Dropout whose mask takes 16 random bits for each element."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
-        drawn = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        levels = drawn.view(torch.int16)[: x.numel()].view(x.shape)
+        drawn = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)  # all 64 bits
+        levels = drawn.view(torch.int16)[: x.numel()].view(x.shape)  # from -LEVELS / 2 to LEVELS / 2 - 1
         kept = levels >= dropped - LEVELS // 2
         ctx.scale = LEVELS / (LEVELS - dropped)
         ctx.save_for_backward(kept)
@@ -50,16 +50,16 @@ class _CpuDropout(torch.autograd.Function):
 
 
 def residual(x: Tensor, branch: Tensor, p: float, *, training: bool, groups: Tensor | None = None) -> Tensor:
-    """Return x + branch, with the whole branch dropped for a random share of the samples.
+    """Return x + branch, with the whole branch of a sample dropped with probability p.
 
-    Stochastic depth for each sample: a kept branch is scaled by 1 / (1 - p).
+    This is stochastic depth (Huang et al. 2016): a kept branch is scaled by 1 / (1 - p).
 
     Args:
         x: (B, n, D).
         branch: (B, n, D) or broadcasting to it.
         p: Probability of dropping.
         training: Whether anything is dropped at all.
-        groups: (B, n) group of each row, counted from 0 to 1; each group of a sample is drawn for itself.
+        groups: (B, n) group of each row, 0 or 1; the two groups of a sample are dropped independently.
     """
     if not training or p == 0:
         return x + branch
@@ -70,7 +70,7 @@ def residual(x: Tensor, branch: Tensor, p: float, *, training: bool, groups: Ten
 
 
 class _ParametricRelu(torch.autograd.Function):
-    """ReLU with one learned slope below zero; the library's backward pass is slow on CPUs."""
+    """ReLU with one learned slope below zero; torch's backward pass is slow on CPUs."""
 
     generate_vmap_rule = True
 
@@ -103,7 +103,7 @@ class PReLU(nn.Module):
 
 
 class BlockLinear(nn.Linear):
-    """Several linear maps of the same input in one product; each block is initialised for itself."""
+    """Several linear maps of the same input in one product; `xavier` draws each block on its own."""
 
     def __init__(self, width: int, out: int, blocks: int) -> None:
         super().__init__(width, blocks * out)
@@ -111,17 +111,20 @@ class BlockLinear(nn.Linear):
 
 
 def xavier(module: nn.Module) -> None:
-    """Draw every weight of more than one axis anew, Xavier-uniform; block by block where there are blocks."""
-    for part in module.modules():
-        blocks = part.blocks if isinstance(part, BlockLinear) else 1
-        for parameter in part.parameters(recurse=False):
+    """Draw every weight of more than one axis anew, Xavier-uniform; a `BlockLinear` block by block."""
+    for layer in module.modules():
+        blocks = layer.blocks if isinstance(layer, BlockLinear) else 1
+        for parameter in layer.parameters(recurse=False):
             if parameter.dim() > 1:
                 for block in parameter.detach().chunk(blocks):
                     nn.init.xavier_uniform_(block)
 
 
-def leave(module: nn.Module) -> None:
-    """Leave the weights as the layers drew them."""
+def keep_weights(module: nn.Module) -> None:
+    """Keep the weights that the layers drew.
+
+    The reference does so for its encoders of text, while it draws the stacks of its core anew.
+    """
 
 
 class Perceptron(nn.Module):
@@ -131,7 +134,7 @@ class Perceptron(nn.Module):
         """Widths go from the input to the output."""
         super().__init__()
         pairs = list(pairwise(widths))
-        self.linears = nn.ModuleList(nn.Linear(one, other) for one, other in pairs)
+        self.linears = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in pairs)
         self.activations = nn.ModuleList(activation() for _ in pairs[1:])
 
     @property
@@ -179,7 +182,7 @@ class FeedForward(nn.Module):
 
 
 def heads_fault(heads: int, width: int) -> str:
-    """Return why so many attention heads do not fit a width; empty if they do."""
+    """Return what is wrong if the attention heads do not divide the width; empty if they do."""
     if width % heads == 0:
         return ""
     return f"attention_heads is {heads}, which does not divide width {width}; give a divisor of the width."
@@ -226,7 +229,7 @@ def attention(
     """
     dropping = training and p > 0
     if dropping and not query.is_cuda:
-        # On CPUs the library would draw the mask its own slow way.
+        # On CPUs torch draws the mask slowly; see `dropout`.
         weights = attention_weights(query, key, bias)
         return merge_heads(dropout(weights, p, True) @ value)
     out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=p if dropping else 0.0)
@@ -255,19 +258,18 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, bias: Tensor | None, first: int | None = None) -> Tensor:
         """Return (B, n, D), or only its first rows."""
-        placed, width = x + positions, x.shape[-1]
+        positioned, width = x + positions, x.shape[-1]
+        # Queries and keys in one product where both are needed of all rows.
+        sizes = [2 * width, width] if first is None else [width, width, width]
+        weights, biases = torch.split(self.qkv.weight, sizes), torch.split(self.qkv.bias, sizes)
         if first is None:
-            weights, biases = (
-                torch.split(each, [2 * width, width]) for each in (self.qkv.weight, self.qkv.bias)
-            )
-            query, key = F.linear(placed, weights[0], biases[0]).chunk(2, -1)
+            query, key = F.linear(positioned, weights[0], biases[0]).chunk(2, -1)
         else:
-            weights, biases = (torch.split(each, width) for each in (self.qkv.weight, self.qkv.bias))
-            query = F.linear(placed[:, :first], weights[0], biases[0])
-            key = F.linear(placed, weights[1], biases[1])
+            query = F.linear(positioned[:, :first], weights[0], biases[0])
+            key = F.linear(positioned, weights[1], biases[1])
             bias = bias if bias is None or bias.shape[2] == 1 else bias[:, :, :first]
         value = F.linear(x, weights[-1], biases[-1])
-        query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
+        query, key, value = (split_heads(rows, self.heads) for rows in (query, key, value))
         return self.out(attention(query, key, value, bias, p=self.p, training=self.training))  # type: ignore[no-any-return]
 
 
@@ -275,7 +277,7 @@ class EncoderLayer(nn.Module):
     """Self attention and feed-forward, each added and then normalised."""
 
     def __init__(self, attention_: SelfAttention, feedforward: FeedForward, p: float) -> None:
-        """`p` is the probability of dropping a whole branch for a sample."""
+        """`p` is the probability of dropping the whole branch of a sample."""
         super().__init__()
         width = attention_.out.out_features
         self.attention = attention_

@@ -1,8 +1,8 @@
-"""`moment-detr`: a DETR over audio frames that predicts spans for a sentence, cut into slots.
+"""`moment-detr`: a DETR over audio frames that predicts spans for a sentence; each of its blocks is a slot.
 
 Sizes here and in the baseline's parts for the slots (layers, dummies, prompts, queries) are those of the
-public baseline, CG-DETR in the Lighthouse library. The team's public code has the same, but an `eps` of 1e-5;
-the report names 30 queries in place of 10.
+public baseline, CG-DETR in the Lighthouse library. The team's public code has the same sizes, but an `eps` of
+1e-5; the report has 30 queries instead of 10.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, Field, model_validator
 from torch import nn
+from typing_extensions import override
 
 from amrbench.part import budgeted, problem, unique
 from amrbench.slots.blocks import (
@@ -31,12 +32,12 @@ from amrbench.slots.blocks import (
 )
 from amrbench.slots.model import ModelPart
 from amrbench.types import BuildContext
-from amrbench_plugins.moment_detr.layers import InputProjection, heads_fault, leave, xavier
+from amrbench_plugins.moment_detr.layers import InputProjection, heads_fault, keep_weights, xavier
 from amrbench_plugins.moment_detr.network import MISMATCHED_TEXT, Modules, MomentDetrNetwork
 from amrbench_plugins.moment_detr.summary import TextSummary
 
 _EXAMPLES = {"spans": "spans", "scores": "foreground"}
-"""What the heads together must provide, and a head that does."""
+"""What the heads together must provide, and a head that provides it."""
 
 _EXAMPLE: Mapping[str, Any] = {
     "width": 16,
@@ -61,12 +62,15 @@ class MomentDetr(ModelPart):
     views: ClassVar[frozenset[str]] = frozenset({MISMATCHED_TEXT})
     example: ClassVar[Mapping[str, Any]] = _EXAMPLE
 
-    width: int = budgeted(256, "width", ge=4, multiple_of=4, description="features of a row inside")
-    attention_heads: int = Field(8, ge=1, description="attention heads; must divide the width")
+    width: int = budgeted(256, "width", ge=4, multiple_of=4, description="features of a row inside the model")
+    attention_heads: int = Field(8, ge=1, description="attention heads; a divisor of the width")
     feedforward: int = budgeted(1024, "feedforward", ge=1, description="hidden width of feed-forward parts")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout, also of whole branches for a sample")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout, and stochastic depth of whole branches")
     eps: float = Field(
-        1e-3, gt=0, lt=0.5, description="how near to 0 and 1 a share may come on its way to a logit"
+        1e-3,
+        gt=0,
+        lt=0.5,
+        description="least distance of a fraction from 0 and 1 before its logit is taken",
     )
     activation: ActivationPart
     audio_refine: Annotated[tuple[RefinePart, ...], AfterValidator(unique)] = ()
@@ -80,8 +84,8 @@ class MomentDetr(ModelPart):
     heads: Annotated[tuple[HeadPart, ...], AfterValidator(unique)] = Field(min_length=1)
 
     @property
+    @override
     def provides(self) -> Mapping[str, str]:
-        """Return the axes of the tensors that encode and decode provide; see `network`."""
         provided = {**self._before_decoder(), "differs": "B"}
         for head in self.heads:
             provided |= head.provides
@@ -94,7 +98,7 @@ class MomentDetr(ModelPart):
         early = [part.use for part in self.audio_refine if part.needs_token]
         if early:
             raise problem(
-                f"audio_refine: {early[0]!r} needs the global token, which is made later; "
+                f"audio_refine: {early[0]!r} needs the global token, which the fusion makes later; "
                 "put it into memory_refine."
             )
         _check_heads(self.heads, self._before_decoder())
@@ -103,8 +107,8 @@ class MomentDetr(ModelPart):
             raise problem(f"query: {self.query.use!r} needs {missing[0]!r}, which no earlier part provides.")
         return self
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the network; each slot draws its first weights for itself."""
         blocks = BlockContext(
             width=self.width,
             attention_heads=self.attention_heads,
@@ -134,8 +138,7 @@ class MomentDetr(ModelPart):
         }
         if "dummies" in provided:
             return {**provided, "summary.dummies": "B D"}
-        # Without dummies there are only words.
-        return {**provided, "summary.keys": "B L D"}
+        return {**provided, "summary.keys": "B L D"}  # words only
 
     def _modules(self, context: BlockContext) -> Modules:
         widths = context.build.features
@@ -147,13 +150,19 @@ class MomentDetr(ModelPart):
             audio_refine=nn.ModuleList(_built(self.audio_refine, "audio_refine", context).values()),
             temporal_embedding=temporal,
             fusion=build_at(self.fusion, "fusion", context),
-            text_summary=_summary(self.text_summary, context),
+            text_summary=self._text_summary(context),
             encoder=build_at(self.encoder, "encoder", context),
             memory_refine=nn.ModuleDict(_built(self.memory_refine, "memory_refine", context)),
             query=build_at(self.query, "query", context),
             decoder=build_at(self.decoder, "decoder", context),
             heads=nn.ModuleDict(_built(self.heads, "heads", context)),
         )
+
+    def _text_summary(self, context: BlockContext) -> TextSummary:
+        as_drawn = replace(context, initialise=keep_weights)
+        encoder = build_at(self.text_summary, "text_summary.encoder", as_drawn)
+        with context.build.at("text_summary").drawing():
+            return TextSummary(context.width, encoder)
 
 
 def _built(parts: Sequence[BlockPart], path: str, context: BlockContext) -> dict[str, nn.Module]:
@@ -166,15 +175,9 @@ def _projection(path: str, context: BlockContext, inputs: int) -> InputProjectio
         return InputProjection(inputs, context.width, build.input_dropout, context.activation.mlp())
 
 
-def _summary(part: EncoderPart, context: BlockContext) -> TextSummary:
-    # The reference draws its text encoders as its library does, the stacks of the core anew.
-    encoder = build_at(part, "text_summary.encoder", replace(context, initialise=leave))
-    with context.build.at("text_summary").drawing():
-        return TextSummary(context.width, encoder)
-
-
-def _check_heads(heads: Sequence[HeadPart], taken: Iterable[str]) -> None:
-    owners = dict.fromkeys(taken, "an earlier part")
+def _check_heads(heads: Sequence[HeadPart], provided: Iterable[str]) -> None:
+    """Refuse heads that provide a tensor twice, or too few tensors; `provided` exist before the heads."""
+    owners = dict.fromkeys(provided, "an earlier part")
     for head in heads:
         for name in sorted(head.provides):
             if name in owners:

@@ -6,9 +6,9 @@ Names of the tensors it provides (the parts of its slots add theirs):
     audio                   (B, T, D)     the same with temporal embedding and token type
     audio.positions         (B, T, D)     sine positions of the frames
     text                    (B, L, D)     projected words with token type
-    memory.encoded          (B, T, D)     frames as the encoder gives them
+    memory.encoded          (B, T, D)     encoded frames
     memory.<part>           (B, T, D)     frames after each part of `memory_refine`, by its name
-    memory                  (B, T, D)     frames as decoder and heads see them
+    memory                  (B, T, D)     frames that decoder and heads read
     memory.token            (B, D)        the encoded global token
     summary.text            (B, D)        the sentence in one vector
     summary.keys            (B, S + L, D) encoded dummies and words, without gradient
@@ -16,14 +16,14 @@ Names of the tensors it provides (the parts of its slots add theirs):
     dummies                 (B, S, D)     fusion `adaptive-cross-attention`, as are the next three
     prompts                 (P, D)
     attention               (B, T, S + L) attention of frames to dummies and words
-    attention.text          (B, T)        share of it on words
+    attention.text          (B, T)        its sum over words
     saliency                (B, T)        head `saliency`
     spans                   (N, B, Q, 2)  head `spans`
     logits, scores          (N, B, Q, 2), (N, B, Q)   head `foreground`; the matcher reads the scores
-    ranking_scores          (N, B, Q)     what ranks moments, from a head that ranks by more than the scores
+    ranking_scores          (N, B, Q)     what moments are ranked by, if a head provides it; else the scores
 
-The view "mismatched-text" pairs each recording with the text of the next sample. It provides what fusion
-and heads say of such pairs, and "differs" (B,), True where that text belongs to another recording.
+The view "mismatched-text" pairs each recording with the text of the next sample. It provides the tensors of
+fusion and heads for these pairs, and "differs" (B,), True where that text belongs to another recording.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class EncodedPairs:
         """Split a batch of 2B into the samples and their view with mismatched texts."""
         tensors = {name: tensor.chunk(2) for name, tensor in self.tensors.items()}
         memory = self.memory
-        parts = (part.chunk(2) for part in (memory.token, memory.frames, memory.positions, memory.mask))
-        first, second = (Memory(*view) for view in zip(*parts, strict=True))
+        halves = [rows.chunk(2) for rows in (memory.token, memory.frames, memory.positions, memory.mask)]
+        first, second = (Memory(*view) for view in zip(*halves, strict=True))
         return (
             EncodedPairs(first, {name: views[0] for name, views in tensors.items()}),
             EncodedPairs(second, {name: views[1] for name, views in tensors.items()}),
@@ -115,12 +115,12 @@ class MomentDetrNetwork(nn.Module):
         self.token_types = nn.Parameter(torch.randn(2, width) * TOKEN_TYPE_INIT_STD)
 
     def encode(self, batch: Batch, views: Collection[str] = ()) -> Encoded:
-        """Do all that comes before the decoder; the view shares the projected audio and its dropout."""
+        """Compute everything before the decoder; the view shares the projected audio and its dropout."""
         words, refined = self._project_text(batch), self._project_audio(batch)
         audio = self._embed_time(refined)
         keys = self.fusion.keys(words)
         if MISMATCHED_TEXT in views:
-            both = self._fuse(audio.stacked_on(audio), _with_mismatched(keys))
+            both = self._fuse(audio.stacked_on(audio), _with_mismatched(keys))  # a batch of 2B
             fused, mismatched = both.split_views()
             differs = batch.recording != batch.recording.roll(-1)
             others = {MISMATCHED_TEXT: {**mismatched.tensors, "differs": differs}}
@@ -128,10 +128,10 @@ class MomentDetrNetwork(nn.Module):
             fused, others = self._fuse(audio, keys), {}
         projected = {"audio.refined": refined.features, "text": words.features}
         projected |= {"audio": audio.features, "audio.positions": audio.positions}
-        return Encoded(fused.memory, self._tensors(projected, keys, fused), others)
+        return Encoded(fused.memory, self._provided(projected, keys, fused), others)
 
     def decode(self, encoded: Encoded) -> Prediction:
-        """Let the decoder look at the memory, and the heads at what it found."""
+        """Decode the memory and apply the heads; the last layer gives the moments."""
         decoded = self.decoder(self.query(encoded.tensors), encoded.state)
         tensors: dict[str, Tensor] = {}
         for head in self._heads():
@@ -173,7 +173,8 @@ class MomentDetrNetwork(nn.Module):
             tensors.update(head.of_memory(memory))
         return EncodedPairs(memory, tensors)
 
-    def _tensors(self, projected: Tensors, keys: Keys, fused: EncodedPairs) -> Tensors:
+    def _provided(self, projected: Tensors, keys: Keys, fused: EncodedPairs) -> Tensors:
+        """Return the tensors of the batch; summaries of the text are computed on request."""
         makers = {
             "summary.text": lambda: self.text_summary.tokens(keys),
             "summary.dummies": lambda: self.text_summary.tokens(keys),
@@ -188,9 +189,10 @@ class MomentDetrNetwork(nn.Module):
 
 
 def _zero_padding(features: Tensor, mask: Tensor) -> Tensor:
-    # Padded rows may hold anything, and a NaN would spread through products with zero.
+    # Padded rows may hold anything; a NaN would survive products with zero.
     return features.masked_fill(~mask[..., None], 0)
 
 
 def _with_mismatched(keys: Keys) -> Keys:
+    """Return a batch of 2B: the keys of each sample, then those of the next one."""
     return Keys(keys.tokens.stacked_on(keys.tokens.rolled()), keys.dummies)

@@ -1,10 +1,11 @@
-"""What the baseline's decoder starts from."""
+"""The queries and anchors that the baseline's decoder starts from."""
 
 from __future__ import annotations
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.slots.blocks import AnchorsPart, BlockContext, Queries, QueryPart, build_at
 from amrbench.types import Tensors
@@ -29,13 +30,13 @@ class RandomAnchors(AnchorsPart):
     use = "random"
     count: int = Field(10, ge=1, description="queries, which is also the number of predicted moments")
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the anchors."""
         return LearnedAnchors(torch.randn(self.count, 2))
 
 
 class EmptyQueries(nn.Module):
-    """Anchors with nothing said yet."""
+    """Anchors with empty contents."""
 
     def __init__(self, anchors: nn.Module, width: int) -> None:
         super().__init__()
@@ -54,8 +55,10 @@ class Zeros(QueryPart):
 
     use = "zeros"
     requires = frozenset({"audio"})
-    anchors: AnchorsPart = Field("random", validate_default=True, description="where the queries look first")
+    anchors: AnchorsPart = Field(
+        "random", validate_default=True, description="spans that the queries start from"
+    )
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the queries."""
         return EmptyQueries(build_at(self.anchors, "anchors", context), context.width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.slots.blocks import (
     Activation,
@@ -20,10 +21,12 @@ from amrbench_plugins.moment_detr.layers import PReLU
 from amrbench_plugins.moment_detr.positions import temporal_columns
 
 
-class _ReluAndPRelu:
+class _ReluAndPRelu(Activation):
+    @override
     def mlp(self) -> nn.Module:
         return nn.ReLU()
 
+    @override
     def feedforward(self) -> nn.Module:
         return PReLU()
 
@@ -33,30 +36,30 @@ class ReluPRelu(ActivationPart):
 
     use = "relu-prelu"
 
+    @override
     def build(self) -> Activation:
-        """Return the maker of both."""
         return _ReluAndPRelu()
 
 
 class NoNorm(AttentionNorm, nn.Module):
-    """Leaves audio and text in the scales they have."""
+    """Leaves audio and text as they are."""
 
 
 class Identity(NormPart):
-    """No normalisation: audio and text are compared in the scales they have."""
+    """No normalisation: audio and text are compared at the scales they have."""
 
     use = "identity"
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return a module without weights."""
         return NoNorm()
 
 
-class TokenAdded(nn.Module):
+class TokenAddition(nn.Module):
     """Adds the token to every frame."""
 
     def forward(self, memory: Memory) -> Memory:
-        """Return the memory with changed frames; the token stays."""
+        """Return the memory with changed frames and the same token."""
         return memory.with_frames(memory.frames + memory.token[:, None])
 
 
@@ -66,33 +69,33 @@ class AddGlobal(RefinePart):
     use = "add-global"
     needs_token = True
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the refinement; it has no weights."""
-        return TokenAdded()
+        return TokenAddition()
 
 
 class EndpointColumns(TemporalEmbedding, nn.Module):
-    """Start and end of each frame as shares of the recording, as two more input features."""
+    """Start and end of each frame as fractions of the recording, as two additional input features."""
 
     columns_width = 2
 
+    @override
     def columns(self, mask: Tensor) -> Tensor:
-        """Return (B, T, 2)."""
         return temporal_columns(mask)
 
 
 class Tef(TemporalEmbeddingPart):
-    """Temporal endpoint features: start and end of each frame, before its audio features."""
+    """Temporal endpoint features: start and end of each frame, put before its audio features."""
 
     use = "tef"
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the embedding; it has no weights."""
         return EndpointColumns()
 
 
 class NoPrior(nn.Module):
-    """Favours no frame."""
+    """Prefers no frame."""
 
     def forward(self, anchors: Tensor, content: Tensor, mask: Tensor) -> Tensor:
         """Return a zero of shape (1, 1, 1, 1)."""
@@ -104,6 +107,6 @@ class Flat(PriorPart):
 
     use = "flat"
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return a module without weights."""
         return NoPrior()

@@ -12,9 +12,9 @@ from amrbench.slots.blocks import Keys, Tokens, learned_tokens
 
 
 class TextSummary(nn.Module):
-    """A learned token in front of the words, and with the same weights in front of the dummies.
+    """A learned token before the words, and with the same weights before the dummies.
 
-    Words and dummies go through the encoder as one batch of 2B, each with random masks of its own.
+    Words and dummies pass the encoder as one batch of 2B; each half has random masks of its own.
     """
 
     def __init__(self, width: int, encoder: nn.Module) -> None:
@@ -33,7 +33,7 @@ class TextSummary(nn.Module):
 
     @torch.no_grad()
     def keys(self, keys: Keys) -> Mapping[str, Tensor]:
-        """Return "summary.keys" (B, S + L, D), the encoded dummies and words, for teaching only."""
+        """Return "summary.keys" (B, S + L, D): the encoded dummies and words, without gradient."""
         rows = self.encoder(self._sequences(keys))[:, 1:]
         if keys.dummies == 0:
             return {"summary.keys": rows}
@@ -42,28 +42,24 @@ class TextSummary(nn.Module):
         return {"summary.keys": torch.cat([dummies[:, : keys.dummies], words[:, :count]], 1)}
 
     def _sequences(self, keys: Keys) -> Tokens:
-        dummies, words = _split(keys)
-        rows = words if keys.dummies == 0 else _stacked(words, dummies)
+        """Return (2B, 1 + max(S, L), D): the token, then words or dummies; (B, 1 + L, D) without dummies."""
+        rows = _rows(keys.tokens, slice(keys.dummies, None))
+        if keys.dummies:
+            dummies = _rows(keys.tokens, slice(keys.dummies))
+            length = max(rows.mask.shape[1], keys.dummies)
+            rows = _padded(rows, length).stacked_on(_padded(dummies, length))
         token = learned_tokens(self.token[None], self.position[None], rows.mask.shape[0])
         return token.followed_by(rows)
 
 
-def _split(keys: Keys) -> tuple[Tokens, Tokens]:
-    rows, count = keys.tokens, keys.dummies
-    before = Tokens(rows.features[:, :count], rows.positions[:, :count], rows.mask[:, :count])
-    after = Tokens(rows.features[:, count:], rows.positions[:, count:], rows.mask[:, count:])
-    return before, after
+def _rows(tokens: Tokens, rows: slice) -> Tokens:
+    return Tokens(tokens.features[:, rows], tokens.positions[:, rows], tokens.mask[:, rows])
 
 
-def _stacked(one: Tokens, other: Tokens) -> Tokens:
-    length = max(one.mask.shape[1], other.mask.shape[1])
-    return _padded(one, length).stacked_on(_padded(other, length))
-
-
-def _padded(rows: Tokens, length: int) -> Tokens:
-    more = length - rows.mask.shape[1]
+def _padded(tokens: Tokens, length: int) -> Tokens:
+    missing = length - tokens.mask.shape[1]
     return Tokens(
-        F.pad(rows.features, (0, 0, 0, more)),
-        F.pad(rows.positions, (0, 0, 0, more)),
-        F.pad(rows.mask, (0, more)),
+        F.pad(tokens.features, (0, 0, 0, missing)),
+        F.pad(tokens.positions, (0, 0, 0, missing)),
+        F.pad(tokens.mask, (0, missing)),
     )

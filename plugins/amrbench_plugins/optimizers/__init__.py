@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from amrbench import hookimpl
+from collections.abc import Sequence
+
+from amrbench.hookspecs import hookimpl
 from amrbench.part import Part
-from amrbench_plugins.optimizers.adamw import AdamW
-from amrbench_plugins.optimizers.ema import Ema
-from amrbench_plugins.optimizers.schedules import Constant, Cosine, Step
 
 
 @hookimpl
-def amrbench_parts() -> list[type[Part]]:
-    """Offer the parts of this plugin."""
+def amrbench_parts() -> Sequence[type[Part]]:
+    """Offer the optimizers and the schedules."""
+    from amrbench_plugins.optimizers.adamw import AdamW
+    from amrbench_plugins.optimizers.ema import Ema
+    from amrbench_plugins.optimizers.schedules import Constant, Cosine, Step
+
     return [AdamW, Constant, Cosine, Ema, Step]

@@ -1,11 +1,11 @@
 """A prior with two peaks on the decoder's attention to frames (report, section 2.5), and simpler ones.
 
-From the report: Gaussian peaks around start and end of the interval of each query, in every layer, with a
-spread that a linear map reads off the content; inspired by SMCA (Gao et al. 2021), which has one peak at
-the centre. Our choice: the two peaks are added up as a mixture (their product would peak in the middle);
-spread is at least 0.005 of a recording and 0.1 to begin with; the logarithm stays above -30, so that a query
-far from everything still sees all frames. To see what the report's prior is worth: one peak at the centre, as
-in SMCA, and spreads that stay as they begin.
+From the report: Gaussian peaks around start and end of each query's span, in every layer, with a width that
+a linear map predicts from the content; inspired by SMCA (Gao et al. 2021), which has one peak at the centre.
+Our choice: the two peaks are added up as a mixture (their product would peak in the middle); sigma is at
+least 0.005 of a recording and 0.1 at first; the logarithm is at least -30, so that a query far from
+everything still attends to all frames. Two variants measure what the report's prior is worth: one peak at the
+centre, as in SMCA, and peaks of a fixed width.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.functional.spans import to_windows
 from amrbench.part import problem
@@ -35,7 +36,7 @@ class Peaks:
 
     count: int
     of: Callable[[Tensor], Tensor]
-    """From spans (B, Q, 2) to places (B, Q, count)."""
+    """From spans (B, Q, 2) to the centres of the peaks (B, Q, count)."""
 
 
 PEAKS: Mapping[str, Peaks] = {
@@ -55,68 +56,68 @@ def frame_centres(mask: Tensor) -> Tensor:
     return (torch.arange(mask.shape[-1], device=mask.device) + 0.5) / frames
 
 
-def log_prior(peaks: Tensor, sigmas: Tensor, places: Tensor, merge: Merge) -> Tensor:
+def log_prior(peaks: Tensor, sigmas: Tensor, frames: Tensor, merge: Merge) -> Tensor:
     """Return the logarithm of peaks of height 1, merged.
 
     Args:
-        peaks: (B, Q, P) where they are, e.g. starts and ends.
-        sigmas: (B, Q, P) spread of each.
-        places: (B, T) where to look.
-        merge: What to do with the logarithms of two.
+        peaks: (B, Q, P) centres of the peaks, e.g. starts and ends.
+        sigmas: (B, Q, P) standard deviation of each.
+        frames: (B, T) positions to evaluate the peaks at.
+        merge: Combines the logarithms of two peaks.
 
     Returns:
         (B, Q, T).
     """
-    distance = (places[:, None, None] - peaks[..., None]) / sigmas[..., None]
+    distance = (frames[:, None, None] - peaks[..., None]) / sigmas[..., None]  # (B, Q, P, T)
     return reduce(merge, (-(distance**2) / 2).unbind(2))
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Bounds of the peaks."""
+class SigmaBounds:
+    """Standard deviations of the peaks, as shares of the recording."""
 
     smallest: float
-    """Least spread, as a share of the recording."""
-    first: float
-    """Spread to begin with."""
-    floor: float
-    """Least logarithm."""
+    initial: float
 
 
 class BimodalGaussianPrior(nn.Module):
     """Favours frames around both ends of each query's span, or its centre; all heads alike."""
 
-    def __init__(self, width: int, spread: Spread, *, peaks: Peaks, merge: Merge) -> None:
+    def __init__(self, width: int, sigma: SigmaBounds, *, peaks: Peaks, merge: Merge, floor: float) -> None:
+        """`floor` is the least logarithm of the prior."""
         super().__init__()
-        self.spread = spread
+        self.sigma = sigma
         self.peaks = peaks
         self.merge = merge
+        self.floor = floor
         self.linear = nn.Linear(width, peaks.count)
         nn.init.zeros_(self.linear.weight)
-        nn.init.constant_(self.linear.bias, inverse_softplus(spread.first - spread.smallest))
+        nn.init.constant_(self.linear.bias, inverse_softplus(sigma.initial - sigma.smallest))
 
     def forward(self, anchors: Tensor, content: Tensor, mask: Tensor) -> Tensor:
         """Return (B, 1, Q, T) of the dtype of the content; computed in float32."""
         with torch.autocast(content.device.type, enabled=False):
             raw = self.linear(content.to(self.linear.weight.dtype))
-        sigmas = self.spread.smallest + F.softplus(raw.float())
+        sigmas = self.sigma.smallest + F.softplus(raw.float())
         prior = log_prior(self.peaks.of(anchors.float()), sigmas, frame_centres(mask), self.merge)
-        return prior.clamp(min=self.spread.floor)[:, None].to(content.dtype)
+        return prior.clamp(min=self.floor)[:, None].to(content.dtype)
 
 
 class BimodalGaussian(PriorPart):
-    """Gaussian peaks at both ends of each query's span, as wide as its content says.
+    """Gaussian peaks at both ends of each query's span, with a width that depends on its content.
 
-    With `peaks: centre` there is one, and nothing to merge; with `learned: false` all are as wide as `sigma`.
+    With `peaks: centre` there is one peak and nothing to merge; with `learned: false` sigma is fixed.
     """
 
     use = "bimodal-gaussian"
-    sigma: float = Field(0.1, gt=0, description="spread of a peak to begin with, as a share of the recording")
-    smallest_sigma: float = Field(0.005, gt=0, description="least spread of a peak")
+    sigma: float = Field(
+        0.1, gt=0, description="standard deviation of a peak at first, as a share of the recording"
+    )
+    smallest_sigma: float = Field(0.005, gt=0, description="least standard deviation of a peak")
     floor: float = Field(-30.0, lt=0, description="least logarithm of the prior")
-    merge: Literal["sum", "max"] = Field("sum", description="what becomes of two peaks that meet")
+    merge: Literal["sum", "max"] = Field("sum", description="how two peaks are combined")
     peaks: Literal["ends", "centre"] = Field("ends", description="where in a span the peaks are")
-    learned: bool = Field(True, description="whether content changes the spread in training")
+    learned: bool = Field(True, description="whether the standard deviations are trained")
 
     @model_validator(mode="after")
     def _starts_above_the_smallest(self) -> BimodalGaussian:
@@ -127,9 +128,14 @@ class BimodalGaussian(PriorPart):
             )
         return self
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the prior of one layer."""
-        spread = Spread(smallest=self.smallest_sigma, first=self.sigma, floor=self.floor)
-        prior = BimodalGaussianPrior(context.width, spread, peaks=PEAKS[self.peaks], merge=MERGES[self.merge])
+        prior = BimodalGaussianPrior(
+            context.width,
+            SigmaBounds(smallest=self.smallest_sigma, initial=self.sigma),
+            peaks=PEAKS[self.peaks],
+            merge=MERGES[self.merge],
+            floor=self.floor,
+        )
         prior.linear.requires_grad_(self.learned)
         return prior

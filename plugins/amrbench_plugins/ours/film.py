@@ -1,9 +1,9 @@
-"""Content queries that are learned, and ones that know the text (report, section 2.4).
+"""Content queries: learned ones, and ones that the text modulates (report, section 2.4).
 
 From the report: learned content, modulated with FiLM by the summary of the text. From the source that it
 cites (Perez et al. 2018) and its code: one linear map gives scale and shift for each feature, and the scale
 is written as 1 + delta. Our choice: the map starts at zero, so that training begins with the learned content;
-the summary is normalised first; the content starts at normal numbers of spread 0.02.
+the summary is normalised first; the content starts as normal numbers with a standard deviation of 0.02.
 
 The public baselines start from zeros, for which FiLM could only shift all queries alike; `content: zeros`
 is that case, and the part `learned` is learned content without the text.
@@ -16,18 +16,19 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.slots.blocks import AnchorsPart, BlockContext, Queries, QueryPart, build_at
 from amrbench.types import Tensors
 
-SPREAD = 0.02
+INIT_STD = 0.02
 
 
 class LearnedQueries(nn.Module):
     """Queries with learned content, the same for all recordings and texts."""
 
     def __init__(self, anchors: nn.Module, content: Tensor) -> None:
-        """`content` (Q, D) are its first values."""
+        """`content` (Q, D) holds its first values."""
         super().__init__()
         self.anchors = anchors
         self.content = nn.Parameter(content)
@@ -42,7 +43,7 @@ class TextQueries(nn.Module):
     """Queries whose content is scaled and shifted, feature by feature, by the summary of the text."""
 
     def __init__(self, anchors: nn.Module, content: nn.Parameter | Tensor) -> None:
-        """`content` (Q, D); trained if it is a parameter."""
+        """`content` (Q, D) is trained if it is a parameter."""
         super().__init__()
         self.anchors = anchors
         if isinstance(content, nn.Parameter):
@@ -58,7 +59,7 @@ class TextQueries(nn.Module):
     def forward(self, tensors: Tensors) -> Queries:
         """Return queries for the "summary.text" (B, D) of each sample."""
         summary = tensors["summary.text"]
-        scale, shift = self.modulation(self.norm(summary))[:, None].chunk(2, -1)
+        scale, shift = self.modulation(self.norm(summary))[:, None].chunk(2, -1)  # (B, 1, D) each
         return Queries((1 + scale) * self.content + shift, self.anchors().expand(summary.shape[0], -1, -1))
 
 
@@ -67,12 +68,14 @@ class Learned(QueryPart):
 
     use = "learned"
     requires = frozenset({"audio"})
-    anchors: AnchorsPart = Field("random", validate_default=True, description="where the queries look first")
+    anchors: AnchorsPart = Field(
+        "random", validate_default=True, description="the first spans of the queries"
+    )
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the queries."""
         anchors = build_at(self.anchors, "anchors", context)
-        return LearnedQueries(anchors, _drawn(anchors, context.width))
+        return LearnedQueries(anchors, _initial_content(anchors, context.width))
 
 
 class Film(QueryPart):
@@ -81,17 +84,19 @@ class Film(QueryPart):
     use = "film"
     requires = frozenset({"summary.text"})
     content: Literal["learned", "zeros"] = Field(
-        "learned", description="what the text modulates; zeros leave only the shift"
+        "learned", description="what the text modulates; of zeros, only the shift is left"
     )
-    anchors: AnchorsPart = Field("random", validate_default=True, description="where the queries look first")
+    anchors: AnchorsPart = Field(
+        "random", validate_default=True, description="the first spans of the queries"
+    )
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the queries."""
         anchors = build_at(self.anchors, "anchors", context)
-        drawn = _drawn(anchors, context.width)
+        content = _initial_content(anchors, context.width)
         learned = self.content == "learned"
-        return TextQueries(anchors, nn.Parameter(drawn) if learned else torch.zeros_like(drawn))
+        return TextQueries(anchors, nn.Parameter(content) if learned else torch.zeros_like(content))
 
 
-def _drawn(anchors: nn.Module, width: int) -> Tensor:
-    return SPREAD * torch.randn(anchors().shape[0], width)
+def _initial_content(anchors: nn.Module, width: int) -> Tensor:
+    return INIT_STD * torch.randn(anchors().shape[0], width)

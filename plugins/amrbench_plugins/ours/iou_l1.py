@@ -1,8 +1,8 @@
 """L1 loss of the predicted IoU: report, section 3.1.
 
-Sources of the defaults. The report names the loss and says that it does not depend on the length of a
-moment. Which queries count (the matched ones), that the target carries no gradient into the spans, and the
-weight 1 are our choices: the report and the team's public code say nothing.
+From the report: the loss, which does not depend on the length of a moment. Our choice, since the report and
+the team's public code say nothing: only matched queries count, the target carries no gradient into the spans,
+and the weight is 1.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.functional.matched_pairs import matched_pairs
 from amrbench.functional.spans import iou
@@ -29,14 +30,14 @@ class IouL1Loss(nn.Module):
         """Return "iou-l1" (N,)."""
         pairs = matched_pairs(outcome)
         index = outcome.matched.clamp(min=0)
-        told = outcome.tensors["iou_logits"].float().sigmoid()[..., 0].gather(2, index)
+        predicted = outcome.tensors["iou_logits"].float().sigmoid()[..., 0].gather(2, index)
         with torch.set_grad_enabled(self.target_gradient and torch.is_grad_enabled()):
             true = iou(pairs.predicted.float(), pairs.true.float())
-        return {"iou-l1": self.weight * ((told - true).abs() * pairs.weight).sum((1, 2))}
+        return {"iou-l1": self.weight * ((predicted - true).abs() * pairs.weight).sum((1, 2))}
 
 
 class IouL1(LossPart):
-    """Distance between the IoU that a matched query predicts and the one it has (report, section 3.1)."""
+    """Distance between predicted and true IoU of matched queries (report, section 3.1)."""
 
     use = "iou-l1"
     requires = frozenset({"iou_logits", "spans"})
@@ -45,6 +46,6 @@ class IouL1(LossPart):
         False, description="let the loss also move the span towards the predicted IoU"
     )
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the loss."""
         return IouL1Loss(self.weight, target_gradient=self.target_gradient)

@@ -1,8 +1,8 @@
 """Positional queries from the widths of the training windows (report, section 3.4).
 
-From the report: N evenly spread locations with three queries each, as wide as the 15th, 50th and 85th
-percentile of the training windows; drawn up again, not copied, when fine-tuning begins (in a recipe:
-`fresh: [query.anchors]`); 30 queries (section 6). Our choice: they are drawn up again for the five-minute
+From the report: N evenly spaced locations with three queries each, as wide as the 15th, 50th and 85th
+percentile of the training windows; computed again, not copied, when fine-tuning begins (in a recipe:
+`fresh: [query.anchors]`); 30 queries (section 6). Our choice: they are computed again for the five-minute
 clips too; the locations are the centres of N equal cells, widths are shares of the recording, percentiles
 between two windows are interpolated.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.functional.spans import inverse_sigmoid
 from amrbench.part import problem
@@ -21,12 +22,12 @@ from amrbench.slots.blocks import AnchorsPart, BlockContext
 def window_percentiles(widths: tuple[float, ...], percentiles: tuple[float, ...]) -> Tensor:
     """Return the percentiles (P,) of widths in [0, 1], in double precision.
 
-    Without any widths, those of a law under which all widths are equally frequent.
+    Without any widths, those of the uniform distribution.
     """
-    shares = torch.tensor(percentiles, dtype=torch.float64) / 100
+    quantiles = torch.tensor(percentiles, dtype=torch.float64) / 100
     if not widths:
-        return shares
-    return torch.tensor(widths, dtype=torch.float64).clamp(0, 1).quantile(shares)
+        return quantiles
+    return torch.tensor(widths, dtype=torch.float64).clamp(0, 1).quantile(quantiles)
 
 
 def grid(locations: int, widths: Tensor) -> Tensor:
@@ -36,10 +37,10 @@ def grid(locations: int, widths: Tensor) -> Tensor:
 
 
 class TrainedAnchors(nn.Module):
-    """Spans that start somewhere and are trained."""
+    """Trained spans with given first values."""
 
     def __init__(self, spans: Tensor, eps: float) -> None:
-        """`spans` (Q, 2) are centre and width to begin with."""
+        """`spans` (Q, 2) hold the first centres and widths."""
         super().__init__()
         self.logits = nn.Parameter(inverse_sigmoid(spans, eps).float())
 
@@ -49,7 +50,7 @@ class TrainedAnchors(nn.Module):
 
 
 class Percentiles(AnchorsPart):
-    """Evenly spread anchors as wide as short, usual and long windows of the training data.
+    """Evenly spaced anchors as wide as short, usual and long windows of the training data.
 
     They depend on the data alone, so that they are the same in all runs on it.
     """
@@ -62,22 +63,22 @@ class Percentiles(AnchorsPart):
 
     @model_validator(mode="after")
     def _fills_locations(self) -> Percentiles:
-        outside = [each for each in self.percentiles if not 0 <= each <= 100]
+        outside = [percentile for percentile in self.percentiles if not 0 <= percentile <= 100]
         if outside:
-            raise problem(f"percentiles: {outside[0]:g} is none; give numbers from 0 to 100.")
+            raise problem(f"percentiles: {outside[0]:g} is not one; give numbers from 0 to 100.")
         if self.count % len(self.percentiles):
             raise problem(
-                f"count is {self.count}, which cannot be shared out to locations with "
-                f"{len(self.percentiles)} queries each; give a multiple of {len(self.percentiles)}."
+                f"count is {self.count}, which is no whole number of locations with {len(self.percentiles)} "
+                f"queries each; give a multiple of {len(self.percentiles)}."
             )
         return self
 
     @property
     def locations(self) -> int:
-        """Return the number of places at which queries stand."""
+        """Return the number of different centres."""
         return self.count // len(self.percentiles)
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the anchors."""
         widths = window_percentiles(context.build.window_widths, self.percentiles)
         return TrainedAnchors(grid(self.locations, widths), context.eps)

@@ -1,11 +1,11 @@
 """Random temporal shift: report, section 3.2.
 
-The report moves audio features and true windows by one random offset. Sources of the defaults: the law of the
-offset, the probability of 0.8, the margin of 3 frames and the limit of 300 are those of the team's public
-code (mode "pad-crop"). Its defects are mended: labels there are made with the duration from before the shift,
-so frames are off by the ratio of the lengths; one version cuts the temporal embedding a row too short; and
-the limit on the length is the one of video. There a recording of 60 s may grow to 300; here it keeps its
-length unless `growth` says otherwise, for the report says that the shift costs no computation. That and the
+From the report: audio features and true windows are moved by one random offset. From the team's public code
+(mode "pad-crop"): the distribution of the offset, the probability of 0.8, the margin of 3 frames and the
+limit of 300. Three defects of that code are fixed: it makes labels with the duration from before the shift,
+so that frames are off by the ratio of the lengths; one version cuts the temporal embedding a row too short;
+and the limit on the length is the one of video. There a recording of 60 s may grow to 300; here it keeps its
+length unless `growth` says otherwise, since the report says that the shift costs no computation. That and the
 modes "uniform-pad" and "cyclic" are our choices.
 """
 
@@ -17,21 +17,22 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
+from typing_extensions import override
 
-from amrbench.functional.targets import Floats, as_windows
+from amrbench.functional.targets import as_windows
 from amrbench.slots.data import AugmentPart
-from amrbench.types import Query
+from amrbench.types import Floats, Query, Rows
 
-Rows = NDArray[np.float32]
-Draw = Callable[["Heard", np.random.Generator], int]
-Shift = Callable[["Heard", int], "Heard"]
+Draw = Callable[["Excerpt", np.random.Generator], int]
+"""Draws an offset in rows."""
+Shift = Callable[["Excerpt", int], "Excerpt"]
+"""Moves rows and windows by an offset."""
 
 
 @dataclass(frozen=True)
-class Heard:
-    """Feature rows, and where in them something is true, in rows."""
+class Excerpt:
+    """Feature rows and the true windows in them, in rows."""
 
     rows: Rows
     """(T, Da)"""
@@ -50,7 +51,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Room:
+class ShiftLimits:
     """How far windows may move.
 
     Attributes:
@@ -63,50 +64,50 @@ class Room:
     growth: float
     longest: int
 
-    def left(self, heard: Heard) -> int:
-        """Return the number of rows that may go at the start."""
-        return max(0, heard.first - self.margin)
+    def dropped(self, excerpt: Excerpt) -> int:
+        """Return the largest number of rows that may be dropped at the start."""
+        return max(0, excerpt.first - self.margin)
 
-    def right(self, heard: Heard) -> int:
-        """Return the number of rows that may come at the start."""
-        return max(0, self.length(heard) - heard.last - self.margin)
+    def added(self, excerpt: Excerpt) -> int:
+        """Return the largest number of rows that may be added at the start."""
+        return max(0, self.length(excerpt) - excerpt.last - self.margin)
 
-    def length(self, heard: Heard) -> int:
+    def length(self, excerpt: Excerpt) -> int:
         """Return the number of rows that a recording may grow to; never fewer than it has."""
-        return max(len(heard.rows), min(self.longest, math.floor(self.growth * len(heard.rows))))
+        return max(len(excerpt.rows), min(self.longest, math.floor(self.growth * len(excerpt.rows))))
 
-    def gaussian(self, heard: Heard, rng: np.random.Generator) -> int:
-        """Draw a normal offset, cut to the room, whose spread is half of the larger side."""
-        left, right = self.left(heard), self.right(heard)
-        return max(-left, min(right, int(rng.normal(0, max(left, right) / 2))))
+    def draw_gaussian(self, excerpt: Excerpt, rng: np.random.Generator) -> int:
+        """Draw a normal offset within the limits; its standard deviation is half of the larger one."""
+        dropped, added = self.dropped(excerpt), self.added(excerpt)
+        return max(-dropped, min(added, int(rng.normal(0, max(dropped, added) / 2))))
 
-    def uniform(self, heard: Heard, rng: np.random.Generator) -> int:
-        """Draw any offset within the room."""
-        return int(rng.integers(-self.left(heard), self.right(heard) + 1))
+    def draw_uniform(self, excerpt: Excerpt, rng: np.random.Generator) -> int:
+        """Draw any offset within the limits."""
+        return int(rng.integers(-self.dropped(excerpt), self.added(excerpt) + 1))
 
-    def padded(self, heard: Heard, offset: int) -> Heard:
-        """Put silent rows before the audio and cut what gets too long, or drop rows at its start."""
+    def pad_or_crop(self, excerpt: Excerpt, offset: int) -> Excerpt:
+        """Add silent rows at the start and cut the end to the limit, or drop rows at the start."""
         if offset <= 0:
-            return Heard(heard.rows[-offset:], heard.windows + offset)
-        rows = np.pad(heard.rows, ((offset, 0), (0, 0)))[: self.length(heard)]
-        return Heard(rows, heard.windows + offset)
+            return Excerpt(excerpt.rows[-offset:], excerpt.windows + offset)
+        rows = np.pad(excerpt.rows, ((offset, 0), (0, 0)))[: self.length(excerpt)]
+        return Excerpt(rows, excerpt.windows + offset)
 
 
-def whole_turn(heard: Heard, rng: np.random.Generator) -> int:
-    """Draw an offset of a cyclic shift, any that cuts no window in two."""
-    length = len(heard.rows)
+def draw_cyclic(excerpt: Excerpt, rng: np.random.Generator) -> int:
+    """Draw any offset of a cyclic shift that cuts no window in two."""
+    length = len(excerpt.rows)
     starts = np.arange(length)
-    low, high = np.floor(heard.windows[:, :1]), np.ceil(heard.windows[:, 1:])
+    low, high = np.floor(excerpt.windows[:, :1]), np.ceil(excerpt.windows[:, 1:])
     free = starts[~((low < starts) & (starts < high)).any(0)]
     return int(-free[rng.integers(len(free))] % length)
 
 
-def turned(heard: Heard, offset: int) -> Heard:
-    """Move all rows, and those that leave at the end to the start."""
-    length = len(heard.rows)
-    windows = heard.windows + offset
+def roll(excerpt: Excerpt, offset: int) -> Excerpt:
+    """Move all rows; those that leave at the end come back at the start."""
+    length = len(excerpt.rows)
+    windows = excerpt.windows + offset
     windows -= length * (np.floor(windows[:, :1]) >= length)
-    return Heard(np.roll(heard.rows, offset, axis=0), windows)
+    return Excerpt(np.roll(excerpt.rows, offset, axis=0), windows)
 
 
 class Shifter:
@@ -116,21 +117,20 @@ class Shifter:
         self.draw, self.shift, self.probability = draw, shift, probability
 
     def __call__(self, rows: Rows, query: Query, hop: float, rng: np.random.Generator) -> tuple[Rows, Query]:
-        """Return rows and query, moved together or as they are."""
-        heard = Heard(rows, _within(query, hop, len(rows)))
-        if rng.random() >= self.probability or not len(heard.windows):
+        """Return rows and query, moved together or unchanged."""
+        excerpt = Excerpt(rows, _windows_in_rows(query, hop, len(rows)))
+        if rng.random() >= self.probability or not len(excerpt.windows):
             return rows, query
-        offset = self.draw(heard, rng)
+        offset = self.draw(excerpt, rng)
         if offset == 0:
             return rows, query
-        moved = self.shift(heard, offset)
+        moved = self.shift(excerpt, offset)
         windows = tuple((float(start), float(end)) for start, end in moved.windows * hop)
-        # Labels are made with the duration, so it must be that of the rows that are heard now.
+        # Labels are made with the duration, so it must be that of the new rows.
         return moved.rows, replace(query, windows=windows, duration=len(moved.rows) * hop)
 
 
-def _within(query: Query, hop: float, length: int) -> Floats:
-    """Return the windows in rows, cut to the rows that there are."""
+def _windows_in_rows(query: Query, hop: float, length: int) -> Floats:
     windows = np.clip(as_windows(query.windows) / hop, 0, length)
     return windows[windows[:, 1] > windows[:, 0]]
 
@@ -138,15 +138,15 @@ def _within(query: Query, hop: float, length: int) -> Floats:
 class RandomShift(AugmentPart):
     """Move features and true windows by one random offset (report, section 3.2).
 
-    "pad-crop" puts silent rows before the audio or drops rows at its start, by a normal offset, and
-    "uniform-pad" by a uniform one; what gets too long is cut at its end. A window never comes closer than
-    `margin` to the edge that moves towards it. "cyclic" keeps all rows: what leaves at the end comes back at
-    the start, and no window is cut.
+    "pad-crop" adds silent rows at the start or drops rows there, by a normal offset, and "uniform-pad" by a
+    uniform one; the end is cut to the largest length. A window never comes closer than `margin` to the edge
+    that moves towards it. "cyclic" keeps all rows: those that leave at the end come back at the start, and no
+    window is cut.
     """
 
     use = "random-shift"
     version = 2
-    mode: Literal["pad-crop", "uniform-pad", "cyclic"] = Field("pad-crop", description="what moves how")
+    mode: Literal["pad-crop", "uniform-pad", "cyclic"] = Field("pad-crop", description="kind of shift")
     probability: float = Field(0.8, ge=0, le=1, description="share of visits with a shift")
     margin: int = Field(3, ge=0, description="rows kept between a window and the edge; not in mode cyclic")
     growth: float = Field(
@@ -156,12 +156,12 @@ class RandomShift(AugmentPart):
         300, ge=1, description="rows that it may grow to at most; give the recipe's limit of frames"
     )
 
+    @override
     def build(self) -> Shifter:
-        """Return a function of (audio rows, query, hop, random generator) to new rows and query."""
-        room = Room(self.margin, self.growth, self.longest)
+        limits = ShiftLimits(self.margin, self.growth, self.longest)
         draw, shift = {
-            "pad-crop": (room.gaussian, room.padded),
-            "uniform-pad": (room.uniform, room.padded),
-            "cyclic": (whole_turn, turned),
+            "pad-crop": (limits.draw_gaussian, limits.pad_or_crop),
+            "uniform-pad": (limits.draw_uniform, limits.pad_or_crop),
+            "cyclic": (draw_cyclic, roll),
         }[self.mode]
         return Shifter(draw, shift, probability=self.probability)

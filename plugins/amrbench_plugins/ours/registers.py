@@ -1,9 +1,9 @@
 """Register tokens in an encoder (report, section 2.3).
 
-From the report: learned tokens that take up spare attention in the encoder that sums up the text and in
+From the report: learned tokens that take up spare attention in the encoder that summarises the text and in
 the one before the decoder, dropped right after. From the source that it cites (Darcet et al. 2024): four
-of them, without positions, behind the special row. From the team's public code: normal numbers of spread
-0.02 to begin with (much smaller ones would start nearly equal, and equal registers stay equal).
+of them, without positions, after the special row. From the team's public code: they start as normal numbers
+with a standard deviation of 0.02 (much smaller ones would start nearly equal, and equal ones stay equal).
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import Any, ClassVar, cast
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.slots.blocks import BlockContext, Encoder, EncoderPart, Tokens, learned_tokens
 
-SPREAD = 0.02
+INIT_STD = 0.02
 
 
 class RegisteredEncoder(nn.Module):
     """An encoder that sees learned rows between the special first row and the others."""
 
     def __init__(self, around: nn.Module, registers: Tensor) -> None:
-        """`registers` (R, D) are the first values of the rows."""
+        """`registers` (R, D) hold the first values of the rows."""
         super().__init__()
         self.around = around
         self.registers = nn.Parameter(registers)
@@ -32,16 +33,13 @@ class RegisteredEncoder(nn.Module):
     def forward(self, tokens: Tokens, first: int | None = None) -> Tensor:
         """Return (B, n, D), or only its first rows."""
         count = self.registers.shape[0]
-        wanted = None if first is None else first + count
-        rows = cast("Encoder", self.around)(self._with_registers(tokens), first=wanted)
+        registers = learned_tokens(self.registers, torch.zeros_like(self.registers), tokens.mask.shape[0])
+        joined = _rows(tokens, 0, 1).followed_by(registers).followed_by(_rows(tokens, 1, None))
+        rows = cast("Encoder", self.around)(joined, first=None if first is None else first + count)
         return torch.cat([rows[:, :1], rows[:, 1 + count :]], 1)
 
-    def _with_registers(self, tokens: Tokens) -> Tokens:
-        learned = learned_tokens(self.registers, torch.zeros_like(self.registers), tokens.mask.shape[0])
-        return _cut(tokens, 0, 1).followed_by(learned).followed_by(_cut(tokens, 1, None))
 
-
-def _cut(tokens: Tokens, start: int, stop: int | None) -> Tokens:
+def _rows(tokens: Tokens, start: int, stop: int | None) -> Tokens:
     rows = slice(start, stop)
     return Tokens(tokens.features[:, rows], tokens.positions[:, rows], tokens.mask[:, rows])
 
@@ -54,8 +52,8 @@ class Registers(EncoderPart):
     count: int = Field(4, ge=1, description="number of registers")
     around: EncoderPart = Field(description="the encoder that sees them")
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the encoder with its registers."""
-        # At its own place and first, so that it starts as it would without registers.
+        # First and at the same path, so that its first weights are those it has without registers.
         around = self.around.build(context)
-        return RegisteredEncoder(around, SPREAD * torch.randn(self.count, context.width))
+        return RegisteredEncoder(around, INIT_STD * torch.randn(self.count, context.width))

@@ -1,10 +1,9 @@
 """Sketched isotropic Gaussian regularisation (SIGReg): report, section 3.1.
 
-The report names five features that are kept close to an isotropic Gaussian, and cites LeJEPA (Balestriero
-and LeCun 2025) for the loss. Sources of the defaults: knots, range and the factor by the number of rows
-are those of LeJEPA's public code, 256 slices and the weight 0.02 those of its smallest example. Our
-choices: the weight is shared by the features, the real rows of a whole batch are one sample, and at most
-1024 of them count, for the loss grows with their number.
+From the report: five features are kept close to an isotropic Gaussian, by the loss of LeJEPA (Balestriero
+and LeCun 2025). From LeJEPA's public code: knots, range and the factor by the number of rows; from its
+smallest example: 256 slices and the weight 0.02. Our choice: the features share the weight, the real rows of
+a whole batch are one sample, and at most 1024 of them count, because the loss grows with their number.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from typing_extensions import override
 
 from amrbench.errors import RecipeError
-from amrbench.part import problem
+from amrbench.part import problem, unique
 from amrbench.slots.losses import LossPart
 from amrbench.types import BuildContext, Outcome
-from amrbench_plugins.ours.lists import each_once
 
 Tap = Literal["audio.refined", "memory.encoded", "memory.temporal-difference", "summary.text", "dummies"]
 TAPS: tuple[Tap, ...] = (
@@ -36,43 +35,45 @@ encoder output features, the encoder outputs following temporal difference fusio
 features, and the dummy tokens"."""
 
 
-class _Departure(torch.autograd.Function):
-    """Weighted distance of characteristic functions, see `departure`.
+class _CharacteristicDistance(torch.autograd.Function):
+    """Weighted distance of characteristic functions, see `epps_pulley`.
 
     The functions are means of z^j with z = exp(i step y), so that powers follow from products, here and in
     the gradient; sines and cosines of all knots would take ten times as long.
     """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, share: Tensor, step: float, wanted: Tensor, weights: Tensor) -> Tensor:
-        turn = torch.polar(torch.ones_like(y), step * y)
-        power = turn.clone()
-        later = [_mean(power.mul_(turn), share) for _ in range(1, len(wanted))]
-        gaps = torch.stack([_mean(turn, share), *later]) - wanted[:, None]
-        ctx.save_for_backward(turn, share, gaps, weights)
+    def forward(
+        ctx: Any, y: Tensor, row_weights: Tensor, step: float, normal: Tensor, weights: Tensor
+    ) -> Tensor:
+        z = torch.polar(torch.ones_like(y), step * y)
+        power = z.clone()
+        later = [_mean(power.mul_(z), row_weights) for _ in range(1, len(normal))]
+        gaps = torch.stack([_mean(z, row_weights), *later]) - normal[:, None]  # (knots - 1, K)
+        ctx.save_for_backward(z, row_weights, gaps, weights)
         ctx.step = step
         return weights @ gaps.abs().square()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        turn, share, gaps, weights = ctx.saved_tensors
+        z, row_weights, gaps, weights = ctx.saved_tensors
         slopes = ctx.step * torch.arange(1, len(weights) + 1, device=weights.device) * weights
         # Horner's scheme for the sum of slope_j conj(gap_j) z^j.
         factors = 2 * slopes[:, None] * gaps.conj() * gradient
-        total = factors[-1] * turn
+        total = factors[-1] * z
         for factor in factors[:-1].flip(0):
-            total.add_(factor).mul_(turn)
-        return -total.imag * share[:, None], None, None, None, None
+            total.add_(factor).mul_(z)
+        return -total.imag * row_weights[:, None], None, None, None, None
 
 
-def _mean(values: Tensor, share: Tensor) -> Tensor:
-    real = share @ torch.view_as_real(values).flatten(1)
+def _mean(values: Tensor, row_weights: Tensor) -> Tensor:
+    real = row_weights @ torch.view_as_real(values).flatten(1)
     return torch.view_as_complex(real.view(-1, 2))
 
 
-def departure(y: Tensor, real: Tensor, *, knots: int, reach: float) -> Tensor:
-    """Return (K,), how far each column of numbers is from a standard normal sample (Epps and Pulley 1983).
+def epps_pulley(y: Tensor, real: Tensor, *, knots: int, reach: float) -> Tensor:
+    """Return (K,), how far each column is from a standard normal sample (Epps and Pulley 1983).
 
     N times the integral over t from -reach to reach of the squared distance between the empirical and the
     normal characteristic function, weighted by exp(-t^2 / 2), by the trapezoid rule. About 1 for a normal
@@ -86,14 +87,14 @@ def departure(y: Tensor, real: Tensor, *, knots: int, reach: float) -> Tensor:
     """
     step = reach / (knots - 1)
     t = torch.arange(1, knots, device=y.device) * step
-    wanted = torch.exp(-(t.to(y.dtype) ** 2) / 2)
+    normal = torch.exp(-(t.to(y.dtype) ** 2) / 2)
     # The integrand is even and 0 at t = 0, so both halves together give twice the inner knots.
-    weights = 2 * step * wanted
+    weights = 2 * step * normal
     weights[-1] /= 2
     count = real.sum().to(y.dtype)
-    share = real.to(y.dtype) / count.clamp(min=1)
-    found: Tensor = _Departure.apply(y, share, step, wanted, weights)  # type: ignore[no-untyped-call]
-    return count * (count > 1) * found
+    row_weights = real.to(y.dtype) / count.clamp(min=1)
+    distance: Tensor = _CharacteristicDistance.apply(y, row_weights, step, normal, weights)  # type: ignore[no-untyped-call]
+    return count * (count > 1) * distance
 
 
 def unit_columns(rows: int, columns: int, generator: torch.Generator) -> Tensor:
@@ -103,10 +104,10 @@ def unit_columns(rows: int, columns: int, generator: torch.Generator) -> Tensor:
 
 
 def draw_rows(mask: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Return (most,) places in a flattened mask (B, n): random real ones first, then padding.
+    """Return (most,) indices into a flattened mask (B, n): random real rows first, then padding.
 
-    Where there are no more than `most` places at all, all of them in their order. Nothing waits for the
-    device, and on the CPU more padding behind leaves the choice as it is.
+    All indices in order, if there are no more than `most`. Nothing waits for the device, and on the CPU more
+    padding at the end does not change the choice.
     """
     if mask.numel() <= most:
         return torch.arange(mask.numel(), device=mask.device)
@@ -116,7 +117,7 @@ def draw_rows(mask: Tensor, most: int, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Sketch:
-    """How features are looked at."""
+    """Sizes of the comparison: random directions, rows, knots and their range."""
 
     slices: int
     rows: int
@@ -125,7 +126,7 @@ class Sketch:
 
 
 class SigregLoss(nn.Module):
-    """Looks at features along random directions and compares what it sees with a normal law.
+    """Projects features onto random directions and compares each projection with a normal distribution.
 
     Directions and rows are drawn by the number of the step and of the feature alone, never from the global
     random state, so an optimizer that asks twice in a step sees one loss.
@@ -147,27 +148,27 @@ class SigregLoss(nn.Module):
                 f"loss 'sigreg': this model provides none of {', '.join(self.taps)}; "
                 "add one that it provides to taps, or leave the loss out."
             )
-        share = self.weight / len(taps)
-        return {f"sigreg.{tap}": share * self._of(tap, outcome) for tap in taps}
+        weight = self.weight / len(taps)
+        return {f"sigreg.{tap}": weight * self._of_tap(tap, outcome) for tap in taps}
 
-    def _of(self, tap: Tap, outcome: Outcome) -> Tensor:
+    def _of_tap(self, tap: Tap, outcome: Outcome) -> Tensor:
         features = outcome.tensors[tap]
         mask = _mask(tap, outcome)
         generator = torch.Generator(features.device)
         generator.manual_seed(outcome.step * len(TAPS) + TAPS.index(tap))
-        # Cosines of large numbers are noise in half precision.
+        # Half precision is too coarse for cosines of large numbers.
         with torch.autocast(features.device.type, enabled=False):
             return self.of_rows(features.float().flatten(0, -2), mask, generator)
 
     def of_rows(self, x: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the mean over random slices of the departure of rows (B * n, D), real by a mask (B, n)."""
+        """Return the mean of `epps_pulley` over random slices of rows (B * n, D), real by a mask (B, n)."""
         sketch = self.sketch
         directions = unit_columns(x.shape[1], sketch.slices, generator)
-        chosen = draw_rows(mask, sketch.rows, generator)
-        real = mask.flatten()[chosen]
+        indices = draw_rows(mask, sketch.rows, generator)
+        real = mask.flatten()[indices]
         # Padded rows may hold anything, and a NaN would spread through products with zero.
-        seen = x[chosen].masked_fill(~real[:, None], 0) @ directions
-        return departure(seen, real, knots=sketch.knots, reach=sketch.reach).mean()
+        projected = x[indices].masked_fill(~real[:, None], 0) @ directions
+        return epps_pulley(projected, real, knots=sketch.knots, reach=sketch.reach).mean()
 
 
 def _mask(tap: Tap, outcome: Outcome) -> Tensor:
@@ -187,24 +188,24 @@ def _odd(knots: int) -> int:
 class Sigreg(LossPart):
     """Distance of inner features from an isotropic Gaussian, along random directions (report, section 3.1).
 
-    Features that a model does not provide are left out; without a part in `audio_refine` the first is the
-    projected audio.
+    Features that a model does not provide are left out. Without a part in `audio_refine`, "audio.refined" is
+    the projected audio.
     """
 
     use = "sigreg"
     requires = frozenset({"audio.refined", "memory.encoded", "summary.text"})
     weight: float = Field(0.02, ge=0, description="factor of this loss in the total, shared by its features")
-    taps: Annotated[tuple[Tap, ...], AfterValidator(each_once)] = Field(
-        TAPS, min_length=1, description="features that it looks at"
+    taps: Annotated[tuple[Tap, ...], AfterValidator(unique)] = Field(
+        TAPS, min_length=1, description="features that are regularised"
     )
-    slices: int = Field(256, ge=1, description="random directions a step")
+    slices: int = Field(256, ge=1, description="random directions in each step")
     rows: int = Field(1024, ge=2, description="most rows of a feature that count in a step")
     knots: Annotated[int, AfterValidator(_odd)] = Field(
         17, ge=3, description="points at which characteristic functions are compared; an odd number"
     )
     reach: float = Field(3.0, gt=0, description="largest of these points")
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the loss."""
         sketch = Sketch(self.slices, self.rows, self.knots, self.reach)
         return SigregLoss(self.weight, taps=self.taps, sketch=sketch)

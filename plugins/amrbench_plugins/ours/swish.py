@@ -1,7 +1,8 @@
 """Parameterised Swish (report, section 2.7, equation 1).
 
 From the report: x sigmoid(beta x) with a learned beta, in place of every ReLU and PReLU of the baseline.
-Our choice: beta starts at 1, and each place has one beta, as each PReLU of the baseline has its slope.
+Our choice: beta starts at 1, and each activation has a beta of its own, as each PReLU of the baseline has a
+slope of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.slots.blocks import Activation, ActivationPart
 
@@ -28,22 +30,24 @@ class SwishModule(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Swishes:
+class _Swishes(Activation):
     beta: float
 
+    @override
     def mlp(self) -> nn.Module:
         return SwishModule(self.beta)
 
+    @override
     def feedforward(self) -> nn.Module:
         return SwishModule(self.beta)
 
 
 class Swish(ActivationPart):
-    """x sigmoid(beta x) everywhere, with one learned beta for each place."""
+    """x sigmoid(beta x) everywhere, with a learned beta for each activation."""
 
     use = "swish"
-    beta: float = Field(1.0, description="where every beta starts")
+    beta: float = Field(1.0, description="first value of every beta")
 
+    @override
     def build(self) -> Activation:
-        """Return the maker of activations."""
         return _Swishes(self.beta)

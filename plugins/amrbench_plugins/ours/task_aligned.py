@@ -1,11 +1,11 @@
-"""Prediction heads for span, class and IoU, sharing what they read or not (report, section 2.6).
+"""Prediction heads for span, class and IoU, with shared features or separate (report, section 2.6).
 
 From the report: a third head that predicts the intersection over union (IoU) of each span with the truth, and
 features shared by all heads. From the public baseline: two hidden layers, those of its span head. From the
 usual practice of focal losses (Lin et al. 2017, section 3.3): a class head of one logit that starts at a
 probability of 0.01. Our choice: the span head starts at zero, so that the first predictions are the anchors;
-moments are ranked by the class alone, for the report names ranking by more as future work. Whatever they are
-ranked by, the matcher sees the class alone, as in the public baseline.
+moments are ranked by the class alone, since the report names ranking by more as future work. In any case the
+matcher reads the class alone, as in the public baseline.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
+from typing_extensions import override
 
 from amrbench.functional.spans import inverse_sigmoid
-from amrbench.part import problem
+from amrbench.part import problem, unique
 from amrbench.slots.blocks import Activation, BlockContext, Decoded, Head, HeadPart
 from amrbench_plugins.moment_detr.layers import Perceptron
-from amrbench_plugins.ours.lists import each_once
 
 FIRST_PROBABILITY = 0.01
 
@@ -39,9 +39,9 @@ def probability(logits: Tensor) -> Tensor:
     return logsigmoid(logits.float()).exp()[..., 0].to(logits.dtype)
 
 
-def mean_probability(logits: Tensor, iou_logits: Tensor, share: float) -> Tensor:
+def mean_probability(logits: Tensor, iou_logits: Tensor, iou_weight: float) -> Tensor:
     """Return (...) of logits (..., 1): the weighted geometric mean of class probability and IoU."""
-    mean = (1 - share) * logsigmoid(logits.float()) + share * logsigmoid(iou_logits.float())
+    mean = (1 - iou_weight) * logsigmoid(logits.float()) + iou_weight * logsigmoid(iou_logits.float())
     return mean.exp()[..., 0].to(logits.dtype)
 
 
@@ -78,47 +78,46 @@ class TaskAlignedHead(Head, nn.Module):
         self.iou_share = iou_share
         self.eps = eps
 
+    @override
     def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
-        """Return "spans" (N, B, Q, 2), "logits" and "iou_logits" (N, B, Q, 1), and "scores" (N, B, Q).
-
-        Only those of its outputs; and "ranking_scores" (N, B, Q) where the IoU has a share in them.
-        """
         shared = self.activation(self.trunk(decoded.hidden))
-        # Gradients of the maps add up in an order that follows from this one; another one changes last bits.
-        found: dict[str, Tensor] = {}
+        # The order of these maps decides the order in which gradients are added up, and so their last bits.
+        tensors: dict[str, Tensor] = {}
         if self.of_class is not None:
-            found["logits"] = self.of_class(shared)
-            found["scores"] = probability(found["logits"])
+            tensors["logits"] = self.of_class(shared)
+            tensors["scores"] = probability(tensors["logits"])
         if self.iou is not None:
-            found["iou_logits"] = self.iou(shared)
+            tensors["iou_logits"] = self.iou(shared)
         if self.span is not None:
-            found["spans"] = (self.span(shared) + inverse_sigmoid(decoded.anchors, self.eps)).sigmoid()
+            tensors["spans"] = (self.span(shared) + inverse_sigmoid(decoded.anchors, self.eps)).sigmoid()
         if self.iou_share:
-            found["ranking_scores"] = mean_probability(found["logits"], found["iou_logits"], self.iou_share)
-        return found
+            tensors["ranking_scores"] = mean_probability(
+                tensors["logits"], tensors["iou_logits"], self.iou_share
+            )
+        return tensors
 
 
 class TaskAligned(HeadPart):
     """Span, class (one logit) and IoU of each query from shared features, for all decoder layers.
 
-    Outputs that it leaves out may come from heads that share nothing: `spans`, `confidence`, `iou`.
+    Outputs that it leaves out may come from separate heads: `spans`, `confidence`, `iou`.
     """
 
     use = "task-aligned"
     version = 2
-    outputs: Annotated[tuple[Output, ...], AfterValidator(each_once)] = Field(
+    outputs: Annotated[tuple[Output, ...], AfterValidator(unique)] = Field(
         ("spans", "class", "iou"), min_length=1, description="what is predicted from the shared features"
     )
     iou_share: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="exponent of the predicted IoU in what ranks moments; 0 ranks by class alone",
+        description="exponent of the predicted IoU in the ranking of moments; 0 ranks by class alone",
     )
 
     @model_validator(mode="after")
     def _ranks_by_what_it_predicts(self) -> TaskAligned:
-        missing = [each for each in ("class", "iou") if each not in self.outputs]
+        missing = [output for output in ("class", "iou") if output not in self.outputs]
         if self.iou_share and missing:
             raise problem(
                 f"iou_share is {self.iou_share:g}, but outputs has no {missing[0]!r} to rank by; "
@@ -127,45 +126,45 @@ class TaskAligned(HeadPart):
         return self
 
     @property
+    @override
     def provides(self) -> Mapping[str, str]:
-        """Return the tensors of its outputs, and "ranking_scores" where the IoU has a share in them."""
         provided = {"ranking_scores": "N B Q"} if self.iou_share else {}
         for output in self.outputs:
             provided |= PROVIDED[output]
         return provided
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the head."""
         return TaskAlignedHead(
             context.width, context.activation, outputs=self.outputs, iou_share=self.iou_share, eps=context.eps
         )
 
 
 class ConfidenceHead(Head, nn.Module):
-    """Says for each query with one logit whether it found a moment."""
+    """Predicts with one logit whether a query is a moment."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = class_linear(width)
 
+    @override
     def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
-        """Return "logits" (N, B, Q, 1) and "scores" (N, B, Q)."""
         logits = self.linear(decoded.hidden)
         return {"logits": logits, "scores": logits.sigmoid()[..., 0]}
 
 
 class Confidence(HeadPart):
-    """Moment or none with one logit that shares nothing; the score is its sigmoid."""
+    """Moment or none, with one logit from a separate linear map; the score is its sigmoid."""
 
     use = "confidence"
 
     @property
+    @override
     def provides(self) -> Mapping[str, str]:
-        """Return "logits" and "scores"."""
-        return {"logits": "N B Q 1", "scores": "N B Q"}
+        return PROVIDED["class"]
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the head."""
         return ConfidenceHead(context.width)
 
 
@@ -176,22 +175,22 @@ class IouHead(Head, nn.Module):
         super().__init__()
         self.perceptron = perceptron
 
+    @override
     def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
-        """Return "iou_logits" (N, B, Q, 1)."""
         return {"iou_logits": self.perceptron(decoded.hidden)}
 
 
 class Iou(HeadPart):
-    """Predicted IoU of each span from a perceptron that shares nothing."""
+    """Predicted IoU of each span, from a separate perceptron."""
 
     use = "iou"
 
     @property
+    @override
     def provides(self) -> Mapping[str, str]:
-        """Return "iou_logits"."""
-        return {"iou_logits": "N B Q 1"}
+        return PROVIDED["iou"]
 
+    @override
     def build(self, context: BlockContext) -> nn.Module:
-        """Return the head."""
         width = context.width
         return IouHead(Perceptron((width, width, width, 1), context.activation.mlp))

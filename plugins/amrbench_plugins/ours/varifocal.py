@@ -1,9 +1,9 @@
 """Varifocal loss: the classification loss of the report, section 3.1.
 
-Sources of the defaults. The report names the loss and cites VarifocalNet (Zhang et al., CVPR 2021), whose
-code gives alpha, gamma, the gradient through the weight, the true IoU without gradient as the target, and
-the number of matched queries as the divisor. The weight is the one of CG-DETR's cross entropy: our choice,
-since the report gives none.
+The report names the loss and cites VarifocalNet (Zhang et al., CVPR 2021). From the code of that paper:
+alpha, gamma, the gradient through the weight, the true IoU without gradient as the target, and the number of
+matched queries as the divisor. Our choice, since the report states none: the weight of CG-DETR's cross
+entropy.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.functional.matched_pairs import log_odds, matched_pairs, matched_queries
 from amrbench.functional.spans import iou
@@ -25,7 +26,7 @@ Normaliser = Literal["matched", "all"]
 
 
 class VarifocalLoss(nn.Module):
-    """Cross entropy with the IoU as the wanted chance, weighted by how much a query has to say."""
+    """Cross entropy with the IoU as the target, weighted by the IoU or, for negatives, by the score."""
 
     def __init__(
         self, weight: float, *, alpha: float, gamma: float, form: Form, normaliser: Normaliser
@@ -38,7 +39,7 @@ class VarifocalLoss(nn.Module):
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "varifocal" (N,)."""
         logits = outcome.tensors["logits"]
-        # Half precision cannot hold a small chance to the power of gamma.
+        # Half precision cannot hold a small probability to the power of gamma.
         with torch.autocast(logits.device.type, enabled=False):
             odds = log_odds(logits.float())
             matched = matched_queries(outcome.matched, odds.shape[2])
@@ -47,16 +48,16 @@ class VarifocalLoss(nn.Module):
         return {"varifocal": self.weight * loss.sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)}
 
     def of_queries(self, odds: Tensor, quality: Tensor, matched: Tensor) -> Tensor:
-        """Return the loss of each query, of the shape of all arguments.
+        """Return the loss of each query; all shapes are the same.
 
         Args:
             odds: Log odds of being a moment.
-            quality: The wanted chance: the IoU of matched queries, 0 elsewhere.
+            quality: The target: the IoU of matched queries, 0 for the others.
             matched: True for matched queries.
         """
-        chance = odds.sigmoid()
+        probability = odds.sigmoid()
         through = self.form == "through"
-        negative = self.alpha * (chance if through else chance.detach()) ** self.gamma
+        negative = self.alpha * (probability if through else probability.detach()) ** self.gamma
         weight = torch.where(quality > 0 if through else matched, quality, negative)
         return weight * F.binary_cross_entropy_with_logits(odds, quality, reduction="none")
 
@@ -66,29 +67,29 @@ def qualities(outcome: Outcome, queries: int) -> Tensor:
     """Return (N, B, Q): the IoU of matched queries with their spans, 0 for the others; float32."""
     pairs = matched_pairs(outcome)
     overlap = iou(pairs.predicted.float(), pairs.true.float()) * (pairs.weight > 0)
-    none = overlap.new_zeros(*overlap.shape[:2], queries)
-    return none.scatter_add(2, outcome.matched.clamp(min=0), overlap)
+    zeros = overlap.new_zeros(*overlap.shape[:2], queries)
+    return zeros.scatter_add(2, outcome.matched.clamp(min=0), overlap)
 
 
 class Varifocal(LossPart):
     """Varifocal loss of the queries' scores: high only where the span is right (report, section 3.1).
 
-    A matched query should score the IoU of its span, the others 0. Form "through" is VarifocalNet's: the
-    gradient passes through the weight of negatives, and a match that overlaps nothing counts as one.
-    Form "detached" is RT-DETR's: that weight is a constant, and such a match teaches nothing.
-    Reads one logit a query, or two with the moment first.
+    The target of a matched query is the IoU of its span, that of the others is 0. Form "through" is
+    VarifocalNet's: the gradient passes through the weight of negatives, and a match without overlap is a
+    negative. Form "detached" is RT-DETR's: that weight is a constant, and a match without overlap has no
+    gradient. Reads one logit a query, or two with the moment first.
     """
 
     use = "varifocal"
     requires = frozenset({"logits", "spans"})
     weight: float = Field(4.0, ge=0, description="factor of this loss in the total")
-    alpha: float = Field(0.75, ge=0, description="factor of queries that should score 0")
-    gamma: float = Field(2.0, ge=0, description="power of the score that weighs such queries")
+    alpha: float = Field(0.75, ge=0, description="factor of queries whose target is 0")
+    gamma: float = Field(2.0, ge=0, description="power of the score in the weight of such queries")
     form: Form = Field("through", description="whether that weight carries a gradient")
     normaliser: Normaliser = Field("matched", description="queries whose number divides the sum")
 
+    @override
     def build(self, context: BuildContext) -> nn.Module:
-        """Return the loss."""
         return VarifocalLoss(
             self.weight, alpha=self.alpha, gamma=self.gamma, form=self.form, normaliser=self.normaliser
         )

@@ -1,25 +1,22 @@
-"""Steps from raw moments to the list that is scored."""
+"""Steps from raw moments to the list that is scored: clipping and rounding."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
+from typing_extensions import override
 
-from amrbench import hookimpl
+from amrbench.hookspecs import hookimpl
 from amrbench.part import Part
 from amrbench.slots.ranking import RankingPart
-from amrbench.types import Query
-
-Rows = NDArray[np.float32]
-Step = Callable[[Rows, Query], Rows]
+from amrbench.types import Floats, Query, Ranking, Rows
 
 
 class Clip(RankingPart):
-    """Moves starts and ends that lie outside the recording to its edges."""
+    """Clip starts and ends to the recording."""
 
     use = "clip"
 
@@ -27,9 +24,8 @@ class Clip(RankingPart):
         "recording", description="last second: the annotated duration, or a number for all recordings"
     )
 
-    def build(self) -> Step:
-        """Return the step."""
-
+    @override
+    def build(self) -> Ranking:
         def clip(moments: Rows, query: Query) -> Rows:
             last = query.duration if self.to == "recording" else float(self.to)
             return np.column_stack([moments[:, :2].clip(0, last), moments[:, 2:]]).astype(np.float32)
@@ -38,34 +34,33 @@ class Clip(RankingPart):
 
 
 class Round(RankingPart):
-    """Rounds starts and ends to the grid of the annotations, halves to the even neighbour.
+    """Round starts and ends to the grid of the annotations, halves to the even neighbour.
 
-    As the reference does it: first every number to some decimals, then seconds to whole steps; so a moment
+    As in the reference, every number is first rounded to some decimals, then seconds to whole steps. A moment
     shorter than a step may become empty. On CASTELLA, whose windows are whole seconds, this raises R1@0.7.
     """
 
     use = "round"
 
     to: float = Field(1.0, gt=0, description="step in seconds")
-    decimals: int = Field(4, ge=0, le=9, description="decimals of all numbers before that")
+    decimals: int = Field(4, ge=0, le=9, description="decimals that all numbers are rounded to first")
 
-    def build(self) -> Step:
-        """Return the step."""
-
+    @override
+    def build(self) -> Ranking:
         def round_(moments: Rows, query: Query) -> Rows:
-            plain = self._decimals(moments)
-            rounded = np.column_stack([np.round(plain[:, :2] / self.to) * self.to, plain[:, 2:]])
+            shortened = self._to_decimals(moments)
+            rounded = np.column_stack([np.round(shortened[:, :2] / self.to) * self.to, shortened[:, 2:]])
             return rounded.astype(np.float32)
 
         return round_
 
-    def _decimals(self, moments: Rows) -> NDArray[np.float64]:
-        # Through text, as the reference: scaling and rounding in binary differs at halves.
+    def _to_decimals(self, moments: Rows) -> Floats:
+        # By way of text, as in the reference; np.round scales by a power of ten and differs at halves.
         values = [float(f"{value:.{self.decimals}f}") for value in moments.ravel().tolist()]
         return np.array(values, dtype=np.float64).reshape(moments.shape)
 
 
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
-    """Offer the parts."""
+    """Offer both steps."""
     return [Clip, Round]

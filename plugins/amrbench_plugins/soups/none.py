@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from typing_extensions import override
+
 from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer
 
 
@@ -12,11 +14,11 @@ class NoSoup(SoupPart):
 
     use = "none"
 
+    @override
     def build(self) -> Soup:
-        """Return a soup that adds no member to a run."""
-        return nothing_makeed
+        return no_soup
 
 
-def nothing_makeed(candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
-    """Return no further member."""
+def no_soup(candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
+    """Return no further model."""
     return {}

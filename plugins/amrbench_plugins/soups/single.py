@@ -1,45 +1,49 @@
-"""Reference rows beside soups."""
+"""Single models that soups are compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from typing_extensions import override
+
 from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer
 from amrbench_plugins.soups.greedy import best_first
 
 
-class Best(SoupPart):
-    """The seed that does best on the selection split, which is no soup but what soups are measured by."""
+class BestSingle(SoupPart):
+    """The seed with the best score on the selection split: no soup, but a baseline for soups."""
 
     use = "best"
 
+    @override
     def build(self) -> Soup:
-        """Return a soup with one member, "best single"."""
         return best_single
 
 
-class Last(SoupPart):
-    """Each seed at its last epoch, which is what the choice of an epoch is measured by."""
+class LastEpochs(SoupPart):
+    """Each seed at its last epoch: a baseline for the selection of an epoch."""
 
     use = "last"
 
+    @override
     def build(self) -> Soup:
-        """Return a soup with a member for each seed, e.g. "seed 0, last epoch"."""
         return last_epochs
 
 
 def best_single(candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
-    """Return the weights of the best seed as they are."""
-    found = candidates[best_first([scorer.performance(each.best()) for each in candidates])[0]]
-    about = {"soup": Best.use, "epoch": "best"}
-    note = f"it is {found.name}"
-    return {"best single": SoupResult(found.best(), [found.name], kind="single", note=note, about=about)}
+    """Return {"best single": the unchanged weights of the best seed}."""
+    best = candidates[best_first([scorer.performance(candidate.best()) for candidate in candidates])[0]]
+    about = {"soup": BestSingle.use, "epoch": "best"}
+    note = f"it is {best.name}"
+    return {"best single": SoupResult(best.best(), [best.name], kind="single", note=note, about=about)}
 
 
 def last_epochs(candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
-    """Return the weights of each seed at its last epoch."""
-    about = {"soup": Last.use, "epoch": "last"}
+    """Return the weights of each seed at its last epoch, e.g. as "seed 0, last epoch"."""
+    about = {"soup": LastEpochs.use, "epoch": "last"}
     return {
-        f"{each.name}, last epoch": SoupResult(each.last(), [each.name], kind="single", about=about)
-        for each in candidates
+        f"{candidate.name}, last epoch": SoupResult(
+            candidate.last(), [candidate.name], kind="single", about=about
+        )
+        for candidate in candidates
     }

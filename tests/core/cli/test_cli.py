@@ -42,12 +42,12 @@ def files(tmp_path):
 
 def baseline(**changes):
     recipe = yaml.safe_load(find("recipe", "cgdetr").read_text())
-    for place, value in changes.items():
-        inside = recipe
-        *steps, last = place.split("__")
+    for path, value in changes.items():
+        options = recipe
+        *steps, last = path.split("__")
         for step in steps:
-            inside = inside[int(step) if step.isdigit() else step]
-        inside[int(last) if last.isdigit() else last] = value
+            options = options[int(step) if step.isdigit() else step]
+        options[int(last) if last.isdigit() else last] = value
     return yaml.safe_dump(recipe, sort_keys=False)
 
 
@@ -77,7 +77,7 @@ def test_an_unknown_command_ends_with_two(amrbench):
 # ---------------------------------------------------------------- score
 
 
-def test_score_prints_the_file_beside_rows_that_listen_to_nothing(amrbench, files):
+def test_score_prints_the_file_and_baselines_that_read_no_audio(amrbench, files):
     predictions, truth = files
     code, out, _ = amrbench("score", predictions, "--truth", truth)
     assert code == 0
@@ -88,11 +88,11 @@ def test_score_prints_the_file_beside_rows_that_listen_to_nothing(amrbench, file
 def test_score_as_json_has_queries_and_metrics(amrbench, files):
     predictions, truth = files
     code, out, _ = amrbench("score", predictions, "--truth", truth, "--json", "--by", "kind")
-    found = json.loads(out)
+    content = json.loads(out)
     assert code == 0
-    assert found["queries"] == 1
-    assert found["metrics"]["R1@0.7"] == 100.0
-    assert found["slices"]["k"]["queries"] == 1
+    assert content["queries"] == 1
+    assert content["metrics"]["R1@0.7"] == 100.0
+    assert content["slices"]["k"]["queries"] == 1
 
 
 def test_wrong_predictions_end_with_two_and_name_the_line(amrbench, files):
@@ -105,7 +105,7 @@ def test_wrong_predictions_end_with_two_and_name_the_line(amrbench, files):
     assert "Traceback" not in err
 
 
-def test_files_that_do_not_belong_together_end_with_two(amrbench, files):
+def test_files_of_different_queries_end_with_two(amrbench, files):
     predictions, truth = files
     truth.write_text(truth.read_text().replace("a_1", "b_1"))
     code, _, err = amrbench("score", predictions, "--truth", truth)
@@ -167,7 +167,7 @@ def test_a_plugin_can_be_left_out(amrbench):
     assert "dual-encoder" not in {row["part"] for row in json.loads(out)}
 
 
-def test_a_plugin_that_is_not_there_cannot_be_left_out(amrbench):
+def test_a_plugin_that_is_not_installed_cannot_be_left_out(amrbench):
     code, _, err = amrbench("parts", "--without", "duel-encoder")
     assert code == 2
     assert "Did you mean 'dual-encoder'?" in err
@@ -183,31 +183,31 @@ def test_schema_is_json(amrbench):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (baseline(training__optimizer="adamm"), "no optimizer part is called 'adamm'. Did you mean 'adamw'?"),
         (baseline(training__losses__0__wieght=3), "unknown field 'wieght'. Did you mean 'weight'?"),
         (baseline(training__optimizer="hungarian"), "'hungarian' is a matcher part, not"),
         (baseline(training__batch="many"), "training.batch"),
-        ("name: a\nname: b\n", "this key stands twice (first on line 1)"),
+        ("name: a\nname: b\n", "this key is repeated (first on line 1)"),
         ("name: &x [*x]\n", "the alias *x points elsewhere"),
         ("name: !!python/object/apply:os.system [echo]\n", "the YAML tag"),
-        ("name: [\n", "this is no YAML"),
+        ("name: [\n", "this is not YAML"),
         ("", "the file is empty"),
     ],
 )
-def test_a_wrong_recipe_ends_with_two_and_one_message(amrbench, tmp_path, text, says):
+def test_a_wrong_recipe_ends_with_two_and_one_message(amrbench, tmp_path, text, message):
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
     code, out, err = amrbench("check", path)
     assert code == 2
     assert out == ""
     assert err.startswith(f"error: {path} has ")
-    assert says in err
+    assert message in err
     assert "Traceback" not in err
 
 
-def test_two_mistakes_are_told_at_once_with_their_lines(amrbench, tmp_path):
+def test_two_mistakes_are_listed_with_their_lines(amrbench, tmp_path):
     path = tmp_path / "wrong.yaml"
     text = baseline(training__optimizer="adamm", model__heads=["spans", "foregrund", "saliency"])
     path.write_text(text)
@@ -226,7 +226,7 @@ def test_a_missing_recipe_ends_with_two(amrbench):
     assert "Did you mean 'cgdetr'?" in err
 
 
-def test_check_tells_what_works_and_what_does_not(amrbench, tmp_path):
+def test_check_reports_all_recipes_even_if_one_is_wrong(amrbench, tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text(baseline(soup="soap"))
     code, out, err = amrbench("check", "cgdetr", path, "sliding-window")
@@ -237,13 +237,13 @@ def test_check_tells_what_works_and_what_does_not(amrbench, tmp_path):
     assert "no soup part is called 'soap'" in err
 
 
-def test_check_without_names_checks_all_that_is_shipped(amrbench):
+def test_check_without_names_checks_all_shipped_recipes(amrbench):
     code, out, _ = amrbench("check", "--protocol", "castella")
     assert code == 0
     checked = [line.split(":")[0] for line in out.splitlines() if "fine under castella" in line]
     assert checked == [file.stem for file in shipped("recipe")]
     assert len(checked) > 6
-    assert "Not here yet, and needed to run:" in out
+    assert "Missing files that a run needs:" in out
 
 
 def test_a_width_that_the_heads_do_not_divide_is_a_mistake(amrbench, tmp_path):
@@ -257,7 +257,7 @@ def test_a_width_that_the_heads_do_not_divide_is_a_mistake(amrbench, tmp_path):
 # ---------------------------------------------------------------- predict, data
 
 
-def test_predict_writes_what_the_reference_checkpoint_predicts(amrbench, tmp_path):
+def test_predict_checkpoint_writes_the_predictions_of_the_reference(amrbench, tmp_path):
     out = tmp_path / "out.jsonl"
     code, _, err = amrbench(
         *("predict-checkpoint", "--checkpoint", CHECKPOINT / "best.ckpt"),
@@ -277,7 +277,7 @@ def test_predict_writes_what_the_reference_checkpoint_predicts(amrbench, tmp_pat
         assert ours == sorted(map(tuple, by_id[row["qid"]]["pred_relevant_windows"]))
 
 
-def test_predict_refuses_what_is_no_checkpoint(amrbench, tmp_path):
+def test_predict_checkpoint_refuses_a_file_that_is_not_a_checkpoint(amrbench, tmp_path):
     wrong = tmp_path / "best.ckpt"
     wrong.write_bytes(b"hello")
     code, _, err = amrbench(
@@ -289,8 +289,8 @@ def test_predict_refuses_what_is_no_checkpoint(amrbench, tmp_path):
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_recordings_can_be_written_and_listened_to(amrbench, tmp_path):
-    folder = tmp_path / "listen"
+def test_synthesize_writes_recordings_and_annotations(amrbench, tmp_path):
+    folder = tmp_path / "audio"
     code, _, err = amrbench("data", "synthesize", "--count", 1, "--audio", "wav", "-o", folder)
     assert code == 0
     assert "1 recordings" in err
@@ -304,15 +304,16 @@ def test_an_unknown_role_ends_with_two(amrbench, tmp_path):
     assert "Did you mean 'pretrain'?" in err
 
 
-# ---------------------------------------------------------------- files that the system refuses
+# ---------------------------------------------------------------- errors of the operating system
 
 _REMEDY = (
-    "Look whether it is the right file or folder, may be read and written, and whether the disk has room."
+    "Check that it is the right file or folder, that it may be read and written, and that the disk is not "
+    "full."
 )
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", Path("out.jsonl"), b"out.jsonl"])
-def test_what_the_system_says_of_a_file_is_told_in_one_message(amrbench, monkeypatch, name):
+def test_an_os_error_that_names_a_file_is_one_message(amrbench, monkeypatch, name):
     def refuse():
         raise PermissionError(errno.EACCES, "Permission denied", name)
 
@@ -321,7 +322,7 @@ def test_what_the_system_says_of_a_file_is_told_in_one_message(amrbench, monkeyp
 
 
 @pytest.mark.parametrize("error", [OSError("no bytes"), OSError(errno.EBADF, "Bad file descriptor", 7)])
-def test_an_error_of_the_system_that_names_no_file_is_a_bug(amrbench, monkeypatch, error):
+def test_an_os_error_that_names_no_file_is_a_bug(amrbench, monkeypatch, error):
     def fail():
         raise error
 
@@ -330,7 +331,7 @@ def test_an_error_of_the_system_that_names_no_file_is_a_bug(amrbench, monkeypatc
         amrbench("parts")
 
 
-def test_a_name_longer_than_the_system_allows(amrbench, tmp_path):
+def test_a_file_name_longer_than_the_system_allows(amrbench, tmp_path):
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "a.wav", np.zeros(32000), 16000)
     output = tmp_path / f"{'x' * 248}.h5"

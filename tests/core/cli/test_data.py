@@ -1,4 +1,4 @@
-"""The commands about data, from outside."""
+"""The commands of `amrbench data` from outside."""
 
 import json
 
@@ -12,8 +12,8 @@ from amrbench.types import Query
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    """CASTELLA's val split as two queries, and audio for them."""
+def castella(tmp_path, monkeypatch):
+    """A folder of CASTELLA with two queries of its val split."""
     monkeypatch.setenv("AMRBENCH_DATA", str(tmp_path))
     folder = tmp_path / "castella"
     folder.mkdir()
@@ -25,10 +25,10 @@ def home(tmp_path, monkeypatch):
     return folder
 
 
-def sound(home):
-    (home / "audio").mkdir()
+def write_audio(folder):
+    (folder / "audio").mkdir()
     for name, seconds in (("a", 3), ("b", 2)):
-        soundfile.write(home / "audio" / f"{name}.flac", np.zeros(16000 * seconds), 16000)
+        soundfile.write(folder / "audio" / f"{name}.flac", np.zeros(16000 * seconds), 16000)
 
 
 def publish(folder):
@@ -42,14 +42,14 @@ def publish(folder):
     return folder
 
 
-def test_status_says_what_is_here_and_what_is_not(amrbench, home):
+def test_status_lists_present_and_missing_files(amrbench, castella):
     code, out, _ = amrbench("data", "status", "cgdetr", "--protocol", "castella")
     assert code == 0
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()[2:-1]]
-    here = {row[0]: row[1] for row in rows}
-    assert here["annotations of castella val"] == "yes"
-    assert here["annotations of castella test"] == "no"
-    assert here["features clap of clotho-moment"] == "no"
+    present = {row[0]: row[1] for row in rows}
+    assert present["annotations of castella val"] == "yes"
+    assert present["annotations of castella test"] == "no"
+    assert present["features clap of clotho-moment"] == "no"
     assert out.splitlines()[-1] == f"1 of {len(rows)} are here."
     rows = json.loads(amrbench("data", "status", "cgdetr", "--json")[1])
     assert {"what", "here", "place", "published", "size"} == set(rows[0])
@@ -57,45 +57,45 @@ def test_status_says_what_is_here_and_what_is_not(amrbench, home):
 
 def test_status_of_a_protocol_that_needs_nothing(amrbench):
     code, out, _ = amrbench("data", "status", "--protocol", "synthetic")
-    assert (code, out) == (0, "The protocol synthetic needs nothing but this package.\n")
+    assert (code, out) == (0, "The protocol synthetic needs only this package.\n")
 
 
-def test_published_features_are_imported_and_verified(amrbench, home, tmp_path):
+def test_published_features_are_imported_and_verified(amrbench, castella, tmp_path):
     source = publish(tmp_path / "published")
     code, out, _ = amrbench("data", "import", "castella", source, "--encoder", "clap")
     assert code == 0
-    assert out.startswith(f"{home}/features/clap.h5: 2 recordings and 2 queries\n  read 4 files in ")
+    assert out.startswith(f"{castella}/features/clap.h5: 2 recordings and 2 queries\n  read 4 files in ")
     code, out, _ = amrbench("data", "verify", "castella")
     assert code == 0
     assert out.splitlines()[2] == "castella val"
     assert "no features" not in out
     (source / "clap" / "a.npz").unlink()
-    (home / "features" / "clap.h5").unlink()
+    (castella / "features" / "clap.h5").unlink()
     code, out, error = amrbench("data", "import", "castella", source, "--encoder", "clap")
     assert (code, out) == (2, "")
     assert "1 of 2 recordings have none: 'a'." in error
 
 
-def test_a_fault_is_exit_code_2(amrbench, home, tmp_path):
+def test_a_fault_is_exit_code_2(amrbench, castella, tmp_path):
     amrbench("data", "import", "castella", publish(tmp_path / "published"), "--encoder", "clap")
     rows = [Query("a_1", "a dog", "a", 30.0, ((0.0, 1.0),))]
-    write_annotations(home / "castella_val_release.jsonl", rows)
+    write_annotations(castella / "castella_val_release.jsonl", rows)
     code, out, error = amrbench("data", "verify", "castella")
     assert code == 2
     assert "  FAULT clap: 1 recordings have features of another length: 'a'" in out.splitlines()
-    assert error == "error: castella: 1 faults must be mended before it can be used.\n"
+    assert error == "error: castella: 1 faults must be corrected before it can be used.\n"
     assert json.loads(amrbench("data", "verify", "castella", "--json")[1])["faults"] == 1
 
 
-def test_features_are_extracted_for_a_data_set_and_for_a_folder(amrbench, home, tmp_path):
-    sound(home)
+def test_features_are_extracted_for_a_data_set_and_for_a_folder(amrbench, castella, tmp_path):
+    write_audio(castella)
     code, out, _ = amrbench("data", "extract", "castella", "--encoder", "mini-clap")
-    assert (code, out) == (0, f"{home}/features/mini-clap.h5: 2 recordings and 2 queries\n")
+    assert (code, out) == (0, f"{castella}/features/mini-clap.h5: 2 recordings and 2 queries\n")
     output = tmp_path / "mine.h5"
-    code, out, _ = amrbench("data", "extract", home / "audio", "--encoder", "mini-clap", "-o", output)
+    code, out, _ = amrbench("data", "extract", castella / "audio", "--encoder", "mini-clap", "-o", output)
     assert (code, out) == (0, f"{output}: 2 recordings and 0 queries\n")
-    both = [open_feature_file(path).audio.rows("a") for path in (output, home / "features" / "mini-clap.h5")]
-    assert np.array_equal(*both)
+    paths = (output, castella / "features" / "mini-clap.h5")
+    assert np.array_equal(*(open_feature_file(path).audio.rows("a") for path in paths))
 
 
 def test_annotations_are_converted(amrbench, tmp_path):
@@ -104,7 +104,7 @@ def test_annotations_are_converted(amrbench, tmp_path):
     assert (code, out) == (0, f"{tmp_path}/a.jsonl: 1 queries\n")
 
 
-def test_ones_own_folder_is_a_data_set(amrbench, tmp_path):
+def test_any_folder_with_annotations_is_a_data_set(amrbench, tmp_path):
     write_annotations(tmp_path / "test.jsonl", [Query("a_1", "a dog", "a", 3.0, ((0.0, 1.0),))])
     code, out, _ = amrbench("data", "verify", tmp_path)
     assert (code, out.splitlines()[4:6]) == (
@@ -125,12 +125,12 @@ def test_a_folder_may_have_any_name(amrbench, tmp_path, monkeypatch, name):
     )
 
 
-def test_a_data_set_is_meant_by_its_name_even_beside_a_folder_of_that_name(amrbench, home, monkeypatch):
-    monkeypatch.chdir(home.parent)
+def test_the_name_of_a_data_set_comes_before_a_folder_of_that_name(amrbench, castella, monkeypatch):
+    monkeypatch.chdir(castella.parent)
     code, out, _ = amrbench("data", "verify", "castella")
     assert (code, out.splitlines()[2]) == (0, "castella val")
     code, _, error = amrbench("data", "verify", "./castella")
-    assert (code, error.split(". ")[0]) == (2, "error: ./castella: nothing is placed")
+    assert (code, error.split(". ")[0]) == (2, "error: ./castella: there are no annotations")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_data_set_is_meant_by_its_name_even_beside_a_folder_of_that_name(amrbe
         (("verify", "castela"), "no dataset part is called 'castela'. Did you mean 'castella'?"),
         (
             ("verify", "procedural"),
-            "the data set 'procedural' is made on this machine, so nothing is placed for it.",
+            "the data set 'procedural' is generated and has no folder. Name one with files, or a folder.",
         ),
         (
             ("import", "castella", ".", "--encoder", "clapp"),
@@ -147,7 +147,7 @@ def test_a_data_set_is_meant_by_its_name_even_beside_a_folder_of_that_name(amrbe
         ),
     ],
 )
-def test_names_that_are_wrong(amrbench, home, arguments, text):
+def test_names_that_are_wrong(amrbench, castella, arguments, text):
     code, _, error = amrbench("data", *arguments)
     assert code == 2
     assert text in error

@@ -2,15 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.config.load import find, load_protocol, load_recipe, shipped
+from amrbench.config import load
+from amrbench.config.load import find, find_near, load_protocol, load_recipe, parse_part, shipped
 from amrbench.discovery import load_registry
 from amrbench.errors import RecipeError
-from tests.core.toy_parts import RECIPE, REGISTRY
+from amrbench.slots.data import DatasetPart
+from tests.core.toy_parts import RECIPE, REGISTRY, Tones
 
 
-def refused(kind, wanted):
+def refused(kind, name):
     with pytest.raises(RecipeError) as error:
-        find(kind, wanted)
+        find(kind, name)
     return str(error.value)
 
 
@@ -52,29 +54,44 @@ def test_a_misspelt_name_suggests_the_near_one():
     )
 
 
-def test_a_missing_file_is_told_like_a_missing_name(tmp_path):
+def test_a_missing_file_is_reported_like_a_missing_name(tmp_path):
     path = tmp_path / "synthetik.yaml"
-    said = f"there is no protocol '{path}': no such file, and no shipped protocol of this name."
-    assert refused("protocol", path).startswith(f"{said} Did you mean 'synthetic'?")
+    message = f"there is no protocol '{path}': no such file, and no shipped protocol of this name."
+    assert refused("protocol", path).startswith(f"{message} Did you mean 'synthetic'?")
 
 
 def test_a_file_with_another_ending_is_refused(tmp_path):
     (tmp_path / "toy.txt").write_text(RECIPE)
     assert refused("recipe", tmp_path / "toy.txt") == (
-        f"{tmp_path}/toy.txt does not end in .yaml; rename it, so that editors and people know what it is."
+        f"{tmp_path}/toy.txt does not end in .yaml; rename it, so that editors and people recognise it."
     )
 
 
-def test_where_nothing_is_shipped_the_message_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(library, "_folder", lambda kind: tmp_path)
+def test_where_nothing_is_shipped_the_message_says_so(monkeypatch):
+    monkeypatch.setattr(load, "shipped", lambda kind: [])
     assert refused("recipe", "x") == (
         "there is no recipe 'x': no such file, and no shipped recipe of this name. Shipped: none."
     )
 
 
-def test_a_protocol_given_as_recipe_is_told_all_that_is_wrong():
+def test_a_protocol_given_as_recipe_lists_all_that_is_wrong():
     with pytest.raises(RecipeError) as error:
         load_recipe(find("protocol", "synthetic"), load_registry())
-    said = [" ".join(row.split()) for row in str(error.value).splitlines()]
-    assert "line 1 model this field is missing." in said
+    rows = [" ".join(row.split()) for row in str(error.value).splitlines()]
+    assert "line 1 model this field is missing." in rows
     assert "unknown field 'splits'." in str(error.value)
+
+
+def test_a_file_names_others_relative_to_its_own_folder_first(tmp_path):
+    (tmp_path / "cgdetr.yaml").write_text(RECIPE)
+    file = tmp_path / "study.yaml"
+    assert find_near("recipe", "cgdetr", file) == tmp_path / "cgdetr.yaml"
+    assert find_near("recipe", "cgdetr.yaml", file) == tmp_path / "cgdetr.yaml"
+    assert find_near("recipe", "ours1", file) == find("recipe", "ours1")
+
+
+def test_a_command_names_a_part_alone_or_with_options():
+    assert parse_part("tones", DatasetPart, REGISTRY, called="--data") == Tones()
+    assert parse_part("{use: tones, size: 9}", DatasetPart, REGISTRY, called="--data") == Tones(size=9)
+    with pytest.raises(RecipeError, match="--data has 1 mistake\n\n *line 1 .*Did you mean 'tones'"):
+        parse_part("tonse", DatasetPart, REGISTRY, called="--data")

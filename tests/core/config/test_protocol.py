@@ -34,10 +34,15 @@ def recipe(**changes):
     return Recipe.model_validate(data | changes, context=REGISTRY)
 
 
-def test_each_role_has_its_data(load):
-    protocol = load()
-    assert protocol.data.of("pretrain") == Tones()
-    assert protocol.data.of("target") == Tones(size=9)
+def test_each_role_has_its_dataset(load):
+    data = load().data
+    assert data.of("pretrain") == Tones()
+    assert data.of("target") == Tones(size=9)
+    with pytest.raises(RecipeError) as error:
+        data.of("targte")
+    assert str(error.value) == (
+        "there is no role 'targte'. Did you mean 'target'? Roles: pretrain, midtrain, target."
+    )
 
 
 def test_a_protocol_written_down_and_read_again_is_the_same(load):
@@ -88,7 +93,7 @@ def test_a_budget_has_known_numbers_only(load):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "mistake"),
     [
         ("width: 4", "width: 0", "budget.width Input should be greater than or equal to 1, not 0."),
         (
@@ -103,8 +108,8 @@ def test_a_budget_has_known_numbers_only(load):
         ),
     ],
 )
-def test_a_budget_has_sensible_numbers_only(load, old, new, said):
-    assert mistakes(load, (old, new)) == [f"line 7 {said}"]
+def test_a_budget_has_sensible_numbers_only(load, old, new, mistake):
+    assert mistakes(load, (old, new)) == [f"line 7 {mistake}"]
 
 
 def test_a_missing_role_is_named(load):

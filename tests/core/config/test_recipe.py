@@ -2,8 +2,9 @@ import pytest
 
 from amrbench.config.load import load_recipe
 from amrbench.config.recipe import Budget, Recipe
-from amrbench.errors import RecipeError
+from amrbench.errors import AmrbenchError, RecipeError
 from amrbench.files.yaml_file import parse_yaml
+from amrbench.functional.metrics import Metric
 from tests.core.toy_parts import RECIPE, REGISTRY
 
 
@@ -50,34 +51,34 @@ def test_a_recipe_written_down_and_read_again_is_the_same(load):
     assert Recipe.model_validate(recipe.model_dump(mode="json"), context=REGISTRY) == recipe
 
 
-def test_an_unknown_part_is_told_with_its_line(load):
+def test_an_unknown_part_is_reported_with_its_line(load):
     assert mistakes(load, ("distance", "distanse")) == [
         "line 8 training.losses.0 no loss part is called 'distanse'. Did you mean 'distance'? "
         "Installed loss parts: blind-contrast, contrast, distance, far-contrast, greedy."
     ]
 
 
-def test_an_unknown_field_is_told_with_its_line(load):
+def test_an_unknown_field_is_reported_with_its_line(load):
     assert mistakes(load, ("weight: 2", "wieght: 2")) == [
         "line 8 training.losses.0.wieght unknown field 'wieght'. Did you mean 'weight'?"
     ]
 
 
-def test_a_part_in_the_wrong_slot_is_told_with_its_line(load):
+def test_a_part_in_the_wrong_slot_is_reported_with_its_line(load):
     assert mistakes(load, ("matcher: pairs", "matcher: cut")) == [
         "line 6 training.matcher 'cut' is a ranking part, not a matcher part. "
         "Installed matcher parts: pairs, picky."
     ]
 
 
-def test_a_wrong_type_is_told_with_its_line(load):
+def test_a_wrong_type_is_reported_with_its_line(load):
     assert mistakes(load, ("epochs: 20", "epochs: many")) == [
         "line 12 stages.0.epochs Input should be a valid integer, unable to parse string as an integer, "
         "not 'many'."
     ]
 
 
-def test_two_mistakes_are_told_at_once_in_the_order_of_lines(load):
+def test_two_mistakes_are_reported_at_once_in_the_order_of_lines(load):
     rows = mistakes(load, ("cut", "cat"), ("lr: 0.5", "lr: -1"))
     assert [row.split()[:3] for row in rows] == [
         ["line", "10", "training.optimizer.around.lr"],
@@ -106,11 +107,21 @@ def test_the_name_of_a_stage_must_suit_a_file(load):
     ]
 
 
-@pytest.mark.parametrize("metric", ["R1", "R0@0.5", "R1@1.5", "mAP@", "map", "HIT@1", "R1@0.0"])
+def selecting(metric):
+    return "  optimizer", f"  select: [{metric}]\n  optimizer"
+
+
+@pytest.mark.parametrize("metric", ["R1", "R0@0.5", "R1@1.5", "mAP@", "map", "HIT@1", "R1@0.0", "mAP@0.51"])
 def test_a_metric_must_exist(load, metric):
-    assert mistakes(load, ("  optimizer", f"  select: [{metric}]\n  optimizer")) == [
-        f"line 10 training.select.0 {metric!r} is no metric; examples: R1@0.7, R5@0.5, mAP, mAP@0.75."
-    ]
+    with pytest.raises(AmrbenchError) as error:
+        Metric.parse(metric)
+    assert mistakes(load, selecting(metric)) == [f"line 10 training.select.0 {error.value}"]
+    assert f"there is no metric {metric!r}." in str(error.value)
+
+
+@pytest.mark.parametrize(("metric", "name"), [("mAP@0.6", "mAP@0.6"), ("R5@0.70", "R5@0.7"), ("mAP", "mAP")])
+def test_any_metric_of_the_evaluator_can_choose_the_epoch(load, metric, name):
+    assert load(selecting(metric)).training.select == (name,)
 
 
 def test_a_loss_needs_what_it_requires(load):
@@ -125,16 +136,16 @@ def test_a_matcher_needs_what_it_requires(load):
     ]
 
 
-def test_a_soup_needs_the_losses_that_it_asks_about(load):
+def test_a_soup_needs_the_losses_that_it_reads(load):
     assert mistakes(load, ("soup: none", "soup: weighed")) == [
-        "line 1 soup 'weighed' asks about the losses quality, which training has not; "
+        "line 1 soup 'weighed' reads losses that training does not have: quality; "
         "let its option 'losses' name some of distance, contrast."
     ]
 
 
 def test_a_loss_needs_the_views_that_it_looks_at(load):
     assert mistakes(load, ("contrast", "far-contrast")) == [
-        "line 1 loss 'far-contrast' needs the view 'far', which 'net' has not."
+        "line 1 loss 'far-contrast' needs the view 'far', which 'net' does not provide."
     ]
     assert mistakes(load, ("contrast", "blind-contrast")) == [
         "line 1 loss 'blind-contrast' requires colour, which no chosen part of 'net' provides."
@@ -148,9 +159,9 @@ def test_a_recipe_has_losses_and_stages(load):
     ]
 
 
-def test_a_loss_stands_only_once(load):
+def test_a_loss_is_listed_once(load):
     assert mistakes(load, ("contrast", "distance")) == [
-        "line 7 training.losses 'distance' stands twice in this list; keep one."
+        "line 7 training.losses 'distance' is listed twice; keep one."
     ]
 
 
@@ -183,7 +194,7 @@ def test_a_recipe_that_is_a_list_is_refused(load):
     assert str(error.value).startswith(f"{load.path} has 1 mistake\n\n  line 1")
 
 
-def test_a_budget_replaces_its_numbers_wherever_they_stand():
+def test_a_budget_replaces_its_numbers_at_any_depth():
     recipe = Budget(batch=4, lr=0.01, warmup=0.2, input_dropout=0.1).of(toy())
     assert recipe.training.batch == 4
     assert recipe.training.optimizer.around.lr == 0.01
@@ -207,7 +218,7 @@ def test_a_budget_leaves_all_else_alone():
     assert changed == kept
 
 
-def test_a_budget_that_does_not_fit_the_recipe_is_told():
+def test_a_budget_that_does_not_fit_the_recipe_is_refused():
     with pytest.raises(RecipeError) as error:
         Budget(width=3).of(toy())
     assert str(error.value) == (

@@ -1,6 +1,6 @@
 import pytest
 
-from amrbench.config.recipe_diff import compare
+from amrbench.config.recipe_diff import differences, mix
 
 ADAM = {"use": "adam", "lr": 1, "schedule": {"use": "flat"}}
 LOSSES = [{"use": "a", "weight": 1}, {"use": "b"}, {"use": "d"}]
@@ -21,13 +21,13 @@ PAIRS = {
         {"stages": [{"name": "first", "epochs": 1}, {"name": "mid"}, {"name": "last", "epochs": 2}]},
         ["stages.mid", "stages.last.epochs"],
     ),
-    "wrapped parts": (
+    "parts around parts": (
         {"o": ADAM},
         {"o": {"use": "mean", "around": {"use": "sharp", "around": ADAM | {"schedule": {"use": "slope"}}}}},
         ["o.mean", "o.sharp", "o.adam.schedule"],
     ),
-    "another inside": ({"o": ADAM}, {"o": {"use": "mean", "around": {"use": "sgd"}}}, ["o"]),
-    "wrapped the other way round": (
+    "another innermost part": ({"o": ADAM}, {"o": {"use": "mean", "around": {"use": "sgd"}}}, ["o"]),
+    "parts around parts in another order": (
         {"o": {"use": "mean", "around": {"use": "sharp", "around": ADAM}}},
         {"o": {"use": "sharp", "around": {"use": "mean", "around": ADAM}}},
         ["o"],
@@ -43,39 +43,37 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-def test_the_two_differ_at_these_places(pair):
-    first, second, places = pair
-    assert compare(first, second).places == places
+def test_the_two_differ_at_these_paths(pair):
+    first, second, paths = pair
+    assert differences(first, second) == paths
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-def test_no_place_gives_the_first_and_all_places_the_second(pair):
-    first, second, places = pair
-    assert compare(first, second).mixed([]) == first
-    assert compare(first, second).mixed(places) == second
+def test_no_path_gives_the_first_and_all_paths_the_second(pair):
+    first, second, paths = pair
+    assert mix(first, second, []) == first
+    assert mix(first, second, paths) == second
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 def test_both_directions_meet_in_the_middle(pair):
-    first, second, places = pair
-    for place in places:
-        rest = [each for each in places if each != place]
-        assert compare(first, second).mixed([place]) == compare(second, first).mixed(rest)
+    first, second, paths = pair
+    for path in paths:
+        others = [other for other in paths if other != path]
+        assert mix(first, second, [path]) == mix(second, first, others)
 
 
-def test_one_place_changes_nothing_else():
-    first, second, _ = PAIRS["wrapped parts"]
-    assert compare(first, second).mixed(["o.sharp"]) == {"o": {"use": "sharp", "around": ADAM}}
+def test_one_path_changes_nothing_else():
+    first, second, _ = PAIRS["parts around parts"]
+    assert mix(first, second, ["o.sharp"]) == {"o": {"use": "sharp", "around": ADAM}}
     first, second, _ = PAIRS["another part with the same slot"]
     anchors = first["q"]["anchors"]
-    assert compare(first, second).mixed(["q"]) == {
-        "q": {"use": "film", "content": "learned", "anchors": anchors}
-    }
+    assert mix(first, second, ["q"]) == {"q": {"use": "film", "content": "learned", "anchors": anchors}}
 
 
-def test_a_removed_and_an_added_part_stand_where_they_stood():
+def test_removed_and_added_parts_keep_their_position():
     first, second, _ = PAIRS["a part in a list"]
-    mixed = compare(first, second).mixed(["losses.c", "losses.e"])["losses"]
-    assert [each["use"] for each in mixed] == ["a", "b", "d", "c", "e"]
-    mixed = compare(second, first).mixed(["losses.b"])["losses"]
-    assert [each["use"] for each in mixed] == ["a", "b", "d", "c", "e"]
+    mixed = mix(first, second, ["losses.c", "losses.e"])["losses"]
+    assert [part["use"] for part in mixed] == ["a", "b", "d", "c", "e"]
+    mixed = mix(second, first, ["losses.b"])["losses"]
+    assert [part["use"] for part in mixed] == ["a", "b", "d", "c", "e"]

@@ -1,19 +1,15 @@
-import json
-
 import pytest
-import yaml
 
-from amrbench import cli
 from amrbench.config.load import load_recipe, shipped
 from amrbench.config.recipe import Recipe
-from amrbench.config.recipe_diff import compare
-from amrbench.config.study import Study, expand, read_study
+from amrbench.config.recipe_diff import differences, mix
+from amrbench.config.study import Method, Study, expand, methods_of, read_study
 from amrbench.discovery import load_registry
 from amrbench.errors import RecipeError
 from amrbench.files.yaml_file import parse_yaml
 from amrbench.registry import Registry
 from amrbench.slots.model import ModelPart
-from tests.core import toy_parts, world
+from tests.core import toy_parts
 
 STUDY = """\
 study: parts
@@ -25,13 +21,13 @@ groups:
 
 
 class Judged(ModelPart):
-    """A model that says how good its answers are."""
+    """A model with a quality for each prediction."""
 
     use = "judged"
 
     @property
     def provides(self):
-        return frozenset({"spans", "scores", "quality"})
+        return {"spans": "N B Q 2", "scores": "N B Q", "quality": "N B Q"}
 
     @property
     def views(self):
@@ -87,7 +83,7 @@ def without_names(recipe):
 def test_each_difference_is_a_recipe_of_each_family(load):
     study = load()
     changes = ["quality", "shift", "contrast", "mean", "lr"]
-    assert [each.recipe.name for each in study.methods] == [
+    assert [method.recipe.name for method in study.methods] == [
         "toy",
         "fuller",
         *(f"parts-only-{change}" for change in changes),
@@ -95,11 +91,11 @@ def test_each_difference_is_a_recipe_of_each_family(load):
     ]
 
 
-def test_only_changes_one_place_of_the_base_and_without_one_of_the_full_recipe(load):
-    made = {each.recipe.name: each.recipe for each in load().methods}
-    toy, fuller = made["toy"], made["fuller"]
-    only, without = made["parts-only-shift"], made["parts-without-shift"]
-    assert [each.use for each in only.training.augment] == ["shift"]
+def test_only_changes_one_path_of_the_base_and_without_one_of_the_full_recipe(load):
+    recipes = {method.recipe.name: method.recipe for method in load().methods}
+    toy, fuller = recipes["toy"], recipes["fuller"]
+    only, without = recipes["parts-only-shift"], recipes["parts-without-shift"]
+    assert [part.use for part in only.training.augment] == ["shift"]
     assert only.about == "toy with training.augment.shift of fuller."
     assert without.training.augment == ()
     assert without.about == "fuller with training.augment.shift of toy."
@@ -111,10 +107,10 @@ def test_only_changes_one_place_of_the_base_and_without_one_of_the_full_recipe(l
 
 
 def test_a_group_changes_together(load):
-    made = {each.recipe.name: each.recipe for each in load().methods}
-    assert made["parts-only-quality"].model.use == "judged"
-    assert made["parts-only-quality"].training.matcher.use == "picky"
-    assert made["parts-without-quality"].model == made["toy"].model
+    recipes = {method.recipe.name: method.recipe for method in load().methods}
+    assert recipes["parts-only-quality"].model.use == "judged"
+    assert recipes["parts-only-quality"].training.matcher.use == "picky"
+    assert recipes["parts-without-quality"].model == recipes["toy"].model
 
 
 def test_all_differences_at_once_give_the_other_recipe(load):
@@ -146,18 +142,18 @@ def test_a_soup_is_no_change_of_its_own_unless_a_group_names_it(load):
     registry = Registry.of(*PARTS, Judged, Sweet)
     (load.folder / "study.yaml").write_text(STUDY)
     study = read_study(load.folder / "study.yaml", registry)
-    names = [variant.switch.name for variant in study.variants]
+    names = [variant.change for variant in study.variants]
     assert "cut" in names
     assert "soup" not in names
     (load.folder / "study.yaml").write_text(STUDY + "  mixed: [soup]\n")
     study = read_study(load.folder / "study.yaml", registry)
-    assert "mixed" in [variant.switch.name for variant in study.variants]
+    assert "mixed" in [variant.change for variant in study.variants]
 
 
-def test_places_with_one_ending_are_told_apart(load):
+def test_paths_with_the_same_end_get_different_names(load):
     full = FULLER.replace("epochs: 20", "epochs: 10").replace("epochs: 5", "epochs: 4")
     (load.folder / "fuller.yaml").write_text(full)
-    names = [variant.switch.name for variant in load(STUDY + "  lr: [training.augment]\n").variants]
+    names = [variant.change for variant in load(STUDY + "  lr: [training.augment]\n").variants]
     assert {"first-epochs", "last-epochs", "descent-lr", "lr"} < set(names)
 
 
@@ -165,8 +161,7 @@ def test_places_with_one_ending_are_told_apart(load):
 
 
 def test_a_recipe_that_does_not_hold_together_names_the_group_that_is_missing(load):
-    said = mistakes(load, STUDY.partition("groups:")[0])
-    assert said == [
+    assert mistakes(load, STUDY.partition("groups:")[0]) == [
         "line 1 only/matcher this recipe does not hold together: matcher 'picky' requires quality, which no "
         "chosen part of 'net' provides. Put into one group: [model, training.matcher].",
         "line 1 without/model this recipe does not hold together: matcher 'picky' requires quality, which no "
@@ -174,35 +169,41 @@ def test_a_recipe_that_does_not_hold_together_names_the_group_that_is_missing(lo
     ]
 
 
-def test_a_group_that_is_too_small_is_told_with_its_line(load):
-    said = mistakes(load, STUDY.replace("[model, ", "[training.augment, "))
-    broken = next(line for line in said if "only/quality" in line)
+def test_a_group_that_is_too_small_is_reported_with_its_line(load):
+    rows = mistakes(load, STUDY.replace("[model, ", "[training.augment, "))
+    broken = next(row for row in rows if "only/quality" in row)
     assert broken.startswith("line 5 only/quality this recipe does not hold together: matcher 'picky'")
     assert broken.endswith("Put into one group: [model, training.augment.shift, training.matcher].")
 
 
-def test_all_wrong_places_of_groups_are_told_at_once(load):
-    said = mistakes(load, STUDY + "  more: [training.macher, features]\n  again: [model]\n  none: []\n")
+def test_all_mistakes_in_groups_are_reported_at_once(load):
+    rows = mistakes(load, STUDY + "  more: [training.macher, features]\n  again: [model]\n  none: []\n")
     listed = (
         "They differ at: model, training.augment.shift, training.matcher, training.losses.contrast, "
         "training.optimizer.mean, training.optimizer.descent.lr."
     )
-    assert said == [
+    assert rows == [
         "line 6 groups.more.0 toy and fuller do not differ at 'training.macher'. "
         f"Did you mean 'training.matcher'? {listed}",
         f"line 6 groups.more.1 toy and fuller do not differ at 'features'. {listed}",
         "line 7 groups.again.0 'model' is in the group 'quality' already.",
-        "line 8 groups.none this group names no place.",
+        "line 8 groups.none this group is empty; name what changes together.",
     ]
 
 
-def test_a_missing_recipe_is_told_with_its_line(load):
-    said = mistakes(load, STUDY.replace("base: toy", "base: cgdert"))
-    assert said[0].startswith("line 2 base there is no recipe 'cgdert'")
-    assert "Did you mean 'cgdetr'?" in said[0]
+def test_a_missing_recipe_is_reported_with_its_line(load):
+    row, *others = mistakes(load, STUDY.replace("base: toy", "base: cgdert"))
+    assert row.startswith("line 2 base there is no recipe 'cgdert'")
+    assert "Did you mean 'cgdetr'?" in row
+    assert not others
 
 
-def test_a_mistake_in_one_of_the_recipes_is_told_as_its_own(load):
+def test_two_missing_recipes_are_reported_together(load):
+    rows = mistakes(load, "study: x\nbase: none1\nfull: none2\n")
+    assert [row.split()[:3] for row in rows] == [["line", "2", "base"], ["line", "3", "full"]]
+
+
+def test_a_mistake_in_one_of_the_recipes_names_the_file_of_the_recipe(load):
     (load.folder / "toy.yaml").write_text(toy_parts.RECIPE.replace("use: net", "use: nett"))
     with pytest.raises(RecipeError, match=r"toy\.yaml has 1 mistake\n\n *line 3 +model"):
         load()
@@ -215,8 +216,8 @@ def test_two_equal_recipes_are_nothing_to_study(load):
 
 
 def test_fields_of_a_study_are_checked_like_those_of_a_recipe(load):
-    said = mistakes(load, "study: x y\nbas: toy\nfull: fuller\nfamilies: [onyl]\n")
-    assert [line.split()[:3] for line in said] == [
+    rows = mistakes(load, "study: x y\nbas: toy\nfull: fuller\nfamilies: [onyl]\n")
+    assert [row.split()[:3] for row in rows] == [
         ["line", "1", "study"],
         ["line", "1", "base"],
         ["line", "2", "bas"],
@@ -238,89 +239,22 @@ def test_a_shipped_study_holds_together(path):
 def test_ours1_with_every_slot_of_the_baseline_is_the_baseline():
     registry = load_registry()
     study = expand("components", registry)
-    everything = {place for variant in study.variants for place in variant.switch.places} | {"soup"}
-    plain = [load_recipe(name, registry).model_dump(mode="json") for name in ("cgdetr", "ours1")]
-    tree = compare(plain[1], plain[0])
-    made = Recipe.model_validate(tree.mixed(everything | {"name", "about"}), context=registry)
-    assert made == study.base.recipe
-    assert everything | {"name", "about"} == set(tree.places)
+    paths = {path for variant in study.variants for path in variant.paths} | {"soup", "name", "about"}
+    ours, baseline = (load_recipe(name, registry).model_dump(mode="json") for name in ("ours1", "cgdetr"))
+    assert Recipe.model_validate(mix(ours, baseline, paths), context=registry) == study.base.recipe
+    assert paths == set(differences(ours, baseline))
+
+
+def test_a_recipe_or_a_study_may_be_given_by_file_or_loaded(load):
+    (load.folder / "study.yaml").write_text(STUDY)
+    study = expand(load.folder / "study.yaml", REGISTRY)
+    assert isinstance(study, Study)
+    assert methods_of(load.folder / "study.yaml", REGISTRY) == methods_of(study, REGISTRY) == study.methods
+    toy = expand(load.folder / "toy.yaml", REGISTRY)
+    assert toy == Method(load.folder / "toy.yaml", toy_parts.RECIPE.encode(), study.base.recipe)
+    assert methods_of(toy, REGISTRY) == [toy]
 
 
 def test_a_near_name_may_be_that_of_a_study():
     with pytest.raises(RecipeError, match="there is no recipe 'componets'.* Did you mean 'components'"):
         expand("componets", load_registry())
-
-
-# ---------------------------------------------------------------- the commands
-
-FULL = world.RECIPE | {
-    "name": "fuller",
-    "stages": [world.RECIPE["stages"][0], world.RECIPE["stages"][1] | {"epochs": 2, "input_dropout": 0.3}],
-}
-
-
-@pytest.fixture
-def small(tmp_path, monkeypatch, amrbench):
-    """Return a function that calls the command line where a small study lies."""
-    world.write_yaml(tmp_path / "toy.yaml", world.RECIPE)
-    world.write_yaml(tmp_path / "fuller.yaml", FULL)
-    world.write_yaml(tmp_path / "tiny.yaml", world.PROTOCOL)
-    world.write_yaml(tmp_path / "small.yaml", {"study": "small", "base": "toy", "full": "fuller"})
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AMRBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cli, "registry_of", lambda without: world.REGISTRY)
-
-    return lambda *arguments: amrbench(*arguments, "--protocol", "tiny.yaml")
-
-
-def stages(folder):
-    return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("cache/stages/*/done.json")}
-
-
-def test_a_study_is_run_as_a_recipe_is_and_ends_with_its_grid(small, tmp_path, monkeypatch):
-    _, text, _ = small("run", "small.yaml", "--dry-run", "--jobs", "1")
-    assert "small-without-epochs" in text
-    assert not stages(tmp_path)
-    small("run", "toy.yaml", "--jobs", "1")
-    before = stages(tmp_path)
-    assert len(before) == 3
-    code, text, err = small("run", "small.yaml", "--jobs", "1")
-    after = stages(tmp_path)
-    assert code == 0, err
-    assert len(after) == 1 + 4 * 2, "six recipes, but only four are different, and all share a stage"
-    assert before.items() <= after.items(), "what was found is left alone"
-    assert "Study small: 'only' is toy with one change" in text
-
-    monkeypatch.setattr("amrbench.training.stages.fit", None)
-    code, text, _ = small("run", "small.yaml", "--jobs", "1", "--json")
-    (grid,) = json.loads(text)["studies"]
-    means = {row["recipe"]: row["mean"]["R1@0.5"] for row in grid["rows"]}
-    assert [row["change"] for row in grid["rows"]] == ["base", "full", *["epochs", "input-dropout"] * 2]
-    only = grid["rows"][2]
-    assert only["against"] == "toy"
-    assert only["difference"]["R1@0.5"] == pytest.approx(means["small-only-epochs"] - means["toy"])
-    assert only["difference"]["R1@0.5"] == pytest.approx(
-        sum(each["R1@0.5"] for each in only["seeds"].values()) / 2
-    )
-    assert means["small-only-epochs"] == means["small-without-input-dropout"]
-    folder = next((tmp_path / "runs").glob("small-only-epochs@*"))
-    kept = yaml.safe_load((folder / "recipe.yaml").read_text())
-    assert kept["stages"][1]["epochs"] == 2
-    assert kept["stages"][1]["input_dropout"] == 0.1
-
-
-def test_check_takes_every_recipe_of_a_study(small):
-    code, text, _ = small("check", "small.yaml")
-    assert code == 0
-    assert [line.partition(":")[0] for line in text.splitlines()] == [
-        *("toy", "fuller", "small-only-epochs", "small-only-input-dropout"),
-        *("small-without-epochs", "small-without-input-dropout"),
-    ]
-
-
-def test_check_goes_on_after_a_wrong_study(small, tmp_path):
-    world.write_yaml(tmp_path / "wrong.yaml", {"study": "wrong", "base": "toy", "full": "toy"})
-    code, text, err = small("check", "wrong.yaml", "toy.yaml")
-    assert code == 2
-    assert "toy.yaml: fine" in text
-    assert "differ in nothing" in err

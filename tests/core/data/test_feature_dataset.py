@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from amrbench.data.collate import normalize_rows, pad
 from amrbench.data.feature_dataset import (
+    DatasetCache,
     FeatureDataset,
     epoch_order,
     load_dataset,
@@ -19,55 +18,18 @@ from amrbench.data.feature_dataset import (
     visit_rngs,
     with_shuffled_queries,
 )
+from amrbench.data.feature_source import FeatureSource
 from amrbench.errors import DataError
-from amrbench.types import FeatureWidths, Limits, Query
+from amrbench.slots.model import Limits
+from amrbench.types import FeatureWidths, Query, Rows
+from tests.core.data.drawn import drawn_source
 
-Rows = NDArray[np.float32]
 LIMITS = Limits(frames=300, words=32)
 
 
-@dataclass
-class Drawn:
-    """A source in memory: rows drawn from the id."""
-
-    queries: Sequence[Query]
-    name: str = "here"
-    encoder: str = "toy"
-    hop: float = 1.0
-    widths: FeatureWidths = field(default=FeatureWidths(4, 3))
-    surplus: int = 0
-    checked: int = 0
-
-    @property
-    def place(self) -> str:
-        return f"/data/{self.name}"
-
-    @property
-    def fingerprint(self) -> str:
-        return self.name
-
-    def check(self) -> None:
-        self.checked += 1
-
-    def audio(self, vid: str) -> Rows:
-        seconds = next(query.duration for query in self.queries if query.vid == vid)
-        return drawn(vid, int(seconds / self.hop) + self.surplus, 4)
-
-    def text_key(self, query: Query) -> str:
-        return query.query
-
-    def text(self, query: Query) -> Rows:
-        return drawn(query.query, len(query.query.split()), 3)
-
-
-def drawn(name: str, count: int, width: int) -> Rows:
-    rng = np.random.default_rng(list(name.encode()))
-    return rng.normal(size=(count, width)).astype(np.float32)
-
-
 def query(number: int, vid: str, duration: float, *windows: tuple[float, float], text: str = "") -> Query:
-    said = text or "word " * (number % 4 + 1)
-    return Query(f"q{number}", said.strip(), vid, duration, windows)
+    sentence = text or " ".join(["word"] * (number % 4 + 1))
+    return Query(f"q{number}", sentence, vid, duration, windows)
 
 
 QUERIES = (
@@ -82,7 +44,7 @@ QUERIES = (
 
 @pytest.fixture
 def split() -> FeatureDataset:
-    return load_dataset([Drawn(QUERIES)], LIMITS)
+    return load_dataset([drawn_source(QUERIES)], LIMITS)
 
 
 # ---------------------------------------------------------------- batches
@@ -90,88 +52,71 @@ def split() -> FeatureDataset:
 
 def test_a_batch_holds_normalised_rows_and_zeros(split: FeatureDataset) -> None:
     batch = split.batch([4, 0, 1])
-    source = Drawn(QUERIES)
+    source = drawn_source(QUERIES)
     assert batch.audio.shape == (3, 10, 4)
     assert batch.text.shape == (3, 2, 3)
-    for place, number in enumerate([4, 0, 1]):
-        for rows, mask, truth in (
-            (batch.audio[place], batch.audio_mask[place], source.audio(QUERIES[number].vid)),
-            (batch.text[place], batch.text_mask[place], source.text(QUERIES[number])),
+    for row, index in enumerate([4, 0, 1]):
+        for rows, mask, expected in (
+            (batch.audio[row], batch.audio_mask[row], source.audio(QUERIES[index].vid)),
+            (batch.text[row], batch.text_mask[row], source.text(QUERIES[index])),
         ):
-            count = len(truth)
-            norms = np.sqrt((truth.astype(np.float64) ** 2).sum(1, keepdims=True))
-            np.testing.assert_allclose(rows[:count], truth / (norms + 1e-5), rtol=1e-6)
+            count = len(expected)
+            norms = np.sqrt((expected.astype(np.float64) ** 2).sum(1, keepdims=True))
+            np.testing.assert_allclose(rows[:count], expected / (norms + 1e-5), rtol=1e-6)
             assert rows[count:].abs().sum() == 0
             assert mask.tolist() == [True] * count + [False] * (len(rows) - count)
 
 
 def test_recordings_are_equal_where_queries_share_one(split: FeatureDataset) -> None:
     recording = split.batch(range(6)).recording
-    vids = [each.vid for each in QUERIES]
+    vids = [query.vid for query in QUERIES]
     same = (recording[:, None] == recording).tolist()
     assert same == [[one == other for other in vids] for one in vids]
 
 
-def test_company_in_the_batch_changes_no_real_row(split: FeatureDataset) -> None:
+def test_other_queries_in_the_batch_change_no_real_row(split: FeatureDataset) -> None:
     alone, together = split.batch([1]), split.batch([3, 1, 0])
     assert torch.equal(together.audio[1, :6], alone.audio[0])
     assert torch.equal(together.text[1, :2], alone.text[0])
 
 
 def test_limits_cut_rows(split: FeatureDataset) -> None:
-    cut = load_dataset([Drawn(QUERIES)], Limits(frames=8, words=2))
-    assert [cut.frames(place) for place in range(6)] == [8, 6, 8, 8, 6, 8]
+    cut = load_dataset([drawn_source(QUERIES)], Limits(frames=8, words=2))
+    assert [cut.frames(index) for index in range(6)] == [8, 6, 8, 8, 6, 8]
     batch = cut.batch([3])
     assert torch.equal(batch.audio[0], split.batch([3]).audio[0, :8])
     assert batch.text.shape[1] == 2
-    assert cut.fingerprint != split.fingerprint
 
 
-def test_zero_rows_stay_zero_and_small_ones_are_damped() -> None:
-    rows = normalize_rows(np.array([[0, 0], [3, 4], [3e-5, 4e-5]], np.float32))
-    np.testing.assert_allclose(rows, [[0, 0], [0.6, 0.8], [0.5, 2 / 3]], rtol=1e-5)
-
-
-def test_recordings_and_sentences_are_held_once(split: FeatureDataset) -> None:
+def test_recordings_and_sentences_are_stored_once(split: FeatureDataset) -> None:
     assert split.audio.flat.shape == (10 + 6 + 20, 4)
-    assert len(split.text) == len({each.query for each in QUERIES})
+    assert len(split.text) == len({query.query for query in QUERIES})
     assert split.widths == FeatureWidths(4, 3)
-
-
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=6))
-def test_padding_equals_its_plain_twin(lengths: list[int]) -> None:
-    items = [torch.full((length, 2), float(number + 1)) for number, length in enumerate(lengths)]
-    found = pad(items)
-    for place, item in enumerate(items):
-        for row in range(max(lengths)):
-            real = row < len(item)
-            assert found.mask[place, row] == real
-            assert found.rows[place, row].tolist() == (item[row].tolist() if real else [0, 0])
 
 
 # ---------------------------------------------------------------- training
 
 
 @dataclass(frozen=True)
-class Facts:
+class ToyLabels:
     spans: Rows
     relevant: NDArray[np.bool_]
     positives: NDArray[np.int64]
     negatives: NDArray[np.int64]
 
 
-def facts(about: Query, frames: int, hop: float, rng: np.random.Generator) -> Facts:
-    spans = np.array([[start, end] for start, end in about.windows], np.float32)
-    relevant = np.arange(frames) * hop < about.windows[0][1]
-    return Facts(spans, relevant, rng.integers(0, 1000, 2), np.array([frames, 0]))
+def label(query: Query, frames: int, hop: float, rng: np.random.Generator) -> ToyLabels:
+    spans = np.array([[start, end] for start, end in query.windows], np.float32)
+    relevant = np.arange(frames) * hop < query.windows[0][1]
+    return ToyLabels(spans, relevant, rng.integers(0, 1000, 2), np.array([frames, 0]))
 
 
-def doubled(rows: Rows, about: Query, hop: float, rng: np.random.Generator) -> tuple[Rows, Query]:
-    return np.concatenate([rows, rows + rng.random(dtype=np.float32)]), replace(about, windows=((0.0, 1.0),))
+def doubled(rows: Rows, query: Query, hop: float, rng: np.random.Generator) -> tuple[Rows, Query]:
+    return np.concatenate([rows, rows + rng.random(dtype=np.float32)]), replace(query, windows=((0.0, 1.0),))
 
 
 def test_targets_come_padded_from_the_labels(split: FeatureDataset) -> None:
-    _, target = split.training_batch([0, 1], labels=facts, augments=[], rng_of=visit_rngs(0, 0))
+    _, target = split.training_batch([0, 1], labels=label, augments=[], rng_of=visit_rngs(0, 0))
     assert target.spans.tolist() == [[[1, 3], [0, 0]], [[0, 1], [4, 6]]]
     assert target.spans_mask.tolist() == [[True, False], [True, True]]
     assert target.relevant.shape == (2, 10)
@@ -181,7 +126,7 @@ def test_targets_come_padded_from_the_labels(split: FeatureDataset) -> None:
 
 
 def test_without_augments_training_sees_the_same_batch(split: FeatureDataset) -> None:
-    batch, _ = split.training_batch([1, 0], labels=facts, augments=[], rng_of=visit_rngs(0, 0))
+    batch, _ = split.training_batch([1, 0], labels=label, augments=[], rng_of=visit_rngs(0, 0))
     plain = split.batch([1, 0])
     for name in ("audio", "audio_mask", "text", "text_mask", "recording"):
         assert torch.equal(getattr(batch, name), getattr(plain, name))
@@ -190,12 +135,12 @@ def test_without_augments_training_sees_the_same_batch(split: FeatureDataset) ->
 def test_augments_are_applied_in_order_and_leave_the_split_alone(split: FeatureDataset) -> None:
     before = split.audio.flat.clone()
     batch, target = split.training_batch(
-        [4], labels=facts, augments=[doubled, doubled], rng_of=visit_rngs(1, 2)
+        [4], labels=label, augments=[doubled, doubled], rng_of=visit_rngs(1, 2)
     )
     rng = visit_rngs(1, 2)(4)
-    rows, about = split.batch([4]).audio[0].numpy(), QUERIES[4]
+    rows, augmented = split.batch([4]).audio[0].numpy(), QUERIES[4]
     for _ in range(2):
-        rows, about = doubled(rows, about, 1.0, rng)
+        rows, augmented = doubled(rows, augmented, 1.0, rng)
     np.testing.assert_array_equal(batch.audio[0], rows)
     assert batch.audio.shape == (1, 24, 4)
     assert target.positives.tolist() == [rng.integers(0, 1000, 2).tolist()]
@@ -203,18 +148,17 @@ def test_augments_are_applied_in_order_and_leave_the_split_alone(split: FeatureD
 
 
 def test_a_visit_draws_the_same_whatever_was_drawn_before(split: FeatureDataset) -> None:
-    def positives(places: list[int], epoch: int) -> list[list[int]]:
-        found: list[list[int]] = split.training_batch(
-            places, labels=facts, augments=[], rng_of=visit_rngs(7, epoch)
-        )[1].positives.tolist()
-        return found
+    def positives(indices: list[int], epoch: int) -> list[list[int]]:
+        _, target = split.training_batch(indices, labels=label, augments=[], rng_of=visit_rngs(7, epoch))
+        frames: list[list[int]] = target.positives.tolist()
+        return frames
 
     assert positives([0, 1, 4], 3)[1] == positives([1], 3)[0]
     assert positives([1], 3) != positives([1], 4)
     assert positives([1], 3) != positives([0], 3)
 
 
-def test_queries_without_a_window_left_are_kept_out_of_training_alone(split: FeatureDataset) -> None:
+def test_queries_without_a_usable_window_are_left_out_of_training_only(split: FeatureDataset) -> None:
     assert split.trainable.tolist() == [0, 1, 2, 4]
     assert split.untrainable == 2
     assert len(split) == 6
@@ -223,41 +167,41 @@ def test_queries_without_a_window_left_are_kept_out_of_training_alone(split: Fea
 
 
 def test_a_split_with_nothing_to_learn_is_not_trained_on() -> None:
-    deaf = load_dataset([Drawn(QUERIES[3:4] + QUERIES[5:])], LIMITS)
+    split = load_dataset([drawn_source(QUERIES[3:4] + QUERIES[5:])], LIMITS)
     with pytest.raises(DataError) as error:
-        _ = deaf.trainable
+        _ = split.trainable
     assert str(error.value) == (
-        "none of 2 queries ('q3', 'q5') has a window in what is heard of its recording, so there is nothing "
-        "to learn. Check the windows of the training split, and 'limits.frames' of the recipe."
+        "none of 2 queries ('q3', 'q5') has a window inside the feature rows of its recording, so there is "
+        "nothing to learn. Check the windows of the training split, and 'limits.frames' of the recipe."
     )
 
 
-def test_widths_of_windows_are_shares_of_what_is_heard(split: FeatureDataset) -> None:
+def test_widths_of_windows_are_fractions_of_the_feature_rows(split: FeatureDataset) -> None:
     np.testing.assert_allclose(split.window_widths(), [0.2, 1 / 6, 2 / 6, 0.15, 1 / 6])
 
 
 @pytest.mark.parametrize(
-    ("windows", "duration", "seconds", "cut", "left"),
+    ("windows", "duration", "seconds", "cut", "usable"),
     [
         ([(1, 2)], 10, 10, False, [(1, 2)]),
         ([(8, 11)], 10, 10, False, [(8, 11)]),  # rounded durations: a second late is kept
         ([(8, 300)], 10, 10, False, [(8, 10)]),
         ([(10, 11)], 10, 10, False, []),
-        ([(10, 11)], 10, 11, False, [(10, 11)]),  # the features go on
+        ([(10, 11)], 10, 11, False, [(10, 11)]),  # the features are longer than annotated
         ([(3, 3)], 10, 10, False, []),
         ([(1, 2), (4, 9), (6, 7)], 10, 5, True, [(1, 2), (4, 5)]),
         ([], 10, 10, False, []),
     ],
 )
-def test_windows_are_cut_to_what_can_be_heard(
+def test_windows_are_cut_to_the_feature_rows(
     windows: list[tuple[float, float]],
     duration: float,
     seconds: float,
     cut: bool,
-    left: list[tuple[float, float]],
+    usable: list[tuple[float, float]],
 ) -> None:
-    found = usable_windows(query(0, "a", duration, *windows), seconds, cut=cut)
-    assert [tuple(window) for window in found.tolist()] == left
+    result = usable_windows(query(0, "a", duration, *windows), seconds, cut=cut)
+    assert [tuple(window) for window in result.tolist()] == usable
 
 
 # ---------------------------------------------------------------- order
@@ -274,52 +218,74 @@ def test_an_epoch_visits_each_query_once_in_its_own_order() -> None:
 
 
 def test_joined_splits_are_their_parts_one_after_another() -> None:
-    first, second = (
-        Drawn(QUERIES[:3]),
-        Drawn([replace(each, vid=each.vid + "2") for each in QUERIES[3:]], "there"),
-    )
+    first = drawn_source(QUERIES[:3])
+    second = drawn_source([replace(query, vid=query.vid + "2") for query in QUERIES[3:]], "there")
     both, alone = load_dataset([first, second], LIMITS), load_dataset([second], LIMITS)
-    assert [each.qid for each in both.queries] == ["q0", "q1", "q2", "q3", "q4", "q5"]
-    mine, other = both.batch([3, 4]), alone.batch([0, 1])
-    assert torch.equal(mine.audio, other.audio)
-    assert torch.equal(mine.text, other.text)
+    assert [query.qid for query in both.queries] == ["q0", "q1", "q2", "q3", "q4", "q5"]
+    joined, separate = both.batch([3, 4]), alone.batch([0, 1])
+    assert torch.equal(joined.audio, separate.audio)
+    assert torch.equal(joined.text, separate.text)
     assert both.trainable.tolist() == [0, 1, 2, 4]
     assert len(set(both.batch(range(6)).recording.tolist())) == 4
-    assert (first.checked, second.checked) == (1, 2)
-    assert both.fingerprint not in (alone.fingerprint, load_dataset([second, first], LIMITS).fingerprint)
+    verified = [len(source.encoded[0].audio.verified) for source in (first, second)]
+    assert verified == [1, 2], "rows are verified each time they are loaded"
 
 
 def test_joined_splits_may_not_share_a_query_or_recording() -> None:
-    first = Drawn(QUERIES[:2])
-    with pytest.raises(DataError, match=r"query id 'q1' stands in more than one of /data/here, /data/there"):
-        load_dataset([first, Drawn([replace(QUERIES[1], vid="z")], "there")], LIMITS)
-    with pytest.raises(DataError, match=r"recording 'b' stands in more than one of /data/here, /data/there"):
-        load_dataset([first, Drawn([QUERIES[4]], "there")], LIMITS)
+    first = drawn_source(QUERIES[:2])
+    with pytest.raises(DataError, match=r"query id 'q1' is in more than one of /data/here, /data/there"):
+        load_dataset([first, drawn_source([replace(QUERIES[1], vid="z")], "there")], LIMITS)
+    with pytest.raises(DataError, match=r"recording 'b' is in more than one of /data/here, /data/there"):
+        load_dataset([first, drawn_source([QUERIES[4]], "there")], LIMITS)
 
 
 def test_joined_splits_need_one_encoder() -> None:
-    other = Drawn([query(9, "z", 5)], "there", encoder="better")
+    other = drawn_source([query(9, "z", 5)], "there", encoder="better")
     with pytest.raises(DataError, match="features of different encoders cannot be joined: 'better', 'toy'"):
-        load_dataset([Drawn(QUERIES), other], LIMITS)
+        load_dataset([drawn_source(QUERIES), other], LIMITS)
 
 
 @pytest.mark.parametrize("surplus", [-1, 0, 1])
-def test_a_row_more_or_less_than_seconds_is_usual(surplus: int) -> None:
-    split = load_dataset([Drawn([query(0, "a", 4, (0, 1))], surplus=surplus)], LIMITS)
+def test_a_row_more_or_less_than_seconds_is_accepted(surplus: int) -> None:
+    split = load_dataset([drawn_source([query(0, "a", 4, (0, 1))], surplus=surplus)], LIMITS)
     assert split.frames(0) == 4 + surplus
 
 
 @pytest.mark.parametrize("surplus", [-5, 5])
 def test_features_of_another_length_are_refused(surplus: int) -> None:
     with pytest.raises(DataError, match=r"/data/here: the features of recording 'a' last .* say 10 s"):
-        load_dataset([Drawn(QUERIES, surplus=surplus)], LIMITS)
+        load_dataset([drawn_source(QUERIES, surplus=surplus)], LIMITS)
 
 
 def test_features_of_another_width_are_refused() -> None:
     with pytest.raises(
         DataError, match=r"features of recording 'a' have shape \(10, 4\), not \(1 or more, 5\)"
     ):
-        load_dataset([Drawn(QUERIES, widths=FeatureWidths(5, 3))], LIMITS)
+        load_dataset([drawn_source(QUERIES, widths=FeatureWidths(5, 3))], LIMITS)
+
+
+# ---------------------------------------------------------------- kept in memory
+
+
+def one_recording(number: int) -> FeatureSource:
+    return drawn_source([query(number, f"v{number}", 5, (0, 1))], f"split {number}")
+
+
+def test_a_dataset_is_loaded_once_whichever_object_asks_for_it() -> None:
+    cache = DatasetCache()
+    dataset = cache.load([one_recording(0)], LIMITS)
+    assert cache.load((one_recording(0),), Limits(frames=300, words=32)) is dataset
+    assert cache.load([one_recording(0)], Limits(frames=3)) is not dataset
+    assert cache.load([one_recording(0), one_recording(1)], LIMITS) is not dataset
+
+
+def test_the_dataset_that_was_not_used_for_longest_is_dropped() -> None:
+    cache = DatasetCache(size=2)
+    first, second = cache.load([one_recording(0)], LIMITS), cache.load([one_recording(1)], LIMITS)
+    assert cache.load([one_recording(0)], LIMITS) is first
+    cache.load([one_recording(2)], LIMITS)
+    assert cache.load([one_recording(0)], LIMITS) is first
+    assert cache.load([one_recording(1)], LIMITS) is not second
 
 
 # ---------------------------------------------------------------- shuffled queries
@@ -328,7 +294,7 @@ def test_features_of_another_width_are_refused() -> None:
 def many(groups: list[int]) -> FeatureDataset:
     vids = [f"v{number}" for number, size in enumerate(groups) for _ in range(size)]
     queries = [query(number, vid, 5, (0, 1), text=f"text {number}") for number, vid in enumerate(vids)]
-    return load_dataset([Drawn(queries)], LIMITS)
+    return load_dataset([drawn_source(queries)], LIMITS)
 
 
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=12), st.integers(0, 3))
@@ -338,27 +304,26 @@ def test_shuffled_queries_come_from_other_recordings(groups: list[int], seed: in
     split = many(groups)
     control = with_shuffled_queries(split, seed)
     texts_of: dict[str, set[str]] = {}
-    for each in split.queries:
-        texts_of.setdefault(each.vid, set()).add(each.query)
-    assert sorted(each.query for each in control.queries) == sorted(each.query for each in split.queries)
+    for query in split.queries:
+        texts_of.setdefault(query.vid, set()).add(query.query)
+    assert sorted(query.query for query in control.queries) == sorted(query.query for query in split.queries)
     for before, after in zip(split.queries, control.queries, strict=True):
         assert after.query not in texts_of[before.vid]
         assert replace(after, query=before.query) == before
 
 
-def test_shuffled_queries_bring_their_features() -> None:
+def test_shuffled_queries_have_the_features_of_their_new_text() -> None:
     split = many([2, 3, 1])
     control = with_shuffled_queries(split, 0)
-    for place, each in enumerate(control.queries):
-        giver = [other.query for other in split.queries].index(each.query)
-        assert torch.equal(control.batch([place]).text, split.batch([giver]).text)
-        assert torch.equal(control.batch([place]).audio, split.batch([place]).audio)
-    assert control.fingerprint != split.fingerprint
+    for index, query in enumerate(control.queries):
+        giver = [other.query for other in split.queries].index(query.query)
+        assert torch.equal(control.batch([index]).text, split.batch([giver]).text)
+        assert torch.equal(control.batch([index]).audio, split.batch([index]).audio)
 
 
 def test_shuffling_is_a_function_of_the_seed() -> None:
     split = many([2, 3, 1, 4, 2])
-    texts = [[each.query for each in with_shuffled_queries(split, seed).queries] for seed in (0, 0, 1)]
+    texts = [[query.query for query in with_shuffled_queries(split, seed).queries] for seed in (0, 0, 1)]
     assert texts[0] == texts[1] != texts[2]
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from amrbench.data.local_dataset import DatasetFolder, Imported, LocalDataset, PublishedSplit
+from amrbench.data.feature_source import FeatureSource
+from amrbench.data.local_dataset import DatasetFolder, LocalDataset, PublishedSplit
 from amrbench.errors import DataError
 from amrbench.files.annotations import write_annotations
 from amrbench.files.feature_file import FeatureHeader, open_feature_file
@@ -15,7 +16,7 @@ HEADER = FeatureHeader(source="x", backend="ears", fingerprint="1", hop=1.0, aud
 
 
 class Ears(FeaturesPart):
-    """An encoder that nobody has."""
+    """An encoder that is not installed."""
 
     use = "ears"
 
@@ -31,19 +32,21 @@ QUERIES = [
 
 
 @pytest.fixture
-def home(tmp_path):
-    facts = {
+def empty(tmp_path):
+    """The folder of a data set before anything is put there."""
+    splits = {
         "train": PublishedSplit("x_train.jsonl", Published("Zenodo 1", "1 MB")),
         "test": PublishedSplit("x_test.jsonl"),
     }
-    return DatasetFolder("x", tmp_path / "x", facts, {"ears": Published("Zenodo 2")}, Published("a friend"))
+    return DatasetFolder("x", tmp_path / "x", splits, {"ears": Published("Zenodo 2")}, Published("a friend"))
 
 
 @pytest.fixture
-def placed(home):
-    home.root.mkdir()
-    write_annotations(home.annotations("train"), QUERIES)
-    return home
+def folder(empty):
+    """A folder with annotations of one split."""
+    empty.root.mkdir()
+    write_annotations(empty.annotations("train"), QUERIES)
+    return empty
 
 
 def rows(name, width):
@@ -55,21 +58,21 @@ def items(names, width):
     return InMemoryTable(tuple(names), tuple(rows(name, width) for name in names))
 
 
-def with_features(home):
-    store = home.store(Ears())
-    store.parent.mkdir()
-    texts = [str(query.qid) for query in QUERIES]
-    write_feature_file(store, HEADER, audio=items(("a.0", "b"), 4), text=items(texts, 3))
-    return home
+def add_features(folder):
+    file = folder.feature_file(Ears())
+    file.parent.mkdir()
+    qids = [str(query.qid) for query in QUERIES]
+    write_feature_file(file, HEADER, audio=items(("a.0", "b"), 4), text=items(qids, 3))
 
 
-def texts(needs):
-    return [(need.found, need.text()) for need in needs]
+def source_of(folder) -> FeatureSource:
+    queries = folder.queries("train")
+    return FeatureSource(tuple(queries), (folder.encoder_features(queries, Ears()),))
 
 
-def test_an_empty_home_says_all_that_it_needs(home):
-    root = home.root
-    assert texts(home.needs("train", Ears())) == [
+def test_an_empty_folder_lists_all_files_that_it_needs(empty):
+    root = empty.root
+    assert [(file.present, file.text()) for file in empty.required_files("train", Ears())] == [
         (
             False,
             f"annotations of x train: {root}/x_train.jsonl. Published at Zenodo 1 (1 MB). "
@@ -82,77 +85,81 @@ def test_an_empty_home_says_all_that_it_needs(home):
         ),
     ]
     with pytest.raises(DataError) as error:
-        home.queries("train")
-    assert str(error.value).splitlines()[0] == "data set 'x' needs what is not here:"
+        empty.queries("train")
+    assert str(error.value).splitlines()[0] == "data set 'x' needs files that are missing:"
 
 
-def test_what_has_no_public_place_is_said_to_have_none(home):
-    assert "Published at no public place that we know of." in home.needs("test", Ears())[0].text()
+def test_a_file_may_be_published_nowhere(empty):
+    assert "Published at no known place." in empty.required_files("test", Ears())[0].text()
 
 
-def test_audio_takes_the_place_of_features(placed):
-    audio(placed, "b.flac")
-    assert [(need.what, need.found) for need in placed.needs("train", Ears())] == [
+def test_audio_may_be_there_instead_of_features(folder):
+    add_audio(folder, "b.flac")
+    assert [(file.what, file.present) for file in folder.required_files("train", Ears())] == [
         ("annotations of x train", True),
         ("audio of x", True),
     ]
 
 
-def test_an_empty_folder_of_audio_is_no_audio(placed):
-    placed.audio_folder.mkdir()
-    (placed.audio_folder / "readme.txt").write_text("to be unpacked here")
-    assert [(need.what, need.found) for need in placed.needs("train", Ears())] == [
+def test_an_empty_folder_of_audio_is_no_audio(folder):
+    folder.audio_folder.mkdir()
+    (folder.audio_folder / "readme.txt").write_text("to be unpacked here")
+    assert [(file.what, file.present) for file in folder.required_files("train", Ears())] == [
         ("annotations of x train", True),
         ("features ears of x", False),
     ]
 
 
-def test_a_split_that_it_does_not_have(home):
+def test_a_split_that_it_does_not_have(empty):
     with pytest.raises(DataError) as error:
-        home.annotations("tran")
+        empty.annotations("tran")
     assert str(error.value) == (
         "data set 'x' has no split 'tran'. Did you mean 'train'? Splits: train, test."
     )
 
 
-def test_features_of_a_split_are_found_by_the_ids_of_its_queries(placed):
-    assert placed.source("train", Ears()) is None
-    source = with_features(placed).source("train", Ears())
-    assert isinstance(source, Imported)
-    assert source.queries == tuple(QUERIES)
+def test_features_of_a_split_are_found_by_the_ids_of_its_queries(folder):
+    add_features(folder)
+    source = source_of(folder)
     assert (source.widths, source.hop, source.encoder) == (FeatureWidths(4, 3), 1.0, "ears 1")
     assert np.array_equal(source.audio("a.0"), rows("a.0", 4))
     assert np.array_equal(source.text(QUERIES[2]), rows("7", 3))
     assert source.text_key(QUERIES[0]) != source.text_key(QUERIES[2]), "texts have rows query by query"
-    source.check()
+    source.verify()
 
 
-def test_other_annotations_are_another_source(placed):
-    before = with_features(placed).source("train", Ears()).fingerprint
-    assert placed.source("train", Ears()).fingerprint == before
-    write_annotations(placed.annotations("train"), QUERIES[:2])
-    assert placed.source("train", Ears()).fingerprint != before
+def test_a_missing_feature_file_is_named(folder):
+    with pytest.raises(DataError, match="features/ears.h5: there is no such feature file"):
+        folder.encoder_features(QUERIES, Ears())
 
 
-def test_features_of_a_recording_that_is_not_in_the_file(placed):
-    source = with_features(placed).source("train", Ears())
+def test_other_annotations_are_another_source(folder):
+    add_features(folder)
+    before = source_of(folder).fingerprint
+    assert source_of(folder).fingerprint == before
+    write_annotations(folder.annotations("train"), QUERIES[:2])
+    assert source_of(folder).fingerprint != before
+
+
+def test_features_of_a_recording_that_is_not_in_the_file(folder):
+    add_features(folder)
     with pytest.raises(DataError, match="'c'"):
-        source.audio("c")
-    write_annotations(placed.annotations("train"), [*QUERIES, Query("c", "a cow", "c", 2.0, ())])
+        source_of(folder).audio("c")
+    write_annotations(folder.annotations("train"), [*QUERIES, Query("c", "a cow", "c", 2.0, ())])
     with pytest.raises(DataError, match="'c'"):
-        placed.source("train", Ears()).check()
-    assert open_feature_file(placed.store(Ears())).header == HEADER
+        source_of(folder).verify()
+    assert open_feature_file(folder.feature_file(Ears())).header == HEADER
 
 
-def audio(home, name, seconds=1.0):
-    home.audio_folder.mkdir(exist_ok=True)
-    soundfile.write(home.audio_folder / name, np.full(round(8000 * seconds), 0.25), 8000)
+def add_audio(folder, name, seconds=1.0):
+    folder.audio_folder.mkdir(exist_ok=True)
+    soundfile.write(folder.audio_folder / name, np.full(round(8000 * seconds), 0.25), 8000)
 
 
-def test_recordings_come_in_the_order_of_the_annotations(placed):
-    audio(placed, "b.flac", 2)
-    audio(placed, "a.0.wav", 3)
-    dataset = LocalDataset(placed)
+def test_recordings_come_in_the_order_of_the_annotations(folder):
+    add_audio(folder, "b.flac", 2)
+    add_audio(folder, "a.0.wav", 3)
+    dataset = LocalDataset(folder)
     assert dataset.splits() == ["train", "test"]
     assert dataset.size("train") == 2
     first, second = (dataset.recording("train", index) for index in range(2))
@@ -162,43 +169,43 @@ def test_recordings_come_in_the_order_of_the_annotations(placed):
     assert np.allclose(second.waveform, 0.25, atol=1e-4)
 
 
-def test_points_may_be_missing_from_file_names(placed):
-    audio(placed, "a0.flac")
-    assert placed.find_audio("a.0") == placed.audio_folder / "a0.flac"
-    assert placed.find_audio("b") is None
+def test_dots_may_be_missing_from_file_names(folder):
+    add_audio(folder, "a0.flac")
+    assert folder.find_audio("a.0") == folder.audio_folder / "a0.flac"
+    assert folder.find_audio("b") is None
 
 
-def test_points_may_not_be_missing_where_two_recordings_could_be_meant(placed):
-    write_annotations(placed.annotations("test"), [Query("c", "a cow", "a0", 2.0, ())])
-    audio(placed, "a0.flac")
-    assert placed.find_audio("a0") == placed.audio_folder / "a0.flac"
-    assert placed.find_audio("a.0") is None
+def test_dots_may_not_be_missing_where_two_recordings_have_the_same_name_without(folder):
+    write_annotations(folder.annotations("test"), [Query("c", "a cow", "a0", 2.0, ())])
+    add_audio(folder, "a0.flac")
+    assert folder.find_audio("a0") == folder.audio_folder / "a0.flac"
+    assert folder.find_audio("a.0") is None
 
 
-def test_two_files_of_one_recording(placed):
-    audio(placed, "b.flac")
-    audio(placed, "b.wav")
+def test_two_files_of_one_recording(folder):
+    add_audio(folder, "b.flac")
+    add_audio(folder, "b.wav")
     with pytest.raises(DataError) as error:
-        placed.find_audio("b")
+        folder.find_audio("b")
     assert str(error.value) == (
-        f"{placed.audio_folder}/b.wav: {placed.audio_folder}/b.flac has the same name; move one of them away."
+        f"{folder.audio_folder}/b.wav: {folder.audio_folder}/b.flac has the same name; move one of them away."
     )
 
 
-def test_a_recording_that_is_not_there(placed):
-    audio(placed, "a.0.wav")
+def test_a_recording_that_is_not_there(folder):
+    add_audio(folder, "a.0.wav")
     with pytest.raises(DataError) as error:
-        LocalDataset(placed).recording("train", 1)
+        LocalDataset(folder).recording("train", 1)
     assert str(error.value) == (
-        f"{placed.audio_folder}: there is no recording 'b' (.wav, .flac, .ogg, .opus, .mp3, .aiff, .aif, "
+        f"{folder.audio_folder}: there is no recording 'b' (.wav, .flac, .ogg, .opus, .mp3, .aiff, .aif, "
         ".au, .caf, .w64). Put it there; it is published at a friend."
     )
 
 
-def test_another_recording_is_another_data_set(placed):
-    audio(placed, "b.wav")
-    before = LocalDataset(placed).fingerprint()
-    assert LocalDataset(placed).fingerprint() == before
-    audio(placed, "b.wav", 1.5)
-    again = DatasetFolder(placed.name, placed.root, placed.facts)
+def test_another_recording_is_another_data_set(folder):
+    add_audio(folder, "b.wav")
+    before = LocalDataset(folder).fingerprint()
+    assert LocalDataset(folder).fingerprint() == before
+    add_audio(folder, "b.wav", 1.5)
+    again = DatasetFolder(folder.name, folder.root, folder.splits)
     assert LocalDataset(again).fingerprint() != before

@@ -9,7 +9,7 @@ from tests.oracle.reference_predictions import published
 
 
 def query(duration: float) -> Query:
-    return Query("a", "left out", "v", duration, ((0.0, 10.0),))
+    return Query("a", "a sentence", "v", duration, ((0.0, 10.0),))
 
 
 def test_windows_are_clipped_to_the_recording() -> None:
@@ -21,19 +21,19 @@ def test_windows_are_clipped_to_the_recording() -> None:
     assert whole_recording([query(4.5)])[0].windows.tolist() == [[0, 4.5]]
 
 
-def test_answers_name_query_and_recording() -> None:
-    answer = whole_recording([query(60.0)])[0]
-    assert (answer.qid, answer.vid, answer.scores) == ("a", "v", None)
+def test_predictions_name_query_and_recording() -> None:
+    moments = whole_recording([query(60.0)])[0]
+    assert (moments.qid, moments.vid, moments.scores) == ("a", "v", None)
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1.0, 5.0), (6.0, 5.0), (0.0, float("nan"))])
-def test_a_window_that_is_none_is_a_programming_error(start: float, end: float) -> None:
+def test_an_impossible_window_is_a_programming_error(start: float, end: float) -> None:
     with pytest.raises(ValueError, match="not a window inside a recording"):
         fixed_window([query(60.0)], start, end)
 
 
-def test_rows_reach_what_was_measured_on_castella_test() -> None:
+def test_baselines_reach_what_was_measured_on_castella_test() -> None:
     truth = published("castella_test_unrounded").truth
-    found = {name: score(rows, truth).metrics for name, rows in baseline_predictions(truth).items()}
-    recalls = {name: (f"{m['R1@0.5']:.2f}", f"{m['R1@0.7']:.2f}") for name, m in found.items()}
+    metrics = {name: score(moments, truth).metrics for name, moments in baseline_predictions(truth).items()}
+    recalls = {name: (f"{m['R1@0.5']:.2f}", f"{m['R1@0.7']:.2f}") for name, m in metrics.items()}
     assert recalls == {"always 0-10 s": ("7.80", "3.64"), "whole recording": ("4.31", "2.15")}

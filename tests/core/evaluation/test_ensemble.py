@@ -10,7 +10,7 @@ from amrbench.errors import DataError, RunError
 from amrbench.evaluation.ensemble import EnsembleOptions, fuse, fuse_files, overlaps
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.types import Moments
-from tests.core.evaluation.test_compare import make_run
+from tests.core.evaluation.finished_runs import make_run
 from tests.folders import DATA
 
 GOLDEN = json.loads((DATA / "components/window_fusion.json").read_text())
@@ -21,8 +21,8 @@ TABLES = [
 
 
 def golden(name):
-    found = GOLDEN[name]
-    return np.array(found) if isinstance(found, list) else np.column_stack([found["boxes"], found["scores"]])
+    table = GOLDEN[name]
+    return np.array(table) if isinstance(table, list) else np.column_stack([table["boxes"], table["scores"]])
 
 
 @pytest.mark.parametrize(
@@ -56,21 +56,21 @@ LIST = st.lists(MOMENT, min_size=1, max_size=6).map(lambda rows: np.array(rows, 
 
 def by_hand(lists, iou=0.5):
     """Leader and agreement, moment by moment."""
-    pool = [(*row, place) for place, rows in enumerate(lists) for row in rows.tolist()]
+    pool = [(*row, number) for number, rows in enumerate(lists) for row in rows.tolist()]
     groups = []
-    for start, end, score, place in sorted(pool, key=lambda row: (-row[2], row[0], row[1])):
-        shared = []
+    for start, end, score, number in sorted(pool, key=lambda row: (-row[2], row[0], row[1])):
+        ious = []
         for first, last, _, _ in (group[0] for group in groups):
-            both = max(0, min(end, last) - max(start, first))
-            shared.append(both / (end - start + last - first - both))
-        best = int(np.argmax(shared)) if shared else -1
-        if best >= 0 and shared[best] >= iou:
-            groups[best].append((start, end, score, place))
+            shared = max(0, min(end, last) - max(start, first))
+            ious.append(shared / (end - start + last - first - shared))
+        best = int(np.argmax(ious)) if ious else -1
+        if best >= 0 and ious[best] >= iou:
+            groups[best].append((start, end, score, number))
         else:
-            groups.append([(start, end, score, place)])
+            groups.append([(start, end, score, number)])
     rows = []
     for group in groups:
-        best = [max((row[2] for row in group if row[3] == place), default=0.0) for place in range(len(lists))]
+        best = [max((row[2] for row in group if row[3] == n), default=0.0) for n in range(len(lists))]
         rows.append((group[0][0], group[0][1], np.mean(best)))
     return np.array(rows)
 
@@ -82,16 +82,16 @@ def listed(table):
 
 @given(st.lists(LIST, min_size=1, max_size=4))
 def test_fusion_is_that_of_its_slow_twin(lists):
-    found, slow = fuse(lists, EnsembleOptions(top=24)), by_hand(lists)
-    assert (np.diff(found[:, 2]) <= 0).all()
-    np.testing.assert_allclose(listed(found), listed(slow), atol=1e-9)
+    fused, slow = fuse(lists, EnsembleOptions(top=24)), by_hand(lists)
+    assert (np.diff(fused[:, 2]) <= 0).all()
+    np.testing.assert_allclose(listed(fused), listed(slow), atol=1e-9)
 
 
 @given(st.lists(LIST, min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_the_order_of_lists_changes_nothing(lists, random):
     shuffled = random.sample(lists, len(lists))
     for bounds in ("leader", "mean"):
-        first, second = (fuse(each, EnsembleOptions(bounds=bounds, top=24)) for each in (lists, shuffled))
+        first, second = (fuse(tables, EnsembleOptions(bounds=bounds, top=24)) for tables in (lists, shuffled))
         np.testing.assert_allclose(listed(first), listed(second), atol=1e-9)
 
 
@@ -99,20 +99,20 @@ def test_the_order_of_lists_changes_nothing(lists, random):
 def test_bounds_stay_inside_and_scores_do_not_grow(lists):
     every = np.concatenate(lists)
     for bounds in ("leader", "mean"):
-        found = fuse(lists, EnsembleOptions(bounds=bounds))
-        assert found[:, 0].min() >= every[:, 0].min() - 1e-9
-        assert found[:, 1].max() <= every[:, 1].max() + 1e-9
-        assert found[:, 2].max() <= every[:, 2].max() + 1e-9
-        assert (np.diff(found[:, 2]) <= 0).all()
+        fused = fuse(lists, EnsembleOptions(bounds=bounds))
+        assert fused[:, 0].min() >= every[:, 0].min() - 1e-9
+        assert fused[:, 1].max() <= every[:, 1].max() + 1e-9
+        assert fused[:, 2].max() <= every[:, 2].max() + 1e-9
+        assert (np.diff(fused[:, 2]) <= 0).all()
 
 
 @given(LIST)
 def test_one_list_keeps_its_order(rows):
     """What overlaps is left out, but nothing comes before what was better."""
     for lists in ([rows], [rows, rows]):
-        found = fuse(lists, EnsembleOptions(top=24))
-        assert {tuple(row) for row in np.round(found, 9)} <= {tuple(row) for row in np.round(rows, 9)}
-        assert found[0, 2] == pytest.approx(rows[:, 2].max())
+        fused = fuse(lists, EnsembleOptions(top=24))
+        assert {tuple(row) for row in np.round(fused, 9)} <= {tuple(row) for row in np.round(rows, 9)}
+        assert fused[0, 2] == pytest.approx(rows[:, 2].max())
 
 
 def test_one_list_of_moments_apart_is_itself():
@@ -123,10 +123,15 @@ def test_one_list_of_moments_apart_is_itself():
 
 def test_moments_without_score_or_length_do_no_harm():
     empty = np.array([[3, 3, 0.5], [3, 3, 0.0], [0, 4, 0.0]], dtype=float)
-    found = fuse([empty, np.zeros((0, 3))], EnsembleOptions(bounds="mean"))
-    assert np.isfinite(found).all()
+    fused = fuse([empty, np.zeros((0, 3))], EnsembleOptions(bounds="mean"))
+    assert np.isfinite(fused).all()
     assert fuse([np.zeros((0, 3))]).shape == (0, 3)
     np.testing.assert_allclose(overlaps(empty, empty[0]), [0, 0, 0])
+
+
+def test_overlaps_are_those_of_intersection_over_union():
+    moments = np.array([[0.0, 10.0, 1], [20.0, 30.0, 1], [5.0, 15.0, 1]])
+    np.testing.assert_allclose(overlaps(moments, np.array([0.0, 10.0, 0])), [1, 0, 1 / 3])
 
 
 # ---------------------------------------------------------------- files
@@ -143,9 +148,9 @@ def test_files_are_fused_into_one(amrbench, tmp_path):
     two = written(tmp_path / "two.jsonl", (5, 6, 0.5), (8, 9, 0.4))
     code, _, err = amrbench("fuse", one, two, "-o", tmp_path / "out.jsonl", "--top", 2)
     assert (code, err) == (0, f"{tmp_path}/out.jsonl: 1 queries, from 2 prediction files\n")
-    (found,) = read_predictions(tmp_path / "out.jsonl")
-    assert found.windows.tolist() == [[5, 6], [0, 2]]
-    assert found.scores.tolist() == [0.5, 0.3]
+    (moments,) = read_predictions(tmp_path / "out.jsonl")
+    assert moments.windows.tolist() == [[5, 6], [0, 2]]
+    assert moments.scores.tolist() == [0.5, 0.3]
     amrbench("fuse", one, two, "-o", tmp_path / "out.jsonl", "--weight", 3, "--weight", 1)
     assert read_predictions(tmp_path / "out.jsonl")[0].windows[0].tolist() == [5, 6]
     code, _, err = amrbench("fuse", one, two, "-o", tmp_path / "out.jsonl", "--bounds", "laeder")
@@ -173,7 +178,7 @@ def test_a_fusion_replaces_none_of_its_files(tmp_path):
     for sources in ([one, two], [tmp_path]):
         with pytest.raises(DataError) as error:
             fuse_files(sources, tmp_path / "." / "two.jsonl")
-        assert str(error.value) == f"{two}: is read, so it cannot be what is written. Name another output."
+        assert str(error.value) == f"{two}: is an input, so it cannot be the output. Name another output."
     assert two.read_bytes() == before
 
 
@@ -187,10 +192,10 @@ def refusal(*files, how=DEFAULT):
     return str(error.value)
 
 
-def test_files_that_do_not_go_together(tmp_path):
+def test_files_and_weights_that_do_not_fit_are_refused(tmp_path):
     one = written(tmp_path / "one.jsonl", (0, 2, 0.6))
-    said = "do not answer the same queries about the same recordings: 'a'"
-    assert said in refusal(one, written(tmp_path / "two.jsonl", (0, 2, 0.6), vid="w"))
+    message = "do not answer the same queries about the same recordings: 'a'"
+    assert message in refusal(one, written(tmp_path / "two.jsonl", (0, 2, 0.6), vid="w"))
     assert "recordings: 'a', 'b'. Fuse predictions for the same annotations." in refusal(
         one, written(tmp_path / "two.jsonl", (0, 2, 0.6), qid="b")
     )
@@ -203,7 +208,7 @@ def test_files_that_do_not_go_together(tmp_path):
     "weights",
     [(0.0, 1.0), (1.0, -1.0), (math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0), (1e308, 1e308)],
 )
-def test_weights_that_are_none(tmp_path, weights):
+def test_bad_weights_are_refused(tmp_path, weights):
     files = [written(tmp_path / f"{name}.jsonl", (0, 2, 0.6)) for name in ("one", "two")]
     assert refusal(*files, how=EnsembleOptions(weights=weights)) == (
         f"the weights {weights[0]:g}, {weights[1]:g} do not fit 2 prediction files: {files[0]}, {files[1]}. "
@@ -211,15 +216,15 @@ def test_weights_that_are_none(tmp_path, weights):
     )
 
 
-def test_scores_that_cannot_be_weighed(tmp_path):
+def test_missing_or_negative_scores_are_refused(tmp_path):
     one = written(tmp_path / "one.jsonl", (0, 2, -0.6))
     assert refusal(one) == (
-        f"{one}: query 'a' has the score -0.6. EnsembleOptions needs scores of zero or more, such as probabilities."
+        f"{one}: query 'a' has the score -0.6. Fusion needs scores of zero or more, such as probabilities."
     )
     write_predictions(one, [Moments("a", "v", np.array([[0.0, 1.0]]))])
-    assert refusal(one) == f"{one}: query 'a' has windows without scores, which fusion weighs them by."
+    assert refusal(one) == f"{one}: query 'a' has windows without scores, which fusion needs."
 
 
-def test_words_that_are_unknown():
+def test_unknown_options_are_refused():
     with pytest.raises(RunError, match=r"--points 'sum' is not known\. Use agreement, mean, max\."):
         EnsembleOptions(points="sum")

@@ -29,9 +29,9 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path):
 
 
 def test_files_of_every_layout_can_still_be_read():
-    found = read_results(LAYOUT_1)
-    assert found.layout == 1
-    assert found.row("mean").metrics["R1@0.7"] == 37.5
+    read = read_results(LAYOUT_1)
+    assert read.layout == 1
+    assert read.row("mean").metrics["R1@0.7"] == 37.5
 
 
 def test_a_folder_without_a_finished_run_is_refused(tmp_path):
@@ -40,7 +40,7 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "place"),
+    ("content", "key"),
     [
         ("{", "the file: Invalid JSON"),
         ('{"layout": 2}', "layout: "),
@@ -51,7 +51,20 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path):
         ),
     ],
 )
-def test_a_file_that_no_run_wrote_is_refused_by_place(tmp_path, content, place):
+def test_a_file_that_no_run_wrote_is_refused_by_key(tmp_path, content, key):
     (tmp_path / "metrics.json").write_text(content)
-    with pytest.raises(RunError, match=rf"not the results of a run \({place}.*Move the folder away"):
+    with pytest.raises(RunError, match=rf"not the results of a run \({key}.*Move the folder away"):
         read_results(tmp_path)
+
+
+def test_a_run_without_metrics_is_refused_where_they_are_needed():
+    unscored = results(rows=(results().rows[0].model_copy(update={"metrics": {}}),))
+    assert not unscored.scored
+    assert results().scored
+    with pytest.raises(RunError) as error:
+        unscored.refuse_unscored("compared")
+    assert str(error.value) == (
+        "the run of 'toy' under 'tiny' has predictions only, so it cannot be compared: the ground truth of "
+        "split 'test' is not public. Use a protocol that reports another split."
+    )
+    results().refuse_unscored("compared")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from amrbench.config.recipe import Recipe
-from amrbench.config.study import Method, Study, Switch, Variant
+from amrbench.config.study import Method, Study, Variant
 from amrbench.evaluation.study_table import study_table, study_tables, with_more
 from amrbench.evaluation.table import table
 from amrbench.files.yaml_file import parse_yaml
@@ -20,17 +20,16 @@ def method(name):
 
 
 def study():
-    families = (("only", "a"), ("without", "a"))
     variants = tuple(
-        Variant(family, Switch(name, ("place",)), method(f"s-{family}-{name}")) for family, name in families
+        Variant(family, "a", ("soup",), method(f"s-{family}-a")) for family in ("only", "without")
     )
     return Study("s", method("base"), method("full"), variants)
 
 
-def found(recipe, *seeds, **options):
+def finished(recipe, *seeds, **options):
     rows = [
-        each.model_copy(update={"metrics": dict.fromkeys(METRICS, value)})
-        for each, value in [
+        member.model_copy(update={"metrics": dict.fromkeys(METRICS, value)})
+        for member, value in [
             *((row(f"seed {n}", "seed", 0), value) for n, value in enumerate(seeds)),
             (row("mean", "mean", 0), sum(seeds) / len(seeds)),
             (row("whole recording", "prior", 0), 1.0),
@@ -40,14 +39,14 @@ def found(recipe, *seeds, **options):
 
 
 RESULTS = [
-    found("base", 10, 20),
-    found("full", 40, 60),
-    found("s-only-a", 11, 22),
-    found("s-without-a", 40, 60, hash="full"),
+    finished("base", 10, 20),
+    finished("full", 40, 60),
+    finished("s-only-a", 11, 22),
+    finished("s-without-a", 40, 60, hash="full"),
 ]
 
 
-def test_a_grid_shows_means_and_differences_to_what_was_changed():
+def test_the_table_has_means_and_differences_from_the_changed_recipe():
     lines = study_table(study(), RESULTS).text().splitlines()
     assert lines[0] == (
         "Study s: 'only' is base with one change, compared with base; "
@@ -82,27 +81,27 @@ def test_json_has_the_differences_of_the_seeds():
 
 
 def test_a_seed_that_only_one_has_is_no_pair():
-    few = [RESULTS[0], RESULTS[1], found("s-only-a", 11), RESULTS[3]]
+    few = [RESULTS[0], RESULTS[1], finished("s-only-a", 11), RESULTS[3]]
     assert list(study_table(study(), few).as_json()["rows"][2]["seeds"]) == ["seed 0"]
 
 
-def test_grids_stand_after_the_table_and_are_found_among_other_recipes():
-    wanted = [method("other"), study(), method("last")]
-    grids = study_tables(wanted, [found("other", 5), *RESULTS, found("last", 6)])
-    assert [each.rows for each in grids] == [study_table(study(), RESULTS).rows]
-    text = with_more(table(RESULTS), grids, "github")
+def test_tables_of_studies_follow_the_table_of_all_runs():
+    runnables = [method("other"), study(), method("last")]
+    tables = study_tables(runnables, [finished("other", 5), *RESULTS, finished("last", 6)])
+    assert [other.rows for other in tables] == [study_table(study(), RESULTS).rows]
+    text = with_more(table(RESULTS), tables, "github")
     assert text.index("whole recording") < text.index("Study s")
-    whole = json.loads(with_more(table(RESULTS, "json"), grids, "json"))
-    assert [each["study"] for each in whole["studies"]] == ["s"]
-    assert whole["protocol"] == "tiny"
+    document = json.loads(with_more(table(RESULTS, "json"), tables, "json"))
+    assert [other["study"] for other in document["studies"]] == ["s"]
+    assert document["protocol"] == "tiny"
 
 
-def test_without_a_study_the_table_stands_alone():
-    assert with_more("text", study_tables([method("other")], [found("other", 5)]), "json") == "text"
+def test_without_a_study_there_is_only_the_table():
+    assert with_more("text", study_tables([method("other")], [finished("other", 5)]), "json") == "text"
 
 
 @pytest.mark.parametrize(("form", "mark"), [("tsv", "# "), ("latex", "% ")])
-def test_headings_of_a_grid_are_comments_where_the_format_has_them(form, mark):
+def test_headings_of_a_study_are_comments_where_the_format_has_them(form, mark):
     lines = study_table(study(), RESULTS).text(form).splitlines()
     assert lines[0].startswith(f"{mark}Study s")
     assert lines[1].startswith(f"{mark}'='")

@@ -30,7 +30,7 @@ def results(recipe: str = "toy", value: float = 50.0, **options) -> Results:
     return Results(**plain | options)
 
 
-def test_a_table_says_protocol_and_stand_ins_above_its_rows():
+def test_a_table_has_protocol_and_stand_ins_above_its_rows():
     assert table([results()]).splitlines() == [
         "Protocol tiny, split test: For tests.",
         "Stand-ins: mini-clap stands in for clap.",
@@ -43,12 +43,12 @@ def test_a_table_says_protocol_and_stand_ins_above_its_rows():
     ]
 
 
-def test_answers_that_listen_to_nothing_stand_once_at_the_end():
+def test_baselines_appear_once_at_the_end():
     lines = table([results(), results("other")]).splitlines()[5:]
     assert [line.split("|")[1].strip() for line in lines] == ["toy", "toy", "other", "other", ""]
 
 
-def test_a_run_given_twice_stands_once():
+def test_a_run_given_twice_appears_once():
     assert table([results(), results("other"), results()]) == table([results(), results("other")])
 
 
@@ -60,7 +60,7 @@ def test_stand_ins_of_all_runs_are_named():
     assert "Stand-ins" not in table([results(stand_ins="")])
 
 
-def test_a_slice_has_a_line_of_its_own():
+def test_a_slice_has_a_row_of_its_own():
     lines = table([results()], by="kind").splitlines()
     assert lines[5] == "| toy      | seed 0          | early  |         2 |    25.00 |  1.00 |"
     assert len(lines) == 5 + 3 * 2
@@ -89,7 +89,7 @@ def test_json_keeps_all_digits():
 
 
 def test_protocols_are_not_mixed():
-    with pytest.raises(RunError, match="protocols castella, tiny cannot stand in one table"):
+    with pytest.raises(RunError, match="protocols castella, tiny cannot share a table"):
         table([results(), results(protocol="castella")])
 
 

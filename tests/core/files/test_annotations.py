@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from amrbench.errors import DataError
-from amrbench.files.annotations import read_annotations, safe_id, write_annotations
+from amrbench.files.annotations import faults_of, read_annotations, safe_id, write_annotations
 from amrbench.types import Query
 
 ROW = {"qid": "a_1", "query": "a bell", "duration": 60, "vid": "a", "relevant_windows": [[27, 28], [2.5, 9]]}
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "queries.jsonl"
 
 
-def test_published_line_is_read_as_it_stands(path: Path) -> None:
+def test_a_published_line_is_read_unchanged(path: Path) -> None:
     row = ROW | {"fg_dB": -2.5, "relevant_clip_ids": [1, 2]}
     assert read_annotations(write(path, row)) == [
         Query(
@@ -53,7 +53,7 @@ def test_oddities_of_published_files_are_kept(path: Path) -> None:
     )
 
 
-def test_hidden_answers_read_as_no_windows(path: Path) -> None:
+def test_hidden_ground_truth_reads_as_no_windows(path: Path) -> None:
     hidden = {key: value for key, value in ROW.items() if key != "relevant_windows"}
     first, second = read_annotations(write(path, hidden, ROW | {"qid": 7, "relevant_windows": []}))
     assert first.windows == second.windows == ()
@@ -77,7 +77,7 @@ def test_queries_can_be_put_into_sets(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "fault"),
     [
         ({"qid": 1.5}, '"qid" is 1.5, not text; give text or a whole number that no other line has.'),
         ({"qid": True}, '"qid" is true, not text; give text or a whole number that no other line has.'),
@@ -86,8 +86,8 @@ def test_queries_can_be_put_into_sets(path: Path) -> None:
         ({"query": ""}, '"query" is blank; give the sentence that is asked.'),
         (
             {"query": "a \ud83d"},
-            '"query" holds half of a letter, which no file can hold ("a \\ud83d"); give the sentence that is '
-            "asked.",
+            '"query" has a lone surrogate, which UTF-8 cannot encode ("a \\ud83d"); give the sentence that '
+            "is asked.",
         ),
         ({"vid": 5}, '"vid" is 5, not text; give the id of the recording as text.'),
         ({"duration": 0}, f'"duration" is 0; {DURATION}'),
@@ -99,22 +99,22 @@ def test_queries_can_be_put_into_sets(path: Path) -> None:
             f'"duration" is Infinity; {DURATION}',
         ),
         ({"relevant_windows": None}, f'"relevant_windows" is null, not a list; {WINDOWS}'),
-        ({"relevant_windows": [5, 6]}, f'"relevant_windows" holds 5 at place 1; {WINDOWS}'),
-        ({"relevant_windows": [[0, 1], [6, 5]]}, f'"relevant_windows" holds [6, 5] at place 2; {WINDOWS}'),
-        ({"relevant_windows": [[-1, 5]]}, f'"relevant_windows" holds [-1, 5] at place 1; {WINDOWS}'),
-        ({"relevant_windows": [[0, 1, 2]]}, f'"relevant_windows" holds [0, 1, 2] at place 1; {WINDOWS}'),
-        ({"relevant_windows": [["0", 1]]}, f'"relevant_windows" holds ["0", 1] at place 1; {WINDOWS}'),
-        ({"relevant_windows": [[False, 1]]}, f'"relevant_windows" holds [false, 1] at place 1; {WINDOWS}'),
+        ({"relevant_windows": [5, 6]}, f'"relevant_windows" holds 5 at position 1; {WINDOWS}'),
+        ({"relevant_windows": [[0, 1], [6, 5]]}, f'"relevant_windows" holds [6, 5] at position 2; {WINDOWS}'),
+        ({"relevant_windows": [[-1, 5]]}, f'"relevant_windows" holds [-1, 5] at position 1; {WINDOWS}'),
+        ({"relevant_windows": [[0, 1, 2]]}, f'"relevant_windows" holds [0, 1, 2] at position 1; {WINDOWS}'),
+        ({"relevant_windows": [["0", 1]]}, f'"relevant_windows" holds ["0", 1] at position 1; {WINDOWS}'),
+        ({"relevant_windows": [[False, 1]]}, f'"relevant_windows" holds [false, 1] at position 1; {WINDOWS}'),
         (
             {"relevant_windows": [[0, NAN]]},
-            f'"relevant_windows" holds [0, NaN] at place 1; {WINDOWS}',
+            f'"relevant_windows" holds [0, NaN] at position 1; {WINDOWS}',
         ),
     ],
 )
 def test_wrong_values_are_refused_with_line_key_value_and_remedy(
-    path: Path, change: dict[str, Any], said: str
+    path: Path, change: dict[str, Any], fault: str
 ) -> None:
-    assert refusal(path, ROW | {"qid": "first"}, ROW | change) == f"{path}:2: {said}"
+    assert refusal(path, ROW | {"qid": "first"}, ROW | change) == f"{path}:2: {fault}"
 
 
 @pytest.mark.parametrize("key", ["qid", "query", "vid", "duration"])
@@ -123,7 +123,7 @@ def test_missing_keys_are_refused(path: Path, key: str) -> None:
     assert refusal(path, row).startswith(f'{path}:1: "{key}" is missing; give ')
 
 
-def test_misspelt_windows_are_no_hidden_answers(path: Path) -> None:
+def test_misspelt_windows_are_no_hidden_ground_truth(path: Path) -> None:
     row = {name.replace("relevant", "relevent"): value for name, value in ROW.items()}
     assert refusal(path, row) == (
         f"{path}:1: \"relevant_windows\" is missing; {WINDOWS} Did you mean 'relevent_windows'?"
@@ -132,19 +132,27 @@ def test_misspelt_windows_are_no_hidden_answers(path: Path) -> None:
 
 def test_numbers_too_large_for_a_float_are_refused(path: Path) -> None:
     assert refusal(path, ROW | {"duration": 10**400}).startswith(f'{path}:1: "duration" is 1000')
-    said = refusal(path, ROW | {"relevant_windows": [[0, 10**400]]})
-    assert said.startswith(f'{path}:1: "relevant_windows" holds [0, 1000')
+    text = refusal(path, ROW | {"relevant_windows": [[0, 10**400]]})
+    assert text.startswith(f'{path}:1: "relevant_windows" holds [0, 1000')
 
 
 def test_duplicate_ids_are_refused_with_both_lines(path: Path) -> None:
     assert refusal(path, ROW | {"qid": 7}, ROW, ROW | {"qid": "7"}) == (
-        f'{path}:3: "qid" "7" already stands on line 1; keep one line for each.'
+        f'{path}:3: "qid" "7" is already on line 1; keep one line for each.'
     )
 
 
-def test_all_mistakes_of_a_file_are_told_at_once(path: Path) -> None:
-    said = refusal(path, ROW | {"duration": 0, "vid": ""}, {"qid": 2}, ROW).splitlines()
-    assert [line.split(": ")[0].removeprefix(str(path)) for line in said] == [":1", ":1", ":2", ":2", ":2"]
+def test_all_mistakes_of_a_file_are_reported_together(path: Path) -> None:
+    lines = refusal(path, ROW | {"duration": 0, "vid": ""}, {"qid": 2}, ROW).splitlines()
+    assert [line.split(": ")[0].removeprefix(str(path)) for line in lines] == [":1", ":1", ":2", ":2", ":2"]
+
+
+def test_faults_of_a_query_are_those_of_its_line() -> None:
+    assert faults_of(Query("a", "a bell", "v", 60.0, ((2.0, 9.5),))) == []
+    assert faults_of(Query("a", " ", "v", 60.0, ((9.0, 2.0),))) == [
+        '"query" is blank; give the sentence that is asked.',
+        f'"relevant_windows" holds [9, 2] at position 1; {WINDOWS}',
+    ]
 
 
 @pytest.mark.parametrize("name", ["a", "Wildlife_0.0_60.0", "-x", "a..b", "a b", "ñandú", 7])

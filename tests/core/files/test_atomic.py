@@ -1,11 +1,9 @@
-"""Files that are whole or not there."""
-
 from pathlib import Path
 
 import pytest
 
-from amrbench.errors import RunError
-from amrbench.files.atomic import atomic_path, write_text_atomic
+from amrbench.errors import DataError, RunError
+from amrbench.files.atomic import atomic_path, refuse_replacing, remove_leftovers, write_text_atomic
 
 
 def test_an_unwritable_folder_is_named(tmp_path):
@@ -36,3 +34,20 @@ def test_a_writer_that_fails_half_way_leaves_nothing(tmp_path):
 def test_a_path_without_a_name_is_a_folder(name):
     with pytest.raises(RunError, match=r"[./]: cannot be written \(Is a directory\). Check the folder."):
         write_text_atomic(Path(name), "{}")
+
+
+def test_an_input_cannot_be_the_output(tmp_path):
+    source = tmp_path / "a.txt"
+    source.write_text("x")
+    refuse_replacing(tmp_path / "b.txt", [source, tmp_path / "none.txt"])
+    same = tmp_path / ".." / tmp_path.name / "a.txt"
+    with pytest.raises(DataError) as error:
+        refuse_replacing(same, [source])
+    assert str(error.value) == f"{same}: is an input, so it cannot be the output. Name another output."
+
+
+def test_only_leftovers_of_the_same_file_are_removed(tmp_path):
+    for name in (".a.h5.12.part", ".a.h5.345.part", ".b.h5.12.part", ".a.h5.x.part", "a.h5"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "a.h5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.h5.x.part", ".b.h5.12.part", "a.h5"]

@@ -39,11 +39,10 @@ def test_written_rows_read_back(tmp_path: Path) -> None:
 def test_numbers_of_lines_count_blank_ones(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     path.write_text('\n{"a": 1}\n\n{"b": 2\n[3]\n')
-    said = refusal(path).splitlines()
-    assert said[0].startswith(f"{path}:4: not JSON (")
-    assert said[0].endswith("; each line must hold one complete JSON object.")
-    assert said[1] == f"{path}:5: [3] is not an object; each line must hold one JSON object {{...}}."
-    assert len(said) == 2
+    first, second = refusal(path).splitlines()
+    assert first.startswith(f"{path}:4: not JSON (")
+    assert first.endswith("; each line must hold one complete JSON object.")
+    assert second == f"{path}:5: [3] is not an object; each line must hold one JSON object {{...}}."
 
 
 @pytest.mark.parametrize(
@@ -74,16 +73,18 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "none" / "f.jsonl"
     assert refusal(path) == f"{path}: cannot be read (No such file or directory). Check the path."
     assert refusal(tmp_path) == f"{tmp_path}: cannot be read (Is a directory). Check the path."
-    with pytest.raises(DataError, match=r"f\.jsonl: cannot be written \(No such file or directory\)"):
+    with pytest.raises(
+        DataError, match=r"f\.jsonl: cannot be written \(No such file or directory\). Check the folder."
+    ):
         write_rows(path, [])
 
 
 def test_ten_mistakes_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     path.write_text("[]\n" * 14)
-    said = refusal(path).splitlines()
-    assert [line.split(":")[-2] for line in said[:10]] == [str(number) for number in range(1, 11)]
-    assert said[10:] == [f"{path}: 4 more mistakes."]
+    lines = refusal(path).splitlines()
+    assert [line.split(":")[-2] for line in lines[:10]] == [str(number) for number in range(1, 11)]
+    assert lines[10:] == [f"{path}: 4 more mistakes."]
 
 
 def test_failed_writing_leaves_the_old_file_alone(tmp_path: Path) -> None:

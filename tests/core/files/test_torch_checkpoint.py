@@ -39,7 +39,7 @@ class Runs:
         return self.call, self.arguments
 
 
-def tell(what: str) -> None:
+def record(what: str) -> None:
     RAN.append(what)
 
 
@@ -55,7 +55,7 @@ def saved(folder: Path, content: object, **how: Any) -> Path:
 
 @pytest.fixture
 def easydict(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, object]], object]]:
-    """A look-alike of easydict's class, there for saving and gone for reading."""
+    """Return a class like that of easydict, which is installed for saving and missing for reading."""
     module = ModuleType("easydict")
 
     class EasyDict(dict[str, object]):
@@ -75,13 +75,13 @@ def easydict(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, ob
 
 
 def test_the_published_format_is_read() -> None:
-    found = read_checkpoint(PUBLISHED)
-    assert len(found.weights) == 237
-    assert found.weights["query_embed.weight"].shape == (5, 2)
-    assert found.options["nheads"] == 4
-    assert found.options["v_feat_types"] is None
-    assert found.options["model_name"] == "cg_detr"
-    assert all(not weight.requires_grad for weight in found.weights.values())
+    checkpoint = read_checkpoint(PUBLISHED)
+    assert len(checkpoint.weights) == 237
+    assert checkpoint.weights["query_embed.weight"].shape == (5, 2)
+    assert checkpoint.options["nheads"] == 4
+    assert checkpoint.options["v_feat_types"] is None
+    assert checkpoint.options["model_name"] == "cg_detr"
+    assert all(not weight.requires_grad for weight in checkpoint.weights.values())
     assert named_globals(PUBLISHED) == [
         "collections.OrderedDict",
         "easydict.EasyDict",
@@ -98,10 +98,10 @@ def test_both_formats_of_torch_are_read(tmp_path: Path, zipped: bool) -> None:
         {"model": OrderedDict(a=torch.arange(3), b=torch.nn.Parameter(torch.eye(2))), "opt": options},
         _use_new_zipfile_serialization=zipped,
     )
-    found = read_checkpoint(path)
-    assert found.weights["a"].tolist() == [0, 1, 2]
-    assert found.weights["b"].tolist() == [[1, 0], [0, 1]]
-    assert found.options == {"lr": 0.1, "sizes": [1, 2], "deep": {"on": True, "name": None}}
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.weights["a"].tolist() == [0, 1, 2]
+    assert checkpoint.weights["b"].tolist() == [[1, 0], [0, 1]]
+    assert checkpoint.options == {"lr": 0.1, "sizes": [1, 2], "deep": {"on": True, "name": None}}
 
 
 def test_easydict_is_read_without_easydict(
@@ -114,19 +114,19 @@ def test_easydict_is_read_without_easydict(
 
 def test_options_may_be_absent_and_other_entries_are_ignored(tmp_path: Path) -> None:
     content = {"model": {"w": torch.ones(1)}, "optimizer": {"state": [torch.zeros(2)]}, "epoch": 7}
-    found = read_checkpoint(saved(tmp_path, content))
-    assert found.options == {}
-    assert list(found.weights) == ["w"]
+    checkpoint = read_checkpoint(saved(tmp_path, content))
+    assert checkpoint.options == {}
+    assert list(checkpoint.weights) == ["w"]
 
 
-def test_a_namespace_is_read_only_where_asked(tmp_path: Path) -> None:
+def test_a_namespace_is_read_only_if_allowed(tmp_path: Path) -> None:
     path = saved(tmp_path, tree(opt=Namespace(width=3, inner=Namespace(a=1))))
     with pytest.raises(CheckpointError, match=r"best\.ckpt: the file names global 'argparse\.Namespace'"):
         read_checkpoint(path)
     assert read_checkpoint(path, allow=["argparse.Namespace"]).options == {"width": 3, "inner": {"a": 1}}
 
 
-def test_nothing_but_a_namespace_can_be_asked_for(tmp_path: Path) -> None:
+def test_nothing_but_a_namespace_can_be_allowed(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match=r"os\.system"):
         read_checkpoint(saved(tmp_path, tree()), allow=["os.system"])
 
@@ -136,7 +136,7 @@ HOSTILE: list[tuple[str, Callable[[Path], object]]] = [
     ("builtins.eval", lambda mark: Runs(eval, f"open({str(mark)!r}, 'w')")),
     ("builtins.exec", lambda mark: Runs(exec, f"open({str(mark)!r}, 'w')")),
     ("builtins.getattr", lambda mark: Runs(getattr, torch.Size, "mro")),
-    (f"{__name__}.tell", lambda mark: Runs(tell, "custom function")),
+    (f"{__name__}.record", lambda mark: Runs(record, "custom function")),
     (f"{__name__}.Custom", lambda mark: Custom()),
     ("builtins.bytearray", lambda mark: bytearray(b"12")),
     ("collections.Counter", lambda mark: __import__("collections").Counter("ab")),
@@ -144,20 +144,20 @@ HOSTILE: list[tuple[str, Callable[[Path], object]]] = [
 
 
 @pytest.mark.parametrize(("name", "make"), HOSTILE, ids=[name for name, _ in HOSTILE])
-@pytest.mark.parametrize("place", ["model", "opt", "epoch", "nested"])
+@pytest.mark.parametrize("entry", ["model", "opt", "epoch", "nested"])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_other_classes_and_functions_are_refused_and_not_run(
-    tmp_path: Path, name: str, make: Callable[[Path], object], place: str, zipped: bool
+    tmp_path: Path, name: str, make: Callable[[Path], object], entry: str, zipped: bool
 ) -> None:
     mark = tmp_path / "it-ran"
     thing = make(mark)
     content = tree()
-    if place == "nested":
+    if entry == "nested":
         content["opt"] = {"a": [{"b": (thing,)}]}
-    elif place == "model":
+    elif entry == "model":
         content["model"] = {"layer.weight": thing}
     else:
-        content[place] = thing
+        content[entry] = thing
     path = saved(tmp_path, content, _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(path)
@@ -189,7 +189,7 @@ def test_a_bare_pickle_runs_nothing_in_any_protocol(tmp_path: Path, protocol: in
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
-def test_a_pickle_slipped_into_a_checkpoint_runs_nothing(tmp_path: Path, protocol: int) -> None:
+def test_a_pickle_hidden_in_a_checkpoint_runs_nothing(tmp_path: Path, protocol: int) -> None:
     mark = tmp_path / "it-ran"
     path = saved(tmp_path, tree())
     repacked(path, lambda _: pickle.dumps({"model": Runs(os.system, f"touch {mark}")}, protocol))
@@ -221,9 +221,9 @@ def test_a_hostile_pickle_before_a_zip_archive_is_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_truncated_file_is_named_as_such(tmp_path: Path, zipped: bool) -> None:
     path = saved(tmp_path, tree(), _use_new_zipfile_serialization=zipped)
-    whole = path.read_bytes()
-    for length in range(0, len(whole), 1 + len(whole) // 60):
-        path.write_bytes(whole[:length])
+    data = path.read_bytes()
+    for length in range(0, len(data), 1 + len(data) // 60):
+        path.write_bytes(data[:length])
         with pytest.raises(CheckpointError, match=r"best\.ckpt: not a checkpoint .* or truncated \("):
             read_checkpoint(path)
 
@@ -231,10 +231,10 @@ def test_a_truncated_file_is_named_as_such(tmp_path: Path, zipped: bool) -> None
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_flipped_byte_gives_a_checkpoint_or_a_clear_refusal(tmp_path: Path, zipped: bool) -> None:
     path = saved(tmp_path, tree(), _use_new_zipfile_serialization=zipped)
-    whole = path.read_bytes()
+    data = path.read_bytes()
     read = 0
-    for place in range(0, len(whole), 1 + len(whole) // 200):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+    for position in range(0, len(data), 1 + len(data) // 200):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
         with suppress(CheckpointError):
             read_checkpoint(path)
             read += 1

@@ -7,7 +7,7 @@ from amrbench.files.weights import load_weights, read_weights, state_of, write_w
 
 
 class Net(nn.Module):
-    """Has a place with several tensors, a tied one, a number and a buffer of counts."""
+    """Has a module with two tensors, a tied tensor, a scalar and a buffer of integers."""
 
     def __init__(self, value: float = 0.0) -> None:
         super().__init__()
@@ -16,16 +16,16 @@ class Net(nn.Module):
         self.scale = nn.Parameter(torch.tensor(value))
         self.register_buffer("count", torch.tensor([7, 8]))
         with torch.no_grad():
-            for each in self.parameters():
-                each.fill_(value)
+            for parameter in self.parameters():
+                parameter.fill_(value)
 
 
 def test_what_is_written_is_read(tmp_path):
     net = Net(3.0)
     write_weights(tmp_path / "w.safetensors", state_of(net), {"epoch": 3})
-    found = read_weights(tmp_path / "w.safetensors")
-    assert found.keys() == net.state_dict().keys()
-    assert all(torch.equal(found[name], value) for name, value in net.state_dict().items())
+    weights = read_weights(tmp_path / "w.safetensors")
+    assert weights.keys() == net.state_dict().keys()
+    assert all(torch.equal(weights[name], value) for name, value in net.state_dict().items())
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
 
 
@@ -52,7 +52,7 @@ def test_weights_are_loaded_in_place():
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in net.state_dict().items())
 
 
-def test_fresh_places_keep_what_they_have():
+def test_fresh_modules_keep_their_weights():
     net = Net(1.0)
     given = {name: value for name, value in state_of(Net(2.0)).items() if not name.endswith("query.bias")}
     load_weights(net, given, name="x", fresh=["model.query"])
@@ -60,7 +60,7 @@ def test_fresh_places_keep_what_they_have():
     assert net.model["rest"].weight.unique().item() == 2
 
 
-def test_a_fresh_place_may_have_another_shape():
+def test_a_fresh_tensor_may_have_another_shape():
     given = state_of(Net(2.0)) | {"model.query.weight": torch.zeros(9, 9)}
     net = Net(1.0)
     load_weights(net, given, name="x", fresh=["model.query.weight"])

@@ -51,11 +51,11 @@ def test_plain_values_read_as_written():
         "<<x",
     ],
 )
-def test_what_yaml_would_turn_into_something_else_stays_text(word):
+def test_words_that_yaml_would_convert_stay_text(word):
     assert data(f"a: {word}") == {"a": word}
 
 
-def test_a_number_beyond_reason_is_infinite_which_no_option_takes():
+def test_a_number_too_large_for_a_float_is_infinite():
     assert data("a: " + "9" * 5000) == {"a": float("inf")}
 
 
@@ -68,7 +68,7 @@ def test_keys_stay_text():
     assert data("1: a\nno: b\nnull: c\n") == {"1": "a", "no": "b", "null": "c"}
 
 
-def test_lines_of_places_are_remembered():
+def test_every_value_has_a_line():
     document = parse_yaml("a:\n  b: 1\n  c:\n    - x\n    - {d: 2}\n", "a.yaml")
     assert document.line(("a", "b")) == 2
     assert document.line(("a", "c", 1, "d")) == 5
@@ -76,9 +76,9 @@ def test_lines_of_places_are_remembered():
     assert document.line(("nowhere",)) == 1
 
 
-def test_a_key_that_stands_twice_is_refused_with_both_lines():
+def test_a_repeated_key_is_refused_with_both_lines():
     assert refused("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n") == (
-        "a.yaml has 1 mistake\n\n  line 5  b.c  this key stands twice (first on line 3)."
+        "a.yaml has 1 mistake\n\n  line 5  b.c  this key is repeated (first on line 3)."
     )
 
 
@@ -86,8 +86,8 @@ def test_tags_are_refused_and_nothing_is_executed(tmp_path):
     victim = tmp_path / "victim"
     text = f"a: 1\nb: !!python/object/apply:os.mkdir ['{victim}']\n"
     tag = "tag:yaml.org,2002:python/object/apply:os.mkdir"
-    said = f"  line 2  b  the YAML tag {tag} is refused; write a plain value."
-    assert refused(text) == f"a.yaml has 1 mistake\n\n{said}"
+    mistake = f"  line 2  b  the YAML tag {tag} is refused; write a plain value."
+    assert refused(text) == f"a.yaml has 1 mistake\n\n{mistake}"
     assert not victim.exists()
 
 
@@ -136,11 +136,11 @@ def test_deep_nesting_is_refused_not_a_crash():
     assert refused("a: " + "[" * 1200 + "]" * 1200).startswith("a.yaml has 1 mistake\n\n  line 1")
 
 
-def test_several_mistakes_stand_in_the_order_of_lines_in_columns():
+def test_mistakes_are_sorted_by_line_and_aligned():
     assert refused("long_name: !x 1\nb: 1\nb: !y 2\n") == (
         "a.yaml has 3 mistakes\n\n"
         "  line 1  long_name  the YAML tag !x is refused; write a plain value.\n"
-        "  line 3  b          this key stands twice (first on line 2).\n"
+        "  line 3  b          this key is repeated (first on line 2).\n"
         "  line 3  b          the YAML tag !y is refused; write a plain value."
     )
 
@@ -150,17 +150,17 @@ def test_a_key_must_be_a_word():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "mistake"),
     [
-        ("a: [1, 2\n", "line 2    this is no YAML: expected ',' or ']', but got '<stream end>'."),
-        ("a: 1\n\tb: 2\n", "line 2    this is no YAML: found character '\\t' that cannot start any token."),
-        ("a: 1\n---\nb: 2\n", "line 2    this is no YAML: but found another document."),
-        ("a: 'x\n", "line 2    this is no YAML: found unexpected end of stream."),
-        ("a: \x07\n", "line 1    this is no YAML: "),
+        ("a: [1, 2\n", "line 2    this is not YAML: expected ',' or ']', but got '<stream end>'."),
+        ("a: 1\n\tb: 2\n", "line 2    this is not YAML: found character '\\t' that cannot start any token."),
+        ("a: 1\n---\nb: 2\n", "line 2    this is not YAML: but found another document."),
+        ("a: 'x\n", "line 2    this is not YAML: found unexpected end of stream."),
+        ("a: \x07\n", "line 1    this is not YAML: "),
     ],
 )
-def test_what_is_no_yaml_is_refused_with_its_line(text, said):
-    assert said in refused(text)
+def test_other_text_is_refused_with_its_line(text, mistake):
+    assert mistake in refused(text)
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a remark\n", "---\n"])
@@ -191,5 +191,5 @@ def test_a_file_with_a_byte_order_mark_reads_like_any_other(tmp_path):
     assert read_yaml(tmp_path / "a.yaml").data == {"name": "x"}
 
 
-def test_places_are_written_with_dots():
+def test_paths_are_written_with_dots():
     assert dotted(("training", "losses", 1, "weight")) == "training.losses.1.weight"

@@ -27,7 +27,8 @@ def some_values(recordings=30, most=6, seed=0, metrics=2):
 
 def groups_of(values, names):
     return [
-        [row for row, name in zip(values, names, strict=True) if name == each] for each in sorted(set(names))
+        [row for row, owner in zip(values, names, strict=True) if owner == name]
+        for name in sorted(set(names))
     ]
 
 
@@ -40,7 +41,7 @@ def test_bootstrap_means_are_those_of_drawn_recordings_laid_out():
     groups, rng = groups_of(values, names), np.random.default_rng(3)
     slow = []
     for _ in range(700):
-        picked = [groups[at] for at in rng.integers(len(groups), size=len(groups))]
+        picked = [groups[index] for index in rng.integers(len(groups), size=len(groups))]
         slow.append(np.mean([row for group in picked for row in group], axis=0))
     np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-12)
 
@@ -78,7 +79,7 @@ def test_bootstrap_of_chains_is_that_of_drawn_chains_on_drawn_recordings():
     two, _ = some_chains(3, seed=1)
     fast = bootstrap_chains(one, two, names, np.random.default_rng(3), 300)
     order = sorted(set(names))
-    places = {name: [at for at, each in enumerate(names) if each == name] for name in order}
+    rows_of = {name: [row for row, owner in enumerate(names) if owner == name] for name in order}
     rng = np.random.default_rng(3)
 
     def drawn(rows, count):
@@ -87,13 +88,13 @@ def test_bootstrap_of_chains_is_that_of_drawn_chains_on_drawn_recordings():
     picks, first, second = drawn(300, len(order)), drawn(300, 4), drawn(300, 3)
     slow = []
     for row in range(300):
-        queries = [at for pick in picks[row] for at in places[order[pick]]]
+        queries = [query for pick in picks[row] for query in rows_of[order[pick]]]
         sides = []
         for side, chosen in ((one, first[row]), (two, second[row])):
             means = side[:, queries].mean(axis=1)
             middle = means.mean(axis=0)
-            stretch = np.sqrt(len(side) / (len(side) - 1))
-            sides.append(middle + stretch * (means[chosen].mean(axis=0) - middle))
+            scale = np.sqrt(len(side) / (len(side) - 1))
+            sides.append(middle + scale * (means[chosen].mean(axis=0) - middle))
         slow.append(sides[0] - sides[1])
     np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-12)
 
@@ -104,14 +105,13 @@ def test_exchanged_chains_are_all_ways_to_deal_them():
     differ = []
     for first in range(5):
         for second in range(first):
-            apart = {first, second}
-            mine = [value for at, value in enumerate(every) if at not in apart]
-            theirs = [value for at, value in enumerate(every) if at in apart]
+            exchanged = {first, second}
+            mine = [value for index, value in enumerate(every) if index not in exchanged]
+            theirs = [value for index, value in enumerate(every) if index in exchanged]
             differ.append(abs(np.mean(mine) - np.mean(theirs)))
     observed = abs(7 / 3 - 1.5)
-    exact = np.mean([each >= observed - 1e-12 for each in differ])
-    found = exchanged_chains_p(one, two, np.random.default_rng(0), 1000)
-    assert found == pytest.approx([exact])
+    exact = np.mean([difference >= observed - 1e-12 for difference in differ])
+    assert exchanged_chains_p(one, two, np.random.default_rng(0), 1000) == pytest.approx([exact])
     few = exchanged_chains_p(one, two, np.random.default_rng(0), 9)
     assert 0.1 <= few[0] <= 1
 
@@ -119,20 +119,18 @@ def test_exchanged_chains_are_all_ways_to_deal_them():
 def test_chains_that_differ_make_the_interval_wider_than_recordings_do():
     one, names = some_chains(4, apart=0.5)
     two, _ = some_chains(4, seed=1)
-    (found, _), (plain, _) = (
-        chain_differences(one, two, names, draws=2000),
-        differences(one.mean(0) - two.mean(0), names, draws=2000),
-    )
-    assert found.mean == pytest.approx(plain.mean)
-    assert found.high - found.low > 2 * (plain.high - plain.low)
-    assert found.low < found.mean < found.high
+    chains = chain_differences(one, two, names, draws=2000)[0]
+    plain = differences(one.mean(0) - two.mean(0), names, draws=2000)[0]
+    assert chains.mean == pytest.approx(plain.mean)
+    assert chains.high - chains.low > 2 * (plain.high - plain.low)
+    assert chains.low < chains.mean < chains.high
 
 
 def test_the_same_chains_differ_by_nothing():
     one, names = some_chains(3)
-    found = chain_differences(one, one, names, draws=500)[0]
-    assert found.mean == pytest.approx(0)
-    assert found.p == 1
+    difference = chain_differences(one, one, names, draws=500)[0]
+    assert difference.mean == pytest.approx(0)
+    assert difference.p == 1
 
 
 # ---------------------------------------------------------------- cases with known answers
@@ -145,10 +143,10 @@ def test_no_difference_has_an_interval_of_zero_and_is_no_surprise():
 
 def test_one_recording_tells_nothing_about_others():
     values, _ = some_values(metrics=1)
-    found = differences(values, ["v"] * len(values))[0]
-    assert found.low == found.high
-    assert found.low == pytest.approx(found.mean, abs=1e-12)
-    assert found.p == 1.0
+    difference = differences(values, ["v"] * len(values))[0]
+    assert difference.low == difference.high
+    assert difference.low == pytest.approx(difference.mean, abs=1e-12)
+    assert difference.p == 1.0
 
 
 def test_every_query_twice_changes_nothing():
@@ -162,7 +160,7 @@ def test_every_query_twice_changes_nothing():
 def test_the_order_of_queries_changes_nothing():
     values, names = some_values()
     order = np.random.default_rng(1).permutation(len(names))
-    shuffled = differences(values[order], [names[at] for at in order])
+    shuffled = differences(values[order], [names[index] for index in order])
     for one, two in zip(differences(values, names), shuffled, strict=True):
         assert vars(two) == pytest.approx(vars(one), abs=1e-12)
 
@@ -176,24 +174,24 @@ def test_exchanged_sides_mirror_the_difference():
 
 def test_the_same_difference_everywhere_has_no_width_and_the_least_p_value():
     _, names = some_values(recordings=60)
-    found = differences(np.full((len(names), 1), 2.5), names, draws=999)[0]
-    assert (found.mean, found.low, found.high) == pytest.approx((2.5, 2.5, 2.5))
-    assert found.p == 1 / 1000
+    difference = differences(np.full((len(names), 1), 2.5), names, draws=999)[0]
+    assert (difference.mean, difference.low, difference.high) == pytest.approx((2.5, 2.5, 2.5))
+    assert difference.p == 1 / 1000
 
 
 def test_the_interval_has_the_width_of_a_normal_approximation():
     values, names = some_values(recordings=300, metrics=1)
-    found = differences(values, names)[0]
+    difference = differences(values, names)[0]
     parts = clustered(values, names)
-    residual = parts.sums[:, 0] - found.mean * parts.sizes
+    residual = parts.sums[:, 0] - difference.mean * parts.sizes
     error = np.sqrt((residual**2).sum()) / parts.sizes.sum()
-    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.05)
+    assert (difference.high - difference.low) / 2 == pytest.approx(1.96 * error, rel=0.05)
 
 
 def test_queries_that_resemble_each_other_widen_the_interval():
     values, names = some_values(recordings=100, most=8, metrics=1)
     alone = [str(number) for number in range(len(names))]
-    together, apart = (differences(values, each)[0] for each in (names, alone))
+    together, apart = (differences(values, owners)[0] for owners in (names, alone))
     assert together.mean == pytest.approx(apart.mean)
     assert together.high - together.low > 1.4 * (apart.high - apart.low)
 
@@ -202,8 +200,8 @@ def test_intervals_cover_the_truth_and_p_values_keep_their_level():
     covered, rejected = 0, 0
     for seed in range(300):
         values, names = some_values(recordings=50, seed=1000 + seed, metrics=1)
-        found = differences(values, names, draws=1000, seed=seed)[0]
-        covered += found.low <= 0.2 <= found.high
+        difference = differences(values, names, draws=1000, seed=seed)[0]
+        covered += difference.low <= 0.2 <= difference.high
         rejected += differences(values - 0.2, names, draws=400, seed=seed)[0].p <= 0.05
     # With 95 % and 5 %, 300 fixed draws lie within four standard deviations (15) of 285 and 15.
     assert 270 <= covered <= 298

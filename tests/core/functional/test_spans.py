@@ -15,8 +15,8 @@ from tests.oracle import cgdetr_layers, cgdetr_loss
 GOLDEN = json.loads((DATA / "cgdetr" / "targets.json").read_text())["functions"]
 A, B = torch.tensor(GOLDEN["cxw_a"]), torch.tensor(GOLDEN["cxw_b"])
 
-share = st.floats(0, 1, width=32)
-span = st.tuples(share, st.floats(0.0009765625, 1, width=32))
+centre = st.floats(0, 1, width=32)
+span = st.tuples(centre, st.floats(0.0009765625, 1, width=32))
 
 
 def plain_iou(a: tuple[float, float], b: tuple[float, float]) -> float:
@@ -41,8 +41,8 @@ def test_giou_equals_the_reference() -> None:
 
 
 def test_inverse_sigmoid_equals_the_reference() -> None:
-    found = inverse_sigmoid(torch.tensor(GOLDEN["inverse_sigmoid"]["x"]))
-    assert_close(found, torch.tensor(GOLDEN["inverse_sigmoid"]["y"]), rtol=0, atol=1e-6)
+    logits = inverse_sigmoid(torch.tensor(GOLDEN["inverse_sigmoid"]["x"]))
+    assert_close(logits, torch.tensor(GOLDEN["inverse_sigmoid"]["y"]), rtol=0, atol=1e-6)
 
 
 def test_inverse_sigmoid_is_the_logit_within_its_limits() -> None:
@@ -64,7 +64,7 @@ def test_giou_and_inverse_sigmoid_equal_the_oracle() -> None:
     assert_close(inverse_sigmoid(spans), cgdetr_layers.inverse_sigmoid(spans))
 
 
-def test_two_equal_points_meet_nowhere_and_pull_nothing() -> None:
+def test_two_equal_points_have_no_overlap_and_a_finite_gradient() -> None:
     points = torch.tensor([[0.3, 0.0], [0.3, 0.0]], requires_grad=True)
     value = giou(points[0], points[1])
     value.backward()

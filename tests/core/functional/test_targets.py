@@ -53,17 +53,17 @@ def test_a_drawn_subset_is_one_that_the_reference_could_draw() -> None:
         assert rows <= {tuple(row) for row in windows}
 
 
-def test_clip_labels_of_the_first_window_equal_the_reference() -> None:
+def test_labels_of_the_first_window_equal_the_reference() -> None:
     for case in CASES:
         labels = targets.label_first_window(windows_of(case), case["duration"], case["frames"])
         assert labels.shape == (case["frames"],)
         assert np.flatnonzero(labels).tolist() == list(range(case["first"], case["last"] + 1))
 
 
-def test_clip_range_with_the_clip_length_as_unit_equals_the_reference() -> None:
+def test_frame_range_with_the_hop_as_unit_equals_the_reference() -> None:
     for case in CASES:
-        found = targets.clip_range(case["windows"][0], case["clip_length"], case["frames"])
-        assert found == targets.ClipRange(case["first_of_clip_unit"], case["last_of_clip_unit"])
+        covered = targets.frame_range(case["windows"][0], case["clip_length"], case["frames"])
+        assert covered == targets.FrameRange(case["first_of_clip_unit"], case["last_of_clip_unit"])
 
 
 def test_pairs_come_from_the_sets_that_the_reference_draws_from() -> None:
@@ -94,15 +94,15 @@ def test_every_pair_is_drawn_sooner_or_later() -> None:
     assert len(seen) == 6 * 3
 
 
-def test_too_few_labelled_clips_are_each_drawn_before_any_repeats() -> None:
+def test_too_few_labelled_frames_are_all_drawn_before_any_is_repeated() -> None:
     labels = np.array([True, False, True, False, False, False, False])
     pairs = targets.draw_pairs(labels, 4, generator())
     assert sorted(pairs.positives) == [0, 0, 2, 2]
     assert len(set(pairs.negatives)) == 4
 
 
-def test_pairs_of_nothing_are_refused() -> None:
-    with pytest.raises(ValueError, match="no clip is labelled"):
+def test_pairs_without_a_labelled_frame_are_refused() -> None:
+    with pytest.raises(ValueError, match="no frame is labelled"):
         targets.draw_pairs(np.zeros(3, dtype=np.bool_), 2, generator())
 
 
@@ -125,30 +125,30 @@ def slow_labels(windows: list[list[float]], duration: float, frames: int) -> lis
     for start, end in windows:
         last = max(0, min(int(end / unit), frames) - 1)
         first = min(int(start / unit), last)
-        for clip in range(frames):
-            labels[clip] = labels[clip] or first <= clip <= last
+        for frame in range(frames):
+            labels[frame] = labels[frame] or first <= frame <= last
     return labels
 
 
-def test_clip_labels_of_all_windows_equal_the_slow_twin() -> None:
+def test_labels_of_all_windows_equal_the_slow_twin() -> None:
     for case in CASES:
         labels = targets.label_all_windows(windows_of(case), case["duration"], case["frames"])
         assert labels.tolist() == slow_labels(case["windows"], case["duration"], case["frames"])
 
 
-def test_clip_labels_of_all_windows_count_more_than_the_first() -> None:
+def test_labels_of_all_windows_are_more_than_those_of_the_first() -> None:
     windows = targets.as_windows([[2, 4], [6, 7]])
     assert np.flatnonzero(targets.label_all_windows(windows, 10, 10)).tolist() == [2, 3, 6]
     assert np.flatnonzero(targets.label_first_window(windows, 10, 10)).tolist() == [2, 3]
 
 
-def test_clip_labels_follow_the_duration_and_spans_the_clip_length() -> None:
+def test_labels_follow_the_duration_and_spans_the_hop() -> None:
     windows = targets.as_windows([[10, 20]])
     assert np.flatnonzero(targets.label_first_window(windows, 40, 20)).tolist() == [5, 6, 7, 8, 9]
     np.testing.assert_allclose(targets.spans_of(windows, 20, 1.0), [[0.75, 0.5]])
 
 
-def test_no_window_labels_no_clip() -> None:
+def test_without_windows_no_frame_is_labelled() -> None:
     none = targets.as_windows([])
     assert not targets.label_all_windows(none, 10, 10).any()
     assert not targets.label_first_window(none, 10, 10).any()
@@ -156,8 +156,8 @@ def test_no_window_labels_no_clip() -> None:
     assert targets.clip_windows(none, 10).shape == (0, 2)
 
 
-def test_a_start_before_the_recording_labels_from_the_first_clip() -> None:
-    assert targets.clip_range([-3.0, 2.0], 1.0, 10) == targets.ClipRange(0, 1)
+def test_a_start_before_the_recording_covers_from_the_first_frame() -> None:
+    assert targets.frame_range([-3.0, 2.0], 1.0, 10) == targets.FrameRange(0, 1)
 
 
 @pytest.mark.parametrize(
@@ -176,15 +176,15 @@ def test_a_start_before_the_recording_labels_from_the_first_clip() -> None:
     ],
 )
 def test_windows_are_cut_to_the_recording(window: list[float], kept: list[list[float]]) -> None:
-    found = targets.clip_windows(targets.as_windows([window]), 299)
-    np.testing.assert_array_equal(found, targets.as_windows(kept))
+    cut = targets.clip_windows(targets.as_windows([window]), 299)
+    np.testing.assert_array_equal(cut, targets.as_windows(kept))
 
 
 def test_cutting_keeps_the_order_of_the_rest() -> None:
-    found = targets.clip_windows(targets.as_windows([[5, 9], [3, 3], [0, 2], [8, 50]]), 10)
-    np.testing.assert_array_equal(found, [[5, 9], [0, 2], [8, 10]])
+    cut = targets.clip_windows(targets.as_windows([[5, 9], [3, 3], [0, 2], [8, 50]]), 10)
+    np.testing.assert_array_equal(cut, [[5, 9], [0, 2], [8, 10]])
 
 
 def test_tolerance_zero_cuts_at_the_duration() -> None:
-    found = targets.clip_windows(targets.as_windows([[290, 300]]), 299, tolerance=0)
-    np.testing.assert_array_equal(found, [[290, 299]])
+    cut = targets.clip_windows(targets.as_windows([[290, 300]]), 299, tolerance=0)
+    np.testing.assert_array_equal(cut, [[290, 299]])

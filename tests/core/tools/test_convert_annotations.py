@@ -50,8 +50,8 @@ def test_castella_json_keeps_windows_in_their_order(tmp_path):
     ("content", "text"),
     [
         ("{broken", "cannot be read as JSON ("),
-        ("{}", "holds no list of recordings, as the JSON files of CASTELLA do."),
-        ("[]", "holds no queries."),
+        ("{}", "is not a list of recordings, as in CASTELLA."),
+        ("[]", "has no queries."),
         (
             json.dumps([{"yid": "a"}]),
             "entry 1 is not as in CASTELLA (KeyError: 'duration'): it needs yid, duration and",
@@ -67,9 +67,9 @@ def test_castella_json_keeps_windows_in_their_order(tmp_path):
         (100_000 * "[", "cannot be read as JSON (maximum recursion depth exceeded"),
         (moment(local_caption=None), "(TypeError: local_caption is null, not text)"),
         (moment(local_caption=["x"]), '(TypeError: local_caption is ["x"], not text)'),
-        (moment(timestamps=["12"]), '(TypeError: timestamps hold "12", not [start, end])'),
+        (moment(timestamps=["12"]), '(TypeError: timestamps contain "12", not [start, end])'),
         (moment(timestamps=[[1, False]]), "(TypeError: end is false, not a number of seconds)"),
-        (moment(timestamps=[[1]]), "(TypeError: timestamps hold [1], not [start, end])"),
+        (moment(timestamps=[[1]]), "(TypeError: timestamps contain [1], not [start, end])"),
         (
             json.dumps([entry(yid="../../etc")]),
             "query '../../etc_1' ('a dog' about '../../etc'): id \"../../etc\" cannot be the name of a file",
@@ -78,9 +78,9 @@ def test_castella_json_keeps_windows_in_their_order(tmp_path):
 )
 def test_json_that_is_not_castella(tmp_path, content, text):
     (tmp_path / "a.json").write_text(content)
-    said = refusal(tmp_path / "a.json")
-    assert said.startswith(f"{tmp_path}/a.json: ")
-    assert text in said
+    message = refusal(tmp_path / "a.json")
+    assert message.startswith(f"{tmp_path}/a.json: ")
+    assert text in message
 
 
 def test_csv_rows_of_one_query_are_joined(tmp_path):
@@ -115,19 +115,20 @@ def test_csv_that_cannot_be_used(tmp_path):
     assert refusal(path).startswith(f"{path}: cannot be read as CSV (")
 
 
-def test_an_earlier_file_outlives_a_source_that_is_wrong(tmp_path):
+def test_a_wrong_source_does_not_replace_an_earlier_output(tmp_path):
     source, output = tmp_path / "a.csv", tmp_path / "out.jsonl"
-    head = "qid,vid,query,start,end,duration\n"
-    source.write_text(f"{head}q1,a,a dog,1,2,60\n")
+    header = "qid,vid,query,start,end,duration\n"
+    source.write_text(f"{header}q1,a,a dog,1,2,60\n")
     convert(source, output)
     before = output.read_bytes()
-    source.write_text(f"{head}q1,a,a dog,5,2,60\nq2,b,,0,1,nan\nq3,c,a cat,0,1,9\nq3,c,a cow,0,1,9\n")
+    source.write_text(f"{header}q1,a,a dog,5,2,60\nq2,b,,0,1,nan\nq3,c,a cat,0,1,9\nq3,c,a cow,0,1,9\n")
     with pytest.raises(DataError) as error:
         convert(source, output)
     windows = "give [[start, end], ...] in seconds with 0 <= start <= end."
     blank = f"{source}: query 'q2' ('' about 'b')"
     assert str(error.value).splitlines() == [
-        f"{source}: query 'q1' ('a dog' about 'a'): \"relevant_windows\" holds [5, 2] at place 1; {windows}",
+        f"{source}: query 'q1' ('a dog' about 'a'): \"relevant_windows\" holds [5, 2] at position 1; "
+        f"{windows}",
         f'{blank}: "query" is blank; give the sentence that is asked.',
         f'{blank}: "duration" is NaN; give the length of the recording in seconds, above 0.',
         f"{source}: 2 different queries have the id 'q3'; give each its own.",
@@ -144,8 +145,9 @@ def test_a_source_is_not_replaced(tmp_path, spelled):
     before = source.read_bytes()
     with pytest.raises(DataError) as error:
         convert(source, tmp_path / spelled)
-    said = f"{tmp_path}/{spelled}: is read, so it cannot be what is written. Name another output."
-    assert str(error.value) == said
+    assert str(error.value) == (
+        f"{tmp_path}/{spelled}: is an input, so it cannot be the output. Name another output."
+    )
     assert source.read_bytes() == before
 
 
@@ -168,7 +170,7 @@ def test_audacity_labels(tmp_path):
 
 def test_label_files_are_not_replaced(tmp_path):
     folder = labels(tmp_path, "1.5\t2.5\ta dog\n")
-    with pytest.raises(DataError, match=r"street\.txt: is read, so it cannot be what is written"):
+    with pytest.raises(DataError, match=r"street\.txt: is an input, so it cannot be the output"):
         convert(folder, folder / "street.txt", audio=tmp_path / "audio")
 
 
@@ -176,27 +178,27 @@ def test_labels_that_cannot_be_used(tmp_path):
     folder = labels(tmp_path, "1 2 a dog\n")
     audio = tmp_path / "audio"
     assert refusal(folder) == (
-        f"{folder}: label files do not say how long a recording is; name its folder with --audio."
+        f"{folder}: label files do not contain durations; name the folder of the recordings with --audio."
     )
     assert refusal(folder, audio=audio) == (
-        f"{folder}/street.txt, line 1: has 1 cells parted by tabs, not start, end and text."
+        f"{folder}/street.txt, line 1: has 1 cells separated by tabs, not start, end and text."
     )
     (folder / "street.txt").unlink()
     labels(tmp_path, "1\t2\ta\n", "other")
     assert refusal(folder, audio=audio).startswith(
         f"{folder}/other.txt: there is no recording 'other' in {audio} (.wav"
     )
-    for end in ("flac", "wav"):
-        (audio / f"other.{end}").write_bytes(b"")
+    for suffix in ("flac", "wav"):
+        (audio / f"other.{suffix}").write_bytes(b"")
     assert refusal(folder, audio=audio) == (
         f"{audio}/other.wav: {audio}/other.flac has the same name; move one of them away."
     )
 
 
-def test_files_that_say_nothing_of_their_form(tmp_path):
+def test_files_whose_form_is_unknown(tmp_path):
     (tmp_path / "a.xml").write_text("x")
     assert refusal(tmp_path / "a.xml") == (
-        f"{tmp_path}/a.xml: its name does not say what it is. Name the form with --form: castella, csv, "
+        f"{tmp_path}/a.xml: its form is not clear from its name. Name it with --form: castella, csv, "
         "audacity."
     )
     assert refusal(tmp_path / "a.xml", form="xml") == ("there is no form 'xml'. Use castella, csv, audacity.")

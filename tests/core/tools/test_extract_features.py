@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from amrbench.data.feature_source import FeatureSource
 from amrbench.data.local_dataset import DatasetFolder, PublishedSplit
+from amrbench.data.worker_pool import no_report
 from amrbench.errors import DataError
 from amrbench.files.annotations import write_annotations
 from amrbench.files.feature_file import open_feature_file
@@ -26,7 +28,7 @@ class Ears:
         return np.stack([seconds.mean(1), np.abs(seconds).mean(1)], 1)
 
     def text(self, sentences):
-        return [np.array([[len(word)] for word in each.split()], np.float32) for each in sentences]
+        return [np.array([[len(word)] for word in text.split()], np.float32) for text in sentences]
 
     def fingerprint(self):
         return "1"
@@ -41,52 +43,47 @@ class EarsPart(FeaturesPart):
         return Ears()
 
 
-class Deaf(FeaturesPart):
+class WithoutWeights(FeaturesPart):
     """An encoder whose weights are missing."""
 
-    use = "deaf"
+    use = "without-weights"
 
     def build(self):
         return Ears()
 
-    def needs(self):
-
-        return [
-            RequiredFile(
-                "weights", Path("w"), found=False, published=Published("Zenodo 3"), remedy="Put it there."
-            )
-        ]
+    def required_files(self):
+        return [RequiredFile("weights", Path("w"), False, Published("Zenodo 3"), "Put it there.")]
 
 
-def sound(path, seconds, *, rate=8000, channels=1, level=0.25):
+def write_tone(path, seconds, *, rate=8000, channels=1, level=0.25):
     path.parent.mkdir(parents=True, exist_ok=True)
-    at = np.arange(round(rate * seconds)) / rate
-    wave = level * np.sin(2 * np.pi * 100 * at) + 0.1
+    times = np.arange(round(rate * seconds)) / rate
+    wave = level * np.sin(2 * np.pi * 100 * times) + 0.1
     soundfile.write(path, np.stack([wave] * channels, 1), rate)
 
 
-def go(order, part=None, jobs=1, tell=lambda _: None):
-    return extract_features(order, part or EarsPart(), jobs=jobs, tell=tell)
+def extract(job, part=None, jobs=1, report=no_report):
+    return extract_features(job, part or EarsPart(), jobs=jobs, report=report)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    place = tmp_path / "audio"
+    audio = tmp_path / "audio"
     for number in range(10):
-        sound(place / f"{number}.wav", 1.5 + number / 4, level=0.05 * number)
-    sound(place / "more" / "stereo.flac", 2.0, rate=44100, channels=2)
-    (place / "notes.txt").write_text("no audio")
-    return place
+        write_tone(audio / f"{number}.wav", 1.5 + number / 4, level=0.05 * number)
+    write_tone(audio / "more" / "stereo.flac", 2.0, rate=44100, channels=2)
+    (audio / "notes.txt").write_text("no audio")
+    return audio
 
 
 def test_a_folder_of_audio_of_any_format_and_rate(folder, tmp_path):
     output = tmp_path / "out.h5"
-    assert go(job_for_folder(folder, output)) == (11, 0)
-    store = open_feature_file(output)
-    store.verify()
-    assert list(store.audio.ids) == [*map(str, range(10)), "more/stereo"]
-    assert store.audio.rows("4").shape == (2, 2)
-    stereo = store.audio.rows("more/stereo")
+    assert extract(job_for_folder(folder, output)) == (11, 0)
+    file = open_feature_file(output)
+    file.verify()
+    assert list(file.audio.ids) == [*map(str, range(10)), "more/stereo"]
+    assert file.audio.rows("4").shape == (2, 2)
+    stereo = file.audio.rows("more/stereo")
     assert stereo.shape == (2, 2)
     np.testing.assert_allclose(stereo[:, 0], 0.1, atol=1e-3)
     assert not output.with_suffix(".extracting").exists()
@@ -95,21 +92,22 @@ def test_a_folder_of_audio_of_any_format_and_rate(folder, tmp_path):
 def test_the_number_of_processes_changes_nothing(folder, tmp_path):
     outputs = [tmp_path / "one.h5", tmp_path / "two.h5"]
     for output, jobs in zip(outputs, (1, 2), strict=True):
-        go(job_for_folder(folder, output), jobs=jobs)
+        extract(job_for_folder(folder, output), jobs=jobs)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
-def test_an_extraction_that_was_broken_off_goes_on(folder, tmp_path):
-    output, seen = tmp_path / "out.h5", []
+def test_an_interrupted_extraction_continues(folder, tmp_path):
+    output, reported = tmp_path / "out.h5", []
 
     def interrupt(progress):
-        raise KeyboardInterrupt
+        if progress.done:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        go(job_for_folder(folder, output), tell=interrupt)
+        extract(job_for_folder(folder, output), report=interrupt)
     assert not output.exists()
-    go(job_for_folder(folder, output), tell=seen.append)
-    assert len(seen) < 2, "at least one of two shards was kept"
+    extract(job_for_folder(folder, output), report=reported.append)
+    assert reported[0].done > 0, "at least one of two shards was kept"
     assert len(open_feature_file(output).audio.ids) == 11
 
 
@@ -118,42 +116,42 @@ def test_a_damaged_recording_is_named_and_the_rest_is_kept(folder, tmp_path):
     path = folder / "9.wav"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"9\.wav: truncated"):
-        go(job_for_folder(folder, output))
+        extract(job_for_folder(folder, output))
     assert not output.exists()
-    sound(path, 2.0)
-    assert go(job_for_folder(folder, output)) == (11, 0)
+    write_tone(path, 2.0)
+    assert extract(job_for_folder(folder, output)) == (11, 0)
 
 
 def test_nothing_is_overwritten(folder, tmp_path):
     output = tmp_path / "out.h5"
     output.write_bytes(b"mine")
     with pytest.raises(DataError) as error:
-        go(job_for_folder(folder, output))
-    assert str(error.value) == f"{output}: is there already, and nothing is overwritten. Move it away."
+        extract(job_for_folder(folder, output))
+    assert str(error.value) == f"{output}: exists already and is not overwritten. Move it away."
 
 
-def test_what_another_process_made_meanwhile_is_not_overwritten(folder, tmp_path):
-    output, told = tmp_path / "out.h5", []
-    with held(output.with_suffix(".lock")) as let_go:
+def test_a_file_of_another_process_is_not_overwritten(folder, tmp_path):
+    output, reported = tmp_path / "out.h5", []
+    with held(output.with_suffix(".lock")) as release:
 
-        def tell(progress):
-            told.append(progress.what)
+        def report(progress):
+            reported.append(progress.what)
             output.write_bytes(b"theirs")
-            let_go()
+            release()
 
         with pytest.raises(DataError) as error:
-            go(job_for_folder(folder, output), tell=tell)
-    assert str(error.value) == f"{output}: is there already, and nothing is overwritten. Move it away."
-    assert told == [f"{output}: waiting for process {os.getpid()}, which makes it"]
+            extract(job_for_folder(folder, output), report=report)
+    assert str(error.value) == f"{output}: exists already and is not overwritten. Move it away."
+    assert reported == [f"{output}: waiting for process {os.getpid()}, which makes it"]
     assert output.read_bytes() == b"theirs"
 
 
 def test_recordings_shorter_than_a_row_are_named_with_their_lengths(folder, tmp_path):
     output = tmp_path / "out.h5"
-    sound(folder / "short.flac", 0.3, rate=44100)
-    sound(folder / "more" / "shorter.wav", 0.999)
+    write_tone(folder / "short.flac", 0.3, rate=44100)
+    write_tone(folder / "more" / "shorter.wav", 0.999)
     with pytest.raises(DataError) as error:
-        go(job_for_folder(folder, output))
+        extract(job_for_folder(folder, output))
     assert str(error.value) == (
         "2 of 13 recordings are too short for the encoder 'ears', which gives a row for each 1 s: "
         f"'{folder}/more/shorter.wav (0.999 s)', '{folder}/short.flac (0.300 s)'. "
@@ -162,49 +160,49 @@ def test_recordings_shorter_than_a_row_are_named_with_their_lengths(folder, tmp_
     assert not output.exists()
 
 
-def test_a_recording_that_lasts_a_row_to_the_sample_is_heard(tmp_path):
+def test_a_recording_of_exactly_one_row_is_extracted(tmp_path):
     output = tmp_path / "out.h5"
-    sound(tmp_path / "audio" / "just.wav", 1)
-    sound(tmp_path / "audio" / "resampled.wav", 44099 / 44100, rate=44100)
-    assert go(job_for_folder(tmp_path / "audio", output)) == (2, 0)
+    write_tone(tmp_path / "audio" / "exact.wav", 1)
+    write_tone(tmp_path / "audio" / "resampled.wav", 44099 / 44100, rate=44100)
+    assert extract(job_for_folder(tmp_path / "audio", output)) == (2, 0)
     assert open_feature_file(output).audio.lengths.tolist() == [1, 1]
 
 
-def test_weights_are_asked_for_first(folder, tmp_path):
+def test_missing_weights_are_named_first(folder, tmp_path):
     with pytest.raises(DataError) as error:
-        go(job_for_folder(folder, tmp_path / "out.h5"), Deaf())
+        extract(job_for_folder(folder, tmp_path / "out.h5"), WithoutWeights())
     assert str(error.value).splitlines() == [
-        "encoder 'deaf' needs what is not here:",
+        "encoder 'without-weights' needs files that are missing:",
         "  weights: w. Published at Zenodo 3. Put it there.",
     ]
 
 
-def test_folders_without_audio_and_names_that_stand_twice(tmp_path, folder):
+def test_folders_without_audio_and_names_of_two_files(tmp_path, folder):
     (folder / "empty").mkdir()
     with pytest.raises(DataError, match=r"there are no audio files \(\.wav, "):
         job_for_folder(folder / "empty", tmp_path / "out.h5")
-    sound(folder / "3.flac", 1)
+    write_tone(folder / "3.flac", 1)
     with pytest.raises(DataError) as error:
         job_for_folder(folder, tmp_path / "out.h5")
     assert str(error.value) == f"{folder}/3.wav: 3.flac has the same name; rename one of them."
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_missing_folder(tmp_path):
     with pytest.raises(DataError) as error:
         job_for_folder(tmp_path / "none", tmp_path / "out.h5")
     assert str(error.value) == f"{tmp_path}/none: there is no such folder. Check the path."
 
 
 def test_a_folder_that_cannot_be_read_is_not_skipped(tmp_path, folder, monkeypatch):
-    listed, closed = os.scandir, str(folder / "more")
+    scandir, closed = os.scandir, str(folder / "more")
 
-    def refused(path):
-        # Permissions do not stop the administrator, who may run this.
+    def refuse(path):
+        # Not by permissions, which do not stop the administrator, who may run this test.
         if str(path) == closed:
             raise PermissionError(13, "Permission denied", closed)
-        return listed(path)
+        return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", refused)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError) as error:
         job_for_folder(folder, tmp_path / "out.h5")
     assert str(error.value) == (
@@ -212,7 +210,7 @@ def test_a_folder_that_cannot_be_read_is_not_skipped(tmp_path, folder, monkeypat
     )
 
 
-def test_a_name_that_is_no_text(tmp_path, folder):
+def test_a_name_that_is_not_utf_8(tmp_path, folder):
     (folder / "0.wav").rename(folder / os.fsdecode(b"caf\xe9.wav"))
     with pytest.raises(DataError) as error:
         job_for_folder(folder, tmp_path / "out.h5")
@@ -228,25 +226,37 @@ QUERIES = [
 ]
 
 
-def test_a_placed_data_set_gets_its_features(tmp_path):
-    home = DatasetFolder("x", tmp_path, {"train": PublishedSplit("train.jsonl")}, audio=Published("a friend"))
+def dataset_in(root):
+    return DatasetFolder("x", root, {"train": PublishedSplit("train.jsonl")}, audio=Published("a friend"))
+
+
+def test_a_data_set_without_annotations(tmp_path):
     with pytest.raises(DataError) as error:
-        job_for_dataset(home, EarsPart())
+        job_for_dataset(dataset_in(tmp_path), EarsPart())
     assert str(error.value) == (
-        f"x: no annotations are placed in {tmp_path}. Put one of train.jsonl there; or, to extract_features features "
-        "of a folder of audio files alone, name the feature file to write with -o."
+        f"x: there are no annotations in {tmp_path}. Put one of train.jsonl there, or name an output "
+        "with -o to extract features of a folder of audio files alone."
     )
-    write_annotations(home.annotations("train"), QUERIES)
-    sound(home.audio_folder / "a.ogg", 3.0)
+
+
+def test_a_data_set_without_some_recordings(tmp_path):
+    dataset = dataset_in(tmp_path)
+    write_annotations(dataset.annotations("train"), QUERIES)
+    write_tone(dataset.audio_folder / "a.ogg", 3.0)
     with pytest.raises(DataError) as error:
-        job_for_dataset(home, EarsPart())
+        job_for_dataset(dataset, EarsPart())
     assert str(error.value) == (
-        f"{home.audio_folder}: 1 of 2 recordings are missing: 'b'. They are published at a friend."
+        f"{dataset.audio_folder}: 1 of 2 recordings are missing: 'b'. They are published at a friend."
     )
-    sound(home.audio_folder / "b.wav", 2.0)
-    home = DatasetFolder(home.name, home.root, home.facts)
-    assert go(job_for_dataset(home, EarsPart())) == (2, 3)
-    source = home.source("train", EarsPart())
-    source.check()
+
+
+def test_the_features_of_a_data_set_are_those_of_its_recordings_and_queries(tmp_path):
+    dataset = dataset_in(tmp_path)
+    write_annotations(dataset.annotations("train"), QUERIES)
+    write_tone(dataset.audio_folder / "a.ogg", 3.0)
+    write_tone(dataset.audio_folder / "b.wav", 2.0)
+    assert extract(job_for_dataset(dataset, EarsPart())) == (2, 3)
+    source = FeatureSource(tuple(QUERIES), (dataset.encoder_features(QUERIES, EarsPart()),))
+    source.verify()
     assert source.audio("a").shape == (3, 2)
     assert [source.text(query).ravel().tolist() for query in QUERIES] == [[1, 3, 5], [4], [4]]

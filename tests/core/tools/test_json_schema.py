@@ -15,9 +15,9 @@ from amrbench.tools.json_schema import schema
 
 @pytest.fixture(scope="module")
 def recipe_schema():
-    found = schema("recipe", load_registry())
-    jsonschema.Draft202012Validator.check_schema(found)
-    return jsonschema.Draft202012Validator(found)
+    content = schema("recipe", load_registry())
+    jsonschema.Draft202012Validator.check_schema(content)
+    return jsonschema.Draft202012Validator(content)
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +31,14 @@ def test_shipped_recipes_fit_the_schema(recipe_schema, path):
 
 
 def test_shipped_protocols_fit_the_schema():
-    found = schema("protocol", load_registry())
+    content = schema("protocol", load_registry())
     for path in shipped("protocol"):
-        jsonschema.validate(yaml.safe_load(path.read_text()), found)
+        jsonschema.validate(yaml.safe_load(path.read_text()), content)
     assert shipped("protocol")
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("path", "value"),
     [
         (("training", "optimizer"), "adamm"),
         (("training", "optimizer", "use"), "hungarian"),
@@ -46,11 +46,11 @@ def test_shipped_protocols_fit_the_schema():
         (("stages", 0, "epochs"), "many"),
     ],
 )
-def test_what_amrbench_refuses_the_schema_refuses(recipe_schema, baseline, place, value):
+def test_the_schema_refuses_what_amrbench_refuses(recipe_schema, baseline, path, value):
     wrong = copy.deepcopy(baseline)
-    inside = wrong
-    for step in place[:-1]:
-        inside = inside[step]
-    inside[place[-1]] = value
+    options = wrong
+    for step in path[:-1]:
+        options = options[step]
+    options[path[-1]] = value
     assert not recipe_schema.is_valid(wrong)
     assert recipe_schema.is_valid(baseline)

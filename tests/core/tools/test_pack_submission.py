@@ -10,61 +10,52 @@ import yaml
 from amrbench.errors import RunError
 from amrbench.evaluation.ensemble import fuse_files
 from amrbench.experiment.finished_run import open_run
-from amrbench.experiment.run import Settings, run
 from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.functional.metrics import score
 from amrbench.tools.pack_submission import NOTE, filled, pack, refuse_faults
 from amrbench.types import Moments, Query
-from tests.core.world import PROTOCOL, RECIPE, REGISTRY, write_yaml
+from tests.core.world import REGISTRY
 
 LABEL = "Lee_KAIST_task6_1"
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    place = tmp_path_factory.mktemp("pack")
-    write_yaml(place / "toy.yaml", RECIPE | {"soup": "mean"})
-    write_yaml(place / "tiny.yaml", PROTOCOL)
-    settings = Settings(jobs=1, out=place / "runs", cache=place / "cache")
-    return run(place / "toy.yaml", place / "tiny.yaml", registry=REGISTRY, settings=settings)
-
-
 @pytest.fixture
-def finished(done):
-    return open_run(done.folder, REGISTRY)
+def finished(soup_run):
+    return open_run(soup_run.folder, REGISTRY)
 
 
-def content(path):
+def packed_files(path):
+    """Return prediction rows and meta file of a zip file."""
     with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name).decode() for name in archive.namelist()}
+        assert archive.namelist() == [f"{LABEL}/{LABEL}.output.jsonl", f"{LABEL}/{LABEL}.meta.yaml"]
+        rows, meta = (archive.read(name).decode() for name in archive.namelist())
+    return [json.loads(line) for line in rows.splitlines()], yaml.safe_load(meta)
 
 
-def test_a_package_holds_predictions_and_a_meta_file(finished, done, tmp_path):
+def test_a_package_has_predictions_and_a_meta_file(finished, soup_run, tmp_path):
     packed = pack(finished, LABEL, tmp_path / "a.zip")
-    files = content(tmp_path / "a.zip")
-    assert list(files) == [f"{LABEL}/{LABEL}.output.jsonl", f"{LABEL}/{LABEL}.meta.yaml"]
-    rows = [json.loads(line) for line in files[f"{LABEL}/{LABEL}.output.jsonl"].splitlines()]
-    truth = read_annotations(done.folder / done.results.truth)
+    rows, meta = packed_files(tmp_path / "a.zip")
+    truth = read_annotations(soup_run.folder / soup_run.results.truth)
     assert [row["qid"] for row in rows] == [query.qid for query in truth]
     assert list(rows[0]) == ["qid", "query", "duration", "vid", "pred_relevant_windows"]
     assert packed.queries == len(rows)
-    meta = yaml.safe_load(files[f"{LABEL}/{LABEL}.meta.yaml"])
     assert meta["submission"]["label"] == LABEL
     assert meta["system"]["description"]["method"] == "toy, soup"
     assert meta["system"]["description"]["ensemble_count"] == 2
-    trained = sum(each.numel() for each in finished.criterion.model.parameters())
+    trained = sum(weight.numel() for weight in finished.criterion.model.parameters())
     assert meta["system"]["complexity"] == {"total_parameters": "FILL_IN", "trainable_parameters": trained}
-    figures = meta["results"]["development_testing"]
-    assert figures["R1@0.7"] == pytest.approx(done.results.row("soup").metrics["R1@0.7"], abs=0.01)
+    metrics = meta["results"]["development_testing"]
+    assert metrics["R1@0.7"] == pytest.approx(soup_run.results.row("soup").metrics["R1@0.7"], abs=0.01)
 
 
-def test_the_packed_windows_give_the_figures_of_the_run(finished, done, tmp_path):
+def test_the_packed_windows_have_the_metrics_of_the_run(finished, soup_run, tmp_path):
     pack(finished, LABEL, tmp_path / "a.zip")
-    rows = content(tmp_path / "a.zip")[f"{LABEL}/{LABEL}.output.jsonl"]
-    (tmp_path / "p.jsonl").write_text(rows)
-    scores = score(read_predictions(tmp_path / "p.jsonl"), read_annotations(done.folder / done.results.truth))
-    assert scores.metrics["R1@0.5"] == done.results.row("soup").metrics["R1@0.5"]
+    rows, _ = packed_files(tmp_path / "a.zip")
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    truth = read_annotations(soup_run.folder / soup_run.results.truth)
+    scores = score(read_predictions(tmp_path / "p.jsonl"), truth)
+    assert scores.metrics["R1@0.5"] == soup_run.results.row("soup").metrics["R1@0.5"]
 
 
 def test_the_same_run_gives_the_same_bytes(finished, tmp_path):
@@ -73,19 +64,19 @@ def test_the_same_run_gives_the_same_bytes(finished, tmp_path):
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
-def test_what_is_still_open_is_named(finished, tmp_path):
+def test_values_that_are_still_open_are_named(finished, tmp_path):
     lines = pack(finished, LABEL, tmp_path / "a.zip").text().splitlines()
     assert "still to be filled in: submission.authors.0.lastname" in lines
     assert "still to be filled in: system.complexity.total_parameters" in lines
     assert lines[-1] == NOTE
-    assert "was not at hand" in NOTE
+    assert "before the official key list" in NOTE
 
 
-def test_a_template_of_ones_own(finished, tmp_path):
+def test_another_template(finished, tmp_path):
     template = tmp_path / "mine.yaml"
-    template.write_text("a: ${label}\nb: [${R1@0.5}, ${unheard}]\n")
+    template.write_text("a: ${label}\nb: [${R1@0.5}, ${unknown}]\n")
     packed = pack(finished, LABEL, tmp_path / "a.zip", template=template)
-    meta = yaml.safe_load(content(tmp_path / "a.zip")[f"{LABEL}/{LABEL}.meta.yaml"])
+    _, meta = packed_files(tmp_path / "a.zip")
     assert meta["a"] == LABEL
     assert packed.unresolved == ("b.1",)
 
@@ -101,10 +92,10 @@ def test_encoders_of_known_size_are_counted(finished, tmp_path, monkeypatch):
     )
 
 
-def test_the_command(done, tmp_path, monkeypatch, amrbench):
+def test_the_command(soup_run, tmp_path, monkeypatch, amrbench):
     monkeypatch.setattr("amrbench.cli.registry_of", lambda without: REGISTRY)
-    where = ("-o", tmp_path / "a.zip")
-    code, out, _ = amrbench("pack", done.folder, "--label", LABEL, *where, "--member", "soup")
+    options = ("--label", LABEL, "-o", tmp_path / "a.zip", "--member", "soup")
+    code, out, _ = amrbench("pack", soup_run.folder, *options)
     assert code == 0
     assert out.splitlines()[-1] == NOTE
     assert (tmp_path / "a.zip").is_file()
@@ -125,7 +116,7 @@ def test_sound_predictions_pass(tmp_path):
 
 
 AGAIN = "Run the recipe again."
-CLIP = "Let {use: clip, to: recording} come last in the recipe's 'ranking'."
+CLIP = "Put {use: clip, to: recording} last in the recipe's 'ranking'."
 
 
 @pytest.mark.parametrize(
@@ -150,37 +141,35 @@ CLIP = "Let {use: clip, to: recording} come last in the recipe's 'ranking'."
         ),
     ],
 )
-def test_predictions_that_are_not_as_they_must_be(tmp_path, predictions, text):
+def test_predictions_that_do_not_fit_the_queries_are_refused(tmp_path, predictions, text):
     with pytest.raises(RunError) as error:
         refuse_faults(tmp_path / "p.jsonl", predictions, QUERIES)
     assert str(error.value) == f"{tmp_path}/p.jsonl: {text}"
 
 
-def test_windows_that_were_rounded_to_nothing_are_kept_and_told(done, finished, tmp_path):
-    shutil.copytree(done.folder, tmp_path / "run")
+def test_windows_of_length_0_are_kept_and_counted(soup_run, finished, tmp_path):
+    shutil.copytree(soup_run.folder, tmp_path / "run")
     path = tmp_path / "run" / finished.member.predictions
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     start, _, points = lines[0]["pred_relevant_windows"][0]
     lines[0]["pred_relevant_windows"][0] = [start, start, points]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    said = pack(replace(finished, folder=tmp_path / "run"), LABEL, tmp_path / "a.zip").text()
-    assert said.splitlines()[3] == "1 windows were rounded to no length and cannot match anything"
-    rows = content(tmp_path / "a.zip")[f"{LABEL}/{LABEL}.output.jsonl"].splitlines()
-    assert json.loads(rows[0])["pred_relevant_windows"][0] == [start, start]
+    text = pack(replace(finished, folder=tmp_path / "run"), LABEL, tmp_path / "a.zip").text()
+    assert text.splitlines()[3] == "1 windows have length 0 after rounding and cannot match anything"
+    rows, _ = packed_files(tmp_path / "a.zip")
+    assert rows[0]["pred_relevant_windows"][0] == [start, start]
 
 
-def test_predictions_of_an_ensemble_are_packed_without_what_is_not_known(done, finished, tmp_path):
+def test_the_meta_file_of_an_ensemble_leaves_open_what_is_unknown(soup_run, finished, tmp_path):
     fused = tmp_path / "fused.jsonl"
-    fuse_files([done.folder], fused)
+    fuse_files([soup_run.folder], fused)
     packed = pack(finished, LABEL, tmp_path / "a.zip", predictions=fused)
     assert packed.text().splitlines()[0] == (
         f"{tmp_path}/a.zip: {packed.queries} queries, unknown parameters in all, unknown trained"
     )
-    files = content(tmp_path / "a.zip")
-    rows = [json.loads(line) for line in files[f"{LABEL}/{LABEL}.output.jsonl"].splitlines()]
-    wanted = [each.windows.tolist() for each in read_predictions(fused)]
-    assert [row["pred_relevant_windows"] for row in rows] == wanted
-    meta = yaml.safe_load(files[f"{LABEL}/{LABEL}.meta.yaml"])
+    rows, meta = packed_files(tmp_path / "a.zip")
+    windows = [moments.windows.tolist() for moments in read_predictions(fused)]
+    assert [row["pred_relevant_windows"] for row in rows] == windows
     assert meta["submission"]["label"] == LABEL
     assert meta["results"]["development_testing"] | {"protocol": ""} == {
         name: "" if name == "protocol" else "FILL_IN" for name in meta["results"]["development_testing"]
@@ -191,21 +180,21 @@ def test_predictions_of_an_ensemble_are_packed_without_what_is_not_known(done, f
 
 
 def test_predictions_for_other_queries_are_not_packed(finished, tmp_path):
-    strange = tmp_path / "strange.jsonl"
-    write_predictions(strange, GOOD)
+    other = tmp_path / "other.jsonl"
+    write_predictions(other, GOOD)
     with pytest.raises(RunError) as error:
-        pack(finished, LABEL, tmp_path / "a.zip", predictions=strange)
-    assert str(error.value).startswith(f"{strange}: not the queries of the run: without ")
+        pack(finished, LABEL, tmp_path / "a.zip", predictions=other)
+    assert str(error.value).startswith(f"{other}: not the queries of the run: without ")
     assert str(error.value).endswith(" with 'a', 'b'. Give predictions for the queries of this run.")
 
 
-def test_the_protocol_and_stand_ins_are_told(done, finished, tmp_path):
+def test_the_text_has_the_protocol_and_the_stand_ins(soup_run, finished, tmp_path):
     assert pack(finished, LABEL, tmp_path / "a.zip").text().splitlines()[1:3] == [
         "Protocol tiny: For tests.",
-        "Stand-ins: one-hot stands in for wished. What they predict is no submission to the challenge.",
+        "Stand-ins: one-hot stands in for wished. Their predictions are not a submission to the challenge.",
     ]
     fused = tmp_path / "fused.jsonl"
-    fuse_files([done.folder], fused)
+    fuse_files([soup_run.folder], fused)
     real = replace(finished, results=finished.results.model_copy(update={"stand_ins": ""}))
     for packed in (
         pack(real, LABEL, tmp_path / "a.zip"),
@@ -215,11 +204,11 @@ def test_the_protocol_and_stand_ins_are_told(done, finished, tmp_path):
         assert "Stand-ins" not in packed.text()
 
 
-def test_a_label_that_is_none(finished, tmp_path):
+def test_a_label_of_another_form_is_refused(finished, tmp_path):
     with pytest.raises(RunError) as error:
         pack(finished, "mine", tmp_path / "a.zip")
     assert str(error.value) == (
-        "the label 'mine' is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge wants it."
+        "the label 'mine' is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge requires."
     )
     assert not (tmp_path / "a.zip").exists()
 
@@ -228,7 +217,7 @@ def test_templates_and_outputs_that_cannot_be_used(finished, tmp_path):
     with pytest.raises(RunError, match="the template cannot be read"):
         filled(tmp_path / "no.yaml", {})
     (tmp_path / "bad.yaml").write_text("a: [")
-    with pytest.raises(RunError, match=r"bad\.yaml: is no YAML"):
+    with pytest.raises(RunError, match=r"bad\.yaml: is not YAML"):
         filled(tmp_path / "bad.yaml", {})
     for text in (
         "date: 2026-13-45", "a: !!int abc", "a: !!int ''", "a: !!bool x", "a: !!timestamp abc", "a: &x [*x]",
@@ -237,8 +226,8 @@ def test_templates_and_outputs_that_cannot_be_used(finished, tmp_path):
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(RunError) as error:
             filled(tmp_path / "bad.yaml", {})
-        assert str(error.value).startswith(f"{tmp_path}/bad.yaml: is no YAML once it is filled in (")
-        assert str(error.value).endswith("). Mend it.")
+        assert str(error.value).startswith(f"{tmp_path}/bad.yaml: is not YAML after filling in (")
+        assert str(error.value).endswith("). Correct it.")
     (tmp_path / "bad.yaml").write_text("a: ${label}\nx: ${label\ny: keep}\n")
     with pytest.raises(RunError) as error:
         filled(tmp_path / "bad.yaml", {})
@@ -249,8 +238,8 @@ def test_templates_and_outputs_that_cannot_be_used(finished, tmp_path):
         pack(finished, LABEL, tmp_path / "no" / "a.zip")
 
 
-def test_a_run_without_public_answers_is_packed(finished, tmp_path):
-    rows = tuple(each.model_copy(update={"metrics": {}}) for each in finished.results.rows)
+def test_a_run_without_public_ground_truth_is_packed(finished, tmp_path):
+    rows = tuple(row.model_copy(update={"metrics": {}}) for row in finished.results.rows)
     hidden = replace(
         finished,
         results=finished.results.model_copy(update={"rows": rows}),

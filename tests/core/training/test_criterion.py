@@ -4,7 +4,7 @@ from torch import nn
 
 from amrbench.config.recipe import Recipe
 from amrbench.errors import PluginError
-from amrbench.testing.samples import make_batch, make_target
+from amrbench.testing.small_data import make_batch, make_target
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.types import BuildContext, Encoded, FeatureWidths, Prediction
 from tests.core.world import RECIPE, REGISTRY
@@ -14,14 +14,14 @@ TARGET = make_target(BATCH)
 
 
 class Recorder(nn.Module):
-    """A model that remembers which views it was asked for."""
+    """A model that keeps the views it was asked for."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(2.0))
 
     def encode(self, batch, views=()):
-        self.asked = views
+        self.requested = views
         return Encoded(
             state=None, tensors={"a": self.weight}, views={view: {"a": -self.weight} for view in views}
         )
@@ -31,7 +31,7 @@ class Recorder(nn.Module):
 
 
 class Terms(nn.Module):
-    """Gives chosen terms of the outcome."""
+    """Gives the terms that a function makes of the outcome."""
 
     def __init__(self, terms) -> None:
         super().__init__()
@@ -54,23 +54,23 @@ def criterion(**losses) -> Criterion:
 
 
 def test_the_total_is_the_sum_of_all_terms():
-    whole = criterion(
+    module = criterion(
         one=lambda outcome: {"x": outcome.tensors["a"], "layers": torch.stack([outcome.tensors["b"]] * 3)},
         two=lambda outcome: {"view": 10 * outcome.views["rolled"]["a"]},
     )
-    losses = whole(BATCH, TARGET)
+    losses = module(BATCH, TARGET)
     assert {name: value.item() for name, value in losses.terms.items()} == {"x": 2, "layers": 12, "view": -20}
     assert losses.total.item() == -6
     losses.total.backward()
-    assert whole.model.weight.grad.item() == 1 + 3 * 4 - 10
+    assert module.model.weight.grad.item() == 1 + 3 * 4 - 10
     assert not any(value.requires_grad for value in losses.terms.values())
 
 
-def test_losses_see_batch_truth_matches_and_the_views_they_asked_for():
-    whole = criterion(one=lambda outcome: {"x": outcome.tensors["a"]})
-    whole(BATCH, TARGET)
-    outcome = whole.losses["one"].outcome
-    assert whole.model.asked == {"rolled"}
+def test_losses_get_batch_target_matches_and_the_views_that_they_need():
+    module = criterion(one=lambda outcome: {"x": outcome.tensors["a"]})
+    module(BATCH, TARGET)
+    outcome = module.losses["one"].outcome
+    assert module.model.requested == {"rolled"}
     assert outcome.batch is BATCH
     assert outcome.target is TARGET
     assert outcome.matched.shape == (3, 4, 2)
@@ -78,7 +78,7 @@ def test_losses_see_batch_truth_matches_and_the_views_they_asked_for():
 
 def test_two_losses_with_one_term_are_refused():
     same = {name: lambda outcome: {"x": outcome.tensors["a"]} for name in ("one", "two")}
-    with pytest.raises(PluginError, match="the loss 'two' gives a term 'x', as another loss"):
+    with pytest.raises(PluginError, match="the loss 'two' gives a term 'x', which another loss"):
         criterion(**same)(BATCH, TARGET)
 
 

@@ -20,7 +20,7 @@ from amrbench.types import Losses
 
 
 class Number(nn.Module):
-    """Stands for a model with its losses."""
+    """A single weight in place of a model with its losses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Number(nn.Module):
 
 
 class Counter:
-    """Adds 1 to the weight at each step; the scored weight is ten times as large."""
+    """Adds 1 to the weight at each step; the weight that is validated is ten times as large."""
 
     def __init__(self, module: Number) -> None:
         self.module = module
@@ -60,78 +60,87 @@ class Counter:
             self.module.weight /= 10
 
 
-def lesson(module: Number, epochs: int = 3, samples=None, seed: int = 1) -> StageInputs:
+def inputs(module: Number, epochs: int = 3, batches=None, seed: int = 1) -> StageInputs:
     def validate():
         module.eval()
         return {"R1@0.7": module.weight.item()}
 
     return StageInputs(
-        "toy stage", epochs, samples or (lambda epoch: [(1.0, 2.0), (epoch, 1.0)]), validate, seed
+        name="toy stage",
+        criterion=module,
+        updater=Counter(module),
+        batches=batches or (lambda epoch: [(1.0, 2.0), (epoch, 1.0)]),
+        validate=validate,
+        epochs=epochs,
+        seed=seed,
     )
 
 
 def trained(**options) -> list[Epoch]:
-    module, seen = Number(), []
-    fit(module, Counter(module), lesson(module, **options), keep=seen.append)
-    assert set(module.modes) == {True}, "training goes on in training mode after each validation"
+    module, epochs = Number(), []
+    fit(inputs(module, **options), keep=epochs.append)
+    assert set(module.modes) == {True}, "each epoch trains in training mode"
     assert module.steps == list(range(len(module.steps))), "steps are counted through the epochs"
-    return seen
+    return epochs
 
 
-def test_each_epoch_is_scored_and_kept_with_the_weights_to_score():
-    seen = trained()
-    assert [each.epoch for each in seen] == [1, 2, 3]
-    assert [each.val["R1@0.7"] for each in seen] == [20, 40, 60]
+def test_each_epoch_is_validated_and_kept_with_the_weights_for_evaluation():
+    epochs = trained()
+    assert [epoch.epoch for epoch in epochs] == [1, 2, 3]
+    assert [epoch.val["R1@0.7"] for epoch in epochs] == [20, 40, 60]
 
 
 def test_losses_are_means_over_the_steps():
-    seen = trained()
-    assert [each.losses["value"] for each in seen] == [(2 + 1) / 2, (4 + 3 + 1) / 2, (6 + 5 + 2) / 2]
-    assert seen[0].total == pytest.approx(1.5 + seen[0].losses["noise"])
+    epochs = trained()
+    assert [epoch.losses["value"] for epoch in epochs] == [(2 + 1) / 2, (4 + 3 + 1) / 2, (6 + 5 + 2) / 2]
+    assert epochs[0].total == pytest.approx(1.5 + epochs[0].losses["noise"])
 
 
-def test_what_is_drawn_depends_on_seed_and_epoch_alone():
+def test_random_draws_depend_on_seed_and_epoch_alone():
+    def noise(**options):
+        return [epoch.losses["noise"] for epoch in trained(**options)]
+
     torch.manual_seed(3)
-    first = [each.losses["noise"] for each in trained()]
+    first = noise()
     torch.manual_seed(4)
-    assert [each.losses["noise"] for each in trained()] == first
+    assert noise() == first
     assert len(set(first)) == 3
-    assert [each.losses["noise"] for each in trained(seed=2)] != first
-    assert [each.losses["noise"] for each in trained(epochs=2)] == first[:2]
+    assert noise(seed=2) != first
+    assert noise(epochs=2) == first[:2]
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_loss_out_of_bounds_ends_training(bad):
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_ends_training(value):
     with pytest.raises(
         RunError, match="stage, epoch 2: the loss term 'value' is not finite; .*learning rate"
     ):
-        trained(samples=lambda epoch: [(1.0, bad if epoch else 1.0)])
+        trained(batches=lambda epoch: [(1.0, value if epoch else 1.0)])
 
 
-def test_an_ordinary_failure_stays_what_it_is():
+def test_another_exception_is_not_changed():
     def broken(epoch):
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        trained(samples=broken)
+        trained(batches=broken)
 
 
 def epoch(number: int, *values: float) -> Epoch:
     return Epoch(number, {}, dict(zip(("R1@0.7", "R1@0.5"), values, strict=True)), 0.0, 0.0)
 
 
-def best_of(*scores: tuple[float, float]) -> CheckpointKeeper:
+def keeper_of(*scores: tuple[float, float]) -> CheckpointKeeper:
     module = nn.Linear(1, 1, bias=False)
-    best = CheckpointKeeper(module, ("R1@0.7", "R1@0.5"))
+    keeper = CheckpointKeeper(module, ("R1@0.7", "R1@0.5"))
     for number, values in enumerate(scores, start=1):
         with torch.no_grad():
             module.weight.fill_(number)
-        best.see(epoch(number, *values))
-    return best
+        keeper.update(epoch(number, *values))
+    return keeper
 
 
 @pytest.mark.parametrize(
-    ("scores", "chosen"),
+    ("scores", "best"),
     [
         (((1.0, 9.0), (2.0, 1.0), (2.0, 3.0), (1.0, 10.0)), 3),
         (((1.0, 1.0), (1.0, 1.0)), 1),
@@ -139,17 +148,17 @@ def best_of(*scores: tuple[float, float]) -> CheckpointKeeper:
         (((5.0, 0.0),), 1),
     ],
 )
-def test_later_metrics_break_ties_and_the_first_of_equals_stays(scores, chosen):
-    best = best_of(*scores)
-    assert best.epoch == chosen
-    assert best.best["weight"].item() == chosen
-    assert best.last["weight"].item() == len(scores)
+def test_later_metrics_break_ties_and_of_equal_epochs_the_first_is_kept(scores, best):
+    keeper = keeper_of(*scores)
+    assert keeper.epoch == best
+    assert keeper.best["weight"].item() == best
+    assert keeper.last["weight"].item() == len(scores)
 
 
 def test_without_an_epoch_the_first_weights_are_the_best():
-    best = best_of()
-    assert best.epoch == 0
-    assert torch.equal(best.best["weight"], best.last["weight"])
+    keeper = keeper_of()
+    assert keeper.epoch == 0
+    assert torch.equal(keeper.best["weight"], keeper.last["weight"])
 
 
 def test_terms_may_be_missing_from_a_step():
@@ -160,7 +169,7 @@ def test_terms_may_be_missing_from_a_step():
     assert MeanLosses().read() == {}
 
 
-def test_torch_is_left_as_it_was():
+def test_the_settings_of_torch_are_restored():
     threads, state, tiny = torch.get_num_threads(), torch.get_rng_state(), torch.tensor(1e-40)
     with fixed_numerics(threads + 1):
         assert torch.get_num_threads() == threads + 1
@@ -171,7 +180,7 @@ def test_torch_is_left_as_it_was():
     assert (tiny * 0.5).item() > 0
 
 
-def test_seeds_differ_by_every_name():
+def test_seeds_depend_on_every_name():
     assert len({seed_from(1, 2), seed_from(2, 1), seed_from(12), seed_from("1", "2", "")}) == 4
     assert 0 <= seed_from("x") < 1 << 63
 

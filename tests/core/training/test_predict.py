@@ -4,10 +4,11 @@ import torch
 from torch import nn
 
 from amrbench.data.feature_dataset import load_dataset, visit_rngs
+from amrbench.slots.model import Limits
 from amrbench.training.predict import predict
-from amrbench.types import Encoded, Limits, Prediction, Query
-from amrbench_plugins.cgdetr.moments import Moments
-from tests.core.data.test_feature_dataset import Drawn
+from amrbench.types import Encoded, Prediction, Query
+from tests.core.data.drawn import drawn_source
+from tests.core.world import ToyTargets
 
 QUERIES = (
     Query("0", "a door", "long", 600.0, ((100.0, 120.0),)),
@@ -17,13 +18,11 @@ SECONDS = {"0": 300, "1": 200.4}
 
 
 class Oracle(nn.Module):
-    """Gives the spans that training would ask for."""
+    """Predicts the spans of the training targets."""
 
-    def __init__(self, split):
+    def __init__(self, dataset):
         super().__init__()
-        self.split = split
-        self.target = targets(split)
-        self.at = None
+        self.target = targets(dataset)
 
     def encode(self, batch, views=()):
         return Encoded(batch.recording, {})
@@ -33,27 +32,28 @@ class Oracle(nn.Module):
         return Prediction(spans, torch.ones(spans.shape[:2]), {})
 
 
-def targets(split):
-    labels = Moments(saliency="all-windows").build()
-    _, target = split.training_batch(range(len(split)), labels=labels, augments=[], rng_of=visit_rngs(0, 0))
+def targets(dataset):
+    _, target = dataset.training_batch(
+        range(len(dataset)), labels=ToyTargets().build(), augments=[], rng_of=visit_rngs(0, 0)
+    )
     return target
 
 
 @pytest.fixture
-def split():
-    """A recording of 600 s, of which 300 are heard, and one that is heard whole."""
-    return load_dataset([Drawn(QUERIES)], Limits(frames=300, words=4))
+def dataset():
+    """A recording of 600 s that is cut to 300, and one that is shorter than the limit."""
+    return load_dataset([drawn_source(QUERIES)], Limits(frames=300, words=4))
 
 
-def test_who_learned_the_targets_finds_the_windows(split):
-    """Shares of a recording that is cut are shares of what is heard, in training and afterwards."""
-    found = predict(Oracle(split), split, device=torch.device("cpu"))
-    for query, moments in zip(QUERIES, found, strict=True):
-        # The baseline's rule: targets are shares of the rows, moments shares of the annotated duration.
-        near = abs(SECONDS[query.qid] - int(SECONDS[query.qid])) + 1e-3
-        np.testing.assert_allclose(moments.windows, query.windows, atol=near)
+def test_the_targets_as_predictions_give_the_windows(dataset):
+    """Spans of a recording that is cut are fractions of what is left of it, in targets and predictions."""
+    predictions = predict(Oracle(dataset), dataset, device=torch.device("cpu"))
+    for query, moments in zip(QUERIES, predictions, strict=True):
+        # As in the baseline, targets are fractions of the rows, moments of the annotated duration.
+        tolerance = abs(SECONDS[query.qid] - int(SECONDS[query.qid])) + 1e-3
+        np.testing.assert_allclose(moments.windows, query.windows, atol=tolerance)
 
 
-def test_frames_inside_a_window_of_a_cut_recording_are_those_of_its_seconds(split):
-    relevant = targets(split).relevant[0]
+def test_frames_inside_a_window_of_a_cut_recording_are_those_of_its_seconds(dataset):
+    relevant = targets(dataset).relevant[0]
     assert relevant.nonzero().flatten().tolist() == list(range(100, 120))

@@ -1,58 +1,60 @@
 import io
 import re
-from types import SimpleNamespace
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
-from amrbench.training.log import Epoch, Working, read_epochs, write_epoch
+from amrbench.data.worker_pool import Progress
+from amrbench.training.log import Epoch, RunningStage
 from amrbench.training.progress_bars import Lines, Rich, duration, progress
 
-WORKING = Working("toy finetune, seed 1", 4, "R1@0.7")
+STAGE = RunningStage("toy finetune, seed 1", 4, "R1@0.7")
 
 
 def epoch(number: int, seconds: float = 2.0) -> Epoch:
     return Epoch(number, {"span-l1": 1.25, "giou": 0.5}, {"R1@0.7": 12.5}, seconds, 300.0)
 
 
-def data(done: int, total: int = 100) -> SimpleNamespace:
-    return SimpleNamespace(what="toy train: audio", done=done, total=total)
+def data(done: int) -> Progress:
+    return Progress("toy train: audio", done, 100)
 
 
 def test_a_pipe_gets_one_line_an_epoch_with_losses_score_and_time_left():
-    said = []
-    lines = Lines(said.append)
-    lines.epoch(WORKING, epoch(1))
-    lines.epoch(WORKING, epoch(2, seconds=4.0))
+    written = []
+    lines = Lines(written.append)
+    lines.epoch(STAGE, epoch(1))
+    lines.epoch(STAGE, epoch(2, seconds=4.0))
     middle = "loss 1.75, val R1@0.7 12.50 (span-l1 1.25 giou 0.5)"
-    assert said == [
+    assert written == [
         f"toy finetune, seed 1: epoch 1 of 4, {middle}, 2.0 s, 6 s left",
         f"toy finetune, seed 1: epoch 2 of 4, {middle}, 4.0 s, 6 s left",
     ]
 
 
 def test_a_pipe_gets_a_few_lines_about_data():
-    said = []
-    lines = Lines(said.append)
+    written = []
+    lines = Lines(written.append)
     for done in range(101):
         lines.data(data(done))
-    assert said == [f"toy train: audio: {done} of 100" for done in (0, 25, 50, 75, 100)]
+    assert written == [f"toy train: audio: {done} of 100" for done in (0, 25, 50, 75, 100)]
 
 
 def test_without_a_terminal_there_are_lines_and_no_colours():
     out = io.StringIO()
-    with progress(Console(file=out, force_terminal=False, width=40)) as tell:
-        tell.note("[bold] is not markup, and a long line is not broken into two")
+    with progress(Console(file=out, force_terminal=False, width=40)) as reporter:
+        reporter.note("[bold] is not markup, and a long line is not broken into two")
     assert out.getvalue() == "[bold] is not markup, and a long line is not broken into two\n"
 
 
 def test_a_terminal_gets_bars_and_keeps_a_line_for_each_finished_stage():
     out = io.StringIO()
-    with progress(Console(file=out, force_terminal=True, width=120)) as tell:
-        assert isinstance(tell, Rich)
-        tell.data(data(50))
+    with progress(Console(file=out, force_terminal=True, width=120)) as reporter:
+        assert isinstance(reporter, Rich)
+        reporter.data(data(50))
         for number in (1, 2, 3, 4):
-            tell.epoch(WORKING, epoch(number))
+            reporter.epoch(STAGE, epoch(number))
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     assert "toy train: audio" in text
     assert "toy finetune, seed 1: 4 epochs, loss 1.75, val R1@0.7 12.50" in text
@@ -66,11 +68,11 @@ def test_times_are_short(seconds, text):
     assert duration(seconds) == text
 
 
-def test_a_log_is_read_back_without_its_unfinished_line(tmp_path):
-    file = tmp_path / "log.jsonl"
-    assert read_epochs(file) == []
-    write_epoch(file, epoch(1))
-    write_epoch(file, epoch(2))
-    with file.open("a") as out:
-        out.write('{"epoch": 3')
-    assert read_epochs(file) == [epoch(1), epoch(2)]
+def test_tables_and_progress_bars_need_no_torch():
+    code = (
+        "import sys, amrbench.evaluation.table, amrbench.evaluation.metrics_file;"
+        "import amrbench.training.progress_bars, amrbench.training.log;"
+        "print('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"

@@ -1,85 +1,130 @@
-import copy
+import json
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from amrbench.config.protocol import Protocol
-from amrbench.config.recipe import Recipe
-from amrbench.data.feature_dataset import visit_rngs
-from amrbench.data.prepare import FeatureRequest, prepare_all
-from amrbench.experiment.plan import RunRequest, plan_run, request_key
+from amrbench.data.feature_dataset import DatasetCache, visit_rngs
 from amrbench.files.weights import state_of
 from amrbench.training.loop import fixed_numerics
-from amrbench.training.progress_bars import NULL_REPORTER
-from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate
-from amrbench.training.stages import stage, trained, untrained
-from tests.core.world import PROTOCOL, RECIPE, REGISTRY, OneHotFeatures, Toy
+from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate, diagonal_fisher
+from amrbench.training.stages import untrained
+from amrbench.types import Losses
+from tests.core.toy_runs import load_trained, plan, train
+from tests.core.world import RECIPE
+from tests.folders import DATA
+
+GOLDEN = json.loads((DATA / "components/fisher_logistic.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def candidate(toy_sources, tmp_path_factory) -> StoredCandidate:
     """A finished fine-tune, as a candidate."""
-    cache = tmp_path_factory.mktemp("cache")
-    wanted = [FeatureRequest(Toy(), split, OneHotFeatures()) for split in ("train", "val", "test")]
-    found = prepare_all(wanted, cache=cache, jobs=1, tell=lambda progress: None)
-    prepared = dict(zip(map(request_key, wanted), found, strict=True))
-    content = copy.deepcopy(RECIPE) | {"stages": RECIPE["stages"][1:]}
-    recipe = Recipe.model_validate(content, context=REGISTRY)
-    rules = Protocol.model_validate(PROTOCOL, context=REGISTRY)
-    spec = plan_run(RunRequest("toy.yaml", recipe, rules, "tiny.yaml", REGISTRY, "cpu"), prepared).chains[1]
-    stage(spec, cache / "stages", NULL_REPORTER)
-    return StoredCandidate(spec, cache / "stages")
+    spec = plan(toy_sources, RECIPE | {"stages": RECIPE["stages"][1:]}).chains[1]
+    store = tmp_path_factory.mktemp("stages")
+    train(spec, store)
+    return StoredCandidate(spec, store)
 
 
-def judge_of(made: StoredCandidate) -> SelectionScorer:
-    return SelectionScorer(made.spec, untrained(made.spec))
+@pytest.fixture
+def scorer(candidate) -> SelectionScorer:
+    datasets = DatasetCache()
+    return SelectionScorer(candidate.spec, untrained(candidate.spec, datasets), datasets)
 
 
-def test_a_candidate_has_the_weights_of_its_best_epoch_and_of_its_last(made):
-    assert made.name == "seed 1"
-    best = state_of(trained(made.spec, made.store))
-    assert all(torch.equal(made.best()[name], each) for name, each in best.items())
-    assert made.last().keys() == best.keys()
+def test_a_candidate_has_the_weights_of_its_best_epoch_and_of_its_last(candidate):
+    assert candidate.name == "seed 1"
+    best = state_of(load_trained(candidate.spec, candidate.store))
+    assert all(torch.equal(candidate.best()[name], weight) for name, weight in best.items())
+    assert candidate.last().keys() == best.keys()
 
 
-def test_performance_is_the_first_metric_of_the_selection(made):
-    judge = judge_of(made)
+def test_performance_is_the_first_metric_of_the_selection(candidate, scorer):
+    zeros = {name: torch.zeros_like(weight) for name, weight in candidate.best().items()}
     with fixed_numerics(1):
-        height = judge.performance(made.best())
-        worse = judge.performance({name: torch.zeros_like(each) for name, each in made.best().items()})
-    assert 0 <= worse < height <= 100
+        better, worse = scorer.performance(candidate.best()), scorer.performance(zeros)
+    assert 0 <= worse < better <= 100
 
 
-def test_fisher_is_the_mean_square_of_the_gradients_of_single_queries(made):
-    criterion = trained(made.spec, made.store).eval()
-    split = made.spec.select
-    labels = made.spec.recipe.training.targets.build()
-    judge = judge_of(made)
-    found = judge.fisher(made.best(), ["spans"])
+def test_fixed_are_the_tensors_that_training_does_not_change(scorer):
+    scorer.criterion.model.register_buffer("grid", torch.ones(2))
+    scorer.criterion.model.text.bias.requires_grad_(False)
+    assert scorer.fixed == {"model.grid", "model.text.bias"}
+
+
+def test_a_soup_that_asks_nothing_loads_no_split(candidate):
+    datasets = DatasetCache()
+    scorer = SelectionScorer(candidate.spec, untrained(candidate.spec, datasets), datasets)
+    assert scorer.fixed == frozenset()
+    assert "select" not in vars(scorer)
+
+
+# ---------------------------------------------------------------- Fisher information
+
+
+def test_fisher_is_the_mean_square_of_the_gradients_of_single_queries(candidate, scorer):
+    criterion = load_trained(candidate.spec, candidate.store).eval()
+    labels = candidate.spec.recipe.training.targets.build()
+    fisher = scorer.fisher(candidate.best(), ["spans"])
     squares = []
-    for place in range(len(split.queries)):
-        batch, target = judge._split.training_batch(
-            [place], labels=labels, augments=[], rng_of=visit_rngs(0, 0)
+    for index in range(len(scorer.select)):
+        batch, target = scorer.select.training_batch(
+            [index], labels=labels, augments=[], rng_of=visit_rngs(0, 0)
         )
-        term = criterion.losses["spans"]
-        encoded = criterion.model.encode(batch)
-        prediction = criterion.model.decode(encoded)
-        away = (prediction.tensors["span"][:, 0] - target.spans[:, 0]).abs().sum()
-        (gradient,) = torch.autograd.grad(term.weight * away, [criterion.model.audio.weight])
+        prediction = criterion.model.decode(criterion.model.encode(batch))
+        distance = (prediction.tensors["span"][:, 0] - target.spans[:, 0]).abs().sum()
+        loss = criterion.losses["spans"].weight * distance
+        (gradient,) = torch.autograd.grad(loss, [criterion.model.audio.weight])
         squares.append(gradient.double().square().numpy())
-    assert found["model.audio.weight"].numpy() == pytest.approx(np.mean(squares, 0), rel=1e-6)
-    assert not found["losses.frames.offset"].any(), "a loss that does not count has no say"
-    assert set(found) == {name for name, _ in criterion.named_parameters()}
+    assert fisher["model.audio.weight"].numpy() == pytest.approx(np.mean(squares, 0), rel=1e-6)
+    assert not fisher["losses.frames.offset"].any(), "the loss 'frames' is not among the named ones"
+    assert set(fisher) == {name for name, _ in criterion.named_parameters()}
 
 
-def test_a_loss_of_its_own_weights_counts_when_named(made):
-    found = judge_of(made).fisher(made.best(), ["frames", "spans"])
-    assert found["losses.frames.offset"] > 0
+def test_parameters_of_a_named_loss_count(candidate, scorer):
+    fisher = scorer.fisher(candidate.best(), ["frames", "spans"])
+    assert fisher["losses.frames.offset"] > 0
 
 
-def test_fixed_are_the_tensors_that_training_does_not_move(made):
-    judge = judge_of(made)
-    judge.criterion.model.register_buffer("grid", torch.ones(2))
-    judge.criterion.model.text.bias.requires_grad_(False)
-    assert judge.fixed == {"model.grid", "model.text.bias"}
+class Logistic(nn.Module):
+    """A logistic model with dropout, an unused weight and a frozen one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(GOLDEN["w"], dtype=torch.float64))
+        self.unused = nn.Parameter(torch.ones(2))
+        self.frozen = nn.Parameter(torch.ones(1, dtype=torch.float64), requires_grad=False)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x, y) -> Losses:
+        logits = self.dropout(x) @ (self.weight * self.frozen)
+        total = nn.functional.binary_cross_entropy_with_logits(logits, y)
+        return Losses(total, {})
+
+
+def samples(size: int):
+    x = torch.tensor(GOLDEN["X"], dtype=torch.float64)
+    y = torch.tensor(GOLDEN["y"], dtype=torch.float64)
+    return list(zip(x.split(size), y.split(size), strict=True))
+
+
+def test_the_fisher_matrix_of_a_logistic_model_is_the_recorded_one():
+    fisher = diagonal_fisher(Logistic(), samples(1))
+    assert fisher["weight"].tolist() == pytest.approx(GOLDEN["fisher_empirical_diag"], rel=1e-10)
+
+
+def test_a_batch_of_several_samples_gives_the_square_of_the_mean_gradient():
+    fisher = diagonal_fisher(Logistic(), samples(6))
+    assert fisher["weight"].tolist() == pytest.approx(GOLDEN["square_of_mean_grad_WRONG"], rel=1e-10)
+
+
+def test_every_trained_tensor_has_an_entry_and_no_other():
+    fisher = diagonal_fisher(Logistic(), samples(1))
+    assert set(fisher) == {"weight", "unused"}
+    assert fisher["unused"].tolist() == [0, 0]
+    assert all(values.dtype == torch.float64 for values in fisher.values())
+
+
+def test_without_samples_all_values_are_zero():
+    assert diagonal_fisher(Logistic(), [])["weight"].tolist() == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""Random weights in the layout of published files, with small sizes."""
+"""Random weights in the layout of published files, with small sizes; and noise to encode."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from amrbench.types import Rows
 from amrbench_plugins.backends.m2d_clap import bert, vit
 from amrbench_plugins.backends.mel import slaney_filters
 from amrbench_plugins.backends.ms_clap import gpt2, htsat
@@ -30,17 +32,22 @@ WORDS = [
     "bete",
     "雨",
 ]
-M2D_AUDIO = vit.Sizes(width=64, depth=2, heads=1, mlp=96, places=310, semantic_mlp=64)
-M2D_TEXT = bert.Sizes(width=64, depth=2, heads=1, mlp=96, vocabulary=len(WORDS), longest=12)
+M2D_AUDIO = vit.Config(width=64, depth=2, heads=1, mlp=96, positions=310, semantic_mlp=64)
+M2D_TEXT = bert.Config(width=64, depth=2, heads=1, mlp=96, vocabulary=len(WORDS), longest=12)
+
+
+def noise(rate: int, seconds: float, seed: int = 0) -> Rows:
+    """Return white noise (samples,)."""
+    return (0.1 * np.random.default_rng(seed).standard_normal(round(rate * seconds))).astype(np.float32)
 
 
 def random(shapes: dict[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
-    """Return tensors of the same shapes with other numbers."""
+    """Return tensors of the same shapes with random numbers."""
     generator = torch.Generator().manual_seed(seed)
     return {
-        name: torch.randn(each.shape, generator=generator)
-        / max(1, each.shape[-1] if each.dim() else 1) ** 0.5
-        for name, each in shapes.items()
+        name: torch.randn(tensor.shape, generator=generator)
+        / max(1, tensor.shape[-1] if tensor.dim() else 1) ** 0.5
+        for name, tensor in shapes.items()
     }
 
 
@@ -52,8 +59,8 @@ def m2d_weights(
     text = random(bert.Bert(text_sizes).state_dict(), seed + 1)
     pooler = {"pooler.dense.weight": torch.zeros(64, 64), "pooler.dense.bias": torch.zeros(64)}
     return {
-        **{f"backbone.{name}": each for name, each in audio.items()},
-        **{f"text_encoder.text_encoder.{name}": each for name, each in (text | pooler).items()},
+        **{f"backbone.{name}": tensor for name, tensor in audio.items()},
+        **{f"text_encoder.text_encoder.{name}": tensor for name, tensor in (text | pooler).items()},
     }
 
 
@@ -80,19 +87,19 @@ def clap_weights(seed: int = 0) -> dict[str, Tensor]:
     text = random(gpt2.Gpt2(CLAP_TEXT).state_dict(), seed + 1)
     text["h.0.attn.masked_bias"] = torch.tensor(-1e4)
     return {
-        **{f"audio_encoder.base.htsat.{name}": each for name, each in audio.items()},
-        **{f"caption_encoder.base.{name}": each for name, each in text.items()},
+        **{f"audio_encoder.base.htsat.{name}": tensor for name, tensor in audio.items()},
+        **{f"caption_encoder.base.{name}": tensor for name, tensor in text.items()},
         "audio_encoder.projection.linear1.weight": torch.zeros(3, 3),
         "logit_scale": torch.tensor(4.6),
     }
 
 
 def dft_kernels(fft: int) -> dict[str, Tensor]:
-    """Return what the published spectrogram has as kernels: a Hann window on cosines and sines."""
-    at = torch.arange(fft, dtype=torch.float64)
-    window = 0.5 - 0.5 * torch.cos(2 * torch.pi * at / fft)
-    turns = 2 * torch.pi * torch.outer(torch.arange(fft // 2 + 1, dtype=torch.float64), at) / fft
-    parts = {"real": turns.cos(), "imag": -turns.sin()}
+    """Return the kernels of the published spectrogram: cosines and sines under a Hann window."""
+    samples = torch.arange(fft, dtype=torch.float64)
+    window = 0.5 - 0.5 * torch.cos(2 * torch.pi * samples / fft)
+    angles = 2 * torch.pi * torch.outer(torch.arange(fft // 2 + 1, dtype=torch.float64), samples) / fft
+    parts = {"real": angles.cos(), "imag": -angles.sin()}
     return {
         f"spectrogram_extractor.stft.conv_{part}.weight": (value * window).float()[:, None]
         for part, value in parts.items()
@@ -109,8 +116,8 @@ def clap_files(folder: Path, weights: dict[str, Tensor] | None = None) -> tuple[
     return file, folder / "vocab.json", folder / "merges.txt"
 
 
-CLAP_AUDIO = htsat.Sizes(width=8, depths=(2, 2, 2, 2), heads=(1, 2, 2, 4))
+CLAP_AUDIO = htsat.Config(width=8, depths=(2, 2, 2, 2), heads=(1, 2, 2, 4))
 CLAP_MERGES = ["d o", "do g", "Ġ dog", "Ġ a", "b a", "ba r", "bar k", "Ġ bark", "Ã ©"]
-_TOKENS = ["!", *byte_letters(), *("".join(each.split()) for each in CLAP_MERGES), "<|endoftext|>"]
+_TOKENS = ["!", *byte_letters(), *("".join(merge.split()) for merge in CLAP_MERGES), "<|endoftext|>"]
 CLAP_TOKENS = {token: number for number, token in enumerate(dict.fromkeys(_TOKENS))}
-CLAP_TEXT = gpt2.Sizes(width=64, depth=2, heads=1, vocabulary=len(CLAP_TOKENS), longest=90)
+CLAP_TEXT = gpt2.Config(width=64, depth=2, heads=1, vocabulary=len(CLAP_TOKENS), longest=90)

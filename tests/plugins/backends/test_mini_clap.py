@@ -1,4 +1,4 @@
-"""The small encoders: rows, files of weights, and what the shipped ones know."""
+"""The small encoders: their rows and their files of weights."""
 
 import json
 
@@ -8,21 +8,20 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from amrbench.errors import DataError
-from amrbench_plugins.backends import measure_mini_clap
-from amrbench_plugins.backends.mini_clap import WEIGHTS, MiniClap, Settings, load, pieces, save, words
+from amrbench_plugins.backends.mini_clap import WEIGHTS, Config, MiniClap, load, pieces, save, words
 from amrbench_plugins.backends.train_mini_clap import PRESETS
 
-SMALL = Settings(width=8, channels=6, dilations=(1, 2), context=3, buckets=64, piece_width=4)
+SMALL = Config(width=8, channels=6, dilations=(1, 2), context=3, buckets=64, piece_width=4)
 REMEDY = (
     "Install amrbench again, or make the file anew with "
     "`python -m amrbench_plugins.backends.train_mini_clap small {}`."
 )
 
 
-def network(seed=0, settings=SMALL):
+def network(seed=0, config=SMALL):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return MiniClap(settings)
+        return MiniClap(config)
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def test_audio_rows_repeat_bit_by_bit(backend, file):
     assert load("small", file).audio(waveform(5)).tobytes() == once.tobytes()
 
 
-def test_silence_behind_a_recording_changes_no_row_that_is_far_from_it(backend):
+def test_silence_after_a_recording_changes_no_distant_row(backend):
     longer = np.concatenate([waveform(8), np.zeros(64_000, np.float32)])
     np.testing.assert_allclose(backend.audio(longer)[:6], backend.audio(waveform(8))[:6], atol=1e-5)
 
@@ -73,12 +72,12 @@ def test_recordings_of_a_batch_do_not_mix():
     audio = network().audio.eval()
     frames = torch.randn(3, 200, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        alone = torch.cat([audio(frames[at : at + 1]) for at in range(3)])
+        alone = torch.cat([audio(frames[row : row + 1]) for row in range(3)])
         torch.testing.assert_close(audio(frames), alone, atol=1e-5, rtol=0)
 
 
-def test_without_dilated_blocks_and_context_a_second_hears_little_else():
-    audio = network(settings=Settings(8, 6, (), 1, 64, 4)).audio.eval()
+def test_without_dilated_blocks_and_context_a_row_depends_on_little_but_its_second():
+    audio = network(config=Config(8, 6, (), 1, 64, 4)).audio.eval()
     frames = torch.randn(1, 200, 64, generator=torch.Generator().manual_seed(0))
     changed = frames.clone()
     changed[:, 102:] += 1
@@ -92,9 +91,9 @@ def test_without_dilated_blocks_and_context_a_second_hears_little_else():
 
 def test_a_sentence_has_a_unit_row_a_word_and_one_for_itself(backend):
     rows = backend.text(["A dog barks.", "Rain"])
-    assert [each.shape for each in rows] == [(4, 8), (2, 8)]
-    for each in rows:
-        np.testing.assert_allclose(np.linalg.norm(each, axis=1), 1, atol=1e-5)
+    assert [sentence.shape for sentence in rows] == [(4, 8), (2, 8)]
+    for sentence in rows:
+        np.testing.assert_allclose(np.linalg.norm(sentence, axis=1), 1, atol=1e-5)
 
 
 def test_rows_of_a_sentence_do_not_depend_on_the_others(backend):
@@ -106,15 +105,15 @@ def test_padding_of_shorter_sentences_changes_nothing():
     text = network().text.eval()
     sentences = [words("a dog barks"), words("heavy rain is falling on a roof"), words("")]
     with torch.inference_mode():
-        tokens, wholes = text(sentences)
-        for at, sentence in enumerate(sentences):
-            one, whole = text([sentence])
-            torch.testing.assert_close(tokens[at, : len(sentence)], one[0], atol=1e-6, rtol=0)
-            torch.testing.assert_close(wholes[at], whole[0], atol=1e-6, rtol=0)
-            assert not tokens[at, len(sentence) :].any()
+        tokens, summaries = text(sentences)
+        for index, sentence in enumerate(sentences):
+            one, summary = text([sentence])
+            torch.testing.assert_close(tokens[index, : len(sentence)], one[0], atol=1e-6, rtol=0)
+            torch.testing.assert_close(summaries[index], summary[0], atol=1e-6, rtol=0)
+            assert not tokens[index, len(sentence) :].any()
 
 
-def test_capitals_and_punctuation_say_nothing(backend):
+def test_capitals_and_punctuation_change_nothing(backend):
     a, b = backend.text(["A dog barks!", "a dog, barks"])
     assert a.tobytes() == b.tobytes()
 
@@ -126,7 +125,7 @@ def test_a_sentence_without_letters_still_has_rows(backend, sentence):
     assert np.isfinite(rows).all()
 
 
-def test_words_share_pieces_with_words_like_them():
+def test_similar_words_share_pieces():
     assert len(set(pieces("barking", 2**40)) & set(pieces("barks", 2**40))) >= 4
     assert not set(pieces("dog", 2**40)) & set(pieces("rain", 2**40))
 
@@ -139,7 +138,7 @@ def test_pieces_are_the_same_everywhere():
 # ---------------------------------------------------------------- files
 
 
-def test_a_file_keeps_numbers_at_half_precision(file, backend):
+def test_a_file_stores_numbers_in_half_precision(file, backend):
     stored = load_file(file)
     for name, value in network().state_dict().items():
         assert stored[name].dtype == torch.float16
@@ -152,15 +151,15 @@ def test_the_same_networks_make_the_same_file(file, tmp_path):
     assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
 
 
-def test_the_fingerprint_tells_weights_apart(backend, file, tmp_path):
+def test_the_fingerprint_depends_on_the_weights(backend, file, tmp_path):
     assert load("small", file).fingerprint() == backend.fingerprint()
     weights = load_file(file)
     weights["log_scale"] += 0.5
-    save_file(weights, tmp_path / "other.safetensors", {"settings": settings_text()})
+    save_file(weights, tmp_path / "other.safetensors", {"settings": config_text()})
     assert load("small", tmp_path / "other.safetensors").fingerprint() != backend.fingerprint()
 
 
-def settings_text(**changes):
+def config_text(**changes):
     plain = {"width": 8, "channels": 6, "dilations": [1, 2], "context": 3, "buckets": 64, "piece_width": 4}
     return json.dumps({**plain, **changes})
 
@@ -209,12 +208,12 @@ def test_a_folder_is_refused(tmp_path):
         ({"amrbench": "{}"}, "it has no metadata 'settings'"),
         ({"settings": "{"}, "metadata settings: Invalid JSON"),
         ({"settings": "[]"}, "metadata settings: Input should be an object"),
-        ({"settings": settings_text(width="8")}, "metadata settings.width: Input should be a valid integer"),
-        ({"settings": settings_text(depth=1)}, "metadata settings.depth: Unexpected keyword argument"),
-        ({"settings": settings_text(context=2)}, "sizes must be at least 1, and context odd"),
-        ({"settings": settings_text(width=0)}, "sizes must be at least 1, and context odd"),
-        ({"settings": settings_text(width=9)}, "names or shapes of the tensors do not fit"),
-        ({"settings": settings_text(buckets=10**12)}, "names or shapes of the tensors do not fit"),
+        ({"settings": config_text(width="8")}, "metadata settings.width: Input should be a valid integer"),
+        ({"settings": config_text(depth=1)}, "metadata settings.depth: Unexpected keyword argument"),
+        ({"settings": config_text(context=2)}, "sizes must be at least 1, and context odd"),
+        ({"settings": config_text(width=0)}, "sizes must be at least 1, and context odd"),
+        ({"settings": config_text(width=9)}, "names or shapes of the tensors do not fit"),
+        ({"settings": config_text(buckets=10**12)}, "names or shapes of the tensors do not fit"),
     ],
 )  # fmt: skip
 def test_foreign_metadata_is_refused(file, metadata, fault):
@@ -228,14 +227,14 @@ def test_missing_and_foreign_tensors_are_refused(file):
         {**weights, "more": torch.zeros(1)},
         {k: v for k, v in weights.items() if k != "silence"},
     ):
-        save_file(changed, file, {"settings": settings_text()})
+        save_file(changed, file, {"settings": config_text()})
         assert "names or shapes of the tensors do not fit the settings" in fault_of(file)
 
 
 def test_numbers_that_are_not_finite_are_refused(file):
     weights = load_file(file)
     weights["silence"] = torch.tensor(torch.nan)
-    save_file(weights, file, {"settings": settings_text()})
+    save_file(weights, file, {"settings": config_text()})
     assert "some numbers are not finite" in fault_of(file)
 
 
@@ -247,66 +246,12 @@ def test_shipped_files_are_small_and_of_their_preset(name):
     assert (WEIGHTS / f"{name}.safetensors").stat().st_size < 1_000_000
     backend = load(name)
     assert backend.name == name
-    assert backend.audio_width == PRESETS[name].settings.width
-    state = network(settings=PRESETS[name].settings).state_dict()
+    assert backend.audio_width == PRESETS[name].config.width
+    state = network(config=PRESETS[name].config).state_dict()
     assert {k: v.shape for k, v in load_file(WEIGHTS / f"{name}.safetensors").items()} == {
         key: value.shape for key, value in state.items()
     }
 
 
-def test_there_is_no_file_without_a_preset():
+def test_every_shipped_file_has_a_preset():
     assert {file.stem for file in WEIGHTS.iterdir()} == set(PRESETS)
-
-
-@pytest.fixture(scope="module")
-def measured():
-    lines = [line for name in PRESETS for line in measure_mini_clap.measure(load(name), each=2)]
-    return {(line.encoder, line.wording): line for line in lines}
-
-
-def test_shipped_encoders_know_classes(measured):
-    assert measured["mini-clap", "seen"].sound > 80
-    assert measured["mini-clap-wide", "seen"].sound > 95
-
-
-def test_the_wide_encoder_is_clearly_better(measured):
-    for wording in ("seen", "unseen"):
-        wide, small = measured["mini-clap-wide", wording], measured["mini-clap", wording]
-        assert wide.kind > small.kind + 10
-
-
-def test_unseen_wording_is_harder_but_far_from_chance(measured):
-    for name in PRESETS:
-        seen, unseen = measured[name, "seen"], measured[name, "unseen"]
-        assert 4 * 2.5 < unseen.kind < seen.kind
-
-
-def test_nearest_is_the_sentence_with_the_largest_product():
-    rows = np.eye(len(measure_mini_clap.KINDS), dtype=np.float32)
-    order = np.random.default_rng(0).permutation(len(rows))
-
-    class Reader:
-        def text(self, sentences):
-            return [np.stack([rows[0], rows[at]]) for at in range(len(sentences))]
-
-    seconds = measure_mini_clap.Seconds(rows[order], order)
-    rng = np.random.default_rng(0)
-    found = measure_mini_clap.nearest(Reader(), seconds, rng, measure_mini_clap.Wording.VALUE)
-    assert found.tolist() == order.tolist()
-
-
-@pytest.fixture
-def one_thread():
-    """The command sets threads and flushing for its whole process; put them back."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-    torch.set_flush_denormal(False)
-
-
-def test_the_command_prints_a_table(file, capsys, one_thread):
-    measure_mini_clap.main([str(file), "--each", "1"])
-    lines = capsys.readouterr().out.splitlines()
-    names = [line.split("|")[1].strip() for line in lines]
-    assert names[:1] + names[2:] == ["encoder", "small", "small", "chance"]
-    assert [part.strip() for part in lines[-1].split("|")[3:5]] == ["5.0", "2.5"]

@@ -1,4 +1,4 @@
-"""The golden cases of CG-DETR for the slot parts: our model and losses with the reference's weights."""
+"""The golden cases of CG-DETR for our parts: model and losses with the weights of the reference."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOSSES = ("span-l1", "span-giou", "foreground", "saliency", "orthogonality")
 
 @dataclass(frozen=True)
 class Result:
-    """What our model gives for one case."""
+    """The output of our model for one case."""
 
     batch: Batch
     encoded: Encoded
@@ -62,15 +62,15 @@ class Ours:
         """Parameters by the reference's names."""
         return {name: value.detach() for name, value in self._by_reference("data").items()}
 
-    def _by_reference(self, what: str) -> dict[str, Any]:
+    def _by_reference(self, attribute: str) -> dict[str, Any]:
         named = dict(self.reference.model.named_parameters())
-        named |= {f"loss.{name}": each for name, each in self.reference.loss.named_parameters()}
-        found: dict[str, Any] = {}
+        named |= {f"loss.{name}": parameter for name, parameter in self.reference.loss.named_parameters()}
+        values: dict[str, Any] = {}
         for name, parameter in named.items():
-            sources, value = reference_names(name), getattr(parameter, what)
+            sources, value = reference_names(name), getattr(parameter, attribute)
             blocks = [None] * len(sources) if value is None else value.chunk(len(sources))
-            found |= dict(zip(sources, blocks, strict=True))
-        return found
+            values |= dict(zip(sources, blocks, strict=True))
+        return values
 
 
 def option(slot: str, use: str, **options: Any) -> Any:
@@ -80,7 +80,7 @@ def option(slot: str, use: str, **options: Any) -> Any:
 
 def ours(*, tiled: bool = True) -> Ours:
     """Our model with the golden weights, as the golden run had it."""
-    reference = build_reference(cases.SIZES)
+    reference = build_reference(cases.CONFIG)
     fill(reference, cases.weights())
     others = nn.ModuleList(option("loss", use).build(BuildContext(FeatureWidths(24, 20))) for use in LOSSES)
     if tiled:
@@ -96,7 +96,7 @@ def batch_of(inputs: Inputs) -> Batch:
 
 
 def run(model: Any, inputs: Inputs, *, views: tuple[str, ...] = (VIEW,)) -> Result:
-    """Encode and decode one batch, with the reference's mask tiling if the model left it open."""
+    """Encode and decode one batch; a model without a pair mask gets the reference's tiling."""
     batch = batch_of(inputs)
     if model.fusion.pair_mask in (None, tiled_pairs):
         model.fusion.pair_mask = tiled_pairs
@@ -106,10 +106,10 @@ def run(model: Any, inputs: Inputs, *, views: tuple[str, ...] = (VIEW,)) -> Resu
 
 
 class _TiledPairs:
-    """The reference's tiling, for a batch alone or with its mismatched twin behind it.
+    """The reference's tiling, for a batch alone or followed by its mismatched view.
 
-    The reference tiles over the samples of a pass, and its second pass holds only the samples whose
-    neighbour is of another recording.
+    The reference tiles over the samples of a pass, and its second pass has only the samples whose neighbour
+    is of another recording.
     """
 
     differs: Tensor
@@ -129,16 +129,16 @@ tiled_pairs = _TiledPairs()
 
 def target_of(targets: Targets) -> Target:
     """Pad the spans of a case."""
-    most = max(len(spans) for spans in targets.spans)
+    most = max(map(len, targets.spans))
     spans = torch.zeros(len(targets.spans), most, 2)
     mask = torch.zeros(len(targets.spans), most, dtype=torch.bool)
-    for row, each in enumerate(targets.spans):
-        spans[row, : len(each)], mask[row, : len(each)] = each, True
+    for row, true in enumerate(targets.spans):
+        spans[row, : len(true)], mask[row, : len(true)] = true, True
     return Target(spans, mask, targets.labels > 0, targets.positives, targets.negatives)
 
 
 def outcome_of(result: Result, target: Target, matcher: Matcher | None = None) -> Outcome:
-    """Match queries to spans and gather all that the losses look at."""
+    """Match queries to spans and collect what the losses read."""
     tensors = result.tensors
     matched = (matcher or option("matcher", "hungarian").build())(tensors, target)
     return Outcome(result.batch, target, tensors, result.encoded.views, matched)
@@ -147,12 +147,12 @@ def outcome_of(result: Result, target: Target, matcher: Matcher | None = None) -
 def terms(model: Ours, case: str) -> dict[str, Tensor]:
     """Return every loss term of a case, weighted."""
     outcome = outcome_of(run(model.model, cases.inputs(case)), target_of(cases.targets(case)))
-    found: dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
     for loss in (*model.others, model.reference.loss):
-        found |= loss(outcome)
-    return found
+        values |= loss(outcome)
+    return values
 
 
-def total(found: Mapping[str, Tensor]) -> Tensor:
+def total(values: Mapping[str, Tensor]) -> Tensor:
     """Sum all terms."""
-    return torch.stack([term.sum() for term in found.values()]).sum()
+    return torch.stack([term.sum() for term in values.values()]).sum()

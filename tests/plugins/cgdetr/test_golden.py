@@ -1,4 +1,4 @@
-"""CG-DETR in slot parts gives what the reference gave."""
+"""CG-DETR in parts gives the numbers of the reference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from amrbench.slots.blocks import Tokens
-from amrbench_plugins.cgdetr.matching import UNMATCHED
+from amrbench_plugins.cgdetr.matcher import UNMATCHED
 from tests.oracle import cgdetr_cases as cases
 from tests.plugins.cgdetr import golden
 from tests.plugins.cgdetr.golden import Result
@@ -18,7 +18,6 @@ from tests.plugins.cgdetr.golden import Result
 OUTPUT = {"atol": 2e-5, "rtol": 0.0}
 LOSS = {"rel": 1e-5, "abs": 1e-7}
 WITH_GRADIENTS = ("main", "one_same_neighbour", "all_same")
-ORDER = (-1, 0)
 
 
 def expected(case: str) -> dict[str, Any]:
@@ -90,48 +89,48 @@ def test_matches_equal_the_reference(case: str) -> None:
     matched = golden.outcome_of(run(case), golden.target_of(cases.targets(case))).matched
     for layer, key in ((-1, expected(case)["matcher_last"]), (0, expected(case)["matcher_aux"][0])):
         for row, (queries, windows) in enumerate(key):
-            found = matched[layer, row]
+            ours = matched[layer, row].tolist()
             assert dict(zip(windows, queries, strict=True)) == {
-                window: query for window, query in enumerate(found.tolist()) if query != UNMATCHED
+                window: query for window, query in enumerate(ours) if query != UNMATCHED
             }
 
 
 @pytest.mark.parametrize("case", cases.WITH_TARGETS)
 def test_losses_equal_the_reference(case: str) -> None:
-    found, key = golden.terms(golden.ours(), case), expected(case)["losses"]
+    terms, key = golden.terms(golden.ours(), case), expected(case)["losses"]
     for name, theirs, weight in (
         ("span-l1", "span", 10),
         ("span-giou", "giou", 1),
         ("foreground", "label", 4),
     ):
         both = [weight * key[f"loss_{theirs}_0"], weight * key[f"loss_{theirs}"]]
-        assert found[name].tolist() == pytest.approx(both, **LOSS)
-    saliency = (found["saliency"] + found["saliency.attention"]).item()
+        assert terms[name].tolist() == pytest.approx(both, **LOSS)
+    saliency = (terms["saliency"] + terms["saliency.attention"]).item()
     assert saliency == pytest.approx(key["loss_saliency"], **LOSS)
-    assert found["alignment"].item() == pytest.approx(key["loss_ms_align"], **LOSS)
-    assert found["distillation"].item() == pytest.approx(key["loss_distill"], **LOSS)
-    assert found["orthogonality"].item() == pytest.approx(key["loss_orthogonal_dummy"], **LOSS)
-    assert golden.total(found).item() == pytest.approx(expected(case)["loss_total"], **LOSS)
+    assert terms["alignment"].item() == pytest.approx(key["loss_ms_align"], **LOSS)
+    assert terms["distillation"].item() == pytest.approx(key["loss_distill"], **LOSS)
+    assert terms["orthogonality"].item() == pytest.approx(key["loss_orthogonal_dummy"], **LOSS)
+    assert golden.total(terms).item() == pytest.approx(expected(case)["loss_total"], **LOSS)
 
 
 @pytest.mark.parametrize("case", cases.WITH_TARGETS)
 def test_the_two_saliency_terms_equal_the_reference(case: str) -> None:
-    found, key = golden.terms(golden.ours(), case), expected(case)["saliency_terms"]
+    terms, key = golden.terms(golden.ours(), case), expected(case)["saliency_terms"]
     for name, start in (("saliency", "sal_"), ("saliency.attention", "attn_")):
         value = sum(value for part, value in key.items() if part.startswith(start))
-        # A slip of axes leaves 2e-8 in the reference where a single row has nothing to rank against.
-        assert found[name].item() == pytest.approx(value, **LOSS)
+        # A wrong axis leaves 2e-8 in the reference if a single row has nothing to rank against.
+        assert terms[name].item() == pytest.approx(value, **LOSS)
 
 
 @pytest.mark.parametrize("case", WITH_GRADIENTS)
 def test_gradients_equal_the_reference(case: str) -> None:
     model = golden.ours()
     golden.total(golden.terms(model, case)).backward()
-    found = model.gradients()
+    gradients = model.gradients()
     key = {name: value for name, value in expected(case)["grad_norm_and_ramp_dot"].items() if value}
-    assert found.keys() == key.keys()
+    assert gradients.keys() == key.keys()
     for name, (norm, dot) in key.items():
-        gradient = found[name].double().flatten()
+        gradient = gradients[name].double().flatten()
         slope = ramp(gradient.numel())
         assert float(gradient.norm()) == pytest.approx(norm, rel=1e-4, abs=1e-6), name
         slack = 1e-4 * norm * float(slope.norm()) + 1e-6

@@ -1,3 +1,5 @@
+"""The configuration of a reference checkpoint, and messages about broken ones."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -10,13 +12,14 @@ import torch
 from amrbench.errors import CheckpointError
 from amrbench.files.torch_checkpoint import Plain, read_checkpoint
 from amrbench.types import Checkpoint
-from amrbench_plugins.cgdetr.reference_checkpoint import Sizes, last_second, sizes_of
+from amrbench_plugins.cgdetr.reference_checkpoint import Config, config_of, last_second
+from tests.folders import DATA
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR
 
-PUBLISHED = Path(__file__).parents[2] / "data" / "lighthouse_checkpoint" / "best.ckpt"
+PUBLISHED = DATA / "lighthouse_checkpoint" / "best.ckpt"
 
-SIZES = Sizes(
+CONFIG = Config(
     width=32, heads=4, feedforward=64, audio_width=768, text_width=768,
     cross_layers=2, encoder_layers=2, decoder_layers=2, dummy_layers=2, sentence_layers=1, moment_layers=1,
     dummies=3, prompts=10, prompts_used=2, queries=5, max_clips=300, max_words=32,
@@ -38,25 +41,25 @@ def without(checkpoint: Checkpoint, start: str) -> Checkpoint:
     return replace(checkpoint, weights=kept)
 
 
-def test_sizes_of_the_published_checkpoint(checkpoint: Checkpoint) -> None:
-    assert sizes_of(checkpoint) == SIZES
+def test_configuration_of_the_published_checkpoint(checkpoint: Checkpoint) -> None:
+    assert config_of(checkpoint) == CONFIG
 
 
-def test_sizes_of_the_golden_model() -> None:
-    config: dict[str, Any] = {**cgdetr_cases.numbers()["config"], "ctx_mode": "audio_tef"}
-    golden = Checkpoint(Path("golden"), cgdetr_cases.weights(), config)
-    assert sizes_of(golden) == cgdetr_cases.SIZES
+def test_configuration_of_the_golden_model() -> None:
+    options: dict[str, Any] = {**cgdetr_cases.numbers()["config"], "ctx_mode": "audio_tef"}
+    golden = Checkpoint(Path("golden"), cgdetr_cases.weights(), options)
+    assert config_of(golden) == cgdetr_cases.CONFIG
 
 
-def test_the_sizes_build_a_model_that_takes_the_weights(checkpoint: Checkpoint) -> None:
-    model = CGDETR(sizes_of(checkpoint))
+def test_the_weights_fit_a_model_of_the_configuration(checkpoint: Checkpoint) -> None:
+    model = CGDETR(config_of(checkpoint))
     model.load_state_dict(cgdetr_cases.used(checkpoint.weights))
     assert len(checkpoint.weights) - len(cgdetr_cases.used(checkpoint.weights)) == 7
 
 
-def test_the_shorter_of_two_caps_holds(checkpoint: Checkpoint) -> None:
-    assert sizes_of(with_options(checkpoint, max_v_l=75)).max_clips == 75
-    assert sizes_of(with_options(checkpoint, max_a_l=60)).max_clips == 60
+def test_the_lower_of_two_limits_holds(checkpoint: Checkpoint) -> None:
+    assert config_of(with_options(checkpoint, max_v_l=75)).max_clips == 75
+    assert config_of(with_options(checkpoint, max_a_l=60)).max_clips == 60
 
 
 @pytest.mark.parametrize(
@@ -85,25 +88,25 @@ def test_an_unknown_data_set_is_named(checkpoint: Checkpoint) -> None:
         ("num_queries", 10, "option 'num_queries' is 10, but the tensors say 5"),
         ("nheads", 5, "option 'nheads' is 5, which does not divide the width 32"),
         ("num_prompts", 11, "option 'num_prompts' is 11, but there are only 10 prompts"),
-        ("nheads", "four", "option 'nheads' is 'four'; a whole number from 1 is needed"),
-        ("max_q_l", 0, "option 'max_q_l' is 0; a whole number from 1 is needed"),
-        ("max_v_l", True, "option 'max_v_l' is True; a whole number from 1 is needed"),
+        ("nheads", "four", "option 'nheads' is 'four'; a whole number of at least 1 is needed"),
+        ("max_q_l", 0, "option 'max_q_l' is 0; a whole number of at least 1 is needed"),
+        ("max_v_l", True, "option 'max_v_l' is True; a whole number of at least 1 is needed"),
         ("clip_length", -1, "option 'clip_length' is -1; a number above 0 is needed"),
         ("clip_length", 0, "option 'clip_length' is 0; a number above 0 is needed"),
-        ("dropout", float("nan"), "option 'dropout' is nan; a share from 0 up to 1 is needed"),
-        ("dropout", 1.5, "option 'dropout' is 1.5; a share from 0 up to 1 is needed"),
+        ("dropout", float("nan"), "option 'dropout' is nan; a number from 0 to below 1 is needed"),
+        ("dropout", 1.5, "option 'dropout' is 1.5; a number from 0 to below 1 is needed"),
     ],
 )
 def test_a_wrong_option_is_named(checkpoint: Checkpoint, option: str, value: Plain, text: str) -> None:
     with pytest.raises(CheckpointError) as caught:
-        sizes_of(with_options(checkpoint, **{option: value}))
+        config_of(with_options(checkpoint, **{option: value}))
     assert f"best.ckpt: {text}" in str(caught.value)
 
 
 def test_a_missing_option_is_named(checkpoint: Checkpoint) -> None:
     kept = {name: value for name, value in checkpoint.options.items() if name != "nheads"}
     with pytest.raises(CheckpointError, match=r"best\.ckpt: no option 'nheads' in 'opt'\."):
-        sizes_of(replace(checkpoint, options=kept))
+        config_of(replace(checkpoint, options=kept))
 
 
 @pytest.mark.parametrize(
@@ -116,11 +119,11 @@ def test_a_missing_option_is_named(checkpoint: Checkpoint) -> None:
 )
 def test_a_missing_tensor_is_named(checkpoint: Checkpoint, start: str, text: str) -> None:
     with pytest.raises(CheckpointError) as caught:
-        sizes_of(without(checkpoint, start))
+        config_of(without(checkpoint, start))
     assert f"best.ckpt: {text}" in str(caught.value)
 
 
 def test_a_tensor_without_axes_is_named(checkpoint: Checkpoint) -> None:
     weights = {**checkpoint.weights, "query_embed.weight": torch.tensor(1.0)}
     with pytest.raises(CheckpointError, match=r"best\.ckpt: tensor 'query_embed\.weight' has shape \(\)"):
-        sizes_of(replace(checkpoint, weights=weights))
+        config_of(replace(checkpoint, weights=weights))

@@ -1,4 +1,4 @@
-"""Small corpora in the folders and files of the published ones."""
+"""Small corpora in the layout of the published ones, and the data sets that are mixed from them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
+from amrbench.discovery import load_registry
+from amrbench.errors import DataError
+from amrbench.slots.data import DatasetPart
+
+REGISTRY = load_registry()
 RATE = 8000
 ANIMALS = ("dog", "cat", "cow", "hen", "owl", "fox", "bee", "elk", "emu", "gnu", "yak", "ant")
 VERBS = ("barks", "meows", "moos", "clucks", "hoots", "yelps")
@@ -16,9 +22,9 @@ VERBS = ("barks", "meows", "moos", "clucks", "hoots", "yelps")
 
 def tone(seconds: float, hertz: float, *, silence: float = 0.0, rate: int = RATE) -> np.ndarray:
     """A tone with silence on both sides."""
-    at = np.arange(round(seconds * rate)) / rate
+    times = np.arange(round(seconds * rate)) / rate
     quiet = np.zeros(round(silence * rate))
-    return np.concatenate([quiet, 0.3 * np.sin(2 * np.pi * hertz * at), quiet])
+    return np.concatenate([quiet, 0.3 * np.sin(2 * np.pi * hertz * times), quiet])
 
 
 def write(path: Path, wave: np.ndarray, rate: int = RATE) -> None:
@@ -44,11 +50,11 @@ def wavcaps(folder: Path, count: int = 60) -> Path:
     return folder
 
 
-def demand(folder: Path, places: tuple[str, ...] = ("NFIELD", "TCAR"), seconds: float = 20) -> Path:
-    for number, place in enumerate(places):
+def demand(folder: Path, environments: tuple[str, ...] = ("NFIELD", "TCAR"), seconds: float = 20) -> Path:
+    for number, environment in enumerate(environments):
         for channel in range(1, 17):
             rng = np.random.default_rng((number, channel))
-            outer = f"{place}_16k" if number else place
+            outer = f"{environment}_16k" if number else environment
             write(folder / outer / f"ch{channel:02d}.wav", 0.05 * rng.standard_normal(round(seconds * RATE)))
     return folder
 
@@ -78,3 +84,29 @@ def tours(folder: Path, names: tuple[str, ...], seconds: float = 90) -> Path:
         rng = np.random.default_rng(number)
         write(folder / f"{name}.flac", 0.1 * rng.standard_normal(round(seconds * RATE)))
     return folder
+
+
+def five_minutes(**options):
+    """Return the set of the report, with a few clips of 40 s."""
+    small = {
+        "clips": [8, 3], "queries": [24, 8], "seconds": 40, "rate": 8000,
+        "environments": ["NFIELD", "TCAR"], "subsets": ["SoundBible", "AudioSet_SL"],
+    }  # fmt: skip
+    return DatasetPart.model_validate({"use": "intermediate300", **small, **options}, context=REGISTRY)
+
+
+def one_minute(**options):
+    return DatasetPart.model_validate(
+        {"use": "clotho-moment60", "rate": 8000, "step": 3, **options}, context=REGISTRY
+    )
+
+
+def clips(part, split):
+    dataset = part.build()
+    return [dataset.recording(split, index) for index in range(dataset.size(split))]
+
+
+def refusal(call, *arguments):
+    with pytest.raises(DataError) as error:
+        call(*arguments)
+    return str(error.value)

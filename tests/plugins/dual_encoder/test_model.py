@@ -1,3 +1,5 @@
+"""The dual encoder learns a toy world, and builds what its options say."""
+
 from dataclasses import replace
 
 import pytest
@@ -15,17 +17,17 @@ CLASSES = torch.nn.functional.normalize(
 
 
 def toy(size, seed, frames=30):
-    """Each recording holds one class for a stretch; the sentence names it in a rotated space."""
+    """Each recording has one class for some frames; the sentence names it in a rotated space."""
     generator = torch.Generator().manual_seed(seed)
-    kinds = torch.randint(6, (size,), generator=generator)
+    classes = torch.randint(6, (size,), generator=generator)
     lengths = torch.randint(4, 9, (size,), generator=generator)
     starts = torch.randint(0, frames - 8, (size,), generator=generator)
     times = torch.arange(frames)[None]
     relevant = (times >= starts[:, None]) & (times < (starts + lengths)[:, None])
-    others = CLASSES[(kinds[:, None] + 1 + torch.randint(5, (size, frames), generator=generator)) % 6]
-    audio = torch.where(relevant[..., None], CLASSES[kinds][:, None], others)
+    others = CLASSES[(classes[:, None] + 1 + torch.randint(5, (size, frames), generator=generator)) % 6]
+    audio = torch.where(relevant[..., None], CLASSES[classes][:, None], others)
     audio = audio + 0.1 * torch.randn(audio.shape, generator=generator)
-    words = CLASSES[kinds].roll(3, -1)[:, None].expand(size, 3, 16)
+    words = CLASSES[classes].roll(3, -1)[:, None].expand(size, 3, 16)
     spans = torch.stack([(starts + lengths / 2) / frames, lengths / frames], -1)[:, None]
     batch = Batch(
         audio,
@@ -62,9 +64,9 @@ def test_it_learns_a_toy_world_in_seconds():
     model.eval()
     hits = overlaps(model.decode(model.encode(unseen)), truth) >= 0.7
     shuffled = replace(unseen, text=unseen.text.roll(1, 0))
-    other = overlaps(model.decode(model.encode(shuffled)), truth) >= 0.7
+    shuffled_hits = overlaps(model.decode(model.encode(shuffled)), truth) >= 0.7
     assert hits.float().mean() > 0.8
-    assert other.float().mean() < 0.4
+    assert shuffled_hits.float().mean() < 0.4
 
 
 def test_lengths_are_quantiles_of_the_training_windows():

@@ -1,3 +1,5 @@
+"""The loss on frames equals its plain twin; the matcher matches nothing."""
+
 import pytest
 import torch
 from torch.nn import functional
@@ -38,12 +40,12 @@ def by_hand(similarity, relevant, mask):
                         similarity[row, frame] if label else -similarity[row, frame]
                     ).item()
                 )
-        means = [sum(each) / len(each) for each in terms.values() if each]
+        means = [sum(values) / len(values) for values in terms.values() if values]
         rows.append(sum(means) / len(means))
     return sum(rows) / len(rows)
 
 
-def test_loss_equals_its_slow_twin_also_where_one_class_is_missing():
+def test_the_loss_equals_its_plain_twin_also_if_one_class_is_missing():
     generator = torch.Generator().manual_seed(0)
     similarity = torch.randn(4, 9, generator=generator)
     relevant = torch.rand(4, 9, generator=generator) < 0.3

@@ -1,3 +1,5 @@
+"""The search for windows equals its plain twin."""
+
 import math
 
 import numpy as np
@@ -15,11 +17,11 @@ def by_hand(curve, widths, count, overlap):
         for start in range(frames - length + 1):
             inside = curve[start : start + length]
             outside = curve[:start] + curve[start + length :]
-            height = sum(inside) / length - (sum(outside) / len(outside) if outside else 0.0)
-            raw = height * math.sqrt(length * len(outside) / frames)
+            difference = sum(inside) / length - (sum(outside) / len(outside) if outside else 0.0)
+            raw = difference * math.sqrt(length * len(outside) / frames)
             candidates.append((start, start + length, raw / (1 + abs(raw))))
     kept = []
-    for window in sorted(candidates, key=lambda each: -each[2]):
+    for window in sorted(candidates, key=lambda window: -window[2]):
         if all(iou(window, other) <= overlap for other in kept):
             kept.append(window)
     return kept[:count]
@@ -31,24 +33,24 @@ def iou(one, other):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_search_equals_its_slow_twin(seed):
+def test_the_search_equals_its_plain_twin(seed):
     rng = np.random.default_rng(seed)
     lengths, widths = rng.integers(12, 40, 4).tolist(), rng.uniform(0.02, 0.4, 3).tolist()
     curve = torch.from_numpy(rng.normal(size=(4, 40)).astype(np.float32))
     mask = torch.arange(40)[None] < torch.tensor(lengths)[:, None]
-    found = SlidingWindows(torch.tensor(widths), count=4, overlap=0.3)(curve, mask)
+    picked = SlidingWindows(torch.tensor(widths), count=4, overlap=0.3)(curve, mask)
     for row, frames in enumerate(lengths):
         expected = by_hand(curve[row, :frames].tolist(), widths, 4, 0.3)
-        assert found.starts[row].tolist() == [each[0] for each in expected]
-        assert found.ends[row].tolist() == [each[1] for each in expected]
-        assert found.scores[row].tolist() == pytest.approx([each[2] for each in expected], abs=1e-5)
+        assert picked.starts[row].tolist() == [start for start, _, _ in expected]
+        assert picked.ends[row].tolist() == [end for _, end, _ in expected]
+        assert picked.scores[row].tolist() == pytest.approx([score for _, _, score in expected], abs=1e-5)
 
 
-def test_a_raised_stretch_is_found_exactly():
+def test_a_raised_part_is_picked_exactly():
     curve = torch.zeros(1, 30)
     curve[0, 12:17] = 1
-    found = SlidingWindows(torch.tensor([0.1, 5 / 30, 0.5]), count=3, overlap=0.5)(curve, curve >= 0)
-    assert (found.starts[0, 0].item(), found.ends[0, 0].item()) == (12, 17)
+    picked = SlidingWindows(torch.tensor([0.1, 5 / 30, 0.5]), count=3, overlap=0.5)(curve, curve >= 0)
+    assert (picked.starts[0, 0].item(), picked.ends[0, 0].item()) == (12, 17)
 
 
 def test_padding_changes_nothing_even_where_it_is_not_zero():
@@ -68,27 +70,27 @@ def test_padding_changes_nothing_even_where_it_is_not_zero():
 def test_windows_stay_inside_short_recordings_and_keep_their_order():
     mask = torch.arange(10)[None] < torch.tensor([1, 2, 10])[:, None]
     curve = torch.randn(3, 10, generator=torch.Generator().manual_seed(1))
-    found = SlidingWindows(torch.tensor([0.05, 0.5, 1.0]), count=6, overlap=0.5)(curve, mask)
-    assert (found.ends <= mask.sum(1, keepdim=True)).all()
-    assert (found.ends > found.starts).all()
-    assert torch.isfinite(found.scores).all()
-    assert (found.scores.diff(dim=1) <= 0).all()
+    picked = SlidingWindows(torch.tensor([0.05, 0.5, 1.0]), count=6, overlap=0.5)(curve, mask)
+    assert (picked.ends <= mask.sum(1, keepdim=True)).all()
+    assert (picked.ends > picked.starts).all()
+    assert torch.isfinite(picked.scores).all()
+    assert (picked.scores.diff(dim=1) <= 0).all()
 
 
-def test_skipped_windows_come_back_after_all_others_and_picked_ones_last():
+def test_skipped_windows_follow_all_others_and_picked_ones_are_last():
     windows = Windows(torch.tensor([[0, 1, 9]]), torch.tensor([[8, 9, 10]]), torch.tensor([[0.9, 0.8, -0.9]]))
-    found = best(windows, count=4, overlap=0.5)
-    assert found.starts[0].tolist() == [0, 9, 1, 0]
-    assert found.scores[0].tolist() == pytest.approx([0.9, -0.9, -1.2, -5.1])
+    picked = best(windows, count=4, overlap=0.5)
+    assert picked.starts[0].tolist() == [0, 9, 1, 0]
+    assert picked.scores[0].tolist() == pytest.approx([0.9, -0.9, -1.2, -5.1])
 
 
-def test_the_whole_recording_stands_out_from_nothing():
+def test_the_whole_recording_has_no_contrast():
     curve = torch.full((1, 6), 3.0)
     windows = contrast(curve, curve > 0, torch.tensor([[6]]))
     assert windows.scores[0, 0].item() == 0
 
 
-def test_quantiles_split_the_training_widths_into_equal_shares():
+def test_quantiles_are_medians_of_equal_parts():
     assert quantiles((0.1, 0.2, 0.3, 0.4, 0.5), 2).tolist() == pytest.approx([0.2, 0.4])
 
 

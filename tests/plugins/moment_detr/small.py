@@ -1,4 +1,4 @@
-"""A small moment-detr for tests, with anything in its slots exchanged."""
+"""A small moment-detr for tests, whose options can be exchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def part(registry: Registry = REGISTRY, **changed: Any) -> Any:
-    """Return the part with some options exchanged."""
+    """Return the part with other options."""
     return registry.find("model", "moment-detr").model_validate({**OPTIONS, **changed}, context=registry)
 
 
@@ -39,7 +39,7 @@ def model(seed: int = 0, registry: Registry = REGISTRY, **changed: Any) -> Any:
 
 
 def batch(frames: tuple[int, ...] = (9, 6, 9), words: tuple[int, ...] = (4, 1, 3)) -> Batch:
-    """Return a batch of one row for each pair of lengths; the last two rows share a recording."""
+    """Return a batch of one sample for each pair of lengths; the last two have the same recording."""
     audio_mask = torch.arange(max(frames)) < torch.tensor(frames)[:, None]
     text_mask = torch.arange(max(words)) < torch.tensor(words)[:, None]
     torch.manual_seed(5)

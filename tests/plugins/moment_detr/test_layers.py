@@ -1,4 +1,4 @@
-"""Shared layers, each beside the plain way of computing the same."""
+"""Shared layers, each compared with a plain implementation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from amrbench_plugins.moment_detr.layers import (
     attention_weights,
     bias_of,
     dropout,
-    leave,
+    keep_weights,
     merge_heads,
     residual,
     split_heads,
@@ -34,36 +34,34 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-def encoder_layer(share: float = 0.0) -> EncoderLayer:
-    return EncoderLayer(
-        SelfAttention(WIDTH, HEADS, share), FeedForward(WIDTH, 12, share, PReLU()), share
-    ).eval()
+def encoder_layer(p: float = 0.0) -> EncoderLayer:
+    return EncoderLayer(SelfAttention(WIDTH, HEADS, p), FeedForward(WIDTH, 12, p, PReLU()), p).eval()
 
 
 # ---------------------------------------------------------------- dropout
 
 
-def test_inactive_dropout_is_no_operation() -> None:
+def test_dropout_in_evaluation_is_no_operation() -> None:
     x = torch.randn(3)
     assert dropout(x, 0.5, False) is x
     assert dropout(x, 0.0, True) is x
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_dropout_drops_its_share_and_keeps_the_mean(share: float) -> None:
-    dropped = dropout(torch.ones(400, 501), share, True)
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_dropout_keeps_the_mean(p: float) -> None:
+    dropped = dropout(torch.ones(400, 501), p, True)
     count = dropped.numel()
-    spread = (share * (1 - share) / count) ** 0.5
-    assert float((dropped == 0).float().mean()) == pytest.approx(share, abs=5 * spread)
-    assert dropped[dropped > 0].unique().tolist() == pytest.approx([1 / (1 - share)], rel=1e-4)
+    deviation = (p * (1 - p) / count) ** 0.5
+    assert float((dropped == 0).float().mean()) == pytest.approx(p, abs=5 * deviation)
+    assert dropped[dropped > 0].unique().tolist() == pytest.approx([1 / (1 - p)], rel=1e-4)
 
 
-def test_a_share_just_below_one_leaves_a_few_numbers() -> None:
+def test_a_probability_just_below_one_keeps_a_few_numbers() -> None:
     dropped = dropout(torch.ones(1_000_000), 0.9999999, True)
     assert dropped.unique().tolist() == [0.0, 65536.0]
 
 
-def test_dropped_places_are_independent() -> None:
+def test_elements_are_dropped_independently() -> None:
     kept = (dropout(torch.ones(200_000), 0.5, True) > 0).float() - 0.5
     for distance in (1, 2, 3, 4, 8):
         together = float((kept[distance:] * kept[:-distance]).mean()) * 4
@@ -79,7 +77,7 @@ def test_dropout_follows_the_seed() -> None:
     assert not draws[0].equal(draws[2])
 
 
-def test_gradients_pass_where_numbers_pass() -> None:
+def test_only_kept_numbers_have_a_gradient() -> None:
     x = torch.randn(5, 7, requires_grad=True)
     out = dropout(x, 0.3, True)
     out.backward(torch.full_like(x, 2.0))
@@ -91,37 +89,37 @@ def test_gradients_pass_where_numbers_pass() -> None:
 
 def test_a_sample_loses_its_whole_branch_or_none_of_it() -> None:
     x, branch = torch.zeros(4000, 3, 2), torch.ones(4000, 3, 2)
-    out = residual(x, branch, 0.25, active=True)
+    out = residual(x, branch, 0.25, training=True)
     assert out.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
     assert out.flatten(1).std(1).max() == 0
     assert float((out[:, 0, 0] == 0).float().mean()) == pytest.approx(0.25, abs=0.035)
 
 
-def test_groups_of_a_sample_are_dropped_apart() -> None:
+def test_groups_of_a_sample_are_dropped_independently() -> None:
     groups = torch.tensor([0, 1, 1, 0]).expand(4000, -1)
-    out = residual(torch.zeros(4000, 4, 1), torch.ones(4000, 4, 1), 0.5, active=True, groups=groups)[..., 0]
+    out = residual(torch.zeros(4000, 4, 1), torch.ones(4000, 4, 1), 0.5, training=True, groups=groups)[..., 0]
     assert out[:, 0].equal(out[:, 3])
     assert out[:, 1].equal(out[:, 2])
     both = ((out[:, 0] > 0) & (out[:, 1] > 0)).float().mean()
     assert float(both) == pytest.approx(0.25, abs=0.035)
 
 
-def test_an_inactive_residual_is_a_sum() -> None:
+def test_a_residual_in_evaluation_is_a_sum() -> None:
     x, branch = torch.randn(2, 3, 4), torch.randn(4)
-    assert residual(x, branch, 0.5, active=False).equal(x + branch)
+    assert residual(x, branch, 0.5, training=False).equal(x + branch)
 
 
 # ---------------------------------------------------------------- PReLU
 
 
-def test_prelu_equals_the_library() -> None:
+def test_prelu_equals_that_of_torch() -> None:
     ours, plain = PReLU(), nn.PReLU()
     x = torch.randn(5, 7)
     x[0, 0] = 0
     first, second = x.clone().requires_grad_(), x.clone().requires_grad_()
-    pull = torch.randn(5, 7)
-    ours(first).backward(pull)
-    plain(second).backward(pull)
+    gradient = torch.randn(5, 7)
+    ours(first).backward(gradient)
+    plain(second).backward(gradient)
     assert ours(x).equal(plain(x))
     assert_close(first.grad, second.grad)
     assert_close(ours.slope.grad, plain.weight.grad)
@@ -140,28 +138,28 @@ def _with_slope(layer: PReLU, x: Tensor, slope: Tensor) -> Tensor:
 def test_prelu_runs_over_stacked_models() -> None:
     layer, x = PReLU(), torch.randn(3, 5)
     slopes = torch.tensor([[0.1], [0.2], [0.3]])
-    found = torch.vmap(lambda y, slope: _with_slope(layer, y, slope))(x, slopes)
-    assert_close(found, torch.where(x > 0, x, x * slopes))
+    rows = torch.vmap(lambda y, slope: _with_slope(layer, y, slope))(x, slopes)
+    assert_close(rows, torch.where(x > 0, x, x * slopes))
 
 
 # ---------------------------------------------------------------- attention
 
 
-def test_attention_with_and_without_dropout_masks_is_one_formula() -> None:
+def test_fused_attention_equals_the_formula() -> None:
     query, key, value = (torch.randn(2, HEADS, n, 4) for n in (3, 5, 5))
     visible = torch.rand(2, 1, 3, 5) > 0.4
     visible[..., 0] = True
     bias = bias_of(visible, torch.float32)
-    fused = attention(query, key, value, bias, share=0.5, active=False)
+    fused = attention(query, key, value, bias, p=0.5, training=False)
     assert_close(fused, merge_heads(attention_weights(query, key, bias) @ value))
 
 
-def test_dropped_attention_keeps_its_mean() -> None:
+def test_dropout_keeps_the_mean_of_attention() -> None:
     query, key, value = (torch.randn(1, 1, n, 4).expand(20000, -1, -1, -1) for n in (1, 5, 5))
-    plain = attention(query[:1], key[:1], value[:1], None, share=0.0, active=True)
-    drawn = attention(query, key, value, None, share=0.3, active=True)
-    assert not drawn[0].equal(drawn[1])
-    assert_close(drawn.mean(0), plain[0], atol=0.03, rtol=0)
+    plain = attention(query[:1], key[:1], value[:1], None, p=0.0, training=True)
+    dropped = attention(query, key, value, None, p=0.3, training=True)
+    assert not dropped[0].equal(dropped[1])
+    assert_close(dropped.mean(0), plain[0], atol=0.03, rtol=0)
 
 
 def test_hidden_keys_have_no_weight() -> None:
@@ -178,7 +176,7 @@ def test_heads_split_and_merge() -> None:
     assert merge_heads(split_heads(x, 4)).equal(x)
 
 
-def test_an_encoder_layer_equals_the_library() -> None:
+def test_an_encoder_layer_equals_that_of_torch() -> None:
     ours = encoder_layer()
     theirs = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
     theirs.load_state_dict(
@@ -189,29 +187,30 @@ def test_an_encoder_layer_equals_the_library() -> None:
             "out_proj.bias": ours.attention.out.bias,
         }
     )
-    x, places, mask = torch.randn(2, 5, WIDTH), torch.randn(2, 5, WIDTH), torch.ones(2, 5, dtype=torch.bool)
+    x, positions = torch.randn(2, 5, WIDTH), torch.randn(2, 5, WIDTH)
+    mask = torch.ones(2, 5, dtype=torch.bool)
     mask[1, 3:] = False
-    attended = theirs(x + places, x + places, x, key_padding_mask=~mask)[0]
+    attended = theirs(x + positions, x + positions, x, key_padding_mask=~mask)[0]
     middle = F.layer_norm(x + attended, (WIDTH,))
     up, down = ours.feedforward.up, ours.feedforward.down
-    wanted = F.layer_norm(middle + down(F.prelu(up(middle), torch.tensor([0.25]))), (WIDTH,))
-    found = ours(x, places, bias_of(mask[:, None, None], x.dtype))
-    assert_close(found, wanted, atol=1e-5, rtol=0)
+    expected = F.layer_norm(middle + down(F.prelu(up(middle), torch.tensor([0.25]))), (WIDTH,))
+    rows = ours(x, positions, bias_of(mask[:, None, None], x.dtype))
+    assert_close(rows, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("pairs", [False, True])
-def test_the_first_rows_are_the_first_rows(pairs: bool) -> None:
-    layer, x, places = encoder_layer(), torch.randn(2, 5, WIDTH), torch.randn(2, 5, WIDTH)
+def test_the_first_rows_alone_equal_those_of_all(pairs: bool) -> None:
+    layer, x, positions = encoder_layer(), torch.randn(2, 5, WIDTH), torch.randn(2, 5, WIDTH)
     visible = torch.rand(2, 1, 5 if pairs else 1, 5) > 0.3
     visible[..., 0] = True
     bias = bias_of(visible, x.dtype)
-    assert_close(layer(x, places, bias, first=2), layer(x, places, bias)[:, :2], atol=1e-6, rtol=0)
+    assert_close(layer(x, positions, bias, first=2), layer(x, positions, bias)[:, :2], atol=1e-6, rtol=0)
 
 
 # ---------------------------------------------------------------- weights
 
 
-def test_blocks_are_drawn_each_for_itself() -> None:
+def test_each_block_is_drawn_on_its_own() -> None:
     layer = BlockLinear(64, 64, 3)
     before = layer.bias.detach().clone()
     xavier(nn.Sequential(layer))
@@ -227,10 +226,10 @@ def test_stacked_projections_are_drawn_together() -> None:
     assert 0.95 * (6 / 256) ** 0.5 < float(layer.weight.detach().abs().max()) <= (6 / 256) ** 0.5
 
 
-def test_leave_leaves() -> None:
+def test_keep_weights_changes_nothing() -> None:
     layer = nn.Linear(3, 3)
     before = layer.weight.detach().clone()
-    leave(layer)
+    keep_weights(layer)
     assert layer.weight.equal(before)
 
 

@@ -1,8 +1,9 @@
+"""Codes of time equal those of the reference."""
+
 from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import torch
 from torch.testing import assert_close
@@ -10,7 +11,7 @@ from torch.testing import assert_close
 from amrbench_plugins.moment_detr.positions import anchor_sine, sine, temporal_columns
 from tests.oracle import cgdetr_cases, cgdetr_layers
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "cgdetr" / "targets.json").read_text())["functions"]
+GOLDEN = json.loads((cgdetr_cases.FOLDER / "targets.json").read_text())["functions"]
 
 
 def test_anchor_code_equals_the_reference() -> None:
@@ -22,13 +23,13 @@ def test_anchor_code_equals_the_reference() -> None:
 
 def test_frame_code_equals_the_reference() -> None:
     known = GOLDEN["position_embedding_d8"]
-    found = sine(torch.tensor(known["mask"]) > 0, 8)
-    assert_close(found, torch.tensor(known["out"]), rtol=0, atol=2e-6)
+    code = sine(torch.tensor(known["mask"]) > 0, 8)
+    assert_close(code, torch.tensor(known["out"]), rtol=0, atol=2e-6)
 
 
 def test_frame_code_equals_the_reference_inside_the_model() -> None:
-    found = sine(cgdetr_cases.inputs("main").audio_mask, 32)
-    assert_close(found, cgdetr_cases.arrays()["main/mid/position_embed"], rtol=0, atol=2e-6)
+    code = sine(cgdetr_cases.inputs("main").audio_mask, 32)
+    assert_close(code, cgdetr_cases.arrays()["main/mid/position_embed"], rtol=0, atol=2e-6)
 
 
 def test_codes_equal_the_oracle_at_the_full_width() -> None:
@@ -40,16 +41,16 @@ def test_codes_equal_the_oracle_at_the_full_width() -> None:
 
 def test_anchor_code_equals_the_formula_number_by_number() -> None:
     width, centre, extent = 12, 0.3, 0.7
-    found = anchor_sine(torch.tensor([centre, extent], dtype=torch.float64), width)
-    for index, value in enumerate(found.tolist()):
+    code = anchor_sine(torch.tensor([centre, extent], dtype=torch.float64), width)
+    for index, value in enumerate(code.tolist()):
         part, channel = divmod(index, width // 2)
         angle = 2 * math.pi * (centre, extent)[part] / 10000 ** (2 * (channel // 2) / (width // 2))
         assert math.isclose(value, math.cos(angle) if channel % 2 else math.sin(angle), abs_tol=1e-6)
 
 
 def test_temporal_columns_equal_the_reference() -> None:
-    found = temporal_columns(torch.ones(1, 5, dtype=torch.bool))
-    assert_close(found[0], torch.tensor(GOLDEN["tef_len5"]), rtol=0, atol=1e-7)
+    columns = temporal_columns(torch.ones(1, 5, dtype=torch.bool))
+    assert_close(columns[0], torch.tensor(GOLDEN["tef_len5"]), rtol=0, atol=1e-7)
 
 
 def test_temporal_columns_equal_those_of_the_golden_batch() -> None:

@@ -1,3 +1,5 @@
+"""AdamW equals the algorithm of the paper."""
+
 import math
 
 import pytest
@@ -15,7 +17,7 @@ from amrbench_plugins.optimizers.schedules import Cosine
 
 
 class Bowl(nn.Module):
-    """A curved loss in two tensors, and a third that no loss touches."""
+    """A curved loss in two tensors, and a third without gradient."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,16 +30,16 @@ class Bowl(nn.Module):
         return Losses(total=total, terms={"bowl": total.detach()})
 
 
-def plan(steps: int, clip: float) -> TrainingLength:
+def length(steps: int, clip: float) -> TrainingLength:
     return TrainingLength(epochs=1, steps_per_epoch=steps, clip=clip)
 
 
 def by_hand(module: Bowl, part: AdamW, *, steps: int, clip: float) -> None:
     """Algorithm 2 of the paper, one number at a time, after clipping by the norm of all gradients."""
-    factor, (b1, b2) = part.schedule.build(plan(steps, clip)), part.betas
+    factor, (b1, b2) = part.schedule.build(length(steps, clip)), part.betas
     weights = [module.used, module.bias]
-    first = [torch.zeros_like(each) for each in weights]
-    second = [torch.zeros_like(each) for each in weights]
+    first = [torch.zeros_like(weight) for weight in weights]
+    second = [torch.zeros_like(weight) for weight in weights]
     for step in range(1, steps + 1):
         gradients = torch.autograd.grad(module.losses().total, weights)
         norm = math.sqrt(sum(float((g * g).sum()) for g in gradients))
@@ -54,10 +56,10 @@ def by_hand(module: Bowl, part: AdamW, *, steps: int, clip: float) -> None:
 
 
 @pytest.mark.parametrize("clip", [0.0, 0.1, 1e6])
-def test_steps_equal_the_slow_twin(clip):
+def test_steps_equal_the_plain_twin(clip):
     part = AdamW(lr=0.05, weight_decay=0.1, schedule=Cosine(warmup=0.3))
     ours, twin = Bowl(), Bowl()
-    updater = part.build(ours, plan(12, clip))
+    updater = part.build(ours, length(12, clip))
     for _ in range(12):
         updater.step(ours.losses)
     by_hand(twin, part, steps=12, clip=clip)
@@ -67,13 +69,13 @@ def test_steps_equal_the_slow_twin(clip):
 
 def test_a_weight_without_gradient_neither_moves_nor_decays():
     module = Bowl()
-    updater = AdamW(lr=0.5, weight_decay=0.9).build(module, plan(3, 0.1))
+    updater = AdamW(lr=0.5, weight_decay=0.9).build(module, length(3, 0.1))
     updater.step(module.losses)
     assert module.idle.item() == 7
 
 
 class Mixed(nn.Module):
-    """A map, a norm and learned tokens; the loss pulls at none of them."""
+    """A map, a norm and learned tokens; no loss has a gradient for them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +85,7 @@ class Mixed(nn.Module):
         nn.init.ones_(self.map.bias)
 
     def losses(self) -> Losses:
-        total = 0.0 * sum(each.sum() for each in self.parameters())
+        total = 0.0 * sum(weight.sum() for weight in self.parameters())
         return Losses(total=total, terms={})
 
 
@@ -94,40 +96,40 @@ class Mixed(nn.Module):
         ("matrices", {"map.weight"}),
     ],
 )
-def test_what_decays_is_a_choice(decays, shrunk):
+def test_weights_that_decay_are_an_option(decays, shrunk):
     module = Mixed()
     nn.init.ones_(module.norm.bias)
-    before = {name: each.detach().clone() for name, each in module.named_parameters()}
-    AdamW(lr=0.5, weight_decay=0.1, decays=decays).build(module, plan(1, 0)).step(module.losses)
-    for name, each in module.named_parameters():
+    before = {name: weight.detach().clone() for name, weight in module.named_parameters()}
+    AdamW(lr=0.5, weight_decay=0.1, decays=decays).build(module, length(1, 0)).step(module.losses)
+    for name, weight in module.named_parameters():
         factor = 0.95 if name in shrunk else 1.0
-        torch.testing.assert_close(each.detach(), factor * before[name], msg=name)
+        torch.testing.assert_close(weight.detach(), factor * before[name], msg=name)
 
 
 def test_the_first_losses_are_returned():
     module = Bowl()
     before = module.losses().total.item()
-    losses = AdamW().build(module, plan(1, 0)).step(module.losses)
+    losses = AdamW().build(module, length(1, 0)).step(module.losses)
     assert losses.total.item() == before
 
 
 @pytest.mark.parametrize(
-    ("betas", "said"),
+    ("betas", "message"),
     [
         ((0.9, 1.0), "Input should be less than 1, not 1.0."),
         ((-1.0, 0.999), "Input should be greater than or equal to 0, not -1.0."),
     ],
 )
-def test_averages_of_moments_must_forget(betas, said):
+def test_betas_are_below_1_and_not_negative(betas, message):
     with pytest.raises(ValidationError) as error:
         AdamW(betas=betas)
-    assert said in str(error.value)
-    assert AdamW(betas=(0.0, 0.0)).build(Bowl(), plan(1, 0))
+    assert message in str(error.value)
+    assert AdamW(betas=(0.0, 0.0)).build(Bowl(), length(1, 0))
 
 
 def test_eval_weights_are_the_weights():
     module = Bowl()
-    with AdamW().build(module, plan(1, 0)).eval_weights():
+    with AdamW().build(module, length(1, 0)).eval_weights():
         assert module.idle.item() == 7
 
 

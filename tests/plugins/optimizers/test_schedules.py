@@ -1,13 +1,15 @@
+"""Schedules equal the recorded learning rates and their formulas."""
+
 import json
 import math
-from pathlib import Path
 
 import pytest
 
 from amrbench.types import TrainingLength
 from amrbench_plugins.optimizers.schedules import Constant, Cosine, Step
+from tests.folders import DATA
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "data/components/lr_schedule.json").read_text())
+GOLDEN = json.loads((DATA / "components/lr_schedule.json").read_text())
 EPOCHS = TrainingLength(epochs=200, steps_per_epoch=1, clip=0.1)
 
 
@@ -17,7 +19,7 @@ def test_cosine_gives_the_recorded_learning_rates():
     assert rates == pytest.approx(GOLDEN["lr_used_in_epoch"], abs=1e-18, rel=1e-12)
 
 
-def test_the_unit_is_the_step_and_lengths_are_shares_of_the_stage():
+def test_the_unit_is_the_step_and_lengths_are_fractions_of_the_stage():
     long = Cosine().build(TrainingLength(epochs=20, steps_per_epoch=10, clip=0))
     assert [long(step) for step in range(200)] == [Cosine().build(EPOCHS)(step) for step in range(200)]
 
@@ -40,12 +42,12 @@ def test_a_warmup_as_long_as_the_stage_still_gives_a_rate():
     assert Cosine(warmup=1.0).build(EPOCHS)(200) == 1
 
 
-def test_constant_stays_and_may_warm_up():
+def test_constant_is_1_after_an_optional_warm_up():
     assert {Constant().build(EPOCHS)(step) for step in range(200)} == {1}
     assert Constant(warmup=0.5, start=0.5).build(EPOCHS)(50) == pytest.approx(0.75)
 
 
-def test_step_drops_at_each_share():
+def test_step_drops_at_each_fraction():
     factor = Step(at=(0.5, 0.75), factor=0.1).build(EPOCHS)
     rates = [factor(step) for step in (0, 99, 100, 149, 150, 199)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])

@@ -12,12 +12,11 @@ from torch import nn
 from amrbench.registry import Registry
 from amrbench.slots.blocks import BlockContext, Memory, Tokens
 from amrbench.types import BuildContext
-from amrbench_plugins import moment_detr
+from amrbench_plugins import moment_detr, ours
 from amrbench_plugins.moment_detr.layers import xavier
-from amrbench_plugins.ours import architecture
 from tests.plugins.moment_detr import small
 
-REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *architecture.PARTS)
+REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *ours.amrbench_parts())
 EVERYTHING: dict[str, Any] = {
     "activation": "swish",
     "audio_refine": ["temporal-difference"],
@@ -32,9 +31,9 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-# Recorded cases that no test reads, for no part of ours does what they record:
-#   varifocal.json  vfnet_not_iou_weighted_elementwise: matches count by their IoU here, as in the report
-#   varifocal.json  focal_class_cost_row0: the matcher's cost is the chance itself
+# Recorded cases that no test reads, because no part of ours does what they record:
+#   varifocal.json  vfnet_not_iou_weighted_elementwise: ours weights matches by their IoU, like the report
+#   varifocal.json  focal_class_cost_row0: the matcher's cost is the probability itself
 #   fisher_logistic.json  fisher_exact_diag: the mean over labels, which losses of spans do not have
 #   sigreg.npz  big_gauss_mean, big_collapsed_0.1_mean: values without the data that they are of
 def golden(name: str) -> Any:
@@ -45,7 +44,9 @@ def part(slot: str, use: str, **options: Any) -> Any:
     return REGISTRY.find(slot, use).model_validate(options, context=REGISTRY)
 
 
-def context(width: int = 8, *, seed: int = 0, widths: tuple[float, ...] = (0.1, 0.2, 0.3)) -> BlockContext:
+def context(
+    *, width: int = 8, seed: int = 0, window_widths: tuple[float, ...] = (0.1, 0.2, 0.3)
+) -> BlockContext:
     return BlockContext(
         width=width,
         attention_heads=2,
@@ -53,26 +54,26 @@ def context(width: int = 8, *, seed: int = 0, widths: tuple[float, ...] = (0.1, 
         dropout=0.0,
         activation=part("activation", "relu-prelu").build(),
         initialise=xavier,
-        context=BuildContext(small.WIDTHS, seed=seed, window_widths=widths),
+        build=BuildContext(small.WIDTHS, seed=seed, window_widths=window_widths),
     )
 
 
 def built(slot: str, use: str, width: int = 8, **options: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        return part(slot, use, **options).build(context(width))
+        return part(slot, use, **options).build(context(width=width))
 
 
 def model(**changed: Any) -> Any:
     return small.model(registry=REGISTRY, **changed)
 
 
-def stirred(module: nn.Module, spread: float = 0.5) -> nn.Module:
+def stirred(module: nn.Module, std: float = 0.5) -> nn.Module:
     """Move every weight a little, also those that start at zero or one."""
     generator = torch.Generator().manual_seed(9)
     with torch.no_grad():
-        for each in module.parameters():
-            each += spread * torch.randn(each.shape, generator=generator)
+        for parameter in module.parameters():
+            parameter += std * torch.randn(parameter.shape, generator=generator)
     return module
 
 
@@ -83,15 +84,15 @@ def mask_of(*lengths: int) -> torch.Tensor:
 def memory(*lengths: int, width: int = 8) -> Memory:
     mask = mask_of(*lengths)
     generator = torch.Generator().manual_seed(1)
-    token, frames, places = (
+    token, frames, positions = (
         torch.randn(*shape, width, generator=generator) for shape in ((len(mask),), mask.shape, mask.shape)
     )
-    return Memory(token, frames * mask[..., None], places * mask[..., None], mask)
+    return Memory(token, frames * mask[..., None], positions * mask[..., None], mask)
 
 
 def tokens(*lengths: int, width: int = 8) -> Tokens:
-    found = memory(*lengths, width=width)
-    return Tokens(found.frames, found.positions, found.mask)
+    rows = memory(*lengths, width=width)
+    return Tokens(rows.frames, rows.positions, rows.mask)
 
 
 def gap(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -100,5 +101,9 @@ def gap(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def without_gradient(module: nn.Module) -> list[str]:
-    """Return the names of the parameters that no gradient, or a zero one, has reached."""
-    return [name for name, each in module.named_parameters() if each.grad is None or not each.grad.any()]
+    """Return the names of the parameters without a gradient, or with a gradient of zero."""
+    return [
+        name
+        for name, parameter in module.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]

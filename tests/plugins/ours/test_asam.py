@@ -1,4 +1,4 @@
-"""Periodic ASAM equals the recorded steps, and its promises hold."""
+"""Periodic ASAM equals the recorded steps, and restores the weights bit by bit."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from amrbench_plugins.optimizers.ema import Ema
 from amrbench_plugins.ours.asam import RULES, Ascent, PeriodicAsam
 
 GOLDEN = {
-    name: torch.from_numpy(np.asarray(each))
-    for name, each in np.load(Path(__file__).parents[2] / "data/components/asam.npz").items()
+    name: torch.from_numpy(np.asarray(value))
+    for name, value in np.load(Path(__file__).parents[2] / "data/components/asam.npz").items()
 }
 NAMES = tuple(name.removeprefix("init/") for name in GOLDEN if name.startswith("init/"))
 ADAMW = AdamW(lr=1e-2, weight_decay=1e-2)
@@ -41,7 +41,7 @@ class Recorded(nn.Module):
         self.drop = nn.Dropout(0.0)
 
     def losses(self, step: int = 0, factor: float = 1.0) -> Losses:
-        self.seen.append({name: each.detach().clone() for name, each in self.named_parameters()})
+        self.seen.append({name: weight.detach().clone() for name, weight in self.named_parameters()})
         x = self.norm(self.lin1(GOLDEN["X"][step])) + self.token
         total = factor * (self.lin2(self.drop(torch.tanh(x))) - GOLDEN["Y"][step]).square().mean()
         return Losses(total, {"square": total.detach()})
@@ -51,13 +51,13 @@ def updater_of(module: nn.Module, *, clip: float = 0.0, around: Any = ADAMW, **o
     return PeriodicAsam(around=around, **options).build(module, TrainingLength(1, 100, clip))
 
 
-def same(found: dict[str, Tensor], place: str) -> None:
+def same(tensors: dict[str, Tensor], case: str) -> None:
     for name in NAMES:
-        assert_close(found[name].detach(), GOLDEN[f"{place}/{name}"], rtol=1e-10, atol=1e-12, msg=name)
+        assert_close(tensors[name].detach(), GOLDEN[f"{case}/{name}"], rtol=1e-10, atol=1e-12, msg=name)
 
 
 @pytest.mark.parametrize(
-    ("place", "options"),
+    ("case", "options"),
     [
         ("asam_rho0.5_eta0.01", {}),
         ("asam_rho0.5_eta0", {"eta": 0.0}),
@@ -65,33 +65,33 @@ def same(found: dict[str, Tensor], place: str) -> None:
         ("sam_rho0.05", {"scaled": "none", "rho": 0.05}),
     ],
 )
-def test_a_step_equals_the_recorded_one(place, options):
+def test_a_step_equals_the_recorded_one(case, options):
     module = Recorded()
     updater = updater_of(module, period=1, **options)
     losses = updater.step(module.losses)
-    assert losses.total.item() == pytest.approx(GOLDEN[f"{place}/loss1"].item(), rel=1e-12)
+    assert losses.total.item() == pytest.approx(GOLDEN[f"{case}/loss1"].item(), rel=1e-12)
     same(module.seen[0], "init")
-    same(module.seen[1], f"{place}/perturbed")
+    same(module.seen[1], f"{case}/perturbed")
     assert len(module.seen) == 2
     if "clip" not in options:
-        same({name: each.grad for name, each in module.named_parameters()}, f"{place}/grad2")
-    same(dict(module.named_parameters()), f"{place}/final")
+        same({name: weight.grad for name, weight in module.named_parameters()}, f"{case}/grad2")
+    same(dict(module.named_parameters()), f"{case}/final")
 
 
 def test_scaling_all_tensors_equals_the_recorded_step_of_another_code():
-    place, module = "davda_adaptive_rho0.5", Recorded()
+    case, module = "davda_adaptive_rho0.5", Recorded()
     updater_of(module, period=1, scaled="all", eta=0.0).step(module.losses)
-    same(module.seen[1], f"{place}/perturbed")
-    same(dict(module.named_parameters()), f"{place}/final")
+    same(module.seen[1], f"{case}/perturbed")
+    same(dict(module.named_parameters()), f"{case}/final")
 
 
 def test_steps_equal_the_recorded_ones_of_a_period_of_three():
     module = Recorded()
     updater = updater_of(module, period=3)
     for step in range(8):
-        asked = len(module.seen)
-        updater.step(lambda at=step: module.losses(at))
-        assert len(module.seen) - asked == (2 if step in {2, 5} else 1)
+        before = len(module.seen)
+        updater.step(lambda step=step: module.losses(step))
+        assert len(module.seen) - before == (2 if step in {2, 5} else 1)
         same(dict(module.named_parameters()), f"periodic3/step{step}")
 
 
@@ -100,23 +100,23 @@ SIZED = {"weights": MATRICES | {"norm.weight"}, "matrices": MATRICES, "all": set
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_worse_point_lies_on_the_ball(rule):
+def test_the_worst_point_is_on_the_surface_of_the_ball(rule):
     module = Recorded()
     weights = dict(module.named_parameters())
     ascent = Ascent(weights, rho=0.5, eta=0.01, rule=RULES[rule])
     gradients = ascent.gradients(module.losses().total)
-    before = {name: each.detach().clone() for name, each in weights.items()}
-    with ascent.worse(gradients):
+    before = {name: weight.detach().clone() for name, weight in weights.items()}
+    with ascent.worst_point(gradients):
         square = torch.zeros((), dtype=torch.float64)
-        for name, each in weights.items():
+        for name, weight in weights.items():
             size = before[name].abs() + 0.01 if name in SIZED[rule] else 1.0
-            square += ((each.detach() - before[name]) / size).square().sum()
+            square += ((weight.detach() - before[name]) / size).square().sum()
         assert square.sqrt().item() == pytest.approx(0.5, rel=1e-10)
         assert module.losses().total > 0
-    assert all(torch.equal(each, before[name]) for name, each in weights.items())
+    assert all(torch.equal(weight, before[name]) for name, weight in weights.items())
 
 
-def test_multiplying_the_loss_does_not_move_the_worse_point():
+def test_multiplying_the_loss_does_not_move_the_worst_point():
     seen = []
     for factor in (1.0, 1e-3, 250.0):
         module = Recorded()
@@ -130,15 +130,15 @@ def test_multiplying_the_loss_does_not_move_the_worse_point():
 def test_the_loss_there_is_higher():
     for step in range(8):
         module = Recorded()
-        heights: list[float] = []
+        totals: list[float] = []
 
-        def noted(at: int = step, m: Recorded = module, heights: list[float] = heights) -> Losses:
-            losses = m.losses(at)
-            heights.append(losses.total.item())
+        def noted(step: int = step, m: Recorded = module, totals: list[float] = totals) -> Losses:
+            losses = m.losses(step)
+            totals.append(losses.total.item())
             return losses
 
         updater_of(module, period=1, rho=0.05).step(noted)
-        assert heights[1] > heights[0]
+        assert totals[1] > totals[0]
 
 
 def trajectory(build: Callable[[nn.Module], Updater], *, drop: float, steps: int = 7) -> list[Tensor]:
@@ -148,8 +148,8 @@ def trajectory(build: Callable[[nn.Module], Updater], *, drop: float, steps: int
     torch.manual_seed(3)
     updater = build(module)
     for step in range(steps):
-        updater.step(lambda at=step: module.losses(at))
-    return [each.detach() for each in module.parameters()]
+        updater.step(lambda step=step: module.losses(step))
+    return [weight.detach() for weight in module.parameters()]
 
 
 @pytest.mark.parametrize("options", [{"period": 1000}, {"period": 1, "rho": 0.0}])
@@ -160,7 +160,7 @@ def test_without_ascent_it_is_the_wrapped_optimizer_bit_by_bit(options):
 
 
 def drawn_in_steps(**options: Any) -> list[Tensor]:
-    """What four steps with an ascent in each second one draw in their passes."""
+    """The random numbers of the passes of four steps, with an ascent in each second step."""
     module, drawn = Recorded(), []
 
     def noted() -> Losses:
@@ -174,48 +174,48 @@ def drawn_in_steps(**options: Any) -> list[Tensor]:
     return drawn
 
 
-def test_the_passes_of_a_step_may_draw_for_themselves():
+def test_the_passes_of_a_step_may_draw_separately():
     torch.manual_seed(0)
-    wanted = [torch.rand(3) for _ in range(6)]
-    found = drawn_in_steps(same_dropout=False)
-    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+    expected = [torch.rand(3) for _ in range(6)]
+    drawn = drawn_in_steps(same_dropout=False)
+    assert all(torch.equal(a, b) for a, b in zip(drawn, expected, strict=True))
 
 
-def test_both_passes_of_a_step_see_the_same_chance():
+def test_both_passes_of_a_step_draw_the_same_numbers():
     drawn = drawn_in_steps()
     assert len(drawn) == 6
     pairs = [(1, 2), (4, 5)]
     assert all(torch.equal(drawn[a], drawn[b]) for a, b in pairs)
-    others = [drawn[at] for at in (0, 1, 3, 4)]
-    assert len({tuple(each.tolist()) for each in others}) == 4
+    others = [drawn[index] for index in (0, 1, 3, 4)]
+    assert len({tuple(numbers.tolist()) for numbers in others}) == 4
 
 
 class Partial(nn.Module):
-    """A loss that reaches one weight here and another one there."""
+    """A loss that depends on one weight at first and on another one afterwards."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([1.0, 2.0]))
         self.other = nn.Parameter(torch.tensor([3.0]))
         self.idle = nn.Parameter(torch.tensor([4.0]))
-        self.asked = 0
+        self.calls = 0
 
     def losses(self) -> Losses:
-        self.asked += 1
-        used = self.weight if self.asked == 1 else self.other
+        self.calls += 1
+        used = self.weight if self.calls == 1 else self.other
         total = used.square().sum()
         return Losses(total, {"square": total.detach()})
 
 
-def test_weights_that_the_second_loss_does_not_reach_go_back_too():
+def test_weights_that_the_second_loss_does_not_depend_on_are_restored_too():
     module = Partial()
     updater_of(module, period=1, around=AdamW(lr=1e-2, weight_decay=0.5)).step(module.losses)
-    assert module.weight.tolist() == [1.0, 2.0], "neither left at the worse point nor decayed"
+    assert module.weight.tolist() == [1.0, 2.0], "neither left at the worst point nor decayed"
     assert module.other.item() != 3.0
     assert module.idle.item() == 4.0
 
 
-def test_weights_go_back_after_an_error():
+def test_weights_are_restored_after_an_error():
     module = Recorded()
 
     def fails() -> Losses:
@@ -236,22 +236,22 @@ class Scaled(nn.Module):
         generator = torch.Generator().manual_seed(5)
         self.weight1 = nn.Parameter(c * torch.randn(4, 3, generator=generator, dtype=torch.float64))
         self.weight2 = nn.Parameter(torch.randn(2, 4, generator=generator, dtype=torch.float64) / c)
-        self.heights: list[float] = []
+        self.totals: list[float] = []
 
     def losses(self) -> Losses:
         total = (GOLDEN["X"][0] @ self.weight1.T @ self.weight2.T - GOLDEN["Y"][0]).square().mean()
-        self.heights.append(total.item())
+        self.totals.append(total.item())
         return Losses(total, {"square": total.detach()})
 
 
-def test_scaling_weights_against_each_other_leaves_the_worse_loss():
-    heights = []
+def test_scaling_weights_against_each_other_leaves_the_loss_at_the_worst_point():
+    totals = []
     for c in (1.0, 7.0, 0.01):
         module = Scaled(c)
         updater_of(module, period=1, eta=0.0).step(module.losses)
-        heights.append(module.heights)
-    assert heights[1] == pytest.approx(heights[0], rel=1e-9)
-    assert heights[2] == pytest.approx(heights[0], rel=1e-9)
+        totals.append(module.totals)
+    assert totals[1] == pytest.approx(totals[0], rel=1e-9)
+    assert totals[2] == pytest.approx(totals[0], rel=1e-9)
 
 
 def test_it_wraps_any_optimizer_and_is_wrapped():
@@ -261,8 +261,8 @@ def test_it_wraps_any_optimizer_and_is_wrapped():
     other = Recorded()
     second = outside.build(other, TrainingLength(1, 100, 0.0))
     for step in range(4):
-        inside.step(lambda at=step: module.losses(at))
-        second.step(lambda at=step: other.losses(at))
+        inside.step(lambda step=step: module.losses(step))
+        second.step(lambda step=step: other.losses(step))
     inside.end_epoch()
     second.end_epoch()
     with inside.eval_weights(), second.eval_weights():

@@ -1,4 +1,4 @@
-"""The prior with two peaks on attention to frames."""
+"""The prior with two peaks on the decoder's attention to frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.plugins.ours import small
 NEAR = {"atol": 1e-5, "rtol": 0.0}
 
 
-def prior(**options):
+def prior_of(**options):
     return small.built("prior", "bimodal-gaussian", **options)
 
 
@@ -24,174 +24,174 @@ def spans(*pairs):
     return torch.tensor([pairs])
 
 
-def content(count, value=0.0):
-    return torch.full((1, count, 8), value)
+def zero_content(count):
+    return torch.zeros(1, count, 8)
 
 
 @pytest.mark.parametrize(("merge", "key"), [("sum", "log_sum"), ("max", "log_max")])
 def test_the_golden_case(merge, key):
     golden = small.golden("bimodal_prior")
-    places = frame_centres(small.mask_of(golden["L"])).double()
-    assert_close(places[0], torch.tensor(golden["centre_grid"], dtype=torch.float64), rtol=0, atol=1e-7)
+    centres = frame_centres(small.mask_of(golden["L"])).double()
+    assert_close(centres[0], torch.tensor(golden["centre_grid"], dtype=torch.float64), rtol=0, atol=1e-7)
     windows = torch.tensor([[[golden["start"], golden["end"]]]], dtype=torch.float64)
     sigmas = torch.tensor([[[golden["sigma_start"], golden["sigma_end"]]]], dtype=torch.float64)
     exact = torch.tensor([golden["centre_grid"]], dtype=torch.float64)
-    found = log_prior(windows, sigmas, exact, MERGES[merge])[0, 0]
-    assert_close(found, torch.tensor(golden[key], dtype=torch.float64), rtol=1e-10, atol=1e-12)
+    prior = log_prior(windows, sigmas, exact, MERGES[merge])[0, 0]
+    assert_close(prior, torch.tensor(golden[key], dtype=torch.float64), rtol=1e-10, atol=1e-12)
     if merge == "max":
-        wanted = torch.tensor(golden["softmax_uniform_logits_log_max"], dtype=torch.float64)
-        assert_close(found.softmax(0), wanted, rtol=1e-10, atol=0)
+        expected = torch.tensor(golden["softmax_uniform_logits_log_max"], dtype=torch.float64)
+        assert_close(prior.softmax(0), expected, rtol=1e-10, atol=0)
 
 
 def test_the_mean_of_two_peaks_is_the_same_prior_as_their_sum():
     golden = small.golden("bimodal_prior")
-    places = torch.tensor([golden["centre_grid"]], dtype=torch.float64)
+    centres = torch.tensor([golden["centre_grid"]], dtype=torch.float64)
     windows = torch.tensor([[[golden["start"], golden["end"]]]], dtype=torch.float64)
     sigmas = torch.tensor([[[golden["sigma_start"], golden["sigma_end"]]]], dtype=torch.float64)
-    found = log_prior(windows, sigmas, places, MERGES["sum"])[0, 0]
+    prior = log_prior(windows, sigmas, centres, MERGES["sum"])[0, 0]
     mean = torch.tensor(golden["log_mean"], dtype=torch.float64)
-    assert_close(found - math.log(2), mean, rtol=1e-10, atol=1e-12)
-    assert_close(found.softmax(0), mean.softmax(0), rtol=1e-10, atol=0)
+    assert_close(prior - math.log(2), mean, rtol=1e-10, atol=1e-12)
+    assert_close(prior.softmax(0), mean.softmax(0), rtol=1e-10, atol=0)
 
 
 def test_the_prior_equals_one_query_and_frame_at_a_time():
-    module = small.stirred(prior(), 0.2)
+    module = small.stirred(prior_of(), 0.2)
     lengths, mask = (7, 4), small.mask_of(7, 4)
-    anchors, said = torch.rand(2, 3, 2), torch.randn(2, 3, 8)
-    found = module(anchors, said, mask).detach()
-    assert found.shape == (2, 1, 3, 7)
+    anchors, content = torch.rand(2, 3, 2), torch.randn(2, 3, 8)
+    logarithms = module(anchors, content, mask).detach()
+    assert logarithms.shape == (2, 1, 3, 7)
     for row, length in enumerate(lengths):
         for query in range(3):
             centre, width = anchors[row, query].tolist()
-            raw = (module.linear.weight @ said[row, query] + module.linear.bias).tolist()
-            start, end = (0.005 + math.log1p(math.exp(each)) for each in raw)
+            raw = (module.linear.weight @ content[row, query] + module.linear.bias).tolist()
+            start, end = (0.005 + math.log1p(math.exp(x)) for x in raw)
             for frame in range(length):
-                place = (frame + 0.5) / length
-                one = math.exp(-(((place - centre + width / 2) / start) ** 2) / 2)
-                other = math.exp(-(((place - centre - width / 2) / end) ** 2) / 2)
-                wanted = max(math.log(max(one + other, 1e-300)), -30)
-                assert float(found[row, 0, query, frame]) == pytest.approx(wanted, abs=1e-3)
+                position = (frame + 0.5) / length
+                one = math.exp(-(((position - centre + width / 2) / start) ** 2) / 2)
+                other = math.exp(-(((position - centre - width / 2) / end) ** 2) / 2)
+                expected = max(math.log(max(one + other, 1e-300)), -30)
+                assert float(logarithms[row, 0, query, frame]) == pytest.approx(expected, abs=1e-3)
 
 
 def test_all_peaks_are_equally_wide_at_first():
-    module = prior(sigma=0.2)
+    module = prior_of(sigma=0.2)
     anchors = spans((0.5, 0.9), (0.5, 0.9))
-    found = module(anchors, torch.randn(1, 2, 8), small.mask_of(100)).detach()
-    assert found[0, 0, 0].equal(found[0, 0, 1])
-    place = 0.305
-    wanted = -(((place - 0.05) / 0.2) ** 2) / 2 + math.log1p(
-        math.exp((((place - 0.05) / 0.2) ** 2 - ((0.95 - place) / 0.2) ** 2) / 2)
+    prior = module(anchors, torch.randn(1, 2, 8), small.mask_of(100)).detach()
+    assert prior[0, 0, 0].equal(prior[0, 0, 1])
+    position = 0.305
+    expected = -(((position - 0.05) / 0.2) ** 2) / 2 + math.log1p(
+        math.exp((((position - 0.05) / 0.2) ** 2 - ((0.95 - position) / 0.2) ** 2) / 2)
     )
-    assert float(found[0, 0, 0, 30]) == pytest.approx(wanted, abs=1e-4)
+    assert float(prior[0, 0, 0, 30]) == pytest.approx(expected, abs=1e-4)
 
 
-def test_one_peak_stands_at_the_centre():
-    module, mask = small.stirred(prior(peaks="centre"), 0.2), small.mask_of(9)
-    anchors, said = spans((0.3, 0.2), (0.8, 0.5)), torch.randn(1, 2, 8)
-    found = module(anchors, said, mask).detach()
+def test_a_single_peak_is_at_the_centre():
+    module, mask = small.stirred(prior_of(peaks="centre"), 0.2), small.mask_of(9)
+    anchors, content = spans((0.3, 0.2), (0.8, 0.5)), torch.randn(1, 2, 8)
+    prior = module(anchors, content, mask).detach()
     for query in range(2):
-        raw = (module.linear.weight[0] @ said[0, query] + module.linear.bias[0]).item()
+        raw = (module.linear.weight[0] @ content[0, query] + module.linear.bias[0]).item()
         sigma = 0.005 + math.log1p(math.exp(raw))
         for frame in range(9):
             distance = (frame + 0.5) / 9 - anchors[0, query, 0].item()
-            wanted = max(-((distance / sigma) ** 2) / 2, -30)
-            assert float(found[0, 0, query, frame]) == pytest.approx(wanted, abs=1e-3)
-    wider = module(torch.cat([anchors[..., :1], 2 * anchors[..., 1:]], -1), said, mask)
-    assert wider.equal(found), "the width of the span has no say"
+            expected = max(-((distance / sigma) ** 2) / 2, -30)
+            assert float(prior[0, 0, query, frame]) == pytest.approx(expected, abs=1e-3)
+    wider = module(torch.cat([anchors[..., :1], 2 * anchors[..., 1:]], -1), content, mask)
+    assert wider.equal(prior), "the width of the span does not matter"
 
 
 @pytest.mark.parametrize("peaks", ["ends", "centre"])
-def test_spreads_may_stay_as_they_begin(peaks):
-    module, mask = prior(sigma=0.2, learned=False, peaks=peaks), small.mask_of(9)
-    assert not any(each.requires_grad for each in module.parameters())
-    anchors, said = spans((0.3, 0.2)).requires_grad_(), torch.randn(1, 1, 8, requires_grad=True)
-    found = module(anchors, said, mask)
-    learned = prior(sigma=0.2, peaks=peaks)
-    assert found.equal(learned(anchors, said, mask)), "at first both are the same"
-    found.softmax(-1).pow(2).sum().backward()
+def test_sigma_may_be_fixed(peaks):
+    module, mask = prior_of(sigma=0.2, learned=False, peaks=peaks), small.mask_of(9)
+    assert not any(weight.requires_grad for weight in module.parameters())
+    anchors, content = spans((0.3, 0.2)).requires_grad_(), torch.randn(1, 1, 8, requires_grad=True)
+    prior = module(anchors, content, mask)
+    learned = prior_of(sigma=0.2, peaks=peaks)
+    assert prior.equal(learned(anchors, content, mask)), "at first both are the same"
+    prior.softmax(-1).pow(2).sum().backward()
     assert bool(anchors.grad.any())
-    assert not said.grad.any()
+    assert not content.grad.any()
 
 
 @pytest.mark.parametrize("merge", ["sum", "max"])
 def test_very_wide_peaks_are_no_prior(merge):
-    found = prior(sigma=1000.0, merge=merge)(spans((0.3, 0.2)), content(1), small.mask_of(9))
-    assert_close(found.softmax(-1), torch.full((1, 1, 1, 9), 1 / 9), **NEAR)
+    prior = prior_of(sigma=1000.0, merge=merge)(spans((0.3, 0.2)), zero_content(1), small.mask_of(9))
+    assert_close(prior.softmax(-1), torch.full((1, 1, 1, 9), 1 / 9), **NEAR)
 
 
 def test_time_backwards_swaps_the_two_peaks():
-    module = small.stirred(prior(), 0.3)
-    other = small.stirred(prior(), 0.3)
+    module = small.stirred(prior_of(), 0.3)
+    other = small.stirred(prior_of(), 0.3)
     with torch.no_grad():
         other.linear.weight.copy_(module.linear.weight.flip(0))
         other.linear.bias.copy_(module.linear.bias.flip(0))
-    said, mask = torch.randn(1, 2, 8), small.mask_of(10)
-    found = module(spans((0.3, 0.2), (0.9, 0.1)), said, mask)
-    mirrored = other(spans((0.7, 0.2), (0.1, 0.1)), said, mask)
-    assert_close(mirrored.flip(-1), found, rtol=0, atol=1e-3)
+    content, mask = torch.randn(1, 2, 8), small.mask_of(10)
+    prior = module(spans((0.3, 0.2), (0.9, 0.1)), content, mask)
+    mirrored = other(spans((0.7, 0.2), (0.1, 0.1)), content, mask)
+    assert_close(mirrored.flip(-1), prior, rtol=0, atol=1e-3)
 
 
 def test_a_span_moved_by_frames_moves_the_prior():
-    module, mask = prior(), small.mask_of(20)
-    near, far = module(spans((0.3, 0.2), (0.45, 0.2)), content(2), mask)[0, 0]
+    module, mask = prior_of(), small.mask_of(20)
+    near, far = module(spans((0.3, 0.2), (0.45, 0.2)), zero_content(2), mask)[0, 0]
     assert_close(far[3:], near[:-3], rtol=0, atol=1e-4)
 
 
-def test_padding_and_company_change_nothing():
-    module = small.stirred(prior(), 0.3)
-    anchors, said = torch.rand(2, 3, 2), torch.randn(2, 3, 8)
-    both = module(anchors, said, small.mask_of(26, 9))
-    alone = module(anchors[1:], said[1:], small.mask_of(9))
+def test_padding_and_other_samples_change_nothing():
+    module = small.stirred(prior_of(), 0.3)
+    anchors, content = torch.rand(2, 3, 2), torch.randn(2, 3, 8)
+    both = module(anchors, content, small.mask_of(26, 9))
+    alone = module(anchors[1:], content[1:], small.mask_of(9))
     assert_close(both[1:, ..., :9], alone, **NEAR)
 
 
 @pytest.mark.parametrize("span", [(0.0, 0.0), (1.0, 0.0), (0.5, 0.0), (0.0, 1.0), (1.0, 1.0)])
 @pytest.mark.parametrize("raw", [-100.0, 0.0, 100.0])
-def test_extreme_spans_and_spreads_are_finite(span, raw):
-    module = prior()
+def test_extreme_spans_and_sigmas_are_finite(span, raw):
+    module = prior_of()
     torch.nn.init.constant_(module.linear.bias, raw)
     anchors = spans(span).requires_grad_()
-    found = module(anchors, content(1), small.mask_of(300))
-    found.softmax(-1)[..., 0].sum().backward()
-    assert bool(found.isfinite().all() and anchors.grad.isfinite().all())
+    prior = module(anchors, zero_content(1), small.mask_of(300))
+    prior.softmax(-1)[..., 0].sum().backward()
+    assert bool(prior.isfinite().all() and anchors.grad.isfinite().all())
     assert bool(module.linear.bias.grad.isfinite().all())
-    assert float(found.detach().min()) >= -30
+    assert float(prior.detach().min()) >= -30
 
 
-def test_attention_wanted_away_from_the_ends_widens_the_peaks():
+def test_a_gradient_towards_frames_away_from_the_ends_widens_the_peaks():
     for frame, widens in ((4, True), (10, False)):
-        module = prior(sigma=0.05)
+        module = prior_of(sigma=0.05)
         # The span begins and ends at the centres of frames 10 and 14.
-        found = module(spans((0.625, 0.2)), content(1), small.mask_of(20))
-        found.log_softmax(-1)[0, 0, 0, frame].backward()
+        prior = module(spans((0.625, 0.2)), zero_content(1), small.mask_of(20))
+        prior.log_softmax(-1)[0, 0, 0, frame].backward()
         assert bool(module.linear.bias.grad[0] > 0) == widens
 
 
 def test_content_and_anchors_learn():
-    module, said = prior(), torch.randn(1, 2, 8)
+    module, content = prior_of(), torch.randn(1, 2, 8)
     anchors = spans((0.3, 0.2), (0.6, 0.3)).requires_grad_()
-    module(anchors, said, small.mask_of(9)).softmax(-1).pow(2).sum().backward()
+    module(anchors, content, small.mask_of(9)).softmax(-1).pow(2).sum().backward()
     assert small.without_gradient(module) == []
     assert bool(anchors.grad.all())
 
 
-def test_half_precision_computes_in_single():
-    module, mask = prior(), small.mask_of(300)
+def test_half_precision_is_computed_in_float32():
+    module, mask = prior_of(), small.mask_of(300)
     anchors = spans((0.503, 0.013))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = module(anchors, content(1), mask)
-    assert found.equal(module(anchors, content(1), mask))
-    assert module.bfloat16()(anchors, content(1).bfloat16(), mask).dtype == torch.bfloat16
+        prior = module(anchors, zero_content(1), mask)
+    assert prior.equal(module(anchors, zero_content(1), mask))
+    assert module.bfloat16()(anchors, zero_content(1).bfloat16(), mask).dtype == torch.bfloat16
 
 
-def test_every_layer_asks_the_prior_about_its_own_spans():
+def test_every_layer_has_a_prior_of_its_own_spans():
     model = small.model(decoder={"use": "dab", "layers": 3, "prior": "bimodal-gaussian"})
     priors, seen = [layer.prior for layer in model.decoder.layers], []
-    assert len({id(each.linear) for each in priors}) == 3
-    for each in priors:
-        each.register_forward_hook(lambda module, given, found: seen.append(given[0]))
+    assert len({id(prior.linear) for prior in priors}) == 3
+    for prior in priors:
+        prior.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     decoded = []
-    model.decoder.register_forward_hook(lambda module, given, found: decoded.append(found.anchors))
+    model.decoder.register_forward_hook(lambda module, inputs, output: decoded.append(output.anchors))
     with torch.no_grad():
         model.decode(model.encode(batch()))
     assert torch.stack(seen).equal(decoded[0])
@@ -199,7 +199,7 @@ def test_every_layer_asks_the_prior_about_its_own_spans():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (
             {"sigma": 0.01, "smallest_sigma": 0.01},
@@ -208,7 +208,7 @@ def test_every_layer_asks_the_prior_about_its_own_spans():
         ({"merge": "product"}, "Input should be 'sum' or 'max', not 'product'."),
     ],
 )
-def test_bad_options_are_refused(options, said):
+def test_bad_options_are_refused(options, message):
     with pytest.raises(ValidationError) as error:
         small.part("prior", "bimodal-gaussian", **options)
-    assert said in str(error.value)
+    assert message in str(error.value)

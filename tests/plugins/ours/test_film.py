@@ -1,4 +1,4 @@
-"""Content queries that are learned, and ones that know the text."""
+"""Content queries: learned ones, and ones that the text modulates."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def summary():
 
 def test_at_first_the_text_changes_nothing(summary):
     module = query()
-    found = module({"summary.text": summary})
-    assert found.content.equal(module.content.expand(2, -1, -1))
-    assert found.anchors.equal(module.anchors().expand(2, -1, -1))
+    queries = module({"summary.text": summary})
+    assert queries.content.equal(module.content.expand(2, -1, -1))
+    assert queries.anchors.equal(module.anchors().expand(2, -1, -1))
     assert float(module.content.detach().std()) == pytest.approx(0.02, rel=0.3)
 
 
@@ -35,7 +35,7 @@ def test_scale_and_shift_by_hand():
         module.modulation.bias.copy_(torch.cat([torch.full((8,), 0.5), torch.arange(8.0)]))
         module.modulation.weight[0, 0], module.modulation.weight[8, 1] = 1, 10
         module.content.fill_(2)
-    # Its layer norm is itself.
+    # The layer norm changes nothing here.
     summary = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0]])
     content = module({"summary.text": summary}).content[0].tolist()
     assert content == [pytest.approx([2 * 2.5 - 10, 4, 5, 6, 7, 8, 9, 10], abs=1e-3)] * 3
@@ -57,7 +57,7 @@ def test_zeros_leave_only_the_shift(summary):
 
 def test_gradients_are_right(summary):
     module = small.stirred(query()).double()
-    weights = {name: each for name, each in module.named_parameters() if name.startswith("modulation")}
+    weights = {name: weight for name, weight in module.named_parameters() if "modulation" in name}
 
     def content(summary, weight, bias):
         changed = dict(zip(weights, (weight, bias), strict=True))
@@ -68,8 +68,8 @@ def test_gradients_are_right(summary):
 
 def test_every_weight_learns(summary):
     module = small.stirred(query())
-    found = module({"summary.text": summary})
-    (found.content.pow(2).sum() + found.anchors.sum()).backward()
+    queries = module({"summary.text": summary})
+    (queries.content.pow(2).sum() + queries.anchors.sum()).backward()
     assert small.without_gradient(module) == []
 
 
@@ -90,29 +90,29 @@ def test_texts_change_predictions_and_stay_with_their_recordings(words):
     assert_close(spans(model, moved), spans(model, first)[order], rtol=0, atol=1e-5)
 
 
-def test_training_mode_takes_the_same_way():
+def test_training_mode_computes_the_same():
     model = small.model(query={"use": "film"}, dropout=0.0)
     small.stirred(model.query.modulation)
     plain = spans(model, batch())
     assert_close(spans(model.train(), batch()), plain, rtol=0, atol=1e-6)
 
 
-def test_learned_content_knows_no_text():
+def test_learned_content_does_not_depend_on_the_text():
     module = small.built("query", "learned", anchors={"use": "random", "count": 3})
-    found = module({"audio": torch.zeros(2, 5, 8)})
-    assert found.content.equal(module.content.expand(2, -1, -1))
-    assert found.anchors.shape == (2, 3, 2)
-    (found.content.pow(2).sum() + found.anchors.sum()).backward()
+    queries = module({"audio": torch.zeros(2, 5, 8)})
+    assert queries.content.equal(module.content.expand(2, -1, -1))
+    assert queries.anchors.shape == (2, 3, 2)
+    (queries.content.pow(2).sum() + queries.anchors.sum()).backward()
     assert small.without_gradient(module) == []
 
 
 def test_text_and_learned_queries_start_alike():
-    found = {
+    queries = {
         use: small.model(query={"use": use, "anchors": {"use": "random", "count": 4}}).query
         for use in ("learned", "film", "zeros")
     }
-    assert found["film"].content.equal(found["learned"].content)
-    assert found["film"].anchors.logits.equal(found["zeros"].anchors.logits)
+    assert queries["film"].content.equal(queries["learned"].content)
+    assert queries["film"].anchors.logits.equal(queries["zeros"].anchors.logits)
 
 
 def test_the_model_trains_no_content_of_zeros():

@@ -19,31 +19,31 @@ def embedding(**options):
 
 def test_the_golden_case():
     golden = small.golden("fourier_tef")
-    places = coordinates(small.mask_of(golden["L"]))[0]
-    assert_close(places, torch.tensor(golden["tef3"]), rtol=1e-5, atol=1e-7)
-    found = fourier_features(places, torch.tensor(golden["B"]))
-    # A phase of 130 has an error of a float32 step of 130.
-    assert_close(found, torch.tensor(golden["sin_then_cos"]), rtol=0, atol=5e-5)
+    points = coordinates(small.mask_of(golden["L"]))[0]
+    assert_close(points, torch.tensor(golden["tef3"]), rtol=1e-5, atol=1e-7)
+    features = fourier_features(points, torch.tensor(golden["B"]))
+    # The rounding error of a phase of 130 is a float32 step at 130.
+    assert_close(features, torch.tensor(golden["sin_then_cos"]), rtol=0, atol=5e-5)
 
 
 def test_features_equal_one_number_at_a_time():
     mask, frequencies = small.mask_of(5, 3), torch.randn(4, 3)
-    found = fourier_features(coordinates(mask), frequencies)
+    features = fourier_features(coordinates(mask), frequencies)
     for row, length in enumerate((5, 3)):
         for frame in range(length):
-            place = (frame / length, (frame + 1) / length, 1 / length)
+            point = (frame / length, (frame + 1) / length, 1 / length)
             for index, turns in enumerate(frequencies.tolist()):
-                phase = 2 * math.pi * sum(a * b for a, b in zip(place, turns, strict=True))
-                assert float(found[row, frame, index]) == pytest.approx(math.sin(phase), abs=2e-5)
-                assert float(found[row, frame, 4 + index]) == pytest.approx(math.cos(phase), abs=2e-5)
+                phase = 2 * math.pi * sum(a * b for a, b in zip(point, turns, strict=True))
+                assert float(features[row, frame, index]) == pytest.approx(math.sin(phase), abs=2e-5)
+                assert float(features[row, frame, 4 + index]) == pytest.approx(math.cos(phase), abs=2e-5)
 
 
-def test_likeness_of_frames_is_a_gaussian_of_their_distance():
+def test_similarity_of_frames_is_a_gaussian_of_their_distance():
     frequencies = 2.0 * torch.randn(20000, 3, generator=torch.Generator().manual_seed(0))
     features = fourier_features(coordinates(small.mask_of(40)), frequencies)[0]
-    found = features @ features.T / 20000
+    similarity = features @ features.T / 20000
     delta = (torch.arange(40)[:, None] - torch.arange(40)) / 40
-    assert_close(found, torch.exp(-4 * (math.pi * 2.0 * delta) ** 2), rtol=0, atol=0.03)
+    assert_close(similarity, torch.exp(-4 * (math.pi * 2.0 * delta) ** 2), rtol=0, atol=0.03)
 
 
 def test_one_frame_is_the_whole_recording():
@@ -52,12 +52,12 @@ def test_one_frame_is_the_whole_recording():
 
 @pytest.mark.parametrize("frames", [1, 59, 300])
 def test_any_length_is_embedded(frames):
-    found = embedding().add(small.mask_of(frames))
-    assert found.shape == (1, frames, 8)
-    assert bool(found.isfinite().all())
+    embedded = embedding().add(small.mask_of(frames))
+    assert embedded.shape == (1, frames, 8)
+    assert bool(embedded.isfinite().all())
 
 
-def test_padding_and_company_change_nothing():
+def test_padding_and_other_samples_change_nothing():
     module = embedding()
     both, alone = module.add(small.mask_of(26, 9)), module.add(small.mask_of(9))
     assert_close(both[1:, :9], alone, rtol=0, atol=1e-6)
@@ -66,23 +66,23 @@ def test_padding_and_company_change_nothing():
 
 def test_the_map_depends_on_its_own_seed_alone():
     one, other = (
-        small.part("temporal_embedding", "fourier").build(small.sizes(seed=seed)).frequencies
+        small.part("temporal_embedding", "fourier").build(small.context(seed=seed)).frequencies
         for seed in (0, 1000)
     )
     assert one.equal(other)
     assert not one.equal(embedding(seed=1).frequencies)
-    spread = embedding(frequencies=4000, sigma=3.0).frequencies.std()
-    assert float(spread) == pytest.approx(3.0, rel=0.05)
+    std = embedding(frequencies=4000, sigma=3.0).frequencies.std()
+    assert float(std) == pytest.approx(3.0, rel=0.05)
 
 
 def test_two_coordinates_have_the_map_of_three_without_its_last_column():
     one, other = embedding(coordinates=2), embedding()
     assert one.frequencies.equal(other.frequencies[:, :2])
     assert one.frequencies.is_contiguous(), "or it could not be saved"
-    places = coordinates(small.mask_of(7))
-    found = fourier_features(places[..., :2], one.frequencies)
-    places[..., 2] = 0
-    assert found.equal(fourier_features(places, other.frequencies))
+    points = coordinates(small.mask_of(7))
+    features = fourier_features(points[..., :2], one.frequencies)
+    points[..., 2] = 0
+    assert features.equal(fourier_features(points, other.frequencies))
 
 
 @pytest.mark.parametrize("use", ["fourier", "coordinates"])
@@ -90,7 +90,7 @@ def test_recordings_of_other_lengths_differ_by_the_third_coordinate_alone(use):
     starts = []
     for count in (2, 3):
         module = small.built("temporal_embedding", use, coordinates=count)
-        # Frame 0 of two and frames 0 and 1 of four both begin at 0; seen without their ends they are equal.
+        # Frame 0 of two frames and frame 0 of four both begin at 0; without their ends they are equal.
         weight = module.perceptron.linears[0].weight
         if use == "fourier":
             module.frequencies[:, 1] = 0
@@ -104,14 +104,14 @@ def test_recordings_of_other_lengths_differ_by_the_third_coordinate_alone(use):
 @pytest.mark.parametrize("count", [2, 3])
 def test_coordinates_go_through_the_perceptron_as_they_are(count):
     module = small.built("temporal_embedding", "coordinates", coordinates=count)
-    found = module.add(small.mask_of(5, 3))
+    embedded = module.add(small.mask_of(5, 3))
     first, second = module.perceptron.linears
     for row, length in enumerate((5, 3)):
         for frame in range(length):
-            place = torch.tensor([frame / length, (frame + 1) / length, 1 / length][:count])
-            assert_close(found[row, frame], second(first(place).relu()), rtol=0, atol=1e-6)
-    assert not found[1, 3:].any()
-    found.pow(2).sum().backward()
+            point = torch.tensor([frame / length, (frame + 1) / length, 1 / length][:count])
+            assert_close(embedded[row, frame], second(first(point).relu()), rtol=0, atol=1e-6)
+    assert not embedded[1, 3:].any()
+    embedded.pow(2).sum().backward()
     assert small.without_gradient(module) == []
 
 
@@ -121,17 +121,17 @@ def test_a_wrong_number_of_coordinates_is_refused():
     assert "Input should be 2 or 3, not 4." in str(error.value)
 
 
-def test_the_map_is_remembered_and_not_trained():
+def test_the_map_is_saved_and_not_trained():
     module = embedding()
     assert module.state_dict()["frequencies"].shape == (64, 3)
     assert "frequencies" not in dict(module.named_parameters())
 
 
 def test_half_precision_rounds_no_phase():
-    places, frequencies = coordinates(small.mask_of(300)), embedding().frequencies
-    plain = fourier_features(places, frequencies)
+    points, frequencies = coordinates(small.mask_of(300)), embedding().frequencies
+    plain = fourier_features(points, frequencies)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert fourier_features(places, frequencies).equal(plain)
+        assert fourier_features(points, frequencies).equal(plain)
         embedded = embedding().add(small.mask_of(300))
     assert_close(embedded.float(), embedding().add(small.mask_of(300)), rtol=0, atol=0.03)
 
@@ -142,7 +142,7 @@ def test_every_weight_learns():
     assert small.without_gradient(module) == []
 
 
-def test_no_column_stands_before_the_features():
+def test_there_are_no_further_input_columns():
     projection = small.model(temporal_embedding="fourier").audio_projection
     assert projection.linears[0].in_features == 12
     assert small.model().audio_projection.linears[0].in_features == 14

@@ -20,7 +20,7 @@ WIDTH, HEADS, DUMMIES = 8, 2, 2
 def layer(norm):
     torch.manual_seed(2)
     feedforward = FeedForward(WIDTH, 12, 0.0, nn.ReLU())
-    return CrossLayer(heads=HEADS, norm=norm, feedforward=feedforward, share=0.0)
+    return CrossLayer(heads=HEADS, norm=norm, feedforward=feedforward, p=0.0)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_the_scale_of_the_text_changes_nothing(norm):
     assert small.gap(loud.weights, plain.weights) > 0.05
 
 
-def test_the_scale_of_the_audio_changes_no_weight_and_stays_in_the_residual(norm):
+def test_the_scale_of_the_audio_changes_the_residual_and_no_attention_weight(norm):
     audio, text = small.tokens(6), small.tokens(5)
     plain = attend(layer(norm), audio, text)
     loud = attend(layer(norm), audio.with_features(10 * audio.features), text)
@@ -54,22 +54,22 @@ def test_the_scale_of_the_audio_changes_no_weight_and_stays_in_the_residual(norm
 def test_the_layer_equals_one_frame_and_head_at_a_time(norm):
     small.stirred(norm)
     module, audio, text = layer(norm), small.tokens(4), small.tokens(5)
-    found = attend(module, audio, text)
+    attended = attend(module, audio, text)
     rows = F.layer_norm(audio.features[0], (WIDTH,), norm.audio_norm.weight, norm.audio_norm.bias)
     words = F.layer_norm(text.features[0], (WIDTH,), norm.text_norm.weight, norm.text_norm.bias)
     for frame in range(4):
-        query, heard = rows[frame] + audio.positions[0, frame], []
+        query, per_head = rows[frame] + audio.positions[0, frame], []
         for head in (slice(0, 4), slice(4, 8)):
             keys = (words + text.positions[0])[:, head]
             weights = (keys @ query[head] / 2).softmax(0)
-            heard.append((weights[DUMMIES:, None] * words[DUMMIES:, head]).sum(0))
-        x = audio.features[0, frame] + module.out(torch.cat(heard))
-        wanted = module.norm2(x + module.feedforward(module.norm1(x)))
-        assert_close(found.features[0, frame], wanted, rtol=0, atol=1e-5)
+            per_head.append((weights[DUMMIES:, None] * words[DUMMIES:, head]).sum(0))
+        x = audio.features[0, frame] + module.out(torch.cat(per_head))
+        expected = module.norm2(x + module.feedforward(module.norm1(x)))
+        assert_close(attended.features[0, frame], expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", ["audio", "text"])
-def test_one_side_alone_takes_the_scale_of_that_side_alone(norm, side):
+def test_a_norm_of_one_side_removes_the_scale_of_that_side_alone(norm, side):
     one = small.built("attention_norm", "modality", sides=[side])
     rows = small.tokens(6).features
     own, other = (one.audio, one.text) if side == "audio" else (one.text, one.audio)
@@ -81,13 +81,13 @@ def test_one_side_alone_takes_the_scale_of_that_side_alone(norm, side):
 
 
 def test_bad_sides_are_refused():
-    for sides, said in (
-        (["text", "text"], "'text' stands twice in this list; keep one."),
+    for sides, message in (
+        (["text", "text"], "'text' is listed twice; keep one."),
         (["words"], "Input should be 'audio' or 'text', not 'words'."),
     ):
         with pytest.raises(ValidationError) as error:
             small.part("attention_norm", "modality", sides=sides)
-        assert said in str(error.value)
+        assert message in str(error.value)
 
 
 def test_no_rows_and_rows_of_zeros_are_normalised(norm):
@@ -97,7 +97,7 @@ def test_no_rows_and_rows_of_zeros_are_normalised(norm):
 
 def test_every_layer_has_norms_of_its_own():
     layers = small.model(fusion=small.EVERYTHING["fusion"]).fusion.layers
-    assert len({id(each.norm.audio_norm) for each in layers}) == len(layers) == 2
+    assert len({id(layer.norm.audio_norm) for layer in layers}) == len(layers) == 2
     assert layers[0].norm.audio_norm is not layers[0].norm.text_norm
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -36,18 +34,18 @@ def test_anchors_narrower_than_the_limit_are_widened_to_it(eps, narrowest):
 
 def test_percentiles_equal_those_of_numpy():
     widths = tuple(np.random.default_rng(0).uniform(0, 0.7, 101).tolist())
-    found = window_percentiles(widths, (15, 50, 85))
-    assert found.tolist() == pytest.approx(np.percentile(widths, (15, 50, 85)).tolist(), rel=1e-12)
+    percentiles = window_percentiles(widths, (15, 50, 85))
+    assert percentiles.tolist() == pytest.approx(np.percentile(widths, (15, 50, 85)).tolist(), rel=1e-12)
 
 
-def test_known_percentiles_stand_at_each_location():
-    widths = tuple(each / 100 for each in range(1, 102))
-    anchors = small.part("anchors", "percentiles", count=6).build(small.sizes(widths=widths))
-    wanted = [[c, w] for c in (0.25, 0.75) for w in (0.16, 0.51, 0.86)]
-    assert_close(anchors().detach(), torch.tensor(wanted), rtol=0, atol=1e-6)
+def test_each_location_has_all_percentiles():
+    widths = tuple(percent / 100 for percent in range(1, 102))
+    anchors = small.part("anchors", "percentiles", count=6).build(small.context(window_widths=widths))
+    expected = [[c, w] for c in (0.25, 0.75) for w in (0.16, 0.51, 0.86)]
+    assert_close(anchors().detach(), torch.tensor(expected), rtol=0, atol=1e-6)
 
 
-def test_windows_longer_than_their_recording_count_as_whole():
+def test_windows_longer_than_their_recording_count_as_its_length():
     assert window_percentiles((0.5, 1.7), (100,)).tolist() == [1.0]
 
 
@@ -57,7 +55,7 @@ def test_without_windows_all_widths_are_equally_frequent():
 
 def test_no_seed_changes_them():
     one, other = (
-        small.part("anchors", "percentiles").build(small.sizes(seed=seed)).logits for seed in (0, 7)
+        small.part("anchors", "percentiles").build(small.context(seed=seed)).logits for seed in (0, 7)
     )
     assert one.equal(other)
     assert one.shape == (30, 2)
@@ -66,23 +64,23 @@ def test_no_seed_changes_them():
 def test_any_number_of_percentiles_will_do():
     part = small.part("anchors", "percentiles", count=4, percentiles=(25, 75))
     assert part.locations == 2
-    assert part.build(small.sizes())().shape == (4, 2)
+    assert part.build(small.context())().shape == (4, 2)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (
             {"count": 10},
-            "count is 10, which cannot be shared out to locations with 3 queries each; give a multiple of 3.",
+            "count is 10, which is no whole number of locations with 3 queries each; give a multiple of 3.",
         ),
-        ({"percentiles": [15, 500], "count": 2}, "percentiles: 500 is none; give numbers from 0 to 100."),
+        ({"percentiles": [15, 500], "count": 2}, "percentiles: 500 is not one; give numbers from 0 to 100."),
     ],
 )
-def test_bad_options_are_refused(options, said):
+def test_bad_options_are_refused(options, message):
     with pytest.raises(ValidationError) as error:
         small.part("anchors", "percentiles", **options)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_fine_tuning_starts_from_its_own_windows_and_the_other_weights():
@@ -102,6 +100,5 @@ def test_fine_tuning_starts_from_its_own_windows_and_the_other_weights():
 
 
 def test_equal_percentiles_are_allowed():
-    context = replace(small.sizes().context, window_widths=(0.2, 0.2))
-    anchors = small.part("anchors", "percentiles").build(replace(small.sizes(), context=context))
+    anchors = small.part("anchors", "percentiles").build(small.context(window_widths=(0.2, 0.2)))
     assert_close(anchors()[:, 1].detach(), torch.full((30,), 0.2))

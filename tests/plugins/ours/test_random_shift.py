@@ -1,4 +1,4 @@
-"""The temporal shift moves rows and windows together, within its margins, and by its generator alone."""
+"""The temporal shift moves rows and windows together, and keeps its margins."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 from amrbench.functional.targets import as_windows, label_all_windows, spans_of
 from amrbench.registry import Registry
 from amrbench.testing import check_part
-from amrbench.types import Query
-from amrbench_plugins.cgdetr.moments import Moments
-from amrbench_plugins.ours.random_shift import Heard, RandomShift, Room, Rows, turned, whole_turn
+from amrbench.types import Query, Rows
+from amrbench_plugins.cgdetr.moments import MomentTargets
+from amrbench_plugins.ours.random_shift import Excerpt, RandomShift, ShiftLimits, draw_cyclic, roll
 
 MODES = ("pad-crop", "uniform-pad", "cyclic")
 WINDOWS = ((12.0, 17.5), (30.25, 41.0))
 
 
 def rows_of(length: int) -> Rows:
-    """Rows that say where they came from."""
+    """Rows that hold their number, from 1."""
     return np.stack([np.arange(1, length + 1), np.full(length, 7)], 1).astype(np.float32)
 
 
@@ -34,7 +34,7 @@ def shifted(seed: int, rows: Rows, query: Query, hop: float = 1.0, **options: An
 
 
 def inside(rows: Rows, query: Query, hop: float) -> list[list[float]]:
-    """The places in the original recording of the rows of each window."""
+    """The numbers that the rows of each window have in the original recording."""
     return [rows[int(a / hop) : int(np.ceil(b / hop)), 0].tolist() for a, b in query.windows]
 
 
@@ -42,10 +42,10 @@ def inside(rows: Rows, query: Query, hop: float) -> list[list[float]]:
 @pytest.mark.parametrize("hop", [1.0, 0.5])
 def test_windows_keep_their_rows_and_their_lengths(mode, hop):
     rows, query = rows_of(60), query_of(*((a * hop, b * hop) for a, b in WINDOWS), duration=60 * hop)
-    wanted, offsets = inside(rows, query, hop), set()
+    expected, offsets = inside(rows, query, hop), set()
     for seed in range(200):
         new, moved = shifted(seed, rows, query, hop, mode=mode, longest=90)
-        assert inside(new, moved, hop) == wanted
+        assert inside(new, moved, hop) == expected
         assert moved.duration == pytest.approx(len(new) * hop)
         for (start, end), (low, high) in zip(moved.windows, query.windows, strict=True):
             assert end - start == pytest.approx(high - low)
@@ -69,18 +69,19 @@ def test_labels_of_moved_windows_are_those_of_their_rows(mode):
 
 @pytest.mark.parametrize("mode", ["pad-crop", "uniform-pad"])
 def test_margins_are_kept_and_reached(mode):
-    room, heard = Room(margin=3, growth=5.0, longest=80), Heard(rows_of(60), as_windows(WINDOWS))
-    assert (room.left(heard), room.right(heard)) == (9, 36)
+    limits = ShiftLimits(margin=3, growth=5.0, longest=80)
+    excerpt = Excerpt(rows_of(60), as_windows(WINDOWS))
+    assert (limits.dropped(excerpt), limits.added(excerpt)) == (9, 36)
     rng = np.random.default_rng(0)
-    draw = {"pad-crop": room.gaussian, "uniform-pad": room.uniform}[mode]
-    drawn = [draw(heard, rng) for _ in range(10_000)]
+    draw = {"pad-crop": limits.draw_gaussian, "uniform-pad": limits.draw_uniform}[mode]
+    drawn = [draw(excerpt, rng) for _ in range(10_000)]
     assert (min(drawn), max(drawn)) == (-9, 36)
-    low = [room.padded(heard, offset) for offset in (-9, 36)]
-    assert low[0].windows.min() == 3
-    assert low[0].rows[0, 0] == 10
-    assert low[1].windows.max() == 77
-    assert len(low[1].rows) == 80
-    assert not low[1].rows[:36].any(), "silence comes before"
+    cropped, padded = (limits.pad_or_crop(excerpt, offset) for offset in (-9, 36))
+    assert cropped.windows.min() == 3
+    assert cropped.rows[0, 0] == 10
+    assert padded.windows.max() == 77
+    assert len(padded.rows) == 80
+    assert not padded.rows[:36].any(), "silence is added at the start"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -94,10 +95,10 @@ def test_without_growth_a_recording_gets_no_longer(mode):
     assert RandomShift().growth == 1
 
 
-def test_growth_is_a_multiple_of_the_own_length_up_to_the_limit():
-    heard = Heard(rows_of(60), as_windows(WINDOWS))
-    assert [Room(3, growth, 80).length(heard) for growth in (1.0, 1.2, 1.5)] == [60, 72, 80]
-    assert Room(3, 1.2, 80).right(heard) == 72 - 41 - 3
+def test_growth_is_a_multiple_of_the_length_up_to_the_limit():
+    excerpt = Excerpt(rows_of(60), as_windows(WINDOWS))
+    assert [ShiftLimits(3, growth, 80).length(excerpt) for growth in (1.0, 1.2, 1.5)] == [60, 72, 80]
+    assert ShiftLimits(3, 1.2, 80).added(excerpt) == 72 - 41 - 3
 
 
 @pytest.mark.parametrize("mode", ["pad-crop", "uniform-pad"])
@@ -108,39 +109,39 @@ def test_a_recording_beyond_the_limit_of_growth_moves_both_ways_and_keeps_its_le
         other, same = shifted(seed, rows, query, mode=mode, growth=1.0, longest=300)
         assert np.array_equal(new, other)
         assert moved == same
-    room = Room(margin=3, growth=5.0, longest=40)
-    assert room.right(Heard(rows, as_windows(WINDOWS))) == 60 - 41 - 3
+    limits = ShiftLimits(margin=3, growth=5.0, longest=40)
+    assert limits.added(Excerpt(rows, as_windows(WINDOWS))) == 60 - 41 - 3
 
 
-def test_a_normal_offset_has_half_the_larger_room_as_spread():
-    room, heard = (
-        Room(margin=0, growth=2.0, longest=4000),
-        Heard(rows_of(3000), as_windows([(1990.0, 2000.0)])),
-    )
+def test_the_standard_deviation_of_a_normal_offset_is_half_the_larger_limit():
+    limits = ShiftLimits(margin=0, growth=2.0, longest=4000)
+    excerpt = Excerpt(rows_of(3000), as_windows([(1990.0, 2000.0)]))
     rng = np.random.default_rng(0)
-    drawn = np.array([room.gaussian(heard, rng) for _ in range(20_000)])
+    drawn = np.array([limits.draw_gaussian(excerpt, rng) for _ in range(20_000)])
     free = drawn[(drawn > -1990) & (drawn < 2000)]
-    assert np.quantile(np.abs(free), 0.5) == pytest.approx(0.6385 * 1000, rel=0.03), "cut at two spreads"
+    assert np.quantile(np.abs(free), 0.5) == pytest.approx(0.6385 * 1000, rel=0.03), (
+        "cut at two standard deviations"
+    )
     assert drawn.mean() == pytest.approx(0, abs=25)
-    flat = np.array([room.uniform(heard, rng) for _ in range(20_000)])
+    flat = np.array([limits.draw_uniform(excerpt, rng) for _ in range(20_000)])
     assert np.quantile(flat, [0.25, 0.75]) == pytest.approx([-992, 1002], abs=50)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
-def test_the_share_of_shifts_is_as_told(mode, probability):
+def test_shifts_have_the_given_probability(mode, probability):
     rows, query = rows_of(60), query_of(*WINDOWS)
     moved = 0
     for seed in range(2000):
-        new, asked = shifted(seed, rows, query, mode=mode, probability=probability)
-        if new is not rows:
+        new_rows, new_query = shifted(seed, rows, query, mode=mode, probability=probability)
+        if new_rows is not rows:
             moved += 1
         else:
-            assert asked is query
+            assert new_query is query
     assert moved / 2000 == pytest.approx(probability, abs=0.04), "a drawn offset of 0 is rare"
 
 
-def test_without_room_nothing_moves():
+def test_nothing_moves_where_the_limits_are_zero():
     rows = rows_of(60)
     for windows, longest in ((((0.0, 60.0),), 60), (((2.0, 58.0),), 61)):
         query = query_of(*windows)
@@ -148,26 +149,26 @@ def test_without_room_nothing_moves():
             assert shifted(seed, rows, query, longest=longest) == (rows, query)
 
 
-def test_a_cyclic_shift_cuts_no_window_and_uses_every_other_place():
-    heard = Heard(rows_of(20), as_windows([(2.5, 6.0), (5.0, 9.0), (18.0, 20.0)]))
+def test_a_cyclic_shift_uses_every_offset_that_cuts_no_window():
+    excerpt = Excerpt(rows_of(20), as_windows([(2.5, 6.0), (5.0, 9.0), (18.0, 20.0)]))
     rng = np.random.default_rng(0)
-    drawn = {whole_turn(heard, rng) for _ in range(2000)}
+    drawn = {draw_cyclic(excerpt, rng) for _ in range(2000)}
     cut = {-start % 20 for start in (*range(3, 9), 19)}
     assert drawn == set(range(20)) - cut
     for offset in drawn:
-        moved = turned(heard, offset)
+        moved = roll(excerpt, offset)
         assert moved.windows.min() >= 0
         assert moved.windows.max() <= 20
         assert len(moved.rows) == 20
-        for old, new in zip(heard.windows, moved.windows, strict=True):
+        for old, new in zip(excerpt.windows, moved.windows, strict=True):
             assert (new[0] - old[0]) % 20 == offset
 
 
-def test_a_whole_turn_is_where_it_began():
-    heard = Heard(rows_of(20), as_windows([(2.5, 6.0)]))
-    moved = turned(heard, 20)
-    assert np.array_equal(moved.rows, heard.rows)
-    assert np.array_equal(moved.windows, heard.windows)
+def test_a_cyclic_shift_by_the_length_changes_nothing():
+    excerpt = Excerpt(rows_of(20), as_windows([(2.5, 6.0)]))
+    moved = roll(excerpt, 20)
+    assert np.array_equal(moved.rows, excerpt.rows)
+    assert np.array_equal(moved.windows, excerpt.windows)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -182,7 +183,7 @@ def test_windows_past_the_last_row_are_cut_first(mode):
         assert moved.windows[1][1] <= len(new)
 
 
-def test_a_query_that_hears_none_of_its_windows_stays():
+def test_a_query_without_windows_inside_the_rows_is_not_moved():
     rows, query = rows_of(59), query_of((59.2, 59.9), duration=59.9)
     assert shifted(0, rows, query) == (rows, query)
 
@@ -200,10 +201,10 @@ def test_the_part_keeps_the_contract(mode):
     check_part(RandomShift(mode=mode), Registry.of(RandomShift))
 
 
-def test_targets_take_what_was_moved():
+def test_targets_are_made_from_moved_windows():
     rows, query = rows_of(60), query_of(*WINDOWS)
     for seed in range(20):
         new, moved = shifted(seed, rows, query)
-        labels = Moments(saliency="all-windows").build()(moved, len(new), 1.0, np.random.default_rng(0))
+        labels = MomentTargets(saliency="all-windows").build()(moved, len(new), 1.0, np.random.default_rng(0))
         assert set(new[labels.relevant, 0]) <= {*range(12, 19), *range(30, 43)}
         assert new[labels.relevant].all(), "no silent row is relevant"

@@ -1,4 +1,4 @@
-"""The recipes of the four submissions: what they differ in, and that their parts work together."""
+"""The recipes of the four submissions: their differences, and their parts working together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from amrbench_plugins.optimizers.adamw import AdamW
 from amrbench_plugins.ours.asam import PeriodicAsam
 from amrbench_plugins.ours.sigreg import TAPS
 from tests.plugins.moment_detr.test_network import Reads
-from tests.plugins.ours.test_overfit import Clips
+from tests.plugins.ours.clips import clips
 
 REGISTRY = load_registry()
 OURS = {path.stem: load_recipe(path, REGISTRY) for path in shipped("recipe") if path.stem.startswith("ours")}
@@ -40,7 +40,7 @@ def differences(one: Recipe, other: Recipe) -> set[str]:
     return {key for key in a if a[key] != b[key]} - {"name", "about"}
 
 
-def test_the_four_differ_in_what_they_say_and_in_nothing_else():
+def test_the_four_recipes_differ_in_one_section_each():
     assert sorted(OURS) == ["ours1", "ours2", "ours3", "ours4"]
     assert differences(OURS["ours1"], OURS["ours2"]) == {"features"}
     assert differences(OURS["ours2"], OURS["ours3"]) == {"stages"}
@@ -50,55 +50,55 @@ def test_the_four_differ_in_what_they_say_and_in_nothing_else():
 
 
 @pytest.mark.parametrize("name", ["ours1", "ours3"])
-def test_fine_tuning_takes_all_but_the_anchors_which_are_counted_anew(name):
+def test_fine_tuning_starts_from_all_weights_but_the_anchors_which_are_computed_again(name):
     before, after = criterion_of(name, widths=WIDE), criterion_of(name, seed=1, widths=NARROW)
-    known = state_of(before)
-    fresh = [f"model.{place}" for place in OURS[name].stages[-1].fresh]
+    state = state_of(before)
+    fresh = [f"model.{path}" for path in OURS[name].stages[-1].fresh]
     anchors = after.model.query.anchors().detach().clone()
-    load_weights(after, known, name="before", fresh=fresh)
+    load_weights(after, state, name="before", fresh=fresh)
     assert torch.equal(after.model.query.anchors(), anchors)
     assert anchors[:3, 1].tolist() == pytest.approx(NARROW_PERCENTILES, rel=1e-3)
-    for each, value in after.state_dict().items():
-        if not each.startswith("model.query.anchors."):
-            assert torch.equal(value, known[each]), each
+    for key, value in after.state_dict().items():
+        if not key.startswith("model.query.anchors."):
+            assert torch.equal(value, state[key]), key
 
 
 NARROW_PERCENTILES = [0.013, 0.02, 0.041]
 """The 15th, 50th and 85th percentile of three widths, by linear interpolation."""
 
 
-def test_seeds_agree_in_all_that_training_does_not_move():
+def test_seeds_agree_in_all_that_is_not_trained():
     one, other = criterion_of(seed=0), criterion_of(seed=1)
-    trained = {name for name, each in one.named_parameters() if each.requires_grad}
-    fixed = {name: each for name, each in one.state_dict().items() if name not in trained}
+    trained = {name for name, weight in one.named_parameters() if weight.requires_grad}
+    fixed = {name: value for name, value in one.state_dict().items() if name not in trained}
     assert fixed, "the Fourier map at least"
     states = other.state_dict()
-    assert all(torch.equal(each, states[name]) for name, each in fixed.items())
+    assert all(torch.equal(value, states[name]) for name, value in fixed.items())
     assert torch.equal(one.model.query.anchors(), other.model.query.anchors())
 
 
 def keys_of(recipe: Recipe) -> list[str]:
-    clips, parent, keys = Clips(asked=1), None, []
+    source, parent, keys = clips(queries_each=1), None, []
     versions = {
         f"{part.slot}/{part.use}": str(part.version) for part in parts_in([recipe.model, recipe.training])
     }
-    for place in range(len(recipe.stages)):
+    for index in range(len(recipe.stages)):
         parent = StageSpec(
-            recipe, place, 0, (clips,), clips, versions=versions, threads=1, device="cpu", parent=parent
+            recipe, index, 0, (source,), source, versions=versions, threads=1, device="cpu", parent=parent
         )
         keys.append(parent.key)
     return keys
 
 
-def test_with_the_part_of_the_baseline_in_each_slot_ours1_is_the_baseline():
+def test_ours1_with_the_baseline_part_in_each_slot_is_the_baseline():
     baseline = load_recipe("cgdetr", REGISTRY)
-    given, wanted = OURS["ours1"].model_dump(mode="json"), baseline.model_dump(mode="json")
+    ours, theirs = OURS["ours1"].model_dump(mode="json"), baseline.model_dump(mode="json")
     for section in ("model", "training"):
-        for slot in wanted[section]:
-            assert slot in given[section]
-            given[section][slot] = wanted[section][slot]
-    given |= {name: wanted[name] for name in ("stages", "soup", "ranking")}
-    made = Recipe.model_validate(given, context=REGISTRY)
+        for slot in theirs[section]:
+            assert slot in ours[section]
+            ours[section][slot] = theirs[section][slot]
+    ours |= {name: theirs[name] for name in ("stages", "soup", "ranking")}
+    made = Recipe.model_validate(ours, context=REGISTRY)
     assert made.model_dump(mode="json", exclude={"name", "about"}) == baseline.model_dump(
         mode="json", exclude={"name", "about"}
     )
@@ -114,8 +114,8 @@ def test_the_recipe_of_all_soups_shares_the_stages_of_ours1():
 
 def losses_of(criterion: Criterion, step: int = 0) -> Losses:
     batch = make_batch()
-    found: Losses = criterion(batch, make_target(batch), step)
-    return found
+    losses: Losses = criterion(batch, make_target(batch), step)
+    return losses
 
 
 def test_every_loss_has_a_finite_term_and_every_weight_a_gradient():
@@ -124,11 +124,15 @@ def test_every_loss_has_a_finite_term_and_every_weight_a_gradient():
     losses = losses_of(criterion)
     assert {f"sigreg.{tap}" for tap in TAPS} <= set(losses.terms)
     assert {"varifocal", "iou-l1", "span-l1", "span-giou", "saliency"} <= set(losses.terms)
-    assert all(bool(each.isfinite()) for each in losses.terms.values())
+    assert all(bool(term.isfinite()) for term in losses.terms.values())
     losses.total.backward()
-    idle = [name for name, each in criterion.named_parameters() if each.requires_grad and each.grad is None]
-    assert not idle
-    assert all(bool(each.grad.isfinite().all()) for each in criterion.parameters() if each.grad is not None)
+    trained = {name: weight for name, weight in criterion.named_parameters() if weight.requires_grad}
+    assert not [name for name, weight in trained.items() if weight.grad is None]
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients_of(criterion))
+
+
+def gradients_of(criterion: Criterion) -> list[Tensor]:
+    return [weight.grad for weight in criterion.parameters() if weight.grad is not None]
 
 
 def test_half_precision_gives_finite_terms_and_gradients():
@@ -136,44 +140,44 @@ def test_half_precision_gives_finite_terms_and_gradients():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = losses_of(criterion)
     losses.total.backward()
-    assert all(bool(each.isfinite()) for each in losses.terms.values())
-    assert all(bool(each.grad.isfinite().all()) for each in criterion.parameters() if each.grad is not None)
+    assert all(bool(term.isfinite()) for term in losses.terms.values())
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients_of(criterion))
 
 
 @pytest.mark.parametrize("tap", TAPS)
-def test_each_feature_that_is_regularised_pulls_at_its_own_place(tap):
+def test_the_gradient_of_each_regularised_feature_reaches_its_own_modules(tap):
     part = next(part for part in OURS["ours1"].training.losses if part.use == "sigreg")
     loss = part.model_copy(update={"taps": (tap,)}).build(BuildContext(WIDTHS))
     criterion = criterion_of().train()
     alone = Criterion(criterion.model, criterion.matcher, {"sigreg": loss})
     losses_of(alone).total.backward()
     reached = {
-        place
-        for place in ("audio_projection", "text_projection", "encoder", "memory_refine", "decoder")
-        if any(each.grad is not None for each in getattr(criterion.model, place).parameters())
+        module
+        for module in ("audio_projection", "text_projection", "encoder", "memory_refine", "decoder")
+        if any(weight.grad is not None for weight in getattr(criterion.model, module).parameters())
     }
-    wanted: dict[str, set[str]] = {
+    expected: dict[str, set[str]] = {
         "audio.refined": {"audio_projection"},
         "memory.encoded": {"audio_projection", "text_projection", "encoder"},
         "memory.temporal-difference": {"audio_projection", "text_projection", "encoder", "memory_refine"},
         "summary.text": {"text_projection"},
         "dummies": {"text_projection"},
     }
-    assert reached == wanted[tap]
+    assert reached == expected[tap]
 
 
-def test_both_passes_of_a_sharpness_step_compute_one_function():
+def test_both_passes_of_an_asam_step_compute_one_function():
     criterion, seen = criterion_of().train(), []
 
     def noted() -> Losses:
-        found = losses_of(criterion, step=4)
-        seen.append(found.terms)
-        return found
+        losses = losses_of(criterion, step=4)
+        seen.append(losses.terms)
+        return losses
 
     torch.manual_seed(0)
     PeriodicAsam(around=AdamW(), rho=0.0, period=1).build(criterion, TrainingLength(1, 1, 0.1)).step(noted)
     first, second = seen
-    assert all(torch.equal(second[name], each) for name, each in first.items())
+    assert all(torch.equal(second[name], term) for name, term in first.items())
 
 
 def stepped(name: str, *, steps: int = 6) -> list[Tensor]:
@@ -182,16 +186,17 @@ def stepped(name: str, *, steps: int = 6) -> list[Tensor]:
     training = OURS[name].training
     torch.manual_seed(0)
     updater = training.optimizer.build(criterion, TrainingLength(1, steps, training.clip))
-    return [updater.step(lambda at=at: losses_of(criterion, at)).total.detach() for at in range(steps)]
+    losses = [updater.step(lambda step=step: losses_of(criterion, step)) for step in range(steps)]
+    return [of_step.total.detach() for of_step in losses]
 
 
-def test_steps_of_the_whole_recipe_repeat_bit_by_bit():
+def test_steps_of_the_recipe_repeat_bit_by_bit():
     first, again = stepped("ours1"), stepped("ours1")
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert all(bool(each.isfinite()) for each in first)
+    assert all(bool(total.isfinite()) for total in first)
 
 
-def test_what_is_true_does_not_reach_predictions():
+def test_predictions_do_not_depend_on_targets():
     criterion: Any = criterion_of().eval()
     batch = make_batch()
     with torch.no_grad():
@@ -202,7 +207,7 @@ def test_what_is_true_does_not_reach_predictions():
     assert_close(again.scores, plain.scores, rtol=0, atol=1e-6)
 
 
-def test_losses_and_sharpness_make_nobody_wait_for_the_device():
+def test_losses_and_asam_do_not_wait_for_the_device():
     criterion = criterion_of().train()
     updater = PeriodicAsam(around=AdamW(), period=1).build(criterion, TrainingLength(1, 1, 0.1))
     batch = make_batch()

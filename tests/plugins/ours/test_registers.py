@@ -20,13 +20,13 @@ def encoder(count=3):
     return small.built("encoder", "registers", count=count, around=AROUND)
 
 
-def by_hand(module, tokens, seen=True):
-    """The sequence with registers, row by row; registers that are not seen count as padding."""
+def by_hand(module, tokens, visible=True):
+    """The encoder over rows with registers; invisible registers are marked as padding."""
     registers = module.registers.detach()
     learned = learned_tokens(registers, torch.zeros_like(registers), len(tokens.mask))
     pieces = [
         Tokens(tokens.features[:, :1], tokens.positions[:, :1], tokens.mask[:, :1]),
-        replace(learned, mask=learned.mask & seen),
+        replace(learned, mask=learned.mask & visible),
         Tokens(tokens.features[:, 1:], tokens.positions[:, 1:], tokens.mask[:, 1:]),
     ]
     rows = module.around(pieces[0].followed_by(pieces[1]).followed_by(pieces[2]))
@@ -34,24 +34,24 @@ def by_hand(module, tokens, seen=True):
     return rows[:, kept]
 
 
-def test_registers_stand_behind_the_first_row_and_are_dropped():
+def test_registers_follow_the_first_row_and_are_dropped():
     module, tokens = encoder(), small.tokens(6, 4)
     assert_close(module(tokens), by_hand(module, tokens), **NEAR)
     assert module(tokens).shape == tokens.features.shape
 
 
-def test_registers_act_by_being_attended_to_alone():
+def test_registers_act_through_attention_alone():
     module, tokens = encoder(), small.tokens(6, 4)
     plain = module.around(tokens)
-    assert_close(by_hand(module, tokens, seen=False), plain, **NEAR)
+    assert_close(by_hand(module, tokens, visible=False), plain, **NEAR)
     assert small.gap(module(tokens), plain) > 1e-2
 
 
 @pytest.mark.parametrize("first", [1, 2, 6])
 def test_the_first_rows_are_the_first_rows(first):
     module, tokens = encoder(), small.tokens(6, 4)
-    found = module(tokens, first=first)
-    assert_close(found, module(tokens)[:, :first], **NEAR)
+    rows = module(tokens, first=first)
+    assert_close(rows, module(tokens)[:, :first], **NEAR)
 
 
 def test_a_special_row_alone_is_enough():
@@ -59,11 +59,11 @@ def test_a_special_row_alone_is_enough():
 
 
 @pytest.mark.parametrize("count", [1, 4, 8])
-def test_their_number_changes_no_shape(count):
+def test_the_number_of_registers_changes_no_shape(count):
     assert encoder(count)(small.tokens(6, 4)).shape == (2, 6, 8)
 
 
-def test_their_order_changes_nothing():
+def test_the_order_of_registers_changes_nothing():
     module, tokens = encoder(), small.tokens(6, 4)
     plain = module(tokens)
     with torch.no_grad():
@@ -77,19 +77,19 @@ def test_garbage_in_padding_changes_nothing():
     assert_close(module(dirty)[1, :4], module(tokens)[1, :4], **NEAR)
 
 
-def test_they_start_apart_and_learn():
+def test_registers_start_different_and_are_trained():
     module = encoder()
     assert float(torch.pdist(module.registers.detach()).min()) > 1e-3
     (module(small.tokens(6, 4)) ** 3).sum().backward()
     assert small.without_gradient(module) == []
 
 
-@pytest.mark.parametrize("place", ["encoder", "text_summary"])
-def test_the_encoder_inside_starts_as_it_would_alone(place):
+@pytest.mark.parametrize("slot", ["encoder", "text_summary"])
+def test_the_encoder_inside_starts_as_it_would_alone(slot):
     options = {"use": "registers", "around": {"use": "transformer", "layers": 2}}
-    plain = small.model(**{place: options["around"]}).state_dict()
-    found = small.model(**{place: options}).state_dict()
-    inside = {name.replace(".around", ""): weights for name, weights in found.items()}
+    plain = small.model(**{slot: options["around"]}).state_dict()
+    wrapped = small.model(**{slot: options}).state_dict()
+    inside = {name.replace(".around", ""): weights for name, weights in wrapped.items()}
     added = set(inside) - set(plain)
     assert {name.rsplit(".", 1)[1] for name in added} == {"registers"}
     assert all(inside[name].equal(weights) for name, weights in plain.items())
@@ -97,7 +97,7 @@ def test_the_encoder_inside_starts_as_it_would_alone(place):
 
 def test_no_register_reaches_the_memory():
     model = small.model(encoder=small.EVERYTHING["encoder"], text_summary=small.EVERYTHING["text_summary"])
-    found = model.encode(batch((9, 6), (1, 1)), {"mismatched-text"})
-    assert found.tensors["memory"].shape == (2, 9, 16)
-    assert found.tensors["summary.keys"].shape == (2, 3 + 1, 16)
-    assert found.views["mismatched-text"]["memory"].shape == (2, 9, 16)
+    encoded = model.encode(batch((9, 6), (1, 1)), {"mismatched-text"})
+    assert encoded.tensors["memory"].shape == (2, 9, 16)
+    assert encoded.tensors["summary.keys"].shape == (2, 3 + 1, 16)
+    assert encoded.views["mismatched-text"]["memory"].shape == (2, 9, 16)

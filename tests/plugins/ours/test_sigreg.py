@@ -1,4 +1,4 @@
-"""SIGReg equals the recorded values and the slow twin, and leaves chance alone."""
+"""SIGReg equals the recorded values and the slow twin, and leaves the random state alone."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from amrbench_plugins.ours.sigreg import (
     TAPS,
     Sigreg,
     SigregLoss,
-    departure,
     draw_rows,
+    epps_pulley,
     unit_columns,
 )
 
 GOLDEN = {
-    name: torch.from_numpy(np.atleast_1d(each))
-    for name, each in np.load(Path(__file__).parents[2] / "data/components/sigreg.npz").items()
+    name: torch.from_numpy(np.atleast_1d(value))
+    for name, value in np.load(Path(__file__).parents[2] / "data/components/sigreg.npz").items()
 }
 WIDTH = 6
 
 
-def whole(y: Tensor, *, knots: int = 17, reach: float = 3.0) -> Tensor:
-    """The departure of a sample in which every row counts."""
-    return departure(y, torch.ones(len(y), dtype=torch.bool), knots=knots, reach=reach)
+def statistic(y: Tensor, *, knots: int = 17, reach: float = 3.0) -> Tensor:
+    """The statistic of a sample in which every row counts."""
+    return epps_pulley(y, torch.ones(len(y), dtype=torch.bool), knots=knots, reach=reach)
 
 
 def by_hand(column: list[float], *, knots: int, reach: float) -> float:
     """One sample, one knot at a time, over both halves of the line."""
     count, step, total = len(column), reach / (knots - 1), 0.0
-    for at in range(-knots + 1, knots):
-        t = at * step
+    for knot in range(-knots + 1, knots):
+        t = knot * step
         cosine = sum(math.cos(t * y) for y in column) / count
         sine = sum(math.sin(t * y) for y in column) / count
-        law = math.exp(-t * t / 2)
-        edge = 0.5 if abs(at) == knots - 1 else 1.0
-        total += edge * step * ((cosine - law) ** 2 + sine**2) * law
+        normal = math.exp(-t * t / 2)
+        edge = 0.5 if abs(knot) == knots - 1 else 1.0
+        total += edge * step * ((cosine - normal) ** 2 + sine**2) * normal
     return count * total
 
 
@@ -76,55 +76,55 @@ def features(batch: Batch, seed: int = 3) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(("reach", "knots"), [(3, 17), (5, 17), (3, 5), (5, 41), (1, 17)])
 def test_single_columns_equal_the_recorded_ones(reach, knots):
-    found = whole(GOLDEN["uni_x"], knots=knots, reach=reach)
-    assert_close(found, GOLDEN[f"uni_stat_tmax{reach}_n{knots}"], rtol=1e-5, atol=1e-6)
+    values = statistic(GOLDEN["uni_x"], knots=knots, reach=reach)
+    assert_close(values, GOLDEN[f"uni_stat_tmax{reach}_n{knots}"], rtol=1e-5, atol=1e-6)
 
 
 def test_float64_equals_the_recorded_formula():
-    found = whole(GOLDEN["uni_x"].double())
-    assert_close(found, GOLDEN["hand64_uni_tmax3_n17"], rtol=1e-10, atol=0)
+    values = statistic(GOLDEN["uni_x"].double())
+    assert_close(values, GOLDEN["hand64_uni_tmax3_n17"], rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize(
     ("name", "sample"), [("zeros", [0.0] * 7), ("plusminus1", [1.0, -1.0]), ("const2", [2.0] * 5)]
 )
 def test_simple_samples_equal_the_recorded_ones(name, sample):
-    found = whole(torch.tensor(sample)[:, None])
-    assert_close(found, GOLDEN[f"anchor_{name}_tmax3_n17"], rtol=1e-5, atol=1e-6)
+    value = statistic(torch.tensor(sample)[:, None])
+    assert_close(value, GOLDEN[f"anchor_{name}_tmax3_n17"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("knots", "reach"), [(2, 1.0), (9, 3.0), (17, 4.0)])
 def test_columns_equal_the_slow_twin(knots, reach):
     y = torch.randn(11, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 1.7
-    wanted = [by_hand(column, knots=knots, reach=reach) for column in y.T.tolist()]
-    assert whole(y, knots=knots, reach=reach).tolist() == pytest.approx(wanted, rel=1e-10)
+    expected = [by_hand(column, knots=knots, reach=reach) for column in y.T.tolist()]
+    assert statistic(y, knots=knots, reach=reach).tolist() == pytest.approx(expected, rel=1e-10)
 
 
 def test_gradients_are_those_of_finite_differences():
     y = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
     real = torch.tensor([True, True, False, True, True])
-    assert torch.autograd.gradcheck(lambda each: departure(each, real, knots=7, reach=3.0), (y,))
+    assert torch.autograd.gradcheck(lambda sample: epps_pulley(sample, real, knots=7, reach=3.0), (y,))
 
 
 def test_collapsed_samples_grow_with_their_number():
     for count in (2, 50):
-        assert whole(torch.zeros(count, 1)).item() == pytest.approx(count * 2.814333 / 7, rel=1e-5)
-    fine = whole(torch.zeros(10, 1, dtype=torch.float64), knots=2001, reach=12.0).item() / 10
-    wanted = math.sqrt(2 * math.pi) - 2 * math.sqrt(math.pi) + math.sqrt(2 * math.pi / 3)
-    assert fine == pytest.approx(wanted, rel=1e-5)
+        assert statistic(torch.zeros(count, 1)).item() == pytest.approx(count * 2.814333 / 7, rel=1e-5)
+    fine = statistic(torch.zeros(10, 1, dtype=torch.float64), knots=2001, reach=12.0).item() / 10
+    expected = math.sqrt(2 * math.pi) - 2 * math.sqrt(math.pi) + math.sqrt(2 * math.pi / 3)
+    assert fine == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("count", [64, 1024])
 def test_normal_samples_give_about_one_whatever_their_number(count):
     y = torch.randn(count, 2000, generator=torch.Generator().manual_seed(4))
-    assert whole(y).mean().item() == pytest.approx(1.053, rel=0.04)
+    assert statistic(y).mean().item() == pytest.approx(1.053, rel=0.04)
 
 
-def test_one_row_says_nothing_of_a_law():
+def test_a_single_row_gives_zero():
     one = torch.tensor([[3.0]], requires_grad=True)
-    found = whole(one)
-    found.sum().backward()
-    assert found.item() == 0
+    value = statistic(one)
+    value.sum().backward()
+    assert value.item() == 0
     assert one.grad.item() == 0
 
 
@@ -133,59 +133,59 @@ def test_one_row_says_nothing_of_a_law():
 
 def test_slices_and_gradient_equal_the_recorded_ones():
     x = GOLDEN["sl_x"].clone().requires_grad_()
-    found = whole(x @ GOLDEN["sl_A_step7_K16"])
-    assert_close(found, GOLDEN["sl_per_slice"], rtol=1e-5, atol=1e-6)
-    assert found.mean().item() == pytest.approx(GOLDEN["sl_mean"].item(), rel=1e-5)
-    found.mean().backward()
+    values = statistic(x @ GOLDEN["sl_A_step7_K16"])
+    assert_close(values, GOLDEN["sl_per_slice"], rtol=1e-5, atol=1e-6)
+    assert values.mean().item() == pytest.approx(GOLDEN["sl_mean"].item(), rel=1e-5)
+    values.mean().backward()
     assert_close(x.grad, GOLDEN["sl_grad_x"], rtol=1e-4, atol=1e-6)
-    wide = whole(x @ GOLDEN["sl_A_step7_K16"], reach=5.0).mean().item()
+    wide = statistic(x @ GOLDEN["sl_A_step7_K16"], reach=5.0).mean().item()
     assert wide == pytest.approx(GOLDEN["sl_mean_tmax5"].item(), rel=1e-5)
 
 
-def test_masked_rows_count_nothing():
+def test_masked_rows_do_not_count():
     mask = GOLDEN["mask"]
     x = GOLDEN["sl_x"].clone().masked_fill(~mask[:, None], 55.0).requires_grad_()
-    found = departure(x @ GOLDEN["sl_A_step7_K16"], mask, knots=17, reach=3.0).mean()
-    assert found.item() == pytest.approx(GOLDEN["sl_masked_mean"].item(), rel=1e-5)
-    found.backward()
+    mean = epps_pulley(x @ GOLDEN["sl_A_step7_K16"], mask, knots=17, reach=3.0).mean()
+    assert mean.item() == pytest.approx(GOLDEN["sl_masked_mean"].item(), rel=1e-5)
+    mean.backward()
     assert_close(x.grad[mask], GOLDEN["sl_masked_grad_valid"], rtol=1e-4, atol=1e-6)
     assert not x.grad[~mask].any()
 
 
 def test_batch_and_time_are_one_sample():
     x, directions = GOLDEN["slb_x"], GOLDEN["sl_A_step7_K16"]
-    assert whole((x.flatten(0, 1)) @ directions).mean().item() == pytest.approx(
+    assert statistic((x.flatten(0, 1)) @ directions).mean().item() == pytest.approx(
         GOLDEN["slb_flat_mean"].item(), rel=1e-5
     )
-    apart = torch.stack([whole(each @ directions) for each in x])
-    assert_close(apart, GOLDEN["slb_per_slice"], rtol=1e-5, atol=1e-6)
-    assert apart.mean().item() == pytest.approx(GOLDEN["slb_mean"].item(), rel=1e-5)
+    separate = torch.stack([statistic(rows @ directions) for rows in x])
+    assert_close(separate, GOLDEN["slb_per_slice"], rtol=1e-5, atol=1e-6)
+    assert separate.mean().item() == pytest.approx(GOLDEN["slb_mean"].item(), rel=1e-5)
 
 
-def test_turning_features_with_directions_and_shuffling_rows_changes_nothing():
+def test_rotating_features_and_directions_and_shuffling_rows_changes_nothing():
     generator = torch.Generator().manual_seed(6)
     x, directions = GOLDEN["sl_x"].double(), GOLDEN["sl_A_step7_K16"].double()
-    turn = torch.linalg.qr(torch.randn(WIDTH, WIDTH, dtype=torch.float64, generator=generator))[0]
-    plain = whole(x @ directions)
-    assert_close(whole((x @ turn) @ (turn.T @ directions)), plain)
-    assert_close(whole(x[torch.randperm(32, generator=generator)] @ directions), plain)
+    rotation = torch.linalg.qr(torch.randn(WIDTH, WIDTH, dtype=torch.float64, generator=generator))[0]
+    plain = statistic(x @ directions)
+    assert_close(statistic((x @ rotation) @ (rotation.T @ directions)), plain)
+    assert_close(statistic(x[torch.randperm(32, generator=generator)] @ directions), plain)
 
 
 def test_directions_have_length_one():
     directions = unit_columns(7, 30, torch.Generator().manual_seed(0))
     assert_close(directions.norm(dim=0), torch.ones(30))
-    assert directions.sum(1).abs().max() < 15, "they do not all point the same way"
+    assert directions.sum(1).abs().max() < 15, "they differ"
 
 
 # ---------------------------------------------------------------- rows
 
 
-def test_all_rows_are_taken_where_there_is_room():
+def test_all_rows_are_drawn_if_they_are_few():
     mask = torch.tensor([[True, False], [True, True]])
     assert draw_rows(mask, 4, torch.Generator()).tolist() == [0, 1, 2, 3]
 
 
-def test_real_rows_come_first_and_each_is_as_likely():
+def test_real_rows_come_first_and_are_equally_likely():
     mask = torch.arange(10)[None] < torch.tensor([10, 4, 7])[:, None]
     hits = torch.zeros(30)
     for seed in range(2000):
@@ -193,12 +193,12 @@ def test_real_rows_come_first_and_each_is_as_likely():
         assert len(chosen.unique()) == 7
         assert mask.flatten()[chosen].all()
         hits[chosen] += 1
-    share = hits[mask.flatten()] / 2000
-    assert share.min() > 7 / 21 - 0.05
-    assert share.max() < 7 / 21 + 0.05
+    frequency = hits[mask.flatten()] / 2000
+    assert frequency.min() > 7 / 21 - 0.05
+    assert frequency.max() < 7 / 21 + 0.05
 
 
-def test_padding_is_taken_only_after_all_real_rows():
+def test_padding_is_drawn_only_after_all_real_rows():
     mask = torch.arange(10)[None] < torch.tensor([3, 2])[:, None]
     chosen = draw_rows(mask, 8, torch.Generator().manual_seed(0))
     assert mask.flatten()[chosen[:5]].all()
@@ -218,12 +218,12 @@ def test_terms_equal_the_slow_twin_on_the_same_directions():
             directions = unit_columns(WIDTH, 5, torch.Generator().manual_seed(step * 5 + index))
             rows = given[tap][batch.audio_mask] if index < 3 else given[tap].flatten(0, -2)
             columns = (rows @ directions).T.tolist()
-            wanted = sum(by_hand(column, knots=9, reach=3.0) for column in columns) / 5
-            assert terms[f"sigreg.{tap}"].item() == pytest.approx(0.5 / 5 * wanted, rel=1e-4)
+            expected = sum(by_hand(column, knots=9, reach=3.0) for column in columns) / 5
+            assert terms[f"sigreg.{tap}"].item() == pytest.approx(0.5 / 5 * expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("rows", [1024, 20])
-def test_padding_and_what_it_holds_change_nothing(rows):
+def test_padding_and_its_content_change_nothing(rows):
     batch = make_batch()
     given, loss = features(batch), loss_of(rows=rows, slices=8)
     plain = loss(outcome(batch, given))
@@ -232,14 +232,14 @@ def test_padding_and_what_it_holds_change_nothing(rows):
         more = torch.full((4, 6, WIDTH), torch.nan)
         kept = given[tap].detach().masked_fill(~batch.audio_mask[..., None], torch.nan)
         padded[tap] = torch.cat([kept, more], 1).requires_grad_()
-    found = loss(outcome(wide, padded))
+    terms = loss(outcome(wide, padded))
     for name, term in plain.items():
-        assert_close(found[name], term, rtol=1e-5, atol=1e-7)
-    torch.stack(list(found.values())).sum().backward()
-    assert all(bool(each.grad.isfinite().all()) for each in padded.values())
+        assert_close(terms[name], term, rtol=1e-5, atol=1e-7)
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(bool(tensor.grad.isfinite().all()) for tensor in padded.values())
 
 
-def test_the_step_decides_and_the_random_state_is_left_alone():
+def test_draws_depend_on_the_step_and_leave_the_random_state_alone():
     batch = make_batch()
     given, loss = features(batch), loss_of(rows=20, slices=8)
     torch.manual_seed(1)
@@ -252,18 +252,18 @@ def test_the_step_decides_and_the_random_state_is_left_alone():
     assert not any(torch.equal(later[name], term) for name, term in first.items())
 
 
-def test_features_that_a_model_has_not_are_left_out():
+def test_features_that_a_model_does_not_provide_are_left_out():
     batch = make_batch()
     given = features(batch)
     del given["memory.temporal-difference"], given["dummies"]
     loss = loss_of()
-    found = loss(outcome(batch, given))
-    assert list(found) == ["sigreg.audio.refined", "sigreg.memory.encoded", "sigreg.summary.text"]
+    terms = loss(outcome(batch, given))
+    assert list(terms) == ["sigreg.audio.refined", "sigreg.memory.encoded", "sigreg.summary.text"]
     alone = loss_of(taps=("summary.text",))(outcome(batch, given))
-    assert_close(alone["sigreg.summary.text"], 3 * found["sigreg.summary.text"])
+    assert_close(alone["sigreg.summary.text"], 3 * terms["sigreg.summary.text"])
 
 
-def test_a_model_without_any_of_them_is_told():
+def test_a_model_without_any_of_them_is_refused():
     loss = loss_of(taps=("dummies", "memory.temporal-difference"))
     with pytest.raises(RecipeError) as error:
         loss(outcome(make_batch(), {}))
@@ -273,8 +273,8 @@ def test_a_model_without_any_of_them_is_told():
     )
 
 
-def test_a_feature_stands_once_in_the_list():
-    with pytest.raises(ValidationError, match="'dummies' stands twice in this list; keep one"):
+def test_a_feature_is_listed_once():
+    with pytest.raises(ValidationError, match="'dummies' is listed twice; keep one"):
         Sigreg(taps=("dummies", "dummies"))
 
 
@@ -285,10 +285,10 @@ def test_an_even_number_of_knots_is_refused():
     assert Sigreg(knots=3).knots == 3
 
 
-def test_half_precision_features_are_compared_in_full():
+def test_half_precision_features_are_compared_in_float32():
     batch = make_batch()
-    given = {name: each.detach().bfloat16() for name, each in features(batch).items()}
-    full = {name: each.float() for name, each in given.items()}
+    given = {name: tensor.detach().bfloat16() for name, tensor in features(batch).items()}
+    full = {name: tensor.float() for name, tensor in given.items()}
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = loss_of()(outcome(batch, given))
     assert half == loss_of()(outcome(batch, full))
@@ -299,9 +299,9 @@ def test_the_loss_keeps_the_contract():
     check_part(Sigreg(rows=16), registry)
 
 
-def test_the_baseline_provides_what_it_has():
+def test_the_baseline_provides_all_but_the_temporal_difference():
     registry = Registry.of(*moment_detr.amrbench_parts())
     part = registry.find("model", "moment-detr")
     model = part.model_validate(dict(part.example), context=registry)
-    assert Sigreg().requires <= model.provides
-    assert set(TAPS) - model.provides == {"memory.temporal-difference"}
+    assert Sigreg().requires <= set(model.provides)
+    assert set(TAPS) - set(model.provides) == {"memory.temporal-difference"}

@@ -40,14 +40,16 @@ def test_half_precision_stays_half():
     assert SwishModule(1.0)(torch.ones(2, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
-def test_each_place_has_a_beta_of_its_own():
-    found = [each for each in small.model(activation="swish").modules() if isinstance(each, SwishModule)]
-    plain = [each for each in small.model().modules() if isinstance(each, nn.ReLU | PReLU)]
-    assert len(found) == len({id(each.beta) for each in found}) == len(plain) >= 15
+def test_each_activation_has_a_beta_of_its_own():
+    swishes = [
+        module for module in small.model(activation="swish").modules() if isinstance(module, SwishModule)
+    ]
+    plain = [module for module in small.model().modules() if isinstance(module, nn.ReLU | PReLU)]
+    assert len(swishes) == len({id(module.beta) for module in swishes}) == len(plain) >= 15
 
 
 class Kernels(TorchDispatchMode):
-    """Notes the names of all operations."""
+    """Records the names of all operations."""
 
     def __init__(self):
         super().__init__()
@@ -66,19 +68,19 @@ def kernels(model):
     return {name for name in kernels.names if "relu" in name}
 
 
-def test_no_other_activation_is_left():
+def test_the_model_has_no_other_activation():
     model = small.model(activation="swish")
-    assert not [each for each in model.modules() if isinstance(each, nn.ReLU | PReLU)]
+    assert not [module for module in model.modules() if isinstance(module, nn.ReLU | PReLU)]
     assert kernels(model) == set()
     assert len(kernels(small.model())) >= 2
 
 
-def test_every_beta_learns():
+def test_every_beta_has_a_gradient():
     model = small.model(activation="swish")
     encoded = model.encode(batch(), {VIEW})
     prediction = model.decode(encoded)
     tensors = [*encoded.tensors.values(), *prediction.tensors.values()]
-    sum((each**2).sum() for each in tensors if each.requires_grad).backward()
-    betas = {name: each.grad for name, each in model.named_parameters() if name.endswith("beta")}
-    assert len(betas) >= 15
-    assert all(bool(each.any()) for each in betas.values())
+    sum((tensor**2).sum() for tensor in tensors if tensor.requires_grad).backward()
+    gradients = [weight.grad for name, weight in model.named_parameters() if name.endswith("beta")]
+    assert len(gradients) >= 15
+    assert all(bool(gradient.any()) for gradient in gradients)

@@ -1,4 +1,4 @@
-"""Fusion of frames with their differences from the frames beside them."""
+"""Fusion of frames with their differences from the neighbouring frames."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def test_at_first_nothing_changes():
 
 def test_all_but_the_frames_stay():
     memory = small.memory(6, 4)
-    found = fusion()(memory)
-    assert found.token is memory.token
-    assert found.mask is memory.mask
-    assert found.positions is memory.positions
+    fused = fusion()(memory)
+    assert fused.token is memory.token
+    assert fused.mask is memory.mask
+    assert fused.positions is memory.positions
 
 
 def source(module, index, row):
@@ -47,36 +47,37 @@ def source(module, index, row):
 def fused_slowly(module, x, frame):
     """One frame of (T, D), one source and head at a time."""
     attention, last = module.attention, len(x) - 1
-    told = [source(module, 0, x[frame]) + attention.codes[0]]
+    coded = [source(module, 0, x[frame]) + attention.codes[0]]
     if frame > 0:
-        told.append(source(module, 1, x[frame] - x[frame - 1]) + attention.codes[1])
+        coded.append(source(module, 1, x[frame] - x[frame - 1]) + attention.codes[1])
     if frame < last:
-        told.append(source(module, 2, x[frame] - x[frame + 1]) + attention.codes[2])
-    query, heard = attention.query(source(module, 0, x[frame])), []
+        coded.append(source(module, 2, x[frame] - x[frame + 1]) + attention.codes[2])
+    query, per_head = attention.query(source(module, 0, x[frame])), []
     for head in range(4):
         part = slice(2 * head, 2 * head + 2)
-        logits = [query[part] @ attention.key(each)[part] / math.sqrt(2) for each in told]
+        logits = [query[part] @ attention.key(row)[part] / math.sqrt(2) for row in coded]
         weights = torch.stack(logits).softmax(0)
-        heard.append(sum(w * attention.value(each)[part] for w, each in zip(weights, told, strict=True)))
-    gated = module.gated(torch.cat([x[frame], attention.out(torch.cat(heard))]))
+        per_head.append(sum(w * attention.value(row)[part] for w, row in zip(weights, coded, strict=True)))
+    gated = module.gated(torch.cat([x[frame], attention.out(torch.cat(per_head))]))
     return x[frame] + gated[:8] * gated[8:].sigmoid()
 
 
 @pytest.mark.parametrize("lengths", [(5, 3), (2, 1)])
 def test_fusion_equals_one_frame_at_a_time(lengths):
     module, memory = fusion(), small.memory(*lengths)
-    found = frames(module, memory)
+    fused = frames(module, memory)
     for row, length in enumerate(lengths):
         for frame in range(length):
-            wanted = fused_slowly(module, memory.frames[row, :length], frame)
-            assert_close(found[row, frame], wanted, **NEAR)
+            expected = fused_slowly(module, memory.frames[row, :length], frame)
+            assert_close(fused[row, frame], expected, **NEAR)
 
 
 def fused_without_attention(module, x, frame):
     """One frame of (T, D); the unit reads it and its two normalised differences."""
-    norms, last, nothing = module.attention.norms, len(x) - 1, torch.zeros(8)
-    before = F.layer_norm(x[frame] - x[frame - 1], (8,), norms[0].weight, norms[0].bias) if frame else nothing
-    after = nothing
+    norms, last = module.attention.norms, len(x) - 1
+    before = after = torch.zeros(8)
+    if frame > 0:
+        before = F.layer_norm(x[frame] - x[frame - 1], (8,), norms[0].weight, norms[0].bias)
     if frame < last:
         after = F.layer_norm(x[frame] - x[frame + 1], (8,), norms[1].weight, norms[1].bias)
     gated = module.gated(torch.cat([x[frame], before, after]))
@@ -87,15 +88,15 @@ def fused_without_attention(module, x, frame):
 def test_without_attention_the_unit_reads_both_differences(lengths):
     module, memory = fusion(heads=0), small.memory(*lengths)
     dirty = memory.with_frames(memory.frames.masked_fill(~memory.mask[..., None], torch.nan))
-    found = frames(module, dirty)
+    fused = frames(module, dirty)
     for row, length in enumerate(lengths):
         for frame in range(length):
-            wanted = fused_without_attention(module, memory.frames[row, :length], frame)
-            assert_close(found[row, frame], wanted, **NEAR)
-        assert not found[row, length:].any()
+            expected = fused_without_attention(module, memory.frames[row, :length], frame)
+            assert_close(fused[row, frame], expected, **NEAR)
+        assert not fused[row, length:].any()
 
 
-def test_without_attention_nothing_changes_at_first_and_all_learns():
+def test_without_attention_nothing_changes_at_first_and_every_weight_learns():
     memory = small.memory(6, 4)
     assert frames(fusion(heads=0, moved=False), memory).equal(memory.frames)
     module = fusion(heads=0)
@@ -130,24 +131,24 @@ def test_time_backwards_swaps_the_two_differences():
 def test_a_constant_recording_stays_constant_inside():
     memory = small.memory(7)
     still = memory.with_frames(memory.frames[:, :1].expand(-1, 7, -1))
-    found = frames(fusion(), still)
-    assert bool(found.isfinite().all())
-    assert_close(found[:, 2:6], found[:, 1:2].expand(-1, 4, -1), **NEAR)
-    assert small.gap(found[:, 0], found[:, 1]) > 1e-3
+    fused = frames(fusion(), still)
+    assert bool(fused.isfinite().all())
+    assert_close(fused[:, 2:6], fused[:, 1:2].expand(-1, 4, -1), **NEAR)
+    assert small.gap(fused[:, 0], fused[:, 1]) > 1e-3
 
 
 def test_padding_may_hold_anything():
     module, memory = fusion(), small.memory(6, 4)
     memory = memory.with_frames(memory.frames.requires_grad_())
     dirty = memory.with_frames(memory.frames.masked_fill(~memory.mask[..., None], torch.nan))
-    plain, found = frames(module, memory), frames(module, dirty)
-    assert found.equal(plain)
-    assert not found[1, 4:].any()
-    found.pow(2).sum().backward()
-    assert all(bool(each.grad.isfinite().all()) for each in module.parameters())
+    plain, fused = frames(module, memory), frames(module, dirty)
+    assert fused.equal(plain)
+    assert not fused[1, 4:].any()
+    fused.pow(2).sum().backward()
+    assert all(bool(weight.grad.isfinite().all()) for weight in module.parameters())
 
 
-def test_company_changes_nothing():
+def test_other_samples_change_nothing():
     module, memory = fusion(), small.memory(6, 4)
     alone = replace(small.memory(4), frames=memory.frames[1:, :4])
     assert_close(frames(module, alone)[0], frames(module, memory)[1, :4], **NEAR)
@@ -167,12 +168,12 @@ def test_gradients_are_right():
 def test_every_weight_learns():
     module = fusion()
     frames(module, small.memory(6, 4)).pow(3).sum().backward()
-    # A bias of all keys moves all logits of a frame alike.
-    assert all(each.grad is not None for each in module.parameters())
+    # The bias of the keys adds the same number to all logits of a frame.
+    assert all(weight.grad is not None for weight in module.parameters())
     assert set(small.without_gradient(module)) <= {"attention.key.bias"}
 
 
-def test_at_first_what_is_added_learns_and_then_all():
+def test_at_first_only_the_added_half_of_the_gated_unit_learns():
     module, memory = fusion(moved=False), small.memory(6, 4)
     frames(module, memory).pow(3).sum().backward()
     gradient = module.gated.weight.grad
@@ -184,41 +185,42 @@ def test_half_precision_is_finite_and_near():
     module, memory = fusion(), small.memory(6, 4)
     plain = frames(module, memory)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = frames(module, memory)
-    assert_close(found.float(), plain, rtol=0, atol=0.1)
+        fused = frames(module, memory)
+    assert_close(fused.float(), plain, rtol=0, atol=0.1)
     half = memory.with_frames(memory.frames.bfloat16())
     assert frames(module.bfloat16(), half).dtype == torch.bfloat16
 
 
-def test_neighbours_that_are_near_keep_their_difference_in_half_precision():
+def test_close_neighbours_keep_their_difference_in_half_precision():
     x = torch.tensor([[[1.0], [1.0078125]]], dtype=torch.bfloat16)
     before, _ = differences(x, torch.tensor([[True, True]]))
     assert float(before[0, 1, 0]) == 0.0078125
 
 
-def test_dropout_drops_additions_alone():
+def test_dropout_drops_only_what_is_added():
     module, memory = fusion(), small.memory(40)
     added = frames(module, memory) - memory.frames
-    module.share = 0.5
+    module.p = 0.5
     dropped = frames(module.train(), memory) - memory.frames
-    gone = (dropped.abs() < 1e-7).float().mean()
-    assert 0.3 < float(gone) < 0.7
+    fraction = (dropped.abs() < 1e-7).float().mean()
+    assert 0.3 < float(fraction) < 0.7
     kept = dropped.abs() >= 1e-7
     assert_close(dropped[kept], 2 * added[kept], **NEAR)
 
 
-def test_both_places_have_weights_of_their_own():
+def test_both_slots_have_weights_of_their_own():
     model = small.model(
         audio_refine=["temporal-difference"], memory_refine=["temporal-difference", "add-global"]
     )
-    early, late = (next(each.children()) for each in (model.audio_refine, model.memory_refine))
+    early, late = (next(slot.children()) for slot in (model.audio_refine, model.memory_refine))
     assert not early.gated.weight.equal(late.gated.weight)
 
 
 def test_heads_must_divide_the_width():
     part = small.part("refine", "temporal-difference", attention_heads=3)
     with pytest.raises(RecipeError) as error:
-        part.build(replace(small.sizes(), context=small.sizes().context.at("audio_refine")))
+        part.build(small.context().at("audio_refine"))
     assert str(error.value) == (
-        "model.audio_refine: attention_heads 3 does not divide width 8; give a divisor of the width."
+        "model.audio_refine: attention_heads is 3, which does not divide width 8; "
+        "give a divisor of the width."
     )

@@ -1,4 +1,4 @@
-"""All components that change the network at once."""
+"""All components that change the network, together."""
 
 from __future__ import annotations
 
@@ -34,20 +34,22 @@ VARIANTS = {
     "audio alone": {"fusion": FUSION | {"norm": {"use": "modality", "sides": ["audio"]}}},
     "text alone": {"fusion": FUSION | {"norm": {"use": "modality", "sides": ["text"]}}},
     "one peak": {"decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "peaks": "centre"}}},
-    "fixed spreads": {"decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "learned": False}}},
+    "fixed sigma": {"decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "learned": False}}},
     "no attention": {"audio_refine": [{"use": "temporal-difference", "attention_heads": 0}]},
-    "shared in part": {"heads": [{"use": "task-aligned", "outputs": ["class", "iou"]}, "spans", "saliency"]},
+    "shared features in part": {
+        "heads": [{"use": "task-aligned", "outputs": ["class", "iou"]}, "spans", "saliency"]
+    },
     "ranked by both": {"heads": [{"use": "task-aligned", "iou_share": 0.5}, "saliency"]},
 }
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_variants_of_a_component_keep_it_too(variant):
+def test_the_contract_holds_with_variants_of_a_component(variant):
     model = part(registry=small.REGISTRY, **small.EVERYTHING | VARIANTS[variant])
     check_model(model, ContractFixture(small.REGISTRY))
 
 
-def found(model, batch):
+def tensors_of(model, batch):
     with torch.no_grad():
         encoded = model.encode(batch, {VIEW})
         prediction = model.decode(encoded)
@@ -61,13 +63,13 @@ def test_garbage_in_padding_changes_nothing(full):
         audio=clean.audio.masked_fill(~clean.audio_mask[..., None], torch.nan),
         text=clean.text.masked_fill(~clean.text_mask[..., None], torch.inf),
     )
-    plain, other = found(full, clean), found(full, dirty)
+    plain, other = tensors_of(full, clean), tensors_of(full, dirty)
     assert all(other[name].equal(value) for name, value in plain.items())
 
 
 @pytest.mark.parametrize("frames", [(1, 1), (2, 1), (9, 6)])
 def test_texts_of_one_token_are_enough(full, frames):
-    tensors = found(full, batch(frames, (1, 1)))
+    tensors = tensors_of(full, batch(frames, (1, 1)))
     assert all(bool(value.isfinite().all()) for value in tensors.values())
 
 
@@ -79,16 +81,16 @@ def test_a_step_of_training_reaches_every_weight(half):
         encoded = model.encode(batch(), {VIEW})
         prediction = model.decode(encoded)
         tensors = [*encoded.tensors.values(), *prediction.tensors.values(), *encoded.views[VIEW].values()]
-    sum(each.float().pow(2).mean() for each in tensors if each.requires_grad).backward()
-    gradients = {name: each.grad for name, each in model.named_parameters()}
-    assert [name for name, each in gradients.items() if each is None] == []
-    assert all(bool(each.isfinite().all()) for each in gradients.values())
+    sum(tensor.float().pow(2).mean() for tensor in tensors if tensor.requires_grad).backward()
+    gradients = {name: weight.grad for name, weight in model.named_parameters()}
+    assert [name for name, gradient in gradients.items() if gradient is None] == []
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients.values())
 
 
-def test_half_precision_predicts_much_the_same(full):
-    plain = found(full, batch())
+def test_half_precision_predicts_nearly_the_same(full):
+    plain = tensors_of(full, batch())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = found(full, batch())
+        half = tensors_of(full, batch())
     assert_close(half["spans"].float(), plain["spans"], rtol=0, atol=0.1)
 
 
@@ -101,28 +103,29 @@ def test_nothing_waits_for_the_device(training):
     assert reads.found == []
 
 
-def test_nothing_of_the_baseline_activations_is_left(full):
-    assert not [each for each in full.modules() if isinstance(each, nn.ReLU | PReLU)]
+def test_no_activation_of_the_baseline_is_left(full):
+    assert not [module for module in full.modules() if isinstance(module, nn.ReLU | PReLU)]
 
 
 def test_buffers_are_the_same_in_all_runs():
     one, other = (small.small.model(seed, registry=small.REGISTRY, **small.EVERYTHING) for seed in (0, 1))
     buffers = dict(one.named_buffers())
     assert list(buffers) == ["temporal_embedding.frequencies"]
-    assert all(buffers[name].equal(each) for name, each in other.named_buffers())
+    assert all(buffers[name].equal(buffer) for name, buffer in other.named_buffers())
 
 
 @pytest.mark.parametrize("slot", sorted(small.EVERYTHING))
-def test_one_component_leaves_the_first_weights_of_the_others_alone(slot):
+def test_one_component_does_not_change_the_first_weights_of_the_others(slot):
     plain = small.model().state_dict()
     changed = small.model(**{slot: small.EVERYTHING[slot]}).state_dict()
     inside = f"{slot}."
-    wide = "audio_projection" if slot == "temporal_embedding" else "-"
-    # An activation has weights in many places; those that both models have must agree.
+    # The columns of a temporal embedding change the width of the projection.
+    resized = "audio_projection" if slot == "temporal_embedding" else "-"
+    # An activation has weights in many modules; those that both models have must agree.
     names = [
         name
         for name in plain
-        if not name.startswith((inside, wide)) and (slot != "activation" or name in changed)
+        if not name.startswith((inside, resized)) and (slot != "activation" or name in changed)
     ]
     assert len(names) > 100
     assert [name for name in names if not plain[name].equal(changed[name])] == []

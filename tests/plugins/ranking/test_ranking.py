@@ -1,3 +1,5 @@
+"""Clipping and rounding of moments."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -18,14 +20,14 @@ def rows(*moments: Sequence[float]) -> NDArray[np.float32]:
 
 
 def test_clip_moves_ends_to_the_edges_of_the_recording() -> None:
-    found = Clip().build()(rows((-3, 20, 0.5), (80, 90, 0.4), (100, 120, 0.3)), QUERY)
-    np.testing.assert_allclose(found, rows((0, 20, 0.5), (80, 84.4, 0.4), (84.4, 84.4, 0.3)))
-    assert found.dtype == np.float32
+    moments = Clip().build()(rows((-3, 20, 0.5), (80, 90, 0.4), (100, 120, 0.3)), QUERY)
+    np.testing.assert_allclose(moments, rows((0, 20, 0.5), (80, 84.4, 0.4), (84.4, 84.4, 0.3)))
+    assert moments.dtype == np.float32
 
 
 def test_clip_to_a_number_ignores_the_recording() -> None:
-    found = Clip(to=300).build()(rows((-3, 90, 0.5), (299, 301, 0.4)), QUERY)
-    np.testing.assert_allclose(found, rows((0, 90, 0.5), (299, 300, 0.4)))
+    moments = Clip(to=300).build()(rows((-3, 90, 0.5), (299, 301, 0.4)), QUERY)
+    np.testing.assert_allclose(moments, rows((0, 90, 0.5), (299, 300, 0.4)))
 
 
 @pytest.mark.parametrize("to", [0, -1, "record", None])
@@ -35,20 +37,22 @@ def test_clip_needs_a_last_second(to: object) -> None:
 
 
 def test_round_takes_halves_to_the_even_second() -> None:
-    found = Round().build()(rows((0.5, 1.5, 0.1), (2.5, 8.5, 0.1), (7.5, 8.5, 0.1), (3.49, 3.51, 0.1)), QUERY)
-    assert found[:, :2].tolist() == [[0, 2], [2, 8], [8, 8], [3, 4]]
+    moments = Round().build()(
+        rows((0.5, 1.5, 0.1), (2.5, 8.5, 0.1), (7.5, 8.5, 0.1), (3.49, 3.51, 0.1)), QUERY
+    )
+    assert moments[:, :2].tolist() == [[0, 2], [2, 8], [8, 8], [3, 4]]
 
 
 def test_round_first_rounds_all_numbers_to_four_decimals() -> None:
-    found = Round().build()(rows((7.49999, 9, 0.12344)), QUERY)
-    np.testing.assert_allclose(found, rows((8, 9, 0.1234)), rtol=1e-6)
-    found = Round(decimals=6).build()(rows((7.49999, 9, 0.12344)), QUERY)
-    np.testing.assert_allclose(found, rows((7, 9, 0.12344)), rtol=1e-6)
+    moments = Round().build()(rows((7.49999, 9, 0.12344)), QUERY)
+    np.testing.assert_allclose(moments, rows((8, 9, 0.1234)), rtol=1e-6)
+    moments = Round(decimals=6).build()(rows((7.49999, 9, 0.12344)), QUERY)
+    np.testing.assert_allclose(moments, rows((7, 9, 0.12344)), rtol=1e-6)
 
 
 def test_round_to_another_step() -> None:
-    found = Round(to=0.1).build()(rows((0.26, 1.04, 0.5)), QUERY)
-    np.testing.assert_allclose(found, rows((0.3, 1.0, 0.5)), rtol=1e-6)
+    moments = Round(to=0.1).build()(rows((0.26, 1.04, 0.5)), QUERY)
+    np.testing.assert_allclose(moments, rows((0.3, 1.0, 0.5)), rtol=1e-6)
 
 
 def test_empty_lists_stay_empty() -> None:

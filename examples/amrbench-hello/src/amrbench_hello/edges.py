@@ -75,7 +75,7 @@ def bumps(spans: Tensor, spans_mask: Tensor, mask: Tensor, spread: float) -> Ten
         spans: (B, W, 2) centre and width as shares of the audio.
         spans_mask: (B, W) True for real spans.
         mask: (B, T) True for real frames.
-        spread: standard deviation of a bump in frames.
+        spread: Standard deviation of a bump in frames.
     """
     centre, width = spans.unbind(-1)
     edges = torch.stack([centre - width / 2, centre + width / 2], -1)  # (B, W, 2)

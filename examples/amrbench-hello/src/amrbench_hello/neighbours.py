@@ -1,4 +1,4 @@
-"""An encoder block: each frame gets a learned share of its neighbours before another encoder sees it."""
+"""An encoder block that adds a learned share of its neighbours to each frame before another encoder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from amrbench.slots.blocks import BlockContext, EncoderPart, Tokens
 
 
 class Neighbours(EncoderPart):
-    """Add to each frame a learned share of the frames beside it, and pass all to another encoder."""
+    """Add a learned share of its neighbours to each frame, and pass the sum to another encoder."""
 
     use = "neighbours"
     example: ClassVar[Mapping[str, Any]] = {"around": {"use": "transformer", "layers": 1}}
-    around: EncoderPart = Field(description="the encoder that sees the mixed frames")
+    around: EncoderPart = Field(description="encoder of the mixed frames")
 
     def build(self, context: BlockContext) -> nn.Module:
         return NeighbourEncoder(self.around.build(context), context.width)
@@ -35,8 +35,8 @@ class NeighbourEncoder(nn.Module):
         """Return (B, n, D), or only the first rows; row 0 is a special token and has no neighbours."""
         special, frames = tokens.features[:, :1], tokens.features[:, 1:]
         frames = frames * tokens.mask[:, 1:, None]  # Padding must not reach real frames.
-        beside = torch.zeros_like(frames)
-        beside[:, 1:] += frames[:, :-1]
-        beside[:, :-1] += frames[:, 1:]
-        mixed = torch.cat([special, frames + self.gate * beside / 2], 1)
+        neighbours = torch.zeros_like(frames)
+        neighbours[:, 1:] += frames[:, :-1]
+        neighbours[:, :-1] += frames[:, 1:]
+        mixed = torch.cat([special, frames + self.gate * neighbours / 2], 1)
         return self.around(tokens.with_features(mixed), first=first)

@@ -12,7 +12,7 @@ _EPS = 1e-12
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Config:
     """Sizes of the text side."""
 
     width: int = 768
@@ -24,34 +24,33 @@ class Sizes:
 
 
 class Embeddings(nn.Module):
-    """Words and places."""
+    """Words and positions."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(sizes.vocabulary, sizes.width)
-        self.position_embeddings = nn.Embedding(sizes.longest, sizes.width)
-        self.token_type_embeddings = nn.Embedding(2, sizes.width)
-        self.LayerNorm = nn.LayerNorm(sizes.width, _EPS)
+        self.word_embeddings = nn.Embedding(config.vocabulary, config.width)
+        self.position_embeddings = nn.Embedding(config.longest, config.width)
+        self.token_type_embeddings = nn.Embedding(2, config.width)
+        self.LayerNorm = nn.LayerNorm(config.width, _EPS)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Map token ids (B, L) to (B, L, D)."""
-        places = torch.arange(ids.shape[1])
-        summed = self.word_embeddings(ids) + self.position_embeddings(places)
-        found: Tensor = self.LayerNorm(summed + self.token_type_embeddings.weight[0])
-        return found
+        positions = torch.arange(ids.shape[1])
+        summed = self.word_embeddings(ids) + self.position_embeddings(positions)
+        return self.LayerNorm(summed + self.token_type_embeddings.weight[0])  # type: ignore[no-any-return]
 
 
 class SelfAttention(nn.Module):
     """Queries, keys and values."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.heads = sizes.heads
-        self.query, self.key, self.value = (nn.Linear(sizes.width, sizes.width) for _ in range(3))
+        self.heads = config.heads
+        self.query, self.key, self.value = (nn.Linear(config.width, config.width) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, L, D) to (B, L, D)."""
-        split = [each(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for each in self._all]
+        split = [linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for linear in self._all]
         return functional.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
 
     @property
@@ -69,35 +68,33 @@ class Added(nn.Module):
 
     def forward(self, x: Tensor, before: Tensor) -> Tensor:
         """Map (B, L, inner) and (B, L, D) to (B, L, D)."""
-        found: Tensor = self.LayerNorm(self.dense(x) + before)
-        return found
+        return self.LayerNorm(self.dense(x) + before)  # type: ignore[no-any-return]
 
 
 class Layer(nn.Module):
     """A transformer layer that normalises after each of its two parts."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.attention = nn.ModuleDict(
-            {"self": SelfAttention(sizes), "output": Added(sizes.width, sizes.width)}
+            {"self": SelfAttention(config), "output": Added(config.width, config.width)}
         )
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(sizes.width, sizes.mlp)})
-        self.output = Added(sizes.mlp, sizes.width)
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.width, config.mlp)})
+        self.output = Added(config.mlp, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, L, D) to (B, L, D)."""
         x = self.attention["output"](self.attention["self"](x), x)
-        found: Tensor = self.output(functional.gelu(self.intermediate["dense"](x)), x)
-        return found
+        return self.output(functional.gelu(self.intermediate["dense"](x)), x)  # type: ignore[no-any-return]
 
 
 class Bert(nn.Module):
     """Token ids to hidden states."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.embeddings = Embeddings(sizes)
-        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(sizes) for _ in range(sizes.depth))})
+        self.embeddings = Embeddings(config)
+        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(config) for _ in range(config.depth))})
 
     def forward(self, ids: Tensor) -> Tensor:
         """Map token ids (B, L) without padding to (B, L, D)."""
@@ -109,6 +106,6 @@ class Bert(nn.Module):
     @property
     def layers(self) -> nn.ModuleList:
         """Return the layers."""
-        found = self.encoder["layer"]
-        assert isinstance(found, nn.ModuleList)  # noqa: S101 - for the type checker
-        return found
+        layers = self.encoder["layer"]
+        assert isinstance(layers, nn.ModuleList)  # noqa: S101 - for the type checker
+        return layers

@@ -10,28 +10,37 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from amrbench.errors import CheckpointError
 from amrbench.files.torch_checkpoint import read_checkpoint
-from amrbench_plugins.backends.filling import below, count_of, fill, refuse_other_words, width_of
-from amrbench_plugins.backends.lazy_encoder import Rows, seconds_of
+from amrbench.types import Rows
+from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, whole_seconds
 from amrbench_plugins.backends.m2d_clap import bert, vit
 from amrbench_plugins.backends.m2d_clap.wordpiece import PUBLISHED, WordPiece
 from amrbench_plugins.backends.model_files import file_hash
+from amrbench_plugins.backends.published_weights import (
+    axis_size,
+    count_numbered,
+    load_published_weights,
+    refuse_other_vocabulary,
+    tensors_below,
+)
 
 Text = Literal["sentence", "tokens"]
 _CODE = 1
 """Raised when the same weights give other rows."""
 _BATCH = 16
 _HEAD = 64
-"""Width of an attention head in ViT-B and BERT-base; shapes do not tell the number of heads."""
+"""Width of an attention head in ViT-B and BERT-base; the shapes of the weights do not show it."""
 _IN_TRAINING = "module.ar.runtime.backbone."
 _TEXT = "text_encoder.text_encoder."
+_UNUSED_TEXT = ("pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids")
 
 
 @dataclass(frozen=True)
-class M2dClap:
-    """The encoders, with their weights in memory."""
+class M2dClap(LoadedEncoder):
+    """Audio and text side, with their weights in memory."""
 
     audio_net: vit.AudioEncoder
     text_net: bert.Bert
@@ -40,29 +49,31 @@ class M2dClap:
     text_form: Text
     files: tuple[Path, ...]
 
+    @override
     @torch.inference_mode()
     def audio(self, waveform: Rows) -> Rows:
         """Return (T, 768): each whole second alone, as the report's team extracts it."""
-        seconds = torch.from_numpy(seconds_of(np.ascontiguousarray(waveform, np.float32), vit.RATE))
-        rows = [self.audio_net(seconds[at : at + _BATCH]) for at in range(0, len(seconds), _BATCH)]
-        found: Rows = torch.cat([torch.zeros(0, self.audio_net.pos_embed.shape[2]), *rows]).numpy()
-        return found
+        seconds = torch.from_numpy(whole_seconds(np.ascontiguousarray(waveform, np.float32), vit.RATE))
+        starts = range(0, len(seconds), _BATCH)
+        batches = [self.audio_net(seconds[start : start + _BATCH]) for start in starts]
+        rows: Rows = torch.cat([torch.zeros(0, self.audio_net.pos_embed.shape[2]), *batches]).numpy()
+        return rows
 
+    @override
     @torch.inference_mode()
     def text(self, sentences: Sequence[str]) -> list[Rows]:
         """Return (1, 768) for each sentence, or the sentence and its tokens (1 + L, 768)."""
-        return [self._text(each) for each in sentences]
+        return [self._rows(sentence) for sentence in sentences]
 
+    @override
     def fingerprint(self) -> str:
-        """Return a hash of the files and of how they are used."""
         return f"m2d-clap {_CODE} {self.text_form} {' '.join(file_hash(path) for path in self.files)}"
 
-    def _text(self, sentence: str) -> Rows:
+    def _rows(self, sentence: str) -> Rows:
         states = self.text_net(torch.tensor([self.words.ids(sentence, self.longest)]))[0]
-        # The first state stands for the sentence; the last one ends it and says nothing.
-        kept = states[:1] if self.text_form == "sentence" else states[:-1]
-        found: Rows = kept.numpy()
-        return found
+        # The first state stands for the sentence; the last one belongs to the end mark.
+        rows: Rows = (states[:1] if self.text_form == "sentence" else states[:-1]).numpy()
+        return rows
 
 
 def load(weights: Path, vocabulary: Path, text_form: Text) -> M2dClap:
@@ -71,72 +82,63 @@ def load(weights: Path, vocabulary: Path, text_form: Text) -> M2dClap:
     Args:
         weights: checkpoint-30.pth.
         vocabulary: vocab.txt of bert-base-uncased.
-        text_form: What `text` gives.
+        text_form: Which rows `text` gives.
 
     Raises:
         CheckpointError: The weights are damaged, hold code, or are not those of M2D-CLAP 2025.
         DataError: The vocabulary cannot be read, or is not that of the weights.
     """
     tensors = {
-        name.removeprefix(_IN_TRAINING): each
-        for name, each in read_checkpoint(weights, allow=("argparse.Namespace",), bare=True).weights.items()
+        name.removeprefix(_IN_TRAINING): tensor
+        for name, tensor in read_checkpoint(weights, allow=("argparse.Namespace",), bare=True).weights.items()
     }
-    audio, text = below(tensors, "backbone."), below(tensors, _TEXT)
+    audio, text = tensors_below(tensors, "backbone."), tensors_below(tensors, _TEXT)
     if not text:
         raise CheckpointError(
             f"{weights}: holds no text encoder ({_TEXT}...). Get the file of 2025, whose name ends in TI."
         )
-    text_sizes, words = _text_sizes(text, weights), WordPiece.read(vocabulary)
-    rows, other = text_sizes.vocabulary, f"{PUBLISHED}, not that of a cased model"
-    refuse_other_words(vocabulary, len(words.vocabulary), rows=rows, weights=weights, published=other)
+    # Some files hold the audio side without a prefix.
+    audio = audio or {name: tensor for name, tensor in tensors.items() if not name.startswith(_TEXT)}
+    config, words = _text_config(text, weights), WordPiece.read(vocabulary)
+    refuse_other_vocabulary(
+        vocabulary,
+        len(words.vocabulary),
+        rows=config.vocabulary,
+        weights=weights,
+        published=f"{PUBLISHED}, not that of a cased model",
+    )
+    text_net = load_published_weights(bert.Bert(config), text, weights, unused=_UNUSED_TEXT)
     return M2dClap(
-        fill_audio(audio or _bare_audio(tensors), weights),
-        fill_text(text, text_sizes, weights),
-        words,
-        text_sizes.longest,
-        text_form,
-        (weights, vocabulary),
+        load_audio(audio, weights), text_net, words, config.longest, text_form, (weights, vocabulary)
     )
 
 
-def fill_audio(tensors: Mapping[str, Tensor], path: Path) -> vit.AudioEncoder:
-    """Return the audio side with the sizes that the tensors have."""
-    width = width_of(tensors, "cls_token", path, place=2)
-    sizes = vit.Sizes(
+def load_audio(tensors: Mapping[str, Tensor], path: Path) -> vit.AudioEncoder:
+    """Return the audio side with the sizes and weights of the tensors."""
+    width = axis_size(tensors, "cls_token", path, axis=2)
+    config = vit.Config(
         width=width,
-        depth=count_of(tensors, "blocks."),
+        depth=count_numbered(tensors, "blocks."),
         heads=max(1, width // _HEAD),
-        mlp=width_of(tensors, "blocks.0.mlp.fc1.weight", path),
-        patch=width_of(tensors, "patch_embed.proj.weight", path, place=2),
-        places=width_of(tensors, "pos_embed", path, place=1) - 1,
-        semantic_depth=count_of(tensors, "audio_proj.sem_blocks."),
-        semantic_mlp=width_of(tensors, "audio_proj.sem_blocks.0.mlp.fc1.weight", path),
+        mlp=axis_size(tensors, "blocks.0.mlp.fc1.weight", path),
+        patch=axis_size(tensors, "patch_embed.proj.weight", path, axis=2),
+        positions=axis_size(tensors, "pos_embed", path, axis=1) - 1,
+        semantic_depth=count_numbered(tensors, "audio_proj.sem_blocks."),
+        semantic_mlp=axis_size(tensors, "audio_proj.sem_blocks.0.mlp.fc1.weight", path),
     )
-    net = vit.AudioEncoder(sizes)
-    # Files without these numbers were trained with the ones that the module has.
-    fill(net, {"norm_stats": net.norm_stats, **tensors}, path)
-    return net
+    net = vit.AudioEncoder(config)
+    # Files without these numbers were trained with the module's own.
+    return load_published_weights(net, {"norm_stats": net.norm_stats, **tensors}, path)
 
 
-def fill_text(tensors: Mapping[str, Tensor], sizes: bert.Sizes, path: Path) -> bert.Bert:
-    """Return the text side."""
-    net = bert.Bert(sizes)
-    fill(net, tensors, path, idle=("pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids"))
-    return net
-
-
-def _text_sizes(tensors: Mapping[str, Tensor], path: Path) -> bert.Sizes:
+def _text_config(tensors: Mapping[str, Tensor], path: Path) -> bert.Config:
     words = "embeddings.word_embeddings.weight"
-    width = width_of(tensors, words, path, place=1)
-    return bert.Sizes(
+    width = axis_size(tensors, words, path, axis=1)
+    return bert.Config(
         width=width,
-        depth=count_of(tensors, "encoder.layer."),
+        depth=count_numbered(tensors, "encoder.layer."),
         heads=max(1, width // _HEAD),
-        mlp=width_of(tensors, "encoder.layer.0.intermediate.dense.weight", path),
-        vocabulary=width_of(tensors, words, path),
-        longest=width_of(tensors, "embeddings.position_embeddings.weight", path),
+        mlp=axis_size(tensors, "encoder.layer.0.intermediate.dense.weight", path),
+        vocabulary=axis_size(tensors, words, path),
+        longest=axis_size(tensors, "embeddings.position_embeddings.weight", path),
     )
-
-
-def _bare_audio(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: each for name, each in tensors.items() if not name.startswith(_TEXT)}

@@ -1,6 +1,6 @@
-"""The audio side of M2D-CLAP: a ViT on patches of a log-mel picture, with a semantic token on top.
+"""The audio side of M2D-CLAP: a ViT on patches of a log-mel spectrogram, with a semantic token on top.
 
-Names of modules are those of the published weights (nttcslab/m2d, release v0.5.0).
+Modules have the names of the published weights (nttcslab/m2d, release v0.5.0).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FLOOR = 1.1920929e-07
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Config:
     """Sizes of the audio side."""
 
     width: int = 768
@@ -30,8 +30,8 @@ class Sizes:
     heads: int = 12
     mlp: int = 3072
     patch: int = 16
-    places: int = 310
-    """Patches that have a position of their own: rows of frequency times columns of time."""
+    positions: int = 310
+    """Patches with a position embedding: 5 rows of frequency times 62 columns of time."""
     semantic_depth: int = 1
     semantic_mlp: int = 768
 
@@ -69,8 +69,7 @@ class Attention(nn.Module):
         split = self.qkv(x).reshape(batch, count, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(query, key, value)
-        joined: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, count, width))
-        return joined
+        return self.proj(mixed.transpose(1, 2).reshape(batch, count, width))  # type: ignore[no-any-return]
 
 
 class Mlp(nn.Module):
@@ -83,8 +82,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., D) to (..., D)."""
-        found: Tensor = self.fc2(functional.gelu(self.fc1(x)))
-        return found
+        return self.fc2(functional.gelu(self.fc1(x)))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
@@ -100,32 +98,30 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
         x = x + self.attn(self.norm1(x))
-        out: Tensor = x + self.mlp(self.norm2(x))
-        return out
+        return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
 
 
 class PatchEmbed(nn.Module):
-    """Square patches of a picture as rows."""
+    """Square patches of a spectrogram as rows."""
 
     def __init__(self, width: int, patch: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, width, patch, patch)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Map (B, bands, frames) to (B, D, rows of frequency, columns of time); a rest falls off."""
-        found: Tensor = self.proj(picture[:, None])
-        return found
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """Map (B, bands, frames) to (B, D, rows of frequency, columns of time), whole patches only."""
+        return self.proj(spectrogram[:, None])  # type: ignore[no-any-return]
 
 
 class SemanticPooling(nn.Module):
-    """A learned token that gathers what the patches say, in the space that is shared with text."""
+    """A learned token that pools the patches into the space that is shared with text."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        width = sizes.width
+        width = config.width
         self.sem_token = nn.Parameter(torch.zeros(1, 1, width))
         self.sem_blocks = nn.ModuleList(
-            Block(width, 1, sizes.semantic_mlp, eps=1e-5) for _ in range(sizes.semantic_depth)
+            Block(width, 1, config.semantic_mlp, eps=1e-5) for _ in range(config.semantic_depth)
         )
         self.norm = nn.LayerNorm(width, 1e-5)
 
@@ -134,43 +130,41 @@ class SemanticPooling(nn.Module):
         x = torch.cat([self.sem_token.expand(len(patches), -1, -1), patches], 1)
         for block in self.sem_blocks:
             x = block(x)
-        found: Tensor = self.norm(x)[:, 0]
-        return found
+        return self.norm(x)[:, 0]  # type: ignore[no-any-return]
 
 
 class AudioEncoder(nn.Module):
     """Waveforms to one row each."""
 
     norm_stats: Tensor
-    """(2,) mean and deviation of log-mel values."""
+    """(2,) mean and standard deviation of log-mel values."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.front_end = LogMel()
         self.register_buffer("norm_stats", torch.tensor([-7.1, 4.2]))
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, sizes.width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + sizes.places, sizes.width))
-        self.patch_embed = PatchEmbed(sizes.width, sizes.patch)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.positions, config.width))
+        self.patch_embed = PatchEmbed(config.width, config.patch)
         self.blocks = nn.ModuleList(
-            Block(sizes.width, sizes.heads, sizes.mlp, eps=1e-6) for _ in range(sizes.depth)
+            Block(config.width, config.heads, config.mlp, eps=1e-6) for _ in range(config.depth)
         )
-        self.norm = nn.LayerNorm(sizes.width, 1e-6)
-        self.audio_proj = SemanticPooling(sizes)
+        self.norm = nn.LayerNorm(config.width, 1e-6)
+        self.audio_proj = SemanticPooling(config)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Map waveforms (B, samples) at 16 kHz, of at most ten seconds, to (B, D)."""
         mean, deviation = self.norm_stats
-        picture = ((self.front_end(waveforms) - mean) / deviation).transpose(1, 2)
-        x = self.placed(self.patch_embed(picture))
+        spectrogram = ((self.front_end(waveforms) - mean) / deviation).transpose(1, 2)
+        x = self.with_positions(self.patch_embed(spectrogram))
         for block in self.blocks:
             x = block(x)
-        found: Tensor = self.audio_proj(self.norm(x)[:, 1:])
-        return found
+        return self.audio_proj(self.norm(x)[:, 1:])  # type: ignore[no-any-return]
 
-    def placed(self, patches: Tensor) -> Tensor:
+    def with_positions(self, patches: Tensor) -> Tensor:
         """Map (B, D, rows, columns) to tokens with positions (B, 1 + rows * columns, D), row after row.
 
-        Shorter audio takes the first columns of each row of the position table.
+        Shorter audio uses the first columns of each row of the position table.
         """
         rows, columns = patches.shape[2:]
         table = self.pos_embed[:, 1:].reshape(1, rows, -1, patches.shape[1])[:, :, :columns].flatten(1, 2)

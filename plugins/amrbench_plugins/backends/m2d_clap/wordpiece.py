@@ -56,14 +56,14 @@ class WordPiece:
         """Return the longest known pieces of a word from left to right; an unknown word is one token."""
         if len(word) > _LONGEST_WORD:
             return [UNKNOWN]
-        found, start = [], 0
+        pieces, start = [], 0
         while start < len(word):
             piece = self._longest(word, start)
             if piece is None:
                 return [UNKNOWN]
-            found.append(piece)
+            pieces.append(piece)
             start += len(piece.removeprefix("##")) if start else len(piece)
-        return found
+        return pieces
 
     def _longest(self, word: str, start: int) -> str | None:
         mark = "##" if start else ""

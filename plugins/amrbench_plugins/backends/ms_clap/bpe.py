@@ -39,18 +39,18 @@ class BytePairs:
         made = [END, *byte_letters(), *("".join(pair) for pair in pairs)]
         missing, unknown = set(made) - tokens.keys(), tokens.keys() - set(made)
         if missing or unknown:
-            said = [f"without {some(sorted(missing), 3)}"] * bool(missing)
-            said += [f"with {some(sorted(unknown), 3)}"] * bool(unknown)
+            faults = [f"without {some(sorted(missing), 3)}"] * bool(missing)
+            faults += [f"with {some(sorted(unknown), 3)}"] * bool(unknown)
             raise DataError(
-                f"{vocabulary}: not the tokens that {merges.name} makes of bytes: {' and '.join(said)}. One "
-                f"of the two is damaged or of another model. Get {PUBLISHED}."
+                f"{vocabulary}: not the tokens that {merges.name} makes of bytes: {' and '.join(faults)}. "
+                f"One of the two is damaged or of another model. Get {PUBLISHED}."
             )
         return cls(tokens, pairs)
 
     def ids(self, text: str) -> list[int]:
         """Return the ids of a text; the end mark and '!' are tokens of their own wherever they stand."""
         pieces = (piece for piece in _SPECIAL.split(text) if piece)
-        return [each for piece in pieces for each in self._piece(piece)]
+        return [number for piece in pieces for number in self._piece(piece)]
 
     def _piece(self, piece: str) -> Iterator[int]:
         if _SPECIAL.fullmatch(piece):
@@ -75,13 +75,13 @@ class BytePairs:
 def parts(text: str) -> list[str]:
     """Return the parts of a text that are encoded one by one; together they are the text."""
     kinds = "".join(map(_kind, text))
-    found, at = [], 0
+    chunks, at = [], 0
     while at < len(text):
         match = _SHORT.match(text, at) or _PART.match(kinds, at)
         end = match.end() if match else at + 1
-        found.append(text[at:end])
+        chunks.append(text[at:end])
         at = end
-    return found
+    return chunks
 
 
 def byte_letters() -> list[str]:
@@ -118,7 +118,7 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
     pairs = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
-    wrong = next((each for each in pairs if len(each) != 2), None)
+    wrong = next((pair for pair in pairs if len(pair) != 2), None)
     if wrong is not None:
         raise DataError(f"{path}: {' '.join(wrong)!r} is no pair of tokens. Get the table of GPT-2.")
     return [(first, second) for first, second in pairs]
@@ -129,16 +129,16 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 
 def _joined(tokens: list[str], pair: tuple[str, str]) -> list[str]:
-    found: list[str] = []
+    joined: list[str] = []
     at = 0
     while at < len(tokens):
         if tuple(tokens[at : at + 2]) == pair:
-            found.append("".join(pair))
+            joined.append("".join(pair))
             at += 2
         else:
-            found.append(tokens[at])
+            joined.append(tokens[at])
             at += 1
-    return found
+    return joined
 
 
 def _kind(letter: str) -> str:

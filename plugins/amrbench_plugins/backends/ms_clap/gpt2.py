@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Config:
     """Sizes of the text side."""
 
     width: int = 768
@@ -45,11 +45,10 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, L, D) to (B, L, D)."""
         query, key, value = (
-            each.unflatten(2, (self.heads, -1)).transpose(1, 2) for each in self.c_attn(x).chunk(3, 2)
+            chunk.unflatten(2, (self.heads, -1)).transpose(1, 2) for chunk in self.c_attn(x).chunk(3, 2)
         )
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        found: Tensor = self.c_proj(mixed.transpose(1, 2).flatten(2))
-        return found
+        return self.c_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class Mlp(nn.Module):
@@ -62,41 +61,38 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., D) to (..., D)."""
-        found: Tensor = self.c_proj(functional.gelu(self.c_fc(x), approximate="tanh"))
-        return found
+        return self.c_proj(functional.gelu(self.c_fc(x), approximate="tanh"))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
     """A transformer layer that normalises before each of its two parts."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(sizes.width)
-        self.attn = Attention(sizes.width, sizes.heads)
-        self.ln_2 = nn.LayerNorm(sizes.width)
-        self.mlp = Mlp(sizes.width)
+        self.ln_1 = nn.LayerNorm(config.width)
+        self.attn = Attention(config.width, config.heads)
+        self.ln_2 = nn.LayerNorm(config.width)
+        self.mlp = Mlp(config.width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, L, D) to (B, L, D)."""
         x = x + self.attn(self.ln_1(x))
-        found: Tensor = x + self.mlp(self.ln_2(x))
-        return found
+        return x + self.mlp(self.ln_2(x))  # type: ignore[no-any-return]
 
 
 class Gpt2(nn.Module):
     """Token ids to hidden states."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.wte = nn.Embedding(sizes.vocabulary, sizes.width)
-        self.wpe = nn.Embedding(sizes.longest, sizes.width)
-        self.h = nn.ModuleList(Block(sizes) for _ in range(sizes.depth))
-        self.ln_f = nn.LayerNorm(sizes.width)
+        self.wte = nn.Embedding(config.vocabulary, config.width)
+        self.wpe = nn.Embedding(config.longest, config.width)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.ln_f = nn.LayerNorm(config.width)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Map token ids (B, L) without padding to (B, L, D)."""
         x = self.wte(ids) + self.wpe(torch.arange(ids.shape[1]))
         for block in self.h:
             x = block(x)
-        found: Tensor = self.ln_f(x)
-        return found
+        return self.ln_f(x)  # type: ignore[no-any-return]

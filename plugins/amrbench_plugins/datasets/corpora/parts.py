@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
+from amrbench.content_hash import content_hash
 from amrbench.data.audio import SUFFIXES
-from amrbench.errors import DataError, did_you_mean
+from amrbench.errors import DataError
 from amrbench.files.folders import DATA_VARIABLE, data_folder
 from amrbench.part import location
 from amrbench.required_files import Published, RequiredFile, refuse_missing
-from amrbench.slots.data import Dataset, DatasetPart, Recording
+from amrbench.slots.data import Dataset, DatasetPart, Recording, refuse_unknown_split
 from amrbench.slots.features import FeaturesPart
 from amrbench_plugins.datasets.corpora import catalogue, clotho_moment, intermediate
 
@@ -56,12 +58,12 @@ class Intermediate300(DatasetPart):
     demand: str = location(f"folder of DEMAND; by default the one of its name in ${DATA_VARIABLE}")
     wavcaps: str = location(f"folder of WavCaps; by default the one of its name in ${DATA_VARIABLE}")
 
+    @override
     def build(self) -> Dataset:
-        """Return the data set; corpora are looked at when the first clip is asked for."""
-        return _Intermediate(self)
+        return _IntermediateDataset(self)
 
+    @override
     def required_files(self, split: str, features: FeaturesPart) -> Sequence[RequiredFile]:
-        """Return both corpora, and what the encoder needs."""
         return [*self.corpora(), *features.required_files()]
 
     def corpora(self) -> list[RequiredFile]:
@@ -79,12 +81,12 @@ class ClothoMoment60(DatasetPart):
     clotho: str = location(f"folder of Clotho; by default the one of its name in ${DATA_VARIABLE}")
     tours: str = location(f"folder of Walking Tours; by default the one of its name in ${DATA_VARIABLE}")
 
+    @override
     def build(self) -> Dataset:
-        """Return the data set; corpora are looked at when the first clip is asked for."""
-        return _ClothoMoment(self)
+        return _ClothoMomentDataset(self)
 
+    @override
     def required_files(self, split: str, features: FeaturesPart) -> Sequence[RequiredFile]:
-        """Return both corpora, and what the encoder needs."""
         return [*self.corpora(), *features.required_files()]
 
     def corpora(self) -> list[RequiredFile]:
@@ -92,12 +94,12 @@ class ClothoMoment60(DatasetPart):
         return [_corpus("Clotho", self.clotho, CLOTHO), _corpus("Walking-Tours", self.tours, TOURS)]
 
 
-class _Intermediate:
-    """See `Intermediate300`."""
+class _IntermediateDataset(Dataset):
+    """See `Intermediate300`; the corpora are read when the first clip is asked for."""
 
     def __init__(self, part: Intermediate300) -> None:
         self.part = part
-        self.mix = intermediate.Mix(
+        self.options = intermediate.MixOptions(
             seed=part.seed,
             seconds=part.seconds,
             rate=part.rate,
@@ -106,90 +108,95 @@ class _Intermediate:
             snr=part.snr,
             longest=part.longest,
         )
+        self._planners: dict[str, intermediate.ClipPlanner] = {}
 
+    @override
     def splits(self) -> Sequence[str]:
         return intermediate.SPLITS
 
+    @override
     def size(self, split: str) -> int:
-        return self.part.clips[_known(split, intermediate.SPLITS, self.part)]
+        refuse_unknown_split(self.part.use, split, intermediate.SPLITS)
+        return self.part.clips[intermediate.SPLITS.index(split)]
 
+    @override
     def recording(self, split: str, index: int) -> Recording:
         planner = self._planner(split)
-        return intermediate.Renderer(self.mix, planner.part).clip(planner.line(index))
+        return intermediate.ClipRenderer(self.options, planner.sources).clip(planner.plan(index))
 
+    @override
     def fingerprint(self) -> str:
-        sounds, backgrounds = self._corpora
-        return _hash(VERSION, self.mix, catalogue.listing(sounds), catalogue.listing(backgrounds))
+        hashes = [catalogue.hash_of_sources(sources) for sources in self._corpora]
+        return content_hash([VERSION, asdict(self.options), hashes])
 
     @cached_property
     def _corpora(self) -> tuple[list[catalogue.Sound], list[catalogue.Background]]:
-        corpora = self.part.corpora()
+        demand_folder, wavcaps_folder = corpora = self.part.corpora()
         refuse_missing(f"data set {self.part.use!r}", corpora)
         excluded = catalogue.excluded_ids(self.part.exclude)
-        sounds = catalogue.wavcaps(corpora[1].path, self.part.subsets, excluded)
-        return sounds, catalogue.demand(corpora[0].path, self.part.environments)
+        sounds = catalogue.wavcaps_sounds(wavcaps_folder.path, self.part.subsets, excluded)
+        return sounds, catalogue.demand_backgrounds(demand_folder.path, self.part.environments)
 
     @cached_property
-    def _parts(self) -> dict[str, intermediate.Part]:
-        share = self.part.clips[1] / sum(self.part.clips)
-        found = intermediate.parted(*self._corpora, share)
-        for split, part in found.items():
-            if not part.sounds:
+    def _sources(self) -> dict[str, intermediate.SplitSources]:
+        val_fraction = self.part.clips[1] / sum(self.part.clips)
+        divided = intermediate.split_sources(*self._corpora, val_fraction)
+        for split, sources in divided.items():
+            if not sources.sounds:
                 raise DataError(
                     f"{self.part.use}: WavCaps has no sound for {split}. Use more of its subsets."
                 )
-        return found
+        return divided
 
-    def _planner(self, split: str) -> intermediate.Planner:
-        _known(split, intermediate.SPLITS, self.part)
+    def _planner(self, split: str) -> intermediate.ClipPlanner:
+        refuse_unknown_split(self.part.use, split, intermediate.SPLITS)
         if split not in self._planners:
-            self._planners[split] = intermediate.Planner(self.mix, split, self._parts[split])
+            self._planners[split] = intermediate.ClipPlanner(self.options, split, self._sources[split])
         return self._planners[split]
 
-    @cached_property
-    def _planners(self) -> dict[str, intermediate.Planner]:
-        return {}
 
-
-class _ClothoMoment:
-    """See `ClothoMoment60`."""
+class _ClothoMomentDataset(Dataset):
+    """See `ClothoMoment60`; the corpora are read when the first clip is asked for."""
 
     def __init__(self, part: ClothoMoment60) -> None:
         self.part = part
+        self._mixers: dict[str, clotho_moment.ExcerptMixer] = {}
 
+    @override
     def splits(self) -> Sequence[str]:
         return list(clotho_moment.TOURS)
 
+    @override
     def size(self, split: str) -> int:
-        return len(self._mixer(split).places)
+        return len(self._mixer(split).excerpts)
 
+    @override
     def recording(self, split: str, index: int) -> Recording:
         mixer = self._mixer(split)
-        return mixer.clip(mixer.places[index])
+        return mixer.clip(mixer.excerpts[index])
 
+    @override
     def fingerprint(self) -> str:
-        options = (self.part.seed, self.part.rate, self.part.step)
-        parts = [self._mixer(split).part for split in self.splits()]
-        listings = [(catalogue.listing(each.sounds), catalogue.listing(each.tours)) for each in parts]
-        return _hash(VERSION, options, listings)
+        options = [self.part.seed, self.part.rate, self.part.step]
+        splits = [self._mixer(split).sources for split in self.splits()]
+        hashes = [
+            [catalogue.hash_of_sources(sources.sounds), catalogue.hash_of_sources(sources.tours)]
+            for sources in splits
+        ]
+        return content_hash([VERSION, options, hashes])
 
-    def _mixer(self, split: str) -> clotho_moment.Mixer:
-        _known(split, list(clotho_moment.TOURS), self.part)
+    def _mixer(self, split: str) -> clotho_moment.ExcerptMixer:
+        refuse_unknown_split(self.part.use, split, clotho_moment.TOURS)
         if split not in self._mixers:
-            self._mixers[split] = self._opened(split)
+            clotho_folder, tours_folder = corpora = self.part.corpora()
+            refuse_missing(f"data set {self.part.use!r}", corpora)
+            sounds = catalogue.clotho_sounds(clotho_folder.path, clotho_moment.CLOTHO[split])
+            tours = catalogue.tour_backgrounds(tours_folder.path, clotho_moment.TOURS[split])
+            sources = clotho_moment.tour_sources(split, sounds, tours)
+            self._mixers[split] = clotho_moment.ExcerptMixer(
+                sources, seed=self.part.seed, rate=self.part.rate, step=self.part.step
+            )
         return self._mixers[split]
-
-    def _opened(self, split: str) -> clotho_moment.Mixer:
-        corpora = self.part.corpora()
-        refuse_missing(f"data set {self.part.use!r}", corpora)
-        sounds = catalogue.clotho(corpora[0].path, clotho_moment.CLOTHO[split])
-        tours = catalogue.tours(corpora[1].path, clotho_moment.TOURS[split])
-        part = clotho_moment.part_of(split, sounds, tours)
-        return clotho_moment.Mixer(part, seed=self.part.seed, rate=self.part.rate, step=self.part.step)
-
-    @cached_property
-    def _mixers(self) -> dict[str, clotho_moment.Mixer]:
-        return {}
 
 
 def _corpus(name: str, chosen: str, published: Published) -> RequiredFile:
@@ -202,19 +209,6 @@ def _corpus(name: str, chosen: str, published: Published) -> RequiredFile:
         remedy=f"Put a copy there (${DATA_VARIABLE} chooses the folder of data), or name its folder in the "
         "protocol.",
     )
-
-
-def _known(split: str, splits: Sequence[str], part: DatasetPart) -> int:
-    if split not in splits:
-        raise DataError(
-            f"data set {part.use!r} has no split {split!r}.{did_you_mean(split, splits)} "
-            f"Splits: {', '.join(splits)}."
-        )
-    return list(splits).index(split)
-
-
-def _hash(*content: object) -> str:
-    return hashlib.sha256(repr(content).encode()).hexdigest()[:24]
 
 
 PARTS: tuple[type[DatasetPart], ...] = (ClothoMoment60, Intermediate300)

@@ -9,7 +9,8 @@ from enum import Enum
 from amrbench_plugins.datasets.procedural.dsp import Rng
 from amrbench_plugins.datasets.procedural.lexicon import BARE, FAR, LEXICON, NEAR, THEN, WHILE
 
-_NOUN_SHARE = 0.35
+_NOUN_PROBABILITY = 0.35
+"""How often the value stands before a noun and not in a clause."""
 
 
 class Wording(Enum):
@@ -43,27 +44,28 @@ def _clause(rng: Rng, subject: Subject, wording: Wording) -> str:
     value = _choice(rng, words.values[subject.value])
     if wording is Wording.UNSEEN:
         return words.unseen.format(a=value)
-    if rng.random() < _NOUN_SHARE and subject.sound != "voice":
+    # The values of a voice are nouns themselves ("woman").
+    if rng.random() < _NOUN_PROBABILITY and subject.sound != "voice":
         return f"{value} {_choice(rng, words.nouns)}"
     return _choice(rng, words.clauses).format(a=value)
 
 
 def phrase(rng: Rng, subject: Subject, *, wording: Wording, distance: bool) -> str:
-    """Return a lower-case phrase without a full stop; `distance` says whether near or far is told."""
+    """Return a lower-case phrase without a full stop; `distance` says whether it names near or far."""
     text = re.sub(r"\ba (?=[aeiou])", "an ", _clause(rng, subject, wording))
     return f"{text} {_choice(rng, FAR if subject.far else NEAR)}" if distance else text
 
 
 def finish(rng: Rng, text: str) -> str:
-    """Return the phrase as people write it: with a capital, and half of the time with a full stop."""
+    """Return the phrase with a capital and, in half of the cases, a full stop."""
     return text[0].upper() + text[1:] + ("." if rng.random() < 0.5 else "")
 
 
 def then(rng: Rng, first: str, second: str) -> str:
-    """Join two phrases that happen one after the other."""
+    """Join the phrases of two sounds, one after the other."""
     return first + _choice(rng, THEN) + second
 
 
 def meanwhile(rng: Rng, first: str, second: str) -> str:
-    """Join two phrases that happen at the same time."""
+    """Join the phrases of two sounds at the same time."""
     return first + _choice(rng, WHILE) + second

@@ -1,7 +1,7 @@
 """Building blocks of procedural sounds: shaped noise, oscillators, struck modes, grains.
 
-Everything works on one-dimensional float32 arrays at `RATE` samples a second. The cost of a block is a few
-array passes, so that minutes of audio are made in a second of one core.
+Everything works on one-dimensional float32 arrays at `RATE` samples a second. A block costs a few array
+passes, so one core makes minutes of audio in a second.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ Numbers = npt.NDArray[np.floating]
 Rng = np.random.Generator
 
 _TABLE = 4096
+"""Samples of one period of a waveform."""
 _GRID = 400
+"""FFT lengths are rounded up to its multiples first, so that few different ones occur."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def samples(seconds: float) -> int:
 
 
 def fft_size(count: int) -> int:
-    """Return a fast FFT length of at least `count`, out of few, so that plans and gains are reused."""
+    """Return a fast FFT length of at least `count`; there are few, so plans and gains are reused."""
     return int(next_fast_len(-(-count // _GRID) * _GRID, real=True))
 
 
@@ -100,14 +102,19 @@ def _wave_table(amplitudes: tuple[float, ...]) -> Signal:
 
 
 def harmonic(frequency: Numbers, amplitudes: tuple[float, ...]) -> Signal:
-    """Return partials at multiples of a frequency in Hz, which may change with every sample."""
+    """Return partials at multiples of a frequency in Hz.
+
+    Args:
+        frequency: (samples,) the fundamental at each sample.
+        amplitudes: Of partials 1, 2, ...
+    """
     turns = np.cumsum(frequency, dtype=np.float64) / RATE
     index = ((turns - np.floor(turns)) * _TABLE).astype(np.int32)
     return _wave_table(amplitudes)[np.minimum(index, _TABLE - 1)]
 
 
-def steady(count: int, frequency: float, amplitudes: tuple[float, ...]) -> Signal:
-    """Return `harmonic` at a constant frequency."""
+def tone(count: int, frequency: float, amplitudes: tuple[float, ...]) -> Signal:
+    """Return `harmonic` at a constant frequency in Hz."""
     return harmonic(np.full(count, frequency), amplitudes)
 
 
@@ -131,14 +138,14 @@ class Mode:
 
 
 def struck(rng: Rng, count: int, modes: Sequence[Mode]) -> Signal:
-    """Return the sum of decaying partials with random phases, without those above the Nyquist frequency."""
+    """Return the sum of decaying partials with random phases, without those near or above Nyquist."""
     time = clock(count)
     signal = np.zeros(count, np.float32)
     for mode in modes:
         if mode.frequency < 0.48 * RATE:
             phase = np.float32(rng.uniform(0, 2 * math.pi))
-            tone = np.sin(np.float32(2 * math.pi * mode.frequency) * time + phase)
-            signal += np.float32(mode.amplitude) * decay(count, mode.seconds) * tone
+            sine = np.sin(np.float32(2 * math.pi * mode.frequency) * time + phase)
+            signal += np.float32(mode.amplitude) * decay(count, mode.seconds) * sine
     return signal
 
 
@@ -149,7 +156,7 @@ def regular(rng: Rng, count: int, *, rate: float, jitter: float = 0.03) -> Times
 
 
 def scattered(rng: Rng, count: int, *, rate: float) -> Times:
-    """Return sorted onset times of a Poisson process with both ends occupied."""
+    """Return sorted onset times of a Poisson process, with one more at either end."""
     seconds = count / RATE
     inner = rng.uniform(0, seconds, max(0, rng.poisson(rate * seconds)))
     return np.sort(np.concatenate([inner, [0.0, max(0.0, seconds - 0.15)]]))
@@ -168,7 +175,7 @@ def bursts(rng: Rng, count: int, *, size: tuple[int, int], step: tuple[float, fl
 
 
 def grains(rng: Rng, count: int, times: Times, make: Callable[[], Signal], *, variants: int = 6) -> Signal:
-    """Return short sounds at the given times, drawn from a few variants of `make` with random loudness."""
+    """Return short sounds at the given times in seconds, drawn from variants of `make`, randomly loud."""
     shapes = [make() for _ in range(min(variants, max(1, len(times))))]
     signal = np.zeros(count, np.float32)
     choice = rng.integers(len(shapes), size=len(times))
@@ -181,7 +188,7 @@ def grains(rng: Rng, count: int, times: Times, make: Callable[[], Signal], *, va
 
 
 def hump(count: int, power: float = 1.0) -> Signal:
-    """Return half a sine wave raised to a power: silent at both ends."""
+    """Return half a sine wave raised to a power; it is zero at both ends."""
     return np.asarray(np.sin(np.linspace(0, math.pi, count)).clip(0) ** power, dtype=np.float32)
 
 

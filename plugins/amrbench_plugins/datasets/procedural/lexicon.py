@@ -1,7 +1,7 @@
 """The words for each procedural sound: nouns, clauses, words of its attribute, and one clause held out.
 
-`{a}` stands where a word of the attribute goes. The clause in `unseen` is never used for training of any
-kind: test queries that use it show how a text encoder deals with a wording it has not met.
+`{a}` stands for a word of the attribute. The clause in `unseen` is never used for training, neither of models
+nor of encoders: test queries with it show how a text encoder deals with new wording.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Words:
-    """How people may speak about one class of sound."""
+    """The wordings for one class of sound.
+
+    Attributes:
+        values: Words for value 0 and value 1 of its attribute.
+        nouns: Names of the class.
+        clauses: With the attribute.
+        unseen: The clause that is held out for tests, with the attribute.
+    """
 
     values: tuple[tuple[str, ...], tuple[str, ...]]
     nouns: tuple[str, ...]
@@ -179,7 +186,7 @@ LEXICON: dict[str, Words] = {
 """Words of each class of `sounds.CLASSES`."""
 
 BARE = ("the sound of {}", "{}", "{} can be heard", "you can hear {}")
-"""Frames around a noun when the attribute is not said."""
+"""Templates around a noun where the attribute is not named."""
 
 FAR = ("in the distance", "far away", "from afar")
 NEAR = ("close by", "nearby", "up close")

@@ -9,7 +9,7 @@ VERSION = 3
 
 
 @dataclass(frozen=True)
-class Span:
+class Bounds:
     """A closed range of a number."""
 
     low: float
@@ -18,37 +18,45 @@ class Span:
 
 @dataclass(frozen=True)
 class Preset:
-    """What clips of one kind are made of; shares are probabilities, signal-to-noise ratios in dB."""
+    """What clips of one kind are made of.
+
+    Attributes:
+        name: As in protocols.
+        code: Stands for the name in random seeds.
+        seconds: Length of a clip.
+        splits: Number of clips of each split.
+        groups: Fewest and most sounds that queries ask for.
+        distractors: Fewest and most sounds that no query asks for.
+        length: Seconds of one event.
+        repeats: Probability of 1, 2, ... occurrences of a sound.
+        overlap_probability: That a block of events may overlap others.
+        twin_probability: That one class occurs with both values in a clip.
+        composite_probability: That a clip has an `A then B` or `A while B` block.
+        near: Signal-to-noise ratio of near sounds, dB.
+        far: Signal-to-noise ratio of far sounds, dB.
+        far_probability: That a sound is far.
+        value_probability: That the attribute is named where it need not be.
+        distance_probability: That the distance is named.
+        unseen_probability: That a test query for a single sound has the held-out wording.
+    """
 
     name: str
     code: int
     seconds: float
     splits: dict[str, int]
-    """Number of clips of each split."""
     groups: tuple[int, int]
-    """Fewest and most sounds that are asked for."""
     distractors: tuple[int, int]
-    """Fewest and most sounds that nobody asks for."""
-    length: Span
-    """Seconds of one event."""
+    length: Bounds
     repeats: tuple[float, ...]
-    """Probability of 1, 2, ... occurrences of a sound."""
-    overlap: float
-    """Share of blocks that may be laid over others."""
-    twins: float
-    """Share of clips in which one class occurs with both values."""
-    composites: float
-    """Share of clips with an `A then B` or `A while B` block."""
-    near: Span
-    """Signal-to-noise ratio of near sounds."""
-    far: Span
-    """Signal-to-noise ratio of far sounds."""
-    far_share: float
-    value_share: float
-    """How often the attribute is named where it need not be."""
-    distance_share: float
-    unseen_share: float
-    """Share of test queries in the held-out wording."""
+    overlap_probability: float
+    twin_probability: float
+    composite_probability: float
+    near: Bounds
+    far: Bounds
+    far_probability: float
+    value_probability: float
+    distance_probability: float
+    unseen_probability: float
 
 
 SHORT = Preset(
@@ -58,17 +66,17 @@ SHORT = Preset(
     splits={"train": 400, "val": 40},
     groups=(3, 5),
     distractors=(0, 2),
-    length=Span(10.0, 25.0),
+    length=Bounds(10.0, 25.0),
     repeats=(1.0,),
-    overlap=1.0,
-    twins=0.0,
-    composites=0.0,
-    near=Span(4.0, 16.0),
-    far=Span(-2.0, 6.0),
-    far_share=0.25,
-    value_share=0.6,
-    distance_share=0.15,
-    unseen_share=0.0,
+    overlap_probability=1.0,
+    twin_probability=0.0,
+    composite_probability=0.0,
+    near=Bounds(4.0, 16.0),
+    far=Bounds(-2.0, 6.0),
+    far_probability=0.25,
+    value_probability=0.6,
+    distance_probability=0.15,
+    unseen_probability=0.0,
 )
 
 LONG = Preset(
@@ -78,17 +86,17 @@ LONG = Preset(
     splits={"train": 100, "val": 16},
     groups=(5, 7),
     distractors=(0, 2),
-    length=Span(4.0, 20.0),
+    length=Bounds(4.0, 20.0),
     repeats=(0.7, 0.3),
-    overlap=0.5,
-    twins=0.5,
-    composites=0.5,
-    near=Span(4.0, 16.0),
-    far=Span(-2.0, 6.0),
-    far_share=0.3,
-    value_share=0.6,
-    distance_share=0.15,
-    unseen_share=0.0,
+    overlap_probability=0.5,
+    twin_probability=0.5,
+    composite_probability=0.5,
+    near=Bounds(4.0, 16.0),
+    far=Bounds(-2.0, 6.0),
+    far_probability=0.3,
+    value_probability=0.6,
+    distance_probability=0.15,
+    unseen_probability=0.0,
 )
 
 SCENES = Preset(
@@ -98,18 +106,19 @@ SCENES = Preset(
     splits={"train": 160, "val": 40, "test": 160},
     groups=(3, 5),
     distractors=(0, 2),
-    length=Span(2.5, 8.0),
+    length=Bounds(2.5, 8.0),
     repeats=(0.75, 0.25),
-    overlap=0.25,
-    twins=0.5,
-    composites=0.9,
-    near=Span(0.0, 12.0),
-    far=Span(-4.0, 4.0),
-    far_share=0.3,
-    value_share=0.6,
-    distance_share=0.15,
-    unseen_share=0.15,
+    overlap_probability=0.25,
+    twin_probability=0.5,
+    composite_probability=0.9,
+    near=Bounds(0.0, 12.0),
+    far=Bounds(-4.0, 4.0),
+    far_probability=0.3,
+    value_probability=0.6,
+    distance_probability=0.15,
+    unseen_probability=0.15,
 )
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (SHORT, LONG, SCENES)}
 SPLIT_CODES: dict[str, int] = {"train": 1, "val": 2, "test": 3}
+"""Stand for the splits in random seeds."""

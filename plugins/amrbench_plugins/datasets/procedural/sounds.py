@@ -1,8 +1,8 @@
 """Twenty recognisable procedural sounds, each with one attribute of two values.
 
-A recipe takes a random generator, a number of samples and the value (0 or 1) of its attribute and returns
-a signal at `dsp.RATE`. No recipe is silent for longer than about a second, so that a window of time is a
-fair description of an event.
+The function of a class takes a random generator, a number of samples and the value (0 or 1) of its
+attribute, and returns a signal at `dsp.RATE`. No sound pauses for longer than about a second, so a window
+describes an event well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from amrbench_plugins.datasets.procedural import dsp
 from amrbench_plugins.datasets.procedural.dsp import Band, Mode, Rng, Signal, Tilt
 
-Recipe = Callable[[Rng, int, int], Signal]
+Synthesizer = Callable[[Rng, int, int], Signal]
 Range = tuple[float, float]
 
 
@@ -105,7 +105,7 @@ def clock(rng: Rng, count: int, value: int) -> Signal:
 def phone(rng: Rng, count: int, value: int) -> Signal:
     """Two warbling tones in bursts: low or high."""
     base = _pick(rng, value, (420, 520), (1300, 1650))
-    tones = dsp.steady(count, base, (1.0,)) + dsp.steady(count, base * 1.19, (1.0,))
+    tones = dsp.tone(count, base, (1.0,)) + dsp.tone(count, base * 1.19, (1.0,))
     warble = 0.2 + 0.8 * _gate(rng, count, rate=20, duty=0.5)
     return tones * warble * _gate(rng, count, rate=0.8, duty=0.7)
 
@@ -145,7 +145,7 @@ def applause(rng: Rng, count: int, value: int) -> Signal:
 
 def alarm(rng: Rng, count: int, value: int) -> Signal:
     """Electronic beeps of one pitch: slow or fast."""
-    tone = dsp.steady(count, rng.uniform(2000, 2700), (1.0, 0.0, 0.3))
+    tone = dsp.tone(count, rng.uniform(2000, 2700), (1.0, 0.0, 0.3))
     return tone * _gate(rng, count, rate=_pick(rng, value, (1.3, 1.7), (5.0, 6.5)), duty=0.5)
 
 
@@ -165,7 +165,7 @@ def helicopter(rng: Rng, count: int, value: int) -> Signal:
 
 def crickets(rng: Rng, count: int, value: int) -> Signal:
     """A pulsed high tone in groups: slow or fast."""
-    tone = dsp.steady(count, rng.uniform(4300, 5000), (1.0,))
+    tone = dsp.tone(count, rng.uniform(4300, 5000), (1.0,))
     groups = _gate(rng, count, rate=_pick(rng, value, (1.3, 1.8), (4.5, 6.0)), duty=0.45)
     return tone * _gate(rng, count, rate=28, duty=0.5) * groups
 
@@ -182,7 +182,7 @@ def bell(rng: Rng, count: int, value: int) -> Signal:
 
 def vacuum(rng: Rng, count: int, value: int) -> Signal:
     """Broad noise with a motor whine: low or high."""
-    whine = dsp.steady(count, _pick(rng, value, (150, 200), (400, 500)), (0.8, 0.6, 0.5, 0.4, 0.2, 0.2))
+    whine = dsp.tone(count, _pick(rng, value, (150, 200), (400, 500)), (0.8, 0.6, 0.5, 0.4, 0.2, 0.2))
     return 0.5 * dsp.noise(rng, count, Band(200, 5000)) + whine
 
 
@@ -210,7 +210,7 @@ def frog(rng: Rng, count: int, value: int) -> Signal:
 
     def croak() -> Signal:
         rattle = (_swing(rng, size, 45) > -0.2).astype(np.float32)
-        return dsp.steady(size, pitch, (1.0, 0.3)) * rattle * dsp.hump(size)
+        return dsp.tone(size, pitch, (1.0, 0.3)) * rattle * dsp.hump(size)
 
     times = dsp.regular(rng, count, rate=rng.uniform(1.5, 2.1), jitter=0.12)
     return dsp.grains(rng, count, times, croak)
@@ -220,7 +220,7 @@ def car_horn(rng: Rng, count: int, value: int) -> Signal:
     """Two horn notes together: long or short honks."""
     partials = (1.0, 0.7, 0.6, 0.4, 0.3)
     base = rng.uniform(390, 430)
-    chord = dsp.steady(count, base, partials) + dsp.steady(count, base * 1.25, partials)
+    chord = dsp.tone(count, base, partials) + dsp.tone(count, base * 1.25, partials)
     return chord * (
         _gate(rng, count, rate=2.4, duty=0.5) if value else _gate(rng, count, rate=0.45, duty=0.8)
     )
@@ -239,7 +239,7 @@ def drum(rng: Rng, count: int, value: int) -> Signal:
     return dsp.grains(rng, count, dsp.regular(rng, count, rate=rate, jitter=0.01), beat, variants=8)
 
 
-RECIPES: dict[str, Recipe] = {
+SYNTHESIZERS: dict[str, Synthesizer] = {
     "alarm": alarm,
     "applause": applause,
     "bell": bell,
@@ -261,18 +261,18 @@ RECIPES: dict[str, Recipe] = {
     "vacuum": vacuum,
     "voice": voice,
 }
-"""Recipe of each class; the order is part of the random plan and must not change without a new version."""
+"""Function of each class; random plans depend on the order, so another one needs a new version."""
 
-CLASSES: tuple[str, ...] = tuple(RECIPES)
+CLASSES: tuple[str, ...] = tuple(SYNTHESIZERS)
 
 
 def sound(rng: Rng, name: str, *, value: int, seconds: float) -> Signal:
     """Return a sound of a class with a peak of one and soft ends."""
-    return dsp.fade(dsp.peak_one(RECIPES[name](rng, dsp.samples(seconds), value)))
+    return dsp.fade(dsp.peak_one(SYNTHESIZERS[name](rng, dsp.samples(seconds), value)))
 
 
 def from_afar(rng: Rng, signal: Signal) -> Signal:
-    """Return the sound as heard at a distance: duller, with a diffuse tail."""
+    """Return the sound as from a distance: duller, with a diffuse tail."""
     dull = dsp.low_pass(signal, rng.uniform(1800, 2600))
     return dsp.fade(dsp.peak_one(dsp.reverberate(rng, dull, seconds=0.1, direct=0.8)))
 
@@ -288,7 +288,7 @@ def background(rng: Rng, kind: str, *, seconds: float) -> Signal:
     elif kind == "brown":
         signal = dsp.noise(rng, count, Tilt(1.0))
     elif kind == "hum":
-        signal = 0.5 * dsp.noise(rng, count, Tilt(0.7)) + dsp.steady(count, 50, (0.6, 0.5, 0.3, 0.0, 0.2))
+        signal = 0.5 * dsp.noise(rng, count, Tilt(0.7)) + dsp.tone(count, 50, (0.6, 0.5, 0.3, 0.0, 0.2))
     elif kind == "babble":
         murmur = dsp.noise(rng, count, Band(200, 3000)) * dsp.wander(rng, count, rate=4, low=0.3, high=1)
         signal = 0.5 * dsp.noise(rng, count, Tilt(0.6)) + murmur

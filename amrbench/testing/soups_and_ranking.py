@@ -1,0 +1,94 @@
+"""The contracts of soups and of ranking steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+
+from amrbench.part import Part
+from amrbench.slots.ranking import RankingPart
+from amrbench.slots.soups import SoupPart, Weights
+from amrbench.testing.small_data import ContractFixture, expect, make_query
+
+
+@dataclass(frozen=True)
+class _Seed:
+    """A candidate whose best epoch was its last."""
+
+    name: str
+    weights: Weights
+
+    def best(self) -> Weights:
+        return self.weights
+
+    def last(self) -> Weights:
+        return self.weights
+
+
+class _SmallestWeights:
+    """A scorer that prefers small weights; the first numbers of a tensor matter most."""
+
+    fixed = frozenset({"count"})
+
+    def performance(self, weights: Weights) -> float:
+        return -float(weights["weight"].sum())
+
+    def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:  # noqa: ARG002 - a protocol
+        size = weights["weight"].numel()
+        return {"weight": torch.linspace(1, 0, size, dtype=torch.float64).view_as(weights["weight"])}
+
+
+def check_soup(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
+    """Check that a soup has names, shapes and types of its candidates, and does not change them."""
+    who, part = f"soup {part.use!r}", cast("SoupPart", part)
+    trained = torch.ones(2, 3)
+    for size in (1, 3):
+        candidates = [
+            _Seed(f"seed {seed}", {"weight": trained * (seed + 1), "count": torch.tensor(7)})
+            for seed in range(size)
+        ]
+        names = {candidate.name for candidate in candidates}
+        for name, soup in part.build()(candidates, _SmallestWeights()).items():
+            _check_member(soup.weights, candidates[0].weights, f"{who}, member {name!r}")
+            json.dumps(dict(soup.about))
+            unknown = sorted(set(soup.ingredients) - names)
+            expect(not unknown, f"{who}, member {name!r}: its ingredients {unknown} are not candidates.")
+        unchanged = all(
+            torch.equal(candidate.weights["weight"], trained * (seed + 1))
+            for seed, candidate in enumerate(candidates)
+        )
+        expect(unchanged, f"{who}: it writes into the candidates.")
+
+
+def _check_member(weights: Weights, candidate: Weights, who: str) -> None:
+    expect(set(weights) == set(candidate), f"{who}: it has {sorted(weights)}, not {sorted(candidate)}.")
+    for name, tensor in weights.items():
+        other = candidate[name]
+        same = tensor.shape == other.shape and tensor.dtype == other.dtype
+        expect(
+            same,
+            f"{who}: {name!r} is {tensor.dtype} of {tuple(tensor.shape)}, "
+            f"not {other.dtype} of {tuple(other.shape)} as in the candidates.",
+        )
+
+
+def check_ranking(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
+    """Check that the result is a list of moments, best first, and that the given list is not changed."""
+    who, part = f"ranking {part.use!r}", cast("RankingPart", part)
+    rank = part.build()
+    moments = np.array([[3, 8, 0.9], [-2, 4.123456, 0.5], [2.9, 8.2, 0.5], [15, 31, 0.1]], dtype=np.float32)
+    before = moments.copy()
+    ranked = rank(moments, make_query())
+    expect(np.array_equal(moments, before), f"{who}: it writes into the list that it is given.")
+    expect(ranked.ndim == 2 and ranked.shape[1] == 3, f"{who}: it returns {ranked.shape}, not (Q, 3).")
+    expect(len(ranked) > 0, f"{who}: it returns no moment of four.")
+    expect(bool(np.isfinite(ranked).all()), f"{who}: a moment is not finite.")
+    expect(bool((ranked[:, 0] <= ranked[:, 1]).all()), f"{who}: a moment ends before it starts.")
+    expect(bool((np.diff(ranked[:, 2]) <= 0).all()), f"{who}: its list is not sorted by score, best first.")
+    empty = rank(moments[:0], make_query())
+    expect(empty.shape == (0, 3), f"{who}: it returns {empty.shape} for an empty list, not (0, 3).")

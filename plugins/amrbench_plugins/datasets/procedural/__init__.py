@@ -1,0 +1,1 @@
+"""Scenes of synthetic sounds, with their queries and windows."""

@@ -1,0 +1,81 @@
+"""Folders of finished runs with random predictions."""
+
+import json
+
+import numpy as np
+
+from amrbench.evaluation.metrics_file import LOCK, Results, Row, write_results
+from amrbench.files.annotations import write_annotations
+from amrbench.files.predictions import write_predictions
+from amrbench.functional.metrics import score
+from amrbench.types import Moments, Query
+
+
+def queries(recordings=40, per_recording=3):
+    return [
+        Query(f"{vid}_{index}", "a sound", f"v{vid}", 60.0, ((10.0 + index, 20.0 + index),))
+        for vid in range(recordings)
+        for index in range(per_recording)
+    ]
+
+
+def predictions(asked, accuracy, seed):
+    """Return predictions that are right with this probability."""
+    rng = np.random.default_rng(seed)
+    predicted = []
+    for query in asked:
+        right = rng.random() < accuracy
+        start = query.windows[0][0] if right else 40.0
+        windows = np.array([[start, start + 10.0], [0.0, 5.0]])
+        predicted.append(Moments(query.qid, query.vid, windows, np.array([0.9, 0.1])))
+    return predicted
+
+
+def write_row(folder, member, kind, moments, asked):
+    """Write the predictions of a member and return its row."""
+    file = f"predictions/{member.replace(' ', '-')}.test.jsonl"
+    write_predictions(folder / file, moments)
+    scores = score(moments, asked)
+    return Row(
+        member=member,
+        kind=kind,
+        split="test",
+        queries=scores.queries,
+        metrics=scores.metrics,
+        predictions=file,
+    )
+
+
+def make_run(folder, *, accuracy=0.5, seeds=2, soup=None, asked=None, features="mini", shift=0, **fields):
+    """Write the folder of a finished run with random predictions; another shift gives other ones."""
+    asked = asked or queries()
+    (folder / "predictions").mkdir(parents=True)
+    (folder / "recipe.yaml").write_text("name: toy\n")
+    write_annotations(folder / "annotations.test.jsonl", asked)
+    rows = [
+        write_row(folder, f"seed {seed}", "seed", predictions(asked, accuracy, seed + shift), asked)
+        for seed in range(seeds)
+    ]
+    if soup:
+        rows.append(write_row(folder, "uniform", "soup", predictions(asked, soup, 99), asked))
+    rows.append(write_row(folder, "whole recording", "prior", predictions(asked, 0, 0), asked))
+    (folder / LOCK).write_text(json.dumps({"recipe": {"features": {"use": features}}}))
+    plain = {
+        "recipe": folder.name,
+        "protocol": "tiny",
+        "about": "For tests.",
+        "stand_ins": f"{features} stands in for clap",
+        "hash": folder.name,
+        "conditions": "same",
+        "truth": "annotations.test.jsonl",
+        "versions": {},
+        "rows": rows,
+    }
+    write_results(folder, Results(**plain | fields))
+    return folder
+
+
+def poor_and_good(folder):
+    """Write two runs that differ clearly; the better one has a soup."""
+    poor = make_run(folder / "poor", accuracy=0.3)
+    return poor, make_run(folder / "good", accuracy=0.8, soup=0.9, shift=50)

@@ -1,0 +1,91 @@
+import pytest
+
+from amrbench.errors import DataError, RunError
+from amrbench.evaluation.metrics_file import LOCK, METRICS
+from amrbench.evaluation.systems import is_run, prediction_files, read_files, read_run, run_folder
+from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.files.predictions import read_predictions
+from amrbench.functional.metrics import STANDARD, Metric, score
+from tests.core.evaluation.finished_runs import make_run, poor_and_good, queries
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return poor_and_good(tmp_path)
+
+
+def refused(read, *arguments, error=RunError):
+    with pytest.raises(error) as refusal:
+        read(*arguments, STANDARD)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["R1@0.5", "R5@0.7", "R1@0.3", "mAP", "mAP@0.5", "mAP@0.75", "mAP@0.6"])
+def test_values_of_queries_average_to_the_metric(runs, name):
+    poor, _ = runs
+    metric = Metric.parse(name)
+    values = read_run(poor, [metric]).singles.values
+    truth = read_annotations(poor / "annotations.test.jsonl")
+    predictions = read_predictions(poor / "predictions/seed-1.test.jsonl")
+    assert values.shape == (2, len(truth), 1)
+    assert values[1].mean() == pytest.approx(score(predictions, truth, metrics=[metric]).metrics[name])
+
+
+def test_a_run_may_be_given_by_its_metrics(runs):
+    poor, good = runs
+    assert is_run(poor)
+    assert is_run(poor / METRICS)
+    assert run_folder(poor / METRICS) == run_folder(poor) == poor
+    system = read_run(good / METRICS, STANDARD)
+    assert (system.name, system.location) == ("good", good)
+    assert [soup.name for soup in system.soups] == ["uniform"]
+
+
+def test_prediction_files_are_those_of_seeds_of_a_folder_or_itself(runs, tmp_path):
+    poor, _ = runs
+    seeds = [poor / f"predictions/seed-{seed}.test.jsonl" for seed in (0, 1)]
+    assert prediction_files(poor) == prediction_files(poor / METRICS) == seeds
+    assert set(seeds) < set(prediction_files(poor / "predictions"))
+    assert prediction_files(seeds[0]) == [seeds[0]]
+    with pytest.raises(RunError, match="nowhere.jsonl: there is no run and no prediction file"):
+        prediction_files(tmp_path / "nowhere.jsonl")
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_an_unfinished_run_is_refused(runs):
+    (runs[1] / METRICS).unlink()
+    assert is_run(runs[1]), "its recipe.yaml is there"
+    assert f"{runs[1]}: there is no finished run" in refused(read_run, runs[1])
+
+
+def test_a_run_without_seeds_is_refused(tmp_path):
+    assert "has no seeds" in refused(read_run, make_run(tmp_path / "one", seeds=0))
+
+
+def test_predictions_that_do_not_give_the_metrics_of_the_run_are_refused(runs):
+    poor, good = runs
+    file = poor / "predictions/seed-0.test.jsonl"
+    file.write_bytes((good / "predictions/seed-0.test.jsonl").read_bytes())
+    message = refused(read_run, poor)
+    assert message.startswith(f"{file}: gives R1@0.5 ")
+    assert "A file was changed" in message
+
+
+def test_predictions_for_other_annotations_are_refused_with_both_files(runs, tmp_path):
+    truth = tmp_path / "truth.jsonl"
+    write_annotations(truth, queries()[:-1])
+    file = runs[0] / "predictions/seed-0.test.jsonl"
+    assert refused(read_files, file, truth, error=DataError).startswith(f"{file} against {truth}: ")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"recipe": {}}', '{"recipe": 3}'])
+def test_a_lock_that_does_not_name_the_features_is_refused(runs, text):
+    (runs[0] / LOCK).write_text(text)
+    assert f"{runs[0] / LOCK}: does not say which features" in refused(read_run, runs[0])
+
+
+def test_a_missing_lock_is_refused(runs):
+    (runs[0] / LOCK).unlink()
+    assert f"{runs[0] / LOCK}: cannot be read" in refused(read_run, runs[0])

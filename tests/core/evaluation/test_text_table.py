@@ -1,0 +1,38 @@
+import pytest
+
+from amrbench.errors import RunError
+from amrbench.evaluation.text_table import FORMS, format_table, refuse_unknown_format
+
+ROWS = [{"name": "a", "count": 2, "score": 0.125}, {"name": "bcd", "count": 10, "score": 50.0}]
+
+
+def test_text_is_left_numbers_are_right_and_floats_have_two_decimals():
+    assert format_table("github", ["Heading."], ROWS).splitlines() == [
+        "Heading.",
+        "",
+        "| name   |   count |   score |",
+        "|--------|---------|---------|",
+        "| a      |       2 |    0.12 |",
+        "| bcd    |      10 |   50.00 |",
+    ]
+
+
+def test_columns_can_be_aligned():
+    lines = format_table("github", [], ROWS, align=["right", "left", "left"]).splitlines()
+    assert lines[3:] == ["|      a | 2       | 0.12    |", "|    bcd | 10      | 50.00   |"]
+
+
+@pytest.mark.parametrize(("form", "mark"), [("tsv", "# "), ("latex", "% ")])
+def test_a_heading_is_a_comment_where_the_format_has_comments(form, mark):
+    lines = format_table(form, ["One.", "Two."], ROWS).splitlines()
+    assert lines[:2] == [f"{mark}One.", f"{mark}Two."]
+
+
+def test_an_unknown_format_names_the_known_ones():
+    for form in FORMS:
+        refuse_unknown_format(form)
+    with pytest.raises(RunError) as error:
+        refuse_unknown_format("githup")
+    assert str(error.value) == (
+        "there is no table format 'githup'. Did you mean 'github'? Use github, tsv, latex, json."
+    )

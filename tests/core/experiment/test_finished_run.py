@@ -1,0 +1,109 @@
+import json
+import os
+
+import pytest
+
+from amrbench.errors import RecipeError, RunError
+from amrbench.experiment.finished_run import find_run, open_run, slug
+from amrbench.registry import Registry
+from tests.core.world import PARTS, REGISTRY
+
+
+def test_the_newest_finished_run_is_taken(tmp_path):
+    for name, age in (("old", 100), ("new", 50)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text("{}")
+        os.utime(tmp_path / name / "metrics.json", (1e9 - age, 1e9 - age))
+    (tmp_path / "unfinished").mkdir()
+    assert find_run(None, below=tmp_path) == tmp_path / "new"
+    assert find_run(tmp_path / "old", below=tmp_path) == tmp_path / "old"
+
+
+def test_there_is_no_finished_run(tmp_path):
+    with pytest.raises(RunError) as error:
+        find_run(None, below=tmp_path)
+    assert str(error.value) == (
+        f"there is no finished run in {str(tmp_path)!r}. Run a recipe first "
+        "('amrbench run recipes/ours3.yaml'), or name one with --run."
+    )
+
+
+def test_a_run_may_be_named_by_its_metrics_file(soup_run):
+    assert open_run(soup_run.folder / "metrics.json", REGISTRY).folder == soup_run.folder
+
+
+def test_a_soup_predicts_or_else_the_first_seed(soup_run, finished):
+    assert open_run(soup_run.folder, REGISTRY).weights == soup_run.folder / "soup.safetensors"
+    assert open_run(soup_run.folder, REGISTRY, member="seed 1").member.member == "seed 1"
+    assert open_run(finished.folder, REGISTRY).member.member == "seed 0"
+
+
+def test_missing_weights_are_named(soup_run, tmp_path):
+    run = open_run(soup_run.folder, REGISTRY, member="seed 0", cache=tmp_path)
+    with pytest.raises(RunError) as error:
+        _ = run.criterion
+    assert str(error.value) == (
+        f"{run.weights}: the weights of 'seed 0' are no longer there. Run the recipe again; it trains what "
+        "is missing."
+    )
+    assert open_run(soup_run.folder, REGISTRY, cache=tmp_path).criterion, "a soup is in the run's folder"
+
+
+def test_parts_that_are_not_installed(soup_run):
+    with pytest.raises(RecipeError) as error:
+        open_run(soup_run.folder, Registry.of(*(part for part in PARTS if part.use != "cut")))
+    assert str(error.value).startswith(
+        f"{soup_run.folder}/lock.json: the recipe of this run cannot be built here: no ranking part is "
+        "called 'cut'."
+    )
+
+
+def refusal(folder, member=""):
+    with pytest.raises(RunError) as error:
+        open_run(folder, REGISTRY, member=member)
+    return str(error.value)
+
+
+def test_a_member_that_a_run_does_not_have_is_named(soup_run):
+    assert refusal(soup_run.folder, "seed 7") == (
+        f"{soup_run.folder}: the run has no member 'seed 7'. It has: seed 0, seed 1, soup."
+    )
+
+
+def test_a_lock_file_that_is_not_a_mapping_is_refused(soup_run, tmp_path):
+    (tmp_path / "metrics.json").write_bytes((soup_run.folder / "metrics.json").read_bytes())
+    (tmp_path / "lock.json").write_text("[]")
+    assert refusal(tmp_path).startswith(f"{tmp_path}/lock.json: not as a run wrote it (")
+
+
+def damaged(run, folder, metrics=lambda content: None, lock=lambda content: None):
+    """Write metrics.json and lock.json of a run with changes to a folder, and return it."""
+    for name, change in (("metrics.json", metrics), ("lock.json", lock)):
+        content = json.loads((run.folder / name).read_text())
+        change(content)
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+def test_a_lock_file_without_the_weights_of_a_seed_is_refused(soup_run, tmp_path):
+    folder = damaged(soup_run, tmp_path, lock=lambda content: content["weights"].pop("seed 1"))
+    assert refusal(folder, "seed 1") == (
+        f"{folder}/lock.json: not as a run wrote it (no weights of 'seed 1'). Move the folder away and run "
+        "the recipe again."
+    )
+    assert open_run(folder, REGISTRY, member="seed 0").member.member == "seed 0"
+
+
+def test_metrics_without_any_model_are_refused(soup_run, tmp_path):
+    def keep_means(content):
+        content["rows"] = [row for row in content["rows"] if row["kind"] == "mean"]
+
+    assert refusal(damaged(soup_run, tmp_path, metrics=keep_means)) == (
+        f"{tmp_path}/metrics.json: not as a run wrote it (no soup, single or seed). Move the folder away and "
+        "run the recipe again."
+    )
+
+
+def test_names_of_models_become_names_of_files():
+    assert slug("seed 0, queries shuffled") == "seed-0-queries-shuffled"
+    assert slug("always 0-10 s") == "always-0-10-s"

@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from amrbench.errors import DataError
+from amrbench.registry import Registry
+from amrbench.required_files import Published, RequiredFile
+from amrbench.slots.data import DatasetPart, TargetsPart
+from amrbench.slots.features import FeaturesPart
+from amrbench.testing import check_part
+from tests.core.testing.defects import failure, part_of
+
+
+class Zeros:
+    name, audio_width, text_width, rate, hop = "zeros", 4, 4, 10, 1.0
+
+    def __init__(self, **defects):
+        self.defects = defects
+        self.calls = 0
+
+    def audio(self, waveform):
+        self.calls += 1
+        rows = np.zeros((len(waveform) // 10 + self.defects.get("rows", 0), 4), np.float32)
+        return rows + self.calls * self.defects.get("memory", 0)
+
+    def text(self, sentences):
+        shift = len(sentences) * self.defects.get("company", 0)
+        return [np.zeros((1, 4), self.defects.get("dtype", np.float32)) + shift for _ in sentences]
+
+    def fingerprint(self):
+        return self.defects.get("fingerprint", "f")
+
+
+@pytest.mark.parametrize(
+    ("backend", "text"),
+    [
+        (
+            Zeros(rows=1),
+            "features 'bad': 1 hops of audio give (2, 4), not (1, 4) (floor of seconds / hop rows).",
+        ),
+        (Zeros(memory=1), "features 'bad': the same audio gives other rows."),
+        (Zeros(company=1), "features 'bad': the tokens of 'a dog barks' depend on the other sentences."),
+        (Zeros(dtype=np.float64), "features 'bad': tokens of 'a dog barks' are float64, not float32."),
+        (Zeros(fingerprint=""), "features 'bad': its fingerprint is empty or changes from build to build."),
+    ],
+)
+def test_a_defect_of_an_encoder_is_found(backend, text):
+    assert failure(part_of(FeaturesPart, backend)) == text
+
+
+MISSING = RequiredFile("weights", Path("absent.pt"), False, Published("somewhere"), "Get it.")
+
+
+class WithoutWeights(Zeros):
+    def __init__(self, message):
+        super().__init__()
+        self.message = message
+
+    def fingerprint(self):
+        raise DataError(self.message)
+
+
+def encoder_that_says(message):
+    class Absent(FeaturesPart):
+        """An encoder."""
+
+        use = "absent"
+
+        def build(self):
+            return WithoutWeights(message)
+
+        def required_files(self):
+            return [MISSING]
+
+    return Absent
+
+
+def test_a_sound_encoder_passes_and_so_does_one_whose_files_are_missing():
+    for part in (part_of(FeaturesPart, Zeros()), encoder_that_says(MISSING.text())):
+        check_part(part(), Registry.of(part))
+
+
+def test_an_encoder_that_does_not_list_its_missing_files_is_found():
+    assert failure(part_of(FeaturesPart, WithoutWeights(MISSING.text()))) == (
+        "features 'bad': it cannot be used, but required_files() names no missing file."
+    )
+
+
+def test_an_encoder_whose_message_does_not_name_the_missing_file_is_found():
+    assert failure(encoder_that_says("no weights")) == (
+        "features 'absent': its message does not name the path of its weights."
+    )
+
+
+def test_a_data_set_whose_recordings_depend_on_earlier_reads_is_found():
+    class Clip:
+        vid, rate, queries = "v", 10, ()
+
+        def __init__(self, value):
+            self.waveform = np.full(10, value, np.float32)
+
+    class Counting:
+        def __init__(self):
+            self.calls = 0
+
+        def splits(self):
+            return ["train"]
+
+        def size(self, split):
+            return 2
+
+        def recording(self, split, index):
+            self.calls += 1
+            return Clip(self.calls / 10)
+
+        def fingerprint(self):
+            return "f"
+
+    class Bad(DatasetPart):
+        """A data set."""
+
+        use = "bad"
+
+        def build(self):
+            return Counting()
+
+    assert failure(Bad) == "dataset 'bad': a recording depends on which were read before."
+
+
+def test_labels_outside_the_recording_are_found():
+    class Wrong:
+        spans = np.array([[0.5, 2.0]], np.float32)
+
+    assert failure(part_of(TargetsPart, lambda *arguments: Wrong())) == (
+        "targets 'bad', windows [(3.0, 8.0)]: a span leaves [0, 1]: [[0.5, 2.0]]."
+    )

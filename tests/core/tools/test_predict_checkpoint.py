@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from amrbench.errors import CheckpointError
+from amrbench.registry import Registry
+from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
+from amrbench.tools.predict_checkpoint import load_foreign
+from amrbench.types import Checkpoint
+from tests.folders import DATA
+
+FOLDER = DATA / "lighthouse_checkpoint"
+
+
+class OtherNet(CheckpointPart):
+    """A checkpoint of a model that this test knows."""
+
+    use = "cg_detr"
+
+    def build(self, checkpoint: Checkpoint) -> ForeignModel:
+        raise CheckpointError(f"built from {checkpoint.path.name} by {self.use}")
+
+
+def test_the_model_name_chooses_the_part() -> None:
+    with pytest.raises(CheckpointError, match="built from best.ckpt by cg_detr"):
+        load_foreign(FOLDER / "best.ckpt", Registry.of(OtherNet))
+
+
+def test_an_unknown_model_is_named() -> None:
+    with pytest.raises(
+        CheckpointError,
+        match=r"best.ckpt: option 'model_name' is 'cg_detr'; no checkpoint part is called 'cg_detr'.*none",
+    ):
+        load_foreign(FOLDER / "best.ckpt", Registry.of())

@@ -1,0 +1,129 @@
+"""Plans, stages and runs in the world of `tests.core.world`."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from amrbench.config.protocol import Protocol
+from amrbench.config.recipe import Recipe
+from amrbench.data.feature_dataset import DatasetCache
+from amrbench.data.feature_source import FeatureSource
+from amrbench.data.prepare import FeatureRequest, prepare
+from amrbench.data.worker_pool import no_report
+from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run, request_key
+from amrbench.experiment.run import Run, Settings, run
+from amrbench.files.weights import load_weights, read_weights
+from amrbench.training.criterion import Criterion
+from amrbench.training.progress_bars import NULL_REPORTER, Reporter
+from amrbench.training.stages import WEIGHTS, StageSpec, run_stage, untrained
+from tests.core.world import PROTOCOL, RECIPE, REGISTRY, OneHotFeatures, Toy
+
+
+def prepare_toys(cache: Path) -> dict[str, FeatureSource]:
+    """Return all splits that the recipe needs, by `request_key`."""
+    requests = [
+        FeatureRequest(Toy(name=name), split, OneHotFeatures())
+        for name in ("pre", "target")
+        for split in ("train", "val", "test")
+    ]
+    sources = prepare(requests, cache=cache, jobs=1, report=no_report)
+    return dict(zip(map(request_key, requests), sources, strict=True))
+
+
+def request_of(recipe=RECIPE, protocol=PROTOCOL, *, registry=REGISTRY, device="cpu") -> RunRequest:
+    return RunRequest(
+        source=Path("toy.yaml"),
+        recipe=Recipe.model_validate(recipe, context=registry),
+        protocol=Protocol.model_validate(protocol, context=registry),
+        protocol_file=Path("tiny.yaml"),
+        registry=registry,
+        device=device,
+    )
+
+
+def plan(sources: Mapping[str, FeatureSource], recipe=RECIPE, protocol=PROTOCOL, **options) -> PlannedRun:
+    return plan_run(request_of(recipe, protocol, **options), sources)
+
+
+def changed(content: dict, **options: object) -> dict:
+    """Return a document with some values replaced, e.g. training__clip=1."""
+    new = copy.deepcopy(content)
+    for path, value in options.items():
+        *parents, last = path.split("__")
+        options_at = new
+        for name in parents:
+            options_at = options_at[name]
+        options_at[last] = value
+    return new
+
+
+def train(spec: StageSpec, store: Path) -> Path:
+    """Train a stage and those before it; return its folder."""
+    return run_stage(spec, store, NULL_REPORTER, DatasetCache())
+
+
+def load_trained(spec: StageSpec, store: Path) -> Criterion:
+    """Return the model and losses of a finished stage, with the weights of its best epoch."""
+    criterion = untrained(spec, DatasetCache())
+    load_weights(criterion, read_weights(store / spec.key / WEIGHTS), name=spec.name)
+    return criterion
+
+
+def settings_in(folder: Path, **options) -> Settings:
+    return Settings(**{"jobs": 1, "out": folder / "runs", "cache": folder / "cache"} | options)
+
+
+def run_in(folder: Path, recipe: str = "toy", *, reporter: Reporter = NULL_REPORTER, **options) -> Run:
+    """Run a recipe of a folder under its protocol; see the fixture `toy_folder`."""
+    return run(
+        folder / f"{recipe}.yaml",
+        folder / "tiny.yaml",
+        registry=REGISTRY,
+        settings=settings_in(folder, **options),
+        reporter=reporter,
+    )
+
+
+def stages_in(folder: Path) -> dict[str, dict]:
+    """Return the content of done.json of each finished stage, by its key."""
+    files = sorted((folder / "cache" / "stages").glob("*/done.json"))
+    return {file.parent.name: json.loads(file.read_text()) for file in files}
+
+
+def same_bits(folder: Path, other: Path) -> bool:
+    """Whether two folders have the same stages with the same weights."""
+    first, second = (
+        {file.parent.name: read_weights(file) for file in root.glob("cache/stages/*/*.safetensors")}
+        for root in (folder, other)
+    )
+    assert first
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key][name], second[key][name]) for key in first for name in first[key]
+    )
+
+
+def killed_once(folder: Path, *, after: int) -> dict:
+    """Return a recipe whose training kills its process after some steps, but only the first time."""
+    marker = folder / "kill"
+    marker.touch()
+    losses = ["frames", "spans", {"use": "mishap", "kind": "kill", "at": str(marker), "after": after}]
+    return changed(RECIPE, training__losses=losses)
+
+
+class Recorder(Reporter):
+    """Keeps everything that is reported."""
+
+    def __init__(self) -> None:
+        self.notes, self.epochs = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def data(self, progress):
+        pass
+
+    def epoch(self, stage, epoch):
+        self.epochs.append((stage.name, epoch.epoch))

@@ -1,0 +1,129 @@
+"""Tensors of the reference in our modules: their names, number and initial weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from amrbench.errors import CheckpointError
+from amrbench.files.torch_checkpoint import read_checkpoint
+from amrbench.types import BuildContext, Checkpoint, FeatureWidths
+from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES
+from amrbench_plugins.cgdetr.reference_weights import (
+    LOSS,
+    build_reference,
+    load_reference,
+    loss_options,
+    model_options,
+    reference_names,
+)
+from tests.folders import DATA
+from tests.oracle import cgdetr_cases as cases
+from tests.plugins.cgdetr import golden
+
+FULL = replace(
+    cases.CONFIG, width=256, heads=8, feedforward=1024, audio_width=768, text_width=768,
+    cross_layers=2, encoder_layers=3, decoder_layers=3, dummies=45, prompts=10, queries=10,
+    dropout=0.1, input_dropout=0.5,
+)  # fmt: skip
+AT_FULL_SIZE = BuildContext(FeatureWidths(768, 768), input_dropout=0.5)
+
+
+def count(*modules: nn.Module) -> int:
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())
+
+
+def test_parameters_at_the_full_size() -> None:
+    reference = build_reference(FULL)
+    assert count(reference.model, reference.loss) == 12_012_075
+
+
+def test_the_other_losses_have_no_parameters() -> None:
+    assert count(golden.ours().others) == 0
+
+
+@pytest.mark.parametrize(("name", "value", "total"), [("queries", 30, 12_219_219), ("layers", 2, 10_112_809)])
+def test_parameters_of_other_sizes(name: str, value: int, total: int) -> None:
+    changed = {"queries": value} if name == "queries" else {"encoder_layers": value, "decoder_layers": value}
+    reference = build_reference(replace(FULL, **changed))
+    assert count(reference.model, reference.loss) == total - 207_104
+
+
+def test_every_used_tensor_of_the_reference_is_one_of_ours() -> None:
+    reference = build_reference(FULL)
+    ours = [name for name, _ in reference.model.named_parameters()]
+    ours += [f"{LOSS}.{name}" for name, _ in reference.loss.named_parameters()]
+    translated = [source for name in ours for source in reference_names(name)]
+    names = [name for name, _ in json.loads((cases.FOLDER / "parameters.json").read_text())["parameters"]]
+    assert sorted(translated) == sorted(name for name in names if not name.startswith(UNUSED_PREFIXES))
+
+
+def test_a_tensor_that_the_reference_lacks_has_no_name() -> None:
+    with pytest.raises(KeyError, match="heads.iou.linear"):
+        reference_names("heads.iou.linear.weight")
+
+
+def test_the_options_are_the_defaults_of_the_parts_at_the_full_size() -> None:
+    model, loss = model_options(FULL), loss_options(FULL)
+    model["fusion"] = {"use": "adaptive-cross-attention"}
+    text = {"use": "transformer", "layers": 1}
+    plain = {**model, "text_summary": text, "query": "zeros", "decoder": "dab", "encoder": "transformer"}
+    built = golden.option("model", "moment-detr", **plain).build(AT_FULL_SIZE)
+    assert count(built, golden.option("loss", "moment-sentence").build(AT_FULL_SIZE)) == 12_012_075
+    assert golden.option("loss", "moment-sentence", **loss) == golden.option("loss", "moment-sentence")
+
+
+def test_initial_weights_have_the_deviation_of_the_reference() -> None:
+    known = json.loads((cases.FOLDER / "parameters.json").read_text())["init_statistics"]
+    reference = build_reference(FULL)
+    named = dict(reference.model.named_parameters())
+    named |= {f"{LOSS}.{name}": parameter for name, parameter in reference.loss.named_parameters()}
+    with torch.no_grad():
+        for name, parameter in named.items():
+            sources = reference_names(name)
+            for source, block in zip(sources, parameter.chunk(len(sources)), strict=True):
+                if block.numel() >= 256 and source in known:
+                    # A quarter: the deviation of 256 normal numbers varies by 4 %.
+                    expected = pytest.approx(known[source][1], rel=0.25, abs=1e-6)
+                    assert float(block.std()) == expected, source
+
+
+# ---------------------------------------------------------------- messages
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    return read_checkpoint(DATA / "lighthouse_checkpoint" / "best.ckpt")
+
+
+def changed(checkpoint: Checkpoint, **weights: Any) -> Checkpoint:
+    merged = {**checkpoint.weights, **weights}
+    return replace(checkpoint, weights={name: value for name, value in merged.items() if value is not None})
+
+
+def test_a_missing_tensor_is_named(checkpoint: Checkpoint) -> None:
+    broken = changed(checkpoint, **{"transformer.decoder.layers.1.ca_v_proj.bias": None})
+    with pytest.raises(
+        CheckpointError, match=r"best\.ckpt: tensor 'transformer.decoder.layers.1.ca_v_proj.bias' is missing"
+    ):
+        load_reference(broken)
+
+
+def test_an_unknown_tensor_is_named(checkpoint: Checkpoint) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"best\.ckpt: the tensors 'contrastive_proj.weight' are unknown; is this"
+    ):
+        load_reference(changed(checkpoint, **{"contrastive_proj.weight": torch.zeros(2)}))
+
+
+def test_a_tensor_of_another_shape_is_named(checkpoint: Checkpoint) -> None:
+    with pytest.raises(
+        CheckpointError,
+        match=r"tensor 'class_embed.weight' has shape \[3, 32\], which does not fit \[2, 32\]",
+    ):
+        load_reference(changed(checkpoint, **{"class_embed.weight": torch.zeros(3, 32)}))

@@ -1,0 +1,56 @@
+"""The twenty procedural sounds and the backgrounds."""
+
+import numpy as np
+import pytest
+
+from amrbench_plugins.datasets.procedural import dsp, sounds
+from amrbench_plugins.datasets.procedural.dsp import RATE
+from tests.plugins.datasets.procedural import generator
+
+
+@pytest.mark.parametrize("kind", sounds.BACKGROUNDS)
+@pytest.mark.parametrize("seconds", [1.0, 7.3])
+def test_backgrounds_are_finite_and_of_unit_level(kind, seconds):
+    signal = sounds.background(generator(0), kind, seconds=seconds)
+    assert signal.shape == (dsp.samples(seconds),)
+    assert signal.dtype == np.float32
+    assert dsp.rms(signal) == pytest.approx(1, abs=1e-3)
+
+
+def longest_pause(signal):
+    """Seconds of the longest part below -40 dB of the peak, ends included."""
+    loud = np.flatnonzero(np.abs(signal) > np.abs(signal).max() / 100)
+    return np.diff(np.concatenate([[0], loud, [len(signal)]])).max() / RATE
+
+
+@pytest.mark.parametrize("name", sounds.CLASSES)
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_sound_has_a_peak_of_one_and_no_long_pause(name, value):
+    for seed in range(4):
+        signal = sounds.sound(generator(seed), name, value=value, seconds=6.0)
+        assert signal.shape == (6 * RATE,)
+        assert signal.dtype == np.float32
+        assert np.abs(signal).max() == pytest.approx(1, abs=0.2)
+        assert np.abs(signal).max() <= 1 + 1e-6
+        assert longest_pause(signal) < 1.6
+
+
+@pytest.mark.parametrize("name", sounds.CLASSES)
+def test_the_two_values_of_a_class_sound_different(name):
+    signals = [sounds.sound(generator(1), name, value=value, seconds=3.0) for value in (0, 1)]
+    powers = [np.abs(np.fft.rfft(signal)) ** 2 for signal in signals]
+    zero, one = (power / power.sum() for power in powers)
+    assert np.abs(zero - one).sum() > 0.3
+
+
+def test_distance_dulls_a_sound():
+    signal = sounds.sound(generator(0), "rain", value=1, seconds=3.0)
+    far = sounds.from_afar(generator(1), signal)
+    assert far.shape == signal.shape
+    assert treble(far) < treble(signal) / 3
+
+
+def treble(signal):
+    """Fraction of the power above 5 kHz."""
+    power = np.abs(np.fft.rfft(signal)) ** 2
+    return power[np.fft.rfftfreq(len(signal), 1 / RATE) > 5000].sum() / power.sum()

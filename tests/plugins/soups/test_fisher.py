@@ -1,0 +1,101 @@
+"""Fisher-weighted soups equal the recorded ones and their plain twin."""
+
+import re
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch.testing import assert_close
+
+from amrbench.errors import RunError
+from amrbench_plugins.soups.fisher import Fisher
+from amrbench_plugins.soups.weighted_mean import WeightedMean
+from tests.plugins.soups.candidates import FISHERS, GOLDEN, MODELS, Scorer, assert_recorded, make
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [({"norm": False}, "fisher_floor_all_no_norm"), ({}, "fisher_floor_all_l2norm")],
+)
+def test_the_fisher_soup_equals_the_recorded_one(options, name):
+    scorer = Scorer(FISHERS)
+    soup = make(Fisher(floor_of="one", **options), scorer)
+    assert_recorded(soup.weights, GOLDEN[name])
+    assert scorer.losses == [("span-l1", "span-giou", "varifocal", "iou-l1")] * 4
+    floored = soup.about["floored"]
+    assert floored["seed 0"] == pytest.approx(1 / 9, abs=1e-6)
+    assert floored["seed 1"] == pytest.approx(2 / 9, abs=1e-6)
+    assert re.fullmatch(r"\d+\.\d% of the numbers count by the floor alone", soup.note)
+    fraction = sum(floored.values()) / len(floored)
+    assert float(soup.note.split("%")[0]) == pytest.approx(100 * fraction, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("name", "floors"),
+    [
+        ("fisher_weighted_coeffs_l2norm", [1e-6] * 4),
+        # The default of the public code: numbers without information in any seed are those of the first.
+        ("fisher_favor_target_l2norm", [1e-6, 1e-300, 1e-300, 1e-300]),
+    ],
+)
+def test_other_weights_of_seeds_and_other_floors_equal_the_recorded_ones(name, floors):
+    case, mean = GOLDEN[name], WeightedMean(())
+    for index, (coefficient, floor) in enumerate(zip(case["coefficients"], floors, strict=True)):
+        part = Fisher(floor=floor, floor_of="one")
+        importance = part.importance(FISHERS[index], f"seed {index}").weights
+        scaled = {key: coefficient * value for key, value in importance.items()}
+        mean.add(f"seed {index}", MODELS[index], scaled)
+    assert_recorded(mean.mean(), case)
+
+
+def by_hand(floor: float) -> list[float]:
+    """The numbers of "b" under a relative floor, one by one."""
+    means = []
+    for index in range(3):
+        above = below = 0.0
+        for model, fisher in zip(MODELS, FISHERS, strict=True):
+            numbers = [*fisher["w"].flatten().tolist(), *fisher["b"].tolist()]
+            norm = sum(number**2 for number in numbers) ** 0.5
+            weight = max(fisher["b"][index].item(), floor * sum(numbers) / len(numbers)) / norm
+            above, below = above + weight * model["b"][index].item(), below + weight
+        means.append(above / below)
+    return means
+
+
+@pytest.mark.parametrize("floor", [1e-6, 0.3])
+def test_a_floor_relative_to_the_mean_equals_the_plain_twin(floor):
+    soup = make(Fisher(floor=floor), Scorer(FISHERS))
+    assert soup.weights["b"].tolist() == pytest.approx(by_hand(floor), rel=1e-10)
+
+
+def test_a_factor_on_the_information_of_a_seed_changes_nothing():
+    scaled = [
+        {name: factor * value for name, value in fisher.items()}
+        for factor, fisher in zip((1e-9, 3.0, 1.0, 1e4), FISHERS, strict=True)
+    ]
+    plain, other = make(Fisher(), Scorer(FISHERS)), make(Fisher(), Scorer(scaled))
+    for name, value in plain.weights.items():
+        assert_close(other.weights[name], value, rtol=1e-10, atol=0)
+
+
+def test_equal_information_makes_a_uniform_soup():
+    assert_recorded(make(Fisher(), Scorer([FISHERS[1]] * 4)).weights, GOLDEN["uniform"])
+
+
+def test_information_of_zero_is_refused():
+    zero = {name: torch.zeros_like(value) for name, value in FISHERS[0].items()}
+    with pytest.raises(RunError) as error:
+        make(Fisher(losses=("span-l1",)), Scorer([FISHERS[0], zero]))
+    assert str(error.value) == (
+        "a soup cannot be made: the norm of the Fisher information of seed 1 is 0, so it cannot weight a "
+        "mean. Check the losses that it is computed of: span-l1."
+    )
+
+
+def test_a_floor_of_zero_is_refused():
+    with pytest.raises(ValidationError) as error:
+        Fisher(floor=0)
+    assert "Input should be greater than 0, not 0." in str(error.value)
+    without_information = [{**fisher, "b": torch.zeros(3, dtype=torch.float64)} for fisher in FISHERS]
+    soup = make(Fisher(), Scorer(without_information)).weights["b"]
+    assert soup.isfinite().all(), "numbers without information in any seed have a mean all the same"

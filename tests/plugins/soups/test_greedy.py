@@ -1,0 +1,26 @@
+"""The greedy soup equals the recorded one."""
+
+import pytest
+
+from amrbench_plugins.soups.greedy import Greedy, best_first
+from tests.plugins.soups.candidates import GOLDEN, MODELS, Scorer, assert_recorded, make
+
+
+def test_the_greedy_soup_equals_the_recorded_one():
+    case, scorer = GOLDEN["greedy"], Scorer()
+    soup = make(Greedy(), scorer)
+    assert_recorded(soup.weights, case["soup"])
+    assert soup.ingredients == [f"seed {index}" for index in case["ingredients"]]
+    assert soup.note == f"{len(case['ingredients'])} of 4 seeds are in it"
+    assert scorer.scores[:4] == pytest.approx(case["individual_scores"])
+    assert scorer.scores[4:] == pytest.approx([trial["score"] for trial in case["trials"]])
+
+
+def test_a_greedy_soup_takes_ties_on_request_only():
+    twice = [MODELS[0], MODELS[0]]
+    assert make(Greedy(), models=twice).ingredients == ["seed 0"]
+    assert make(Greedy(ties=True), models=twice).ingredients == ["seed 0", "seed 1"]
+
+
+def test_equal_scores_keep_their_order():
+    assert best_first([0.1, 0.3, 0.1, 0.3]) == [1, 3, 0, 2]

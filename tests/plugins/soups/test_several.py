@@ -1,0 +1,85 @@
+"""Several soups in one list, with a name for each model."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from amrbench.errors import RecipeError
+from amrbench.part import Strict
+from amrbench.registry import Registry
+from amrbench.slots.soups import Soup, SoupPart, SoupResult
+from amrbench_plugins.soups import amrbench_parts
+from amrbench_plugins.soups.fisher import Fisher
+from amrbench_plugins.soups.several import Several
+from amrbench_plugins.soups.single import BestSingle
+from amrbench_plugins.soups.uniform import Uniform
+from tests.plugins.soups.candidates import FISHERS, GOLDEN, Scorer, assert_recorded, make, seeds
+
+
+def test_several_soups_follow_each_other():
+    parts = (BestSingle(), Uniform(), Fisher(), Uniform(ingredient="last"))
+    models = Several(of=parts).build()(seeds(), Scorer(FISHERS))
+    assert list(models) == ["best single", "uniform soup", "fisher soup", "uniform soup of last epochs"]
+    assert_recorded(models["uniform soup"].weights, GOLDEN["uniform"])
+
+
+@pytest.mark.parametrize(
+    ("soups", "names"),
+    [
+        (
+            (Fisher(), Fisher(norm=False), Fisher(norm=False, losses=("a", "b"), floor_of="one")),
+            ["", " (norm: false)", " (losses: [a, b], floor_of: one, norm: false)"],
+        ),
+        (
+            (Fisher(norm=False, floor=1e-3), Uniform(), Fisher(norm=False)),
+            [" (floor: 0.001)", None, ""],
+        ),
+        (
+            (Fisher(ingredient="last"), Fisher(), Fisher(ingredient="last", floor=0.5)),
+            [" of last epochs", "", " of last epochs (floor: 0.5)"],
+        ),
+    ],
+)
+def test_soups_of_one_name_are_distinguished_by_their_options(soups, names):
+    models = Several(of=soups).build()(seeds(), Scorer(FISHERS * 3))
+    assert list(models) == ["uniform soup" if name is None else f"fisher soup{name}" for name in names]
+    alone = [make(part, Scorer(FISHERS)).weights for part in soups]
+    for model, expected in zip(models.values(), alone, strict=True):
+        assert all(torch.equal(model.weights[name], value) for name, value in expected.items())
+
+
+class SecondUniform(SoupPart):
+    """A soup whose model has the name of another."""
+
+    use = "second-uniform"
+
+    def build(self) -> Soup:
+        return lambda candidates, scorer: {"uniform soup": SoupResult(candidates[0].best(), {})}
+
+
+def test_two_models_of_one_name_are_refused():
+    part = Several(of=(Uniform(), SecondUniform()))
+    with pytest.raises(
+        RecipeError, match="soup: two soups of the list make a model 'uniform soup'; keep one"
+    ):
+        part.build()(seeds(), Scorer())
+
+
+def test_a_soup_listed_twice_is_refused():
+    with pytest.raises(ValidationError, match="'best' is listed twice; keep one"):
+        Several(of=(BestSingle(), Uniform(), BestSingle()))
+    with pytest.raises(ValidationError, match=r"'fisher \(norm: false\)' is listed twice; keep one"):
+        Several(of=(Fisher(norm=False), Fisher(), Fisher(norm=False)))
+
+
+class Training(Strict):
+    """Holds a soup."""
+
+    soup: SoupPart
+
+
+def test_a_list_reads_the_losses_of_its_soups():
+    listed = {"use": "several", "of": ["best", {"use": "fisher", "losses": ["a", "b"]}]}
+    training = Training.model_validate({"soup": listed}, context=Registry.of(*amrbench_parts()))
+    assert training.soup.losses_read == {"a", "b"}
+    assert Uniform().losses_read == frozenset()
