@@ -26,7 +26,7 @@ RETIRED = frozenset(
     {
         *("each", "found", "place", "placed", "placing", "places", "beside", "side_by_side", "home", "wish"),
         *("wished", "wanted", "listen", "heard", "said", "told", "tell", "chance", "mean_chance", "bench"),
-        *("judge", "lesson", "steady", "trial", "try_out", "demand", "contender", "contenders", "pot"),
+        *("judge", "lesson", "steady", "trial", "try_out", "contender", "contenders", "pot"),
         *("cooked", "nothing_cooked", "heights", "stretch", "seal", "log_chances", "in_place_of"),
         *("write_whole", "told_waiting", "lacking", "Beside", "Together", "Wish", "Wanted", "Home"),
         *("PlacedDataset", "Imported", "Split", "Source", "Member", "Members", "Contender", "Plan", "Trial"),

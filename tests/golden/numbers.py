@@ -1,7 +1,7 @@
 """What the shipped recipes give under a small protocol: hashes of their tensors, and their metrics.
 
-`python -m tests.golden.numbers` writes `numbers.json` anew. Numbers change only on purpose, and the change log
-says so. One machine gives the same bits every time; other processors round differently, so a file made
+`python -m tests.golden.numbers` writes `numbers.json` anew. Numbers change only on purpose, and the change
+log says so. One machine gives the same bits every time; other processors round differently, so a file made
 elsewhere is compared within a tolerance.
 """
 
