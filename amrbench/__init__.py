@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from amrbench.experiment.run import Settings
     from amrbench.hookspecs import hookimpl
 
+    __version__: str
+
 __all__ = [
     "Settings",
     "hookimpl",
@@ -27,20 +29,19 @@ __all__ = [
     "score",
 ]
 
-_MODULES = {
+_ELSEWHERE = {
     "Settings": "amrbench.experiment.run",
     "hookimpl": "amrbench.hookspecs",
-    "load_protocol": "amrbench.api",
-    "load_recipe": "amrbench.api",
     "load_registry": "amrbench.discovery",
-    "predict": "amrbench.api",
-    "predict_checkpoint": "amrbench.api",
-    "run": "amrbench.api",
-    "score": "amrbench.api",
 }
+"""The modules of the names that are not in `amrbench.api`."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("amrbench")
+    if name not in __all__:
         raise AttributeError(f"module 'amrbench' has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    return getattr(import_module(_ELSEWHERE.get(name, "amrbench.api")), name)

@@ -5,8 +5,7 @@ Shipped and third-party plugins are found in the same way, by the entry-point gr
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
@@ -19,7 +18,6 @@ from amrbench.part import Part
 from amrbench.registry import Entry, Origin, Registry
 
 GROUP = "amrbench"
-HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("amrbench_"))
 
 
 def load_registry(*, without: Collection[str] = (), plugins: Iterable[EntryPoint] | None = None) -> Registry:
@@ -34,40 +32,39 @@ def load_registry(*, without: Collection[str] = (), plugins: Iterable[EntryPoint
             something else, or offers the name of a part of another plugin.
     """
     points = sorted(entry_points(group=GROUP) if plugins is None else plugins, key=lambda point: point.name)
-    _refuse_unknown(without, [point.name for point in points])
-    kept = [point for point in points if point.name not in without]
-    return Registry(entry for point in kept for entry in _entries(point))
-
-
-def _refuse_unknown(without: Collection[str], names: Collection[str]) -> None:
+    names = [point.name for point in points]
     for name in without:
         if name not in names:
             raise PluginError(
                 f"--without {name}: no plugin is called {name!r}.{did_you_mean(name, names)} "
                 f"Installed: {', '.join(names) or 'none'}."
             )
+    return Registry(entry for point in points if point.name not in without for entry in _entries(point))
 
 
 def _entries(point: EntryPoint) -> list[Entry]:
+    """Import a plugin and ask it for its parts."""
     dist = point.dist
     origin = Origin(point.name) if dist is None else Origin(point.name, dist.name, dist.version)
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
+    leave_out = f"Leave it out with --without {point.name}."
+    hook = _hook(point, origin, leave_out)
     try:
-        manager.register(_module(point, origin), name=point.name)
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise PluginError(f"plugin {origin} is wrong: {error}. {_leave_out(point)}") from error
-    hooks = manager.hook.amrbench_parts.get_hookimpls()
-    if not hooks:
+        parts = list(hook())
+    except Exception as error:
         raise PluginError(
-            f"plugin {origin} offers nothing: {point.value} has no function marked with @amrbench.hookimpl. "
-            f"Known hooks: {', '.join(HOOKS)}. {_leave_out(point)}"
-        )
-    return [Entry(part, origin) for part in _offered_parts(hooks[0], point, origin)]
+            f"plugin {origin}: amrbench_parts() failed: {type(error).__name__}: {error}. {leave_out}"
+        ) from error
+    for part in parts:
+        if not (isinstance(part, type) and issubclass(part, Part) and part.use):
+            raise PluginError(
+                f"plugin {origin}: amrbench_parts() offers {part!r}, which is no part "
+                f"(a class with a `use` name). {leave_out}"
+            )
+    return [Entry(part, origin) for part in parts]
 
 
-def _module(point: EntryPoint, origin: Origin) -> ModuleType:
+def _hook(point: EntryPoint, origin: Origin, leave_out: str) -> Callable[[], Any]:
+    """Import a plugin and return its function `amrbench_parts`."""
     try:
         module = point.load()
     except Exception as error:
@@ -76,25 +73,19 @@ def _module(point: EntryPoint, origin: Origin) -> ModuleType:
             f"Install what it needs, or leave it out with --without {point.name}."
         ) from error
     if not isinstance(module, ModuleType):
-        raise PluginError(f"plugin {origin}: {point.value} is not a module. {_leave_out(point)}")
-    return module
-
-
-def _offered_parts(hook: Any, point: EntryPoint, origin: Origin) -> list[type[Part]]:
+        raise PluginError(f"plugin {origin}: {point.value} is not a module. {leave_out}")
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
     try:
-        parts = list(hook.function())
-    except Exception as error:
+        manager.register(module, name=point.name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"plugin {origin} is wrong: {error}. {leave_out}") from error
+    hooks = manager.hook.amrbench_parts.get_hookimpls()
+    if not hooks:
+        known = ", ".join(name for name in vars(hookspecs) if name.startswith("amrbench_"))
         raise PluginError(
-            f"plugin {origin}: amrbench_parts() failed: {type(error).__name__}: {error}. {_leave_out(point)}"
-        ) from error
-    for part in parts:
-        if not (inspect.isclass(part) and issubclass(part, Part) and part.use):
-            raise PluginError(
-                f"plugin {origin}: amrbench_parts() offers {part!r}, which is no part "
-                f"(a class with a `use` name). {_leave_out(point)}"
-            )
-    return parts
-
-
-def _leave_out(point: EntryPoint) -> str:
-    return f"Leave it out with --without {point.name}."
+            f"plugin {origin} offers nothing: {point.value} has no function marked with @amrbench.hookimpl. "
+            f"Known hooks: {known}. {leave_out}"
+        )
+    return hooks[0].function

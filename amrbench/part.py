@@ -23,7 +23,6 @@ the part with its defaults. All mistakes of a file are reported together.
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
@@ -85,7 +84,12 @@ class Strict(BaseModel):
         try:
             return cast("Self", handler(value))
         except ValidationError as error:
-            details = [cls._reworded(item) for item in error.errors() if not _follows_from_others(item)]
+            # Pydantic counts valid items only: a list may be "too short" because of items with other errors.
+            details = [
+                cls._reworded(item)
+                for item in error.errors()
+                if item["type"] != "too_short" or item["ctx"]["actual_length"] >= len(item["input"])
+            ]
             raise ValidationError.from_exception_data(cls.__name__, details) from None
 
     @classmethod
@@ -125,7 +129,7 @@ class Part(Strict, ABC):
             return
         if not cls.slot:
             raise TypeError(f"{cls.__name__} names itself {cls.use!r} but belongs to no slot.")
-        if not inspect.getdoc(cls) or cls.__doc__ is None:
+        if not (cls.__doc__ or "").strip():
             raise TypeError(f"{cls.__name__} needs a docstring: it is what `amrbench parts` shows.")
 
     @classmethod
@@ -171,11 +175,6 @@ def parts_in(value: object) -> Iterator[Part]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from parts_in(item)
-
-
-def _follows_from_others(details: ErrorDetails) -> bool:
-    # Pydantic counts valid items only: a list may be "too short" because of items with errors of their own.
-    return details["type"] == "too_short" and bool(details["ctx"]["actual_length"] < len(details["input"]))
 
 
 def unique(items: Items) -> Items:

@@ -31,7 +31,7 @@ def recipes() -> dict[str, Recipe]:
     """The baseline, the baseline with each component, and submission 1, all at full size."""
     study = expand("components", load_registry())
     assert isinstance(study, Study)
-    single = {variant.change: variant.method for variant in study.variants if variant.family == "only"}
+    single = {variant.change: variant for variant in study.variants if variant.family == "only"}
     methods = {"base": study.base, **single, "all": study.full}
     return {name: method.recipe for name, method in methods.items()}
 

@@ -19,7 +19,7 @@ from torch import nn
 from amrbench.discovery import load_registry
 from amrbench.slots.features import FeaturesPart
 from amrbench.types import Rows
-from amrbench_plugins.backends.laion_clap import LaionClap
+from amrbench_plugins.backends import laion_clap
 from amrbench_plugins.backends.lazy_encoder import whole_seconds
 from amrbench_plugins.backends.m2d_clap import vit
 from amrbench_plugins.backends.ms_clap import htsat
@@ -34,14 +34,6 @@ def shipped(name: str) -> Encode:
     return part.build().audio
 
 
-def m2d_clap() -> Encode:
-    return over_seconds(vit.AudioEncoder(vit.Config()), vit.RATE)
-
-
-def clap() -> Encode:
-    return over_seconds(htsat.Htsat(htsat.Config()), htsat.RATE)
-
-
 def over_seconds(net: nn.Module, rate: int) -> Encode:
     net.eval()
 
@@ -53,7 +45,7 @@ def over_seconds(net: nn.Module, rate: int) -> Encode:
     return encode
 
 
-def laion_clap() -> Encode:
+def laion_encoder() -> Encode:
     # The audio side in the size that LAION-CLAP calls HTSAT-base; the text side is not used.
     audio = {
         "patch_embeds_hidden_size": 128,
@@ -65,15 +57,15 @@ def laion_clap() -> Encode:
         audio_config=audio, text_config={"num_hidden_layers": 1}, projection_dim=512
     )
     feature_extractor = transformers.ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
-    return LaionClap(transformers.ClapModel(config).eval(), feature_extractor, None, Path()).audio
+    return laion_clap.LaionClap(transformers.ClapModel(config).eval(), feature_extractor, None, Path()).audio
 
 
 ENCODERS: dict[str, tuple[int, Callable[[], Encode]]] = {
     "mini-clap": (16000, lambda: shipped("mini-clap")),
     "mini-clap-wide": (16000, lambda: shipped("mini-clap-wide")),
-    "clap": (44100, clap),
-    "m2d-clap": (16000, m2d_clap),
-    "laion-clap": (48000, laion_clap),
+    "clap": (htsat.RATE, lambda: over_seconds(htsat.Htsat(htsat.Config()), htsat.RATE)),
+    "m2d-clap": (vit.RATE, lambda: over_seconds(vit.AudioEncoder(vit.Config()), vit.RATE)),
+    "laion-clap": (laion_clap.RATE, laion_encoder),
 }
 
 

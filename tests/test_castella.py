@@ -64,8 +64,8 @@ def publish(queries: list[Query], path: Path) -> Path:
 def write_encoder(models: Path) -> None:
     """Write random weights of M2D-CLAP, of its width but with one layer."""
     sizes = {
-        "audio_sizes": replace(M2D_AUDIO, width=768, depth=1, heads=12),
-        "text_sizes": replace(M2D_TEXT, width=768, depth=1, heads=12),
+        "audio_config": replace(M2D_AUDIO, width=768, depth=1, heads=12),
+        "text_sizes": M2D_TEXT | {"hidden_size": 768, "num_hidden_layers": 1, "num_attention_heads": 12},
     }
     weights, vocabulary = m2d_files(models / "m2d-clap", m2d_weights(**sizes))
     published = models / "m2d-clap" / "m2d_clap_vit_base-80x1001p16x16p16kpBpTI-2025" / weights.name

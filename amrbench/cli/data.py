@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amrbench.cli.options import AsJson, Format, ProtocolName, Without, print_table, registry_of
+from amrbench.cli.options import (
+    AsJson,
+    ProtocolName,
+    RecipeNames,
+    Without,
+    print_table,
+    registry_of,
+    table_form,
+)
 from amrbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,14 +29,19 @@ DataName = Annotated[
 ]
 Encoder = Annotated[str, typer.Option(help="an encoder, e.g. clap")]
 
-data = typer.Typer(help="The data that a protocol needs.", no_args_is_help=True)
+commands = typer.Typer(
+    help="List, verify, import, extract, convert and synthesize data.", no_args_is_help=True
+)
 
 
-@data.command()
+@commands.command(epilog="Example: amrbench data synthesize --count 3 --audio wav -o audio")
 def synthesize(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write to; missing or empty")],
     name: Annotated[
-        str, typer.Argument(help="a generated data set, e.g. intermediate300 [that of the protocol]")
+        str,
+        typer.Argument(
+            help="a generated data set, e.g. intermediate300", show_default="that of the protocol"
+        ),
     ] = "",
     role: Annotated[str, typer.Option(help="pretrain, midtrain or target of the protocol")] = "target",
     split: Annotated[str, typer.Option(help="split of the data set")] = "test",
@@ -56,11 +69,9 @@ def synthesize(
     typer.echo(f"{output}: {len(files)} recordings and annotations.jsonl", err=True)
 
 
-@data.command()
+@commands.command(epilog="Example: amrbench data status ours3 --protocol castella")
 def status(
-    recipes: Annotated[
-        list[str] | None, typer.Argument(help="recipes or studies by shipped name or file [all shipped]")
-    ] = None,
+    recipes: RecipeNames = None,
     protocol: ProtocolName = "castella",
     as_json: AsJson = False,
     without: Without = None,
@@ -68,7 +79,7 @@ def status(
     """List the files that a protocol needs: present or missing, where they are published and their sizes."""
     from amrbench.config.load import load_protocol, shipped
     from amrbench.config.study import expand
-    from amrbench.experiment.plan import RequiredSplits
+    from amrbench.data.required_splits import RequiredSplits
 
     registry = registry_of(without)
     rules = load_protocol(protocol, registry)
@@ -78,17 +89,14 @@ def status(
         file for method in methods for file in RequiredSplits(method.recipe, rules).required_files
     )
     rows = [file.as_row() for file in files]
-    if as_json:
-        print_table(rows, Format.json)
-    elif rows:
-        print_table(rows, Format.github)
-        missing = sum(not file.present for file in files)
-        typer.echo(f"{len(rows) - missing} of {len(rows)} are here.")
-    else:
-        typer.echo(f"The protocol {rules.name} needs only this package.")
+    if rows or as_json:
+        print_table(rows, table_form(None, as_json=as_json))
+    if not as_json:
+        here = f"{sum(file.present for file in files)} of {len(rows)} are here."
+        typer.echo(here if rows else f"The protocol {rules.name} needs only this package.")
 
 
-@data.command()
+@commands.command(epilog="Example: amrbench data verify castella")
 def verify(
     name: DataName,
     as_json: AsJson = False,
@@ -103,7 +111,7 @@ def verify(
         raise DataError(f"{report.name}: {report.faults} faults must be corrected before it can be used.")
 
 
-@data.command("import")
+@commands.command("import", epilog="Example: amrbench data import castella CLAP.tar.gz --encoder clap")
 def import_(
     name: DataName,
     sources: Annotated[list[Path], typer.Argument(help="folders and archives with .npz files")],
@@ -125,7 +133,7 @@ def import_(
     typer.echo(result.text())
 
 
-@data.command()
+@commands.command(epilog="Example: amrbench data extract recordings --encoder mini-clap -o features.h5")
 def extract(
     name: Annotated[
         str, typer.Argument(help="a data set whose recordings are present, or a folder of audio files")
@@ -152,13 +160,15 @@ def extract(
     typer.echo(f"{job.output}: {recordings:,} recordings and {queries:,} queries")
 
 
-@data.command()
+@commands.command(epilog="Example: amrbench data convert labels.csv -o test.jsonl")
 def convert(
     source: Annotated[
         Path, typer.Argument(help="CASTELLA JSON, CSV, an Audacity label file or a folder of them")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSON lines to write")],
-    form: Annotated[str, typer.Option("--form", help="castella, csv or audacity [from the name]")] = "",
+    form: Annotated[
+        str, typer.Option("--form", help="castella, csv or audacity", show_default="from the name")
+    ] = "",
     audio: Annotated[Path | None, typer.Option(help="folder of the recordings, for label files")] = None,
 ) -> None:
     """Write annotations of another form as JSON lines."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,10 +23,43 @@ class Format(StrEnum):
     json = "json"
 
 
+def shipped_names(*kinds: str) -> Callable[[], list[str]]:
+    """Return a function that lists what is shipped, for the completion of a shell."""
+
+    def names() -> list[str]:
+        from amrbench.config.load import shipped
+
+        return [file.stem for kind in kinds for file in shipped(kind)]
+
+    return names
+
+
+complete_recipe = shipped_names("recipe", "study")
+RecipeNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="recipes or studies by shipped name or file",
+        show_default="all shipped recipes",
+        autocompletion=complete_recipe,
+    ),
+]
+ProtocolName = Annotated[
+    str,
+    typer.Option(help="protocol: a shipped name or a file", autocompletion=shipped_names("protocol")),
+]
+MemberName = Annotated[
+    str, typer.Option(help="which of the run's models", show_default="its first soup, or seed 0")
+]
 Without = Annotated[list[str] | None, typer.Option(help="leave a plugin out; may be repeated")]
-FormatOption = Annotated[Format, typer.Option("--format", help="how the table is printed")]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        help="how tables are printed",
+        show_default="on a terminal fitted to its width, else github",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
-ProtocolName = Annotated[str, typer.Option(help="protocol: a shipped name or a file")]
 
 
 def registry_of(without: list[str] | None) -> Registry:
@@ -34,23 +69,24 @@ def registry_of(without: list[str] | None) -> Registry:
     return load_registry(without=without or ())
 
 
-def print_table(rows: list[dict[str, Any]], form: Format) -> None:
-    """Print rows that have the same keys."""
-    if form is Format.json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    from tabulate import tabulate
+def table_form(form: Format | None, *, as_json: bool = False) -> str:
+    """Return how tables are printed: as JSON, in the given format, or as fits a terminal or a pipe."""
+    from amrbench.evaluation.text_table import TERMINAL
 
-    numbers = [_is_number(value) for value in (rows[0].values() if rows else ())]
-    typer.echo(
-        tabulate(
-            [list(row.values()) for row in rows],
-            headers=list(rows[0]) if rows else (),
-            tablefmt=form.value,
-            disable_numparse=True,
-            colalign=["right" if number else "left" for number in numbers],
-        )
-    )
+    if as_json:
+        return Format.json
+    return form or (TERMINAL if sys.stdout.isatty() else Format.github)
+
+
+def print_table(rows: list[dict[str, Any]], form: str) -> None:
+    """Print rows that have the same keys, in a form of `table_form`."""
+    from amrbench.evaluation.text_table import table_body
+
+    if form == Format.json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        align = ["right" if _is_number(value) else "left" for value in (rows[0].values() if rows else ())]
+        typer.echo(table_body(form, rows, align))
 
 
 def _is_number(value: object) -> bool:

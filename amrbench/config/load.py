@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,26 @@ M = TypeVar("M", bound=Strict)
 _FOLDERS = {"recipe": "recipes", "protocol": "protocols", "study": "recipes/studies"}
 
 
+@dataclass(frozen=True)
+class Method:
+    """A recipe and its text.
+
+    Attributes:
+        source: The file of the recipe, or of the study that it was generated from.
+        text: The content of recipe.yaml in the folder of a run.
+        recipe: The recipe.
+    """
+
+    source: Path
+    text: bytes
+    recipe: Recipe
+
+    @property
+    def methods(self) -> list[Method]:
+        """Return a list of itself, as a study returns its recipes."""
+        return [self]
+
+
 def load_recipe(recipe: str | Path, registry: Registry) -> Recipe:
     """Read and check a recipe.
 
@@ -29,6 +50,11 @@ def load_recipe(recipe: str | Path, registry: Registry) -> Recipe:
         RecipeError: The file is missing or wrong; lists all mistakes with their lines.
     """
     return validated(read_yaml(find("recipe", recipe)), Recipe, registry)
+
+
+def load_method(file: Path, registry: Registry) -> Method:
+    """Read and check a recipe, and keep its text; see `load_recipe`."""
+    return Method(file, file.read_bytes(), load_recipe(file, registry))
 
 
 def load_protocol(protocol: str | Path, registry: Registry) -> Protocol:

@@ -30,11 +30,7 @@ class Data(Strict):
         Raises:
             RecipeError: There is no such role.
         """
-        datasets = {
-            name: dataset
-            for name in type(self).model_fields
-            if isinstance(dataset := getattr(self, name), DatasetPart)
-        }
+        datasets: dict[str, DatasetPart] = {name: dataset for name, dataset in self if dataset}
         if role not in datasets:
             raise RecipeError(
                 f"there is no role {role!r}.{did_you_mean(role, datasets)} Roles: {', '.join(datasets)}."

@@ -159,8 +159,7 @@ class Budget(Strict):
         Raises:
             RecipeError: Each number is valid alone, but not together with the others.
         """
-        options = {name: getattr(self, name) for name in type(self).model_fields if name != "epochs"}
-        numbers = {name: number for name, number in options.items() if number is not None}
+        numbers = {name: number for name, number in self if name != "epochs" and number is not None}
         try:
             stages = tuple(
                 _with_numbers(stage, numbers | {"epochs": self.epochs.get(stage.data, stage.epochs)})
@@ -177,11 +176,9 @@ class Budget(Strict):
 def _with_numbers(options: S, numbers: Mapping[str, float]) -> S:
     """Return the options, at any depth, with the budgeted numbers replaced and validated again."""
     fields = type(options).model_fields
-    values = {name: getattr(options, name) for name in fields}
-    changed = {name: _replaced(value, fields[name], numbers) for name, value in values.items()}
-    if all(changed[name] is values[name] for name in values):
-        return options
-    return type(options).model_validate(changed)
+    return type(options).model_validate(
+        {name: _replaced(value, fields[name], numbers) for name, value in options}
+    )
 
 
 def _replaced(value: object, field: FieldInfo | None, numbers: Mapping[str, float]) -> object:
@@ -189,8 +186,7 @@ def _replaced(value: object, field: FieldInfo | None, numbers: Mapping[str, floa
     if isinstance(value, Strict):
         return _with_numbers(value, numbers)
     if isinstance(value, tuple):
-        items = tuple(_replaced(item, None, numbers) for item in value)
-        return value if all(new is old for new, old in zip(items, value, strict=True)) else items
+        return tuple(_replaced(item, None, numbers) for item in value)
     extra = field.json_schema_extra if field else None
     name = extra.get("budget") if isinstance(extra, dict) else None
     if not isinstance(name, str) or name not in numbers:

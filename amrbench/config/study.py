@@ -1,34 +1,32 @@
-"""Studies: what single changes are worth, as recipes that are generated from two others.
+"""Studies: what single changes are worth, with a generated recipe for each change.
 
-A study is a file of a few lines. It names a `base` and a `full` recipe. Each path where the two differ
-(`amrbench.config.recipe_diff`) is a change. The family `only` holds the base with one change, the family
-`without` the full recipe without one. `groups` names paths that only make sense together.
+A study is a file of a few lines. It names a `base` and a `full` recipe. Each path where the two differ is a
+change: the family `only` holds the base with one change, the family `without` the full recipe without one.
+`groups` names paths that only make sense together. `variants` lists further recipes to compare with the base.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import product
+from functools import reduce
+from itertools import chain, product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from amrbench.config.load import find, find_near, load_recipe, shipped, validated
+from amrbench.config.load import Method, find, find_near, load_method, shipped, validated
 from amrbench.config.recipe import Name, Recipe
-from amrbench.config.recipe_diff import differences, mix
 from amrbench.errors import RecipeError, did_you_mean
-from amrbench.files.yaml_file import Document, Mistake, mistakes_error, read_yaml
-from amrbench.part import Strict
+from amrbench.files.yaml_file import Document, KeyPath, Mistake, dotted, mistakes_error, read_yaml
+from amrbench.part import Strict, problem
 from amrbench.registry import Registry
 
-Family = Literal["only", "without"]
-_SOUP = "soup"
-"""Made of the single runs that a study compares, so it is a change only if a group names it."""
+AROUND = "around"
 
 
 class StudyFile(Strict):
@@ -37,48 +35,31 @@ class StudyFile(Strict):
     study: Name
     about: str = ""
     base: str = Field(min_length=1, description="recipe that single changes are added to")
-    full: str = Field(min_length=1, description="recipe that single changes are taken from")
-    families: tuple[Family, ...] = Field(("only", "without"), min_length=1)
+    full: str = Field("", description="recipe that single changes are taken from")
+    families: tuple[Literal["only", "without"], ...] = Field(("only", "without"), min_length=1)
     groups: Mapping[Name, tuple[str, ...]] = Field(
         default_factory=dict, description="paths that change together; a path includes all paths below it"
     )
+    variants: tuple[str, ...] = Field((), description="recipes to compare with the base as they are")
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> Self:
+        if not self.full and (self.groups or not self.variants):
+            raise problem("name the full recipe ('full'), or recipes to compare with the base ('variants').")
+        return self
 
 
 @dataclass(frozen=True)
-class Method:
-    """A recipe and its text.
+class Variant(Method):
+    """A recipe that a study compares with its base or, in the family `without`, with its full recipe.
 
     Attributes:
-        source: The file of the recipe, or of the study that it was generated from.
-        text: The content of recipe.yaml in the folder of a run.
-        recipe: The recipe.
+        family: "only", "without" or "variant".
+        change: Name of the change, or of the variant.
     """
 
-    source: Path
-    text: bytes
-    recipe: Recipe
-
-    @property
-    def methods(self) -> list[Method]:
-        """Return a list of itself, as a study returns its recipes."""
-        return [self]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A generated recipe.
-
-    Attributes:
-        family: Whether the change is added to the base or taken from the full recipe.
-        change: Name of the change.
-        paths: Where the recipe is changed.
-        method: The recipe.
-    """
-
-    family: Family
+    family: str
     change: str
-    paths: tuple[str, ...]
-    method: Method
 
 
 @dataclass(frozen=True)
@@ -87,199 +68,216 @@ class Study:
 
     name: str
     base: Method
-    full: Method
+    full: Method | None
     variants: tuple[Variant, ...]
 
     @property
     def methods(self) -> list[Method]:
-        """Return all recipes: the two given ones, then the generated ones."""
-        return [self.base, self.full, *(variant.method for variant in self.variants)]
+        """Return all recipes: base, full and variants."""
+        return [self.base, *([self.full] if self.full else []), *self.variants]
 
 
 Runnable = str | Path | Study | Method
 """A recipe or a study: a file, a shipped name, or already loaded."""
 
 
-def expand(name: str | Path, registry: Registry) -> Study | Method:
-    """Load a study or a recipe, given by path or shipped name.
+def expand(runnable: Runnable, registry: Registry) -> Study | Method:
+    """Load a recipe, or a study with all its recipes.
 
     Raises:
-        RecipeError: The file is missing or wrong; lists all mistakes with their lines.
+        RecipeError: A file is missing or wrong; lists all mistakes with their lines.
     """
-    kind = "study" if str(name) in {file.stem for file in shipped("study")} else "recipe"
-    file = find(kind, name)
-    content = read_yaml(file).data
-    if isinstance(content, dict) and "study" in content:
-        return read_study(file, registry)
-    return _read_method(file, registry)
-
-
-def methods_of(runnable: Runnable, registry: Registry) -> list[Method]:
-    """Return a recipe, or all recipes of a study; see `expand`."""
-    loaded = expand(runnable, registry) if isinstance(runnable, str | Path) else runnable
-    return loaded.methods
-
-
-def read_study(file: Path, registry: Registry) -> Study:
-    """Read a study and generate its recipes.
-
-    Raises:
-        RecipeError: The file, one of its two recipes or a generated recipe is wrong.
-    """
-    document = read_yaml(file)
+    if isinstance(runnable, Study | Method):
+        return runnable
+    kind = "study" if str(runnable) in {file.stem for file in shipped("study")} else "recipe"
+    document = read_yaml(find(kind, runnable))
+    if not (isinstance(document.data, dict) and "study" in document.data):
+        return load_method(Path(document.name), registry)
     study = validated(document, StudyFile, registry)
-    base, full = _given_recipes(document, study, registry)
-    pair = _Pair(base.recipe, full.recipe, registry)
-    changes = _changes(document, study, pair.paths)
-    variants, mistakes = [], []
-    for family, (change, paths) in product(study.families, changes.items()):
-        try:
-            recipe = pair.changed(family, paths, name=f"{study.study}-{family}-{change}")
-        except ValidationError as error:
-            line = document.line(("groups", change) if change in study.groups else ("families",))
-            text = "; ".join(mistake["msg"].removesuffix(".") for mistake in error.errors())
-            group = ", ".join(pair.smallest_group(family, paths))
-            text = f"this recipe does not hold together: {text}. Put into one group: [{group}]."
-            mistakes.append(Mistake(line, f"{family}/{change}", text))
-        else:
-            variants.append(Variant(family, change, tuple(paths), Method(file, _text(recipe), recipe)))
-    if mistakes:
-        raise mistakes_error(document.name, mistakes)
+    base, *others = _given(document, study, registry)
+    full = others.pop(0) if study.full else None
+    variants = _generated(document, study, base, full, registry) if full else []
+    variants += [Variant(**vars(other), family="variant", change=other.recipe.name) for other in others]
     return Study(study.study, base, full, tuple(variants))
 
 
-def _read_method(file: Path, registry: Registry) -> Method:
-    recipe = load_recipe(file, registry)
-    return Method(file, file.read_bytes(), recipe)
+def differences(first: Any, second: Any) -> list[str]:
+    """Return the paths where two recipes differ, given as plain values.
+
+    >>> differences({"a": 1, "b": [{"use": "x"}]}, {"a": 2, "b": [{"use": "x"}, {"use": "y"}]})
+    ['a', 'b.y']
+    """
+    paths: list[str] = []
+    mix(first, second, paths.append)  # `append` returns None, so nothing is taken.
+    return paths
 
 
-def _given_recipes(document: Document, study: StudyFile, registry: Registry) -> list[Method]:
-    """Return the base and the full recipe; two missing files are reported together."""
+def mix(first: Any, second: Any, take_second: Callable[[str], object], path: str = "") -> Any:
+    """Return the first recipe, as plain values, with some differences taken from the second.
+
+    `take_second` decides about the dotted path of each difference. Options and slots have the names of their
+    keys, stages and parts in lists or around others their own. If one part replaces another, the slots that
+    both have are paths of their own. A list whose items have no names, or another order, is one path.
+
+    >>> mix({"a": 1, "b": [{"use": "x"}]}, {"a": 2, "b": [{"use": "x"}, {"use": "y"}]}, {"b.y"}.__contains__)
+    {'a': 1, 'b': [{'use': 'x'}, {'use': 'y'}]}
+    """
+    if first == second:
+        return first
+    inside = f"{path}." if path else ""
+    if isinstance(first, dict) and isinstance(second, dict) and AROUND not in {*first, *second}:
+        same = first.get("use") == second.get("use")
+        if not same or first.keys() == second.keys():
+            rest = {} if same else second if take_second(path) else first
+            slots = [name for name in first if same or (_is_part(first[name]) and _is_part(second.get(name)))]
+            return rest | {name: mix(first[name], second[name], take_second, inside + name) for name in slots}
+    elif type(first) is type(second) and (items := _matched(first, second)):
+        mixed = [mix(one, two, take_second, inside + name) for name, one, two in items]
+        mixed = [item for item in mixed if item is not None]
+        if isinstance(first, list):
+            return mixed
+        return reduce(lambda part, outer: {**outer, AROUND: part}, reversed(mixed))
+    return second if take_second(path) else first
+
+
+def _matched(first: Any, second: Any) -> list[tuple[str, Any, Any]]:
+    """Match the items of two lists by name, or two parts and the parts around them, outermost first.
+
+    Returns:
+        Name and both items, None for an absent one, in an order that both sides follow. Empty if a name is
+        missing or repeated, if the orders contradict each other, or if the innermost parts differ.
+    """
+    sides: list[dict[Any, Any]] = []
+    for value in (first, second):
+        items = value if isinstance(value, list) else []
+        while isinstance(value, dict):
+            items.append({name: option for name, option in value.items() if name != AROUND})
+            value = value.get(AROUND)
+        names = [item.get("use", item.get("name")) for item in items if isinstance(item, dict)]
+        if None in names or len(set(names)) < len(items):
+            return []
+        sides.append(dict(zip(names, items, strict=True)))
+    one, two = sides
+    contradict = [name for name in one if name in two] != [name for name in two if name in one]
+    if contradict or (isinstance(first, dict) and [*one][-1] != [*two][-1]):
+        return []
+    order, index = list(one), len(one)
+    for name in reversed(two):
+        if name in one:
+            index = order.index(name)
+        else:
+            order.insert(index, name)
+    return [(name, one.get(name), two.get(name)) for name in order]
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, dict) and "use" in value
+
+
+def _given(document: Document, study: StudyFile, registry: Registry) -> list[Method]:
+    """Return the recipes that a study names; all missing files are reported together."""
+    names: list[tuple[KeyPath, str]] = [(("base",), study.base)]
+    names += [(("full",), study.full)] if study.full else []
+    names += [(("variants", index), name) for index, name in enumerate(study.variants)]
     files, mistakes = [], []
-    for key, name in (("base", study.base), ("full", study.full)):
+    for key, name in names:
         try:
             files.append(find_near("recipe", name, Path(document.name)))
         except RecipeError as error:
-            mistakes.append(Mistake(document.line((key,)), key, str(error)))
+            mistakes.append(Mistake(document.line(key), dotted(key), str(error)))
     if mistakes:
         raise mistakes_error(document.name, mistakes)
-    return [_read_method(file, registry) for file in files]
+    return [load_method(file, registry) for file in files]
 
 
-def _text(recipe: Recipe) -> bytes:
-    content = recipe.model_dump(mode="json")
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100).encode()
+def _generated(
+    document: Document, study: StudyFile, base: Method, full: Method, registry: Registry
+) -> list[Variant]:
+    """Return a variant for each change in each family."""
+    first, second = (
+        method.recipe.model_dump(mode="json", exclude={"name", "about"}) for method in (base, full)
+    )
+    paths = differences(first, second)
+    changes = _changes(paths, _groups(document, study, paths))
 
+    def changed(family: str, change: str, own: Collection[str]) -> Recipe | ValidationError:
+        """Return the base with these paths of the full recipe, or the full recipe with these of the base."""
+        recipe, other = (base.recipe, full.recipe) if family == "only" else (full.recipe, base.recipe)
+        content = mix(first, second, lambda path: (path in own) == (family == "only"))
+        about = f"{recipe.name} with {', '.join(own)} of {other.name}."
+        content |= {"name": f"{study.study}-{family}-{change}", "about": about}
+        try:
+            return Recipe.model_validate(content, context=registry)
+        except ValidationError as error:
+            return error
 
-@dataclass(frozen=True)
-class _Pair:
-    """The two given recipes, and the recipes between them."""
-
-    base: Recipe
-    full: Recipe
-    registry: Registry
-
-    @cached_property
-    def documents(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the base and the full recipe as plain documents, without name and purpose."""
-        base, full = (
-            recipe.model_dump(mode="json", exclude={"name", "about"}) for recipe in (self.base, self.full)
-        )
-        return base, full
-
-    @cached_property
-    def paths(self) -> list[str]:
-        """Return all paths where the two differ."""
-        return differences(*self.documents)
-
-    def changed(self, family: Family, paths: Collection[str], *, name: str = "untitled") -> Recipe:
-        """Return the base with these paths of the full recipe, or the other way round.
-
-        Raises:
-            ValidationError: This recipe is not valid.
-        """
-        recipe, other = (self.base, self.full) if family == "only" else (self.full, self.base)
-        about = f"{recipe.name} with {', '.join(paths)} of {other.name}."
-        from_full = [path for path in self.paths if (path in paths) == (family == "only")]
-        content = {"name": name, "about": about, **mix(*self.documents, from_full)}
-        return Recipe.model_validate(content, context=self.registry)
-
-    def smallest_group(self, family: Family, paths: Collection[str]) -> list[str]:
-        """Return a smallest set of paths around these with which the recipe is valid.
-
-        All paths together give the other recipe, which is valid. From there, paths are left out one by one if
-        the recipe stays valid.
-        """
-        group = list(self.paths)
-        for path in self.paths:
-            if path not in paths:
-                fewer = [other for other in group if other != path]
-                try:
-                    self.changed(family, fewer)
-                except ValidationError:
-                    continue
+    variants, mistakes = [], []
+    for family, (change, own) in product(study.families, changes.items()):
+        recipe = changed(family, change, own)
+        if isinstance(recipe, Recipe):
+            dump = recipe.model_dump(mode="json")
+            text = yaml.safe_dump(dump, sort_keys=False, allow_unicode=True, width=100)
+            variants.append(Variant(Path(document.name), text.encode(), recipe, family, change))
+            continue
+        group = paths  # All paths together give the other recipe, which is valid.
+        for path in paths:
+            fewer = [other for other in group if other != path]
+            if path not in own and isinstance(changed(family, change, fewer), Recipe):
                 group = fewer
-        return group
-
-
-def _changes(document: Document, study: StudyFile, paths: Sequence[str]) -> dict[str, list[str]]:
-    """Return the paths of each change by its name, in the order of their first paths."""
-    mistakes = list(_wrong_groups(document, study, paths))
-    if not paths:
-        text = f"{study.base} and {study.full} differ in nothing, so there is nothing to study."
-        mistakes.append(Mistake(document.line(("full",)), "full", text))
+        reasons = "; ".join(mistake["msg"].removesuffix(".") for mistake in recipe.errors())
+        text = f"this recipe does not hold together: {reasons}. Put into one group: [{', '.join(group)}]."
+        line = document.line(("groups", change) if change in study.groups else ("families",))
+        mistakes.append(Mistake(line, f"{family}/{change}", text))
     if mistakes:
         raise mistakes_error(document.name, mistakes)
-    groups = {name: _below(paths, given) for name, given in study.groups.items()}
-    grouped = {path for group in groups.values() for path in group}
-    singles = [path for path in paths if path not in grouped and path != _SOUP]
-    changes = groups | {name: [path] for name, path in _names(singles, groups).items()}
-    return dict(sorted(changes.items(), key=lambda change: paths.index(change[1][0])))
+    return variants
 
 
-def _wrong_groups(document: Document, study: StudyFile, paths: Sequence[str]) -> Iterator[Mistake]:
-    owners: dict[str, str] = {}
-    for name, group in study.groups.items():
-        if not group:
-            yield Mistake(
-                document.line(("groups", name)),
-                f"groups.{name}",
-                "this group is empty; name what changes together.",
-            )
-        for index, given in enumerate(group):
-            line, key = document.line(("groups", name, index)), f"groups.{name}.{index}"
-            below = _below(paths, [given])
+def _groups(document: Document, study: StudyFile, paths: Sequence[str]) -> dict[str, str]:
+    """Return the group of each path that has one."""
+    mistakes: list[Mistake] = []
+    groups: dict[str, str] = {}
+
+    def refuse(key: KeyPath, text: str) -> None:
+        mistakes.append(Mistake(document.line(key), dotted(key), text))
+
+    if not paths:
+        refuse(("full",), f"{study.base} and {study.full} differ in nothing, so there is nothing to study.")
+    for name, given in study.groups.items():
+        if not given:
+            refuse(("groups", name), "this group is empty; name what changes together.")
+        for index, outer in enumerate(given):
+            below = [path for path in paths if f"{path}.".startswith(f"{outer}.")]
             if not below:
-                near = did_you_mean(given, paths)
-                text = f"{study.base} and {study.full} do not differ at {given!r}.{near}"
-                yield Mistake(line, key, f"{text} They differ at: {', '.join(paths)}.")
+                near = did_you_mean(outer, paths)
+                text = f"{study.base} and {study.full} do not differ at {outer!r}.{near}"
+                refuse(("groups", name, index), f"{text} They differ at: {', '.join(paths)}.")
             for path in below:
-                if owners.setdefault(path, name) != name:
-                    yield Mistake(line, key, f"{path!r} is in the group {owners[path]!r} already.")
+                if groups.setdefault(path, name) != name:
+                    refuse(("groups", name, index), f"{path!r} is in the group {groups[path]!r} already.")
+    if mistakes:
+        raise mistakes_error(document.name, mistakes)
+    return groups
 
 
-def _below(paths: Sequence[str], given: Collection[str]) -> list[str]:
-    """Return the paths that are given or below a given one."""
-    return [path for path in paths if any(f"{path}.".startswith(f"{outer}.") for outer in given)]
+def _changes(paths: Sequence[str], groups: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the paths of each change by its name, in the order of their first paths.
 
+    The name is that of the group, or the shortest end of a path that no other path and no group has.
 
-def _names(paths: Sequence[str], taken: Collection[str]) -> dict[str, str]:
-    """Return paths by name: the shortest end of a path that no other path and no group has.
-
-    >>> _names(["model.fusion.norm", "model.encoder.registers", "model.text_summary.registers"], ["norm"])
-    {'fusion-norm': 'model.fusion.norm', 'encoder-registers': 'model.encoder.registers', \
-'text-summary-registers': 'model.text_summary.registers'}
+    >>> _changes(["model.fusion.norm", "model.encoder.registers", "model.text.registers"], {})
+    {'norm': ['model.fusion.norm'], 'encoder-registers': ['model.encoder.registers'], \
+'text-registers': ['model.text.registers']}
     """
-    names: dict[str, str] = {}
+    names = dict(groups)
+    ends: dict[str, list[str]] = {}
     for path in paths:
-        others = {end for other in paths if other != path for end in _ends(other)}
-        free = (end for end in _ends(path) if end not in others and end not in taken)
-        names[next(free, f"at-{_ends(path)[-1]}")] = path
-    return names
-
-
-def _ends(path: str) -> list[str]:
-    """Return the ends of a path as names, shortest first."""
-    steps = path.split(".")
-    ends = ("-".join(steps[start:]) for start in range(len(steps) - 1, -1, -1))
-    return [re.sub(r"[^a-z0-9]+", "-", end.lower()).strip("-") for end in ends]
+        # A soup is made of the single runs that are compared, so it is a change only if a group names it.
+        if path not in groups and path != "soup":
+            steps = re.sub(r"[^a-z0-9.]+", "-", path.lower()).split(".")
+            ends[path] = ["-".join(steps[start:]) for start in reversed(range(len(steps)))]
+    count = Counter([*set(groups.values()), *chain.from_iterable(ends.values())])
+    for path, own in ends.items():
+        names[path] = next((end for end in own if count[end] == 1), f"at-{own[-1]}")
+    order = dict.fromkeys(names[path] for path in paths if path in names)
+    return {name: [path for path in paths if names.get(path) == name] for name in order}

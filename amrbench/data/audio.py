@@ -1,7 +1,7 @@
 """Read audio files in the usual formats.
 
 Channels are averaged. Truncated files are refused: libsndfile itself reads a truncated WAV file as if it were
-a shorter recording.
+a shorter recording. The library soundfile is imported late, because parts of data sets import this module.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from amrbench.errors import DataError
 from amrbench.files.truncated_audio import CHECKED, find_truncation
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
 
 Waveform = NDArray[np.float32]
 
@@ -54,10 +57,17 @@ class AudioFile:
             DataError: The file ends early, cannot be decoded, or holds values that are not finite.
         """
         stop = self.samples if stop is None else min(stop, self.samples)
+        blocks = [np.empty(0, np.float32)]
         with _errors_explained(self.path):
             self._opened.seek(start)
-            blocks = list(self._blocks(stop - start))
-        waveform = np.concatenate([np.empty(0, np.float32), *blocks])
+            # A damaged header may promise more than memory holds, so nothing is allocated in advance.
+            for first in range(start, stop, _BLOCK):
+                size = min(_BLOCK, stop - first)
+                channels = self._opened.read(size, dtype="float32", always_2d=True)
+                blocks.append(channels.mean(axis=1, dtype=np.float32))
+                if len(channels) < size:
+                    break
+        waveform = np.concatenate(blocks)
         if len(waveform) < stop - start:
             raise DataError(
                 f"{self.path}: truncated: the header promises {self.samples} samples, decoding ends after "
@@ -68,18 +78,11 @@ class AudioFile:
         return waveform
 
     @cached_property
-    def _opened(self) -> soundfile.SoundFile:
+    def _opened(self) -> SoundFile:
+        import soundfile
+
         # Opened once: MP3 has no index, so a newly opened file is decoded from its beginning up to `start`.
         return soundfile.SoundFile(self.path)
-
-    def _blocks(self, samples: int) -> Iterator[Waveform]:
-        # A damaged header may promise more than memory holds, so nothing is allocated in advance.
-        for start in range(0, samples, _BLOCK):
-            size = min(_BLOCK, samples - start)
-            channels = self._opened.read(size, dtype="float32", always_2d=True)
-            yield channels.mean(axis=1, dtype=np.float32)
-            if len(channels) < size:
-                return
 
 
 def audio_by_stem(files: Iterable[Path]) -> dict[str, Path]:
@@ -103,6 +106,8 @@ def open_audio(path: Path) -> AudioFile:
         DataError: The file is missing, has an unknown format, is empty, is truncated, or does not say how
             long it is.
     """
+    import soundfile
+
     if not path.is_file():
         raise DataError(f"{path}: there is no such audio file.")
     with _errors_explained(path):
@@ -127,6 +132,8 @@ def open_audio(path: Path) -> AudioFile:
 @contextmanager
 def _errors_explained(path: Path) -> Iterator[None]:
     """Turn errors of libsndfile and of the file system into DataError."""
+    import soundfile
+
     try:
         yield
     except soundfile.LibsndfileError as error:

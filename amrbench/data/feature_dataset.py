@@ -8,7 +8,7 @@ once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,14 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amrbench.data.collate import (
-    Indices,
-    RaggedTensor,
-    collate_targets,
-    concat_ragged,
-    pad,
-    ragged_tensor,
-)
+from amrbench.data.collate import Indices, collate_targets, pad
 from amrbench.data.concat_features import normalize_rows
 from amrbench.data.feature_source import FeatureSource, matches_duration
 from amrbench.errors import DataError, some
@@ -37,6 +30,8 @@ Labeller = Callable[[Query, int, float, np.random.Generator], Labels]
 Augment = Callable[[Rows, Query, float, np.random.Generator], tuple[Rows, Query]]
 
 _ORDER, _VISIT, _SHUFFLE = 1, 2, 3  # First numbers of the seeds, so that no two draws share a generator.
+_KEPT = 4
+"""Feature datasets that a cache keeps in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +39,10 @@ class FeatureDataset:
     """The queries of one or several splits with their features in memory."""
 
     queries: tuple[Query, ...]
-    audio: RaggedTensor
-    text: RaggedTensor
+    audio: Sequence[Tensor]
+    """(T, Da) of each recording."""
+    text: Sequence[Tensor]
+    """(L, Dt) of each sentence."""
     recordings: Indices
     """(n,) index into `audio` of each query's recording."""
     sentences: Indices
@@ -61,11 +58,11 @@ class FeatureDataset:
     @property
     def widths(self) -> FeatureWidths:
         """Return the widths of the features."""
-        return FeatureWidths(self.audio.flat.shape[1], self.text.flat.shape[1])
+        return FeatureWidths(self.audio[0].shape[1], self.text[0].shape[1])
 
     def frames(self, index: int) -> int:
         """Return the number of audio rows of a query's recording."""
-        return self.audio.length(int(self.recordings[index]))
+        return len(self.audio[self.recordings[index]])
 
     def seconds(self, index: int) -> float:
         """Return the length that spans are fractions of: the recording, or its rows within the limits."""
@@ -75,8 +72,7 @@ class FeatureDataset:
 
     def batch(self, indices: Sequence[int] | Indices) -> Batch:
         """Return some queries, padded to the longest of them."""
-        audio = [self.audio.item(int(self.recordings[index])) for index in indices]
-        return self._batch(indices, audio)
+        return self._batch(indices, [self.audio[self.recordings[index]] for index in indices])
 
     def training_batch(
         self,
@@ -97,7 +93,9 @@ class FeatureDataset:
         audio, targets = [], []
         for index in indices:
             rng = rng_of(int(index))
-            rows, query = self.audio.item(int(self.recordings[index])).numpy(), self._usable(int(index))
+            rows = self.audio[self.recordings[index]].numpy()
+            windows = tuple((float(start), float(end)) for start, end in self._windows[index])
+            query = replace(self.queries[index], windows=windows, duration=self.seconds(index))
             for augment in augments:
                 rows, query = augment(rows, query, self.hop, rng)
             audio.append(torch.from_numpy(np.ascontiguousarray(rows, np.float32)))
@@ -122,11 +120,6 @@ class FeatureDataset:
             )
         return np.array(indices, dtype=np.int64)
 
-    @property
-    def untrainable(self) -> int:
-        """Return the number of queries that training leaves out."""
-        return len(self) - len(self.trainable)
-
     def window_widths(self) -> tuple[float, ...]:
         """Return the widths of all usable windows as fractions of their recordings."""
         return tuple(
@@ -142,23 +135,17 @@ class FeatureDataset:
             for index, query in enumerate(self.queries)
         ]
 
-    def _usable(self, index: int) -> Query:
-        windows = tuple((float(start), float(end)) for start, end in self._windows[index])
-        return replace(self.queries[index], windows=windows, duration=self.seconds(index))
-
     def _batch(self, indices: Sequence[int] | Indices, audio: Sequence[Tensor]) -> Batch:
-        frames = pad(audio)
-        words = pad([self.text.item(int(self.sentences[index])) for index in indices])
+        frames, frames_mask = pad(audio)
+        words, words_mask = pad([self.text[self.sentences[index]] for index in indices])
         recording = torch.from_numpy(self.recordings[np.asarray(indices, np.int64)])
-        return Batch(frames.rows, frames.mask, words.rows, words.mask, recording)
+        return Batch(frames, frames_mask, words, words_mask, recording)
 
 
 class DatasetCache:
     """Loads feature datasets and keeps those used last, so that stages share them."""
 
-    def __init__(self, size: int = 4) -> None:
-        """Keep at most `size` datasets in memory."""
-        self._size = size
+    def __init__(self) -> None:
         self._loaded: dict[tuple[str, ...], FeatureDataset] = {}
 
     def load(self, sources: Sequence[FeatureSource], limits: Limits) -> FeatureDataset:
@@ -168,7 +155,7 @@ class DatasetCache:
         if dataset is None:
             dataset = load_dataset(sources, limits)
         self._loaded[key] = dataset  # Last in the order of the dict, so it is dropped last.
-        while len(self._loaded) > self._size:
+        if len(self._loaded) > _KEPT:
             del self._loaded[next(iter(self._loaded))]
         return dataset
 
@@ -179,19 +166,44 @@ def load_dataset(sources: Sequence[FeatureSource], limits: Limits) -> FeatureDat
     Raises:
         DataError: Two of them share a query or recording, have different encoders, or are damaged.
     """
-    _refuse_shared(sources)
-    encoders = sorted({source.encoder for source in sources})
-    if len(encoders) > 1:
-        raise DataError(
-            f"features of different encoders cannot be joined: {some(encoders)}. Use one for all."
-        )
+    _refuse_mixed(sources)
     for source in sources:
         source.verify()
-    datasets = [_load(source, limits) for source in sources]
-    return datasets[0] if len(datasets) == 1 else _joined(datasets)
+    audio: dict[str, Tensor] = {}
+    text: dict[tuple[int, str], Tensor] = {}  # By index of the split and name of the text.
+    cut = []
+    for number, source in enumerate(sources):
+        for vid, query in {query.vid: query for query in source.queries}.items():
+            rows = _checked(source, source.audio(vid), source.widths.audio, f"recording {vid!r}")
+            if not matches_duration(len(rows), query.duration, source.hop):
+                raise DataError(
+                    f"{source.location}: the features of recording {vid!r} last "
+                    f"{len(rows) * source.hop:g} s, but the annotations say {query.duration:g} s. Check that "
+                    "annotations and features belong together."
+                )
+            audio[vid] = torch.from_numpy(normalize_rows(rows[: limits.frames]))
+            cut.append(len(rows) > limits.frames)
+        for name, query in {source.text_key(query): query for query in source.queries}.items():
+            rows = _checked(source, source.text(query), source.widths.text, f"query {query.qid!r}")
+            text[number, name] = torch.from_numpy(normalize_rows(rows[: limits.words]))
+    queries = [(number, source, query) for number, source in enumerate(sources) for query in source.queries]
+    recordings = {vid: index for index, vid in enumerate(audio)}
+    sentences = {name: index for index, name in enumerate(text)}
+    return FeatureDataset(
+        queries=tuple(query for *_, query in queries),
+        audio=list(audio.values()),
+        text=list(text.values()),
+        recordings=np.array([recordings[query.vid] for *_, query in queries], dtype=np.int64),
+        sentences=np.array(
+            [sentences[number, source.text_key(query)] for number, source, query in queries], dtype=np.int64
+        ),
+        cut=np.array(cut),
+        hop=sources[0].hop,
+    )
 
 
-def _refuse_shared(sources: Sequence[FeatureSource]) -> None:
+def _refuse_mixed(sources: Sequence[FeatureSource]) -> None:
+    """Raise DataError where splits share a query or recording, or have different encoders."""
     for what, names in (
         ("query id", [{str(query.qid) for query in source.queries} for source in sources]),
         ("recording", [{query.vid for query in source.queries} for source in sources]),
@@ -203,75 +215,19 @@ def _refuse_shared(sources: Sequence[FeatureSource]) -> None:
             raise DataError(
                 f"{what} {some(shared)} is in more than one of {locations}. Join disjoint splits only."
             )
+    encoders = sorted({source.encoder for source in sources})
+    if len(encoders) > 1:
+        raise DataError(
+            f"features of different encoders cannot be joined: {some(encoders)}. Use one for all."
+        )
 
 
-def _load(source: FeatureSource, limits: Limits) -> FeatureDataset:
-    by_vid = {query.vid: query for query in source.queries}
-    by_text = {source.text_key(query): query for query in source.queries}
-    audio = [_checked(source.audio(vid), source.widths.audio, f"recording {vid!r}", source) for vid in by_vid]
-    text = [
-        _checked(source.text(query), source.widths.text, f"query {query.qid!r}", source)
-        for query in by_text.values()
-    ]
-    for (vid, query), rows in zip(by_vid.items(), audio, strict=True):
-        _refuse_other_length(len(rows), query.duration, vid, source)
-    recordings, sentences = _numbered(by_vid), _numbered(by_text)
-    return FeatureDataset(
-        queries=tuple(source.queries),
-        audio=_cut(audio, limits.frames, source.widths.audio),
-        text=_cut(text, limits.words, source.widths.text),
-        recordings=np.array([recordings[query.vid] for query in source.queries], dtype=np.int64),
-        sentences=np.array([sentences[source.text_key(query)] for query in source.queries], dtype=np.int64),
-        cut=np.array([len(rows) > limits.frames for rows in audio]),
-        hop=source.hop,
-    )
-
-
-def _cut(items: Sequence[Rows], limit: int, width: int) -> RaggedTensor:
-    lengths = [min(limit, len(rows)) for rows in items]
-    return ragged_tensor((normalize_rows(rows[:limit]) for rows in items), lengths, width)
-
-
-def _numbered(names: Iterable[str]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(names)}
-
-
-def _checked(rows: Rows, width: int, what: str, source: FeatureSource) -> Rows:
+def _checked(source: FeatureSource, rows: Rows, width: int, what: str) -> Rows:
     if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
         raise DataError(
             f"{source.location}: features of {what} have shape {rows.shape}, not (1 or more, {width})."
         )
     return rows
-
-
-def _refuse_other_length(rows: int, duration: float, vid: str, source: FeatureSource) -> None:
-    if not matches_duration(rows, duration, source.hop):
-        raise DataError(
-            f"{source.location}: the features of recording {vid!r} last {rows * source.hop:g} s, but the "
-            f"annotations say {duration:g} s. Check that annotations and features belong together."
-        )
-
-
-def _joined(datasets: Sequence[FeatureDataset]) -> FeatureDataset:
-    return replace(
-        datasets[0],
-        queries=tuple(query for dataset in datasets for query in dataset.queries),
-        audio=concat_ragged([dataset.audio for dataset in datasets]),
-        text=concat_ragged([dataset.text for dataset in datasets]),
-        recordings=_shifted(
-            [dataset.recordings for dataset in datasets], [len(dataset.audio) for dataset in datasets]
-        ),
-        sentences=_shifted(
-            [dataset.sentences for dataset in datasets], [len(dataset.text) for dataset in datasets]
-        ),
-        cut=np.concatenate([dataset.cut for dataset in datasets]),
-    )
-
-
-def _shifted(numbers: Sequence[Indices], counts: Sequence[int]) -> Indices:
-    starts = np.cumsum([0, *counts[:-1]])
-    shifted = [own + start for own, start in zip(numbers, starts, strict=True)]
-    return np.concatenate(shifted).astype(np.int64)
 
 
 # ---------------------------------------------------------------- random draws
@@ -299,30 +255,23 @@ def with_shuffled_queries(dataset: FeatureDataset, seed: int) -> FeatureDataset:
     Raises:
         DataError: One recording has more than half of the queries.
     """
-    giver = _from_other_recordings(dataset.recordings, np.random.default_rng((_SHUFFLE, seed)))
-    queries = tuple(
-        replace(query, query=dataset.queries[index].query)
-        for query, index in zip(dataset.queries, giver, strict=True)
-    )
-    return replace(dataset, queries=queries, sentences=dataset.sentences[giver])
-
-
-def _from_other_recordings(recordings: Indices, rng: np.random.Generator) -> Indices:
-    """Return a permutation that takes each index to one of another recording.
-
-    Recordings are put in random order, each with its queries together. A rotation by the size of the largest
-    group then moves every query out of its group.
-    """
+    recordings, rng = dataset.recordings, np.random.default_rng((_SHUFFLE, seed))
     sizes = np.bincount(recordings)
     if 2 * sizes.max() > len(recordings):
         raise DataError(
             f"queries cannot be shuffled: one recording has {sizes.max()} of {len(recordings)} queries. "
             "Shuffle a split in which no recording has more than half of them."
         )
+    # Recordings in random order, each with its queries together: a rotation by the size of the largest group
+    # moves every query out of its group.
     line = np.lexsort((rng.permutation(len(recordings)), rng.permutation(len(sizes))[recordings]))
     giver = np.empty(len(line), dtype=np.int64)
     giver[line] = np.roll(line, -int(sizes.max()))
-    return giver
+    queries = tuple(
+        replace(query, query=dataset.queries[index].query)
+        for query, index in zip(dataset.queries, giver, strict=True)
+    )
+    return replace(dataset, queries=queries, sentences=dataset.sentences[giver])
 
 
 def usable_windows(query: Query, seconds: float, *, cut: bool) -> NDArray[np.float64]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from typing_extensions import override
 
 from amrbench.content_hash import content_hash
 from amrbench.data.concat_features import concat_audio, concat_text
 from amrbench.errors import DataError
-from amrbench.files.feature_file import FeatureFile
 from amrbench.types import FeatureWidths, Query, Rows
+
+if TYPE_CHECKING:
+    from amrbench.files.feature_file import FeatureFile
 
 _TOLERANCE = 0.1
 """Share of the annotated duration by which features may be shorter or longer."""
@@ -174,14 +176,9 @@ def concat_sources(sources: Sequence[FeatureSource]) -> FeatureSource:
 
 
 def matches_duration(rows: int, duration: float, hop: float) -> bool:
-    """Whether feature rows can be those of a recording of this length.
+    """Whether this many rows, `hop` seconds apart, can be those of a recording of `duration` seconds.
 
     Published durations are rounded and the last part of a second has no row, so one row more or less is
     usual; features of another recording differ by more.
-
-    Args:
-        rows: Number of feature rows.
-        duration: Seconds, as annotated.
-        hop: Seconds between two rows.
     """
     return abs(rows * hop - duration) <= max(1.5 * hop, _TOLERANCE * duration)

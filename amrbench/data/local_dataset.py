@@ -5,26 +5,28 @@
     <folder>/audio/<recording>.<wav, flac, ...>  only needed to extract features
 
 One feature file holds all splits; recordings are found by their ids, texts by the ids of the queries.
+Parts of data sets import this module, so it loads neither h5py nor soundfile.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
+
+from typing_extensions import override
 
 from amrbench.content_hash import content_hash
 from amrbench.data.audio import SUFFIXES, audio_by_stem, open_audio
 from amrbench.data.feature_source import EncoderFeatures
 from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations, safe_id
-from amrbench.files.feature_file import open_feature_file
 from amrbench.required_files import Published, RequiredFile, refuse_missing
-from amrbench.slots.data import refuse_unknown_split
+from amrbench.slots.data import Dataset, refuse_unknown_split
 from amrbench.slots.features import FeaturesPart
 from amrbench.types import Query, Rows
 
@@ -104,8 +106,21 @@ class DatasetFolder:
 
     def required_files(self, split: str, features: FeaturesPart) -> list[RequiredFile]:
         """Return the annotations of a split, and its feature files or the audio and the encoders' files."""
-        feature_files = [file for encoder in features.encoders for file in self._feature_files(encoder)]
-        return [self._annotation_file(split), *feature_files]
+        files = [self._annotation_file(split)]
+        for encoder in features.encoders:
+            path = self.feature_file(encoder)
+            if not path.is_file() and self.audio_files:
+                files.append(RequiredFile(f"audio of {self.name}", self.audio_folder, True, self.audio, ""))
+                files.extend(encoder.required_files())
+                continue
+            remedy = (
+                f"Import published files with 'amrbench data import {self.name} FILES --encoder "
+                f"{encoder.use}', or put the recordings into {self.audio_folder}."
+            )
+            published = self.features.get(encoder.label, NOT_PUBLISHED)
+            what = f"features {encoder.label} of {self.name}"
+            files.append(RequiredFile(what, path, path.is_file(), published, remedy))
+        return files
 
     def encoder_features(self, queries: Sequence[Query], encoder: FeaturesPart) -> EncoderFeatures:
         """Return the imported or extracted features of some queries.
@@ -113,6 +128,8 @@ class DatasetFolder:
         Raises:
             DataError: There is no feature file of the encoder, or it is damaged.
         """
+        from amrbench.files.feature_file import open_feature_file
+
         file = open_feature_file(self.feature_file(encoder))
         fingerprint = content_hash([file.digest, [vars(query) for query in queries]])
         return EncoderFeatures.of_file(file, fingerprint, text_by="qid")
@@ -126,21 +143,21 @@ class DatasetFolder:
         Raises:
             DataError: Two files have the same name.
         """
-        name = _without_dots(vid)
+        name = vid.replace(".", "")
         if vid in self.audio_files or self._names_without_dots[name] > 1:
             return self.audio_files.get(vid)
         return self.audio_files.get(name)
-
-    @cached_property
-    def _names_without_dots(self) -> Counter[str]:
-        vids = {query.vid for split in self.present_splits for query in self.queries(split)}
-        return Counter(_without_dots(vid) for vid in vids)
 
     @cached_property
     def audio_files(self) -> dict[str, Path]:
         """Return the files of all recordings by their names without suffix."""
         folder = self.audio_folder
         return audio_by_stem(folder.iterdir()) if folder.is_dir() else {}
+
+    @cached_property
+    def _names_without_dots(self) -> Counter[str]:
+        vids = {query.vid for split in self.present_splits for query in self.queries(split)}
+        return Counter(vid.replace(".", "") for vid in vids)
 
     def _annotation_file(self, split: str) -> RequiredFile:
         path = self.annotations(split)
@@ -152,21 +169,6 @@ class DatasetFolder:
             remedy="Put the file there.",
         )
 
-    def _feature_files(self, encoder: FeaturesPart) -> Iterator[RequiredFile]:
-        path = self.feature_file(encoder)
-        if not path.is_file() and self.audio_files:
-            yield RequiredFile(f"audio of {self.name}", self.audio_folder, True, self.audio, "")
-            yield from encoder.required_files()
-            return
-        yield RequiredFile(
-            what=f"features {encoder.label} of {self.name}",
-            path=path,
-            present=path.is_file(),
-            published=self.features.get(encoder.label, NOT_PUBLISHED),
-            remedy=f"Import published files with 'amrbench data import {self.name} FILES --encoder "
-            f"{encoder.use}', or put the recordings into {self.audio_folder}.",
-        )
-
 
 @runtime_checkable
 class HasDatasetFolder(Protocol):
@@ -175,10 +177,6 @@ class HasDatasetFolder(Protocol):
     @property
     def dataset_folder(self) -> DatasetFolder:
         """Return the folder of its files."""
-
-
-def _without_dots(vid: str) -> str:
-    return vid.replace(".", "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,27 +190,23 @@ class LocalRecording:
     queries: tuple[Query, ...]
 
 
-class LocalDataset:
-    """The recordings and queries of a folder; a `Dataset`."""
+class LocalDataset(Dataset):
+    """The recordings and queries of a folder."""
 
     def __init__(self, folder: DatasetFolder) -> None:
         self.folder = folder
         self._by_recording: dict[str, dict[str, list[Query]]] = {}
 
+    @override
     def splits(self) -> Sequence[str]:
-        """Return the names of the splits."""
         return list(self.folder.splits)
 
+    @override
     def size(self, split: str) -> int:
-        """Return the number of recordings with queries."""
         return len(self._recordings(split))
 
+    @override
     def recording(self, split: str, index: int) -> LocalRecording:
-        """Return one recording, decoded.
-
-        Raises:
-            DataError: Its file is missing or damaged.
-        """
         vid, queries = list(self._recordings(split).items())[index]
         path = self.folder.find_audio(vid)
         if path is None:
@@ -223,26 +217,23 @@ class LocalDataset:
         file = open_audio(path)
         return LocalRecording(vid, file.rate, file.read(), tuple(queries))
 
+    @override
     def fingerprint(self) -> str:
-        """Return a hash of the annotations, and of name, size, beginning and end of each audio file."""
         digest = hashlib.sha256()
         for split in self.folder.present_splits:
             digest.update(split.encode() + self.folder.annotations(split).read_bytes())
         for path in self.folder.audio_files.values():
-            digest.update(f"{path.name} {path.stat().st_size}".encode() + _beginning_and_end(path))
+            size = path.stat().st_size
+            digest.update(f"{path.name} {size}".encode())
+            with path.open("rb") as file:  # Its beginning and end: reading all audio would take minutes.
+                digest.update(file.read(_SAMPLE))
+                file.seek(max(0, size - _SAMPLE))
+                digest.update(file.read(_SAMPLE))
         return digest.hexdigest()[:24]
 
     def _recordings(self, split: str) -> dict[str, list[Query]]:
         if split not in self._by_recording:
-            by_vid: dict[str, list[Query]] = {}
+            by_vid = self._by_recording[split] = defaultdict(list)
             for query in self.folder.queries(split):
-                by_vid.setdefault(query.vid, []).append(query)
-            self._by_recording[split] = by_vid
+                by_vid[query.vid].append(query)
         return self._by_recording[split]
-
-
-def _beginning_and_end(path: Path) -> bytes:
-    with path.open("rb") as file:
-        beginning = file.read(_SAMPLE)
-        file.seek(max(0, path.stat().st_size - _SAMPLE))
-        return beginning + file.read(_SAMPLE)

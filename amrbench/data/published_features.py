@@ -121,7 +121,11 @@ class ExpectedFeatures:
                 f"Put one of {files} there."
             )
         queries = [query for split in folder.present_splits for query in folder.queries(split)]
-        _refuse_unsafe_ids(folder, queries)
+        for query in queries:
+            try:
+                safe_id(query.vid), safe_id(query.qid)
+            except DataError as error:
+                raise DataError(f"{folder.root}: query {query.qid!r} of {folder.name}: {error}") from None
         backend = encoder.build()
         header = FeatureHeader(
             source=f"{folder.name}, {IMPORTED}",
@@ -132,7 +136,8 @@ class ExpectedFeatures:
             text_width=backend.text_width,
         )
         durations = {query.vid: query.duration for query in queries}
-        return cls(folder.name, header, durations, tuple(dict.fromkeys(str(query.qid) for query in queries)))
+        qids = tuple(dict.fromkeys(str(query.qid) for query in queries))
+        return cls(folder.name, header, durations, qids)
 
     def names(self, kind: Kind) -> Sequence[str]:
         """Return the names of all recordings or texts."""
@@ -155,11 +160,3 @@ class ExpectedFeatures:
     @cached_property
     def _qids(self) -> dict[str, str]:
         return {f"qid{qid}": qid for qid in self.qids}
-
-
-def _refuse_unsafe_ids(folder: DatasetFolder, queries: Sequence[Query]) -> None:
-    for query in queries:
-        try:
-            safe_id(query.vid), safe_id(query.qid)
-        except DataError as error:
-            raise DataError(f"{folder.root}: query {query.qid!r} of {folder.name}: {error}") from None

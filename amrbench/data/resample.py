@@ -7,7 +7,6 @@ Interpolation with a windowed sinc that is also the low pass: 6 zero crossings o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -25,16 +24,32 @@ _KERNEL_NUMBERS = 1 << 20
 
 
 def resample(waveform: Waveform, rate: int, new_rate: int) -> Waveform:
-    """Return mono audio (samples,) at another rate: (ceil(samples * new_rate / rate),) float32."""
+    """Return mono audio (samples,) at another rate: (ceil(samples * new_rate / rate),) float32.
+
+    The phase of a new sample is its position within a period of old samples. Kernels of neighbouring phases
+    overlap, so a convolution with a group of them is faster than with one by one. Usual rates have a large
+    common divisor and need one group; for 44,101 Hz, the kernels of all phases would be almost all zeros and
+    fill gigabytes.
+    """
     if rate == new_rate:
         return waveform
+    import torch
+
     common = math.gcd(rate, new_rate)
     old, new = rate // common, new_rate // common  # Each `old` samples become `new` samples.
     reach = _reach(old, new)
-    padded = np.pad(waveform, (reach, reach + old))
+    small = new * (2 * reach + old) <= _KERNEL_NUMBERS
+    group = new if small else max(1, 2 * reach * new // old)
+    padded = torch.from_numpy(np.pad(waveform, (reach, reach + old)))
     resampled = np.empty((len(waveform) // old + 1, new), np.float32)
-    for phases in _phase_groups(old, new):
-        resampled[:, phases.start : phases.stop] = _at_phases(padded, old, new, phases)
+    for start in range(0, new, group):
+        phases = range(start, min(start + group, new))
+        kernels = _sinc_kernels(old, new, phases)
+        first = start * old // new
+        # Without the samples before the first and after the last of these phases.
+        samples = padded[first : first + len(waveform) + kernels.shape[2]]
+        convolved = torch.nn.functional.conv1d(samples[None, None], kernels, stride=old)
+        resampled[:, phases.start : phases.stop] = convolved[0].T.numpy()
     return resampled.reshape(-1)[: resampled_length(len(waveform), rate, new_rate)]
 
 
@@ -46,32 +61,6 @@ def resampled_length(samples: int, rate: int, new_rate: int) -> int:
 def _reach(old: int, new: int) -> int:
     """Return the number of old samples that a kernel covers on either side."""
     return math.ceil(_ZERO_CROSSINGS * old / (min(old, new) * _ROLL_OFF))
-
-
-def _phase_groups(old: int, new: int) -> Iterator[range]:
-    """Yield the phases 0 to new - 1 in groups whose kernels are small.
-
-    A phase is the position of a new sample within a period of `old` old samples. Kernels of neighbouring
-    phases overlap, so a group is faster than its phases one by one. Usual rates have a large common divisor
-    and need one group; for 44,101 Hz, the kernels of all phases would be almost all zeros and fill gigabytes.
-    """
-    reach = _reach(old, new)
-    size = new if new * (2 * reach + old) <= _KERNEL_NUMBERS else max(1, 2 * reach * new // old)
-    for start in range(0, new, size):
-        yield range(start, min(start + size, new))
-
-
-def _at_phases(padded: Waveform, old: int, new: int, phases: range) -> Waveform:
-    """Return the new samples (samples // old + 1, phases) at some phases."""
-    import torch
-
-    kernels = _sinc_kernels(old, new, phases)
-    first = phases.start * old // new
-    # Without the samples before the first and after the last of these phases.
-    length = len(padded) - (2 * _reach(old, new) + old) + kernels.shape[2]
-    samples = torch.from_numpy(padded[first : first + length])
-    resampled: Waveform = torch.nn.functional.conv1d(samples[None, None], kernels, stride=old)[0].T.numpy()
-    return resampled
 
 
 @lru_cache(maxsize=32)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
+from typing_extensions import override
 
 from amrbench.data.resample import resample
 from amrbench.data.worker_pool import Progress, Report, run_tasks
@@ -15,7 +18,6 @@ from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.feature_file import FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import ConcatTable, InMemoryTable, write_feature_file
-from amrbench.part import Part
 from amrbench.slots.data import Dataset, DatasetPart, Recording
 from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.types import Query, Rows
@@ -25,34 +27,67 @@ SENTENCES_A_SHARD = 256
 
 
 @dataclass(frozen=True)
-class TextShard:
-    """Some sentences."""
+class Shard(ABC):
+    """A part of the features of a split, in a file of its own."""
 
     file: Path
     header: FeatureHeader
     features: FeaturesPart
-    sentences: tuple[str, ...]
 
     @property
+    @abstractmethod
     def size(self) -> int:
-        """Return the number of sentences."""
-        return len(self.sentences)
+        """Return the number of recordings or sentences."""
+
+    @abstractmethod
+    def make(self) -> None:
+        """Write the file."""
+
+    def is_made(self) -> bool:
+        """Whether the file is complete, undamaged and has the same header."""
+        try:
+            file = open_feature_file(self.file)
+            file.verify()
+        except DataError:
+            return False
+        return file.header == self.header
 
 
 @dataclass(frozen=True)
-class AudioShard:
+class TextShard(Shard):
+    """Some sentences."""
+
+    sentences: tuple[str, ...]
+
+    @property
+    @override
+    def size(self) -> int:
+        return len(self.sentences)
+
+    @override
+    def make(self) -> None:
+        backend = built(self.features)
+        rows = backend.text(self.sentences)
+        if len(rows) != len(self.sentences):
+            raise DataError(
+                f"encoder {backend.name!r} gave {len(rows)} results for {len(self.sentences)} sentences; "
+                "it must give one for each."
+            )
+        text = InMemoryTable(self.sentences, tuple(rows))
+        write_feature_file(self.file, self.header, audio=InMemoryTable(), text=text)
+
+
+@dataclass(frozen=True)
+class AudioShard(Shard):
     """Some recordings of a split; the queries about them are written to a second file."""
 
-    file: Path
-    header: FeatureHeader
-    features: FeaturesPart
     dataset: DatasetPart
     split: str
     indices: range
 
     @property
+    @override
     def size(self) -> int:
-        """Return the number of recordings."""
         return len(self.indices)
 
     @property
@@ -64,8 +99,24 @@ class AudioShard:
         """Return the queries about the recordings; the shard must be made."""
         return read_annotations(self.annotations) if self.annotations.stat().st_size else []
 
-
-Shard = AudioShard | TextShard
+    @override
+    def make(self) -> None:
+        dataset, backend = built(self.dataset), built(self.features)
+        vids, rows, queries = [], [], []
+        for index in self.indices:
+            recording = dataset.recording(self.split, index)
+            vids.append(recording.vid)
+            rows.append(_audio_rows(recording, backend, self.header.source))
+            for query in recording.queries:
+                if query.vid != recording.vid:
+                    raise DataError(
+                        f"query {query.qid!r} is about recording {query.vid!r} but comes with "
+                        f"{recording.vid!r}; the data set must give each recording its own queries."
+                    )
+                queries.append(query)
+        write_annotations(self.annotations, queries)
+        audio = InMemoryTable(tuple(vids), tuple(rows))
+        write_feature_file(self.file, self.header, audio=audio, text=InMemoryTable())
 
 
 def shard_ranges(count: int, length: int) -> Iterator[range]:
@@ -88,10 +139,16 @@ def header_for(source: str, backend: FeatureBackend) -> FeatureHeader:
 
 def run_shards(pool: Executor, shards: Sequence[Shard], *, what: str, report: Report) -> None:
     """Make the shards that do not exist yet, in the workers of a pool."""
-    missing = [shard for shard in shards if not is_made(shard)]
+    missing = [shard for shard in shards if not shard.is_made()]
     total = sum(shard.size for shard in shards)
     progress = Progress(what, total - sum(shard.size for shard in missing), total)
     run_tasks(pool, make_shard, missing, progress=progress, report=report)
+
+
+def make_shard(shard: Shard) -> int:
+    """Make a shard, in a worker process, and return its size."""
+    shard.make()
+    return shard.size
 
 
 def audio_of(shards: Sequence[AudioShard]) -> ConcatTable:
@@ -104,84 +161,28 @@ def text_of(shards: Sequence[TextShard]) -> ConcatTable:
     return ConcatTable(tuple(open_feature_file(shard.file).text for shard in shards))
 
 
-def is_made(shard: Shard) -> bool:
-    """Whether the file of a shard is complete, undamaged and has the same header."""
-    try:
-        file = open_feature_file(shard.file)
-        file.verify()
-    except DataError:
-        return False
-    return file.header == shard.header
-
-
 def fills_a_row(samples: int, backend: FeatureBackend) -> bool:
     """Whether this many samples, at the rate of an encoder, are enough for one feature row."""
     # Hops such as 0.1 s have no exact binary value, so the product may be a little too large.
     return samples > backend.hop * backend.rate - 1e-6
 
 
-def make_shard(shard: Shard) -> int:
-    """Make a shard, in a worker process, and return its size."""
-    if isinstance(shard, AudioShard):
-        _make_audio(shard)
-    else:
-        _make_text(shard)
-    return shard.size
+_built: dict[str, Any] = {}
 
 
-def describe_part(part: Part) -> str:
-    """Return a part's name and the options that differ from their defaults, as one line."""
-    fields = type(part).model_fields
-    changed = [
-        name for name in fields if getattr(part, name) != fields[name].get_default(call_default_factory=True)
-    ]
-    options = part.model_dump(mode="json")
-    return " ".join([part.use, *(f"{name}={options[name]}" for name in changed)])
+@overload
+def built(part: DatasetPart) -> Dataset: ...
+@overload
+def built(part: FeaturesPart) -> FeatureBackend: ...
+def built(part: DatasetPart | FeaturesPart) -> Any:
+    """Return the data set or encoder of a part, which is built once in each process.
 
-
-# A worker makes many shards of one data set with one encoder, and both may be slow to build.
-_datasets: dict[str, Dataset] = {}
-_backends: dict[str, FeatureBackend] = {}
-
-
-def built_dataset(part: DatasetPart) -> Dataset:
-    """Return a data set, built once in this process."""
-    key = f"{type(part)} {describe_part(part)}"
-    if key not in _datasets:
-        _datasets[key] = part.build()
-    return _datasets[key]
-
-
-def _built_backend(part: FeaturesPart) -> FeatureBackend:
-    key = f"{type(part)} {describe_part(part)}"
-    if key not in _backends:
-        _backends[key] = part.build()
-    return _backends[key]
-
-
-def _make_audio(shard: AudioShard) -> None:
-    dataset, backend = built_dataset(shard.dataset), _built_backend(shard.features)
-    vids, rows, queries = [], [], []
-    for index in shard.indices:
-        recording = dataset.recording(shard.split, index)
-        vids.append(recording.vid)
-        rows.append(_audio_rows(recording, backend, shard.header.source))
-        queries += _checked_queries(recording)
-    write_annotations(shard.annotations, queries)
-    audio = InMemoryTable(tuple(vids), tuple(rows))
-    write_feature_file(shard.file, shard.header, audio=audio, text=InMemoryTable())
-
-
-def _make_text(shard: TextShard) -> None:
-    backend = _built_backend(shard.features)
-    rows = backend.text(shard.sentences)
-    if len(rows) != len(shard.sentences):
-        raise DataError(
-            f"encoder {backend.name!r} gave {len(rows)} results for {len(shard.sentences)} sentences; "
-            "it must give one for each."
-        )
-    text = InMemoryTable(shard.sentences, tuple(rows))
-    write_feature_file(shard.file, shard.header, audio=InMemoryTable(), text=text)
+    A worker makes many shards of one data set with one encoder, and both may be slow to build.
+    """
+    key = f"{type(part)} {part!r}"
+    if key not in _built:
+        _built[key] = part.build()
+    return _built[key]
 
 
 def _audio_rows(recording: Recording, backend: FeatureBackend, source: str) -> Rows:
@@ -199,13 +200,3 @@ def _audio_rows(recording: Recording, backend: FeatureBackend, source: str) -> R
             "recording and the queries about it."
         )
     return backend.audio(samples)
-
-
-def _checked_queries(recording: Recording) -> list[Query]:
-    for query in recording.queries:
-        if query.vid != recording.vid:
-            raise DataError(
-                f"query {query.qid!r} is about recording {query.vid!r} but comes with {recording.vid!r}; "
-                "the data set must give each recording its own queries."
-            )
-    return list(recording.queries)

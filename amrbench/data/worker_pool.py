@@ -55,9 +55,9 @@ def worker_pool(jobs: int, doing: str) -> Iterator[Executor]:
     Raises:
         RunError: A process was killed.
     """
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    before = {name: value for name, value in os.environ.items() if name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start)
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent)
     try:
         yield pool
     except BrokenProcessPool as error:
@@ -68,7 +68,9 @@ def worker_pool(jobs: int, doing: str) -> Iterator[Executor]:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-        _restore(before)
+        for name in _ONE_THREAD:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def run_tasks(
@@ -94,21 +96,13 @@ def run_tasks(
             future.cancel()
 
 
-def _restore(before: Mapping[str, str | None]) -> None:
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-def _start() -> None:
-    # Otherwise a worker whose parent was killed waits for tasks for ever.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
 def _end_with_parent() -> None:
+    """Start a thread that ends this worker if its parent is killed; otherwise the worker would never end."""
     parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+
+    def wait() -> None:
+        if parent is not None:
+            connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from amrbench.types import Moments, Query
 
-FIRST_SECONDS = 10.0
+_END = {"always 0-10 s": 10.0, "whole recording": math.inf}
+"""End of the predicted window in seconds, by the name of the baseline; all windows start at 0."""
 
 
-def fixed_window(queries: Iterable[Query], start: float, end: float) -> list[Moments]:
-    """Predict the same window for every query, clipped to its recording.
-
-    Args:
-        queries: The queries to predict for.
-        start: Start of the window in seconds.
-        end: End of the window in seconds.
-    """
-    if not 0 <= start <= end:
-        raise ValueError(f"not a window inside a recording: {start} to {end}")
-    return [_one_window(query, min(start, query.duration), min(end, query.duration)) for query in queries]
-
-
-def whole_recording(queries: Iterable[Query]) -> list[Moments]:
-    """Predict the whole recording for every query."""
-    return [_one_window(query, 0.0, query.duration) for query in queries]
-
-
-def baseline_predictions(queries: Iterable[Query]) -> dict[str, list[Moments]]:
-    """Return the predictions of each baseline by the name of its row."""
-    listed = list(queries)
+def baseline_predictions(queries: Sequence[Query]) -> dict[str, list[Moments]]:
+    """Return the predictions of each baseline by the name of its row: a window inside each recording."""
     return {
-        f"always 0-{FIRST_SECONDS:g} s": fixed_window(listed, 0.0, FIRST_SECONDS),
-        "whole recording": whole_recording(listed),
+        name: [
+            Moments(query.qid, query.vid, np.array([[0.0, min(end, query.duration)]])) for query in queries
+        ]
+        for name, end in _END.items()
     }
-
-
-def _one_window(query: Query, start: float, end: float) -> Moments:
-    return Moments(query.qid, query.vid, np.array([[start, end]]))

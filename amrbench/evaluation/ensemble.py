@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from amrbench.errors import RunError, did_you_mean, some
-from amrbench.evaluation.systems import prediction_files
+from amrbench.errors import RunError, did_you_mean
+from amrbench.evaluation.systems import prediction_files, refuse_other_queries
 from amrbench.files.atomic import refuse_replacing
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.types import Moments
@@ -109,8 +109,11 @@ def fuse(tables: Sequence[Table], how: EnsembleOptions = EnsembleOptions()) -> T
     pool = np.column_stack([pool[:, :2], pool[:, 2] * np.array(weights)[lists]])
     groups: list[Group] = []
     for index in np.lexsort((pool[:, 1], pool[:, 0], -pool[:, 2])):  # by score, start and end
-        group = _matching_group(pool[index], groups, how.iou)
-        if group is None:
+        bounds = np.array([group.bounds for group in groups]).reshape(-1, 2)
+        overlap = overlaps(bounds, pool[index])
+        if groups and overlap.max() >= how.iou:
+            group = groups[overlap.argmax()]
+        else:
             group = Group(pool[index, :2])
             groups.append(group)
         group.add(pool[index], int(lists[index]), how.bounds)
@@ -147,54 +150,35 @@ def fuse_files(
     """
     files = [file for source in sources for file in prediction_files(source)]
     refuse_replacing(output, files)
-    weights = how.weights
-    valid = not weights or (all(weight > 0 for weight in weights) and math.isfinite(sum(weights)))
-    if weights and (len(weights) != len(files) or not valid):
+    weights = how.weights or (1.0,) * len(files)
+    positive = all(weight > 0 for weight in weights) and math.isfinite(sum(weights))
+    if len(weights) != len(files) or not positive:
         raise RunError(
             f"the weights {', '.join(f'{weight:g}' for weight in weights)} do not fit {len(files)} "
             f"prediction files: {', '.join(map(str, files))}. Give a number above zero for each, or none."
         )
     predictions = [{str(moments.qid): moments for moments in read_predictions(file)} for file in files]
-    for file, by_qid in zip(files, predictions, strict=True):
-        _refuse_other_queries(files[0], predictions[0], file, by_qid)
-        _refuse_bad_scores(file, by_qid)
+    vids = [{qid: moments.vid for qid, moments in by_qid.items()} for by_qid in predictions]
+    for file, by_qid in zip(files, vids, strict=True):
+        refuse_other_queries(files[0], vids[0], file, by_qid)
     fused = []
     for qid, first in predictions[0].items():
-        table = fuse([_table(by_qid[qid]) for by_qid in predictions], how)
+        tables = [_table(file, by_qid[qid]) for file, by_qid in zip(files, predictions, strict=True)]
+        table = fuse(tables, how)
         fused.append(Moments(first.qid, first.vid, table[:, :2], table[:, 2]))
     write_predictions(output, fused)
     return len(files), len(fused)
 
 
-def _matching_group(moment: Table, groups: Sequence[Group], iou: float) -> Group | None:
-    """Return the group that a moment overlaps most, or None if their IoU is too small."""
-    if not groups:
-        return None
-    overlap = overlaps(np.stack([group.bounds for group in groups]), moment)
-    best = int(overlap.argmax())
-    return groups[best] if overlap[best] >= iou else None
-
-
-def _table(moments: Moments) -> Table:
+def _table(file: Path, moments: Moments) -> Table:
+    """Return the moments of a query as (n, 3); RunError if scores are missing or negative."""
+    query = f"{file}: query {str(moments.qid)!r}"
     scores = np.zeros(0) if moments.scores is None else moments.scores
-    return np.column_stack([moments.windows, scores])
-
-
-def _refuse_other_queries(first: Path, one: dict[str, Moments], file: Path, two: dict[str, Moments]) -> None:
-    differ = sorted(one.keys() ^ two.keys()) or sorted(qid for qid in one if one[qid].vid != two[qid].vid)
-    if differ:
+    if len(scores) < len(moments.windows):
+        raise RunError(f"{query} has windows without scores, which fusion needs.")
+    if scores.min(initial=0.0) < 0:
         raise RunError(
-            f"{first} and {file} do not answer the same queries about the same recordings: {some(differ)}. "
-            "Fuse predictions for the same annotations."
+            f"{query} has the score {scores.min():g}. Fusion needs scores of zero or more, such as "
+            "probabilities."
         )
-
-
-def _refuse_bad_scores(file: Path, predictions: dict[str, Moments]) -> None:
-    for qid, moments in predictions.items():
-        if len(moments.windows) and moments.scores is None:
-            raise RunError(f"{file}: query {qid!r} has windows without scores, which fusion needs.")
-        if moments.scores is not None and (moments.scores < 0).any():
-            raise RunError(
-                f"{file}: query {qid!r} has the score {moments.scores.min():g}. Fusion needs scores of zero "
-                "or more, such as probabilities."
-            )
+    return np.column_stack([moments.windows, scores])

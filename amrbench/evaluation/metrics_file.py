@@ -113,6 +113,26 @@ def read_results(path: Path) -> Results:
         ) from None
 
 
+def refuse_mixed(runs: Mapping[str, Results]) -> None:
+    """Raise RunError unless all runs are under the same protocol and data.
+
+    Args:
+        runs: By their names in messages.
+    """
+    (first, one), *others = runs.items()
+    for other, two in others:
+        if one.protocol != two.protocol:
+            raise RunError(
+                f"{first} was run under the protocol {one.protocol!r}, {other} under {two.protocol!r}: their "
+                "metrics mean different things and cannot be compared."
+            )
+        if one.conditions != two.conditions:
+            raise RunError(
+                f"the protocol {one.protocol!r} or its data changed between {first} and {other}, so they "
+                "cannot be compared. Run the older one again."
+            )
+
+
 def write_results(folder: Path, results: Results) -> None:
     """Write metrics.json atomically: its presence means that the run is finished."""
     write_text_atomic(folder / METRICS, results.model_dump_json(indent=1) + "\n")

@@ -11,7 +11,6 @@ from amrbench.evaluation.baselines import baseline_predictions
 from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import LONGEST, STANDARD, Metric, Scores, score, score_by
-from amrbench.types import Moments, Query
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,8 @@ def score_files(
         DataError: A file is wrong, or the two do not belong together.
     """
     predicted, queries = read_predictions(predictions), read_annotations(truth)
+    qids = {str(moments.qid) for moments in predicted}
+    common = [query for query in queries if str(query.qid) in qids]
     try:
         return ScoreReport(
             name=Path(predictions).name,
@@ -93,20 +94,13 @@ def score_files(
             partial=partial,
             by=by or "",
             slices=score_by(predicted, queries, by, metrics=metrics, partial=partial) if by else {},
-            baselines=_baseline_scores(predicted, queries, metrics),
+            baselines={
+                name: score(moments, common, metrics=metrics)
+                for name, moments in baseline_predictions(common).items()
+            },
         )
     except DataError as error:
         raise DataError(f"{predictions} against {truth}: {error}") from error
-
-
-def _baseline_scores(
-    predicted: Sequence[Moments], queries: Sequence[Query], metrics: Sequence[Metric]
-) -> dict[str, Scores]:
-    """Score the baselines on the queries that have a prediction."""
-    qids = {str(moments.qid) for moments in predicted}
-    common = [query for query in queries if str(query.qid) in qids]
-    baselines = baseline_predictions(common)
-    return {name: score(moments, common, metrics=metrics) for name, moments in baselines.items()}
 
 
 def _as_json(scores: Scores) -> dict[str, object]:

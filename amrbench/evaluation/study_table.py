@@ -8,101 +8,57 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
-from amrbench.config.study import Method, Study
-from amrbench.evaluation.compare import Comparison
+from amrbench.config.load import Method
+from amrbench.config.study import Study
+from amrbench.evaluation.compare import METRICS, Comparison
 from amrbench.evaluation.metrics_file import Results
 from amrbench.evaluation.text_table import format_table
 
-SHOWN = ("R1@0.5", "R1@0.7", "mAP")
-SHOWN_BY_SEED = "R1@0.7"
+BY_SEED = "R1@0.7"
 """The metric with a difference for each seed: the mean of few seeds hides how much they disagree."""
 
 
 @dataclass(frozen=True)
-class StudyRow:
-    """One recipe of a study.
+class StudyTable:
+    """The results of a study.
 
     Attributes:
-        family: "only" or "without"; empty for the two given recipes.
-        change: Name of the change; "base" or "full" for the two given recipes.
-        results: Of the recipe.
-        against: Of the recipe that was changed; of itself for the two given recipes.
+        study: Name of the study.
+        base: Name of its base.
+        full: Name of its full recipe; None for a study of variants only.
+        rows: `family`, `change`, `recipe` and its `mean` by metric, in percent, not rounded. For a variant
+            also `against`, the recipe that it is compared with; `same`, whether the protocol undoes the
+            change; and its `difference` by metric, in points, and that of each of the `seeds`.
     """
 
-    family: str
-    change: str
-    results: Results
-    against: Results
-
-    @property
-    def same(self) -> bool:
-        """Whether the protocol undoes the change, so that all metrics are the same."""
-        return bool(self.family) and self.results.hash == self.against.hash
-
-    @property
-    def mean(self) -> Mapping[str, float]:
-        """Return the mean of the seeds by metric."""
-        return _mean(self.results)
-
-    @property
-    def difference(self) -> dict[str, float]:
-        """Return the difference of the means by metric, in points."""
-        return _minus(self.mean, _mean(self.against))
-
-    @property
-    def seeds(self) -> dict[str, dict[str, float]]:
-        """Return the differences for the seeds that both recipes have, by member and metric."""
-        others = {row.member: row for row in self.against.rows if row.kind == "seed"}
-        return {
-            row.member: _minus(row.metrics, others[row.member].metrics)
-            for row in self.results.rows
-            if row.kind == "seed" and row.member in others
-        }
+    study: str
+    base: str
+    full: str | None
+    rows: tuple[dict[str, Any], ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values, not rounded."""
-        row = {"family": self.family, "change": self.change, "recipe": self.results.recipe}
-        if not self.family:
-            return {**row, "mean": dict(self.mean)}
-        return {
-            **row,
-            "against": self.against.recipe,
-            "same": self.same,
-            "mean": dict(self.mean),
-            "difference": self.difference,
-            "seeds": self.seeds,
-        }
-
-
-@dataclass(frozen=True)
-class StudyTable:
-    """A study and the rows of its recipes."""
-
-    study: Study
-    rows: tuple[StudyRow, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain values, not rounded."""
-        return {
-            "study": self.study.name,
-            "base": self.study.base.recipe.name,
-            "full": self.study.full.recipe.name,
-            "rows": [row.as_json() for row in self.rows],
-        }
+        return asdict(self)
 
     def text(self, form: str = "github") -> str:
         """Return the table with its heading: means in percent, differences in points."""
-        base, full = self.study.base.recipe.name, self.study.full.recipe.name
-        heading = (
-            f"Study {self.study.name}: 'only' is {base} with one change, compared with {base}; "
-            f"'without' is {full} less one change, compared with {full}."
-        )
-        notes = ["'=': the protocol leaves nothing of this change."] * any(row.same for row in self.rows)
-        align = ["left", "left", *["right"] * (2 * len(SHOWN) + 1)]
-        return format_table(form, [heading, *notes], [_cells(row) for row in self.rows], align=align)
+        families = {
+            "only": f"'only' is {self.base} with one change, compared with {self.base}",
+            "without": f"'without' is {self.full} less one change, compared with {self.full}",
+            "variant": f"'variant' is compared with {self.base}",
+        }
+        shown = [
+            text for family, text in families.items() if any(row["family"] == family for row in self.rows)
+        ]
+        heading = [f"Study {self.study}: {'; '.join(shown)}."]
+        if any(row.get("same") for row in self.rows):
+            heading.append("'=': the protocol leaves nothing of this change.")
+        align = ["left", "left", *["right"] * (2 * len(METRICS) + 1)]
+        return format_table(form, heading, [_cells(row) for row in self.rows], align=align)
 
 
 def study_table(study: Study, results: Sequence[Results]) -> StudyTable:
@@ -113,11 +69,30 @@ def study_table(study: Study, results: Sequence[Results]) -> StudyTable:
     """
     for run in results:
         run.refuse_unscored("put into the table of a study")
-    base, full, *others = results
-    rows = [StudyRow("", "base", base, base), StudyRow("", "full", full, full)]
-    for variant, run in zip(study.variants, others, strict=True):
-        rows.append(StudyRow(variant.family, variant.change, run, base if variant.family == "only" else full))
-    return StudyTable(study, tuple(rows))
+    given = dict(zip(["base", "full"] if study.full else ["base"], results, strict=False))
+    rows: list[dict[str, Any]] = [
+        {"family": "", "change": name, "recipe": run.recipe, "mean": dict(run.row("mean").metrics)}
+        for name, run in given.items()
+    ]
+    for variant, run in zip(study.variants, results[len(given) :], strict=True):
+        against = given["full" if variant.family == "without" else "base"]
+        others = {row.member: row.metrics for row in against.rows if row.kind == "seed"}
+        seeds = {row.member: row.metrics for row in run.rows if row.kind == "seed" and row.member in others}
+        mean = run.row("mean").metrics
+        rows.append(
+            {
+                "family": variant.family,
+                "change": variant.change,
+                "recipe": run.recipe,
+                "against": against.recipe,
+                "same": run.hash == against.hash,
+                "mean": dict(mean),
+                "difference": _minus(mean, against.row("mean").metrics),
+                "seeds": {seed: _minus(metrics, others[seed]) for seed, metrics in seeds.items()},
+            }
+        )
+    full = study.full.recipe.name if study.full else None
+    return StudyTable(study.name, study.base.recipe.name, full, tuple(rows))
 
 
 def study_tables(runnables: Sequence[Study | Method], results: Sequence[Results]) -> list[StudyTable]:
@@ -127,13 +102,13 @@ def study_tables(runnables: Sequence[Study | Method], results: Sequence[Results]
         runnables: The recipes and studies.
         results: Of all their recipes, in the same order.
     """
-    rest, tables = list(results), []
-    for runnable in runnables:
-        count = len(runnable.methods)
-        if isinstance(runnable, Study):
-            tables.append(study_table(runnable, rest[:count]))
-        rest = rest[count:]
-    return tables
+    rest = iter(results)
+    own = [list(islice(rest, len(runnable.methods))) for runnable in runnables]
+    return [
+        study_table(runnable, runs)
+        for runnable, runs in zip(runnables, own, strict=True)
+        if isinstance(runnable, Study)
+    ]
 
 
 def with_more(table: str, more: Sequence[StudyTable | Comparison], form: str) -> str:
@@ -145,24 +120,23 @@ def with_more(table: str, more: Sequence[StudyTable | Comparison], form: str) ->
         return table
     if form != "json":
         return "\n\n".join([table, *(other.text(form) for other in more)])
-    studies = [other.as_json() for other in more if isinstance(other, StudyTable)]
-    comparisons = [other.as_json() for other in more if isinstance(other, Comparison)]
-    document = json.loads(table) | ({"studies": studies} if studies else {})
-    return json.dumps(document | ({"comparison": comparisons[0]} if comparisons else {}), indent=2)
+    document = json.loads(table)
+    for other in more:
+        if isinstance(other, StudyTable):
+            document.setdefault("studies", []).append(other.as_json())
+        else:
+            document["comparison"] = other.as_json()
+    return json.dumps(document, indent=2)
 
 
-def _mean(results: Results) -> Mapping[str, float]:
-    return next(row.metrics for row in results.rows if row.kind == "mean")
-
-
-def _cells(row: StudyRow) -> dict[str, str]:
-    cells = {"family": row.family, "change": row.change}
-    for name in SHOWN:
-        difference = "=" if row.same else f"{row.difference[name]:+.2f}"
-        cells |= {name: f"{row.mean[name]:.2f}", f"diff {name}": difference if row.family else ""}
-    changed = bool(row.family) and not row.same
-    seeds = [f"{seed[SHOWN_BY_SEED]:+.2f}" for seed in row.seeds.values()] if changed else []
-    return {**cells, f"diff {SHOWN_BY_SEED} of each seed": ", ".join(seeds)}
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    cells = {"family": row["family"], "change": row["change"]}
+    difference = row.get("difference", {})
+    for name in METRICS:
+        points = f"{difference[name]:+.2f}" if difference else ""
+        cells |= {name: f"{row['mean'][name]:.2f}", f"diff {name}": "=" if row.get("same") else points}
+    seeds = [] if row.get("same") else row.get("seeds", {}).values()
+    return {**cells, f"diff {BY_SEED} of each seed": ", ".join(f"{seed[BY_SEED]:+.2f}" for seed in seeds)}
 
 
 def _minus(one: Mapping[str, float], two: Mapping[str, float]) -> dict[str, float]:

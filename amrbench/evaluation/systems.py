@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from amrbench.errors import DataError, RunError
-from amrbench.evaluation.metrics_file import LOCK, METRICS, Results, Row, read_results
+from amrbench.errors import DataError, RunError, some
+from amrbench.evaluation.metrics_file import LOCK, METRICS, Results, read_results
 from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import Metric, evaluate
@@ -77,118 +77,115 @@ def prediction_files(path: Path) -> list[Path]:
     return files
 
 
-def read_run(path: Path, metrics: Sequence[Metric]) -> System:
-    """Read the seeds and soups of a finished run from its prediction files.
+def read_system(path: Path, metrics: Sequence[Metric], truth: Path | None = None) -> System:
+    """Read a finished run, a prediction file, or a folder with a prediction file for each seed.
 
     Args:
-        path: The folder of the run, or its metrics.json.
+        path: The folder of the run or its metrics.json, the file, or the folder.
         metrics: The M metrics of `ComparedModel.values`.
+        truth: The annotations of prediction files; a run has its own.
 
     Raises:
-        RunError: The run is not finished, or its files do not give its metrics.
-        DataError: A file of the run is wrong or missing.
+        RunError: The run is not finished or its files do not give its metrics, or there is no such file.
+        DataError: A file is wrong or missing, or does not belong to the annotations.
     """
-    folder = run_folder(path)
-    results = read_results(path)
+    if is_run(path):
+        return _read_run(path, metrics)
+    if not path.exists():
+        raise RunError(f"{path}: there is no such run or prediction file. Check the path.")
+    if truth is None:
+        raise RunError(
+            f"{path}: not a run (no metrics.json). Prediction files need the annotations too: --truth FILE."
+        )
+    annotated = read_annotations(truth)
+    evaluated = [_evaluate(file, annotated, truth, metrics) for file in prediction_files(path)]
+    name = _mean_of(len(evaluated), "file") if path.is_dir() else "predictions"
+    singles = ComparedModel(name, np.stack([values for _, values in evaluated]))
+    return System(path.name, path, evaluated[0][0], singles)
+
+
+def refuse_other_queries(
+    first: Path, one: Mapping[str, object], second: Path, two: Mapping[str, object]
+) -> None:
+    """Raise RunError unless two systems have the same queries.
+
+    Args:
+        first: Path of the first system.
+        one: What must be equal, by id of the query.
+        second: Path of the second system.
+        two: The same of the second system.
+    """
+    faults = [
+        f"only {path} has {some(sorted(own.keys() - other.keys()))}"
+        for path, own, other in ((first, one, two), (second, two, one))
+        if own.keys() - other.keys()
+    ]
+    changed = [qid for qid in one if qid in two and one[qid] != two[qid]]
+    if changed:
+        faults.append(f"{some(changed)} have another recording or other windows")
+    if faults:
+        raise RunError(
+            f"{first} and {second} do not answer the same queries: {'; '.join(faults)}. "
+            "Take predictions for the same annotations."
+        )
+
+
+def _read_run(path: Path, metrics: Sequence[Metric]) -> System:
+    folder, results = run_folder(path), read_results(path)
     results.refuse_unscored("compared")
-    truth = read_annotations(folder / results.truth)
+    truth = folder / results.truth
+    annotated = read_annotations(truth)
+    queries: tuple[Query, ...] = ()
     singles, soups = [], []
     for row in results.rows:
+        if row.kind not in ("seed", "soup", "single"):
+            continue
+        file = folder / row.predictions
+        queries, values = _evaluate(file, annotated, truth, metrics)
+        for metric, mean in zip(metrics, values.mean(axis=0).tolist(), strict=True):
+            recorded = row.metrics.get(metric.name, mean)
+            if abs(recorded - mean) > 1e-6:
+                raise RunError(
+                    f"{file}: gives {metric.name} {mean:.2f}, but {METRICS} says {recorded:.2f}. A file was "
+                    "changed: move the folder away and run the recipe again."
+                )
         if row.kind == "seed":
-            singles.append(_evaluate_row(row, folder, truth, metrics))
-        elif row.kind in ("soup", "single"):
-            values = _evaluate_row(row, folder, truth, metrics)
-            soups.append(ComparedModel(row.member, _stacked([values])))
+            singles.append(values)
+        else:
+            soups.append(ComparedModel(row.member, values[None]))
     if not singles:
         raise RunError(f"{folder}: the run has no seeds, so there is nothing to compare. Run it again.")
-    return System(
-        name=results.recipe,
-        location=folder,
-        queries=singles[0].queries,
-        singles=ComparedModel(_mean_of(len(singles), "seed"), _stacked(singles)),
-        soups=tuple(soups),
-        results=results,
-        features=_features(folder / LOCK),
-    )
+    model = ComparedModel(_mean_of(len(singles), "seed"), np.stack(singles))
+    return System(results.recipe, folder, queries, model, tuple(soups), results, _features(folder / LOCK))
 
 
-def read_files(path: Path, truth: Path, metrics: Sequence[Metric]) -> System:
-    """Read a prediction file, or a folder with one for each seed.
-
-    Args:
-        path: The file or folder.
-        truth: The annotation file.
-        metrics: The M metrics of `ComparedModel.values`.
-
-    Raises:
-        RunError: There is no such file, or none in the folder.
-        DataError: A file is wrong, or does not belong to the annotations.
-    """
-    files = prediction_files(path)
-    queries = read_annotations(truth)
-    singles = [_evaluate_file(file, queries, truth, metrics) for file in files]
-    name = _mean_of(len(files), "file") if path.is_dir() else "predictions"
-    return System(path.name, path, singles[0].queries, ComparedModel(name, _stacked(singles)))
+def _features(lock: Path) -> str:
+    """Return the encoder that lock.json names, as JSON with sorted keys."""
+    try:
+        features = json.loads(lock.read_bytes())["recipe"]["features"]
+    except OSError as error:
+        raise RunError(f"{lock}: cannot be read ({error.strerror}). Run the recipe again.") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise RunError(
+            f"{lock}: does not say which features the run used. Move the folder away and run the recipe "
+            "again."
+        ) from None
+    return json.dumps(features, sort_keys=True)
 
 
-@dataclass(frozen=True, eq=False)
-class _Values:
-    """The values of one prediction file.
-
-    Attributes:
-        queries: The Q scored queries, sorted by id as text.
-        table: (Q, M) percent for each query and metric.
-    """
-
-    queries: tuple[Query, ...]
-    table: Floats
-
-
-def _evaluate_row(row: Row, folder: Path, truth: Sequence[Query], metrics: Sequence[Metric]) -> _Values:
-    """Evaluate the predictions of a row and compare them with the metrics that the run recorded."""
-    file = folder / row.predictions
-    values = _evaluate_file(file, truth, folder, metrics)
-    for metric, mean in zip(metrics, values.table.mean(axis=0).tolist(), strict=True):
-        recorded = row.metrics.get(metric.name, mean)
-        if abs(recorded - mean) > 1e-6:
-            raise RunError(
-                f"{file}: gives {metric.name} {mean:.2f}, but {METRICS} says {recorded:.2f}. A file was "
-                "changed: move the folder away and run the recipe again."
-            )
-    return values
-
-
-def _evaluate_file(
-    file: Path, truth: Sequence[Query], truth_path: Path, metrics: Sequence[Metric]
-) -> _Values:
-    depth = max(1, *(metric.k for metric in metrics))
+def _evaluate(
+    file: Path, annotated: Sequence[Query], truth: Path, metrics: Sequence[Metric]
+) -> tuple[tuple[Query, ...], Floats]:
+    """Return the Q scored queries of a prediction file, sorted by id as text, and their values (Q, M)."""
     predictions = read_predictions(file)
     try:
-        evaluation = evaluate(predictions, truth, depth=depth)
+        evaluation = evaluate(predictions, annotated, depth=max(1, *(metric.k for metric in metrics)))
     except DataError as error:
-        raise DataError(f"{file} against {truth_path}: {error}") from error
+        raise DataError(f"{file} against {truth}: {error}") from error
     order = sorted(range(len(evaluation.queries)), key=lambda index: str(evaluation.queries[index].qid))
     columns = [metric.values(evaluation)[order] for metric in metrics]
-    return _Values(tuple(evaluation.queries[index] for index in order), np.column_stack(columns))
-
-
-def _stacked(files: Sequence[_Values]) -> Floats:
-    return np.stack([values.table for values in files])
+    return tuple(evaluation.queries[index] for index in order), np.column_stack(columns)
 
 
 def _mean_of(count: int, unit: str) -> str:
     return f"mean of {count} {unit}s" if count > 1 else f"1 {unit}"
-
-
-def _features(file: Path) -> str:
-    """Return the encoder that lock.json names, as JSON with sorted keys."""
-    try:
-        features = json.loads(file.read_bytes())["recipe"]["features"]
-    except OSError as error:
-        raise RunError(f"{file}: cannot be read ({error.strerror}). Run the recipe again.") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise RunError(
-            f"{file}: does not say which features the run used. Move the folder away and run the recipe "
-            "again."
-        ) from None
-    return json.dumps(features, sort_keys=True)

@@ -25,6 +25,8 @@ from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.stages import WEIGHTS, store_of
 from amrbench.types import BuildContext, FeatureWidths
 
+_KINDS = ("soup", "single", "seed")
+"""Models that predict; the first kind that a run has is its default."""
 _ANY_WIDTHS = (0.1, 0.2, 0.3)
 """Building a model may need widths of training windows; its weights are replaced by those of the run."""
 
@@ -147,7 +149,12 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
         raise RecipeError(
             f"{folder / LOCK}: the recipe of this run cannot be built here: {reasons}"
         ) from None
-    row = _chosen(folder, results, member)
+    rows = {row.member: row for row in results.rows if row.kind in _KINDS}
+    if not rows:
+        raise _damaged(folder / METRICS, "no soup, single or seed")
+    if member and member not in rows:
+        raise RunError(f"{folder}: the run has no member {member!r}. It has: {', '.join(rows)}.")
+    row = rows[member] if member else min(rows.values(), key=lambda row: _KINDS.index(row.kind))
     if row.kind == "seed" and row.member not in keys:
         raise _damaged(folder / LOCK, f"no weights of {row.member!r}")
     return FinishedRun(folder, results, row, recipe, keys, cache or cache_folder())
@@ -160,14 +167,3 @@ def _damaged(file: Path, what: str) -> RunError:
 def slug(name: str) -> str:
     """Return the name of a model as it is used in file names."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _chosen(folder: Path, results: Results, member: str) -> Row:
-    rows = {row.member: row for row in results.rows if row.kind in ("soup", "single", "seed")}
-    if not rows:
-        raise _damaged(folder / METRICS, "no soup, single or seed")
-    if member and member not in rows:
-        raise RunError(f"{folder}: the run has no member {member!r}. It has: {', '.join(rows)}.")
-    # The first soup, else the model that soups are measured by, else the first seed.
-    kinds = ("soup", "single", "seed")
-    return rows[member] if member else min(rows.values(), key=lambda row: kinds.index(row.kind))

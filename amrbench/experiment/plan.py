@@ -1,8 +1,7 @@
-"""What a recipe needs and does under a protocol: its data, its stages, and the folder of its run."""
+"""What a recipe does under a protocol: its stages, and the folder of its run."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,16 +9,15 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from amrbench.config.load import Method
 from amrbench.config.protocol import Protocol
-from amrbench.config.recipe import Recipe, Role
+from amrbench.config.recipe import Recipe
 from amrbench.content_hash import content_hash
 from amrbench.data.feature_source import FeatureSource
-from amrbench.data.prepare import FeatureRequest
+from amrbench.data.required_splits import RequiredSplits
 from amrbench.errors import RunError
-from amrbench.part import Part, parts_in
+from amrbench.part import parts_in
 from amrbench.registry import Registry
-from amrbench.required_files import RequiredFile
-from amrbench.slots.data import DatasetPart
 from amrbench.training.stages import ENGINE, StageSpec
 
 HASH_DIGITS = 8
@@ -27,76 +25,28 @@ HASH_DIGITS = 8
 _OURS = "amrbench"
 
 
-@dataclass(frozen=True)
-class RequiredSplits:
-    """The splits that a recipe needs under a protocol.
-
-    Attributes:
-        recipe: As its file says.
-        protocol: As its file says.
-    """
-
-    recipe: Recipe
-    protocol: Protocol
-
-    @cached_property
-    def resolved(self) -> Recipe:
-        """Return the recipe with stand-ins and budget in place."""
-        return self.protocol.resolve(self.recipe)
-
-    def training(self, role: Role) -> list[FeatureRequest]:
-        """Return the splits that a role trains on."""
-        splits = self.protocol.splits.train if role == "target" else ("train",)
-        return [self._request(self.protocol.data.of(role), split) for split in splits]
-
-    def selection(self, role: Role) -> FeatureRequest:
-        """Return the split that chooses the epoch for a role."""
-        split = self.protocol.splits.select if role == "target" else "val"
-        return self._request(self.protocol.data.of(role), split)
-
-    @property
-    def report(self) -> FeatureRequest:
-        """Return the split that is predicted, and scored if its ground truth is public."""
-        data = self.protocol.data
-        return self._request(data.report or data.target, self.protocol.splits.report)
-
-    @property
-    def all(self) -> list[FeatureRequest]:
-        """Return all splits that are needed, some of them possibly twice."""
-        roles = dict.fromkeys(stage.data for stage in self.resolved.stages)
-        used = [request for role in roles for request in (*self.training(role), self.selection(role))]
-        return [*used, self.report]
-
-    @property
-    def required_files(self) -> list[RequiredFile]:
-        """Return all files that must be present, each once."""
-        return list(dict.fromkeys(file for request in self.all for file in request.required_files))
-
-    def _request(self, dataset: DatasetPart, split: str) -> FeatureRequest:
-        return FeatureRequest(dataset, split, self.resolved.features)
-
-
 @dataclass(frozen=True, eq=False)
 class RunRequest:
     """A recipe and a protocol, before any data is read.
 
     Attributes:
-        source: The recipe's file, or that of the study which it was generated from.
-        recipe: As the file says.
+        method: The recipe and its text.
         protocol: As its file says, with the number of seeds that was asked for.
         protocol_file: The protocol's file.
         registry: Of the parts.
         device: That it is trained on.
-        text: The recipe as it was given, for the run's folder.
     """
 
-    source: Path
-    recipe: Recipe
+    method: Method
     protocol: Protocol
     protocol_file: Path
     registry: Registry
     device: str
-    text: bytes = b""
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the recipe as its file says."""
+        return self.method.recipe
 
     @cached_property
     def splits(self) -> RequiredSplits:
@@ -162,71 +112,37 @@ def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> Plann
 
     Args:
         request: The recipe and the protocol.
-        sources: The splits that it needs, by `request_key`.
+        sources: The splits that it needs, by `FeatureRequest.key`.
 
     Raises:
         RunError: A stage trains or selects on queries that are to be scored.
     """
-    report = sources[request_key(request.splits.report)]
-    last = _spec(request, sources, 0, None)
-    for index in range(1, len(request.resolved.stages)):
-        last = _spec(request, sources, index, last)
-    for spec in last.chain:
+    recipe, splits = request.resolved, request.splits
+    report = sources[splits.report.key]
+    chain: list[StageSpec] = []
+    for index, stage in enumerate(recipe.stages):
+        spec = StageSpec(
+            recipe=recipe,
+            index=index,
+            seed=0,
+            train=tuple(sources[split.key] for split in splits.training(stage.data)),
+            select=sources[splits.selection(stage.data).key],
+            versions=versions([recipe.model, recipe.training], request.registry),
+            threads=request.protocol.threads,
+            device=request.device,
+            parent=chain[-1] if chain else None,
+        )
         _refuse_known_answers(request, spec, report)
+        chain.append(spec)
+    last, own = chain[-1], request.protocol.chains == "own"
     seeds = range(request.protocol.seeds if last.stage.seeds == "many" else 1)
-    seeded = _with_own_chain if request.protocol.chains == "own" else _with_seed
-    return PlannedRun(request, tuple(seeded(last, seed) for seed in seeds), report)
+    return PlannedRun(request, tuple(_seeded(last, seed, own=own) for seed in seeds), report)
 
 
-def _with_seed(last: StageSpec, seed: int) -> StageSpec:
-    """Return a chain with a seed in its last stage; all seeds share the stages before it."""
-    return replace(last, seed=seed)
-
-
-def _with_own_chain(last: StageSpec, seed: int) -> StageSpec:
-    """Return a chain with a seed in all of its stages."""
-    parent = None if last.parent is None else _with_own_chain(last.parent, seed)
+def _seeded(last: StageSpec, seed: int, *, own: bool) -> StageSpec:
+    """Return a chain with a seed in its last stage, or in all of them if each seed has a chain of its own."""
+    parent = _seeded(last.parent, seed, own=own) if own and last.parent else last.parent
     return replace(last, seed=seed, parent=parent)
-
-
-def request_key(request: FeatureRequest) -> str:
-    """Return a text that is equal for equal requests."""
-    dataset, features = (part.model_dump(mode="json") for part in (request.dataset, request.features))
-    return json.dumps([dataset, request.split, features], sort_keys=True)
-
-
-def versions(options: Sequence[BaseModel], registry: Registry) -> dict[str, str]:
-    """Return the versions of all parts at any depth, by slot and name.
-
-    A part of a third party counts with the version of its distribution, because we cannot know whether its
-    authors raise `version` with every change.
-    """
-    return {f"{part.slot}/{part.use}": _version(part, registry) for part in parts_in(options)}
-
-
-def _version(part: Part, registry: Registry) -> str:
-    origin = registry.origin(part)
-    if origin.distribution == _OURS:
-        return str(part.version)
-    return f"{part.version} ({origin.distribution} {origin.version})"
-
-
-def _spec(
-    request: RunRequest, sources: Mapping[str, FeatureSource], index: int, parent: StageSpec | None
-) -> StageSpec:
-    recipe = request.resolved
-    role = recipe.stages[index].data
-    return StageSpec(
-        recipe=recipe,
-        index=index,
-        seed=0,
-        train=tuple(sources[request_key(split)] for split in request.splits.training(role)),
-        select=sources[request_key(request.splits.selection(role))],
-        versions=versions([recipe.model, recipe.training], request.registry),
-        threads=request.protocol.threads,
-        device=request.device,
-        parent=parent,
-    )
 
 
 def _refuse_known_answers(request: RunRequest, spec: StageSpec, report: FeatureSource) -> None:
@@ -241,3 +157,17 @@ def _refuse_known_answers(request: RunRequest, spec: StageSpec, report: FeatureS
                 f"{spec.stage.name!r} {use} {shared} of its {len(scored)} queries, so its metrics would mean "
                 f"nothing. Report another split, or give the role {spec.stage.data!r} other data."
             )
+
+
+def versions(options: Sequence[BaseModel], registry: Registry) -> dict[str, str]:
+    """Return the versions of all parts at any depth, by slot and name.
+
+    A part of a third party counts with the version of its distribution, because we cannot know whether its
+    authors raise `version` with every change.
+    """
+    by_name = {}
+    for part in parts_in(options):
+        origin = registry.origin(part)
+        suffix = "" if origin.distribution == _OURS else f" ({origin.distribution} {origin.version})"
+        by_name[f"{part.slot}/{part.use}"] = f"{part.version}{suffix}"
+    return by_name

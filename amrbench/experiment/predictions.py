@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,28 +16,17 @@ from amrbench.experiment.plan import PlannedRun
 from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.files.weights import load_weights, read_weights, write_weights
-from amrbench.functional.metrics import Scores, score, score_by
+from amrbench.functional.metrics import score, score_by
 from amrbench.training.criterion import Criterion
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.predict import predict
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate
 from amrbench.training.stages import WEIGHTS, StageSpec, untrained
-from amrbench.types import Moments, Query, Ranking
+from amrbench.types import Moments, Query
 
 PREDICTIONS = "predictions"
 CONTROL = "seed 0, queries shuffled"
 MEAN = "mean"
-
-
-@dataclass(frozen=True)
-class RunModel:
-    """A model of a run and its prediction file."""
-
-    name: str
-    kind: Kind
-    file: str
-    ingredients: tuple[str, ...] = ()
-    note: str = ""
 
 
 class PredictionWriter:
@@ -49,101 +37,102 @@ class PredictionWriter:
         self.folder = folder
         self.store = store
         self.datasets = datasets
+        self.spec = planned.chains[0]
         self.split = planned.request.protocol.splits.report
-        (folder / PREDICTIONS).mkdir(parents=True, exist_ok=True)
-
-    def write_all(self) -> list[RunModel]:
-        """Write all prediction files; control and baselines only if there is a ground truth to score them."""
-        with fixed_numerics(self.planned.request.protocol.threads):
-            models = [*self._seeds(), *self._soups()]
-            if has_truth(self.planned.report.queries):
-                models += [self._control(), *self._baselines()]
-            return models
 
     @property
     def truth(self) -> str:
         """Return the name of the annotation file in the run's folder."""
         return f"annotations.{self.split}.jsonl"
 
-    def write_truth(self) -> None:
-        """Write the annotations that the predictions are scored against."""
-        write_annotations(self.folder / self.truth, self.planned.report.queries)
+    def write_all(self) -> list[Row]:
+        """Write annotations and predictions, and return a row without metrics for each prediction file.
 
-    @cached_property
-    def _spec(self) -> StageSpec:
-        return self.planned.chains[0]
+        There are a control and baselines only if there is a ground truth to score them.
+        """
+        queries = self.planned.report.queries
+        (self.folder / PREDICTIONS).mkdir(parents=True, exist_ok=True)
+        write_annotations(self.folder / self.truth, queries)
+        with fixed_numerics(self.planned.request.protocol.threads):
+            rows = []
+            for spec in self.planned.chains:
+                self._load(spec)
+                rows.append(self._written(spec.model_name, "seed", self._predict(self._report)))
+            rows += self._soups()
+            if has_truth(queries):
+                self._load(self.spec)
+                shuffled = with_shuffled_queries(self._report, seed=0)
+                rows.append(self._written(CONTROL, "control", self._predict(shuffled)))
+                for name, moments in baseline_predictions(queries).items():
+                    rows.append(self._written(name, "prior", moments))
+            return rows
 
     @cached_property
     def _criterion(self) -> Criterion:
-        return untrained(self._spec, self.datasets)
+        return untrained(self.spec, self.datasets)
 
     @cached_property
     def _report(self) -> FeatureDataset:
-        return self.datasets.load((self.planned.report,), self._spec.recipe.limits)
+        return self.datasets.load((self.planned.report,), self.spec.recipe.limits)
 
-    @cached_property
-    def _ranking(self) -> list[Ranking]:
-        return [part.build() for part in self._spec.recipe.ranking]
-
-    def _seeds(self) -> Iterator[RunModel]:
-        for spec in self.planned.chains:
-            self._load(spec)
-            yield self._written(spec.model_name, "seed", self._predict(self._report))
-
-    def _soups(self) -> Iterator[RunModel]:
+    def _soups(self) -> Iterator[Row]:
         if self.planned.request.protocol.chains == "own":
             return  # Without a shared pre-training, the mean of weights is no working model.
-        soup = self._spec.recipe.soup.build()
+        soup = self.spec.recipe.soup.build()
         candidates = [StoredCandidate(spec, self.store) for spec in self.planned.chains]
-        scorer = SelectionScorer(self._spec, self._criterion, self.datasets)
+        scorer = SelectionScorer(self.spec, self._criterion, self.datasets)
         for name, result in soup(candidates, scorer).items():
             load_weights(self._criterion, result.weights, name=name)
             about = {"member": name, "ingredients": list(result.ingredients), **result.about}
             write_weights(self.folder / f"{slug(name)}.safetensors", result.weights, about)
-            model = self._written(name, result.kind, self._predict(self._report))
-            yield replace(model, ingredients=tuple(result.ingredients), note=result.note)
-
-    def _control(self) -> RunModel:
-        self._load(self._spec)
-        shuffled = with_shuffled_queries(self._report, seed=0)
-        return self._written(CONTROL, "control", self._predict(shuffled))
-
-    def _baselines(self) -> Iterator[RunModel]:
-        for name, moments in baseline_predictions(self.planned.report.queries).items():
-            yield self._written(name, "prior", moments)
+            row = self._written(name, result.kind, self._predict(self._report))
+            yield row.model_copy(update={"ingredients": tuple(result.ingredients), "note": result.note})
 
     def _load(self, spec: StageSpec) -> None:
         file = self.store / spec.key / WEIGHTS
         load_weights(self._criterion, read_weights(file), name=str(file))
 
     def _predict(self, dataset: FeatureDataset) -> list[Moments]:
-        device = torch.device(self._spec.device)
-        return predict(self._criterion.model, dataset, device=device, ranking=self._ranking)
+        device, ranking = torch.device(self.spec.device), [part.build() for part in self.spec.recipe.ranking]
+        return predict(self._criterion.model, dataset, device=device, ranking=ranking)
 
-    def _written(self, name: str, kind: Kind, moments: Sequence[Moments]) -> RunModel:
+    def _written(self, name: str, kind: Kind, moments: Sequence[Moments]) -> Row:
         file = f"{PREDICTIONS}/{slug(name)}.{self.split}.jsonl"
         write_predictions(self.folder / file, moments)
-        return RunModel(name, kind, file)
+        return Row(
+            member=name, kind=kind, split=self.split, queries=len(moments), metrics={}, predictions=file
+        )
 
 
-def result_rows(models: Sequence[RunModel], folder: Path, truth: str, slices: Sequence[str]) -> list[Row]:
-    """Return the rows of a table, read from the written files; the mean comes after the seeds.
+def scored_rows(rows: Sequence[Row], folder: Path, truth: str, slices: Sequence[str]) -> list[Row]:
+    """Return the rows with the metrics of their prediction files; the mean comes after the seeds.
 
     Without a public ground truth, rows have no metrics and there is no mean.
 
     Args:
-        models: Of the run.
+        rows: Of the models of a run, without metrics.
         folder: Of the run.
         truth: Name of its annotation file.
         slices: Keys of queries whose values are scored one by one.
     """
     queries = read_annotations(folder / truth)
-    split = Path(truth).suffixes[0].removeprefix(".")
     if not has_truth(queries):
-        return [_row(model, split, len(queries)) for model in models]
-    rows = [_scored_row(model, folder, queries, split, slices) for model in models]
-    seeds = [row for row in rows if row.kind == "seed"]
-    return [*seeds, mean_row(seeds), *(row for row in rows if row.kind != "seed")]
+        return list(rows)
+    scored = []
+    for row in rows:
+        moments = read_predictions(folder / row.predictions)
+        scores = score(moments, queries)
+        by_key = {
+            key: tuple(
+                Slice(value=value, queries=part.queries, metrics=part.metrics)
+                for value, part in sorted(score_by(moments, queries, key).items())
+            )
+            for key in slices
+        }
+        update = {"queries": scores.queries, "metrics": scores.metrics, "slices": by_key}
+        scored.append(row.model_copy(update=update))
+    seeds = [row for row in scored if row.kind == "seed"]
+    return [*seeds, mean_row(seeds), *(row for row in scored if row.kind != "seed")]
 
 
 def mean_row(rows: Sequence[Row]) -> Row:
@@ -165,42 +154,6 @@ def mean_row(rows: Sequence[Row]) -> Row:
 def has_truth(queries: Sequence[Query]) -> bool:
     """Whether the ground truth of any query is public."""
     return any(query.windows for query in queries)
-
-
-def _row(
-    model: RunModel,
-    split: str,
-    queries: int,
-    metrics: Mapping[str, float] | None = None,
-    slices: Mapping[str, tuple[Slice, ...]] | None = None,
-) -> Row:
-    return Row(
-        member=model.name,
-        kind=model.kind,
-        split=split,
-        queries=queries,
-        metrics=metrics or {},
-        slices=slices or {},
-        predictions=model.file,
-        ingredients=model.ingredients,
-        note=model.note,
-    )
-
-
-def _scored_row(
-    model: RunModel, folder: Path, queries: Sequence[Query], split: str, slices: Sequence[str]
-) -> Row:
-    moments = read_predictions(folder / model.file)
-    scores = score(moments, queries)
-    by_key = {key: _slices(score_by(moments, queries, key)) for key in slices}
-    return _row(model, split, scores.queries, scores.metrics, by_key)
-
-
-def _slices(groups: Mapping[str, Scores]) -> tuple[Slice, ...]:
-    return tuple(
-        Slice(value=value, queries=scores.queries, metrics=scores.metrics)
-        for value, scores in sorted(groups.items())
-    )
 
 
 def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from amrbench.experiment.plan import PlannedRun
+from amrbench.experiment.plan import PlannedRun, RunRequest
 from amrbench.part import parts_in
-from amrbench.registry import Registry
 from amrbench.training import log
 from amrbench.training.stages import DTYPE, ENGINE, StageSpec
 
@@ -20,13 +20,22 @@ _PACKAGES = ("amrbench", "torch", "numpy")
 def lock_content(planned: PlannedRun) -> dict[str, object]:
     """Return the content of lock.json: all that was resolved, and which distributions the parts are from."""
     request = planned.request
+    used = {f"{part.slot}/{part.use}": part for part in parts_in([request.resolved, request.protocol])}
     return {
         "hash": planned.hash,
         "versions": environment(),
         "recipe": request.resolved.model_dump(mode="json"),
         "protocol": request.protocol.model_dump(mode="json"),
-        "replaced": changes(request.recipe.model_dump(mode="json"), request.resolved.model_dump(mode="json")),
-        "parts": _part_origins(planned, request.registry),
+        "replaced": replaced_options(request),
+        "parts": [
+            {
+                "slot": part.slot,
+                "use": part.use,
+                "part_version": part.version,
+                **asdict(request.registry.origin(part)),
+            }
+            for _, part in sorted(used.items())
+        ],
         "stages": {spec.name: spec.key for last in planned.chains for spec in last.chain},
         "weights": {last.model_name: last.key for last in planned.chains},
         "report": planned.report.fingerprint,
@@ -38,12 +47,9 @@ def lock_content(planned: PlannedRun) -> dict[str, object]:
 def stage_costs(chains: Sequence[StageSpec], store: Path) -> list[dict[str, str | int | float]]:
     """Return the content of stages.json: each stage once, with its time and memory, in the order of training.
 
-    A stage that an earlier run trained has the numbers of that run. The memory is the peak of the process up
-    to the end of the stage, so it may be that of a stage that the process trained before.
-
-    Args:
-        chains: The last stage for each seed.
-        store: The folder of stages.
+    `chains` has the last stage of each seed. A stage that an earlier run trained has the numbers of that run.
+    The memory is the peak of the process up to the end of the stage, so it may be that of a stage that the
+    process trained before.
     """
     stages = {spec.key: spec for last in chains for spec in last.chain}
     return [
@@ -61,6 +67,11 @@ def environment() -> dict[str, str]:
     """Return the versions of Python, the training loop and the main packages, without importing these."""
     installed = {name: version(name) for name in _PACKAGES}
     return {**installed, "python": platform.python_version(), "engine": str(ENGINE)}
+
+
+def replaced_options(request: RunRequest) -> list[str]:
+    """Return what the protocol replaces in the recipe; see `changes`."""
+    return changes(request.recipe.model_dump(mode="json"), request.resolved.model_dump(mode="json"))
 
 
 def changes(before: object, after: object, path: str = "") -> list[str]:
@@ -85,19 +96,3 @@ def _items(value: object) -> dict[str, object] | None:
 
 def _short(value: object) -> str:
     return str(value["use"]) if isinstance(value, Mapping) and "use" in value else json.dumps(value)
-
-
-def _part_origins(planned: PlannedRun, registry: Registry) -> list[dict[str, str | int]]:
-    used = parts_in([planned.request.resolved, planned.request.protocol])
-    parts = {f"{part.slot}/{part.use}": part for part in used}
-    return [
-        {
-            "slot": part.slot,
-            "use": part.use,
-            "part_version": part.version,
-            "plugin": registry.origin(part).plugin,
-            "distribution": registry.origin(part).distribution,
-            "version": registry.origin(part).version,
-        }
-        for _, part in sorted(parts.items())
-    ]

@@ -15,18 +15,17 @@ from pathlib import Path
 
 import torch
 
-from amrbench.config.load import find, find_near, load_protocol
-from amrbench.config.protocol import Protocol
-from amrbench.config.study import Method, Runnable, methods_of
+from amrbench.config.load import Method, find, find_near, load_protocol
+from amrbench.config.study import Runnable, expand
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.data.feature_source import FeatureSource
 from amrbench.data.prepare import prepare
 from amrbench.errors import DataError, RunError, did_you_mean
 from amrbench.evaluation.compare import Comparison, compare
 from amrbench.evaluation.metrics_file import LOCK, METRICS, STAGES, Results, read_results, write_results
-from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run, request_key
-from amrbench.experiment.predictions import PredictionWriter, result_rows
-from amrbench.experiment.provenance import changes, environment, lock_content, stage_costs
+from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run
+from amrbench.experiment.predictions import PredictionWriter, scored_rows
+from amrbench.experiment.provenance import environment, lock_content, replaced_options, stage_costs
 from amrbench.files.atomic import write_text_atomic
 from amrbench.files.folders import cache_folder
 from amrbench.registry import Registry
@@ -153,7 +152,7 @@ class Runner:
 
     def methods(self, recipes: Sequence[Runnable]) -> list[Method]:
         """Return the recipes, and those of studies."""
-        return [method for runnable in recipes for method in methods_of(runnable, self.registry)]
+        return [method for runnable in recipes for method in expand(runnable, self.registry).methods]
 
     def requests(self, methods: Sequence[Method], protocol: str | Path) -> list[RunRequest]:
         """Return a request for each recipe, and then for those that the protocol compares them with."""
@@ -161,17 +160,18 @@ class Runner:
         conditions = load_protocol(file, self.registry)
         if self.settings.seeds is not None:
             conditions = conditions.model_copy(update={"seeds": self.settings.seeds})
-        requests = [self._request(method, conditions, file) for method in methods]
+        device = self.settings.device
+        requests = [RunRequest(method, conditions, file, self.registry, device) for method in methods]
         for name in conditions.against:
-            for method in methods_of(find_near("recipe", name, file), self.registry):
-                other = self._request(method, conditions, file)
+            for method in expand(find_near("recipe", name, file), self.registry).methods:
+                other = RunRequest(method, conditions, file, self.registry, device)
                 if all(other.resolved != request.resolved for request in requests):
                     requests.append(other)
         return requests
 
     def prepare(self, requests: Sequence[RunRequest]) -> dict[str, FeatureSource]:
-        """Return all splits that the requests need, by `request_key`."""
-        splits = {request_key(split): split for request in requests for split in request.splits.all}
+        """Return all splits that the requests need, by `FeatureRequest.key`."""
+        splits = {split.key: split for request in requests for split in request.splits.all}
         sources = prepare(
             list(splits.values()),
             cache=self.settings.cache_folder,
@@ -185,7 +185,9 @@ class Runner:
         unfinished = [plan for plan in planned if not self.is_finished(plan)]
         for plan in unfinished:
             _refuse_unknown_slices(plan)
-            self._note_replaced(plan.request)
+            if replaced := replaced_options(plan.request):
+                names = f"{plan.request.recipe.name}: the protocol {plan.request.protocol.name}"
+                self.reporter.note(f"{names} replaces {'; '.join(replaced)}")
         if unfinished:
             train_all(
                 [spec for plan in unfinished for spec in plan.chains],
@@ -199,8 +201,29 @@ class Runner:
         """Write the files of a run whose stages are trained, and return it."""
         folder = planned.folder(self.settings.out)
         if not self.is_finished(planned):
-            self.reporter.note(f"{planned.request.recipe.name}: scoring")
-            self._write(planned, folder)
+            request, store = planned.request, store_of(self.settings.cache_folder)
+            self.reporter.note(f"{request.recipe.name}: scoring")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "recipe.yaml").write_bytes(request.method.text)
+            (folder / "protocol.yaml").write_bytes(request.protocol_file.read_bytes())
+            contents = {LOCK: lock_content(planned), STAGES: stage_costs(planned.chains, store)}
+            for name, content in contents.items():
+                write_text_atomic(folder / name, json.dumps(content, indent=1) + "\n")
+            writer = PredictionWriter(planned, folder, store, self.datasets)
+            rows = scored_rows(writer.write_all(), folder, writer.truth, request.protocol.slices)
+            results = Results(
+                recipe=request.recipe.name,
+                protocol=request.protocol.name,
+                about=request.protocol.about,
+                stand_ins=request.protocol.stand_in_note(request.recipe),
+                chains=request.protocol.chains,
+                hash=planned.hash,
+                conditions=planned.comparable,
+                truth=writer.truth,
+                versions=environment(),
+                rows=tuple(rows),
+            )
+            write_results(folder, results)
         return Run(folder, read_results(folder))
 
     def is_finished(self, planned: PlannedRun) -> bool:
@@ -214,49 +237,6 @@ class Runner:
         if not self.settings.device.startswith("cpu"):
             return 1
         return max(1, _cores() // threads)
-
-    def _request(self, method: Method, conditions: Protocol, file: Path) -> RunRequest:
-        return RunRequest(
-            source=method.source,
-            recipe=method.recipe,
-            protocol=conditions,
-            protocol_file=file,
-            registry=self.registry,
-            device=self.settings.device,
-            text=method.text,
-        )
-
-    def _note_replaced(self, request: RunRequest) -> None:
-        before, after = (recipe.model_dump(mode="json") for recipe in (request.recipe, request.resolved))
-        replaced = changes(before, after)
-        if replaced:
-            protocol = request.protocol.name
-            self.reporter.note(
-                f"{request.recipe.name}: the protocol {protocol} replaces {'; '.join(replaced)}"
-            )
-
-    def _write(self, planned: PlannedRun, folder: Path) -> None:
-        request, store = planned.request, store_of(self.settings.cache_folder)
-        writer = PredictionWriter(planned, folder, store, self.datasets)
-        (folder / "recipe.yaml").write_bytes(request.text)
-        (folder / "protocol.yaml").write_bytes(request.protocol_file.read_bytes())
-        write_text_atomic(folder / LOCK, json.dumps(lock_content(planned), indent=1) + "\n")
-        write_text_atomic(folder / STAGES, json.dumps(stage_costs(planned.chains, store), indent=1) + "\n")
-        writer.write_truth()
-        rows = result_rows(writer.write_all(), folder, writer.truth, request.protocol.slices)
-        results = Results(
-            recipe=request.recipe.name,
-            protocol=request.protocol.name,
-            about=request.protocol.about,
-            stand_ins=request.protocol.stand_in_note(request.recipe),
-            chains=request.protocol.chains,
-            hash=planned.hash,
-            conditions=planned.comparable,
-            truth=writer.truth,
-            versions=environment(),
-            rows=tuple(rows),
-        )
-        write_results(folder, results)
 
 
 def _refuse_unknown_slices(planned: PlannedRun) -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
-from amrbench.errors import DataError, did_you_mean
-from amrbench.files.jsonl import LARGEST, NUMBERS, JsonLine, KeyRule, Mistakes, read_as, shown, write_rows
+from amrbench.errors import DataError
+from amrbench.files.jsonl import (
+    LARGEST,
+    NUMBERS,
+    KeyRule,
+    Row,
+    id_fault,
+    list_fault,
+    read_rows,
+    shown,
+    text_fault,
+    write_rows,
+)
 from amrbench.types import Query
 
 WINDOWS = "relevant_windows"
@@ -22,7 +33,7 @@ def read_annotations(path: Path) -> list[Query]:
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    return read_as(Path(path), _is_sound, _query)
+    return read_rows(Path(path), _RULES, _query, unique="qid")
 
 
 def write_annotations(path: Path, queries: Iterable[Query]) -> None:
@@ -37,8 +48,7 @@ def write_annotations(path: Path, queries: Iterable[Query]) -> None:
 def faults_of(query: Query) -> list[str]:
     """Return why `read_annotations` would refuse a query: key, value and remedy of each fault."""
     row = _row(query)
-    faults = [(rule, rule.fault(row[rule.key])) for rule in (*_REQUIRED, _GROUND_TRUTH)]
-    return [f'"{rule.key}" {fault}; {rule.remedy}.' for rule, fault in faults if fault]
+    return [fault for rule in _RULES if (fault := rule.fault_in(row))]
 
 
 def safe_id(identifier: str | int) -> str:
@@ -59,74 +69,43 @@ def safe_id(identifier: str | int) -> str:
     return text
 
 
-def id_fault(value: object) -> str:
-    """Return why a value is not a query id (text or a whole number), or an empty string."""
-    return "" if type(value) is int else text_fault(value)
-
-
-def text_fault(value: object) -> str:
-    """Return why a value is not text that can be written, or an empty string."""
-    if type(value) is not str:
-        return f"is {shown(value)}, not text"
-    if not value.strip():
-        return "is blank"
-    # ASCII is checked first, because it is fast and most text is ASCII.
-    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        return f"has a lone surrogate, which UTF-8 cannot encode ({shown(value)})"
-    return ""
-
-
-def list_fault(value: object, is_item: Callable[[object], bool]) -> str:
-    """Return why a value is not a list of valid items, or an empty string."""
-    if type(value) is not list:
-        return f"is {shown(value)}, not a list"
-    wrong = next((index for index, item in enumerate(value) if not is_item(item)), None)
-    return "" if wrong is None else f"holds {shown(value[wrong])} at position {wrong + 1}"
-
-
-def _duration_fault(value: object) -> str:
-    return "" if type(value) in NUMBERS and 0 < value <= LARGEST else f"is {shown(value)}"  # type: ignore[operator]
-
-
 def _is_window(value: object) -> bool:
     if type(value) is not list or len(value) != 2 or not NUMBERS.issuperset(map(type, value)):
         return False
     return bool(0 <= value[0] <= value[1] <= LARGEST)
 
 
-_REQUIRED = (
+_RULES = (
     KeyRule("qid", id_fault, "give text or a whole number that no other line has"),
     KeyRule("query", text_fault, "give the sentence that is asked"),
     KeyRule("vid", text_fault, "give the id of the recording as text"),
-    KeyRule("duration", _duration_fault, "give the length of the recording in seconds, above 0"),
+    KeyRule(
+        "duration",
+        lambda value: "" if type(value) in NUMBERS and 0 < value <= LARGEST else f"is {shown(value)}",
+        "give the length of the recording in seconds, above 0",
+    ),
+    KeyRule(
+        WINDOWS,
+        lambda value: list_fault(value, _is_window),
+        "give [[start, end], ...] in seconds with 0 <= start <= end",
+        required=False,
+    ),
 )
-_GROUND_TRUTH = KeyRule(
-    WINDOWS,
-    lambda value: list_fault(value, _is_window),
-    "give [[start, end], ...] in seconds with 0 <= start <= end",
-)
-_KNOWN = frozenset({"qid", "query", "vid", "duration", WINDOWS})
+_KNOWN = frozenset(rule.key for rule in _RULES)
 
 
-def _is_sound(line: JsonLine, mistakes: Mistakes) -> bool:
-    # With a misspelt key, a line must not pass as one without public ground truth.
-    has_windows = WINDOWS in line.row or did_you_mean(WINDOWS, line.row)
-    rules = (*_REQUIRED, _GROUND_TRUTH) if has_windows else _REQUIRED
-    return mistakes.check(line, rules) and mistakes.check_unique(line, "qid")
-
-
-def _query(row: Mapping[str, object]) -> Query:
+def _query(row: Row) -> Query:
     return Query(
-        qid=row["qid"],  # type: ignore[arg-type]
-        query=row["query"],  # type: ignore[arg-type]
-        vid=row["vid"],  # type: ignore[arg-type]
-        duration=float(row["duration"]),  # type: ignore[arg-type]
-        windows=tuple((float(start), float(end)) for start, end in row.get(WINDOWS, ())),  # type: ignore[attr-defined]
+        qid=row["qid"],
+        query=row["query"],
+        vid=row["vid"],
+        duration=float(row["duration"]),
+        windows=tuple((float(start), float(end)) for start, end in row.get(WINDOWS, ())),
         extra={key: value for key, value in row.items() if key not in _KNOWN},
     )
 
 
-def _row(query: Query) -> dict[str, object]:
+def _row(query: Query) -> Row:
     windows = [[_number(start), _number(end)] for start, end in query.windows]
     known = {"qid": query.qid, "query": query.query, "duration": _number(query.duration), "vid": query.vid}
     return {**known, WINDOWS: windows, **query.extra}

@@ -31,41 +31,6 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ArchiveEntry:
-    """A file in a folder or archive.
-
-    Attributes:
-        path: Its name in the folder or archive.
-        location: Its name in messages.
-        size: Its number of bytes.
-        read: Returns its bytes; must be called before the next entry is requested.
-    """
-
-    path: PurePosixPath
-    location: str
-    size: int
-    read: Callable[[], bytes]
-
-
-def archive_entries(source: Path) -> Iterator[ArchiveEntry]:
-    """Yield the files of a folder, sorted by name, or of an archive, in its own order.
-
-    Raises:
-        DataError: There is no such folder or archive, it is damaged, or an entry of an archive is a link or
-            points out of it.
-    """
-    if source.is_dir():
-        yield from _in_folder(source)
-        return
-    if not source.is_file():
-        raise DataError(f"{source}: there is no such folder or archive.")
-    if not source.name.endswith(ARCHIVES):
-        raise DataError(f"{source}: neither a folder nor an archive ({', '.join(ARCHIVES)}).")
-    with _damage_refused(str(source)):
-        yield from _in_zip(source) if source.suffix == ".zip" else _in_tar(source)
-
-
 @contextmanager
 def _damage_refused(location: str) -> Iterator[None]:
     try:
@@ -76,19 +41,51 @@ def _damage_refused(location: str) -> Iterator[None]:
         ) from error
 
 
-def _reader(location: str, read: Callable[[], bytes]) -> Callable[[], bytes]:
-    def read_entry() -> bytes:
-        with _damage_refused(location):
-            return read()
+@dataclass(frozen=True)
+class ArchiveEntry:
+    """A file in a folder or archive.
 
-    return read_entry
+    Attributes:
+        path: Its name in the folder or archive.
+        location: Its name in messages.
+        size: Its number of bytes.
+        content: Returns its bytes, without a message for damaged ones; see `read`.
+    """
+
+    path: PurePosixPath
+    location: str
+    size: int
+    content: Callable[[], bytes]
+
+    def read(self) -> bytes:
+        """Return its bytes; must be called before the next entry is requested.
+
+        Raises:
+            DataError: The bytes are damaged.
+        """
+        with _damage_refused(self.location):
+            return self.content()
 
 
-def _in_folder(folder: Path) -> Iterator[ArchiveEntry]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            name = PurePosixPath(path.relative_to(folder).as_posix())
-            yield ArchiveEntry(name, str(path), path.stat().st_size, _reader(str(path), path.read_bytes))
+def archive_entries(source: Path) -> Iterator[ArchiveEntry]:
+    """Yield the files of a folder, sorted by name, or of an archive, in its own order.
+
+    Raises:
+        DataError: There is no such folder or archive, it is damaged, or an entry of an archive is a link or
+            points out of it.
+    """
+    if source.is_dir():
+        for path in sorted(source.rglob("*")):
+            if path.is_file():
+                name = PurePosixPath(path.relative_to(source).as_posix())
+                yield ArchiveEntry(name, str(path), path.stat().st_size, path.read_bytes)
+        return
+    if not source.is_file():
+        raise DataError(f"{source}: there is no such folder or archive.")
+    if not source.name.endswith(ARCHIVES):
+        raise DataError(f"{source}: neither a folder nor an archive ({', '.join(ARCHIVES)}).")
+    with _damage_refused(str(source)):
+        yield from _in_zip(source) if source.suffix == ".zip" else _in_tar(source)
 
 
 class _StrictTarInfo(tarfile.TarInfo):
@@ -115,8 +112,7 @@ def _in_tar(source: Path) -> Iterator[ArchiveEntry]:
                     f"{source}: {entry.name!r} is a link or a device, not a file. Published features have "
                     "none; get the archive from its public home."
                 )
-            location = f"{source}: {entry.name}"
-            yield ArchiveEntry(PurePosixPath(entry.name), location, entry.size, _reader(location, file.read))
+            yield ArchiveEntry(PurePosixPath(entry.name), f"{source}: {entry.name}", entry.size, file.read)
 
 
 def _in_zip(source: Path) -> Iterator[ArchiveEntry]:
@@ -127,9 +123,9 @@ def _in_zip(source: Path) -> Iterator[ArchiveEntry]:
         for entry in archive.infolist():
             _refuse_pointing_out(source, entry.filename)
             if not entry.is_dir():
-                location = f"{source}: {entry.filename}"
-                read = _reader(location, partial(_bytes_of, archive, entry))
-                yield ArchiveEntry(PurePosixPath(entry.filename), location, entry.file_size, read)
+                name, size = entry.filename, entry.file_size
+                content = partial(_bytes_of, archive, entry)
+                yield ArchiveEntry(PurePosixPath(name), f"{source}: {name}", size, content)
 
 
 def _bytes_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

@@ -21,15 +21,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from amrbench.errors import DataError, did_you_mean
-from amrbench.files.file_digest import REMEDY, SIZE, ByteRange, FileDigest, read_digest
+from amrbench.files.file_digest import REMEDY, SIZE, ByteRange, read_digest
 from amrbench.types import Rows
+
+if TYPE_CHECKING:
+    import h5py
 
 SCHEMA = "amrbench.features/1"
 KINDS = ("audio", "text")
@@ -191,24 +193,24 @@ def open_feature_file(path: Path) -> FeatureFile:
     Raises:
         DataError: There is no such file, or it is truncated, unfinished, damaged or of another format.
     """
+    import h5py  # here and below, because commands that open no feature file import this module
+
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: there is no such feature file.")
     digest = read_digest(path, SCHEMA)
     try:
         with h5py.File(path, "r") as file:
-            return _feature_file(file, digest, path)
+            if _attribute(file, "complete", int, path) != 1:
+                raise DataError(f"{path}: the file was never finished ('complete' is not 1). {REMEDY}")
+            kinds = get_type_hints(FeatureHeader)
+            header = FeatureHeader(
+                **{name: _attribute(file, name, kind, path) for name, kind in kinds.items()}
+            )
+            audio, text = (_table(file, kind, header.width_of(kind), path) for kind in KINDS)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = str(error).strip("'\"")
         raise DataError(f"{path}: not an HDF5 feature file ({reason}). {REMEDY}") from error
-
-
-def _feature_file(file: h5py.File, digest: FileDigest, path: Path) -> FeatureFile:
-    if _attribute(file, "complete", int, path) != 1:
-        raise DataError(f"{path}: the file was never finished ('complete' is not 1). {REMEDY}")
-    kinds = get_type_hints(FeatureHeader)
-    header = FeatureHeader(**{name: _attribute(file, name, kind, path) for name, kind in kinds.items()})
-    audio, text = (_table(file, kind, header, path) for kind in KINDS)
     if tuple(sorted([audio.byte_range, text.byte_range])) != digest.rows:
         raise DataError(f"{path}: the rows are not at the positions in the digest. {REMEDY}")
     return FeatureFile(path, header, digest.sha256, audio, text)
@@ -222,12 +224,12 @@ def _attribute(file: h5py.File, name: str, kind: type, path: Path) -> Any:
     return value
 
 
-def _table(file: h5py.File, kind: str, header: FeatureHeader, path: Path) -> FeatureTable:
-    parts = {name: _dataset(file, f"{kind}/{name}", path) for name in _TYPES}
-    rows, width = parts["rows"], header.width_of(kind)
-    names, offsets, checksums = (parts[name][()] for name in ("id", "offset", "crc32"))
+def _table(file: h5py.File, kind: str, width: int, path: Path) -> FeatureTable:
+    columns = {name: _dataset(file, f"{kind}/{name}", expected, path) for name, expected in _TYPES.items()}
+    rows = columns["rows"]
+    names, offsets, checksums = (columns[name][()] for name in ("id", "offset", "crc32"))
     if names.shape != checksums.shape or offsets.shape != (len(names) + 1,) or rows.shape[1:] != (width,):
-        shapes = ", ".join(f"{name} {part.shape}" for name, part in parts.items())
+        shapes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
         raise DataError(f"{path}: the sizes in {kind!r} do not fit together ({shapes}). {REMEDY}")
     if offsets[0] != 0 or offsets[-1] != len(rows) or (np.diff(offsets) < 1).any():
         raise DataError(
@@ -237,18 +239,18 @@ def _table(file: h5py.File, kind: str, header: FeatureHeader, path: Path) -> Fea
     return FeatureTable(path, kind, ids, offsets, checksums, width, byte_range(rows).start)
 
 
-def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    """Return a data set that numpy can map: contiguous, in this file, of the expected type."""
-    group, column = name.split("/")
+def _dataset(file: h5py.File, name: str, expected: str, path: Path) -> h5py.Dataset:
+    """Return a data set that numpy can map: in one piece, in this file, of the expected type."""
+    import h5py
+
     # A soft or external link could lead into another file.
-    inside = all(isinstance(file.get(step, getlink=True), h5py.HardLink) for step in (group, name))
+    steps = (name.partition("/")[0], name)
+    inside = all(isinstance(file.get(step, getlink=True), h5py.HardLink) for step in steps)
     data = file.get(name) if inside else None
-    expected = _TYPES[column]
     if not isinstance(data, h5py.Dataset) or expected not in (data.dtype.kind, data.dtype.str):
         raise DataError(f"{path}: there is no data set {name!r} of the right type. {REMEDY}")
-    plist = data.id.get_create_plist()
-    contiguous = plist.get_layout() == h5py.h5d.CONTIGUOUS and not plist.get_external_count()
-    if not contiguous or byte_range(data).stop > path.stat().st_size:
+    # Only contiguous data sets in this file have an offset; an empty one needs no bytes.
+    if data.size and (data.id.get_offset() is None or byte_range(data).stop > path.stat().st_size):
         raise DataError(f"{path}: data set {name!r} is not stored in one piece in this file. {REMEDY}")
     return data
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
@@ -20,8 +21,11 @@ from amrbench.files.feature_file import KINDS, SCHEMA, FeatureHeader, RowTable, 
 from amrbench.files.file_digest import SIZE, write_digest
 from amrbench.types import Rows
 
+if TYPE_CHECKING:
+    import h5py
+
 _ALIGNMENT = 64  # bytes, so that mapped rows are aligned
-_BLOCK = 4096  # rows of a write; a write for each item is slow
+_BLOCK = 4096  # rows that are written at a time, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,8 @@ def write_feature_file(path: Path, header: FeatureHeader, *, audio: RowTable, te
         DataError: The file cannot be written, a name is repeated or cannot be stored, or an item has no rows,
             rows of a wrong width or rows that are not finite.
     """
+    import h5py  # here and below, because commands that write no feature file import this module
+
     try:
         with atomic_path(path) as part:
             with h5py.File(part, "w", userblock_size=SIZE, alignment_threshold=1,
@@ -118,52 +124,34 @@ def write_feature_file(path: Path, header: FeatureHeader, *, audio: RowTable, te
 
 
 def _write_table(group: h5py.Group, table: RowTable, width: int, path: Path) -> None:
+    import h5py
+
     kind = group.name.strip("/")
-    names = [_encoded(name, kind, path) for name in table.ids]
-    _refuse_repeated(table.ids, kind, path)
+    names = [name.encode("utf-8", "ignore") for name in table.ids]
+    for name, stored in zip(table.ids, names, strict=True):
+        if not stored or b"\0" in stored or stored.decode("utf-8") != name:
+            raise DataError(
+                f"{path}: {kind} id {name!r} cannot be stored; use text without NUL and lone surrogates."
+            )
+    if repeated := sorted(name for name, count in Counter(table.ids).items() if count > 1):
+        raise DataError(f"{path}: {kind} id {some(repeated)} is repeated; give each item its own id.")
     offsets = np.concatenate([[0], np.cumsum(table.lengths)]).astype("<i8")
     rows = group.create_dataset("rows", (int(offsets[-1]), width), "<f4")
-    checksums = np.zeros(len(names), "<u4")
-    end = 0
-    for block in _blocks(offsets):
+    checksums: list[int] = []
+    stop = 0
+    # In blocks of items, because a write for each item is slow.
+    for _, block in groupby(range(len(names)), lambda index: offsets[index] // _BLOCK):
         items = [
             _checked(table.item(index), width, f"{path}: {kind} features of {table.ids[index]!r}")
             for index in block
         ]
-        checksums[block.start : block.stop] = [zlib.crc32(item.data) for item in items]
-        start, end = end, end + sum(len(item) for item in items)
-        rows[start:end] = np.concatenate(items)
+        checksums += [zlib.crc32(item.data) for item in items]
+        start, stop = stop, stop + sum(map(len, items))
+        rows[start:stop] = np.concatenate(items)
     text = h5py.string_dtype("utf-8", max([len(name) for name in names], default=1))
     group.create_dataset("id", data=np.array(names, text), dtype=text)
     group.create_dataset("offset", data=offsets)
-    group.create_dataset("crc32", data=checksums)
-
-
-def _blocks(offsets: NDArray[np.int64]) -> Iterator[range]:
-    """Yield ranges of items with at most `_BLOCK` rows, or one item with more."""
-    first, last = 0, len(offsets) - 1
-    while first < last:
-        stop = max(first + 1, int(np.searchsorted(offsets, offsets[first] + _BLOCK, side="right")) - 1)
-        yield range(first, stop)
-        first = stop
-
-
-def _encoded(name: str, kind: str, path: Path) -> bytes:
-    try:
-        data = name.encode("utf-8")
-    except UnicodeEncodeError:
-        data = b"\0"
-    if not data or b"\0" in data:
-        raise DataError(
-            f"{path}: {kind} id {name!r} cannot be stored; use text without NUL and lone surrogates."
-        )
-    return data
-
-
-def _refuse_repeated(names: Sequence[str], kind: str, path: Path) -> None:
-    if len(set(names)) < len(names):
-        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-        raise DataError(f"{path}: {kind} id {some(repeated)} is repeated; give each item its own id.")
+    group.create_dataset("crc32", data=np.array(checksums, "<u4"))
 
 
 def _checked(item: Rows, width: int, what: str) -> Rows:
@@ -171,7 +159,9 @@ def _checked(item: Rows, width: int, what: str) -> Rows:
         rows = np.ascontiguousarray(item, "<f4")
     if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
         raise DataError(f"{what} have shape {rows.shape}, not (1 or more, {width}).")
-    if not np.isfinite(rows).all():
-        index = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        raise DataError(f"{what} are not finite in row {index}; the encoder or its input is broken.")
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"{what} are not finite in row {finite.argmin()}; the encoder or its input is broken."
+        )
     return rows

@@ -35,20 +35,15 @@ def exclusive(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
         reason = f"{error.filename}: {error.strerror}"
         raise DataError(f"{path}: cannot be written ({reason}). Choose another folder.") from error
     try:
-        _acquire(handle, waiting)
+        if not _try_acquire(handle):
+            waiting(os.pread(handle, 32, 0).decode("ascii", "replace") or "unknown")
+            while not _try_acquire(handle):
+                time.sleep(_PAUSE)
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(handle)
-
-
-def _acquire(handle: int, waiting: Callable[[str], None]) -> None:
-    if _try_acquire(handle):
-        return
-    waiting(os.pread(handle, 32, 0).decode("ascii", "replace") or "unknown")
-    while not _try_acquire(handle):
-        time.sleep(_PAUSE)
 
 
 def _try_acquire(handle: int) -> bool:

@@ -14,12 +14,12 @@ MODELS_VARIABLE = "AMRBENCH_MODELS"
 
 def cache_folder() -> Path:
     """Return the cache folder: $AMRBENCH_CACHE, or the user's cache folder on this system."""
-    return _from_environment(CACHE_VARIABLE) or Path(platformdirs.user_cache_path("amrbench"))
+    return _from_environment(CACHE_VARIABLE) or platformdirs.user_cache_path("amrbench")
 
 
 def data_folder() -> Path:
     """Return the folder of data sets: $AMRBENCH_DATA, or the user's data folder on this system."""
-    return _from_environment(DATA_VARIABLE) or Path(platformdirs.user_data_path("amrbench"))
+    return _from_environment(DATA_VARIABLE) or platformdirs.user_data_path("amrbench")
 
 
 def models_folder() -> Path:

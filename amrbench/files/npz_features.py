@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from amrbench.errors import DataError, some
@@ -28,12 +29,7 @@ _DAMAGE = (
     OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
     tokenize.TokenError,
 )  # fmt: skip
-_NPY = b"\x93NUMPY"
 _HEADER = 1 << 14  # bytes; longer than any header that numpy accepts, and a damaged one may claim gigabytes
-
-
-def _any_number(count: int) -> None:
-    """Accept any number of rows."""
 
 
 def read_rows(path: Path, key: str, width: int) -> Rows:
@@ -53,7 +49,7 @@ def read_rows(path: Path, key: str, width: int) -> Rows:
 
 
 def rows_in(
-    file: IO[bytes], location: str, *, key: str, width: int, check: Callable[[int], None] = _any_number
+    file: IO[bytes], location: str, *, key: str, width: int, check: Callable[[int], None] | None = None
 ) -> Rows:
     """Read feature rows (n, width) from an open .npz or .npy file, n at least 1; see `read_rows`.
 
@@ -62,15 +58,37 @@ def rows_in(
         location: Its name in messages; if it ends in .npy, the file is one array without a key.
         key: Name of the array in a .npz file.
         width: Width of the rows.
-        check: Called with n before the rows are read; raises DataError to refuse them.
+        check: If given, called with n before the rows are read; raises DataError to refuse them.
     """
     expected = ExpectedArray(location, key, width, check)
-    with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(np.atleast_2d(_array(file, expected)), np.float32)
-    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(broken):
+    try:
+        start = file.read(len(npy.MAGIC_PREFIX))
+        file.seek(0)
+        if start == npy.MAGIC_PREFIX and location.endswith(".npy"):
+            array = expected.read(lambda: nullcontext(file))
+        elif start == npy.MAGIC_PREFIX:
+            raise ValueError("one array, not an archive of named arrays")
+        elif not start.startswith(b"PK"):
+            raise ValueError("not an .npz file")
+        else:
+            with zipfile.ZipFile(file) as archive:
+                names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+                if key not in names:
+                    raise DataError(
+                        f"{location}: there is no array {key!r}; "
+                        f"the file holds {some(sorted(names)) or 'nothing'}."
+                    )
+                array = expected.read(lambda: archive.open(f"{key}.npy"))
+    except _DAMAGE as error:
         raise DataError(
-            f"{location}: {key!r} is not finite in row {broken[0]}; extract or copy the file again."
+            f"{location}: {key!r} cannot be read ({error}). Copy or download the file again."
+        ) from error
+    with np.errstate(over="ignore"):
+        rows = np.ascontiguousarray(np.atleast_2d(array), np.float32)
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"{location}: {key!r} is not finite in row {finite.argmin()}; extract or copy the file again."
         )
     return rows
 
@@ -82,7 +100,19 @@ class ExpectedArray:
     location: str
     key: str
     width: int
-    check: Callable[[int], None]
+    check: Callable[[int], None] | None
+
+    def read(self, opened: Callable[[], AbstractContextManager[IO[bytes]]]) -> NDArray[Any]:
+        """Read an array after its header was checked: a small archive may hold gigabytes of zeros."""
+        with opened() as file:
+            head = BytesIO(file.read(_HEADER))
+        version_1 = npy.read_magic(head) == (1, 0)
+        shape, _, kind = (npy.read_array_header_1_0 if version_1 else npy.read_array_header_2_0)(head)
+        self.refuse(shape, kind)
+        with opened() as file:
+            file.seek(0)
+            array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+        return array
 
     def refuse(self, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
         """Raise DataError or ValueError for an array of another shape or type, before it is read."""
@@ -98,47 +128,5 @@ class ExpectedArray:
                 f"{self.location}: {self.key!r} has shape {shape}, not (1 or more, {self.width}). "
                 "Use the features of the encoder that the model was trained with."
             )
-        self.check(rows[0])
-
-
-def _array(file: IO[bytes], expected: ExpectedArray) -> NDArray[Any]:
-    try:
-        start = file.read(len(_NPY))
-        file.seek(0)
-        if start != _NPY:
-            return _named(file, start, expected)
-        if not expected.location.endswith(".npy"):
-            raise ValueError("one array, not an archive of named arrays")
-        return _read(lambda: nullcontext(file), expected)
-    except _DAMAGE as error:
-        raise DataError(
-            f"{expected.location}: {expected.key!r} cannot be read ({error}). "
-            "Copy or download the file again."
-        ) from error
-
-
-def _named(file: IO[bytes], start: bytes, expected: ExpectedArray) -> NDArray[Any]:
-    if not start.startswith(b"PK"):
-        raise ValueError("not an .npz file")
-    with zipfile.ZipFile(file) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-        if expected.key not in names:
-            raise DataError(
-                f"{expected.location}: there is no array {expected.key!r}; "
-                f"the file holds {some(sorted(names)) or 'nothing'}."
-            )
-        return _read(lambda: archive.open(f"{expected.key}.npy"), expected)
-
-
-def _read(opened: Callable[[], AbstractContextManager[IO[bytes]]], expected: ExpectedArray) -> NDArray[Any]:
-    """Read an array after its header was checked: a small archive may hold gigabytes of zeros."""
-    with opened() as file:
-        head = BytesIO(file.read(_HEADER))
-    layout = np.lib.format
-    version_1 = layout.read_magic(head) == (1, 0)
-    shape, _, kind = (layout.read_array_header_1_0 if version_1 else layout.read_array_header_2_0)(head)
-    expected.refuse(shape, kind)
-    with opened() as file:
-        file.seek(0)
-        array: NDArray[Any] = layout.read_array(file, allow_pickle=False)
-    return array
+        if self.check is not None:
+            self.check(rows[0])

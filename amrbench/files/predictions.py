@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from amrbench.files.annotations import id_fault, list_fault, text_fault
-from amrbench.files.jsonl import LARGEST, NUMBERS, JsonLine, KeyRule, Mistakes, read_as, write_rows
+from amrbench.files.jsonl import (
+    LARGEST,
+    NUMBERS,
+    KeyRule,
+    Row,
+    id_fault,
+    list_fault,
+    read_rows,
+    text_fault,
+    write_rows,
+)
 from amrbench.types import Floats, Moments
 
 WINDOWS = "pred_relevant_windows"
@@ -27,13 +36,11 @@ def read_predictions(path: Path) -> list[Moments]:
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    return read_as(Path(path), _is_sound, _moments)
+    return read_rows(Path(path), _RULES, _moments, unique="qid")
 
 
 def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:
-    """Write a prediction file, whole or not at all, with four decimals as in the reference.
-
-    The metrics of the file are those of the `rounded` predictions.
+    """Write a prediction file of the `rounded` predictions, whole or not at all.
 
     Raises:
         DataError: The file cannot be written.
@@ -42,16 +49,14 @@ def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:
 
 
 def rounded(moments: Moments) -> Moments:
-    """Return the moments as they are after writing and reading a file."""
-    scores = None if moments.scores is None else np.array(_round(moments.scores))
-    windows = np.array(_round(moments.windows.ravel())).reshape(-1, 2)
-    return replace(moments, windows=windows, scores=scores)
+    """Return the moments with four decimals, as the reference writes them."""
+    scores = None if moments.scores is None else _round(moments.scores)
+    return replace(moments, windows=_round(moments.windows.ravel()).reshape(-1, 2), scores=scores)
 
 
-def _windows_fault(value: object) -> str:
-    if fault := list_fault(value, _is_window):
-        return fault
-    return "mixes windows with and without a score" if len(set(map(len, value))) > 1 else ""  # type: ignore[call-overload]
+def _windows_fault(value: Any) -> str:
+    fault = list_fault(value, _is_window)
+    return fault or ("mixes windows with and without a score" if len(set(map(len, value))) > 1 else "")
 
 
 def _is_window(value: object) -> bool:
@@ -72,26 +77,21 @@ _RULES = (
 )
 
 
-def _is_sound(line: JsonLine, mistakes: Mistakes) -> bool:
-    return mistakes.check(line, _RULES) and mistakes.check_unique(line, "qid")
-
-
-def _moments(row: Mapping[str, Any]) -> Moments:
+def _moments(row: Row) -> Moments:
     windows = row[WINDOWS]
     table = np.array(windows, dtype=np.float64).reshape(-1, len(windows[0]) if windows else 2)
     scores = table[:, 2] if table.shape[1] == 3 else None
     return Moments(row["qid"], row["vid"], table[:, :2], scores)
 
 
-def _row(moments: Moments) -> dict[str, object]:
-    columns = [moments.windows[:, 0], moments.windows[:, 1]]
-    if moments.scores is not None:
-        columns.append(moments.scores)
+def _row(moments: Moments) -> Row:
+    moments = rounded(moments)
+    scores = () if moments.scores is None else (moments.scores,)
+    windows = np.column_stack([moments.windows, *scores]).tolist()
     sentence = {"query": moments.query} if moments.query else {}
-    windows = [list(window) for window in zip(*map(_round, columns), strict=True)]
     return {"qid": moments.qid, **sentence, "vid": moments.vid, WINDOWS: windows}
 
 
-def _round(values: Floats) -> list[float]:
+def _round(values: Floats) -> Floats:
     # By formatting, as in the reference: scaling and rounding binary numbers gives other results at ties.
-    return [float(f"{value:.{DECIMALS}f}") for value in values.tolist()]
+    return np.array([float(f"{value:.{DECIMALS}f}") for value in values.tolist()], dtype=np.float64)

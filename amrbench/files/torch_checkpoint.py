@@ -16,7 +16,8 @@ import zipfile
 import zlib
 from argparse import Namespace
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import repeat
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,11 +60,21 @@ def read_checkpoint(path: Path, *, allow: Collection[str] = (), bare: bool = Fal
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such checkpoint file")
     accepted = {name: _OPTION_GLOBALS[name] for name in sorted({*_ALWAYS, *allow})}
-    _refuse_globals(path, accepted)
+    refused = [name for name in named_globals(path) if name not in _TENSOR_GLOBALS | accepted.keys()]
+    if refused:
+        raise CheckpointError(
+            f"{path}: the file names global {some(refused)}, which tensors and options do not need. "
+            "It was not loaded and nothing in it was run. Save the weights and plain options only."
+        )
     tree = _load(path, accepted)
     if bare and "model" not in tree:
         tree = {"model": tree}
-    return Checkpoint(path=path, weights=_weights(path, tree), options=_options(path, tree))
+    options = _plain(path, tree.get("opt", {}), "opt", 0)
+    if not isinstance(options, dict):
+        raise CheckpointError(
+            f"{path}: entry 'opt' is a {type(tree['opt']).__name__}, not a mapping of options"
+        )
+    return Checkpoint(path, _weights(path, tree), options)
 
 
 def named_globals(path: Path) -> list[str]:
@@ -73,11 +84,8 @@ def named_globals(path: Path) -> list[str]:
         CheckpointError: The file is not a `torch.save` file, or is damaged.
     """
     try:
-        with _no_warnings(), path.open("rb") as stream:
-            if stream.read(len(_ZIP)) == _ZIP:
-                return sorted(_globals_of_zip(stream))
-            stream.seek(0)
-            return sorted(_globals_of_stream(stream))
+        with _no_warnings(), path.open("rb") as file:
+            return sorted({name for stream in _pickles(file) for name in _globals_of_pickle(stream)})
     except _DAMAGE as error:
         raise _damaged(path, error) from error
 
@@ -87,46 +95,32 @@ def _no_warnings() -> warnings.catch_warnings[None]:
     return warnings.catch_warnings(action="ignore")
 
 
-def _globals_of_zip(stream: IO[bytes]) -> set[str]:
-    names: set[str] = set()
-    with zipfile.ZipFile(stream) as archive:
+def _pickles(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Yield a stream at the beginning of each pickle in a `torch.save` file."""
+    zipped = file.read(len(_ZIP)) == _ZIP
+    file.seek(0)
+    if not zipped:
+        # The older format: magic number, version, system, content and storage keys, then raw numbers.
+        yield from repeat(file, 5)
+        return
+    with zipfile.ZipFile(file) as archive:
         pickles = [entry for entry in archive.namelist() if entry.endswith(".pkl")]
         if not any(entry.endswith("/data.pkl") for entry in pickles):
             raise ValueError("the archive has no data.pkl")
         if any(entry.endswith("/constants.pkl") for entry in pickles):
             raise ValueError("the archive is a TorchScript program")
         for entry in pickles:
-            with archive.open(entry) as content:
-                names |= _globals_of_pickle(content)
-    return names
+            with archive.open(entry) as stream:
+                yield stream
 
 
-def _globals_of_stream(stream: IO[bytes]) -> set[str]:
-    # The older format: five pickles (magic number, version, system, content, storage keys), then raw numbers.
-    names: set[str] = set()
-    for _ in range(5):
-        names |= _globals_of_pickle(stream)
-    return names
-
-
-def _globals_of_pickle(stream: IO[bytes]) -> set[str]:
-    names: set[str] = set()
+def _globals_of_pickle(stream: IO[bytes]) -> Iterator[str]:
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name in {"GLOBAL", "INST"}:
-            names.add(str(argument).replace(" ", "."))
+            yield str(argument).replace(" ", ".")
         elif opcode.name in {"STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}:
             # torch never writes these opcodes, and the names they use need not be literals in the file.
             raise ValueError(f"the pickle uses {opcode.name}, which torch.save does not write")
-    return names
-
-
-def _refuse_globals(path: Path, accepted: Mapping[str, type]) -> None:
-    refused = [name for name in named_globals(path) if name not in _TENSOR_GLOBALS | accepted.keys()]
-    if refused:
-        raise CheckpointError(
-            f"{path}: the file names global {some(refused)}, which tensors and options do not need. "
-            "It was not loaded and nothing in it was run. Save the weights and plain options only."
-        )
 
 
 def _load(path: Path, accepted: Mapping[str, type]) -> Mapping[object, object]:
@@ -160,28 +154,16 @@ def _weights(path: Path, tree: Mapping[object, object]) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: entry 'model' is a {type(model).__name__}, not a mapping of names to tensors"
         )
-    return dict(_named_tensor(path, name, value) for name, value in model.items())
-
-
-def _named_tensor(path: Path, name: object, value: object) -> tuple[str, Tensor]:
-    if not isinstance(name, str):
-        raise CheckpointError(f"{path}: entry 'model' has the key {name!r}; keys are parameter names")
-    if not isinstance(value, Tensor):
-        raise CheckpointError(f"{path}: model entry {name!r} is a {type(value).__name__}, not a tensor")
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise CheckpointError(f"{path}: model entry {name!r} claims more numbers than the file stores")
-    if not bool(torch.isfinite(value).all()):
-        raise CheckpointError(f"{path}: model entry {name!r} holds values that are not finite")
-    return name, value.detach()
-
-
-def _options(path: Path, tree: Mapping[object, object]) -> dict[str, Plain]:
-    options = _plain(path, tree.get("opt", {}), "opt", 0)
-    if not isinstance(options, dict):
-        raise CheckpointError(
-            f"{path}: entry 'opt' is a {type(tree['opt']).__name__}, not a mapping of options"
-        )
-    return options
+    for name, value in model.items():
+        if not isinstance(name, str):
+            raise CheckpointError(f"{path}: entry 'model' has the key {name!r}; keys are parameter names")
+        if not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: model entry {name!r} is a {type(value).__name__}, not a tensor")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise CheckpointError(f"{path}: model entry {name!r} claims more numbers than the file stores")
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"{path}: model entry {name!r} holds values that are not finite")
+    return {name: value.detach() for name, value in model.items()}
 
 
 def _plain(path: Path, value: object, name: str, depth: int) -> Plain:

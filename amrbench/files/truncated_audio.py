@@ -6,7 +6,6 @@ libsndfile itself refuses truncated FLAC and MP3 files, when it decodes them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -37,16 +36,21 @@ class _Chunked:
     counted: int = 0
     align: int = 2
 
-    def chunks(self, file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-        """Yield the name and length of each chunk; the file is at the start of its content."""
+    def audio_range(self, file: BinaryIO, size: int) -> tuple[int, int]:
+        """Return the start and the length of the audio according to its chunk; length 0 if it is unknown."""
         head = struct.Struct(self.head)
-        position = self.start
+        position, length_64 = self.start, 0
         while position + head.size <= size:
             file.seek(position)
             name, length = head.unpack(file.read(head.size))
             length = max(0, length - self.counted)
-            yield name, length
+            if name == self.audio:
+                return file.tell(), length_64 if length_64 and length in _UNKNOWN_LENGTHS else length
+            if name == b"ds64":
+                # RF64 has 64-bit lengths: of the file, of the audio, and the number of samples.
+                length_64 = int.from_bytes(file.read(16)[8:], "little")
             position += head.size + length + -length % self.align
+        return 0, 0
 
 
 _WAV = _Chunked(12, "<4sI", b"data")
@@ -73,9 +77,9 @@ def find_truncation(path: Path) -> str:
         if kind == b"OggS":
             return "" if _ogg_ends(file, size) else "the OGG stream has no end mark"
         if kind in _AU:
-            start, length = _au_audio(file, _AU[kind])
+            start, length = struct.unpack(_AU[kind], file.read(8).ljust(8, b"\0"))
         elif kind in _CHUNKED:
-            start, length = _chunked_audio(file, size, _CHUNKED[kind])
+            start, length = _CHUNKED[kind].audio_range(file, size)
         else:
             return ""
     if length in _UNKNOWN_LENGTHS or length <= size - start:
@@ -92,24 +96,3 @@ def _ogg_ends(file: BinaryIO, size: int) -> bool:
         return False
     segments = page[_PAGE_HEAD : _PAGE_HEAD + page[_PAGE_HEAD - 1]]
     return len(page) >= _PAGE_HEAD + page[_PAGE_HEAD - 1] + sum(segments)
-
-
-def _au_audio(file: BinaryIO, layout: str) -> tuple[int, int]:
-    """Return the start and the length of the audio according to the header; length 0 if it is unknown."""
-    head = file.read(8)
-    if len(head) < 8:
-        return 0, 0
-    start, length = struct.unpack(layout, head)
-    return start, length
-
-
-def _chunked_audio(file: BinaryIO, size: int, kind: _Chunked) -> tuple[int, int]:
-    """Return the start and the length of the audio according to its chunk; length 0 if it is unknown."""
-    length_64 = 0
-    for name, length in kind.chunks(file, size):
-        if name == kind.audio:
-            return file.tell(), length_64 if length_64 and length in _UNKNOWN_LENGTHS else length
-        if name == b"ds64":
-            # RF64 has 64-bit lengths: of the file, of the audio, and the number of samples.
-            length_64 = int.from_bytes(file.read(16)[8:], "little")
-    return 0, 0

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from amrbench.errors import CheckpointError, RunError, some
+from amrbench.errors import CheckpointError, RunError
 from amrbench.files.atomic import atomic_path
 
 _ABOUT = "amrbench"
@@ -71,31 +71,25 @@ def load_weights(
     """
     own = module.state_dict()
     kept = {tensor for path in fresh for tensor in names_below(path, own)}
-    loaded = sorted(own.keys() - kept)
-    faults = _differences(loaded, weights.keys() - kept) or _other_shapes(own, weights, loaded)
+    expected, given = own.keys() - kept, weights.keys() - kept
+    faults = [
+        f"{kind} {', '.join(map(repr, sorted(names)))}"
+        for kind, names in (("missing", expected - given), ("unexpected", given - expected))
+        if names
+    ] or [
+        f"{tensor!r} is {tuple(weights[tensor].shape)}, not {tuple(own[tensor].shape)}"
+        for tensor in sorted(expected)
+        if weights[tensor].shape != own[tensor].shape
+    ]
     if faults:
         raise CheckpointError(
             f"{name}: the weights do not fit the model: {'; '.join(faults)}. They belong to another recipe."
         )
     with torch.no_grad():
-        for tensor in loaded:
+        for tensor in expected:
             own[tensor].copy_(weights[tensor])
 
 
 def names_below(path: str, names: Collection[str]) -> list[str]:
     """Return the names of the tensors at a path in a module, e.g. "model.query.anchors", and below it."""
     return [name for name in names if name == path or name.startswith(f"{path}.")]
-
-
-def _differences(required: Collection[str], given: Collection[str]) -> list[str]:
-    missing, unexpected = sorted(set(required) - set(given)), sorted(set(given) - set(required))
-    faults = [f"missing {some(missing, limit=len(missing))}"] if missing else []
-    return faults + ([f"unexpected {some(unexpected, limit=len(unexpected))}"] if unexpected else [])
-
-
-def _other_shapes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], names: list[str]) -> list[str]:
-    return [
-        f"{name!r} is {tuple(given[name].shape)}, not {tuple(own[name].shape)}"
-        for name in names
-        if given[name].shape != own[name].shape
-    ]

@@ -20,6 +20,10 @@ from amrbench.errors import RecipeError
 
 KeyPath = tuple[int | str, ...]
 
+_PLAIN_TAGS = frozenset(
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value")
+)
 _WORDS = {"true": True, "false": False, "null": None, "": None, "~": None}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,99})")
 _NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -74,24 +78,25 @@ def read_yaml(path: Path) -> Document:
 
 def parse_yaml(text: str, name: str) -> Document:
     """Read YAML text; `name` is its name in messages. Raises as `read_yaml`."""
-    lines: dict[KeyPath, int] = {}
-    mistakes: list[Mistake] = []
+    reader = _Reader()
     try:
-        _refuse_aliases(text, name)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise mistakes_error(
-            name, [Mistake(mark.line + 1 if mark else 1, "", f"this is not YAML: {error.problem}.")]
-        ) from error
+        # Composing comes second: it resolves aliases, which may be circular or grow without limit.
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                reader.refuse(
+                    event, (), f"the alias *{event.anchor} points elsewhere in the file; write the value out."
+                )
+        root = None if reader.mistakes else yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise mistakes_error(name, [Mistake(1, "", f"this is not YAML: {error}.")]) from error
-    data = _value(root, (), lines, mistakes) if root else None
-    if mistakes:
-        raise mistakes_error(name, mistakes)
-    if data is None:
-        raise mistakes_error(name, [Mistake(1, "", "the file is empty.")])
-    return Document(name, data, lines)
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        reason = f"this is not YAML: {getattr(error, 'problem', error)}."
+        raise mistakes_error(name, [Mistake(mark.line + 1 if mark else 1, "", reason)]) from error
+    data = reader.value(root, ()) if root else None
+    if data is None and not reader.mistakes:
+        reader.mistakes.append(Mistake(1, "", "the file is empty."))
+    if reader.mistakes:
+        raise mistakes_error(name, reader.mistakes)
+    return Document(name, data, reader.lines)
 
 
 def dotted(path: KeyPath) -> str:
@@ -115,76 +120,58 @@ def mistakes_error(name: str, mistakes: list[Mistake]) -> RecipeError:
     return RecipeError(f"{name} has {count}\n\n" + "\n".join(rows))
 
 
+class _Reader:
+    """Converts nodes to plain values; collects the line of each value, and the mistakes."""
+
+    def __init__(self) -> None:
+        self.lines: dict[KeyPath, int] = {}
+        self.mistakes: list[Mistake] = []
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        """Return a mapping, list, number, true, false, None or text; `no` and `12:30` are text."""
+        self.lines.setdefault(path, _line(node))
+        if self.refuse_tag(node, path):
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        text: str = node.value
+        if getattr(node, "style", None) in ("'", '"', "|", ">"):
+            return text
+        if text in _WORDS:
+            return _WORDS[text]
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        return float(text) if _NUMBER.fullmatch(text) else text
+
+    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        """Return a mapping whose keys are words, none of them repeated."""
+        values: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.refuse(key, path, "a key must be a word.")
+                continue
+            if self.refuse_tag(key, path):
+                continue
+            inner = (*path, key.value)
+            if key.value in values:
+                self.refuse(key, inner, f"this key is repeated (first on line {self.lines[inner]}).")
+            self.lines.setdefault(inner, _line(key))
+            values[key.value] = self.value(value, inner)
+        return values
+
+    def refuse_tag(self, node: yaml.Node, path: KeyPath) -> bool:
+        """Refuse a merge key, or the tag of anything but a plain value; return whether it was refused."""
+        refused = node.tag not in _PLAIN_TAGS
+        if refused:
+            self.refuse(node, path, f"the YAML tag {node.tag} is refused; write a plain value.")
+        return refused
+
+    def refuse(self, marked: yaml.Node | yaml.Event, path: KeyPath, text: str) -> None:
+        """Add a mistake."""
+        self.mistakes.append(Mistake(_line(marked), dotted(path), text))
+
+
 def _line(marked: yaml.Node | yaml.Event) -> int:
     return marked.start_mark.line + 1 if marked.start_mark else 1
-
-
-def _refuse_aliases(text: str, name: str) -> None:
-    mistakes = [
-        Mistake(
-            _line(event), "", f"the alias *{event.anchor} points elsewhere in the file; write the value out."
-        )
-        for event in yaml.parse(text, Loader=yaml.SafeLoader)
-        if isinstance(event, yaml.AliasEvent)
-    ]
-    if mistakes:
-        raise mistakes_error(name, mistakes)
-
-
-def _value(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], mistakes: list[Mistake]) -> Any:
-    lines.setdefault(path, _line(node))
-    if _tagged(node):
-        mistakes.append(_refused_tag(node, path))
-        return None
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node, path, lines, mistakes)
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, (*path, index), lines, mistakes) for index, item in enumerate(node.value)]
-    return _scalar(node)
-
-
-def _mapping(
-    node: yaml.MappingNode, path: KeyPath, lines: dict[KeyPath, int], mistakes: list[Mistake]
-) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in node.value:
-        line = _line(key)
-        if not isinstance(key, yaml.ScalarNode):
-            mistakes.append(Mistake(line, dotted(path), "a key must be a word."))
-            continue
-        if _tagged(key):
-            mistakes.append(_refused_tag(key, path))
-            continue
-        inner = (*path, key.value)
-        if key.value in values:
-            first = lines[inner]
-            mistakes.append(Mistake(line, dotted(inner), f"this key is repeated (first on line {first})."))
-        lines.setdefault(inner, line)
-        values[key.value] = _value(value, inner, lines, mistakes)
-    return values
-
-
-def _refused_tag(node: yaml.Node, path: KeyPath) -> Mistake:
-    text = f"the YAML tag {node.tag} is refused; write a plain value."
-    return Mistake(_line(node), dotted(path), text)
-
-
-def _tagged(node: yaml.Node) -> bool:
-    """Whether a node has an explicit tag of something else than a plain value, or is a merge key."""
-    if node.tag == "tag:yaml.org,2002:merge":
-        return True
-    return not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rsplit(":", 1)[1] not in {
-        *("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value")
-    }
-
-
-def _scalar(node: yaml.Node) -> Any:
-    """Return a number, true, false, None or text; times, `no`, `off` and octals are text."""
-    text: str = node.value
-    if getattr(node, "style", None) in ("'", '"', "|", ">"):
-        return text
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    return float(text) if _NUMBER.fullmatch(text) else text

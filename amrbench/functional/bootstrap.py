@@ -88,11 +88,9 @@ def differences(
     """
     clusters = clustered(values, recordings)
     drawing, flipping = np.random.default_rng(seed).spawn(2)
-    tail = (1 - LEVEL) / 2
-    ends = np.quantile(bootstrap_means(clusters, drawing, draws), [tail, 1 - tail], axis=0)
-    p = sign_flip_p(clusters, flipping, draws)
     means = clusters.sums.sum(axis=0) / clusters.sizes.sum()
-    return [Difference(*row) for row in np.column_stack([means, *ends, p]).tolist()]
+    samples = bootstrap_means(clusters, drawing, draws)
+    return _with_intervals(means, samples, sign_flip_p(clusters, flipping, draws))
 
 
 def chain_differences(
@@ -108,11 +106,17 @@ def chain_differences(
         seed: Seed of the draws.
     """
     drawing, exchanging = np.random.default_rng(seed).spawn(2)
-    tail = (1 - LEVEL) / 2
-    ends = np.quantile(bootstrap_chains(one, two, recordings, drawing, draws), [tail, 1 - tail], axis=0)
-    p = exchanged_chains_p(one.mean(axis=1), two.mean(axis=1), exchanging, draws)
     means = one.mean(axis=(0, 1)) - two.mean(axis=(0, 1))
-    return [Difference(*row) for row in np.column_stack([means, *ends, p]).tolist()]
+    samples = bootstrap_chains(one, two, recordings, drawing, draws)
+    p = exchanged_chains_p(one.mean(axis=1), two.mean(axis=1), exchanging, draws)
+    return _with_intervals(means, samples, p)
+
+
+def _with_intervals(means: Floats, samples: Floats, p: Floats) -> list[Difference]:
+    """Return one difference for each of M means (M,), from their bootstrap samples (draws, M)."""
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
+    return [Difference(*row) for row in np.column_stack([means, low, high, p]).tolist()]
 
 
 def bootstrap_chains(

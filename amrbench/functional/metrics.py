@@ -14,20 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amrbench.errors import AmrbenchError, DataError, did_you_mean, some
-from amrbench.functional.official_evaluator import (
-    LISTED,
-    THRESHOLDS,
-    Bools,
-    PerQuery,
-    RaggedArray,
-    evaluate_arrays,
-)
+from amrbench.functional.official_evaluator import LISTED, THRESHOLDS, Bools, RaggedArray, evaluate_arrays
 from amrbench.types import Floats, Moments, Query
 
 LONGEST = 1500.0
 """Seconds; the official evaluator ignores longer annotated windows."""
 _RECALL = re.compile(r"R([1-9]\d{0,3})@(0?\.\d+|1|1\.0)")
-_PRECISION = re.compile(r"mAP(?:@(0?\.\d+))?")
+_PRECISION = re.compile(r"mAP@(0?\.\d+)")
 _NONE = "(none)"
 
 _Item = TypeVar("_Item", Query, Moments)
@@ -55,15 +48,17 @@ class Metric:
         >>> Metric.parse("R5@0.70").name
         'R5@0.7'
         """
-        if recall := _RECALL.fullmatch(name):
-            metric = cls(int(recall[1]), float(recall[2]))
-        elif precision := _PRECISION.fullmatch(name):
-            metric = cls(0, float(precision[1] or 0))
-        else:
-            raise _unknown(name)
-        if (metric.k and not metric.iou) or (not metric.k and metric.iou not in (0.0, *THRESHOLDS)):
-            raise _unknown(name)
-        return metric
+        if name == "mAP":
+            return cls(0, 0.0)
+        if (recall := _RECALL.fullmatch(name)) and float(recall[2]):
+            return cls(int(recall[1]), float(recall[2]))
+        if (precision := _PRECISION.fullmatch(name)) and float(precision[1]) in THRESHOLDS:
+            return cls(0, float(precision[1]))
+        known = [metric.name for metric in (*STANDARD, *(Metric(0, iou) for iou in THRESHOLDS))]
+        raise AmrbenchError(
+            f"there is no metric {name!r}.{did_you_mean(name, known)} Use R<k>@<IoU> such as R1@0.7, mAP, or "
+            "mAP@<IoU> with 0.5, 0.55, ..., 0.95."
+        )
 
     @property
     def name(self) -> str:
@@ -76,20 +71,15 @@ class Metric:
         """Return (Q,) the value of each query in percent."""
         if self.k:
             return 100 * evaluation.hits(self.k, self.iou).astype(np.float64)
-        precision = evaluation.average_precisions()
+        precision = evaluation.average_precision
         column = precision[:, THRESHOLDS.index(self.iou)] if self.iou else precision.mean(axis=1)
         return np.asarray(100.0 * column)
 
     def mean(self, evaluation: Evaluation, rows: NDArray[np.int64]) -> float:
-        """Return the mean over some queries in percent, rounded as in the official evaluator.
-
-        Args:
-            evaluation: Of Q queries.
-            rows: Indices of the queries.
-        """
+        """Return the mean over the queries at `rows` in percent, rounded as in the official evaluator."""
         if self.k:
             return 100 * float(evaluation.hits(self.k, self.iou)[rows].mean())
-        means = evaluation.average_precisions()[rows].mean(axis=0)
+        means = evaluation.average_precision[rows].mean(axis=0)
         return 100 * float(means[THRESHOLDS.index(self.iou)] if self.iou else means.mean())
 
 
@@ -140,15 +130,17 @@ class Evaluation:
 
     Attributes:
         queries: The Q scored queries, in the order of the annotations.
-        figures: Overlaps and average precisions of each query.
-        depth: The largest k of recall.
+        overlap: (Q, K) largest overlap of the first 1, 2, ..., K windows with an annotated window.
+        average_precision: (Q, 10) average precision at IoU 0.5, 0.55, ..., 0.95, from 0 to 1.
+        depth: The largest k of recall; K is smaller if every list is shorter.
         missing: Ids left out because they have no prediction.
         extra: Predicted ids left out because they have no annotation.
         unanswerable: Ids left out because they have no window of usable length.
     """
 
     queries: tuple[Query, ...]
-    figures: PerQuery
+    overlap: Floats
+    average_precision: Floats
     depth: int
     missing: tuple[str, ...]
     extra: tuple[str, ...]
@@ -158,11 +150,7 @@ class Evaluation:
         """Return (Q,), True if one of the first k windows reaches the IoU with an annotated window."""
         if k > self.depth:
             raise ValueError(f"evaluated for k up to {self.depth}, asked for {k}")
-        return self.figures.overlap[:, min(k, self.figures.overlap.shape[1]) - 1] >= iou
-
-    def average_precisions(self) -> Floats:
-        """Return (Q, 10) average precision at IoU 0.5, 0.55, ..., 0.95, from 0 to 1."""
-        return self.figures.precision
+        return self.overlap[:, min(k, self.overlap.shape[1]) - 1] >= iou
 
 
 def score(
@@ -208,7 +196,9 @@ def score_by(
     evaluation = evaluate(predictions, truth, depth=_depth(metrics), partial=partial)
     groups: dict[str, list[int]] = {}
     for index, query in enumerate(evaluation.queries):
-        groups.setdefault(_label(query, key), []).append(index)
+        value = query.extra.get(key, _NONE)
+        label = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        groups.setdefault(label, []).append(index)
     if list(groups) == [_NONE]:
         known = sorted({name for query in evaluation.queries for name in query.extra})
         have = f"they have {some(known)}" if known else "they have no additional keys"
@@ -219,45 +209,43 @@ def score_by(
 def evaluate(
     predictions: Iterable[Moments], truth: Iterable[Query], *, depth: int = LISTED, partial: bool = False
 ) -> Evaluation:
-    """Evaluate each query, without averaging.
-
-    Args:
-        predictions: One entry for each query, in any order.
-        truth: The annotated queries.
-        depth: The largest k of recall that is needed.
-        partial: Evaluate the common queries if the ids of both sides differ, instead of raising.
-
-    Raises:
-        DataError: As in `score`.
-    """
+    """Evaluate each query, for recall up to k = `depth`; other arguments and errors are those of `score`."""
     annotated, predicted = _by_id(truth, "annotations"), _by_id(predictions, "predictions")
     missing = tuple(qid for qid in annotated if qid not in predicted)
     extra = tuple(qid for qid in predicted if qid not in annotated)
-    if not partial:
-        _refuse_differences(missing, extra, len(annotated))
+    if (missing or extra) and not partial:
+        unscored = f"{len(missing)} of {len(annotated)} queries have no prediction: {some(missing)}"
+        unknown = f"{len(extra)} predictions belong to no annotated query: {some(extra)}"
+        faults = [text for text, ids in ((unscored, missing), (unknown, extra)) if ids]
+        raise DataError(
+            f"{'; '.join(faults)}. Give one line for each query, or score the common ones (--partial)."
+        )
     common = [qid for qid in annotated if qid in predicted]
+    if not common:
+        raise DataError(
+            "predictions and annotations have no query in common. Check that they belong together."
+        )
     windows = _annotated([annotated[qid] for qid in common])
     kept = np.flatnonzero(windows.counts).tolist()
     if not kept:
-        raise DataError(_nothing_left(len(common)))
+        raise DataError(
+            f"none of the {len(common)} queries has a window longer than 0 s and at most {LONGEST:g} s "
+            "to score by."
+        )
     queries = tuple(annotated[common[index]] for index in kept)
-    listed = _listed([predicted[common[index]] for index in kept])
-    truth_arrays = RaggedArray.of(windows.values, windows.counts[kept])
+    overlap, precision = evaluate_arrays(
+        _listed([predicted[common[index]] for index in kept]),
+        RaggedArray.of(windows.values, windows.counts[kept]),
+        depth=depth,
+    )
     return Evaluation(
         queries=queries,
-        figures=evaluate_arrays(listed, truth_arrays, depth=depth),
+        overlap=overlap,
+        average_precision=precision,
         depth=depth,
         missing=missing,
         extra=extra,
         unanswerable=tuple(common[index] for index in np.flatnonzero(windows.counts == 0).tolist()),
-    )
-
-
-def _unknown(name: str) -> AmrbenchError:
-    known = [metric.name for metric in (*STANDARD, *(Metric(0, iou) for iou in THRESHOLDS))]
-    return AmrbenchError(
-        f"there is no metric {name!r}.{did_you_mean(name, known)} Use R<k>@<IoU> such as R1@0.7, mAP, or "
-        "mAP@<IoU> with 0.5, 0.55, ..., 0.95."
     )
 
 
@@ -269,13 +257,6 @@ def _scores(evaluation: Evaluation, metrics: Sequence[Metric], rows: NDArray[np.
     return Scores(len(rows), {metric.name: metric.mean(evaluation, rows) for metric in metrics})
 
 
-def _label(query: Query, key: str) -> str:
-    if key not in query.extra:
-        return _NONE
-    value = query.extra[key]
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
 def _by_id(items: Iterable[_Item], side: str) -> dict[str, _Item]:
     entries = list(items)
     by_id = {str(item.qid): item for item in entries}
@@ -283,24 +264,6 @@ def _by_id(items: Iterable[_Item], side: str) -> dict[str, _Item]:
         repeated = [qid for qid, count in Counter(str(item.qid) for item in entries).items() if count > 1]
         raise DataError(f"the {side} hold more than one entry for {some(repeated)}; keep one each.")
     return by_id
-
-
-def _refuse_differences(missing: Sequence[str], extra: Sequence[str], annotated: int) -> None:
-    faults = []
-    if missing:
-        faults.append(f"{len(missing)} of {annotated} queries have no prediction: {some(missing)}")
-    if extra:
-        faults.append(f"{len(extra)} predictions belong to no annotated query: {some(extra)}")
-    if faults:
-        raise DataError(
-            "; ".join(faults) + ". Give one line for each query, or score the common ones (--partial)."
-        )
-
-
-def _nothing_left(common: int) -> str:
-    if not common:
-        return "predictions and annotations have no query in common. Check that they belong together."
-    return f"none of the {common} queries has a window longer than 0 s and at most {LONGEST:g} s to score by."
 
 
 def _annotated(queries: Sequence[Query]) -> RaggedArray:
@@ -317,14 +280,14 @@ def _listed(predictions: Sequence[Moments]) -> RaggedArray:
     """Return start, end and score of all predicted windows; the order replaces missing scores."""
     counts = np.fromiter((len(moments.windows) for moments in predictions), np.int64, len(predictions))
     windows = np.concatenate([moments.windows for moments in predictions], dtype=np.float64)
-    scores = np.concatenate([_scores_or_order(moments) for moments in predictions], dtype=np.float64)
-    listed = RaggedArray.of(np.column_stack([windows, scores]), counts)
+    scores = [
+        -np.arange(len(moments.windows)) if moments.scores is None else moments.scores
+        for moments in predictions
+    ]
+    columns = np.column_stack([windows, np.concatenate(scores, dtype=np.float64)])
+    listed = RaggedArray.of(columns, counts)
     _refuse_bad(listed, [moments.qid for moments in predictions], "predicted")
     return listed
-
-
-def _scores_or_order(moments: Moments) -> Floats:
-    return -np.arange(len(moments.windows), dtype=np.float64) if moments.scores is None else moments.scores
 
 
 def _refuse_bad(windows: RaggedArray, qids: Sequence[str | int], side: str) -> None:

@@ -92,26 +92,13 @@ class OverlappingPairs:
         return OverlappingPairs(self.listed[kept], self.target[kept], self.iou[kept], self.hull[kept])
 
 
-@dataclass(frozen=True)
-class PerQuery:
-    """The values of the evaluator before the mean over queries.
-
-    Attributes:
-        overlap: (Q, K) largest overlap of the first 1, 2, ..., K listed windows with an annotated window.
-        precision: (Q, 10) average precision at each of `THRESHOLDS`.
-    """
-
-    overlap: Floats
-    precision: Floats
-
-
-def evaluate_arrays(listed: RaggedArray, truth: RaggedArray, *, depth: int) -> PerQuery:
-    """Evaluate Q queries.
+def evaluate_arrays(listed: RaggedArray, truth: RaggedArray, *, depth: int) -> tuple[Floats, Floats]:
+    """Return the `best_overlap` (Q, K) and the `average_precision` (Q, 10) of each of Q queries.
 
     Args:
         listed: Start, end (seconds) and score of the windows of each query, best first.
         truth: Start and end of the annotated windows; at least one for each query, none of length zero.
-        depth: The largest k of recall; `overlap` has fewer columns if every list is shorter.
+        depth: The largest k of recall; K is smaller if every list is shorter.
     """
     depth = max(1, min(depth, int(listed.counts.max(initial=0))))
     listed = listed.keep(listed.position < max(depth, LISTED))
@@ -121,7 +108,7 @@ def evaluate_arrays(listed: RaggedArray, truth: RaggedArray, *, depth: int) -> P
         pairs = overlapping_pairs(listed_block, truth_block)
         overlap.append(best_overlap(pairs, listed_block, depth))
         precision.append(average_precision(pairs, listed_block, truth_block))
-    return PerQuery(np.concatenate(overlap), np.concatenate(precision))
+    return np.concatenate(overlap), np.concatenate(precision)
 
 
 def overlapping_pairs(listed: RaggedArray, truth: RaggedArray) -> OverlappingPairs:

@@ -5,8 +5,6 @@ All functions broadcast over the leading axes, so `iou(a[:, None], b)` compares 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -21,8 +19,8 @@ def to_windows(spans: Tensor) -> Tensor:
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the intersection over union of spans, (...); 0 for two equal points."""
-    extents = _extents(a, b)
-    return extents.overlap / extents.union.clamp(min=_SHORTEST)
+    overlap, union, _ = _extents(a, b)
+    return overlap / union.clamp(min=_SHORTEST)
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
@@ -31,9 +29,8 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     It is the IoU minus the fraction of the hull that neither span covers (Rezatofighi et al. 2019, eq. 3), so
     that spans without overlap have a gradient too. 0 for two equal points.
     """
-    extents = _extents(a, b)
-    gap = (extents.hull - extents.union) / extents.hull.clamp(min=_SHORTEST)
-    return extents.overlap / extents.union.clamp(min=_SHORTEST) - gap
+    overlap, union, hull = _extents(a, b)
+    return overlap / union.clamp(min=_SHORTEST) - (hull - union) / hull.clamp(min=_SHORTEST)
 
 
 def inverse_sigmoid(x: Tensor, eps: float = 1e-3) -> Tensor:
@@ -42,18 +39,9 @@ def inverse_sigmoid(x: Tensor, eps: float = 1e-3) -> Tensor:
     return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
 
 
-@dataclass(frozen=True)
-class _Extents:
-    overlap: Tensor
-    union: Tensor
-    hull: Tensor
-
-
-def _extents(a: Tensor, b: Tensor) -> _Extents:
+def _extents(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the lengths of overlap, union and hull of spans."""
     (a_start, a_end), (b_start, b_end) = to_windows(a).unbind(-1), to_windows(b).unbind(-1)
     overlap = (torch.minimum(a_end, b_end) - torch.maximum(a_start, b_start)).clamp(min=0)
-    return _Extents(
-        overlap=overlap,
-        union=(a_end - a_start) + (b_end - b_start) - overlap,
-        hull=torch.maximum(a_end, b_end) - torch.minimum(a_start, b_start),
-    )
+    union = (a_end - a_start) + (b_end - b_start) - overlap
+    return overlap, union, torch.maximum(a_end, b_end) - torch.minimum(a_start, b_start)

@@ -23,14 +23,6 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class FrameRange:
-    """The frames from `first` to `last`, inclusive."""
-
-    first: int
-    last: int
-
-
-@dataclass(frozen=True)
 class FramePairs:
     """Frames inside the moment and as many outside it, drawn at random."""
 
@@ -68,14 +60,14 @@ def spans_of(windows: Floats, frames: int, hop: float) -> Spans:
     return np.stack([scaled.mean(axis=1), scaled[:, 1] - scaled[:, 0]], axis=1).astype(np.float32)
 
 
-def frame_range(window: Sequence[float] | Floats, unit: float, frames: int) -> FrameRange:
-    """Return the frames of `unit` seconds that a window covers, at least one.
+def frame_range(window: Sequence[float] | Floats, unit: float, frames: int) -> tuple[int, int]:
+    """Return the first and the last frame of `unit` seconds that a window covers, at least one frame.
 
     A window shorter than a frame gets the last frame that ends before the window does, as in the reference.
     """
     start, end = float(window[0]), float(window[1])
     last = max(0, min(int(end / unit), frames) - 1)
-    return FrameRange(first=max(0, min(int(start / unit), last)), last=last)
+    return max(0, min(int(start / unit), last)), last
 
 
 def label_first_window(windows: Floats, duration: float, frames: int) -> Labels:
@@ -90,8 +82,8 @@ def label_all_windows(windows: Floats, duration: float, frames: int) -> Labels:
     """Return (T,), True for frames of any window."""
     labels = np.zeros(frames, dtype=np.bool_)
     for window in windows:
-        covered = frame_range(window, duration / frames, frames)
-        labels[covered.first : covered.last + 1] = True
+        first, last = frame_range(window, duration / frames, frames)
+        labels[first : last + 1] = True
     return labels
 
 

@@ -68,6 +68,13 @@ def build_at(part: Builds[Built_co], path: str, context: BlockContext) -> Built_
         return part.build(inner)
 
 
+def heads_fault(heads: int, width: int) -> str:
+    """Return what is wrong if the attention heads do not divide the width; empty if they do."""
+    if width % heads == 0:
+        return ""
+    return f"attention_heads is {heads}, which does not divide width {width}; give a divisor of the width."
+
+
 # ---------------------------------------------------------------- data between blocks
 
 

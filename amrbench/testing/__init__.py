@@ -35,7 +35,6 @@ from amrbench.testing.small_data import (
     pad_batch,
     pad_target,
     pick_rows,
-    pick_targets,
     sample,
 )
 from amrbench.testing.soups_and_ranking import check_ranking, check_soup
@@ -65,7 +64,6 @@ __all__ = [
     "pad_batch",
     "pad_target",
     "pick_rows",
-    "pick_targets",
     "predict",
     "sample",
 ]

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 
 from amrbench.errors import DataError
 from amrbench.part import Part
 from amrbench.required_files import missing_files
-from amrbench.slots.data import AugmentPart, Dataset, DatasetPart, Labels, Recording, TargetsPart
+from amrbench.slots.data import AugmentPart, Dataset, DatasetPart, Labels, TargetsPart
 from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.testing.small_data import ContractFixture, expect, make_query
-from amrbench.types import Query
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from amrbench.types import Rows
+from amrbench.types import Rows
 
 _SENTENCES = ("a dog barks", "", "heavy rain falls on a roof while somebody whistles in the distance")
 _QUERIES = (
@@ -104,30 +99,20 @@ def _check_recordings(data: Dataset, again: Dataset, who: str) -> None:
     expect(data.fingerprint() == again.fingerprint() != "", f"{who}: its fingerprint is empty or changes.")
     split, last = splits[0], data.size(splits[0]) - 1
     expect(last >= 0, f"{who}: the split {split!r} has no recording.")
-    first = data.recording(split, 0)
+    recording = data.recording(split, 0)
     again.recording(split, last)
-    _check_same(first, again.recording(split, 0), who)
-    _check_recording(first, who)
-
-
-def _check_same(one: Recording, other: Recording, who: str) -> None:
-    same = (one.vid, one.rate, tuple(one.queries)) == (other.vid, other.rate, tuple(other.queries))
-    expect(
-        same and np.array_equal(one.waveform, other.waveform),
-        f"{who}: a recording depends on which were read before.",
-    )
-
-
-def _check_recording(recording: Recording, who: str) -> None:
+    other = again.recording(split, 0)
+    one, two = ((clip.vid, clip.rate, tuple(clip.queries)) for clip in (recording, other))
+    same = one == two and np.array_equal(recording.waveform, other.waveform)
+    expect(same, f"{who}: a recording depends on which were read before.")
     waveform, seconds = recording.waveform, len(recording.waveform) / recording.rate
     expect(waveform.ndim == 1 and waveform.dtype == np.float32, f"{who}: a waveform is not mono float32.")
     expect(bool(np.abs(waveform).max(initial=0) <= 1), f"{who}: a waveform leaves [-1, 1].")
     expect(len(recording.queries) > 0, f"{who}: {recording.vid!r} has no query.")
     for query in recording.queries:
         expect(query.vid == recording.vid, f"{who}: {recording.vid!r} has a query about {query.vid!r}.")
-        expect(
-            abs(query.duration - seconds) < 1.0, f"{who}: a query says {query.duration} s, not {seconds} s."
-        )
+        fits = abs(query.duration - seconds) < 1.0
+        expect(fits, f"{who}: a query says {query.duration} s, not {seconds} s.")
 
 
 def check_targets(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
@@ -135,14 +120,11 @@ def check_targets(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001
     who, part = f"targets {part.use!r}", cast("TargetsPart", part)
     label = part.build()
     for query in _QUERIES:
-        labels = label(query, 20, 1.0, np.random.default_rng(0))
+        labels, again = (label(query, 20, 1.0, np.random.default_rng(0)) for _ in range(2))
         _check_labels(labels, 20, f"{who}, windows {list(query.windows)}")
-        again = label(query, 20, 1.0, np.random.default_rng(0))
-        same = all(np.array_equal(getattr(labels, name), getattr(again, name)) for name in _LABELS)
-        expect(same, f"{who}: the same random generator gives other labels.")
-
-
-_LABELS = ("spans", "relevant", "positives", "negatives")
+        for name in ("spans", "relevant", "positives", "negatives"):
+            same = np.array_equal(getattr(labels, name), getattr(again, name))
+            expect(same, f"{who}: the same random generator gives other labels.")
 
 
 def _check_labels(labels: Labels, frames: int, who: str) -> None:
@@ -151,8 +133,7 @@ def _check_labels(labels: Labels, frames: int, who: str) -> None:
     expect(bool(((spans >= 0) & (spans <= 1)).all()), f"{who}: a span leaves [0, 1]: {spans.tolist()}.")
     fits = labels.relevant.shape == (frames,) and labels.relevant.dtype == np.bool_
     expect(fits, f"{who}: relevant is {labels.relevant.dtype} of {labels.relevant.shape}.")
-    for name in ("positives", "negatives"):
-        drawn: NDArray[np.int64] = getattr(labels, name)
+    for name, drawn in (("positives", labels.positives), ("negatives", labels.negatives)):
         inside = drawn.ndim == 1 and bool(((drawn >= 0) & (drawn < frames)).all())
         expect(inside, f"{who}: {name} are not frames of this recording: {drawn.tolist()}.")
     paired = len(labels.positives) == len(labels.negatives)
@@ -170,13 +151,9 @@ def check_augment(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001
         expect(np.array_equal(rows, before), f"{who}: it writes into the rows that it is given.")
         fits = new.ndim == 2 and new.shape[1] == rows.shape[1] and new.dtype == rows.dtype
         expect(fits, f"{who}: {rows.dtype} rows {rows.shape} become {new.dtype} {new.shape}.")
-        _check_windows(new_query, len(new), who)
+        expect(len(new_query.windows) > 0, f"{who}: it leaves a query without windows.")
+        for start, end in new_query.windows:
+            inside = 0 <= start <= end <= min(new_query.duration, len(new)) + 1e-6
+            expect(inside, f"{who}: the window ({start:g}, {end:g}) leaves the {len(new)} rows.")
         again, _ = change(rows, query, 1.0, np.random.default_rng(seed))
         expect(np.array_equal(again, new), f"{who}: the same random generator gives other rows.")
-
-
-def _check_windows(query: Query, frames: int, who: str) -> None:
-    expect(len(query.windows) > 0, f"{who}: it leaves a query without windows.")
-    for start, end in query.windows:
-        inside = 0 <= start <= end <= min(query.duration, frames) + 1e-6
-        expect(inside, f"{who}: the window ({start:g}, {end:g}) leaves the {frames} rows.")

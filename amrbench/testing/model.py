@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
@@ -19,7 +20,7 @@ from amrbench.testing.small_data import (
     pad_batch,
     pick_rows,
 )
-from amrbench.types import Batch, Encoded, Prediction
+from amrbench.types import Batch, Prediction
 
 
 def check_model(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
@@ -27,13 +28,21 @@ def check_model(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 -
     who, part = f"model {part.use!r}", cast("ModelPart", part)
     model = build_model(part)
     batch = make_batch()
-    _check_shapes(model, batch, who)
+    for inputs in (batch, make_batch((1,), (1,)), make_batch((7, 4), (1, 1))):
+        _check_shapes(predict(model, inputs), inputs, who)
     _check_tensors(part, model, batch, who)
-    _check_padding(model, batch, who)
-    _check_independence(model, batch, who)
+    plain = predict(model, batch)
+    for cause, inputs, rows in _equivalent(batch):
+        _expect_same(plain, predict(model, inputs), f"{who}: {cause}", rows=rows)
     _check_gradients(part, model, batch, who)
-    _check_bfloat16(model, batch, who)
-    _check_weights(part, model, batch, who)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = predict(model, batch)
+    finite = bool(rounded.spans.isfinite().all() and rounded.scores.isfinite().all())
+    expect(finite, f"{who}: under bfloat16 its spans or scores are not finite.")
+    again, other = part.build(CONTEXT).eval(), part.build(replace(CONTEXT, seed=1)).eval()
+    _expect_same(plain, predict(again, batch), f"{who}: building it again", within=0)
+    other.load_state_dict(model.state_dict())
+    _expect_same(plain, predict(other, batch), f"{who}: saving and loading its weights", within=0)
 
 
 def build_model(part: ModelPart) -> nn.Module:
@@ -56,18 +65,24 @@ def predict(model: nn.Module, batch: Batch) -> Prediction:
     return moments.decode(moments.encode(batch))
 
 
-def _check_shapes(model: nn.Module, batch: Batch, who: str) -> None:
-    for inputs in (batch, make_batch((1,), (1,)), make_batch((7, 4), (1, 1))):
-        prediction, size = predict(model, inputs), len(inputs.audio)
-        spans, scores = prediction.spans, prediction.scores
-        expect(
-            spans.shape == (*scores.shape, 2) and scores.shape[0] == size,
-            f"{who}: spans {tuple(spans.shape)} and scores {tuple(scores.shape)} "
-            f"of {size} queries are not (B, Q, 2) and (B, Q).",
-        )
-        finite = bool(spans.isfinite().all() and scores.isfinite().all())
-        expect(finite, f"{who}: spans or scores are not finite for audio {tuple(inputs.audio.shape)}.")
-        expect(bool((spans[..., 1] >= 0).all()), f"{who}: a span has a negative width.")
+def expect_gradients(module: nn.Module, who: str) -> None:
+    """Raise AssertionError where a trainable parameter has no gradient after a backward pass."""
+    unused = [
+        name for name, weight in module.named_parameters() if weight.requires_grad and weight.grad is None
+    ]
+    expect(not unused, f"{who}: no gradient reaches {', '.join(unused)}.")
+
+
+def _check_shapes(prediction: Prediction, batch: Batch, who: str) -> None:
+    spans, scores, size = prediction.spans, prediction.scores, len(batch.audio)
+    expect(
+        spans.shape == (*scores.shape, 2) and scores.shape[0] == size,
+        f"{who}: spans {tuple(spans.shape)} and scores {tuple(scores.shape)} "
+        f"of {size} queries are not (B, Q, 2) and (B, Q).",
+    )
+    finite = bool(spans.isfinite().all() and scores.isfinite().all())
+    expect(finite, f"{who}: spans or scores are not finite for audio {tuple(batch.audio.shape)}.")
+    expect(bool((spans[..., 1] >= 0).all()), f"{who}: a span has a negative width.")
 
 
 def _check_tensors(part: ModelPart, model: nn.Module, batch: Batch, who: str) -> None:
@@ -101,75 +116,42 @@ def _check_axes(name: str, tensor: Tensor, axes: str, sizes: dict[str, int], who
             expect(size == total, f"{mismatch}, where {axis} is {total}.")
 
 
-def _check_padding(model: nn.Module, batch: Batch, who: str) -> None:
-    plain = predict(model, batch)
-    for words, frames in ((0, 9), (4, 0)):
-        padded = predict(model, pad_batch(batch, frames=frames, words=words))
-        _expect_same(plain, padded, f"{who}: extra padding")
+def _equivalent(batch: Batch) -> Iterator[tuple[str, Batch, list[int]]]:
+    """Yield (cause, input, rows): changes of a batch after which these rows must have the same prediction."""
+    rows, order = list(range(len(batch.audio))), [2, 0, 3, 1]
+    yield "extra padding", pad_batch(batch, frames=9), rows
+    yield "extra padding", pad_batch(batch, words=4), rows
+    yield "the order of the queries", pick_rows(batch, order), order
+    for row in rows:
+        yield "the rest of the batch", pick_rows(batch, [row]), [row]
+    yield "which queries share a recording", replace(batch, recording=torch.arange(len(rows))), rows
 
 
-def _check_independence(model: nn.Module, batch: Batch, who: str) -> None:
-    plain = predict(model, batch)
-    order = [2, 0, 3, 1]
-    shuffled = predict(model, pick_rows(batch, order))
-    _expect_same(_picked(plain, order), shuffled, f"{who}: the order of the queries")
-    for row in range(len(batch.audio)):
-        alone = predict(model, pick_rows(batch, [row]))
-        _expect_same(_picked(plain, [row]), alone, f"{who}: the rest of the batch")
-    separate = predict(model, replace(batch, recording=torch.arange(len(batch.audio))))
-    _expect_same(plain, separate, f"{who}: which queries share a recording")
+def _expect_same(
+    one: Prediction,
+    other: Prediction,
+    cause: str,
+    *,
+    rows: list[int] | slice = slice(None),
+    within: float = 1e-5,
+) -> None:
+    same = close(one.spans[rows], other.spans, within=within)
+    same = same and close(one.scores[rows], other.scores, within=within)
+    expect(same, f"{cause} changes its spans or scores by more than {within:g}.")
 
 
 def _check_gradients(part: ModelPart, model: nn.Module, batch: Batch, who: str) -> None:
+    """Check the gradient of a sum of all numbers that the model returns, each with another weight."""
     moments = cast("MomentModel", model)
     model.zero_grad()
     encoded = moments.encode(batch, part.views)
-    _weighted_sum(encoded, moments.decode(encoded)).backward()  # type: ignore[no-untyped-call]
-    expect_gradients(model, who)
-    grads = [weight.grad for weight in model.parameters() if weight.grad is not None]
-    expect(all(bool(grad.isfinite().all()) for grad in grads), f"{who}: a gradient is not finite.")
-
-
-def expect_gradients(module: nn.Module, who: str) -> None:
-    """Raise AssertionError where a trainable parameter has no gradient after a backward pass."""
-    unused = [
-        name for name, weight in module.named_parameters() if weight.requires_grad and weight.grad is None
-    ]
-    expect(not unused, f"{who}: no gradient reaches {', '.join(unused)}.")
-
-
-def _weighted_sum(encoded: Encoded, prediction: Prediction) -> Tensor:
-    """Return a scalar that depends on all that the model returns, on each number with another weight."""
+    prediction = moments.decode(encoded)
     tensors = [prediction.spans, prediction.scores]
     for named in (prediction.tensors, encoded.tensors, *encoded.views.values()):
         tensors += named.values()
     trained = [tensor.float() for tensor in tensors if tensor.requires_grad]
-    return torch.stack(
-        [(tensor * torch.linspace(0.5, 1.5, tensor.numel()).view_as(tensor)).sum() for tensor in trained]
-    ).sum()
-
-
-def _check_bfloat16(model: nn.Module, batch: Batch, who: str) -> None:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        prediction = predict(model, batch)
-    finite = bool(prediction.spans.isfinite().all() and prediction.scores.isfinite().all())
-    expect(finite, f"{who}: under bfloat16 its spans or scores are not finite.")
-
-
-def _check_weights(part: ModelPart, model: nn.Module, batch: Batch, who: str) -> None:
-    again = part.build(CONTEXT).eval()
-    _expect_same(predict(model, batch), predict(again, batch), f"{who}: building it again", within=0)
-    other = part.build(replace(CONTEXT, seed=1)).eval()
-    other.load_state_dict(model.state_dict())
-    _expect_same(
-        predict(model, batch), predict(other, batch), f"{who}: saving and loading its weights", within=0
-    )
-
-
-def _picked(prediction: Prediction, rows: list[int]) -> Prediction:
-    return Prediction(prediction.spans[rows], prediction.scores[rows], {})
-
-
-def _expect_same(one: Prediction, other: Prediction, cause: str, within: float = 1e-5) -> None:
-    same = close(one.spans, other.spans, within=within) and close(one.scores, other.scores, within=within)
-    expect(same, f"{cause} changes its spans or scores by more than {within:g}.")
+    sums = [(tensor * torch.linspace(0.5, 1.5, tensor.numel()).view_as(tensor)).sum() for tensor in trained]
+    torch.stack(sums).sum().backward()  # type: ignore[no-untyped-call]
+    expect_gradients(model, who)
+    grads = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    expect(all(bool(grad.isfinite().all()) for grad in grads), f"{who}: a gradient is not finite.")

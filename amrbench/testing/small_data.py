@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from amrbench.registry import Registry
 from amrbench.slots.model import ModelPart
 from amrbench.types import Batch, BuildContext, FeatureWidths, Query, Target
 
+D = TypeVar("D", Batch, Target)
 WIDTHS = FeatureWidths(audio=12, text=10)
 CONTEXT = BuildContext(WIDTHS, window_widths=(0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6))
 
@@ -27,27 +28,24 @@ class ContractFixture:
     models: tuple[ModelPart, ...] = ()
     """Models to try blocks, losses and matchers with, after those of the registry."""
 
-    def all_models(self) -> Iterator[ModelPart]:
-        """Yield the models of the registry with their example options, then `models`."""
-        for use in self.registry.names(ModelPart.slot):
-            model = sample(self.registry.find(ModelPart.slot, use), self.registry)
-            if isinstance(model, ModelPart):
-                yield model
-        yield from self.models
+    def samples(self, slot: str) -> list[Any]:
+        """Return the parts of a slot in the registry, as `sample` does."""
+        return [sample(self.registry.find(slot, use), self.registry) for use in self.registry.names(slot)]
+
+    def all_models(self) -> list[ModelPart]:
+        """Return the models of the registry, then `models`."""
+        return [*self.samples("model"), *self.models]
 
 
 def make_batch(
     frames: tuple[int, ...] = (14, 9, 14, 11),
     words: tuple[int, ...] = (5, 3, 1, 4),
-    *,
-    widths: FeatureWidths = WIDTHS,
-    seed: int = 0,
 ) -> Batch:
     """Return a batch with one row for each pair of lengths; the last two rows share a recording."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     audio_mask, text_mask = _mask(frames), _mask(words)
-    audio = torch.randn(*audio_mask.shape, widths.audio, generator=generator)
-    text = torch.randn(*text_mask.shape, widths.text, generator=generator)
+    audio = torch.randn(*audio_mask.shape, WIDTHS.audio, generator=generator)
+    text = torch.randn(*text_mask.shape, WIDTHS.text, generator=generator)
     recording = torch.arange(len(frames))
     recording[-1] = recording[max(0, len(frames) - 2)]
     return Batch(audio * audio_mask[..., None], audio_mask, text * text_mask[..., None], text_mask, recording)
@@ -70,9 +68,9 @@ def make_target(batch: Batch) -> Target:
     )
 
 
-def make_query(*windows: tuple[float, float], duration: float = 20.0) -> Query:
-    """Return a query about a recording; without windows it has one from 3 to 8 seconds."""
-    return Query("q1", "a dog barks", "v1", duration, windows or ((3.0, 8.0),))
+def make_query(*windows: tuple[float, float]) -> Query:
+    """Return a query about a recording of 20 seconds; by default its window is from 3 to 8 seconds."""
+    return Query("q1", "a dog barks", "v1", 20.0, windows or ((3.0, 8.0),))
 
 
 def pad_batch(batch: Batch, *, frames: int = 0, words: int = 0) -> Batch:
@@ -96,26 +94,9 @@ def pad_target(target: Target, *, frames: int = 0, windows: int = 0) -> Target:
     )
 
 
-def pick_rows(batch: Batch, rows: list[int]) -> Batch:
-    """Return some rows of a batch, in this order, with the same padding."""
-    return Batch(
-        batch.audio[rows],
-        batch.audio_mask[rows],
-        batch.text[rows],
-        batch.text_mask[rows],
-        batch.recording[rows],
-    )
-
-
-def pick_targets(target: Target, rows: list[int]) -> Target:
-    """Return some rows of a target, in this order."""
-    return Target(
-        target.spans[rows],
-        target.spans_mask[rows],
-        target.relevant[rows],
-        target.positives[rows],
-        target.negatives[rows],
-    )
+def pick_rows(data: D, rows: list[int]) -> D:
+    """Return some rows of a batch or target, in this order, with the same padding."""
+    return type(data)(*(getattr(data, field.name)[rows] for field in fields(data)))
 
 
 def sample(part: type[Part], registry: Registry) -> Part:

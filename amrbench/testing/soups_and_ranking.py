@@ -12,7 +12,7 @@ import torch
 
 from amrbench.part import Part
 from amrbench.slots.ranking import RankingPart
-from amrbench.slots.soups import SoupPart, Weights
+from amrbench.slots.soups import SoupPart, SoupResult, Weights
 from amrbench.testing.small_data import ContractFixture, expect, make_query
 
 
@@ -46,35 +46,28 @@ class _SmallestWeights:
 def check_soup(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
     """Check that a soup has names, shapes and types of its candidates, and does not change them."""
     who, part = f"soup {part.use!r}", cast("SoupPart", part)
-    trained = torch.ones(2, 3)
     for size in (1, 3):
         candidates = [
-            _Seed(f"seed {seed}", {"weight": trained * (seed + 1), "count": torch.tensor(7)})
+            _Seed(f"seed {seed}", {"weight": torch.full((2, 3), seed + 1.0), "count": torch.tensor(7)})
             for seed in range(size)
         ]
-        names = {candidate.name for candidate in candidates}
         for name, soup in part.build()(candidates, _SmallestWeights()).items():
-            _check_member(soup.weights, candidates[0].weights, f"{who}, member {name!r}")
-            json.dumps(dict(soup.about))
-            unknown = sorted(set(soup.ingredients) - names)
-            expect(not unknown, f"{who}, member {name!r}: its ingredients {unknown} are not candidates.")
+            _check_result(soup, candidates, f"{who}, member {name!r}")
         unchanged = all(
-            torch.equal(candidate.weights["weight"], trained * (seed + 1))
-            for seed, candidate in enumerate(candidates)
+            bool((one.weights["weight"] == seed + 1).all()) for seed, one in enumerate(candidates)
         )
         expect(unchanged, f"{who}: it writes into the candidates.")
 
 
-def _check_member(weights: Weights, candidate: Weights, who: str) -> None:
-    expect(set(weights) == set(candidate), f"{who}: it has {sorted(weights)}, not {sorted(candidate)}.")
+def _check_result(soup: SoupResult, candidates: Sequence[_Seed], who: str) -> None:
+    weights, given = soup.weights, candidates[0].weights
+    expect(set(weights) == set(given), f"{who}: it has {sorted(weights)}, not {sorted(given)}.")
     for name, tensor in weights.items():
-        other = candidate[name]
-        same = tensor.shape == other.shape and tensor.dtype == other.dtype
-        expect(
-            same,
-            f"{who}: {name!r} is {tensor.dtype} of {tuple(tensor.shape)}, "
-            f"not {other.dtype} of {tuple(other.shape)} as in the candidates.",
-        )
+        kind, other = (f"{one.dtype} of {tuple(one.shape)}" for one in (tensor, given[name]))
+        expect(kind == other, f"{who}: {name!r} is {kind}, not {other} as in the candidates.")
+    json.dumps(dict(soup.about))
+    unknown = sorted(set(soup.ingredients) - {candidate.name for candidate in candidates})
+    expect(not unknown, f"{who}: its ingredients {unknown} are not candidates.")
 
 
 def check_ranking(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract

@@ -26,8 +26,6 @@ from amrbench.testing.small_data import (
     pad_batch,
     pad_target,
     pick_rows,
-    pick_targets,
-    sample,
 )
 from amrbench.types import Batch, Losses, Outcome, Target, Tensors, TrainingLength
 
@@ -37,14 +35,20 @@ def check_loss(part: Part, fixture: ContractFixture) -> None:
     who, part = f"loss {part.use!r}", cast("LossPart", part)
     views = frozenset(part.views)
     provider = _provider(part.requires.union(*part.views.values()), fixture, who, views)
-    model, matcher = build_model(provider), _matcher(provider, fixture)
-    batch = make_batch()
+    matchers = [one for one in fixture.samples("matcher") if one.requires <= provider.provides.keys()]
+    expect(bool(matchers), f"no matcher of the registry fits the model {provider.use!r}.")
+    matcher = max(matchers, key=lambda one: len(one.requires)).build()
+    model, batch = build_model(provider), make_batch()
     target = make_target(batch)
     outcome = outcome_of(model, matcher, batch, target, views)
     loss = part.build(CONTEXT).eval()
     terms = loss(outcome)
     _check_terms(terms, who)
-    _check_weight(part, terms, outcome, who)
+    double = part.model_copy(update={"weight": 2 * part.weight}).build(CONTEXT).eval()(outcome)
+    scaled = {name for name, term in terms.items() if close(2 * term, double[name])}
+    expect(bool(scaled), f"{who}: doubling `weight` doubles no term.")
+    others = sorted(name for name in terms.keys() - scaled if not close(terms[name], double[name]))
+    expect(not others, f"{who}: doubling `weight` neither doubles nor keeps {', '.join(others)}.")
     _check_gradients(loss, outcome, who)
     wide, wide_target = pad_batch(batch, frames=5, words=2), pad_target(target, frames=5, windows=1)
     _check_terms(loss(outcome_of(model, matcher, wide, wide_target, views)), f"{who} (padded)")
@@ -98,7 +102,7 @@ def check_matcher(part: Part, fixture: ContractFixture) -> None:
     padded = matcher(outcome.tensors, pad_target(target, windows=2))
     expect(torch.equal(padded[..., : mask.shape[1]], matched), f"{who}: padded spans change its matches.")
     order = [2, 0, 3, 1]
-    shuffled = outcome_of(model, matcher, pick_rows(batch, order), pick_targets(target, order)).matched
+    shuffled = outcome_of(model, matcher, pick_rows(batch, order), pick_rows(target, order)).matched
     expect(torch.equal(shuffled, matched[:, order]), f"{who}: the order of the queries changes its matches.")
 
 
@@ -177,19 +181,6 @@ def _provider(
     )
 
 
-def _matcher(model: ModelPart, fixture: ContractFixture) -> Matcher:
-    """Return the matcher that reads the most tensors of those that the model provides."""
-    parts = [
-        sample(fixture.registry.find("matcher", use), fixture.registry)
-        for use in fixture.registry.names("matcher")
-    ]
-    fitting = [
-        part for part in parts if isinstance(part, MatcherPart) and part.requires <= model.provides.keys()
-    ]
-    expect(bool(fitting), f"no matcher of the registry fits the model {model.use!r}.")
-    return max(fitting, key=lambda part: len(part.requires)).build()
-
-
 def _leaves(tensors: Tensors) -> dict[str, Tensor]:
     return {
         name: tensor.detach().clone().requires_grad_(tensor.is_floating_point())
@@ -204,15 +195,6 @@ def _check_terms(terms: Mapping[str, Tensor], who: str) -> None:
         expect(plain, f"{who}: the name {name!r} of a term is not lower-case letters, digits, '.', '_', '-'.")
         expect(term.dim() < 2, f"{who}: the term {name!r} has shape {tuple(term.shape)}, not () or (N,).")
         expect(bool(term.isfinite().all()), f"{who}: the term {name!r} is not finite: {term.tolist()}.")
-
-
-def _check_weight(part: LossPart, terms: Mapping[str, Tensor], outcome: Outcome, who: str) -> None:
-    double = part.model_copy(update={"weight": 2 * part.weight}).build(CONTEXT).eval()(outcome)
-    scaled = [name for name, term in terms.items() if close(2 * term, double[name])]
-    same = [name for name, term in terms.items() if close(term, double[name])]
-    expect(bool(scaled), f"{who}: doubling `weight` doubles no term.")
-    others = sorted(set(terms) - set(scaled) - set(same))
-    expect(not others, f"{who}: doubling `weight` neither doubles nor keeps {', '.join(others)}.")
 
 
 def _check_gradients(loss: nn.Module, outcome: Outcome, who: str) -> None:

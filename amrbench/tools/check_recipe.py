@@ -11,10 +11,10 @@ import torch
 
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
-from amrbench.data.feature_dataset import FeatureDataset, load_dataset, visit_rngs
+from amrbench.data.feature_dataset import load_dataset, visit_rngs
 from amrbench.data.feature_source import EncoderFeatures, FeatureSource, RowsInMemory
+from amrbench.data.required_splits import RequiredSplits
 from amrbench.errors import AmrbenchError, RecipeError
-from amrbench.experiment.plan import RequiredSplits
 from amrbench.required_files import RequiredFile, missing_files
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.loop import fixed_numerics
@@ -67,9 +67,8 @@ def check_recipe(name: str, recipe: Recipe, protocol: Protocol) -> CheckResult:
         request.dataset.build()
     try:
         with fixed_numerics(protocol.threads):
-            criterion = _try_one_batch(
-                resolved, FeatureWidths(backend.audio_width, backend.text_width), backend.hop
-            )
+            widths = FeatureWidths(backend.audio_width, backend.text_width)
+            criterion = _try_one_batch(resolved, widths, backend.hop)
     except AmrbenchError:
         raise
     except Exception as error:
@@ -89,10 +88,23 @@ def check_recipe(name: str, recipe: Recipe, protocol: Protocol) -> CheckResult:
 
 
 def _try_one_batch(recipe: Recipe, widths: FeatureWidths, hop: float) -> Criterion:
+    """Train one step on noise and predict; return the trained criterion."""
     dataset = load_dataset([noise_source(widths, hop)], recipe.limits)
     context = BuildContext(widths, 0, recipe.stages[0].input_dropout, dataset.window_widths())
-    criterion = build_criterion(recipe, context)
-    _train_one_step(recipe, criterion, dataset)
+    criterion, training = build_criterion(recipe, context), recipe.training
+    batch, target = dataset.training_batch(
+        range(len(dataset)),
+        labels=training.targets.build(),
+        augments=[part.build() for part in training.augment],
+        rng_of=visit_rngs(0, 0),
+    )
+    updater = training.optimizer.build(criterion, TrainingLength(1, 1, training.clip))
+    losses = updater.step(partial(criterion, batch, target))
+    updater.end_epoch()
+    for name, value in losses.terms.items():
+        if not math.isfinite(float(value)):
+            raise RecipeError(f"{recipe.name}: the loss term {name!r} is not finite on the first batch.")
+
     ranking = [part.build() for part in recipe.ranking]
     for moments in predict(criterion.model, dataset, device=torch.device("cpu"), ranking=ranking):
         if not np.isfinite(moments.windows).all():
@@ -100,23 +112,6 @@ def _try_one_batch(recipe: Recipe, widths: FeatureWidths, hop: float) -> Criteri
                 f"{recipe.name}: after one step the model predicts {moments.windows[0].tolist()}."
             )
     return criterion
-
-
-def _train_one_step(recipe: Recipe, criterion: Criterion, dataset: FeatureDataset) -> None:
-    training = recipe.training
-    batch, target = dataset.training_batch(
-        range(len(dataset)),
-        labels=training.targets.build(),
-        augments=[part.build() for part in training.augment],
-        rng_of=visit_rngs(0, 0),
-    )
-    length = TrainingLength(epochs=1, steps_per_epoch=1, clip=training.clip)
-    updater = training.optimizer.build(criterion, length)
-    losses = updater.step(partial(criterion, batch, target))
-    updater.end_epoch()
-    for name, value in losses.terms.items():
-        if not math.isfinite(float(value)):
-            raise RecipeError(f"{recipe.name}: the loss term {name!r} is not finite on the first batch.")
 
 
 def _count(module: torch.nn.Module) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,12 @@ from amrbench.data.audio import SUFFIXES, audio_by_stem, open_audio
 from amrbench.errors import DataError
 from amrbench.files.annotations import faults_of, safe_id, write_annotations
 from amrbench.files.atomic import refuse_replacing
-from amrbench.files.jsonl import LARGEST, NUMBERS, Mistakes, shown
+from amrbench.files.jsonl import LARGEST, NUMBERS, refuse_mistakes, shown
 from amrbench.types import Query
 
 FORMS = ("castella", "csv", "audacity")
+_FORM_OF_SUFFIX = {".json": "castella", ".csv": "csv", ".txt": "audacity"}
 _COLUMNS = ("vid", "query", "start", "end", "duration")
-_Label = tuple[str, str, str, float, tuple[float, float]]
-"""qid (may be empty), vid, query, duration and one window."""
 
 
 def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = None) -> int:
@@ -42,9 +41,20 @@ def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = 
     Raises:
         DataError: The source is missing or wrong, or the output is a source or cannot be written.
     """
-    read = _READERS[_form_of(source, form)]
+    if form and form not in FORMS:
+        raise DataError(f"there is no form {form!r}. Use {', '.join(FORMS)}.")
+    if not source.exists():
+        raise DataError(f"{source}: there is no such file.")
+    form = form or ("audacity" if source.is_dir() else _FORM_OF_SUFFIX.get(source.suffix, ""))
+    if not form:
+        raise DataError(
+            f"{source}: its form is not clear from its name. Name it with --form: {', '.join(FORMS)}."
+        )
     refuse_replacing(output, [source, *source.glob("*.txt")])
-    queries = list(read(source, audio))
+    if form == "castella":
+        queries = list(_castella(source))
+    else:
+        queries = list(_joined(_csv(source) if form == "csv" else _audacity(source, audio)))
     if not queries:
         raise DataError(f"{source}: has no queries.")
     _refuse_unsound(source, queries)
@@ -53,43 +63,93 @@ def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = 
 
 
 def _refuse_unsound(source: Path, queries: Sequence[Query]) -> None:
-    mistakes = Mistakes(source)
+    mistakes = []
     for query in queries:
+        faults = list(faults_of(query))
+        for identifier in (query.vid, query.qid):
+            try:
+                safe_id(identifier)
+            except DataError as error:
+                faults.append(str(error))
         where = f"{source}: query {query.qid!r} ({query.query!r} about {query.vid!r})"
-        faults = [*faults_of(query), *_id_faults(query)]
-        mistakes.messages += [f"{where}: {fault}" for fault in faults]
-    counts = Counter(str(query.qid) for query in queries)
-    mistakes.messages += [
+        mistakes += [f"{where}: {fault}" for fault in faults]
+    mistakes += [
         f"{source}: {count} different queries have the id {qid!r}; give each its own."
-        for qid, count in counts.items()
+        for qid, count in Counter(str(query.qid) for query in queries).items()
         if count > 1
     ]
-    mistakes.stop_if_any()
+    refuse_mistakes(source, mistakes)
 
 
-def _id_faults(query: Query) -> Iterator[str]:
-    for identifier in (query.vid, query.qid):
-        try:
-            safe_id(identifier)
-        except DataError as error:
-            yield str(error)
+def _joined(labels: Iterable[Query]) -> Iterator[Query]:
+    """Yield one query for all labels that differ in their windows alone, with a qid where they have none."""
+    windows: dict[tuple[str, str, str, float], list[tuple[float, float]]] = {}
+    for label in labels:
+        key = (str(label.qid), label.vid, label.query, label.duration)
+        windows.setdefault(key, []).extend(label.windows)
+    numbers: Counter[str] = Counter()
+    for (qid, vid, text, duration), own in windows.items():
+        numbers[vid] += 1
+        yield Query(qid or f"{vid}_{numbers[vid]}", text, vid, duration, tuple(sorted(own)))
 
 
-def _form_of(source: Path, form: str) -> str:
-    if form and form not in FORMS:
-        raise DataError(f"there is no form {form!r}. Use {', '.join(FORMS)}.")
-    if not source.exists():
-        raise DataError(f"{source}: there is no such file.")
-    by_suffix = {".json": "castella", ".csv": "csv", ".txt": "audacity"}.get(source.suffix, "")
-    form = form or ("audacity" if source.is_dir() else by_suffix)
-    if not form:
+def _number(text: str | None, name: str, location: str) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        raise DataError(f"{location}: {name} is {text!r}, not a number of seconds.") from None
+
+
+def _csv(source: Path) -> Iterator[Query]:
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(
+                    f"{source}: has no column {', '.join(missing)}. It needs {', '.join(_COLUMNS)} and may "
+                    "have qid."
+                )
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{source}: cannot be read as CSV ({error}).") from error
+    for line, row in rows:
+        location = f"{source}, line {line}"
+        start, end, duration = (_number(row[name], name, location) for name in ("start", "end", "duration"))
+        yield Query(row.get("qid") or "", row["query"] or "", row["vid"] or "", duration, ((start, end),))
+
+
+def _audacity(source: Path, audio: Path | None) -> Iterator[Query]:
+    if audio is None:
         raise DataError(
-            f"{source}: its form is not clear from its name. Name it with --form: {', '.join(FORMS)}."
+            f"{source}: label files do not contain durations; name the folder of the recordings with --audio."
         )
-    return form
+    for file in sorted(source.glob("*.txt")) if source.is_dir() else [source]:
+        paths = (audio / f"{file.stem}{suffix}" for suffix in SUFFIXES)
+        recordings = audio_by_stem(path for path in paths if path.is_file())
+        if not recordings:
+            raise DataError(
+                f"{file}: there is no recording {file.stem!r} in {audio} ({', '.join(SUFFIXES)})."
+            )
+        duration = open_audio(recordings[file.stem]).seconds
+        try:
+            lines = file.read_text("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{file}: cannot be read as labels ({error}).") from error
+        for number, line in enumerate(lines, start=1):
+            # A line that begins with a backslash has the frequencies of the label before it.
+            if not line.strip() or line.startswith("\\"):
+                continue
+            location, cells = f"{file}, line {number}", line.split("\t")
+            if len(cells) != 3:
+                raise DataError(
+                    f"{location}: has {len(cells)} cells separated by tabs, not start, end and text."
+                )
+            window = (_number(cells[0], "start", location), _number(cells[1], "end", location))
+            yield Query("", cells[2].strip(), file.stem, duration, (window,))
 
 
-def _castella(source: Path, audio: Path | None) -> Iterator[Query]:  # noqa: ARG001 - all readers take it
+def _castella(source: Path) -> Iterator[Query]:
     try:
         content = json.loads(source.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -111,8 +171,12 @@ def _castella_queries(entry: Mapping[str, Any]) -> Iterator[Query]:
     for number, moment in enumerate(entry["moments"], start=1):
         text = _text(moment["local_caption"], "local_caption")
         # In the order of the file, as in the published JSON lines: saliency targets may use the first one.
-        windows = tuple(map(_window, moment["timestamps"]))
-        yield Query(f"{vid}_{number}", text, vid, duration, windows, {})
+        windows = []
+        for window in moment["timestamps"]:
+            if not isinstance(window, list) or len(window) != 2:
+                raise TypeError(f"timestamps contain {shown(window)}, not [start, end]")
+            windows.append((_seconds(window[0], "start"), _seconds(window[1], "end")))
+        yield Query(f"{vid}_{number}", text, vid, duration, tuple(windows))
 
 
 def _text(value: object, name: str) -> str:
@@ -125,90 +189,3 @@ def _seconds(value: Any, name: str) -> float:
     if type(value) not in NUMBERS or not abs(value) <= LARGEST:
         raise TypeError(f"{name} is {shown(value)}, not a number of seconds")
     return float(value)
-
-
-def _window(value: object) -> tuple[float, float]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise TypeError(f"timestamps contain {shown(value)}, not [start, end]")
-    return _seconds(value[0], "start"), _seconds(value[1], "end")
-
-
-def _csv(source: Path, audio: Path | None) -> Iterator[Query]:  # noqa: ARG001
-    try:
-        with source.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(
-                    f"{source}: has no column {', '.join(missing)}. It needs {', '.join(_COLUMNS)} and may "
-                    "have qid."
-                )
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{source}: cannot be read as CSV ({error}).") from error
-    yield from _joined(_csv_label(row, f"{source}, line {line}") for line, row in enumerate(rows, start=2))
-
-
-def _csv_label(row: Mapping[str, str], location: str) -> _Label:
-    start, end, duration = (_number(row[name], name, location) for name in ("start", "end", "duration"))
-    return row.get("qid") or "", row["vid"] or "", row["query"] or "", duration, (start, end)
-
-
-def _number(text: str | None, name: str, location: str) -> float:
-    try:
-        return float(text or "")
-    except ValueError:
-        raise DataError(f"{location}: {name} is {text!r}, not a number of seconds.") from None
-
-
-def _joined(labels: Iterable[_Label]) -> Iterator[Query]:
-    """Yield one query for all labels that differ in their windows alone, with a qid where they have none."""
-    groups: dict[tuple[str, str, str, float], list[tuple[float, float]]] = {}
-    for qid, vid, text, duration, window in labels:
-        groups.setdefault((qid, vid, text, duration), []).append(window)
-    numbers: dict[str, int] = {}
-    for (qid, vid, text, duration), windows in groups.items():
-        numbers[vid] = numbers.get(vid, 0) + 1
-        yield Query(qid or f"{vid}_{numbers[vid]}", text, vid, duration, tuple(sorted(windows)), {})
-
-
-def _audacity(source: Path, audio: Path | None) -> Iterator[Query]:
-    if audio is None:
-        raise DataError(
-            f"{source}: label files do not contain durations; name the folder of the recordings with --audio."
-        )
-    files = sorted(source.glob("*.txt")) if source.is_dir() else [source]
-    for file in files:
-        yield from _joined(_audacity_labels(file, audio))
-
-
-def _audacity_labels(file: Path, audio: Path) -> Iterator[_Label]:
-    duration = open_audio(_recording(file, audio)).seconds
-    try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as labels ({error}).") from error
-    for number, line in enumerate(lines, start=1):
-        # A line that begins with a backslash has the frequencies of the label before it.
-        if not line.strip() or line.startswith("\\"):
-            continue
-        location, cells = f"{file}, line {number}", line.split("\t")
-        if len(cells) != 3:
-            raise DataError(f"{location}: has {len(cells)} cells separated by tabs, not start, end and text.")
-        window = (_number(cells[0], "start", location), _number(cells[1], "end", location))
-        yield "", file.stem, cells[2].strip(), duration, window
-
-
-def _recording(file: Path, audio: Path) -> Path:
-    paths = (audio / f"{file.stem}{suffix}" for suffix in SUFFIXES)
-    recordings = audio_by_stem(path for path in paths if path.is_file())
-    if not recordings:
-        raise DataError(f"{file}: there is no recording {file.stem!r} in {audio} ({', '.join(SUFFIXES)}).")
-    return recordings[file.stem]
-
-
-_READERS: Mapping[str, Callable[[Path, Path | None], Iterator[Query]]] = {
-    "castella": _castella,
-    "csv": _csv,
-    "audacity": _audacity,
-}

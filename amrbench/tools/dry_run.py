@@ -1,51 +1,42 @@
-"""`amrbench run --dry-run`: what a run would do, and an estimate of its time, memory and disk.
+"""`amrbench run --dry-run`: what a run would do, and an estimate of its time and disk. Nothing is kept.
 
-Features that do not exist yet are made for the first recordings of a split, in a temporary folder. A few
-steps of each kind of stage are trained on them and timed, in one process. The rest is computed from these
-measurements. Nothing is kept.
+The time of a stage comes from an earlier training of the same stage with another seed. Without one, steps of
+one and of four queries are timed, and a step of a whole batch is extrapolated from them. Features that do
+not exist yet are made for the first recordings of a split, in a temporary folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-import numpy as np
-import torch
-
 from amrbench.config.study import Runnable
-from amrbench.data.collate import Indices
-from amrbench.data.feature_dataset import DatasetCache, FeatureDataset
+from amrbench.content_hash import content_hash
+from amrbench.data.feature_dataset import DatasetCache
 from amrbench.data.feature_source import EncoderFeatures, FeatureSource, concat_sources
-from amrbench.data.prepare import (
-    FEATURES,
-    FeatureRequest,
-    cache_key,
-    cached_source,
-    header_of,
-    local_source,
-    refuse_missing_files,
-    split_size,
-)
-from amrbench.data.shards import AudioShard, TextShard, make_shard
-from amrbench.experiment.plan import plan_run, request_key
+from amrbench.data.prepare import FEATURES, CachedSplit, local_source
+from amrbench.data.required_splits import FeatureRequest, refuse_missing_files
+from amrbench.data.shards import AudioShard, TextShard
+from amrbench.experiment.plan import plan_run
 from amrbench.experiment.run import Runner, Settings
 from amrbench.files.feature_file import open_feature_file
 from amrbench.registry import Registry
-from amrbench.training.criterion import Criterion
-from amrbench.training.loop import fixed_numerics, memory_mib
-from amrbench.training.predict import BATCH, predict
-from amrbench.training.progress_bars import NULL_REPORTER, duration
-from amrbench.training.stages import StageSpec, batches, is_finished, store_of, untrained
+from amrbench.training.loop import fixed_numerics
+from amrbench.training.progress_bars import NULL_REPORTER, Reporter, duration
+from amrbench.training.stages import DONE, StageSpec, batches, is_finished, read_done, store_of, untrained
 from amrbench.types import TrainingLength
 
 RECORDINGS = 4
 """Encoded for each split without features."""
-STEPS = 3
-"""Timed for each kind of stage; the first includes the warm-up and is not counted."""
+QUERIES = 4
+"""Of the larger of the two batches that are timed."""
+LOADED = 16
+"""Queries whose features are read for these batches; some may have no window to train on."""
+FORWARD = 1 / 3
+"""Share of a training step that a prediction takes: backward costs twice as much as forward."""
 MIB = 2**20
 
 
@@ -78,6 +69,7 @@ class StageForecast:
         present: Whether it is trained already.
         steps: Optimizer steps.
         seconds: Estimated time with one process; 0 if present.
+        memory_mib: Memory of an earlier training of this stage; 0 if there was none.
         disk_mib: Size of its weights.
     """
 
@@ -86,6 +78,7 @@ class StageForecast:
     present: bool
     steps: int
     seconds: float
+    memory_mib: float
     disk_mib: float
 
 
@@ -98,8 +91,7 @@ class Forecast:
         splits: The data.
         stages: The training, in order.
         jobs: Number of parallel processes.
-        seconds: Estimated time of making features and training, without evaluation.
-        memory_mib: Memory of all training processes together; 0 if nothing is trained.
+        seconds: Estimated time of making features and training, without the final evaluation.
         disk_mib: Disk space for what does not exist yet.
     """
 
@@ -108,49 +100,41 @@ class Forecast:
     stages: tuple[StageForecast, ...]
     jobs: int
     seconds: float
-    memory_mib: float
     disk_mib: float
 
     def as_json(self) -> dict[str, object]:
         """Return the forecast as plain values."""
-        content = asdict(self)
-        for row in (*content["splits"], *content["stages"]):
-            row["found"] = row.pop("present")
-        return content
+        return asdict(self)
 
     def text(self) -> str:
         """Return the forecast for people."""
         lines = [f"finished: {name}" for name in self.finished]
         lines += [f"data   {_state(split)}  {split.name}" for split in self.splits]
         lines += [
-            f"stage  {_state(stage)}  {stage.name}, {stage.steps} steps  [{stage.key[:8]}]"
+            f"stage  {_state(stage)}  {stage.name}, {stage.steps:,} steps  [{stage.key[:8]}]"
             for stage in self.stages
         ]
         if self.seconds:
             lines.append(
-                f"about {duration(self.seconds)} with --jobs {self.jobs}, {self.memory_mib:.0f} MiB memory "
-                f"and {self.disk_mib:.1f} MiB disk; estimated from {STEPS - 1} timed steps of each stage and "
-                f"the first {RECORDINGS} recordings of missing data, under the present load of this machine"
+                f"about {duration(self.seconds)} with --jobs {self.jobs}, and {self.disk_mib:.1f} MiB disk, "
+                "under the present load of this machine"
             )
+            memory = max((stage.memory_mib for stage in self.stages), default=0.0)
+            lines += [f"up to {memory:.0f} MiB memory for each process, as recorded before"] * bool(memory)
         return "\n".join(lines) or "nothing to do"
 
 
-def _state(item: SplitForecast | StageForecast) -> str:
-    return f"{'found' if item.present else 'about ' + duration(item.seconds):<16}"
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """A split or, if it has no features yet, its first recordings with the fingerprint of the split."""
-
-    source: FeatureSource
-    forecast: SplitForecast
-    scale: float
-    """Recordings of the split per recording of the source."""
+def _state(row: SplitForecast | StageForecast) -> str:
+    return f"{'found' if row.present else 'about ' + duration(row.seconds):<16}"
 
 
 def dry_run(
-    recipes: Sequence[Runnable], protocol: str | Path, *, registry: Registry, settings: Settings
+    recipes: Sequence[Runnable],
+    protocol: str | Path,
+    *,
+    registry: Registry,
+    settings: Settings,
+    reporter: Reporter = NULL_REPORTER,
 ) -> Forecast:
     """Return what `run_all` would do, and its estimated cost; nothing is kept.
 
@@ -159,192 +143,190 @@ def dry_run(
         DataError: Data is wrong or missing.
         RunError: The run makes no sense.
     """
-    runner = Runner(registry, settings, NULL_REPORTER)
+    runner = Runner(registry, settings, reporter)
     requests = runner.requests(runner.methods(recipes), protocol)
-    splits = sample_splits([split for request in requests for split in request.splits.all], settings)
-    sources = {key: sampled.source for key, sampled in splits.items()}
-    planned = [plan_run(request, sources) for request in requests]
-    finished = [run.folder(settings.out).name for run in planned if runner.is_finished(run)]
-    chains = [spec for run in planned if not runner.is_finished(run) for spec in run.chains]
-    jobs = runner.jobs(requests[0].protocol.threads)
-    return forecast(chains, splits, store_of(settings.cache_folder), jobs=jobs, finished=finished)
-
-
-def sample_splits(requests: Sequence[FeatureRequest], settings: Settings) -> dict[str, Sampled]:
-    """Return the splits, sampled where they have no features yet, by `request_key`.
-
-    Raises:
-        DataError: A file that a data set or an encoder needs is missing.
-    """
-    refuse_missing_files(requests)
-    cache = settings.cache_folder
-    return {
-        request_key(request): _joined([_sampled(single, cache) for single in request.by_encoder])
-        for request in requests
+    splits = {split.key: split for request in requests for split in request.splits.all}
+    refuse_missing_files(list(splits.values()))
+    samples = {
+        key: _joined([_sample(single, settings.cache_folder, reporter) for single in split.by_encoder])
+        for key, split in splits.items()
     }
-
-
-def _joined(samples: Sequence[Sampled]) -> Sampled:
-    """Return the samples of several encoders for the same queries as one."""
-    forecasts = [sample.forecast for sample in samples]
-    joined = replace(
-        forecasts[0],
-        name=" + ".join(forecast.name for forecast in forecasts),
-        present=all(forecast.present for forecast in forecasts),
-        seconds=sum(forecast.seconds for forecast in forecasts),
-        disk_mib=sum(forecast.disk_mib for forecast in forecasts),
+    planned = [plan_run(request, {key: part.source for key, part in samples.items()}) for request in requests]
+    unfinished = [run for run in planned if not runner.is_finished(run)]
+    stages = StageForecaster(
+        store_of(settings.cache_folder),
+        {part.source.fingerprint: part.scale for part in samples.values()},
+        reporter,
     )
-    return Sampled(concat_sources([sample.source for sample in samples]), joined, scale=samples[0].scale)
-
-
-def _sampled(request: FeatureRequest, cache: Path) -> Sampled:
-    if local := local_source(request):
-        recordings = len({query.vid for query in local.queries})
-        return Sampled(local, SplitForecast(request.name, True, recordings, 0.0, 0.0), scale=1.0)
-    recordings = split_size(request.dataset.build(), request.dataset.use, request.split)
-    if cached := cached_source(request, cache):
-        size = (cache / "data" / cached.fingerprint / FEATURES).stat().st_size / MIB
-        return Sampled(cached, SplitForecast(request.name, True, recordings, 0.0, size), scale=1.0)
-    return _sample(request, recordings)
-
-
-def forecast(
-    chains: Sequence[StageSpec],
-    splits: Mapping[str, Sampled],
-    store: Path,
-    *,
-    jobs: int,
-    finished: Sequence[str] = (),
-) -> Forecast:
-    """Return the forecast of some chains of stages.
-
-    Args:
-        chains: The last stage of each chain; their splits may be samples.
-        splits: All splits that are needed.
-        store: The folder of all stages.
-        jobs: Number of parallel processes.
-        finished: Names of runs that are finished already.
-    """
-    scales = {sampled.source.fingerprint: sampled.scale for sampled in splits.values()}
-    specs = {spec.key: spec for last in chains for spec in last.chain}
-    measured: dict[str, _Measured] = {}
-    stages = [_stage(spec, scales, store, measured) for spec in specs.values()]
-    data = [sampled.forecast for sampled in splits.values()]
-    seconds = sum(split.seconds for split in data) / jobs + _end_of_last(specs, stages, jobs)
-    processes = min(jobs, sum(not stage.present for stage in stages))
+    chains = [[stages.forecast(spec) for spec in last.chain] for run in unfinished for last in run.chains]
+    data = [part.forecast for part in samples.values()]
+    jobs = runner.jobs(requests[0].protocol.threads)
     return Forecast(
-        finished=tuple(finished),
+        finished=tuple(run.folder(settings.out).name for run in planned if runner.is_finished(run)),
         splits=tuple(data),
-        stages=tuple(stages),
+        stages=tuple({stage.key: stage for chain in chains for stage in chain}.values()),
         jobs=jobs,
-        seconds=seconds,
-        memory_mib=memory_mib() * processes,
-        disk_mib=sum(split.disk_mib for split in data if not split.present)
-        + sum(stage.disk_mib for stage in stages if not stage.present),
+        seconds=sum(split.seconds for split in data) / jobs + training_seconds(chains, jobs),
+        disk_mib=sum(row.disk_mib for row in (*data, *_distinct(chains)) if not row.present),
     )
 
 
-def _sample(request: FeatureRequest, recordings: int) -> Sampled:
-    dataset, backend = request.dataset.build(), request.features.build()
-    header = header_of(request, backend)
-    indices = range(min(RECORDINGS, recordings))
-    # The first call is slower than the others, so it is not timed.
-    backend.audio(dataset.recording(request.split, 0).waveform)
-    with fixed_numerics(1), TemporaryDirectory() as folder:  # One thread, as in a worker process.
-        start = perf_counter()
-        audio = AudioShard(
-            Path(folder) / "audio.h5", header, request.features, request.dataset, request.split, indices
-        )
-        make_shard(audio)
-        queries = audio.queries()
-        sentences = tuple(sorted({query.query for query in queries}))
-        text = TextShard(Path(folder) / "text.h5", header, request.features, sentences)
-        make_shard(text)
-        file = replace(open_feature_file(audio.file), text=open_feature_file(text.file).text)
-        _ = file.audio.flat.flags, file.text.flat.flags  # Maps the rows now: the folder is deleted below.
-        size = file.audio.flat.nbytes / MIB
-        seconds = perf_counter() - start
-    scale = recordings / len(indices)
-    features = EncoderFeatures.of_file(file, cache_key(request, dataset, backend), text_by="sentence")
-    forecast = SplitForecast(request.name, False, recordings, scale * seconds, scale * size)
-    return Sampled(FeatureSource(tuple(queries), (features,)), forecast, scale)
+def training_seconds(chains: Sequence[Sequence[StageForecast]], jobs: int) -> float:
+    """Return a lower bound that is close in practice: all work on all processes, or the longest chain."""
+    work = sum(stage.seconds for stage in _distinct(chains))
+    longest = max((sum(stage.seconds for stage in chain) for chain in chains), default=0.0)
+    return max(work / jobs, longest)
+
+
+def _distinct(chains: Iterable[Iterable[StageForecast]]) -> list[StageForecast]:
+    return list({stage.key: stage for chain in chains for stage in chain}.values())
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """Seconds of one step and of predicting one query, and the size of the weights."""
+class _Sample:
+    """A split or, if it has no features yet, its first recordings with the fingerprint of the split."""
+
+    source: FeatureSource
+    forecast: SplitForecast
+    scale: float
+    """Recordings of the split per recording of the source."""
+
+
+def _sample(request: FeatureRequest, cache: Path, reporter: Reporter) -> _Sample:
+    """Return a split for one encoder."""
+    if local := local_source(request):
+        recordings = len({query.vid for query in local.queries})
+        return _Sample(local, SplitForecast(request.name, True, recordings, 0.0, 0.0), scale=1.0)
+    split = CachedSplit(request, cache)
+    recordings = split.recordings
+    if split.is_made:
+        size = (split.folder / FEATURES).stat().st_size / MIB
+        return _Sample(split.read(), SplitForecast(request.name, True, recordings, 0.0, size), scale=1.0)
+
+    reporter.note(f"{request.name}: encoding the first {min(RECORDINGS, recordings)} recordings")
+    indices = range(min(RECORDINGS, recordings))
+    # The first call is slower than the others, so it is not timed.
+    split.backend.audio(split.dataset.recording(request.split, 0).waveform)
+    with fixed_numerics(1), TemporaryDirectory() as folder:  # One thread, as in a worker process.
+        start = perf_counter()
+        audio = AudioShard(
+            Path(folder) / "audio.h5", split.header, request.features, request.dataset, request.split, indices
+        )
+        audio.make()
+        queries = audio.queries()
+        sentences = tuple(sorted({query.query for query in queries}))
+        text = TextShard(Path(folder) / "text.h5", split.header, request.features, sentences)
+        text.make()
+        seconds = perf_counter() - start
+        file = replace(open_feature_file(audio.file), text=open_feature_file(text.file).text)
+        size = file.audio.flat.nbytes / MIB  # Also maps the rows, before the folder is deleted.
+        file.text.flat.flags  # noqa: B018 - maps the rows
+    scale = recordings / len(indices)
+    features = EncoderFeatures.of_file(file, split.key, text_by="sentence")
+    forecast = SplitForecast(request.name, False, recordings, scale * seconds, scale * size)
+    return _Sample(FeatureSource(tuple(queries), (features,)), forecast, scale)
+
+
+def _joined(samples: Sequence[_Sample]) -> _Sample:
+    """Return the samples of several encoders for the same queries as one."""
+    rows = [sample.forecast for sample in samples]
+    forecast = SplitForecast(
+        name=" + ".join(row.name for row in rows),
+        present=all(row.present for row in rows),
+        recordings=rows[0].recordings,
+        seconds=sum(row.seconds for row in rows),
+        disk_mib=sum(row.disk_mib for row in rows),
+    )
+    return _Sample(concat_sources([sample.source for sample in samples]), forecast, scale=samples[0].scale)
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What a stage costs, whatever its seed.
+
+    Attributes:
+        step: Seconds of one optimizer step, with its share of the validation.
+        memory_mib: 0 if it is not known.
+        disk_mib: Size of the weights.
+    """
 
     step: float
-    query: float
+    memory_mib: float
     disk_mib: float
 
 
-def _stage(
-    spec: StageSpec, scales: Mapping[str, float], store: Path, measured: dict[str, _Measured]
-) -> StageForecast:
-    epochs = spec.stage.epochs
-    train = sum(len(source.queries) * scales[source.fingerprint] for source in spec.train)
-    val = len(spec.select.queries) * scales[spec.select.fingerprint]
-    steps = epochs * -(-round(train) // spec.recipe.training.batch)
-    if is_finished(spec, store):
-        size = sum(file.stat().st_size for file in (store / spec.key).iterdir()) / MIB
-        return StageForecast(spec.name, spec.key, True, steps, 0.0, size)
-    kind = f"{spec.recipe.name} {spec.index}"
-    if kind not in measured:
-        measured[kind] = _measure(spec)
-    cost = measured[kind]
-    seconds = steps * cost.step + epochs * val * cost.query
-    return StageForecast(spec.name, spec.key, False, steps, seconds, cost.disk_mib)
+@dataclass
+class StageForecaster:
+    """Forecasts stages. Seeds of one stage cost the same, so each stage is timed once.
+
+    Attributes:
+        store: The folder of stages.
+        scales: Queries of a split per query of its sample, by fingerprint.
+        reporter: Receives what is being timed.
+        costs: By the content of the stage without its seed.
+    """
+
+    store: Path
+    scales: Mapping[str, float]
+    reporter: Reporter
+    costs: dict[str, StageCost] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Read the costs of the stages in the store."""
+        for file in sorted(self.store.glob(f"*/{DONE}")):
+            done = read_done(file)
+            size = sum(weights.stat().st_size for weights in file.parent.iterdir()) / MIB
+            cost = StageCost(done.seconds / done.steps, done.memory_mib, size)
+            self.costs[without_seed(done.content)] = cost
+
+    def forecast(self, spec: StageSpec) -> StageForecast:
+        """Return the forecast of a stage."""
+        kind = without_seed(spec.content())
+        steps = spec.stage.epochs * -(-round(self._queries(spec.train)) // spec.recipe.training.batch)
+        if kind not in self.costs:
+            self.costs[kind] = self._timed(spec)
+        cost, present = self.costs[kind], is_finished(spec, self.store)
+        seconds = 0.0 if present else steps * cost.step
+        return StageForecast(spec.name, spec.key, present, steps, seconds, cost.memory_mib, cost.disk_mib)
+
+    def _queries(self, sources: Iterable[FeatureSource]) -> float:
+        return sum(len(source.queries) * self.scales[source.fingerprint] for source in sources)
+
+    def _timed(self, spec: StageSpec) -> StageCost:
+        self.reporter.note(f"{spec.name}: timing steps of 1 and {QUERIES} queries")
+        batch = spec.recipe.training.batch
+        times, disk_mib = time_steps(spec, (1, QUERIES))
+        a_query = max(0.0, (times[1] - times[0]) / (QUERIES - 1))
+        step = times[1] + (batch - QUERIES) * a_query
+        a_step = batch / self._queries(spec.train)  # Of an epoch, and so of a validation.
+        return StageCost(step + a_step * self._queries([spec.select]) * a_query * FORWARD, 0.0, disk_mib)
 
 
-def _measure(spec: StageSpec) -> _Measured:
-    datasets = DatasetCache()
-    with fixed_numerics(spec.threads):
-        train = datasets.load(spec.train, spec.recipe.limits)
-        select = datasets.load((spec.select,), spec.recipe.limits)
-        criterion = untrained(spec, datasets)
-        step = _time_steps(spec, train, criterion)
-        indices = np.resize(np.arange(len(select)), BATCH)
-        start = perf_counter()
-        predict(criterion.model, _repeated(select, indices), device=torch.device(spec.device))
-        query = (perf_counter() - start) / len(indices)
-    weights = criterion.state_dict().values()
-    size = sum(tensor.numel() * tensor.element_size() for tensor in weights) / MIB
-    return _Measured(step, query, 2 * size)  # The weights of the best and of the last epoch are kept.
+def without_seed(content: Mapping[str, object]) -> str:
+    """Return a hash of what the cost of a step depends on, from `StageSpec.content`."""
+    return content_hash({name: value for name, value in content.items() if name not in ("seed", "parent")})
 
 
-def _time_steps(spec: StageSpec, train: FeatureDataset, criterion: Criterion) -> float:
-    training = spec.recipe.training
-    updater = training.optimizer.build(criterion, TrainingLength(1, STEPS, training.clip))
-    indices = np.resize(train.trainable, training.batch)
-    batch, target = next(batches(spec, train, [indices], epoch=0))
-    criterion.train()
-    times = []
-    for _ in range(STEPS):
-        start = perf_counter()
-        updater.step(lambda: criterion(batch, target)).total.item()  # `item` waits for the GPU.
-        times.append(perf_counter() - start)
-    return sum(times[1:]) / (STEPS - 1)
-
-
-def _repeated(dataset: FeatureDataset, indices: Indices) -> FeatureDataset:
-    return replace(
-        dataset,
-        queries=tuple(dataset.queries[index] for index in indices),
-        recordings=dataset.recordings[indices],
-        sentences=dataset.sentences[indices],
+def time_steps(spec: StageSpec, sizes: Sequence[int]) -> tuple[list[float], float]:
+    """Return the seconds of a training step of some sizes, and the size of the two weights files in MiB."""
+    few = tuple(
+        replace(source, queries=source.queries[:: max(1, len(source.queries) // LOADED)])
+        for source in spec.train
     )
-
-
-def _end_of_last(specs: Mapping[str, StageSpec], stages: Sequence[StageForecast], jobs: int) -> float:
-    """Return when the last stage ends if each starts once its parent has ended and a process is free."""
-    free_at = [0.0] * jobs
-    end: dict[str, float] = {}
-    for stage in stages:
-        parent = specs[stage.key].parent
-        process = free_at.index(min(free_at))
-        start = max(free_at[process], end[parent.key] if parent else 0.0)
-        end[stage.key] = start + stage.seconds
-        if stage.seconds:
-            free_at[process] = end[stage.key]
-    return max(end.values(), default=0.0)
+    datasets, times = DatasetCache(), []
+    with fixed_numerics(spec.threads):
+        spec = replace(spec, train=few)
+        train = datasets.load(few, spec.recipe.limits)
+        criterion = untrained(spec, datasets).train()
+        length = TrainingLength(1, 2 * len(sizes), spec.recipe.training.clip)
+        updater = spec.recipe.training.optimizer.build(criterion, length)
+        for size in sizes:
+            training = spec.recipe.training.model_copy(update={"batch": size})
+            recipe = spec.recipe.model_copy(update={"training": training})
+            batch, target = next(batches(replace(spec, recipe=recipe), train, 0))
+            for _ in range(2):  # The first step of a size is slower.
+                start = perf_counter()
+                updater.step(lambda: criterion(batch, target)).total.item()  # noqa: B023 - called at once
+            times.append(perf_counter() - start)
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in criterion.state_dict().values())
+    return times, 2 * weights / MIB

@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,7 +28,6 @@ from amrbench.data.shards import (
     fills_a_row,
     header_for,
     run_shards,
-    shard_ranges,
     text_of,
 )
 from amrbench.data.worker_pool import Report, on_wait, worker_pool
@@ -104,8 +102,19 @@ def job_for_folder(folder: Path, output: Path) -> ExtractionJob:
         DataError: There are no audio files, a folder cannot be read, two files have one name, or a name is
             not UTF-8.
     """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder. Check the path.")
+
+    def refuse_unreadable(error: OSError) -> NoReturn:
+        raise DataError(
+            f"{error.filename}: cannot be read ({error.strerror}). Make it readable, or move it away."
+        ) from error
+
+    # By default, os.walk skips folders that it cannot read.
+    walk = os.walk(folder, onerror=refuse_unreadable)
+    paths = (Path(parent) / name for parent, _, names in walk for name in names)
     files: dict[str, Path] = {}
-    for path in _audio_below(folder):
+    for path in sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in files:
             raise DataError(f"{path}: {files[name].name} has the same name; rename one of them.")
@@ -169,28 +178,19 @@ def extract_features(
     _refuse_existing(job.output)
     backend = encoder.build()
     _refuse_short(job.audio, backend)
-    extraction = _Extraction(job, encoder, header_for(job.name, backend))
+    header, folder = header_for(job.name, backend), job.output.with_suffix(".extracting")
     with exclusive(job.output.with_suffix(".lock"), on_wait(report, str(job.output))):
         # The process that held the lock may have written it.
         _refuse_existing(job.output)
         remove_leftovers(job.output)
-        extraction.run(jobs, report)
+        folder.mkdir(parents=True, exist_ok=True)
+        audio, texts = _shards(job, encoder, header, folder)
+        with worker_pool(jobs, "extracts features") as pool:
+            run_shards(pool, [*audio, *texts], what=f"{job.name}: extracting", report=report)
+        text = SelectedTable(text_of(texts), job.texts) if job.texts else InMemoryTable()
+        write_feature_file(job.output, header, audio=audio_of(audio), text=text)
+        shutil.rmtree(folder, ignore_errors=True)
     return len(job.audio), len(job.texts)
-
-
-def _audio_below(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder. Check the path.")
-    # By default, os.walk skips folders that it cannot read.
-    walk = os.walk(folder, onerror=_refuse_unreadable)
-    files = (Path(parent) / name for parent, _, names in walk for name in names)
-    return sorted(path for path in files if path.suffix.lower() in SUFFIXES and path.is_file())
-
-
-def _refuse_unreadable(error: OSError) -> NoReturn:
-    raise DataError(
-        f"{error.filename}: cannot be read ({error.strerror}). Make it readable, or move it away."
-    ) from error
 
 
 def _refuse_existing(output: Path) -> None:
@@ -213,47 +213,18 @@ def _refuse_short(files: Mapping[str, Path], backend: FeatureBackend) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Extraction:
-    """The shards of a job, in a folder next to its output."""
-
-    job: ExtractionJob
-    encoder: FeaturesPart
-    header: FeatureHeader
-
-    @property
-    def folder(self) -> Path:
-        return self.job.output.with_suffix(".extracting")
-
-    def run(self, jobs: int, report: Report) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with worker_pool(jobs, "extracts features") as pool:
-            what = f"{self.job.name}: extracting"
-            run_shards(pool, [*self._audio_shards, *self._text_shards], what=what, report=report)
-        audio, text = audio_of(self._audio_shards), text_of(self._text_shards)
-        selected = SelectedTable(text, self.job.texts) if self.job.texts else InMemoryTable()
-        write_feature_file(self.job.output, self.header, audio=audio, text=selected)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    @cached_property
-    def _audio_shards(self) -> list[AudioShard]:
-        files = tuple(self.job.audio.items())
-        ranges = shard_ranges(len(files), RECORDINGS_A_SHARD)
-        return [self._audio_shard(files[indices.start : indices.stop]) for indices in ranges]
-
-    def _audio_shard(self, files: tuple[tuple[str, Path], ...]) -> AudioShard:
-        versions = [[name, str(path), path.stat().st_size, path.stat().st_mtime_ns] for name, path in files]
-        file = self.folder / f"audio-{content_hash(versions)}.h5"
-        return AudioShard(file, self.header, self.encoder, AudioFiles(files=files), ALL, range(len(files)))
-
-    @cached_property
-    def _text_shards(self) -> list[TextShard]:
-        sentences = sorted(set(self.job.texts.values()))
-        groups = [
-            tuple(sentences[indices.start : indices.stop])
-            for indices in shard_ranges(len(sentences), SENTENCES_A_SHARD)
-        ]
-        return [
-            TextShard(self.folder / f"text-{content_hash(group)}.h5", self.header, self.encoder, group)
-            for group in groups
-        ]
+def _shards(
+    job: ExtractionJob, encoder: FeaturesPart, header: FeatureHeader, folder: Path
+) -> tuple[list[AudioShard], list[TextShard]]:
+    """Return the shards of a job; their names depend on the files and sentences that they are made from."""
+    files, sentences = tuple(job.audio.items()), tuple(sorted(set(job.texts.values())))
+    audio, texts = [], []
+    for start in range(0, len(files), RECORDINGS_A_SHARD):
+        part = files[start : start + RECORDINGS_A_SHARD]
+        versions = [[name, str(path), path.stat().st_size, path.stat().st_mtime_ns] for name, path in part]
+        file, dataset = folder / f"audio-{content_hash(versions)}.h5", AudioFiles(files=part)
+        audio.append(AudioShard(file, header, encoder, dataset, ALL, range(len(part))))
+    for start in range(0, len(sentences), SENTENCES_A_SHARD):
+        group = sentences[start : start + SENTENCES_A_SHARD]
+        texts.append(TextShard(folder / f"text-{content_hash(group)}.h5", header, encoder, group))
+    return audio, texts

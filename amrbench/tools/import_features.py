@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from functools import partial as bind
 from io import BytesIO
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from amrbench.data.worker_pool import Progress, Report, on_wait
 from amrbench.errors import DataError, some
 from amrbench.files.archives import ArchiveEntry, archive_entries
 from amrbench.files.atomic import remove_leftovers, write_text_atomic
-from amrbench.files.feature_file import RowTable, open_feature_file
+from amrbench.files.feature_file import open_feature_file
 from amrbench.files.feature_file_writer import (
     ConcatTable,
     InMemoryTable,
@@ -42,9 +41,10 @@ LARGEST_FILE = 1 << 30
 MOST_WORDS = 1 << 14
 """Rows of a text; no text encoder returns more."""
 _PLURALS: Mapping[Kind, str] = {"audio": "recordings", "text": "queries"}
+_DAMAGED_SHOWN = 10
 
 
-@dataclass(frozen=True)
+@dataclass
 class ImportResult:
     """What an import did.
 
@@ -61,14 +61,14 @@ class ImportResult:
     """
 
     output: Path
-    counts: Mapping[Kind, int]
-    read: int
-    known: int
-    size: int
-    seconds: float
-    other_length: int
-    unknown: int
-    missing: Mapping[Kind, tuple[str, ...]]
+    counts: Mapping[Kind, int] = field(default_factory=dict)
+    read: int = 0
+    known: int = 0
+    size: int = 0
+    seconds: float = 0.0
+    other_length: int = 0
+    unknown: int = 0
+    missing: Mapping[Kind, Sequence[str]] = field(default_factory=dict)
 
     def text(self) -> str:
         """Return lines for people."""
@@ -84,9 +84,9 @@ class ImportResult:
             )
         if self.unknown:
             lines.append(f"  {self.unknown:,} files are of recordings or queries that no annotation names")
-        for kind, names in self.missing.items():
-            if names:
-                lines.append(f"  without {len(names):,} {_PLURALS[kind]}: {some(names)}")
+        lines += [
+            f"  without {len(ids):,} {_PLURALS[kind]}: {some(ids)}" for kind, ids in self.missing.items()
+        ]
         return "\n".join(lines)
 
 
@@ -113,69 +113,50 @@ def import_features(
             was read is kept.
     """
     expected = ExpectedFeatures.of(folder, encoder)
-    output = folder.feature_file(encoder)
+    output, unique = folder.feature_file(encoder), dict.fromkeys(sources)
     with exclusive(output.with_suffix(".lock"), on_wait(report, str(output))):
         remove_leftovers(output)
-        importer = _Importer(expected, output, report)
-        importer.refuse_complete()
-        return _import(importer, list(dict.fromkeys(sources)), partial=partial)
-
-
-def _import(importer: _Importer, sources: Sequence[Path], *, partial: bool) -> ImportResult:
-    start = time.monotonic()
-    try:
-        for source in sources:
-            importer.read_all(source)
-    finally:
-        importer.write_part()
-    missing = importer.missing
-    importer.list_missing()
-    if (importer.damaged or any(missing.values())) and not partial:
-        raise DataError("\n".join(_incomplete_lines(importer)))
-    if not importer.first_location or not any(importer.imported.values()):
-        raise DataError(
-            f"{importer.expected.dataset}: none of its features are in {', '.join(map(str, sources))}."
-        )
-    counts = importer.finish()
-    return ImportResult(
-        output=importer.output,
-        counts=counts,
-        read=importer.read,
-        known=importer.known,
-        size=importer.size,
-        seconds=time.monotonic() - start,
-        other_length=importer.other_length,
-        unknown=importer.unknown,
-        missing=missing,
-    )
+        importer = _Importer(expected, ImportResult(output), report)
+        if output.is_file() and not importer.missing:
+            raise DataError(
+                f"{output}: is complete already, so nothing was read. Move it away to import it again."
+            )
+        start = time.monotonic()
+        try:
+            for source in unique:
+                importer.read_all(source)
+        finally:
+            importer.write_part()
+        importer.list_missing(accept=partial)
+        if not importer.first_location or not importer.imported:
+            raise DataError(f"{expected.dataset}: none of its features are in {', '.join(map(str, unique))}.")
+        importer.finish()
+        importer.result.seconds = time.monotonic() - start
+        return importer.result
 
 
 @dataclass(eq=False)
 class _Importer:
-    """The state of an import."""
+    """The state of an import. Recordings and queries are named by their kind and id."""
 
     expected: ExpectedFeatures
-    output: Path
+    result: ImportResult
     report: Report
-    read: int = 0
-    known: int = 0
-    size: int = 0
-    unknown: int = 0
-    other_length: int = 0
     damaged: list[str] = field(default_factory=list)
-    pending: dict[Kind, dict[str, Rows]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    pending: dict[tuple[Kind, str], Rows] = field(default_factory=dict)
     """Rows that are read and not written to a part yet."""
     first_location: dict[tuple[Kind, str], str] = field(default_factory=dict)
     """The first file of each recording or query."""
 
     @property
     def folder(self) -> Path:
-        return self.output.with_suffix(".importing")
+        return self.result.output.with_suffix(".importing")
 
     @cached_property
     def parts(self) -> list[Path]:
         """Return the feature files with what was read before: the output and the parts."""
-        files = [self.output] * self.output.is_file() + sorted(self.folder.glob("part-*.h5"))
+        output = self.result.output
+        files = [output] * output.is_file() + sorted(self.folder.glob("part-*.h5"))
         for file in files:
             header = open_feature_file(file).header
             # The name of the data set may differ, because its folder may have been moved.
@@ -187,89 +168,42 @@ class _Importer:
         return files
 
     @cached_property
-    def imported(self) -> dict[Kind, set[str]]:
+    def imported(self) -> set[tuple[Kind, str]]:
         """Return the recordings and queries whose features are read and written."""
-        files = [open_feature_file(file) for file in self.parts]
-        return {
-            "audio": {vid for file in files for vid in file.audio.ids},
-            "text": {qid for file in files for qid in file.text.ids},
-        }
+        items: set[tuple[Kind, str]] = set()
+        for file in map(open_feature_file, self.parts):
+            items.update(("audio", vid) for vid in file.audio.ids)
+            items.update(("text", qid) for qid in file.text.ids)
+        return items
 
     @property
-    def missing(self) -> dict[Kind, tuple[str, ...]]:
-        """Return the recordings and queries of the annotations that have no features."""
-        return {
-            kind: tuple(name for name in self.expected.names(kind) if name not in self.imported[kind])
+    def missing(self) -> dict[Kind, list[str]]:
+        """Return the ids in the annotations that have no features, without kinds of which none is missing."""
+        names = {
+            kind: [name for name in self.expected.names(kind) if (kind, name) not in self.imported]
             for kind in KINDS
         }
-
-    @property
-    def missing_list(self) -> Path:
-        return self.output.with_suffix(".missing.txt")
-
-    def list_missing(self) -> None:
-        """Write the names of missing files to `missing_list`, or delete it if nothing is missing."""
-        names = [*self.missing["audio"], *(f"qid{qid}" for qid in self.missing["text"])]
-        if names:
-            write_text_atomic(self.missing_list, "".join(f"{name}.npz\n" for name in names))
-        else:
-            self.missing_list.unlink(missing_ok=True)
-
-    def refuse_complete(self) -> None:
-        """Raise DataError if the feature file has all recordings and queries of the annotations."""
-        if self.output.is_file() and not any(self.missing.values()):
-            raise DataError(
-                f"{self.output}: is complete already, so nothing was read. Move it away to import it again."
-            )
+        return {kind: own for kind, own in names.items() if own}
 
     def read_all(self, source: Path) -> None:
         """Read a folder or archive."""
         total = sum(len(self.expected.names(kind)) for kind in KINDS)
         for entry in archive_entries(source):
-            self._read_entry(entry)
-            if sum(map(len, self.pending.values())) >= ITEMS_A_PART:
+            item = self.expected.identify(entry.path)
+            if item is None:
+                self.result.unknown += entry.path.suffix in (".npz", ".npy")
+                continue
+            self._refuse_duplicate(item, entry)
+            if item in self.imported:
+                self.result.known += 1
+                continue
+            try:
+                self.pending[item] = self._rows(*item, entry)
+            except DataError as error:
+                self.damaged.append(str(error))
+            if len(self.pending) >= ITEMS_A_PART:
                 self.write_part()
-                done = sum(map(len, self.imported.values()))
-                self.report(Progress(f"{self.expected.dataset}: importing", done, total))
-
-    def _read_entry(self, entry: ArchiveEntry) -> None:
-        """Read one file, unless no annotation names its recording or query or it was imported before."""
-        item = self.expected.identify(entry.path)
-        if item is None:
-            self.unknown += entry.path.suffix in (".npz", ".npy")
-            return
-        self._refuse_duplicate(item, entry)
-        kind, name = item
-        if name in self.imported[kind]:
-            self.known += 1
-            return
-        try:
-            self.pending[kind][name] = self._rows(kind, name, entry)
-        except DataError as error:
-            self.damaged.append(str(error))
-
-    def _rows(self, kind: Kind, name: str, entry: ArchiveEntry) -> Rows:
-        if entry.size > LARGEST_FILE:
-            raise DataError(
-                f"{entry.location}: has {entry.size:,} bytes; features of one recording or query have at "
-                f"most {LARGEST_FILE:,}. Copy or download the file again."
-            )
-        data = entry.read()
-        self.read, self.size = self.read + 1, self.size + len(data)
-        check = bind(self._check_length if kind == "audio" else _check_words, name, entry)
-        width = self.expected.header.width_of(kind)
-        rows = rows_in(BytesIO(data), entry.location, key=KEYS[kind], width=width, check=check)
-        if kind == "audio":
-            self.other_length += len(rows) != int(self.expected.durations[name] / self.expected.header.hop)
-        return rows
-
-    def _check_length(self, vid: str, entry: ArchiveEntry, count: int) -> None:
-        duration, hop = self.expected.durations[vid], self.expected.header.hop
-        if not matches_duration(count, duration, hop):
-            raise DataError(
-                f"{entry.location}: {count} rows of {hop:g} s cannot be those of {vid!r}, "
-                f"which lasts {duration:g} s."
-            )
+                self.report(Progress(f"{self.expected.dataset}: importing", len(self.imported), total))
 
     def _refuse_duplicate(self, item: tuple[Kind, str], entry: ArchiveEntry) -> None:
         first = self.first_location.get(item)
@@ -285,9 +219,37 @@ class _Importer:
             )
         self.first_location[item] = entry.location
 
+    def _rows(self, kind: Kind, name: str, entry: ArchiveEntry) -> Rows:
+        if entry.size > LARGEST_FILE:
+            raise DataError(
+                f"{entry.location}: has {entry.size:,} bytes; features of one recording or query have at "
+                f"most {LARGEST_FILE:,}. Copy or download the file again."
+            )
+        data = entry.read()
+        self.result.read += 1
+        self.result.size += len(data)
+        header, duration = self.expected.header, self.expected.durations.get(name, 0.0)
+
+        def check(count: int) -> None:
+            if kind == "text" and count > MOST_WORDS:
+                raise DataError(
+                    f"{entry.location}: {count} rows cannot be those of the text of query {name!r}; the "
+                    f"largest number is {MOST_WORDS}."
+                )
+            if kind == "audio" and not matches_duration(count, duration, header.hop):
+                raise DataError(
+                    f"{entry.location}: {count} rows of {header.hop:g} s cannot be those of {name!r}, "
+                    f"which lasts {duration:g} s."
+                )
+
+        width = header.width_of(kind)
+        rows = rows_in(BytesIO(data), entry.location, key=KEYS[kind], width=width, check=check)
+        self.result.other_length += kind == "audio" and len(rows) != int(duration / header.hop)
+        return rows
+
     def write_part(self) -> None:
         """Write the pending rows as one part."""
-        if not any(self.pending.values()):
+        if not self.pending:
             return
         try:
             self.folder.mkdir(exist_ok=True)
@@ -299,57 +261,63 @@ class _Importer:
         # One more than the largest number, not their count: parts may have been deleted.
         numbers = [int(path.stem.removeprefix("part-")) for path in self.folder.glob("part-*.h5")]
         file = self.folder / f"part-{max(numbers, default=-1) + 1:06d}.h5"
-        audio, text = (InMemoryTable(tuple(rows), tuple(rows.values())) for rows in self.pending.values())
+        by_kind: dict[Kind, dict[str, Rows]] = {kind: {} for kind in KINDS}
+        for (kind, name), rows in self.pending.items():
+            by_kind[kind][name] = rows
+        audio, text = (InMemoryTable(tuple(rows), tuple(rows.values())) for rows in by_kind.values())
         write_feature_file(file, self.expected.header, audio=audio, text=text)
         self.parts.append(file)
-        for kind in KINDS:
-            self.imported[kind].update(self.pending[kind])
-            self.pending[kind] = {}
+        self.imported.update(self.pending)
+        self.pending.clear()
 
-    def finish(self) -> dict[Kind, int]:
-        """Write the feature file in the order of the annotations, delete the parts, and return its counts.
+    def list_missing(self, *, accept: bool) -> None:
+        """Write the names of missing files to a list beside the output; delete it if nothing is missing.
+
+        Raises:
+            DataError: Features are missing or damaged, and this is not accepted.
+        """
+        self.result.missing, file = self.missing, self.result.output.with_suffix(".missing.txt")
+        prefixes: Mapping[Kind, str] = {"audio": "", "text": "qid"}
+        names = [f"{prefixes[kind]}{name}.npz\n" for kind, own in self.missing.items() for name in own]
+        if names:
+            write_text_atomic(file, "".join(names))
+        else:
+            file.unlink(missing_ok=True)
+        if accept or not (names or self.damaged):
+            return
+        lines = [f"{self.expected.dataset}: not all features could be imported."]
+        for kind, own in self.result.missing.items():
+            total = len(self.expected.names(kind))
+            lines.append(f"  {len(own):,} of {total:,} {_PLURALS[kind]} have none: {some(own)}.")
+        lines += [f"  {text}" for text in self.damaged[:_DAMAGED_SHOWN]]
+        if len(self.damaged) > _DAMAGED_SHOWN:
+            lines.append(f"  and {len(self.damaged) - _DAMAGED_SHOWN} more are damaged.")
+        if names:
+            lines.append(f"  All missing files are listed in {file}.")
+        if self.folder.is_dir():
+            lines.append(f"  The other features are kept in {self.folder}.")
+        lines.append("  Import the missing files too, or accept this with --partial.")
+        raise DataError("\n".join(lines))
+
+    def finish(self) -> None:
+        """Write the feature file in the order of the annotations, and delete the parts.
 
         Raises:
             DataError: A part is missing or incomplete, or the file cannot be written.
         """
-        files = [open_feature_file(file) for file in self.parts]
-        audio = self._in_order("audio", ConcatTable(tuple(file.audio for file in files)))
-        text = self._in_order("text", ConcatTable(tuple(file.text for file in files)))
-        write_feature_file(self.output, self.expected.header, audio=audio, text=text)
+        files, selected = [open_feature_file(file) for file in self.parts], {}
+        for kind in KINDS:
+            table = ConcatTable(tuple(file.audio if kind == "audio" else file.text for file in files))
+            present = set(table.ids)
+            lost = sorted(name for own, name in self.imported if own == kind and name not in present)
+            if lost:
+                raise DataError(
+                    f"{self.folder}: features of {len(lost):,} {_PLURALS[kind]} were read and are missing "
+                    f"now: {some(lost)}. Delete the folder and import again."
+                )
+            names = [name for name in self.expected.names(kind) if name in present]
+            selected[kind] = SelectedTable(table, dict(zip(names, names, strict=True)))
+        header, audio, text = self.expected.header, selected["audio"], selected["text"]
+        write_feature_file(self.result.output, header, audio=audio, text=text)
         shutil.rmtree(self.folder, ignore_errors=True)
-        return {"audio": len(audio.ids), "text": len(text.ids)}
-
-    def _in_order(self, kind: Kind, table: RowTable) -> SelectedTable:
-        present = set(table.ids)
-        lost = self.imported[kind] - present
-        if lost:
-            raise DataError(
-                f"{self.folder}: features of {len(lost):,} {_PLURALS[kind]} were read and are missing now: "
-                f"{some(sorted(lost))}. Delete the folder and import again."
-            )
-        return SelectedTable(table, {name: name for name in self.expected.names(kind) if name in present})
-
-
-def _check_words(qid: str, entry: ArchiveEntry, count: int) -> None:
-    if count > MOST_WORDS:
-        raise DataError(
-            f"{entry.location}: {count} rows cannot be those of the text of query {qid!r}; the largest "
-            f"number is {MOST_WORDS}."
-        )
-
-
-def _incomplete_lines(importer: _Importer) -> Iterator[str]:
-    yield f"{importer.expected.dataset}: not all features could be imported."
-    for kind, names in importer.missing.items():
-        if names:
-            total = len(importer.expected.names(kind))
-            yield f"  {len(names):,} of {total:,} {_PLURALS[kind]} have none: {some(names)}."
-    shown = importer.damaged[:10]
-    yield from (f"  {text}" for text in shown)
-    if len(importer.damaged) > len(shown):
-        yield f"  and {len(importer.damaged) - len(shown)} more are damaged."
-    if importer.missing_list.is_file():
-        yield f"  All missing files are listed in {importer.missing_list}."
-    if importer.folder.is_dir():
-        yield f"  The other features are kept in {importer.folder}."
-    yield "  Import the missing files too, or accept this with --partial."
+        self.result.counts = {kind: len(table.ids) for kind, table in selected.items()}

@@ -29,27 +29,16 @@ def schema(kind: str, registry: Registry) -> dict[str, Any]:
     for slot in registry.slots():
         parts = [registry.entry(slot, name).part for name in registry.names(slot)]
         for part in parts:
-            definitions.update(_part_definitions(part))
-        definitions[f"slot:{slot}"] = _choice(parts)
+            options = part.model_json_schema(schema_generator=_WithPlaceholders)
+            definitions |= options.pop("$defs", {})
+            options["properties"] = {"use": {"const": part.use}, **options.get("properties", {})}
+            options["required"] = ["use", *options.get("required", [])]
+            definitions[f"{slot}:{part.use}"] = options
+        bare = {"enum": [part.use for part in parts], "description": "a part with its defaults"}
+        with_options = [{"$ref": f"#/$defs/{slot}:{part.use}"} for part in parts]
+        definitions[f"slot:{slot}"] = {"anyOf": [bare, *with_options]}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"amrbench {kind}"}
     return cast("dict[str, Any]", _linked({**head, **content}, set(registry.slots())))
-
-
-def _choice(parts: list[type[Part]]) -> dict[str, Any]:
-    bare = {"enum": [part.use for part in parts], "description": "a part with its defaults"}
-    return {"anyOf": [bare, *({"$ref": f"#/$defs/{_key(part)}"} for part in parts)]}
-
-
-def _part_definitions(part: type[Part]) -> dict[str, Any]:
-    content = part.model_json_schema(schema_generator=_WithPlaceholders)
-    definitions: dict[str, Any] = content.pop("$defs", {})
-    properties = {"use": {"const": part.use}, **content.get("properties", {})}
-    required = ["use", *content.get("required", [])]
-    return {**definitions, _key(part): {**content, "properties": properties, "required": required}}
-
-
-def _key(part: type[Part]) -> str:
-    return f"{part.slot}:{part.use}"
 
 
 def _linked(value: Any, slots: set[str]) -> Any:

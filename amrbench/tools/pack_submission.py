@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -108,35 +107,52 @@ def pack(
         raise RunError(
             f"the label {label!r} is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge requires."
         )
-    folder, member = finished.folder, finished.member
-    queries = read_annotations(folder / finished.results.truth)
-    file = predictions or folder / member.predictions
+    results, about = finished.results, finished.about()
+    queries = read_annotations(finished.folder / results.truth)
+    file = predictions or finished.folder / finished.member.predictions
     predicted = read_predictions(file)
     refuse_faults(file, predicted, queries, remedy=_OTHER_FILE if predictions else _RERUN)
     total, trainable = (None, None) if predictions else _parameters(finished)
-    results = finished.results
-    known = {
+    fields = {
         "label": label,
         "protocol": results.protocol,
         "version": results.versions.get("amrbench", OPEN),
+        **({} if predictions else _about_model(finished)),
+        **({} if trainable is None else {"trainable_parameters": str(trainable)}),
+        **({} if total is None else {"total_parameters": str(total)}),
     }
-    if trainable is not None:
-        known |= _about_member(finished, total, trainable)
-    meta, unresolved = filled(template or TEMPLATE, known)
+    meta, unresolved = filled(template or TEMPLATE, fields)
     rows = official(predicted, queries)
     _write(output, {f"{label}/{label}.output.jsonl": rows, f"{label}/{label}.meta.yaml": meta})
-    empty = sum(int((moments.windows[:, 0] == moments.windows[:, 1]).sum()) for moments in predicted)
-    about = finished.about()
     return Packed(
         output,
         len(queries),
-        empty,
-        total,
-        trainable,
-        unresolved,
+        empty=sum(int((moments.windows[:, 0] == moments.windows[:, 1]).sum()) for moments in predicted),
+        total=total,
+        trainable=trainable,
+        unresolved=unresolved,
         protocol=f"{about['protocol']}: {about['protocol_about']}".removesuffix(": "),
         stand_ins="" if predictions else about["stand_ins"],
     )
+
+
+def _parameters(finished: FinishedRun) -> tuple[int | None, int]:
+    """Return the parameters of encoders and model, None where unknown, and the trained ones of the model."""
+    trained = sum(weight.numel() for weight in finished.criterion.model.parameters())
+    encoders = [part.parameters() for part in finished.recipe.features.encoders]
+    return None if None in encoders else trained + sum(filter(None, encoders)), trained
+
+
+def _about_model(finished: FinishedRun) -> dict[str, str]:
+    recipe, member = finished.recipe, finished.member
+    return {
+        "recipe": finished.results.recipe,
+        "member": member.member,
+        "about": json.dumps(recipe.about),
+        "encoder": recipe.features.label,
+        "ingredients": str(len(member.ingredients) or 1),
+        **{name: f"{value:.2f}" for name, value in member.metrics.items()},
+    }
 
 
 def refuse_faults(
@@ -153,8 +169,18 @@ def refuse_faults(
     if expected != predicted:
         raise RunError(f"{file}: the queries are not in the order of the annotations. {remedy}")
     for moments, query in zip(predictions, queries, strict=True):
-        for fault, own_remedy in _faults(moments, query):
-            raise RunError(f"{file}: query {query.qid!r} {fault}. {own_remedy or remedy}")
+        windows, fault = moments.windows, ""
+        if moments.vid != query.vid:
+            fault = f"is about {moments.vid!r}, not {query.vid!r}"
+        elif not len(windows):
+            fault = "has no window"
+        elif windows.min() < -_TOLERANCE or windows.max() > query.duration + _TOLERANCE:
+            fault = f"has a window outside of its recording of {query.duration:g} s"
+            remedy = "Put {use: clip, to: recording} last in the recipe's 'ranking'."
+        elif moments.scores is not None and (np.diff(moments.scores) > 0).any():
+            fault = "is not sorted by score"
+        if fault:
+            raise RunError(f"{file}: query {query.qid!r} {fault}. {remedy}")
 
 
 def official(predictions: Sequence[Moments], queries: Sequence[Query]) -> str:
@@ -205,42 +231,6 @@ def _open_paths(value: object, path: str) -> Iterator[str]:
             yield from _open_paths(item, f"{path}.{index}")
     elif isinstance(value, str) and OPEN in value:
         yield path
-
-
-def _faults(moments: Moments, query: Query) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the windows of a query, each with a remedy of its own or an empty string."""
-    windows, scores = moments.windows, moments.scores
-    if moments.vid != query.vid:
-        yield f"is about {moments.vid!r}, not {query.vid!r}", ""
-    if not len(windows):
-        yield "has no window", ""
-    elif windows.min() < -_TOLERANCE or windows.max() > query.duration + _TOLERANCE:
-        outside = f"has a window outside of its recording of {query.duration:g} s"
-        yield outside, "Put {use: clip, to: recording} last in the recipe's 'ranking'."
-    if scores is not None and (np.diff(scores) > 0).any():
-        yield "is not sorted by score", ""
-
-
-def _parameters(finished: FinishedRun) -> tuple[int | None, int]:
-    model: Any = finished.criterion.model
-    trained = sum(weight.numel() for weight in model.parameters())
-    encoders = [part.parameters() for part in finished.recipe.features.encoders]
-    known = [count for count in encoders if count is not None]
-    return (sum(known) + trained if len(known) == len(encoders) else None), trained
-
-
-def _about_member(finished: FinishedRun, total: int | None, trainable: int) -> dict[str, str]:
-    about = finished.about()
-    fields = {
-        "recipe": about["recipe"],
-        "member": about["member"],
-        "about": json.dumps(finished.recipe.about),
-        "encoder": finished.recipe.features.label,
-        "ingredients": str(len(finished.member.ingredients) or 1),
-        "trainable_parameters": str(trainable),
-        **{name: f"{value:.2f}" for name, value in finished.member.metrics.items()},
-    }
-    return fields | ({} if total is None else {"total_parameters": str(total)})
 
 
 def _write(output: Path, content: Mapping[str, str]) -> None:

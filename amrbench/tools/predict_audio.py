@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from amrbench.experiment.finished_run import FinishedRun
 from amrbench.required_files import refuse_missing
 from amrbench.slots.features import FeatureBackend
 from amrbench.training.predict import predict
-from amrbench.types import Encoded, FeatureWidths, Moments, Query, Rows
+from amrbench.types import Encoded, FeatureWidths, Floats, Query, Rows
 
 OVERLAP = 0.25
 """Fraction of an audio window that the next one repeats."""
@@ -103,6 +104,17 @@ class Answers:
             )
         return lines
 
+    def text(self, top: int) -> str:
+        """Return lines for people, with the best `top` moments of each query."""
+        lines = self.heading()
+        for answer in self.answers:
+            lines += ["", answer.query]
+            lines += [
+                f"  {start:8.1f} - {end:8.1f} s   {score:.3f}"
+                for start, end, score in answer.moments[:top].tolist()
+            ]
+        return "\n".join(lines)
+
 
 def find_moments(
     recording: Path, queries: Sequence[str], finished: FinishedRun, *, report: Report = no_report
@@ -123,11 +135,16 @@ def find_moments(
     for query in queries:
         if not query.strip():
             raise DataError("a query is blank. Describe in a sentence what to find.")
-    file = open_audio(recording)
+    file, queries = open_audio(recording), tuple(queries)
     for part, _ in finished.backends:
         refuse_missing(f"encoder {part.label!r}", part.required_files())
-    predictor = _Predictor(file, tuple(queries), finished)
-    windows = predictor.windows
+    predictor = _Predictor(file, queries, finished)
+    if not predictor.rows:
+        raise DataError(
+            f"{file.path}: lasts {file.seconds:.2f} s, but the encoder gives one row for each "
+            f"{predictor.hop:g} s. Use a longer recording."
+        )
+    windows = audio_windows(predictor.rows, finished.recipe.limits.frames)
     predicted: list[tuple[list[Table], Rows | None]] = []
     for number, window in enumerate(windows, start=1):
         predicted.append(predictor.predict(window))
@@ -248,15 +265,6 @@ class _Predictor:
             for _, backend in self.finished.backends
         ]
 
-    @property
-    def windows(self) -> list[AudioWindow]:
-        if self.rows < 1:
-            raise DataError(
-                f"{self.file.path}: lasts {self.file.seconds:.2f} s, but the encoder gives one row for each "
-                f"{self.hop:g} s. Use a longer recording."
-            )
-        return audio_windows(self.rows, self.finished.recipe.limits.frames)
-
     def predict(self, window: AudioWindow) -> tuple[list[Table], Rows | None]:
         """Return the moments of each query, in seconds of the recording, and saliency (queries, rows)."""
         dataset = load_dataset([self._source(window)], self.finished.recipe.limits)
@@ -269,14 +277,18 @@ class _Predictor:
 
         model = self.finished.criterion.model
         moments = predict(model, dataset, device=torch.device("cpu"), ranking=ranking, watch=watch)
-        shift = window.start * self.hop
-        tables = [np.column_stack([query.windows + shift, _scores(query)]) for query in moments]
+        tables = [
+            np.column_stack([own.windows + window.start * self.hop, cast("Floats", own.scores)])
+            for own in moments
+        ]
         return tables, np.stack([saliency[index] for index in range(len(dataset))]) if saliency else None
 
     def _source(self, window: AudioWindow) -> FeatureSource:
-        seconds, location = self._seconds(window), str(self.file.path)
-        start = round(window.start * self.hop * self.file.rate)
-        waveform = self.file.read(start, start + round(seconds * self.file.rate))
+        location, start = str(self.file.path), window.start * self.hop
+        # The last window includes the rest after its last row.
+        seconds = (self.file.seconds if window.stop == self.rows else window.stop * self.hop) - start
+        first = round(start * self.file.rate)
+        waveform = self.file.read(first, first + round(seconds * self.file.rate))
         queries = tuple(
             Query(str(number), text, location, seconds, ()) for number, text in enumerate(self.queries)
         )
@@ -295,11 +307,6 @@ class _Predictor:
         )
         return FeatureSource(queries, encoded)
 
-    def _seconds(self, window: AudioWindow) -> float:
-        """Return the length of a window; the last one includes the rest after its last row."""
-        end = self.file.seconds if window.stop == self.rows else window.stop * self.hop
-        return end - window.start * self.hop
-
     def _encode(self, waveform: Rows, backend: FeatureBackend, window: AudioWindow) -> Rows:
         rows = backend.audio(resample(waveform, self.file.rate, backend.rate))[: window.stop - window.start]
         wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
@@ -310,7 +317,3 @@ class _Predictor:
                 "large, or the encoder is broken. Export the recording again, with samples from -1 to 1."
             )
         return rows
-
-
-def _scores(moments: Moments) -> NDArray[np.float64]:
-    return np.zeros(len(moments.windows)) if moments.scores is None else moments.scores

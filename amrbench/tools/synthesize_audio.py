@@ -18,12 +18,13 @@ import numpy as np
 import soundfile
 
 from amrbench.data.prepare import split_size
-from amrbench.data.shards import built_dataset, describe_part
+from amrbench.data.required_splits import describe_part
+from amrbench.data.shards import built
 from amrbench.data.worker_pool import Progress, Report, run_tasks, worker_pool
 from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations, safe_id, write_annotations
 from amrbench.files.atomic import atomic_path, write_text_atomic
-from amrbench.slots.data import DatasetPart, Recording
+from amrbench.slots.data import DatasetPart
 
 FORMATS = ("flac", "wav")
 ANNOTATIONS = "annotations.jsonl"
@@ -101,12 +102,17 @@ def synthesize(job: SynthesisJob, *, jobs: int = 1, report: Report) -> list[Path
 
 def write_one(job: SynthesisJob, index: int) -> int:
     """Write a recording and then its record, in a worker process; return 1, the number of recordings."""
-    recording = built_dataset(job.dataset).recording(job.split, index)
-    name = f"{safe_id(recording.vid)}.{job.format}"
-    _write_audio(job.folder / name, recording, job.format)
+    recording = built(job.dataset).recording(job.split, index)
+    path = job.folder / f"{safe_id(recording.vid)}.{job.format}"
+    samples = np.clip(recording.waveform, -1.0, 1.0)
+    try:
+        with atomic_path(path) as part:
+            soundfile.write(part, samples, recording.rate, subtype="PCM_16", format=job.format.upper())
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"{path}: cannot be written ({error}). Check the folder and the disk.") from error
     write_annotations(job.queries(index), recording.queries)
     provenance = recording.provenance if isinstance(recording, HasProvenance) else None
-    write_text_atomic(job.record(index), json.dumps({"file": name, "provenance": provenance}))
+    write_text_atomic(job.record(index), json.dumps({"file": path.name, "provenance": provenance}))
     return 1
 
 
@@ -140,12 +146,3 @@ def _finish(job: SynthesisJob, size: int) -> list[Path]:
         write_text_atomic(job.folder / MANIFEST, text)
     shutil.rmtree(job.folder / _MAKING)
     return [job.folder / record["file"] for record in records]
-
-
-def _write_audio(path: Path, recording: Recording, form: str) -> None:
-    samples = np.clip(recording.waveform, -1.0, 1.0)
-    try:
-        with atomic_path(path) as part:
-            soundfile.write(part, samples, recording.rate, subtype="PCM_16", format=form.upper())
-    except soundfile.LibsndfileError as error:
-        raise DataError(f"{path}: cannot be written ({error}). Check the folder and the disk.") from error

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 from amrbench.data.feature_source import matches_duration
-from amrbench.data.local_dataset import FEATURES, DatasetFolder, PublishedSplit
+from amrbench.data.local_dataset import FEATURES, DatasetFolder
 from amrbench.errors import DataError, some
 from amrbench.files.annotations import safe_id
 from amrbench.files.feature_file import FeatureFile, open_feature_file
@@ -73,10 +73,7 @@ class VerificationReport:
             "data": self.name,
             "faults": self.faults,
             "splits": {
-                split: [
-                    {"text": finding.text, "fault": finding.fault, "where": list(finding.where)}
-                    for finding in findings
-                ]
+                split: [vars(finding) | {"where": list(finding.where)} for finding in findings]
                 for split, findings in self.findings.items()
             },
         }
@@ -88,12 +85,12 @@ def verify_data(folder: DatasetFolder) -> VerificationReport:
     Raises:
         DataError: No split has annotations.
     """
-    if not folder.present_splits:
+    present = folder.present_splits
+    if not present:
         files = ", ".join(str(folder.annotations(split)) for split in folder.splits)
         raise DataError(f"{folder.name}: there are no annotations. Put them at {files}.")
     known: dict[str, list[Query]] = {}
     findings: dict[str, list[Finding]] = {}
-    present = folder.present_splits
     for split in folder.splits:
         if split not in present:
             findings[split] = [Finding(f"no annotations: there is no {folder.annotations(split)}")]
@@ -103,27 +100,39 @@ def verify_data(folder: DatasetFolder) -> VerificationReport:
         except DataError as error:
             findings[split] = [Finding(str(error), fault=True)]
             continue
-        findings[split] = [
-            _counts(folder.annotations(split), folder.splits[split], queries),
-            *annotation_findings(queries),
-            *_shared_recordings(queries, known),
-        ]
+        findings[split] = [_size(folder, split, queries), *annotation_findings(queries)]
+        vids = dict.fromkeys(query.vid for query in queries)
+        for other, others in known.items():
+            other_vids = {query.vid for query in others}
+            shared = [vid for vid in vids if vid in other_vids]
+            findings[split] += _counted(f"recordings are in {other} too", shared, fault=True)
         known[split] = queries
-    for split, about_features in _findings_of_files(folder, known):
-        findings[split] += about_features
+    for split, own in _of_feature_files(folder, known):
+        findings[split] += own
     return VerificationReport(folder.name, findings)
 
 
-def _counts(path: Path, published: PublishedSplit, queries: Sequence[Query]) -> Finding:
-    counts = f"{len(queries):,} queries about {len({query.vid for query in queries}):,} recordings"
+def _size(folder: DatasetFolder, split: str, queries: Sequence[Query]) -> Finding:
+    """Compare the annotations of a split with what is published."""
+    path, published = folder.annotations(split), folder.splits[split]
+    size = f"{len(queries):,} queries about {len({query.vid for query in queries}):,} recordings"
     if not published.md5:
-        return Finding(f"{counts}; {published.queries:,} were published" if published.queries else counts)
+        return Finding(f"{size}; {published.queries:,} were published" if published.queries else size)
     if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == published.md5:
-        return Finding(f"{counts}, byte for byte as published")
+        return Finding(f"{size}, byte for byte as published")
     return Finding(
-        f"{counts}; not the newest published file, which has {published.queries:,} queries "
+        f"{size}; not the newest published file, which has {published.queries:,} queries "
         f"(md5 {published.md5[:12]}...)"
     )
+
+
+def _counted(
+    text: str, where: Iterable[str], *, count: int | None = None, fault: bool = False, encoder: str = ""
+) -> Iterator[Finding]:
+    """Yield a finding with the number of cases, by default that of their ids, if there are any."""
+    if where := tuple(where):
+        about = f"{encoder}: " if encoder else ""
+        yield Finding(f"{about}{len(where) if count is None else count:,} {text}", fault, where)
 
 
 # ---------------------------------------------------------------- annotations
@@ -131,57 +140,28 @@ def _counts(path: Path, published: PublishedSplit, queries: Sequence[Query]) -> 
 
 def annotation_findings(queries: Sequence[Query]) -> Iterator[Finding]:
     """Yield the defects of the annotations of a split."""
-    unsafe = tuple(str(query.qid) for query in queries if _has_unsafe_id(query))
-    if unsafe:
-        yield Finding(f"{len(unsafe):,} queries have ids that cannot be file names", fault=True, where=unsafe)
-    for text, applies in _OF_QUERIES:
-        where = tuple(str(query.qid) for query in queries if applies(query))
-        if where:
-            yield Finding(f"{len(where):,} {text}", where=where)
-    for text, count in _OF_WINDOWS:
-        counts = {str(query.qid): count(query) for query in queries}
-        where = tuple(qid for qid, number in counts.items() if number)
-        if where:
-            yield Finding(f"{sum(counts.values()):,} {text}", where=where)
-    yield from _about_recordings(queries)
+    yield from _counted(
+        "queries have ids that cannot be file names",
+        (str(query.qid) for query in queries if _has_unsafe_id(query)),
+        fault=True,
+    )
+    for text, count_in in _CHECKS:
+        counts = {str(query.qid): count_in(query) for query in queries}
+        where = (qid for qid, count in counts.items() if count)
+        yield from _counted(text, where, count=sum(counts.values()))
 
-
-def _about_recordings(queries: Sequence[Query]) -> Iterator[Finding]:
     pairs = Counter((query.vid, query.query) for query in queries)
-    repeated = tuple(vid for (vid, _), count in pairs.items() for _ in range(count - 1))
-    if repeated:
-        text = f"{len(repeated):,} queries have the text of another query about their recording"
-        yield Finding(text, where=repeated)
-    lengths: dict[str, set[float]] = {}
+    repeated = (vid for (vid, _), count in pairs.items() for _ in range(count - 1))
+    yield from _counted("queries have the text of another query about their recording", repeated)
+    durations = defaultdict[str, set[float]](set)
     for query in queries:
-        lengths.setdefault(query.vid, set()).add(query.duration)
-    ambiguous = tuple(vid for vid, durations in lengths.items() if len(durations) > 1)
-    if ambiguous:
-        yield Finding(
-            f"{len(ambiguous):,} recordings have more than one duration", fault=True, where=ambiguous
-        )
-    crops = _overlapping_crops(lengths)
-    if crops:
-        yield Finding(
-            f"{len(crops):,} recordings are, by their ids, overlapping crops of one source, so they are not "
-            "independent",
-            where=crops,
-        )
-
-
-def _overlapping_crops(vids: Iterable[str]) -> tuple[str, ...]:
-    by_source: dict[str, list[tuple[float, float, str]]] = {}
-    for vid in vids:
-        match = _CROP.fullmatch(vid)
-        if match:
-            source, start, end = match.groups()
-            by_source.setdefault(source, []).append((float(start), float(end), vid))
-    overlapping: dict[str, None] = {}
-    for crops in by_source.values():
-        for (_, end, first), (start, _, second) in pairwise(sorted(crops)):
-            if start < end:
-                overlapping |= {first: None, second: None}
-    return tuple(overlapping)
+        durations[query.vid].add(query.duration)
+    ambiguous = (vid for vid, own in durations.items() if len(own) > 1)
+    yield from _counted("recordings have more than one duration", ambiguous, fault=True)
+    yield from _counted(
+        "recordings are, by their ids, overlapping crops of one source, so they are not independent",
+        _overlapping_crops(durations),
+    )
 
 
 def _has_unsafe_id(query: Query) -> bool:
@@ -192,7 +172,21 @@ def _has_unsafe_id(query: Query) -> bool:
     return False
 
 
-_OF_QUERIES: tuple[tuple[str, Callable[[Query], bool]], ...] = (
+def _overlapping_crops(vids: Iterable[str]) -> Iterable[str]:
+    by_source = defaultdict[str, list[tuple[float, float, str]]](list)
+    for vid in vids:
+        if match := _CROP.fullmatch(vid):
+            source, start, end = match.groups()
+            by_source[source].append((float(start), float(end), vid))
+    overlapping: dict[str, None] = {}
+    for crops in by_source.values():
+        for (_, end, first), (start, _, second) in pairwise(sorted(crops)):
+            if start < end:
+                overlapping |= {first: None, second: None}
+    return overlapping
+
+
+_CHECKS: tuple[tuple[str, Callable[[Query], int]], ...] = (
     ("queries have no public ground truth", lambda query: not query.windows),
     (
         "queries have no window with a length inside their recording",
@@ -210,9 +204,6 @@ _OF_QUERIES: tuple[tuple[str, Callable[[Query], bool]], ...] = (
     ),
     ("texts begin or end with a space", lambda query: query.query != query.query.strip()),
     ("texts have characters beyond ASCII", lambda query: not query.query.isascii()),
-)
-"""Each with the condition on a query."""
-_OF_WINDOWS: tuple[tuple[str, Callable[[Query], int]], ...] = (
     (
         "windows end after their recording; training keeps those up to a second late",
         lambda query: sum(end > query.duration for _, end in query.windows),
@@ -238,24 +229,15 @@ _OF_WINDOWS: tuple[tuple[str, Callable[[Query], int]], ...] = (
         lambda query: sum(end == start for (_, end), (start, _) in pairwise(sorted(query.windows))),
     ),
 )
-"""Each with the number of such windows of a query."""
-
-
-def _shared_recordings(queries: Sequence[Query], known: Mapping[str, Sequence[Query]]) -> Iterator[Finding]:
-    vids = dict.fromkeys(query.vid for query in queries)
-    for split, others in known.items():
-        other_vids = {query.vid for query in others}
-        where = tuple(vid for vid in vids if vid in other_vids)
-        if where:
-            yield Finding(f"{len(where):,} recordings are in {split} too", fault=True, where=where)
+"""Notes, each with the number of cases in a query."""
 
 
 # ---------------------------------------------------------------- features
 
 
-def _findings_of_files(
+def _of_feature_files(
     folder: DatasetFolder, known: Mapping[str, Sequence[Query]]
-) -> Iterator[tuple[str, list[Finding]]]:
+) -> Iterator[tuple[str, Iterable[Finding]]]:
     """Yield each split with its findings for each feature file."""
     paths = sorted((folder.root / FEATURES).glob("*.h5"))
     for path in paths:
@@ -263,9 +245,8 @@ def _findings_of_files(
             file = open_feature_file(path)
         except DataError as error:
             yield from ((split, [Finding(str(error), fault=True)]) for split in known)
-            continue
-        for split, queries in known.items():
-            yield split, list(feature_findings(path.stem, file, queries))
+        else:
+            yield from ((split, feature_findings(path.stem, file, known[split])) for split in known)
     if not paths:
         missing = Finding(
             f"no features: there is no .h5 file in {folder.root / FEATURES}; 'amrbench data import' and "
@@ -282,36 +263,23 @@ def feature_findings(encoder: str, file: FeatureFile, queries: Sequence[Query]) 
         file: Its features.
         queries: Of the split.
     """
-    durations = {query.vid: query.duration for query in queries}
-    qids = [str(query.qid) for query in queries]
-    encoded_vids, encoded_qids = set(file.audio.ids), set(file.text.ids)
-    missing_vids = tuple(vid for vid in durations if vid not in encoded_vids)
-    missing_qids = tuple(qid for qid in qids if qid not in encoded_qids)
-    for what, where in (("recordings", missing_vids), ("queries", missing_qids)):
-        if where:
-            yield Finding(f"{encoder}: {len(where):,} {what} have no features", fault=True, where=where)
-    durations = {vid: duration for vid, duration in durations.items() if vid in encoded_vids}
+    counted = partial(_counted, encoder=encoder)
+    durations, qids = {query.vid: query.duration for query in queries}, [str(query.qid) for query in queries]
+    rows = dict(zip(file.audio.ids, map(int, file.audio.lengths), strict=True))
+    encoded_qids, hop = set(file.text.ids), file.header.hop
+    without = [vid for vid in durations if vid not in rows]
+    yield from counted("recordings have no features", without, fault=True)
+    yield from counted(
+        "queries have no features", (qid for qid in qids if qid not in encoded_qids), fault=True
+    )
+    vids = [vid for vid in durations if vid in rows]
     try:
-        file.audio.verify(list(durations))
+        file.audio.verify(vids)
         file.text.verify([qid for qid in qids if qid in encoded_qids])
     except DataError as error:
         yield Finding(str(error), fault=True)
-    yield from _lengths(encoder, file, durations)
 
-
-def _lengths(encoder: str, file: FeatureFile, durations: Mapping[str, float]) -> Iterator[Finding]:
-    hop = file.header.hop
-    lengths = dict(zip(file.audio.ids, file.audio.lengths, strict=True))
-    rows = {vid: int(lengths[vid]) for vid in durations}
-    wrong = tuple(
-        vid for vid, duration in durations.items() if not matches_duration(rows[vid], duration, hop)
-    )
-    if wrong:
-        yield Finding(f"{encoder}: {len(wrong):,} recordings have features of another length", True, wrong)
-    near = tuple(
-        vid for vid, duration in durations.items() if vid not in wrong and rows[vid] != int(duration / hop)
-    )
-    if near:
-        yield Finding(
-            f"{encoder}: {len(near):,} recordings have one row more or less than their duration", where=near
-        )
+    wrong = dict.fromkeys(vid for vid in vids if not matches_duration(rows[vid], durations[vid], hop))
+    yield from counted("recordings have features of another length", wrong, fault=True)
+    near = (vid for vid in vids if vid not in wrong and rows[vid] != int(durations[vid] / hop))
+    yield from counted("recordings have one row more or less than their duration", near)

@@ -43,9 +43,7 @@ class Criterion(nn.Module):
         tensors: Tensors = {**encoded.tensors, **prediction.tensors}
         with torch.no_grad():
             matched = self.matcher(tensors, target)
-        return self._sum(Outcome(batch, target, tensors, encoded.views, matched, step))
-
-    def _sum(self, outcome: Outcome) -> Losses:
+        outcome = Outcome(batch, target, tensors, encoded.views, matched, step)
         terms: dict[str, Tensor] = {}
         for use, loss in self.losses.items():
             for name, value in loss(outcome).items():
@@ -74,11 +72,6 @@ def build_criterion(recipe: Recipe, context: BuildContext) -> Criterion:
         with loss_context.drawing():
             losses[part.use] = part.build(loss_context)
     views = frozenset(view for part in training.losses for view in part.views)
-    _refuse_unknown_fresh(recipe, model)
-    return Criterion(model, training.matcher.build(), losses, views)
-
-
-def _refuse_unknown_fresh(recipe: Recipe, model: nn.Module) -> None:
     names = model.state_dict().keys()
     for stage in recipe.stages:
         for path in stage.fresh:
@@ -88,3 +81,4 @@ def _refuse_unknown_fresh(recipe: Recipe, model: nn.Module) -> None:
                     f"{recipe.name}: 'fresh' of the stage {stage.name!r} names {path!r}, where the model has "
                     f"no weights.{did_you_mean(path, known)} Known: {', '.join(known)}."
                 )
+    return Criterion(model, training.matcher.build(), losses, views)

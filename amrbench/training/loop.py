@@ -64,9 +64,12 @@ def fit(inputs: StageInputs, *, keep: Callable[[Epoch], None]) -> None:
         torch.manual_seed(seed_from(inputs.seed, epoch))
         criterion.train()
         mean = MeanLosses()
-        with _divergence_explained(criterion, inputs.name, epoch):
+        try:
             for batch, target in inputs.batches(epoch):
                 mean.add(inputs.updater.step(partial(criterion, batch, target, next(steps))))
+        except (ValueError, RuntimeError, ArithmeticError, IndexError):
+            _refuse_infinite(criterion, inputs.name, epoch, {})  # Explains the error, unless it is a bug.
+            raise
         losses = mean.read()
         _refuse_infinite(criterion, inputs.name, epoch, losses)
         inputs.updater.end_epoch()
@@ -148,16 +151,6 @@ def memory_mib() -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
-@contextmanager
-def _divergence_explained(criterion: nn.Module, name: str, epoch: int) -> Iterator[None]:
-    """Raise RunError instead where weights are no longer finite; any other exception is a bug."""
-    try:
-        yield
-    except (ValueError, RuntimeError, ArithmeticError, IndexError):
-        _refuse_infinite(criterion, name, epoch, {})
-        raise
 
 
 def _refuse_infinite(criterion: nn.Module, name: str, epoch: int, losses: Mapping[str, float]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from amrbench.data.feature_dataset import FeatureDataset
 from amrbench.functional.metrics import STANDARD, Metric, score
 from amrbench.functional.spans import to_windows
-from amrbench.types import Encoded, Moments, Prediction, Query, Ranking, Rows
+from amrbench.types import Encoded, Moments, Prediction, Ranking, Rows
 
 Watch = Callable[[Sequence[int], Encoded], None]
 
@@ -51,8 +51,12 @@ def predict(
             watch(indices, encoded)
             durations = torch.tensor([dataset.seconds(index) for index in indices])
             rows = moments_of(model.decode(encoded), durations)  # type: ignore[operator]
-            for index, raw in zip(indices, rows, strict=True):
-                moments[index] = _ranked(raw, dataset.queries[index], ranking)
+            for index, table in zip(indices, rows, strict=True):
+                query = dataset.queries[index]
+                for step in ranking:
+                    table = step(table, query)
+                table = table.astype(np.float64)
+                moments[index] = Moments(query.qid, query.vid, windows=table[:, :2], scores=table[:, 2])
     return [moments[index] for index in range(len(dataset))]
 
 
@@ -83,10 +87,3 @@ def to_device(value: T, device: torch.device) -> T:
         for field in fields(value)  # type: ignore[arg-type]
     }
     return type(value)(**moved)
-
-
-def _ranked(rows: Rows, query: Query, ranking: Sequence[Ranking]) -> Moments:
-    for step in ranking:
-        rows = step(rows, query)
-    moments = rows.astype(np.float64)
-    return Moments(query.qid, query.vid, windows=moments[:, :2], scores=moments[:, 2])

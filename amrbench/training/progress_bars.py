@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -19,8 +18,8 @@ QUARTERS = 4
 """A line about data is written after each quarter of the work."""
 
 
-class Reporter(Protocol):
-    """Receives what happens during a run."""
+class Reporter:
+    """Receives what happens during a run. Subclasses show it; this class itself shows nothing."""
 
     def note(self, text: str) -> None:
         """Report a sentence."""
@@ -32,23 +31,7 @@ class Reporter(Protocol):
         """Report an epoch that has just ended."""
 
 
-class NullReporter(Reporter):
-    """Reports nothing."""
-
-    @override
-    def note(self, text: str) -> None:
-        pass
-
-    @override
-    def data(self, progress: Progress) -> None:
-        pass
-
-    @override
-    def epoch(self, stage: RunningStage, epoch: Epoch) -> None:
-        pass
-
-
-NULL_REPORTER = NullReporter()
+NULL_REPORTER = Reporter()
 
 
 class Lines(Reporter):

@@ -71,17 +71,17 @@ class SelectionScorer(SoupScorer):
     @override
     def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:
         load_weights(self.criterion, weights, name="a candidate of a soup")
-        information = diagonal_fisher(self._criterion_of(losses), self._samples())
-        # Parameters of the other losses are not in that criterion.
-        unreached = _zeros_like(_trained(self.criterion))
-        return {name: values.cpu() for name, values in (unreached | information).items()}
-
-    def _criterion_of(self, losses: Sequence[str]) -> Criterion:
-        """Return the same model with some of the losses, and the views that these need."""
         parts = [part for part in self.spec.recipe.training.losses if part.use in losses]
-        views = frozenset(view for part in parts for view in part.views)
-        modules = {use: self.criterion.losses[use] for use in losses}
-        return Criterion(self.criterion.model, self.criterion.matcher, modules, views)
+        criterion = Criterion(
+            self.criterion.model,
+            self.criterion.matcher,
+            losses={use: self.criterion.losses[use] for use in losses},
+            views=frozenset(view for part in parts for view in part.views),
+        )
+        # Parameters of the other losses are not in this criterion.
+        unreached = _zeros_like(_trained(self.criterion))
+        information = unreached | diagonal_fisher(criterion, self._samples())
+        return {name: values.cpu() for name, values in information.items()}
 
     def _samples(self) -> Iterator[tuple[Batch, Target]]:
         """Yield the trainable queries one by one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from amrbench.data.feature_dataset import DatasetCache
@@ -41,14 +41,32 @@ def train_all(
     """
     missing = missing_stages(chains, store)
     store.mkdir(parents=True, exist_ok=True)
+    notes = _Notes(reporter)
     if jobs == 1 or len(missing) < 2:
-        notes = _Notes(reporter)
         for spec in missing:
             notes.add(untrainable_note(spec, datasets))
             run_stage(spec, store, reporter, datasets)
         return
+    running: dict[Future[str], _LogFollower] = {}
     with worker_pool(min(jobs, len(missing)), "trains") as pool:
-        _Queue(pool, store, reporter).train(missing)
+        while missing or running:
+            # A stage is ready as soon as the one that it starts from is finished.
+            ready = [spec for spec in missing if not spec.parent or is_finished(spec.parent, store)]
+            missing = [spec for spec in missing if spec not in ready]
+            for spec in ready:
+                running[pool.submit(_train_in_worker, spec, store)] = _LogFollower(spec, store)
+            done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for follower in running.values():
+                follower.report_new(reporter)
+            for future in done:
+                notes.add(future.result())
+                del running[future]
+
+
+def _train_in_worker(spec: StageSpec, store: Path) -> str:
+    datasets = DatasetCache()
+    run_stage(spec, store, NULL_REPORTER, datasets)
+    return untrainable_note(spec, datasets)
 
 
 class _Notes:
@@ -64,35 +82,6 @@ class _Notes:
             self.reporter.note(text)
 
 
-class _Queue:
-    """Gives stages to the workers as soon as the stage that they start from is finished."""
-
-    def __init__(self, pool: Executor, store: Path, reporter: Reporter) -> None:
-        self.pool = pool
-        self.store = store
-        self.reporter = reporter
-        self.notes = _Notes(reporter)
-        self.running: dict[Future[str], _LogFollower] = {}
-
-    def train(self, missing: Sequence[StageSpec]) -> None:
-        waiting = list(missing)
-        while waiting or self.running:
-            ready = [spec for spec in waiting if not spec.parent or is_finished(spec.parent, self.store)]
-            waiting = [spec for spec in waiting if spec not in ready]
-            for spec in ready:
-                future = self.pool.submit(_train_in_worker, spec, self.store)
-                self.running[future] = _LogFollower(spec, self.store)
-            self._wait()
-
-    def _wait(self) -> None:
-        done, _ = wait(self.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-        for follower in self.running.values():
-            follower.report_new(self.reporter)
-        for future in done:
-            self.notes.add(future.result())
-            del self.running[future]
-
-
 class _LogFollower:
     """Reports the epochs that a worker writes into the log of a stage."""
 
@@ -105,20 +94,11 @@ class _LogFollower:
     def report_new(self, reporter: Reporter) -> None:
         finished = is_finished(self.spec, self.store)
         folder = self.store / self.spec.key if finished else unfinished_folder(self.spec, self.store)
-        for epoch in _epochs(folder / log.FILE, since=self.began)[self.reported :]:
+        try:
+            if (folder / log.FILE).stat().st_mtime < self.began:
+                return  # Left by a killed process; the worker is about to replace it.
+        except FileNotFoundError:
+            return  # Not begun yet, or the folder was just renamed.
+        for epoch in log.read_epochs(folder / log.FILE)[self.reported :]:
             reporter.epoch(self.spec.running, epoch)
             self.reported = epoch.epoch
-
-
-def _epochs(file: Path, *, since: float) -> list[log.Epoch]:
-    try:
-        # An older log was left by a killed process; the worker is about to replace it.
-        return log.read_epochs(file) if file.stat().st_mtime >= since else []
-    except FileNotFoundError:
-        return []  # Not begun yet, or its folder was just renamed.
-
-
-def _train_in_worker(spec: StageSpec, store: Path) -> str:
-    datasets = DatasetCache()
-    run_stage(spec, store, NULL_REPORTER, datasets)
-    return untrainable_note(spec, datasets)

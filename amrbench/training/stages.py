@@ -8,7 +8,7 @@ stage. A stage that was interrupted is trained again from its beginning, to the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +17,6 @@ import torch
 
 from amrbench.config.recipe import Recipe, Stage
 from amrbench.content_hash import content_hash
-from amrbench.data.collate import Indices
 from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, epoch_order, visit_rngs
 from amrbench.data.feature_source import FeatureSource
 from amrbench.files.atomic import write_text_atomic
@@ -179,33 +178,54 @@ def untrainable_note(spec: StageSpec, datasets: DatasetCache) -> str:
     """Return a sentence about the queries that training leaves out; empty if there are none."""
     with fixed_numerics(spec.threads):
         train = datasets.load(spec.train, spec.recipe.limits)
-    if not train.untrainable:
+    left_out = len(train) - len(train.trainable)
+    if not left_out:
         return ""
     return (
-        f"{spec.recipe.name} {spec.stage.name}: training leaves out {train.untrainable:,} of {len(train):,} "
+        f"{spec.recipe.name} {spec.stage.name}: training leaves out {left_out:,} of {len(train):,} "
         "queries, which have no window inside the feature rows of their recording"
     )
 
 
-def batches(
-    spec: StageSpec, train: FeatureDataset, indices: Iterable[Indices], *, epoch: int
-) -> Iterator[tuple[Batch, Target]]:
-    """Yield training batches of an epoch on the device, one for each item of `indices`."""
-    device, rng_of = torch.device(spec.device), visit_rngs(spec.sampling_seed, epoch)
-    labels = spec.recipe.training.targets.build()
-    augments = [part.build() for part in spec.recipe.training.augment]
-    for batch_indices in indices:
-        batch, target = train.training_batch(batch_indices, labels=labels, augments=augments, rng_of=rng_of)
+def batches(spec: StageSpec, train: FeatureDataset, epoch: int) -> Iterator[tuple[Batch, Target]]:
+    """Yield the training batches of an epoch on the device, in the order of the epoch."""
+    training, device = spec.recipe.training, torch.device(spec.device)
+    labels = training.targets.build()
+    augments = [part.build() for part in training.augment]
+    rng_of = visit_rngs(spec.sampling_seed, epoch)
+    order = train.trainable[epoch_order(len(train.trainable), spec.sampling_seed, epoch)]
+    for start in range(0, len(order), training.batch):
+        indices = order[start : start + training.batch]
+        batch, target = train.training_batch(indices, labels=labels, augments=augments, rng_of=rng_of)
         yield to_device(batch, device), to_device(target, device)
 
 
 def _train(
     spec: StageSpec, start: Path | None, folder: Path, reporter: Reporter, datasets: DatasetCache
 ) -> None:
+    """Train a stage and write its files; `start` is the folder of the stage that it starts from."""
+    training, device = spec.recipe.training, torch.device(spec.device)
     (folder / log.FILE).write_text("")
     with fixed_numerics(spec.threads):
-        inputs = _inputs(spec, start, datasets)
-        keeper = CheckpointKeeper(inputs.criterion, spec.recipe.training.select)
+        train = datasets.load(spec.train, spec.recipe.limits)
+        select = datasets.load((spec.select,), spec.recipe.limits)
+        criterion = untrained(spec, datasets)
+        if start:
+            fresh = [f"model.{name}" for name in spec.stage.fresh]
+            weights = start / WEIGHTS
+            load_weights(criterion, read_weights(weights), name=str(weights), fresh=fresh)
+        steps = -(-len(train.trainable) // training.batch)
+        length = TrainingLength(epochs=spec.stage.epochs, steps_per_epoch=steps, clip=training.clip)
+        inputs = StageInputs(
+            name=spec.name,
+            criterion=criterion,
+            updater=training.optimizer.build(criterion, length),
+            batches=partial(batches, spec, train),
+            validate=lambda: validate(criterion.model, select, device=device, select=training.select),
+            epochs=spec.stage.epochs,
+            seed=spec.sampling_seed,
+        )
+        keeper = CheckpointKeeper(criterion, training.select)
 
         def keep(epoch: Epoch) -> None:
             keeper.update(epoch)
@@ -214,35 +234,6 @@ def _train(
 
         fit(inputs, keep=keep)
     _write(spec, folder, keeper)
-
-
-def _inputs(spec: StageSpec, start: Path | None, datasets: DatasetCache) -> StageInputs:
-    training, device = spec.recipe.training, torch.device(spec.device)
-    train = datasets.load(spec.train, spec.recipe.limits)
-    select = datasets.load((spec.select,), spec.recipe.limits)
-    criterion = untrained(spec, datasets)
-    if start:
-        fresh = [f"model.{name}" for name in spec.stage.fresh]
-        weights = start / WEIGHTS
-        load_weights(criterion, read_weights(weights), name=str(weights), fresh=fresh)
-    steps = -(-len(train.trainable) // training.batch)
-    length = TrainingLength(epochs=spec.stage.epochs, steps_per_epoch=steps, clip=training.clip)
-    return StageInputs(
-        name=spec.name,
-        criterion=criterion,
-        updater=training.optimizer.build(criterion, length),
-        batches=partial(_epoch_batches, spec, train),
-        validate=lambda: validate(criterion.model, select, device=device, select=training.select),
-        epochs=spec.stage.epochs,
-        seed=spec.sampling_seed,
-    )
-
-
-def _epoch_batches(spec: StageSpec, train: FeatureDataset, epoch: int) -> Iterator[tuple[Batch, Target]]:
-    size = spec.recipe.training.batch
-    order = train.trainable[epoch_order(len(train.trainable), spec.sampling_seed, epoch)]
-    indices = (order[start : start + size] for start in range(0, len(order), size))
-    return batches(spec, train, indices, epoch=epoch)
 
 
 def _write(spec: StageSpec, folder: Path, keeper: CheckpointKeeper) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from amrbench.data.feature_source import FeatureSource
 from amrbench.experiment.run import Run
-from tests.core.toy_runs import prepare_toys, run_in
-from tests.core.world import PROTOCOL, RECIPE, write_yaml
+from tests.small_world.parts import PROTOCOL, RECIPE
+from tests.small_world.runs import prepare_splits, run_in, write_yaml
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +19,8 @@ def toy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def toy_sources(toy_cache: Path) -> dict[str, FeatureSource]:
-    """Return all splits of the toy world, by `request_key`."""
-    return prepare_toys(toy_cache)
+    """Return all splits of the toy world, by `FeatureRequest.key`."""
+    return prepare_splits(toy_cache)
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
+from amrbench.types import Checkpoint
 from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Config
 from tests.folders import DATA
 from tests.oracle.cgdetr import CGDETR, Inputs, tiled_keys
@@ -20,6 +23,9 @@ FOLDER = DATA / "cgdetr"
 WITH_TARGETS = ("main", "one_same_neighbour", "all_same", "two_same_of_four", "batch_of_one")
 WITHOUT_TARGETS = ("inference", "inference_no_vid", *(f"inference_single_{row}" for row in range(3)))
 CASES = WITH_TARGETS + WITHOUT_TARGETS
+WITH_GRADIENTS = ("main", "one_same_neighbour", "all_same")
+OUTPUT = {"atol": 2e-5, "rtol": 0.0}
+LOSS = {"rel": 1e-5, "abs": 1e-7}
 
 CONFIG = Config(
     width=32, heads=4, feedforward=48, audio_width=24, text_width=20,
@@ -60,6 +66,12 @@ def used(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in weights.items() if not name.startswith(UNUSED_PREFIXES)}
 
 
+def checkpoint() -> Checkpoint:
+    """The golden weights and options as a checkpoint of the reference."""
+    options = {**numbers()["config"], "ctx_mode": "audio_tef"}
+    return Checkpoint(Path("golden"), weights(), options)
+
+
 def model() -> CGDETR:
     """The plain model with the golden weights and the mask tiling that the golden run had."""
     built = CGDETR(CONFIG, pair_mask=tiled_keys)
@@ -96,3 +108,30 @@ def targets(case: str) -> Targets:
 def golden(case: str, name: str) -> Tensor:
     """An output of the reference."""
     return arrays()[f"{case}/out/{name}"]
+
+
+def expected(case: str) -> dict[str, Any]:
+    """Losses, matches and gradients of one case."""
+    return numbers()["cases"][case]
+
+
+def assert_gradients(case: str, gradients: Mapping[str, Tensor]) -> None:
+    """Compare the norm of each gradient, and its product with a ramp, with those of the reference."""
+    known = {name: value for name, value in expected(case)["grad_norm_and_ramp_dot"].items() if value}
+    assert gradients.keys() == known.keys()
+    for name, (norm, dot) in known.items():
+        gradient = gradients[name].double().flatten()
+        slope = torch.linspace(-1, 1, gradient.numel(), dtype=torch.float64)
+        if gradient.numel() == 1:
+            slope = -slope  # The golden run's ramp over one number is 1, as its first step's direction shows.
+        assert float(gradient.norm()) == pytest.approx(norm, rel=1e-4, abs=1e-6), name
+        slack = 1e-4 * norm * float(slope.norm()) + 1e-6
+        assert float(gradient @ slope) == pytest.approx(dot, rel=0, abs=slack), name
+
+
+def assert_sums_after_steps(values: Mapping[str, Tensor]) -> None:
+    """Compare the sum of each parameter after three steps with that of the reference."""
+    known = numbers()["steps"]["param_sums_after_3_steps"]
+    for name, value in values.items():
+        total = float(value.detach().double().sum())
+        assert total == pytest.approx(known[name], rel=1e-5, abs=2e-5), name

@@ -12,6 +12,9 @@ from torch import Tensor
 from amrbench_plugins.cgdetr.reference_checkpoint import Config
 from tests.oracle.cgdetr import Inputs, Outputs
 
+TIE = 1e-4
+"""Scores of a prediction that are this near are equal but for rounding."""
+
 
 @dataclass(frozen=True)
 class ScoredWindow:
@@ -69,3 +72,14 @@ def submission_windows(
         return round(min(max(second, 0.0), last_second) / clip_length) * clip_length
 
     return [ScoredWindow(rounded(w.start), rounded(w.end), round(w.score, 4)) for w in windows]
+
+
+def inside_ties(windows: list[list[float]]) -> list[list[list[float]]]:
+    """Group windows whose scores are a rounding apart; inside a group only the set counts."""
+    groups: list[list[list[float]]] = []
+    for window in windows:
+        if groups and abs(groups[-1][-1][2] - window[2]) <= TIE * 1.01:
+            groups[-1].append(window)
+        else:
+            groups.append([window])
+    return [sorted(group) for group in groups]

@@ -16,7 +16,9 @@ from tests.folders import DATA
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR, Outputs
 from tests.oracle.cgdetr_predict import (
+    TIE,
     ScoredWindow,
+    inside_ties,
     normalise_rows,
     raw_windows,
     read_inputs,
@@ -25,7 +27,6 @@ from tests.oracle.cgdetr_predict import (
 
 FOLDER = DATA / "lighthouse_checkpoint"
 SMALL = json.loads((DATA / "cgdetr" / "targets.json").read_text())["functions"]
-TIE = 1e-4
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -54,17 +55,6 @@ def raw() -> list[list[ScoredWindow]]:
 
 def as_rows(windows: list[ScoredWindow]) -> list[list[float]]:
     return [[w.start, w.end, w.score] for w in windows]
-
-
-def inside_ties(windows: list[list[float]]) -> list[list[list[float]]]:
-    """Group windows whose scores are a rounding apart; inside a group only the set counts."""
-    groups: list[list[list[float]]] = []
-    for window in windows:
-        if groups and abs(groups[-1][-1][2] - window[2]) <= TIE * 1.01:
-            groups[-1].append(window)
-        else:
-            groups.append([window])
-    return [sorted(group) for group in groups]
 
 
 def test_raw_windows_equal_the_reference() -> None:

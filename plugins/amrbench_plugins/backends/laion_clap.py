@@ -14,7 +14,7 @@ from typing_extensions import override
 from amrbench.errors import DataError
 from amrbench.types import Rows
 from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, whole_seconds
-from amrbench_plugins.backends.model_files import file_hash
+from amrbench_plugins.backends.model_files import file_hash, refuse_missing_transformers
 
 RATE = 48_000
 _CODE = 1
@@ -37,9 +37,14 @@ class LaionClap(LoadedEncoder):
     def audio(self, waveform: Rows) -> Rows:
         """Return (T, 512): each whole second alone, repeated to the length of the training audio."""
         seconds = whole_seconds(np.ascontiguousarray(waveform, np.float32), RATE)
-        starts = range(0, len(seconds), _BATCH)
-        rows = [self._rows(seconds[start : start + _BATCH]) for start in starts]
-        return np.concatenate([np.zeros((0, self.model.config.projection_dim), np.float32), *rows])
+        rows = [np.zeros((0, self.model.config.projection_dim), np.float32)]
+        for start in range(0, len(seconds), _BATCH):
+            batch = list(seconds[start : start + _BATCH])
+            inputs = self.feature_extractor(batch, sampling_rate=RATE, return_tensors="pt")
+            # If no recording is long, the library marks a random one as long.
+            inputs["is_longer"] = torch.zeros(len(batch), 1, dtype=torch.bool)
+            rows.append(_as_array(self.model.get_audio_features(**inputs)))
+        return np.concatenate(rows)
 
     @override
     @torch.inference_mode()
@@ -52,12 +57,6 @@ class LaionClap(LoadedEncoder):
     def fingerprint(self) -> str:
         return f"laion-clap {_CODE} {file_hash(self.file)}"
 
-    def _rows(self, seconds: Rows) -> Rows:
-        inputs = self.feature_extractor(list(seconds), sampling_rate=RATE, return_tensors="pt")
-        # If no recording is long, the library marks a random one as long.
-        inputs["is_longer"] = torch.zeros(len(seconds), 1, dtype=torch.bool)
-        return _as_array(self.model.get_audio_features(**inputs))
-
 
 def load(folder: Path) -> LaionClap:
     """Read a published folder; nothing is downloaded and no code in it is run.
@@ -65,13 +64,9 @@ def load(folder: Path) -> LaionClap:
     Raises:
         DataError: transformers is not installed, or the folder does not hold a CLAP model.
     """
-    try:
-        from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
-    except ImportError as error:
-        raise DataError(
-            "encoder 'laion-clap' needs the package transformers. Install it with "
-            "'pip install amrbench[laion-clap]'."
-        ) from error
+    refuse_missing_transformers("laion-clap")
+    from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
+
     if not (folder / _FILE).is_file():
         raise DataError(
             f"{folder}: has no {_FILE}. Download the whole folder, with weights as safetensors, from "

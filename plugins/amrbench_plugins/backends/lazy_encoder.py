@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import nn
 from typing_extensions import override
 
 from amrbench.slots.features import FeatureBackend
 from amrbench.types import Rows
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class LoadedEncoder(Protocol):
@@ -65,5 +66,7 @@ def whole_seconds(waveform: Rows, rate: int) -> Rows:
 
 def count_parameters(make: Callable[[], nn.Module]) -> int:
     """Return the number of weights of a module; it is made without memory for them."""
+    import torch
+
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in make().parameters())

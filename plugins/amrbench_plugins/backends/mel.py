@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 _STEP = 200.0 / 3
@@ -28,7 +27,8 @@ def slaney_filters(rate: int, fft: int, bands: int, *, low: float, high: float) 
     Returns:
         (fft / 2 + 1, bands) float32.
     """
-    corners = _hertz(np.linspace(_mel(low), _mel(high), bands + 2))
+    mel = np.linspace(_mel(low), _mel(high), bands + 2)
+    corners = np.where(mel < _mel(_BREAK), mel * _STEP, _BREAK * np.exp(_GROWTH * (mel - _mel(_BREAK))))
     bins = np.linspace(0, rate / 2, fft // 2 + 1)[:, None]
     rising = (bins - corners[:-2]) / (corners[1:-1] - corners[:-2])
     falling = (corners[2:] - bins) / (corners[2:] - corners[1:-1])
@@ -52,8 +52,3 @@ def _mel(hertz: float) -> float:
     if hertz < _BREAK:
         return hertz / _STEP
     return float(_BREAK / _STEP + np.log(hertz / _BREAK) / _GROWTH)
-
-
-def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    break_mel = _BREAK / _STEP
-    return np.where(mel < break_mel, mel * _STEP, _BREAK * np.exp(_GROWTH * (mel - break_mel)))

@@ -27,7 +27,7 @@ from typing_extensions import override
 from amrbench.errors import DataError
 from amrbench.slots.features import FeatureBackend
 from amrbench.types import Rows
-from amrbench_plugins.backends.spectral import FRAMES_A_SECOND, MELS, RATE, LogMel, rows_in
+from amrbench_plugins.backends.spectral import FRAMES_A_SECOND, MELS, RATE, LogMel
 
 WEIGHTS = Path(__file__).parent / "weights"
 _WORD = re.compile(r"[a-z']+")
@@ -140,8 +140,10 @@ class TextNet(nn.Module):
             words (B, L, width) with zeros after the last word, and sentences (B, width).
         """
         lengths = [len(sentence) for sentence in sentences]
-        flat = torch.split(self._embed_words(sentences), lengths)
-        x = nn.utils.rnn.pad_sequence(list(flat), batch_first=True)
+        parts = [pieces(word, self.buckets) for sentence in sentences for word in sentence]
+        offsets = np.cumsum([0] + [len(part) for part in parts[:-1]])
+        rows = self.table(torch.tensor([row for part in parts for row in part]), torch.from_numpy(offsets))
+        x = nn.utils.rnn.pad_sequence(list(torch.split(rows, lengths)), batch_first=True)
         mask = torch.arange(x.shape[1])[None] < torch.tensor(lengths)[:, None]
         x = functional.gelu(self.rise(x)) * mask[..., None]
         x = x + functional.gelu(self.mix(x.transpose(1, 2))).transpose(1, 2)
@@ -149,14 +151,6 @@ class TextNet(nn.Module):
         weights = self.weight(x).squeeze(-1).masked_fill(~mask, -torch.inf).softmax(1)
         sentence = functional.normalize((tokens * weights[..., None]).sum(1), dim=-1)
         return functional.normalize(tokens, dim=-1) * mask[..., None], sentence
-
-    def _embed_words(self, sentences: Sequence[Sequence[str]]) -> Tensor:
-        """Return (all words, piece_width)."""
-        parts = [pieces(word, self.buckets) for sentence in sentences for word in sentence]
-        offsets = np.cumsum([0] + [len(part) for part in parts[:-1]])
-        flat = torch.tensor([row for part in parts for row in part])
-        rows: Tensor = self.table(flat, torch.from_numpy(offsets))
-        return rows
 
 
 class MiniClap(nn.Module):
@@ -178,13 +172,6 @@ class MiniClapBackend(FeatureBackend):
     rate = RATE
 
     def __init__(self, name: str, network: MiniClap, digest: str) -> None:
-        """Wrap networks.
-
-        Args:
-            name: Name of the backend.
-            network: The networks.
-            digest: Hash of the weights' file.
-        """
         self.name = name
         self.audio_width = self.text_width = network.config.width
         self._network = network.eval().requires_grad_(False)
@@ -198,7 +185,7 @@ class MiniClapBackend(FeatureBackend):
 
     @override
     def audio(self, waveform: Rows) -> Rows:
-        count = rows_in(len(waveform))
+        count = len(waveform) // RATE
         if not count:
             return np.zeros((0, self.audio_width), np.float32)
         with torch.inference_mode():
@@ -255,8 +242,16 @@ def load(name: str, path: Path | None = None) -> MiniClapBackend:
 
 def _read(file: Path) -> MiniClap:
     with safe_open(file, "pt") as stored:
-        config = _parse_config(stored.metadata() or {})
+        metadata = stored.metadata() or {}
         weights = {key: stored.get_tensor(key).float() for key in stored.keys()}  # noqa: SIM118
+    if _METADATA_KEY not in metadata:
+        raise ValueError(f"it has no metadata {_METADATA_KEY!r}")
+    try:
+        config = _CONFIG_READER.validate_json(metadata[_METADATA_KEY], strict=True, extra="forbid")
+    except ValidationError as error:
+        fault = error.errors()[0]
+        path = ".".join(map(str, (_METADATA_KEY, *fault["loc"])))
+        raise ValueError(f"metadata {path}: {fault['msg']}") from error
     # On the device "meta" the config of a foreign file cannot ask for any amount of memory.
     with torch.device("meta"):
         network = MiniClap(config)
@@ -267,14 +262,3 @@ def _read(file: Path) -> MiniClap:
         raise ValueError("some numbers are not finite")
     network.load_state_dict(weights, assign=True)
     return network
-
-
-def _parse_config(metadata: dict[str, str]) -> Config:
-    if _METADATA_KEY not in metadata:
-        raise ValueError(f"it has no metadata {_METADATA_KEY!r}")
-    try:
-        return _CONFIG_READER.validate_json(metadata[_METADATA_KEY], strict=True, extra="forbid")
-    except ValidationError as error:
-        fault = error.errors()[0]
-        path = ".".join(map(str, (_METADATA_KEY, *fault["loc"])))
-        raise ValueError(f"metadata {path}: {fault['msg']}") from error

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from amrbench.errors import DataError
 from amrbench.files.folders import MODELS_VARIABLE, models_folder
-from amrbench.required_files import Published, RequiredFile, refuse_missing
-
-_CHUNK = 1 << 20
+from amrbench.required_files import Published, RequiredFile
 
 
 @dataclass(frozen=True)
@@ -33,41 +32,34 @@ class ModelFile:
     option: str
     holds: str = ""
 
-    def find(self, chosen: str) -> Path:
-        """Return the path that the option gives, or else the default path.
-
-        Raises:
-            DataError: There is no such file.
-        """
-        file = self.required_file(chosen)
-        refuse_missing(f"encoder {self.encoder!r}", [file])
-        return file.path
-
     def required_file(self, chosen: str) -> RequiredFile:
         """Return the file as one that must be present; `chosen` is the value of the option."""
-        paths = [models_folder() / self.encoder / name for name in self.names]
-        paths = [Path(chosen).expanduser()] if chosen else paths
-        path = next((path for path in paths if self._is_present(path)), paths[0])
+        names = [models_folder() / self.encoder / name for name in self.names]
+        paths = [Path(chosen).expanduser()] if chosen else names
+        present = [path for path in paths if (path / self.holds).is_file()]
         return RequiredFile(
             what=f"{self.what} of {self.encoder}",
-            path=path,
-            present=self._is_present(path),
+            path=[*present, *paths][0],
+            present=bool(present),
             published=self.published,
             remedy=f"Put it there (${MODELS_VARIABLE} chooses the folder of models), or name it with the "
             f"option '{self.option}'.",
         )
 
-    def _is_present(self, path: Path) -> bool:
-        return (path / self.holds).is_file()
-
 
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file, 16 digits, or raise DataError if it cannot be read."""
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while data := file.read(_CHUNK):
-                digest.update(data)
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    return digest.hexdigest()[:16]
+
+
+def refuse_missing_transformers(encoder: str) -> None:
+    """Raise DataError if the library that an encoder needs is not installed."""
+    if find_spec("transformers") is None:
+        raise DataError(
+            f"encoder {encoder!r} needs the package transformers. Install it with "
+            f"'pip install amrbench[{encoder}]'."
+        )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, field_validator
 from typing_extensions import override
 
 from amrbench.part import location, refuse_repeated
@@ -77,41 +79,63 @@ class MiniClapWide(Shipped):
     use = "mini-clap-wide"
 
 
-class Clap(FeaturesPart):
+class PublishedEncoderPart(FeaturesPart):
+    """An encoder with published weights, which are read when it is first used."""
+
+    rate: ClassVar[int]
+    """Samples a second."""
+    width: ClassVar[int]
+    """Of the rows of audio and of text."""
+
+    @override
+    def build(self) -> FeatureBackend:
+        return LazyEncoder(self.use, self.rate, self.width, self.width, self._load_if_complete)
+
+    def _load_if_complete(self) -> LoadedEncoder:
+        files = self.required_files()
+        refuse_missing(f"encoder {self.use!r}", files)
+        return self.load([file.path for file in files])
+
+    @abstractmethod
+    def load(self, paths: Sequence[Path]) -> LoadedEncoder:
+        """Read the required files, which are present."""
+
+
+class Clap(PublishedEncoderPart):
     """MS-CLAP 2023: 768 features for each second and each token (Elizalde et al. 2023)."""
 
     use = "clap"
+    rate = 44_100
+    width = 768
     weights: str = location("file of the published weights; by default in the folder of models")
     tokenizer: str = location(
         "folder with GPT-2's vocab.json and merges.txt; by default in the folder of models"
     )
 
     @override
-    def build(self) -> FeatureBackend:
-        return LazyEncoder(self.use, 44100, 768, 768, self._load)
-
-    @override
     def required_files(self) -> Sequence[RequiredFile]:
         return [CLAP_WEIGHTS.required_file(self.weights), tables.required_file(self.tokenizer)]
 
-    def _load(self) -> LoadedEncoder:
+    @override
+    def load(self, paths: Sequence[Path]) -> LoadedEncoder:
         from amrbench_plugins.backends.ms_clap.encoder import load
 
-        refuse_missing(f"encoder {self.use!r}", self.required_files())
-        return load(CLAP_WEIGHTS.find(self.weights), *tables.find(self.tokenizer))
+        return load(paths[0], *tables.find(self.tokenizer))
 
     @override
     def parameters(self) -> int:
         from amrbench_plugins.backends.ms_clap import gpt2, htsat
 
         audio = count_parameters(lambda: htsat.Htsat(htsat.Config()))
-        return audio + count_parameters(lambda: gpt2.Gpt2(gpt2.Config()))
+        return audio + gpt2.PARAMETERS
 
 
-class M2dClap(FeaturesPart):
+class M2dClap(PublishedEncoderPart):
     """M2D-CLAP 2025: 768 features for each second and each sentence (Niizumi et al. 2025)."""
 
     use = "m2d-clap"
+    rate = 16_000
+    width = 768
     text: Literal["sentence", "tokens"] = Field(
         "sentence",
         description="rows of a sentence: one for all of it, as in the report, or its tokens besides",
@@ -120,51 +144,41 @@ class M2dClap(FeaturesPart):
     vocabulary: str = location("vocab.txt of bert-base-uncased; by default in the folder of models")
 
     @override
-    def build(self) -> FeatureBackend:
-        return LazyEncoder(self.use, 16000, 768, 768, self._load)
-
-    @override
     def required_files(self) -> Sequence[RequiredFile]:
         return [M2D_WEIGHTS.required_file(self.weights), BERT_VOCABULARY.required_file(self.vocabulary)]
 
-    def _load(self) -> LoadedEncoder:
+    @override
+    def load(self, paths: Sequence[Path]) -> LoadedEncoder:
         from amrbench_plugins.backends.m2d_clap.encoder import load
 
-        refuse_missing(f"encoder {self.use!r}", self.required_files())
-        return load(M2D_WEIGHTS.find(self.weights), BERT_VOCABULARY.find(self.vocabulary), self.text)
+        weights, vocabulary = paths
+        return load(weights, vocabulary, self.text)
 
     @override
     def parameters(self) -> int:
         from amrbench_plugins.backends.m2d_clap import bert, vit
 
         audio = count_parameters(lambda: vit.AudioEncoder(vit.Config()))
-        return audio + count_parameters(lambda: bert.Bert(bert.Config()))
+        return audio + bert.PARAMETERS
 
 
-class LaionClap(FeaturesPart):
+class LaionClap(PublishedEncoderPart):
     """LAION-CLAP: 512 features for each second and each sentence, in one space (Wu et al. 2023)."""
 
     use = "laion-clap"
+    rate = 48_000
+    width = 512
     weights: str = location("folder of the published model; by default in the folder of models")
-
-    @override
-    def build(self) -> FeatureBackend:
-        return LazyEncoder(self.use, 48000, 512, 512, self._load)
 
     @override
     def required_files(self) -> Sequence[RequiredFile]:
         return [LAION_WEIGHTS.required_file(self.weights)]
 
-    def _load(self) -> LoadedEncoder:
+    @override
+    def load(self, paths: Sequence[Path]) -> LoadedEncoder:
         from amrbench_plugins.backends.laion_clap import load
 
-        refuse_missing(f"encoder {self.use!r}", self.required_files())
-        return load(LAION_WEIGHTS.find(self.weights))
-
-
-def _different(parts: tuple[FeaturesPart, ...]) -> tuple[FeaturesPart, ...]:
-    refuse_repeated([encoder.label for part in parts for encoder in part.encoders])
-    return parts
+        return load(paths[0])
 
 
 class Concat(FeaturesPart):
@@ -172,9 +186,13 @@ class Concat(FeaturesPart):
 
     use = "concat"
     example: ClassVar[Mapping[str, Any]] = {"of": ["mini-clap", "mini-clap-wide"]}
-    of: Annotated[tuple[FeaturesPart, ...], AfterValidator(_different)] = Field(
-        min_length=2, description="the encoders"
-    )
+    of: tuple[FeaturesPart, ...] = Field(min_length=2, description="the encoders")
+
+    @field_validator("of")
+    @classmethod
+    def _different(cls, parts: tuple[FeaturesPart, ...]) -> tuple[FeaturesPart, ...]:
+        refuse_repeated([encoder.label for part in parts for encoder in part.encoders])
+        return parts
 
     @override
     def build(self) -> FeatureBackend:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -14,28 +11,22 @@ FRAMES_A_SECOND = 50
 MELS = 64
 _FFT = 1024
 _HOP = RATE // FRAMES_A_SECOND
+_LOW, _HIGH = 50.0, 7600.0
+"""Ends of the first and of the last filter, in Hz."""
 _FLOOR = 1e-7
 _CHUNK = 250
 """Frames at a time; their spectra stay in the processor's cache, which halves the time."""
 
 
-def _mel(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return 2595.0 * np.log10(1.0 + hertz / 700.0)
-
-
-def mel_filters(*, low: float = 50.0, high: float = 7600.0) -> Tensor:
+def mel_filters() -> Tensor:
     """Return triangular filters with a sum of one on the mel scale (2595 log10(1 + f/700)).
-
-    Args:
-        low: Lower end of the first filter, in Hz.
-        high: Upper end of the last filter, in Hz.
 
     Returns:
         (bins, MELS) float32.
     """
     bins = np.fft.rfftfreq(_FFT, 1 / RATE)
-    ends = _mel(np.array([low, high]))
-    corners = 700.0 * (10 ** (np.linspace(ends[0], ends[1], MELS + 2) / 2595.0) - 1.0)
+    low, high = 2595.0 * np.log10(1.0 + np.array([_LOW, _HIGH]) / 700.0)
+    corners = 700.0 * (10 ** (np.linspace(low, high, MELS + 2) / 2595.0) - 1.0)
     rising = (bins - corners[:-2, None]) / np.diff(corners)[:-1, None]
     falling = (corners[2:, None] - bins) / np.diff(corners)[1:, None]
     filters = np.maximum(0.0, np.minimum(rising, falling))
@@ -68,14 +59,8 @@ class LogMel(nn.Module):
         side = (_FFT - _HOP) // 2
         padded = nn.functional.pad(waveform, (side, _FFT - _HOP - side))
         pieces = padded.unfold(-1, _FFT, _HOP)[..., :frames, :]
-        energies = [self._energies(chunk) for chunk in torch.split(pieces, _CHUNK, -2)]
+        energies = []
+        for chunk in torch.split(pieces, _CHUNK, -2):
+            parts = torch.view_as_real(torch.fft.rfft(chunk * self.window)).flatten(-2)
+            energies.append(parts.square_() @ self.filters)
         return torch.cat(energies, -2).add_(_FLOOR).log_()
-
-    def _energies(self, pieces: Tensor) -> Tensor:
-        parts = torch.view_as_real(torch.fft.rfft(pieces * self.window)).flatten(-2)
-        return parts.square_() @ self.filters
-
-
-def rows_in(samples: int) -> int:
-    """Return the number of whole seconds in a waveform."""
-    return math.floor(samples / RATE)

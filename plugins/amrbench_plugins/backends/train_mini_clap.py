@@ -9,6 +9,7 @@ training wording; scenes and held-out wordings are not among them.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,21 +100,15 @@ def make_pool(sounds_each: int, *, seed: int) -> Pool:
     return Pool(torch.stack(frames), torch.stack(sounding), tuple(subjects))
 
 
-@dataclass(frozen=True)
-class _Caption:
-    words: list[str]
-    states_value: bool
-    """Whether it states the value of the attribute."""
-
-
-def _caption(rng: Rng, subject: Subject) -> _Caption:
+def draw_caption(rng: Rng, subject: Subject) -> tuple[list[str], bool]:
+    """Return the words of a caption, and whether they state the value of the attribute."""
     states_value = bool(rng.random() < 0.75)
     wording = Wording.VALUE if states_value else Wording.BARE
     text = captions.phrase(rng, subject, wording=wording, distance=rng.random() < 0.15)
-    return _Caption(words(text), states_value)
+    return words(text), states_value
 
 
-def _targets(subjects: list[Subject], states_value: list[bool]) -> Tensor:
+def described_clips(subjects: Sequence[Subject], states_value: Sequence[bool]) -> Tensor:
     """Return (B, B) bool: clip i is described by caption j."""
     sound = torch.tensor([sounds.CLASSES.index(subject.sound) for subject in subjects])
     value = torch.tensor([subject.value for subject in subjects])
@@ -121,7 +116,9 @@ def _targets(subjects: list[Subject], states_value: list[bool]) -> Tensor:
     return (sound[:, None] == sound[None]) & agrees
 
 
-def _loss(network: MiniClap, rows: Tensor, sounding: Tensor, sentences: Tensor, described: Tensor) -> Tensor:
+def contrastive_loss(
+    network: MiniClap, rows: Tensor, sounding: Tensor, sentences: Tensor, described: Tensor
+) -> Tensor:
     """Return the cross entropy of each second over the captions of the batch and silence.
 
     The target of a second with sound is uniform over all captions that describe it.
@@ -147,7 +144,7 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
     return (values * where).sum() / where.sum().clamp(min=1)
 
 
-def _untrained(config: Config, pool: Pool, seed: int) -> MiniClap:
+def untrained(config: Config, pool: Pool, seed: int) -> MiniClap:
     """Return networks with their first weights, which normalise the frames of the pool."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -158,29 +155,24 @@ def _untrained(config: Config, pool: Pool, seed: int) -> MiniClap:
     return network
 
 
-def _loss_of_batch(network: MiniClap, pool: Pool, rng: Rng, size: int) -> Tensor:
-    clips = rng.choice(len(pool.subjects), size, replace=False)
-    subjects = [pool.subjects[clip] for clip in clips]
-    texts = [_caption(rng, subject) for subject in subjects]
-    # A shift of the log spectrum changes the loudness.
-    frames = pool.frames[clips].float() + float(rng.normal(0, 0.7))
-    rows = network.audio(frames)
-    sentences = network.text([text.words for text in texts])[1]
-    described = _targets(subjects, [text.states_value for text in texts]).float()
-    return _loss(network, rows, pool.sounding[clips], sentences, described)
-
-
 def train(training: Training, *, seed: int = 0, reporter: Reporter = NULL_REPORTER) -> MiniClap:
     """Return trained networks; the same bits for the same arguments on one machine and one thread."""
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, 78))))
     pool = make_pool(training.sounds_each, seed=seed)
-    network = _untrained(training.config, pool, seed)
+    network = untrained(training.config, pool, seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, training.rate, total_steps=training.steps, pct_start=0.1
     )
     for step in range(1, training.steps + 1):
-        loss = _loss_of_batch(network, pool, rng, training.batch)
+        clips = rng.choice(len(pool.subjects), training.batch, replace=False)
+        subjects = [pool.subjects[clip] for clip in clips]
+        texts, states_value = zip(*(draw_caption(rng, subject) for subject in subjects), strict=True)
+        # A shift of the log spectrum changes the loudness.
+        rows = network.audio(pool.frames[clips].float() + float(rng.normal(0, 0.7)))
+        sentences = network.text(texts)[1]
+        described = described_clips(subjects, states_value).float()
+        loss = contrastive_loss(network, rows, pool.sounding[clips], sentences, described)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

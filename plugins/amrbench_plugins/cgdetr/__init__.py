@@ -11,15 +11,10 @@ from amrbench.part import Part
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
     """Offer the matcher, the losses, the targets and the reader of checkpoints of CG-DETR."""
-    from amrbench_plugins.cgdetr.lighthouse import LighthouseCgDetr
-    from amrbench_plugins.cgdetr.matcher import Hungarian
-    from amrbench_plugins.cgdetr.moment_sentence import MomentSentence
+    from amrbench_plugins.cgdetr import parts
     from amrbench_plugins.cgdetr.moments import MomentTargets
-    from amrbench_plugins.cgdetr.orthogonality import Orthogonality
-    from amrbench_plugins.cgdetr.saliency_loss import Saliency
-    from amrbench_plugins.cgdetr.span_losses import Foreground, SpanGiou, SpanL1
 
     return [
-        *(Hungarian, MomentTargets, SpanL1, SpanGiou, Foreground),
-        *(Saliency, MomentSentence, Orthogonality, LighthouseCgDetr),
+        *(parts.Hungarian, MomentTargets, parts.SpanL1, parts.SpanGiou, parts.Foreground),
+        *(parts.Saliency, parts.MomentSentence, parts.Orthogonality, parts.LighthouseCgDetr),
     ]

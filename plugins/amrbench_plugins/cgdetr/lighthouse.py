@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing_extensions import override
-
 from amrbench.errors import CheckpointError
-from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
+from amrbench.slots.checkpoint import ForeignModel
 from amrbench.slots.model import Limits
 from amrbench.types import Checkpoint, FeatureWidths
 from amrbench_plugins.cgdetr.reference_checkpoint import config_of, last_second
@@ -13,23 +11,22 @@ from amrbench_plugins.cgdetr.reference_weights import load_reference
 from amrbench_plugins.ranking import Clip, Round
 
 
-class LighthouseCgDetr(CheckpointPart):
-    """A CG-DETR checkpoint of the Lighthouse library (`best.ckpt`)."""
+def foreign_model(checkpoint: Checkpoint) -> ForeignModel:
+    """Return the model of a checkpoint, with its weights, inputs and post-processing.
 
-    use = "cg_detr"
-
-    @override
-    def build(self, checkpoint: Checkpoint) -> ForeignModel:
-        config = config_of(checkpoint)
-        return ForeignModel(
-            model=load_reference(checkpoint).model,
-            audio=_encoder(checkpoint, "a_feat_types"),
-            text=_encoder(checkpoint, "t_feat_type"),
-            widths=FeatureWidths(config.audio_width, config.text_width),
-            hop=config.clip_length,
-            limits=Limits(frames=config.max_clips, words=config.max_words),
-            ranking=(Clip(to=last_second(checkpoint)).build(), Round(to=config.clip_length).build()),
-        )
+    Raises:
+        CheckpointError: A tensor or option is missing or wrong.
+    """
+    config = config_of(checkpoint)
+    return ForeignModel(
+        model=load_reference(checkpoint).model,
+        audio=_encoder(checkpoint, "a_feat_types"),
+        text=_encoder(checkpoint, "t_feat_type"),
+        widths=FeatureWidths(config.audio_width, config.text_width),
+        hop=config.clip_length,
+        limits=Limits(frames=config.max_clips, words=config.max_words),
+        ranking=(Clip(to=last_second(checkpoint)).build(), Round(to=config.clip_length).build()),
+    )
 
 
 def _encoder(checkpoint: Checkpoint, option: str) -> str:

@@ -1,8 +1,6 @@
 """Assignment of decoder queries to true spans.
 
-The report does not change it. The weights are those of the public baseline, which the team's public code has
-too. That a head of one logit counts with its probability, as the baseline's foreground class does, is our
-choice.
+That a head of one logit counts with its probability, as the baseline's foreground class does, is our choice.
 """
 
 from __future__ import annotations
@@ -10,14 +8,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from typing_extensions import override
 
 from amrbench.errors import RunError
 from amrbench.functional.spans import giou
-from amrbench.slots.matcher import Matcher, MatcherPart
+from amrbench.slots.matcher import Matcher
 from amrbench.types import Target, Tensors
 
 UNMATCHED = -1
@@ -79,17 +76,3 @@ def _check_finite(costs: NDArray[np.float32]) -> None:
             "the model predicts spans or scores that are not finite numbers, so training has diverged; "
             "lower the learning rate, or the largest gradient norm ('clip')."
         )
-
-
-class Hungarian(MatcherPart):
-    """The assignment of least total cost, for each decoder layer (CG-DETR, as in DETR)."""
-
-    use = "hungarian"
-    requires = frozenset({"spans", "scores"})
-    span: float = Field(10.0, ge=0, description="weight of the distance of centre and width")
-    giou: float = Field(1.0, ge=0, description="weight of the generalised IoU")
-    score: float = Field(4.0, ge=0, description="weight of the query's score")
-
-    @override
-    def build(self) -> Matcher:
-        return HungarianMatcher(span=self.span, giou=self.giou, score=self.score)

@@ -1,18 +1,12 @@
-"""Keeps the dummies of a text, and the prompts of the global token, apart from each other.
-
-The weight is that of the public baseline, which uses that of the distillation.
-"""
+"""Keeps the dummies of a text, and the prompts of the global token, apart from each other."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
-from typing_extensions import override
 
-from amrbench.slots.losses import LossPart
-from amrbench.types import BuildContext, Outcome
+from amrbench.types import Outcome
 
 
 def overlap(rows: Tensor) -> Tensor:
@@ -37,15 +31,3 @@ class OrthogonalityLoss(nn.Module):
         """Return "orthogonality"."""
         both = overlap(outcome.tensors["dummies"]) + overlap(outcome.tensors["prompts"])
         return {"orthogonality": self.weight * both}
-
-
-class Orthogonality(LossPart):
-    """Cosine similarity among the dummies of one text, and among the prompts of the global token."""
-
-    use = "orthogonality"
-    requires = frozenset({"dummies", "prompts"})
-    weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
-
-    @override
-    def build(self, context: BuildContext) -> nn.Module:
-        return OrthogonalityLoss(self.weight)

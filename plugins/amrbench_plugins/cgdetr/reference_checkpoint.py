@@ -6,7 +6,7 @@ prompts in use, limits, clip length, dropout) is read from the options.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from amrbench.errors import CheckpointError, did_you_mean, some
@@ -19,10 +19,30 @@ TEMPORAL_COLUMNS = 2
 _FIXED: Mapping[str, object] = {
     "model_name": "cg_detr",
     "ctx_mode": "audio_tef",
+    "v_feat_dim": TEMPORAL_COLUMNS,
     "position_embedding": "sine",
     "n_input_proj": 2,
     "span_loss_type": "l1",
 }
+_ROWS = {
+    "width": ("hidden_dim", "saliency_proj1.weight"),
+    "feedforward": ("dim_feedforward", "transformer.encoder.layers.0.linear1.weight"),
+    "audio_width": ("a_feat_dim", "input_vid_proj.0.LayerNorm.weight"),
+    "text_width": ("t_feat_dim", "input_txt_proj.0.LayerNorm.weight"),
+    "dummies": ("num_dummies", "dummy_rep_token"),
+    "prompts": ("total_prompts", "global_rep_token"),
+    "queries": ("num_queries", "query_embed.weight"),
+}
+"""Sizes, each with its option and the tensor whose first axis shows it."""
+_LAYERS = {
+    "cross_layers": ("t2v_layers", "transformer.t2v_encoder"),
+    "encoder_layers": ("enc_layers", "transformer.encoder"),
+    "decoder_layers": ("dec_layers", "transformer.decoder"),
+    "dummy_layers": ("dummy_layers", "txtproj_encoder"),
+    "sentence_layers": ("sent_layers", "scls_encoder"),
+    "moment_layers": ("moment_layers", "transformer.mcls_encoder"),
+}
+"""Numbers of layers, each with its option and its stack."""
 _LAST_SECOND: Mapping[str, float] = {
     "castella": 300.0,
     "clotho-moment": 150.0,
@@ -65,80 +85,26 @@ def config_of(checkpoint: Checkpoint) -> Config:
         CheckpointError: A tensor or option is missing, has the wrong shape or type, or contradicts
             another one.
     """
-    _check_fixed(checkpoint)
-    config = Config(
-        width=_axis(checkpoint, "saliency_proj1.weight", 0),
-        feedforward=_axis(checkpoint, "transformer.encoder.layers.0.linear1.weight", 0),
-        audio_width=_axis(checkpoint, "input_vid_proj.0.LayerNorm.weight", 0) - TEMPORAL_COLUMNS,
-        text_width=_axis(checkpoint, "input_txt_proj.0.LayerNorm.weight", 0),
-        cross_layers=_layers(checkpoint, "transformer.t2v_encoder"),
-        encoder_layers=_layers(checkpoint, "transformer.encoder"),
-        decoder_layers=_layers(checkpoint, "transformer.decoder"),
-        dummy_layers=_layers(checkpoint, "txtproj_encoder"),
-        sentence_layers=_layers(checkpoint, "scls_encoder"),
-        moment_layers=_layers(checkpoint, "transformer.mcls_encoder"),
-        dummies=_axis(checkpoint, "dummy_rep_token", 0),
-        prompts=_axis(checkpoint, "global_rep_token", 0),
-        queries=_axis(checkpoint, "query_embed.weight", 0),
-        heads=_count(checkpoint, "nheads"),
-        prompts_used=_count(checkpoint, "num_prompts"),
-        max_clips=min(_count(checkpoint, "max_v_l"), _count(checkpoint, "max_a_l")),
-        max_words=_count(checkpoint, "max_q_l"),
-        clip_length=_positive(checkpoint, "clip_length"),
-        dropout=_probability(checkpoint, "dropout"),
-        input_dropout=_probability(checkpoint, "input_dropout"),
-    )
-    _check_agreement(checkpoint, config)
-    return config
-
-
-def last_second(checkpoint: Checkpoint) -> float:
-    """Return the second to which the reference clips predicted windows of its data set.
-
-    Raises:
-        CheckpointError: The options name no data set, or one without a known limit.
-    """
-    name = _option(checkpoint, "dset_name")
-    if name not in _LAST_SECOND:
-        raise CheckpointError(
-            f"{checkpoint.path}: option 'dset_name' is {name!r}; the last second of a window is known for "
-            f"{some(_LAST_SECOND)}.{did_you_mean(str(name), _LAST_SECOND)}"
-        )
-    return _LAST_SECOND[str(name)]
-
-
-def _check_fixed(checkpoint: Checkpoint) -> None:
     for name, expected in _FIXED.items():
         value = _option(checkpoint, name)
         if value != expected:
             raise CheckpointError(
                 f"{checkpoint.path}: option {name!r} is {value!r}; only {expected!r} can be read as CG-DETR"
             )
-
-
-def _check_agreement(checkpoint: Checkpoint, config: Config) -> None:
-    counted = {
-        "hidden_dim": config.width,
-        "dim_feedforward": config.feedforward,
-        "a_feat_dim": config.audio_width,
-        "v_feat_dim": TEMPORAL_COLUMNS,
-        "t_feat_dim": config.text_width,
-        "t2v_layers": config.cross_layers,
-        "enc_layers": config.encoder_layers,
-        "dec_layers": config.decoder_layers,
-        "dummy_layers": config.dummy_layers,
-        "sent_layers": config.sentence_layers,
-        "moment_layers": config.moment_layers,
-        "num_dummies": config.dummies,
-        "total_prompts": config.prompts,
-        "num_queries": config.queries,
-    }
-    for name, size in counted.items():
-        if _count(checkpoint, name) != size:
-            raise CheckpointError(
-                f"{checkpoint.path}: option {name!r} is {checkpoint.options[name]!r}, "
-                f"but the tensors say {size}"
-            )
+    dropout, input_dropout = (
+        _number(checkpoint, name, "from 0 to below 1", lambda value: 0 <= value < 1)
+        for name in ("dropout", "input_dropout")
+    )
+    config = Config(
+        **_sizes(checkpoint),
+        heads=_count(checkpoint, "nheads"),
+        prompts_used=_count(checkpoint, "num_prompts"),
+        max_clips=min(_count(checkpoint, "max_v_l"), _count(checkpoint, "max_a_l")),
+        max_words=_count(checkpoint, "max_q_l"),
+        clip_length=_number(checkpoint, "clip_length", "above 0", lambda value: 0 < value < float("inf")),
+        dropout=dropout,
+        input_dropout=input_dropout,
+    )
     if config.width % config.heads:
         raise CheckpointError(
             f"{checkpoint.path}: option 'nheads' is {config.heads}, "
@@ -149,18 +115,48 @@ def _check_agreement(checkpoint: Checkpoint, config: Config) -> None:
             f"{checkpoint.path}: option 'num_prompts' is {config.prompts_used}, but there are only "
             f"{config.prompts} prompts ('global_rep_token')"
         )
+    return config
 
 
-def _axis(checkpoint: Checkpoint, name: str, axis: int) -> int:
+def last_second(checkpoint: Checkpoint) -> float:
+    """Return the second to which the reference clips predicted windows of its data set.
+
+    Raises:
+        CheckpointError: The options name no data set, or one without a known limit.
+    """
+    name = _option(checkpoint, "dset_name")
+    if str(name) not in _LAST_SECOND:
+        raise CheckpointError(
+            f"{checkpoint.path}: option 'dset_name' is {name!r}; the last second of a window is known for "
+            f"{some(_LAST_SECOND)}.{did_you_mean(str(name), _LAST_SECOND)}"
+        )
+    return _LAST_SECOND[str(name)]
+
+
+def _sizes(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return the sizes that the tensors show; the options must say the same."""
+    sizes = {field: _rows(checkpoint, tensor) for field, (_, tensor) in _ROWS.items()}
+    sizes["audio_width"] -= TEMPORAL_COLUMNS
+    sizes |= {field: _layers(checkpoint, stack) for field, (_, stack) in _LAYERS.items()}
+    for field, (option, _) in (_ROWS | _LAYERS).items():
+        if _count(checkpoint, option) != sizes[field]:
+            raise CheckpointError(
+                f"{checkpoint.path}: option {option!r} is {checkpoint.options[option]!r}, "
+                f"but the tensors say {sizes[field]}"
+            )
+    return sizes
+
+
+def _rows(checkpoint: Checkpoint, name: str) -> int:
     tensor = checkpoint.weights.get(name)
     if tensor is None:
         raise CheckpointError(
             f"{checkpoint.path}: no tensor {name!r}, so this is no CG-DETR checkpoint of the reference."
             f"{did_you_mean(name, checkpoint.weights)}"
         )
-    if tensor.ndim <= axis:
-        raise CheckpointError(f"{checkpoint.path}: tensor {name!r} has shape {tuple(tensor.shape)}")
-    return tensor.shape[axis]
+    if tensor.ndim == 0:
+        raise CheckpointError(f"{checkpoint.path}: tensor {name!r} has shape ()")
+    return len(tensor)
 
 
 def _layers(checkpoint: Checkpoint, stack: str) -> int:
@@ -191,17 +187,8 @@ def _count(checkpoint: Checkpoint, name: str) -> int:
     return value
 
 
-def _probability(checkpoint: Checkpoint, name: str) -> float:
+def _number(checkpoint: Checkpoint, name: str, limits: str, within: Callable[[float], bool]) -> float:
     value = _option(checkpoint, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise CheckpointError(
-            f"{checkpoint.path}: option {name!r} is {value!r}; a number from 0 to below 1 is needed"
-        )
-    return float(value)
-
-
-def _positive(checkpoint: Checkpoint, name: str) -> float:
-    value = _option(checkpoint, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise CheckpointError(f"{checkpoint.path}: option {name!r} is {value!r}; a number above 0 is needed")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not within(value):
+        raise CheckpointError(f"{checkpoint.path}: option {name!r} is {value!r}; a number {limits} is needed")
     return float(value)

@@ -10,19 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from amrbench.errors import CheckpointError, some
 from amrbench.registry import Registry
-from amrbench.slots.losses import LossPart
-from amrbench.slots.model import ModelPart
 from amrbench.types import BuildContext, Checkpoint, FeatureWidths
 from amrbench_plugins import moment_detr
-from amrbench_plugins.cgdetr.moment_sentence import MomentSentence
+from amrbench_plugins.cgdetr.parts import MomentSentence
 from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Config, config_of
+from amrbench_plugins.moment_detr.model import MomentDetr
 
 # The reference's code has these numbers for its text encoders, whatever its options are.
 TEXT_HEADS = 8
@@ -86,14 +84,17 @@ _OTHERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference checkpoint as our parts and modules."""
+    """A CG-DETR of the reference as our modules, in evaluation mode."""
 
-    model_part: ModelPart
-    loss_part: LossPart
     model: nn.Module
-    """A `MomentModel`, in evaluation mode."""
+    """A `MomentModel`."""
     loss: nn.Module
     """The loss that holds the reference's moment encoder."""
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """Return all parameters; names of the loss start with "loss."."""
+        of_loss = {f"{LOSS}.{name}": parameter for name, parameter in self.loss.named_parameters()}
+        return {**dict(self.model.named_parameters()), **of_loss}
 
 
 def load_reference(checkpoint: Checkpoint) -> Reference:
@@ -102,29 +103,40 @@ def load_reference(checkpoint: Checkpoint) -> Reference:
     Raises:
         CheckpointError: A tensor is missing, left over, or of the wrong shape.
     """
-    reference = build_reference(config_of(checkpoint))
-    try:
-        fill(reference, checkpoint.weights)
-    except CheckpointError as error:
-        raise CheckpointError(f"{checkpoint.path}: {error}") from None
+    reference, weights = build_reference(config_of(checkpoint)), checkpoint.weights
+    used: set[str] = set()
+    for name, parameter in reference.named_parameters().items():
+        sources = reference_names(name)
+        for source, block in zip(sources, parameter.detach().chunk(len(sources)), strict=True):
+            if source not in weights:
+                raise CheckpointError(
+                    f"{checkpoint.path}: tensor {source!r} is missing; is this a CG-DETR of the reference?"
+                )
+            value = weights[source]
+            if value.numel() != block.numel() or value.shape[-1:] != block.shape[-1:]:
+                raise CheckpointError(
+                    f"{checkpoint.path}: tensor {source!r} has shape {list(value.shape)}, "
+                    f"which does not fit {list(block.shape)}."
+                )
+            block.copy_(value.reshape(block.shape))
+            used.add(source)
+    unknown = [name for name in weights if name not in used and not name.startswith(UNUSED_PREFIXES)]
+    if unknown:
+        raise CheckpointError(
+            f"{checkpoint.path}: the tensors {some(unknown)} are unknown; is this a CG-DETR of the reference?"
+        )
     return reference
 
 
 def build_reference(config: Config) -> Reference:
-    """Build parts and modules of a configuration with new weights."""
+    """Build the modules of a configuration with new weights."""
     # A registry of its own: the result must not depend on which plugins are installed.
     registry = Registry.of(MomentSentence, *moment_detr.amrbench_parts())
-    model_part = cast(
-        "ModelPart",
-        registry.find("model", "moment-detr").model_validate(model_options(config), context=registry),
-    )
-    loss_part = MomentSentence.model_validate(loss_options(config), context=registry)
-    context = BuildContext(
-        FeatureWidths(config.audio_width, config.text_width), input_dropout=config.input_dropout
-    )
-    model = model_part.build(context)
-    loss = loss_part.build(context.at("losses.moment-sentence"))
-    return Reference(model_part, loss_part, model.eval(), loss.eval())
+    widths = FeatureWidths(config.audio_width, config.text_width)
+    context = BuildContext(widths, input_dropout=config.input_dropout)
+    model = MomentDetr.model_validate(model_options(config), context=registry).build(context)
+    loss = MomentSentence.model_validate(loss_options(config), context=registry)
+    return Reference(model.eval(), loss.build(context.at("losses.moment-sentence")).eval())
 
 
 def model_options(config: Config) -> dict[str, Any]:
@@ -154,29 +166,6 @@ def loss_options(config: Config) -> dict[str, Any]:
     return {**_common(config), "layers": config.moment_layers}
 
 
-def fill(reference: Reference, weights: Mapping[str, Tensor]) -> None:
-    """Copy the reference's tensors into our modules.
-
-    Raises:
-        CheckpointError: A tensor is missing, left over, or of the wrong shape.
-    """
-    parameters = [
-        *reference.model.named_parameters(),
-        *((f"{LOSS}.{name}", parameter) for name, parameter in reference.loss.named_parameters()),
-    ]
-    used: set[str] = set()
-    for name, parameter in parameters:
-        sources = reference_names(name)
-        missing = [source for source in sources if source not in weights]
-        if missing:
-            raise CheckpointError(f"tensor {missing[0]!r} is missing; is this a CG-DETR of the reference?")
-        _copy(parameter, [weights[source] for source in sources], sources[0])
-        used.update(sources)
-    unknown = [name for name in weights if name not in used and not name.startswith(UNUSED_PREFIXES)]
-    if unknown:
-        raise CheckpointError(f"the tensors {some(unknown)} are unknown; is this a CG-DETR of the reference?")
-
-
 def reference_names(name: str) -> tuple[str, ...]:
     """Return the reference's names of one of our tensors, several where it has blocks.
 
@@ -187,30 +176,15 @@ def reference_names(name: str) -> tuple[str, ...]:
     """
     in_stack = re.fullmatch(r"(.+?)\.layers\.(\d+)\.(.+)", name)
     if in_stack and in_stack[1] in _STACKS:
-        stack = f"{_STACKS[in_stack[1]]}.layers.{in_stack[2]}"
-        return tuple(f"{stack}.{inner}" for inner in _names_in_layer(in_stack[3]))
+        stack, inner = f"{_STACKS[in_stack[1]]}.layers.{in_stack[2]}", in_stack[3]
+        module, _, kind = inner.rpartition(".")
+        sources = _LAYER.get(inner) or [f"{source}.{kind}" for source in _LAYER[module]]
+        return tuple(f"{stack}.{source}" for source in sources)
     for pattern, replacement in _OTHERS.items():
         matched = re.fullmatch(rf"{pattern}(\.weight|\.bias)?", name)
         if matched:
             return (matched.expand(replacement) + (matched[matched.re.groups] or ""),)
     raise KeyError(name)
-
-
-def _names_in_layer(inner: str) -> tuple[str, ...]:
-    if inner in _LAYER:
-        return _LAYER[inner]
-    module, _, kind = inner.rpartition(".")
-    return tuple(f"{source}.{kind}" for source in _LAYER[module])
-
-
-def _copy(parameter: Tensor, sources: list[Tensor], name: str) -> None:
-    value = torch.cat(sources) if len(sources) > 1 else sources[0]
-    if value.numel() != parameter.numel() or value.shape[-1] != parameter.shape[-1]:
-        raise CheckpointError(
-            f"tensor {name!r} has shape {list(value.shape)}, which does not fit {list(parameter.shape)}."
-        )
-    with torch.no_grad():
-        parameter.copy_(value.reshape(parameter.shape))
 
 
 def _common(config: Config) -> dict[str, Any]:

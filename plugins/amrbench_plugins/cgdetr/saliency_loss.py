@@ -1,8 +1,7 @@
 """Losses of the saliency of frames, and of the attention of frames to words.
 
 Both measure how well a frame fits the sentence, so both should be higher inside the moment than outside, and
-low everywhere when the sentence belongs to another recording. Weights and margin are those of the public
-baseline; the report does not mention them.
+low everywhere when the sentence belongs to another recording.
 """
 
 from __future__ import annotations
@@ -11,15 +10,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
-from typing_extensions import override
 
-from amrbench.slots.losses import LossPart
-from amrbench.types import BuildContext, Outcome
+from amrbench.types import Outcome
 from amrbench_plugins.cgdetr.frames import binary_entropy, frame_mean
 
-MISMATCHED_TEXT = "mismatched-text"
+MARGIN = 0.2
+"""By how much frames inside should score higher than frames outside; that of the public baseline."""
 TEMPERATURE = 0.5
 LEVELS = 12
 """Levels of relevance in the reference; binary labels use one of them, but the sum is divided by twelve."""
@@ -49,20 +46,6 @@ class SampleWeights:
         return cls(other / other.sum().clamp(min=1), rest * counted / rest.sum().clamp(min=1))
 
 
-@dataclass(frozen=True)
-class FrameLabels:
-    """The ground truth of the frames of a batch."""
-
-    relevant: Tensor
-    """(B, T)"""
-    mask: Tensor
-    """(B, T)"""
-    positives: Tensor
-    """(B, P) indices of frames inside."""
-    negatives: Tensor
-    """(B, P) indices of frames outside."""
-
-
 def rank(scores: Tensor, relevant: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
     """Return the contrast of relevant frames with all frames of their sample, a scalar.
 
@@ -82,84 +65,51 @@ def rank(scores: Tensor, relevant: Tensor, mask: Tensor, weights: Tensor) -> Ten
     return (means * weights).sum() / LEVELS
 
 
-def hinge(scores: Tensor, frames: FrameLabels, margin: float) -> Tensor:
-    """Return twice the mean by which drawn pairs miss a margin between inside and outside, a scalar."""
-    gap = margin + scores.gather(1, frames.negatives) - scores.gather(1, frames.positives)
-    return 2 * gap.clamp(min=0).mean()
+def contrast(scores: Tensor, mismatched: Tensor, outcome: Outcome, weights: SampleWeights) -> Tensor:
+    """Return how far scores (B, T) are from separating the frames inside, a scalar.
+
+    It is twice the mean by which drawn pairs miss the margin between inside and outside; plus the rank of the
+    frames inside among the others and all frames under the mismatched text (B, T); plus their rank among the
+    others alone.
+    """
+    target, mask = outcome.target, outcome.batch.audio_mask
+    gap = MARGIN + scores.gather(1, target.negatives) - scores.gather(1, target.positives)
+    with_mismatched = rank(
+        torch.cat([scores, mismatched], 1),
+        torch.cat([target.relevant, torch.zeros_like(target.relevant)], 1),
+        torch.cat([mask, mask], 1),
+        weights.mismatched,
+    )
+    return 2 * gap.clamp(min=0).mean() + with_mismatched + rank(scores, target.relevant, mask, weights.alone)
 
 
-def rank_with_mismatched(scores: Tensor, mismatched: Tensor, frames: FrameLabels, weights: Tensor) -> Tensor:
-    """Rank the relevant frames above the others and above all frames under a mismatched text."""
-    both = torch.cat([scores, mismatched], 1)
-    relevant = torch.cat([frames.relevant, torch.zeros_like(frames.relevant)], 1)
-    return rank(both, relevant, torch.cat([frames.mask, frames.mask], 1), weights)
-
-
-def weighted_sum(penalty: Tensor, frames: FrameLabels, weights: Tensor) -> Tensor:
+def weighted_sum(penalty: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
     """Sum a penalty (B, T) over real frames, then over samples with weights (B,)."""
-    return (torch.where(frames.mask, penalty, 0.0).sum(1) * weights).sum()
+    return (torch.where(mask, penalty, 0.0).sum(1) * weights).sum()
 
 
 class SaliencyLoss(nn.Module):
     """Contrasts frames inside and outside the moment, and lowers all frames under mismatched texts."""
 
-    def __init__(self, *, weight: float, attention: float, margin: float) -> None:
+    def __init__(self, weight: float) -> None:
         super().__init__()
-        self.weight, self.attention, self.margin = weight, attention, margin
+        self.weight = weight
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "saliency" and "saliency.attention"."""
-        target = outcome.target
-        frames = FrameLabels(target.relevant, outcome.batch.audio_mask, target.positives, target.negatives)
-        tensors, view = outcome.tensors, outcome.views[MISMATCHED_TEXT]
-        saliency = self._of_saliency(
-            tensors["saliency"].float(), view["saliency"].float(), frames, view["differs"]
-        )
-        attention = self._of_attention(
-            tensors["attention.text"].float(), view["attention.text"].float(), frames, view["differs"]
-        )
-        return {
-            "saliency": self.weight * saliency,
-            "saliency.attention": self.weight * self.attention * attention,
-        }
+        tensors, view, mask = outcome.tensors, outcome.views["mismatched-text"], outcome.batch.audio_mask
 
-    def _of_saliency(
-        self, scores: Tensor, mismatched: Tensor, frames: FrameLabels, differs: Tensor
-    ) -> Tensor:
-        weights = SampleWeights.of(differs, ranks_rest=True)
-        contrast = self._contrast(scores, mismatched, frames, weights)
-        return contrast + weighted_sum(F.softplus(mismatched), frames, weights.mismatched)
+        scores, mismatched = tensors["saliency"].float(), view["saliency"].float()
+        weights = SampleWeights.of(view["differs"], ranks_rest=True)
+        saliency = contrast(scores, mismatched, outcome, weights)
+        saliency = saliency + weighted_sum(F.softplus(mismatched), mask, weights.mismatched)
 
-    def _of_attention(
-        self, on_words: Tensor, mismatched: Tensor, frames: FrameLabels, differs: Tensor
-    ) -> Tensor:
-        weights = SampleWeights.of(differs, ranks_rest=False)
+        on_words, mismatched = tensors["attention.text"].float(), view["attention.text"].float()
+        weights = SampleWeights.of(view["differs"], ranks_rest=False)
         # If all attention is on words, 1 - mismatched is 0 and its logarithm infinite.
         penalty = -torch.log((1 - mismatched).clamp(min=torch.finfo(mismatched.dtype).eps))
-        inside = frame_mean(binary_entropy(on_words, frames.relevant), frames.mask)
-        contrast = self._contrast(on_words, mismatched, frames, weights)
-        return contrast + weighted_sum(penalty, frames, weights.mismatched) + inside
+        inside = frame_mean(binary_entropy(on_words, outcome.target.relevant), mask)
+        attention = contrast(on_words, mismatched, outcome, weights)
+        attention = attention + weighted_sum(penalty, mask, weights.mismatched) + inside
 
-    def _contrast(
-        self, scores: Tensor, mismatched: Tensor, frames: FrameLabels, weights: SampleWeights
-    ) -> Tensor:
-        return (
-            hinge(scores, frames, self.margin)
-            + rank_with_mismatched(scores, mismatched, frames, weights.mismatched)
-            + rank(scores, frames.relevant, frames.mask, weights.alone)
-        )
-
-
-class Saliency(LossPart):
-    """Saliency and attention to words: high inside the moment, low outside and under mismatched texts."""
-
-    use = "saliency"
-    requires = frozenset({"saliency", "attention.text"})
-    views = {MISMATCHED_TEXT: frozenset({"saliency", "attention.text", "differs"})}  # noqa: RUF012
-    weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
-    attention: float = Field(1.0, ge=0, description="factor of the term on attention in this loss")
-    margin: float = Field(0.2, ge=0, description="by how much frames inside should score higher than outside")
-
-    @override
-    def build(self, context: BuildContext) -> nn.Module:
-        return SaliencyLoss(weight=self.weight, attention=self.attention, margin=self.margin)
+        return {"saliency": self.weight * saliency, "saliency.attention": self.weight * attention}

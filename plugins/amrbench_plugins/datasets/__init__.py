@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amrbench import hookimpl
+from amrbench.hookspecs import hookimpl
 from amrbench.part import Part
 
 
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
-    """Offer the data sets."""
-    from amrbench_plugins.datasets import local
-    from amrbench_plugins.datasets.corpora import parts
-    from amrbench_plugins.datasets.procedural.dataset import Procedural
+    """Return the data sets."""
+    from amrbench_plugins.datasets import parts
 
-    return [Procedural, *local.PARTS, *parts.PARTS]
+    return [
+        *(parts.Castella, parts.ClothoMoment, parts.Dcase2026Evaluation, parts.Tut2017, parts.Unav100),
+        *(parts.Files, parts.Procedural, parts.Intermediate300, parts.ClothoMoment60),
+    ]

@@ -11,7 +11,6 @@ from amrbench.part import Part
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
     """Offer the model, its loss and the matcher that matches nothing."""
-    from amrbench_plugins.dual_encoder.model import DualEncoder
-    from amrbench_plugins.dual_encoder.training import FrameBce, NoMatcher
+    from amrbench_plugins.dual_encoder import parts
 
-    return [DualEncoder, FrameBce, NoMatcher]
+    return [parts.DualEncoder, parts.FrameBce, parts.NoMatcher]

@@ -5,39 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from typing_extensions import override
 
-from amrbench.slots.losses import LossPart
-from amrbench.slots.matcher import Matcher, MatcherPart
-from amrbench.types import BuildContext, Outcome, Target, Tensors
-from amrbench_plugins.dual_encoder.model import SIMILARITY
-
-
-class FrameBce(LossPart):
-    """Cross entropy of each frame's similarity to the sentence; both classes weigh the same in a recording.
-
-    A recording with frames of one class alone counts with the mean of that class.
-    """
-
-    use = "frame-bce"
-    requires = frozenset({SIMILARITY})
-
-    @override
-    def build(self, context: BuildContext) -> nn.Module:
-        return FrameBceLoss(self.weight)
+from amrbench.types import Outcome, Target, Tensors
 
 
 class FrameBceLoss(nn.Module):
-    """See `FrameBce`."""
+    """Cross entropy of frames; both classes weigh the same in a recording."""
 
     def __init__(self, weight: float) -> None:
         super().__init__()
         self.weight = weight
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
-        """Return the term `frame-bce`, a scalar."""
+        """Return the term "frame-bce", a scalar."""
         relevant, real = outcome.target.relevant, outcome.batch.audio_mask
-        similarity = outcome.tensors[SIMILARITY]
+        similarity = outcome.tensors["similarity"]
         entropy = functional.binary_cross_entropy_with_logits(
             similarity, relevant.to(similarity.dtype), reduction="none"
         )
@@ -45,16 +27,6 @@ class FrameBceLoss(nn.Module):
         classes = inside.any(1).long() + outside.any(1).long()
         mean = (_mean(entropy, inside) + _mean(entropy, outside)) / classes.clamp(min=1)
         return {"frame-bce": self.weight * mean.mean()}
-
-
-class NoMatcher(MatcherPart):
-    """No assignment: for models without decoder queries."""
-
-    use = "none"
-
-    @override
-    def build(self) -> Matcher:
-        return match_nothing
 
 
 def match_nothing(tensors: Tensors, target: Target) -> Tensor:

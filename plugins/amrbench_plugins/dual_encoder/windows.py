@@ -75,7 +75,9 @@ def best(windows: Windows, count: int, overlap: float) -> Windows:
         starts.append(start)
         ends.append(end)
         picked.append(top)
-        skipped = skipped | (_overlap(windows, start, end) > overlap)
+        shared = (windows.ends.minimum(end) - windows.starts.maximum(start)).clamp(min=0)
+        union = (windows.ends - windows.starts) + (end - start) - shared
+        skipped = skipped | (shared / union > overlap)
         scores = scores.scatter_add(1, index, torch.full_like(top, -2 * _PENALTY))
     return Windows(torch.cat(starts, 1), torch.cat(ends, 1), torch.cat(picked, 1))
 
@@ -114,10 +116,3 @@ def quantiles(widths: tuple[float, ...], count: int) -> Tensor:
 def _gather(sums: Tensor, index: Tensor) -> Tensor:
     """Return sums (B, T + 1) at an index (B, K, T)."""
     return sums.gather(1, index.flatten(1)).view_as(index)
-
-
-def _overlap(windows: Windows, start: Tensor, end: Tensor) -> Tensor:
-    """Return (B, W), the intersection over union of all windows with one of each recording (B, 1)."""
-    shared = (windows.ends.minimum(end) - windows.starts.maximum(start)).clamp(min=0)
-    union = (windows.ends - windows.starts) + (end - start) - shared
-    return shared / union

@@ -11,17 +11,11 @@ from amrbench.part import Part
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
     """Offer the model and the baseline's choice for each of its slots."""
-    from amrbench_plugins.moment_detr.decoder import Dab
-    from amrbench_plugins.moment_detr.encoder import Transformer
-    from amrbench_plugins.moment_detr.fusion import AdaptiveCrossAttention
-    from amrbench_plugins.moment_detr.heads import Foreground, Saliency, Spans
+    from amrbench_plugins.moment_detr import parts
     from amrbench_plugins.moment_detr.model import MomentDetr
-    from amrbench_plugins.moment_detr.query import RandomAnchors, Zeros
-    from amrbench_plugins.moment_detr.small_blocks import AddGlobal, Flat, Identity, ReluPRelu, Tef
 
     return [
-        MomentDetr,
-        *(ReluPRelu, AddGlobal, Tef, Identity, Flat),
-        *(AdaptiveCrossAttention, Transformer, Zeros, RandomAnchors, Dab),
-        *(Spans, Foreground, Saliency),
+        *(MomentDetr, parts.ReluPRelu, parts.Tef, parts.Identity, parts.AdaptiveCrossAttention),
+        *(parts.Transformer, parts.AddGlobal, parts.Zeros, parts.RandomAnchors, parts.Flat, parts.Dab),
+        *(parts.Spans, parts.Foreground, parts.Saliency),
     ]

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
-from typing_extensions import override
 
 from amrbench.functional.spans import inverse_sigmoid
-from amrbench.part import budgeted
-from amrbench.slots.blocks import (
-    Activation,
-    BlockContext,
-    Decoded,
-    DecoderPart,
-    Memory,
-    PriorPart,
-    Queries,
-    build_at,
-)
+from amrbench.slots.blocks import Decoded, Memory, Queries
 from amrbench_plugins.moment_detr.layers import (
     BlockLinear,
     FeedForward,
@@ -44,15 +33,6 @@ class QueryPositions:
     """(B, Q, D) added to queries and keys of the self attention."""
     sine: Tensor
     """(B, Q, D) compared with the positions of the frames."""
-
-
-@dataclass(frozen=True)
-class MaskedMemory:
-    """The memory, and what is added to the logits of attention to it."""
-
-    memory: Memory
-    bias: Tensor
-    """Broadcasts to (B, H, Q, T)."""
 
 
 class DecoderSelfAttention(nn.Module):
@@ -92,18 +72,17 @@ class DecoderCrossAttention(nn.Module):
         self.p = p
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, positions: QueryPositions, masked: MaskedMemory) -> Tensor:
-        """Map queries (B, Q, D) to (B, Q, D)."""
-        key, value = self.frames(masked.memory.frames).chunk(2, -1)
-        key_position = self.frame_position(masked.memory.positions)
+    def forward(self, x: Tensor, positions: QueryPositions, memory: Memory, bias: Tensor) -> Tensor:
+        """Map queries (B, Q, D) to (B, Q, D); the bias broadcasts to (B, H, Q, T)."""
+        key, value = self.frames(memory.frames).chunk(2, -1)
+        key_position = self.frame_position(memory.positions)
         query = self.query(x)
         if self.query_position is not None:
             query, key = query + self.query_position(positions.embedding), key + key_position
         queries = self._concat_heads(query, self.query_sine(positions.sine))
         keys = self._concat_heads(key, key_position)
         values = split_heads(value, self.heads)
-        out = attention(queries, keys, values, masked.bias, p=self.p, training=self.training)
-        return self.out(out)  # type: ignore[no-any-return]
+        return self.out(attention(queries, keys, values, bias, p=self.p, training=self.training))  # type: ignore[no-any-return]
 
     def _concat_heads(self, content: Tensor, position: Tensor) -> Tensor:
         """Return (B, H, n, 2 D / H)."""
@@ -113,23 +92,33 @@ class DecoderCrossAttention(nn.Module):
 class DecoderLayer(nn.Module):
     """Self attention, cross attention and feed-forward, each added and then normalised."""
 
-    def __init__(self, context: BlockContext, prior: nn.Module, *, first: bool) -> None:
+    def __init__(
+        self,
+        prior: nn.Module,
+        self_attention: DecoderSelfAttention,
+        cross_attention: DecoderCrossAttention,
+        feedforward: FeedForward,
+        p: float,
+    ) -> None:
+        """`p` is the probability of dropping the whole branch of a sample."""
         super().__init__()
-        width, p = context.width, context.dropout
-        self.attention = DecoderSelfAttention(width, context.attention_heads, p)
+        width = feedforward.up.in_features
+        self.attention = self_attention
         self.norm1 = nn.LayerNorm(width)
-        self.cross = DecoderCrossAttention(width, context.attention_heads, p, first=first)
+        self.cross = cross_attention
         self.prior = prior
         self.norm2 = nn.LayerNorm(width)
-        self.feedforward = FeedForward(width, context.feedforward, p, context.activation.feedforward())
+        self.feedforward = feedforward
         self.norm3 = nn.LayerNorm(width)
         self.p = p
 
-    def forward(self, x: Tensor, positions: QueryPositions, anchors: Tensor, masked: MaskedMemory) -> Tensor:
+    def forward(
+        self, x: Tensor, positions: QueryPositions, anchors: Tensor, memory: Memory, bias: Tensor
+    ) -> Tensor:
         """Return (B, Q, D) for queries x (B, Q, D) at the anchors (B, Q, 2)."""
         x = self._add(self.norm1, x, self.attention(x, positions.embedding))
-        masked = MaskedMemory(masked.memory, masked.bias + self.prior(anchors, x, masked.memory.mask))
-        x = self._add(self.norm2, x, self.cross(x, positions, masked))
+        bias = bias + self.prior(anchors, x, memory.mask)
+        x = self._add(self.norm2, x, self.cross(x, positions, memory, bias))
         return self._add(self.norm3, x, self.feedforward(x))
 
     def _add(self, norm: nn.Module, x: Tensor, branch: Tensor) -> Tensor:
@@ -139,11 +128,11 @@ class DecoderLayer(nn.Module):
 class AnchorEmbedding(nn.Module):
     """Turns anchors into positions, scaled by the contents of the queries."""
 
-    def __init__(self, width: int, activation: Activation) -> None:
+    def __init__(self, width: int, activation: Callable[[], nn.Module]) -> None:
         super().__init__()
-        self.position = Perceptron((width, width, width), activation.mlp)
-        self.scale = Perceptron((width, width, width), activation.mlp)
-        self.width = Perceptron((width, width, 1), activation.mlp)
+        self.position = Perceptron((width, width, width), activation)
+        self.scale = Perceptron((width, width, width), activation)
+        self.width = Perceptron((width, width, 1), activation)
 
     def forward(self, content: Tensor, anchors: Tensor, *, first: bool) -> QueryPositions:
         """Return the positions of queries (B, Q, D) at anchors (B, Q, 2); the first layer has no `scale`.
@@ -171,6 +160,8 @@ class DabDecoder(nn.Module):
         self.correction = correction
         self.eps = eps
         self.norm = nn.LayerNorm(embedding.position.last.out_features)
+        # In most decoders of this kind corrections start at zero; the reference draws their weights too.
+        nn.init.zeros_(correction.last.bias)
 
     def forward(self, queries: Queries, memory: Memory) -> Decoded:
         """Return normalised states and starting anchors of all layers.
@@ -178,46 +169,13 @@ class DabDecoder(nn.Module):
         Anchors pass gradients to the heads, but not to the next layer.
         """
         x, anchors, current = queries.content, [queries.anchors], queries.anchors
-        masked = MaskedMemory(memory, bias_of(memory.mask[:, None, None], x.dtype))
+        bias = bias_of(memory.mask[:, None, None], x.dtype)
         hidden = []
         for index, layer in enumerate(self.layers):
-            x = layer(x, self.anchor_embedding(x, current, first=index == 0), current, masked)
+            positions = self.anchor_embedding(x, current, first=index == 0)
+            x = layer(x, positions, current, memory, bias)
             hidden.append(x)
             if index + 1 < len(self.layers):
                 anchors.append((self.correction(x) + inverse_sigmoid(current, self.eps)).sigmoid())
                 current = anchors[-1].detach()
         return Decoded(self.norm(torch.stack(hidden)), torch.stack(anchors))
-
-
-class Dab(DecoderPart):
-    """Dynamic anchors: each layer attends around its queries' spans and corrects them (DAB-DETR)."""
-
-    use = "dab"
-    version = 2  # two of its modules have other names in saved weights
-    layers: int = budgeted(3, "layers", ge=1, description="number of layers")
-    prior: PriorPart = Field("flat", validate_default=True, description="bias of attention to frames")
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        width = context.width
-        correction = Perceptron((width, width, width, 2), context.activation.mlp)
-        embedding = AnchorEmbedding(width, context.activation)
-        layers = []
-        for index in range(self.layers):
-            prior = build_at(self.prior, f"layers.{index}.prior", context)
-            layers.append(DecoderLayer(context, prior, first=index == 0))
-        decoder = DabDecoder(layers, embedding, correction, context.eps)
-        _initialise(decoder, context)
-        return decoder
-
-
-def _initialise(decoder: DabDecoder, context: BlockContext) -> None:
-    """Draw all weights anew but those of the priors, which draw their own."""
-    # In most decoders of this kind corrections start at zero; the reference draws them with the rest.
-    nn.init.zeros_(decoder.correction.last.bias)
-    context.initialise(decoder.anchor_embedding)
-    context.initialise(decoder.correction)
-    for layer in decoder.layers:
-        for name, module in layer.named_children():
-            if name != "prior":
-                context.initialise(module)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from amrbench.functional.spans import inverse_sigmoid
-from amrbench.slots.blocks import BlockContext, Decoded, Head, HeadPart, Memory
+from amrbench.slots.blocks import Decoded, Head, Memory
 from amrbench_plugins.moment_detr.layers import Perceptron
 
 
@@ -27,22 +27,6 @@ class SpanHead(Head, nn.Module):
         return {"spans": (shift + inverse_sigmoid(decoded.anchors, self.eps)).sigmoid()}
 
 
-class Spans(HeadPart):
-    """A perceptron of three layers that corrects the anchor in logit space, one for all decoder layers."""
-
-    use = "spans"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return {"spans": "N B Q 2"}
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        width = context.width
-        return SpanHead(Perceptron((width, width, width, 2), context.activation.mlp), context.eps)
-
-
 class ForegroundHead(Head, nn.Module):
     """Classifies each query: moment or none."""
 
@@ -54,21 +38,6 @@ class ForegroundHead(Head, nn.Module):
     def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
         logits = self.linear(decoded.hidden)  # class 0 is the moment
         return {"logits": logits, "scores": logits.softmax(-1)[..., 0]}
-
-
-class Foreground(HeadPart):
-    """Two classes for each query, moment or none; the score is the probability of the first."""
-
-    use = "foreground"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return {"logits": "N B Q 2", "scores": "N B Q"}
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        return ForegroundHead(context.width)
 
 
 class SaliencyHead(Head, nn.Module):
@@ -83,18 +52,3 @@ class SaliencyHead(Head, nn.Module):
     def of_memory(self, memory: Memory) -> Mapping[str, Tensor]:
         token = self.of_token(memory.token)[..., None]
         return {"saliency": (self.of_frames(memory.frames) @ token)[..., 0] / math.sqrt(token.shape[1])}
-
-
-class Saliency(HeadPart):
-    """How much each frame belongs to what the sentence describes."""
-
-    use = "saliency"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return {"saliency": "B T"}
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        return SaliencyHead(context.width)

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-START_SLOPE = 0.25
 LEVELS = 1 << 16
 
 
@@ -95,7 +94,7 @@ class PReLU(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.slope = nn.Parameter(torch.full((1,), START_SLOPE))
+        self.slope = nn.Parameter(torch.full((1,), 0.25))  # as in torch
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape."""
@@ -181,13 +180,6 @@ class FeedForward(nn.Module):
         return self.down(dropout(self.activation(self.up(x)), self.p, self.training))  # type: ignore[no-any-return]
 
 
-def heads_fault(heads: int, width: int) -> str:
-    """Return what is wrong if the attention heads do not divide the width; empty if they do."""
-    if width % heads == 0:
-        return ""
-    return f"attention_heads is {heads}, which does not divide width {width}; give a divisor of the width."
-
-
 def bias_of(visible: Tensor, dtype: torch.dtype) -> Tensor:
     """Return what to add to attention logits so that only visible pairs count.
 
@@ -256,8 +248,8 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, positions: Tensor, bias: Tensor | None, first: int | None = None) -> Tensor:
-        """Return (B, n, D), or only its first rows."""
+    def forward(self, x: Tensor, positions: Tensor, bias: Tensor, first: int | None = None) -> Tensor:
+        """Return (B, n, D), or only its first rows; then the bias must be the same for all rows."""
         positioned, width = x + positions, x.shape[-1]
         # Queries and keys in one product where both are needed of all rows.
         sizes = [2 * width, width] if first is None else [width, width, width]
@@ -267,7 +259,6 @@ class SelfAttention(nn.Module):
         else:
             query = F.linear(positioned[:, :first], weights[0], biases[0])
             key = F.linear(positioned, weights[1], biases[1])
-            bias = bias if bias is None or bias.shape[2] == 1 else bias[:, :, :first]
         value = F.linear(x, weights[-1], biases[-1])
         query, key, value = (split_heads(rows, self.heads) for rows in (query, key, value))
         return self.out(attention(query, key, value, bias, p=self.p, training=self.training))  # type: ignore[no-any-return]
@@ -276,11 +267,11 @@ class SelfAttention(nn.Module):
 class EncoderLayer(nn.Module):
     """Self attention and feed-forward, each added and then normalised."""
 
-    def __init__(self, attention_: SelfAttention, feedforward: FeedForward, p: float) -> None:
+    def __init__(self, self_attention: SelfAttention, feedforward: FeedForward, p: float) -> None:
         """`p` is the probability of dropping the whole branch of a sample."""
         super().__init__()
-        width = attention_.out.out_features
-        self.attention = attention_
+        width = self_attention.out.out_features
+        self.attention = self_attention
         self.norm1 = nn.LayerNorm(width)
         self.feedforward = feedforward
         self.norm2 = nn.LayerNorm(width)
@@ -290,14 +281,13 @@ class EncoderLayer(nn.Module):
         self,
         x: Tensor,
         positions: Tensor,
-        bias: Tensor | None,
+        bias: Tensor,
         *,
         first: int | None = None,
         groups: Tensor | None = None,
     ) -> Tensor:
-        """Return (B, n, D), or only its first rows; `groups` (B, n) as in `residual`."""
+        """Return (B, n, D), or only its first rows; `groups` of these rows as in `residual`."""
         kept = x if first is None else x[:, :first]
-        groups = groups if groups is None or first is None else groups[:, :first]
         attended = self.attention(x, positions, bias, first)
         kept = self.norm1(residual(kept, attended, self.p, training=self.training, groups=groups))
         changed = self.feedforward(kept)

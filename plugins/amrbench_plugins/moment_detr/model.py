@@ -7,12 +7,11 @@ public baseline, CG-DETR in the Lighthouse library. The team's public code has t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, Field, model_validator
-from torch import nn
 from typing_extensions import override
 
 from amrbench.part import budgeted, problem, unique
@@ -26,41 +25,38 @@ from amrbench.slots.blocks import (
     HeadPart,
     QueryPart,
     RefinePart,
-    TemporalEmbedding,
     TemporalEmbeddingPart,
     build_at,
+    heads_fault,
 )
 from amrbench.slots.model import ModelPart
-from amrbench.types import BuildContext
-from amrbench_plugins.moment_detr.layers import InputProjection, heads_fault, keep_weights, xavier
-from amrbench_plugins.moment_detr.network import MISMATCHED_TEXT, Modules, MomentDetrNetwork
-from amrbench_plugins.moment_detr.summary import TextSummary
 
-_EXAMPLES = {"spans": "spans", "scores": "foreground"}
-"""What the heads together must provide, and a head that provides it."""
+if TYPE_CHECKING:
+    from torch import nn
 
-_EXAMPLE: Mapping[str, Any] = {
-    "width": 16,
-    "attention_heads": 4,
-    "feedforward": 24,
-    "activation": "relu-prelu",
-    "temporal_embedding": "tef",
-    "fusion": {"use": "adaptive-cross-attention", "dummies": 3, "prompts": 4},
-    "text_summary": {"use": "transformer", "layers": 1},
-    "encoder": {"use": "transformer", "layers": 2},
-    "memory_refine": ["add-global"],
-    "query": "zeros",
-    "decoder": {"use": "dab", "layers": 2},
-    "heads": ["spans", "foreground", "saliency"],
-}
+    from amrbench.slots.blocks import TemporalEmbedding
+    from amrbench.types import BuildContext
 
 
 class MomentDetr(ModelPart):
     """Encoder over [global token; audio fused with text] and decoder over moment queries."""
 
     use = "moment-detr"
-    views: ClassVar[frozenset[str]] = frozenset({MISMATCHED_TEXT})
-    example: ClassVar[Mapping[str, Any]] = _EXAMPLE
+    views: ClassVar[frozenset[str]] = frozenset({"mismatched-text"})
+    example: ClassVar[Mapping[str, Any]] = {
+        "width": 16,
+        "attention_heads": 4,
+        "feedforward": 24,
+        "activation": "relu-prelu",
+        "temporal_embedding": "tef",
+        "fusion": {"use": "adaptive-cross-attention", "dummies": 3, "prompts": 4},
+        "text_summary": {"use": "transformer", "layers": 1},
+        "encoder": {"use": "transformer", "layers": 2},
+        "memory_refine": ["add-global"],
+        "query": "zeros",
+        "decoder": {"use": "dab", "layers": 2},
+        "heads": ["spans", "foreground", "saliency"],
+    }
 
     width: int = budgeted(256, "width", ge=4, multiple_of=4, description="features of a row inside the model")
     attention_heads: int = Field(8, ge=1, description="attention heads; a divisor of the width")
@@ -91,24 +87,58 @@ class MomentDetr(ModelPart):
             provided |= head.provides
         return provided
 
+    def _before_decoder(self) -> dict[str, str]:
+        with_dummies = "dummies" in self.fusion.provides
+        return {
+            "audio.refined": "B T D",
+            "audio": "B T D",
+            "audio.positions": "B T D",
+            "text": "B L D",
+            "summary.text": "B D",
+            "summary.keys": "B S+L D" if with_dummies else "B L D",
+            "memory.encoded": "B T D",
+            **{f"memory.{part.use}": "B T D" for part in self.memory_refine},
+            "memory": "B T D",
+            "memory.token": "B D",
+            **self.fusion.provides,
+            **({"summary.dummies": "B D"} if with_dummies else {}),
+        }
+
     @model_validator(mode="after")
-    def _fits_together(self) -> MomentDetr:
+    def _parts_find_what_they_read(self) -> MomentDetr:
         if fault := heads_fault(self.attention_heads, self.width):
             raise problem(fault)
-        early = [part.use for part in self.audio_refine if part.needs_token]
-        if early:
-            raise problem(
-                f"audio_refine: {early[0]!r} needs the global token, which the fusion makes later; "
-                "put it into memory_refine."
-            )
-        _check_heads(self.heads, self._before_decoder())
-        missing = sorted(self.query.requires - self._before_decoder().keys())
-        if missing:
-            raise problem(f"query: {self.query.use!r} needs {missing[0]!r}, which no earlier part provides.")
+        for part in self.audio_refine:
+            if part.needs_token:
+                raise problem(
+                    f"audio_refine: {part.use!r} needs the global token, which the fusion makes later; "
+                    "put it into memory_refine."
+                )
+        for name in sorted(self.query.requires - self._before_decoder().keys()):
+            raise problem(f"query: {self.query.use!r} needs {name!r}, which no earlier part provides.")
+        return self
+
+    @model_validator(mode="after")
+    def _heads_provide_spans_and_scores(self) -> MomentDetr:
+        owners = dict.fromkeys(self._before_decoder(), "an earlier part")
+        for head in self.heads:
+            for name in sorted(head.provides):
+                if name in owners:
+                    raise problem(f"heads: {head.use!r} and {owners[name]} both provide {name!r}; keep one.")
+                owners[name] = repr(head.use)
+        for name, example in (("spans", "spans"), ("scores", "foreground")):
+            if name not in owners:
+                raise problem(f"heads: none of them provides {name!r}; add one that does, e.g. {example!r}.")
         return self
 
     @override
     def build(self, context: BuildContext) -> nn.Module:
+        from torch import nn
+
+        from amrbench_plugins.moment_detr.layers import keep_weights, xavier
+        from amrbench_plugins.moment_detr.network import MomentDetrNetwork
+        from amrbench_plugins.moment_detr.summary import TextSummary
+
         blocks = BlockContext(
             width=self.width,
             attention_heads=self.attention_heads,
@@ -119,70 +149,36 @@ class MomentDetr(ModelPart):
             build=context,
             eps=self.eps,
         )
-        with context.drawing():
-            return MomentDetrNetwork(self._modules(blocks), self.width)
-
-    def _before_decoder(self) -> dict[str, str]:
-        provided = {
-            "audio.refined": "B T D",
-            "audio": "B T D",
-            "audio.positions": "B T D",
-            "text": "B L D",
-            "summary.text": "B D",
-            "summary.keys": "B S+L D",
-            "memory.encoded": "B T D",
-            **{f"memory.{part.use}": "B T D" for part in self.memory_refine},
-            "memory": "B T D",
-            "memory.token": "B D",
-            **self.fusion.provides,
-        }
-        if "dummies" in provided:
-            return {**provided, "summary.dummies": "B D"}
-        return {**provided, "summary.keys": "B L D"}  # words only
-
-    def _modules(self, context: BlockContext) -> Modules:
-        widths = context.build.features
-        temporal = build_at(self.temporal_embedding, "temporal_embedding", context)
+        temporal = build_at(self.temporal_embedding, "temporal_embedding", blocks)
         columns = cast("TemporalEmbedding", temporal).columns_width
-        return Modules(
-            audio_projection=_projection("audio_projection", context, widths.audio + columns),
-            text_projection=_projection("text_projection", context, widths.text),
-            audio_refine=nn.ModuleList(_built(self.audio_refine, "audio_refine", context).values()),
-            temporal_embedding=temporal,
-            fusion=build_at(self.fusion, "fusion", context),
-            text_summary=self._text_summary(context),
-            encoder=build_at(self.encoder, "encoder", context),
-            memory_refine=nn.ModuleDict(_built(self.memory_refine, "memory_refine", context)),
-            query=build_at(self.query, "query", context),
-            decoder=build_at(self.decoder, "decoder", context),
-            heads=nn.ModuleDict(_built(self.heads, "heads", context)),
-        )
-
-    def _text_summary(self, context: BlockContext) -> TextSummary:
-        as_drawn = replace(context, initialise=keep_weights)
-        encoder = build_at(self.text_summary, "text_summary.encoder", as_drawn)
-        with context.build.at("text_summary").drawing():
-            return TextSummary(context.width, encoder)
+        as_drawn = replace(blocks, initialise=keep_weights)
+        text_encoder = build_at(self.text_summary, "text_summary.encoder", as_drawn)
+        with context.at("text_summary").drawing():
+            text_summary = TextSummary(self.width, text_encoder)
+        with context.drawing():
+            return MomentDetrNetwork(
+                self.width,
+                audio_projection=_projection("audio_projection", blocks, context.features.audio + columns),
+                text_projection=_projection("text_projection", blocks, context.features.text),
+                audio_refine=nn.ModuleList(_built(self.audio_refine, "audio_refine", blocks).values()),
+                temporal_embedding=temporal,
+                fusion=build_at(self.fusion, "fusion", blocks),
+                text_summary=text_summary,
+                encoder=build_at(self.encoder, "encoder", blocks),
+                memory_refine=nn.ModuleDict(_built(self.memory_refine, "memory_refine", blocks)),
+                query=build_at(self.query, "query", blocks),
+                decoder=build_at(self.decoder, "decoder", blocks),
+                heads=nn.ModuleDict(_built(self.heads, "heads", blocks)),
+            )
 
 
 def _built(parts: Sequence[BlockPart], path: str, context: BlockContext) -> dict[str, nn.Module]:
     return {part.use: build_at(part, f"{path}.{part.use}", context) for part in parts}
 
 
-def _projection(path: str, context: BlockContext, inputs: int) -> InputProjection:
+def _projection(path: str, context: BlockContext, inputs: int) -> nn.Module:
+    from amrbench_plugins.moment_detr.layers import InputProjection
+
     build = context.build.at(path)
     with build.drawing():
         return InputProjection(inputs, context.width, build.input_dropout, context.activation.mlp())
-
-
-def _check_heads(heads: Sequence[HeadPart], provided: Iterable[str]) -> None:
-    """Refuse heads that provide a tensor twice, or too few tensors; `provided` exist before the heads."""
-    owners = dict.fromkeys(provided, "an earlier part")
-    for head in heads:
-        for name in sorted(head.provides):
-            if name in owners:
-                raise problem(f"heads: {head.use!r} and {owners[name]} both provide {name!r}; keep one.")
-            owners[name] = repr(head.use)
-    for name, example in _EXAMPLES.items():
-        if name not in owners:
-            raise problem(f"heads: none of them provides {name!r}; add one that does, e.g. {example!r}.")

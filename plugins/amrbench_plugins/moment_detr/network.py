@@ -28,8 +28,8 @@ fusion and heads for these pairs, and "differs" (B,), True where that text belon
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,7 @@ from amrbench.slots.blocks import (
     Head,
     Keys,
     Memory,
+    Queries,
     TemporalEmbedding,
     Tokens,
     learned_tokens,
@@ -55,93 +56,69 @@ MISMATCHED_TEXT = "mismatched-text"
 TOKEN_TYPE_INIT_STD = 0.02
 
 
-@dataclass(frozen=True)
-class Modules:
-    """The built slots of a model, in forward order."""
-
-    audio_projection: InputProjection
-    text_projection: InputProjection
-    audio_refine: nn.ModuleList
-    temporal_embedding: nn.Module
-    fusion: nn.Module
-    text_summary: TextSummary
-    encoder: nn.Module
-    memory_refine: nn.ModuleDict
-    query: nn.Module
-    decoder: nn.Module
-    heads: nn.ModuleDict
-
-
-@dataclass(frozen=True)
-class EncodedPairs:
-    """Pairs of audio and text after the encoder."""
-
-    memory: Memory
-    tensors: Mapping[str, Tensor]
-    """Batch first."""
-
-    def split_views(self) -> tuple[EncodedPairs, EncodedPairs]:
-        """Split a batch of 2B into the samples and their view with mismatched texts."""
-        tensors = {name: tensor.chunk(2) for name, tensor in self.tensors.items()}
-        memory = self.memory
-        halves = [rows.chunk(2) for rows in (memory.token, memory.frames, memory.positions, memory.mask)]
-        first, second = (Memory(*view) for view in zip(*halves, strict=True))
-        return (
-            EncodedPairs(first, {name: views[0] for name, views in tensors.items()}),
-            EncodedPairs(second, {name: views[1] for name, views in tensors.items()}),
-        )
-
-
 class MomentDetrNetwork(nn.Module):
     """Audio and a sentence in, scored spans out."""
 
     audio_projection: InputProjection
     text_projection: InputProjection
-    audio_refine: nn.ModuleList
+    audio_refine: Sequence[Callable[[Memory], Memory]]
     temporal_embedding: TemporalEmbedding
     fusion: Fusion
     text_summary: TextSummary
     encoder: Encoder
-    memory_refine: nn.ModuleDict
-    query: nn.Module
+    memory_refine: Mapping[str, Callable[[Memory], Memory]]
+    query: Callable[[Tensors], Queries]
     decoder: Decoder
-    heads: nn.ModuleDict
+    heads: Mapping[str, Head]
 
-    def __init__(self, modules: Modules, width: int) -> None:
+    def __init__(self, width: int, **slots: nn.Module) -> None:
+        """Take a module for each of the names above."""
         super().__init__()
-        for name, module in vars(modules).items():
+        for name, module in slots.items():
             self.add_module(name, module)
         self.width = width
         self.token_types = nn.Parameter(torch.randn(2, width) * TOKEN_TYPE_INIT_STD)
 
     def encode(self, batch: Batch, views: Collection[str] = ()) -> Encoded:
         """Compute everything before the decoder; the view shares the projected audio and its dropout."""
-        words, refined = self._project_text(batch), self._project_audio(batch)
-        audio = self._embed_time(refined)
+        text = self.text_projection(_zero_padding(batch.text, batch.text_mask)) + self.token_types[0]
+        words = Tokens(text, torch.zeros_like(text), batch.text_mask)
+        refined = self._project_audio(batch)
+        time = self.temporal_embedding.add(batch.audio_mask).to(refined.features.dtype)
+        audio = refined.with_features(refined.features + time + self.token_types[1])
         keys = self.fusion.keys(words)
+
+        others: dict[str, Tensors] = {}
         if MISMATCHED_TEXT in views:
-            both = self._fuse(audio.stacked_on(audio), _with_mismatched(keys))  # a batch of 2B
-            fused, mismatched = both.split_views()
-            differs = batch.recording != batch.recording.roll(-1)
-            others = {MISMATCHED_TEXT: {**mismatched.tensors, "differs": differs}}
+            # One batch of 2B: the samples, and then each recording with the text of the next sample.
+            both = Keys(keys.tokens.stacked_on(keys.tokens.rolled()), keys.dummies)
+            memory, stacked = self._fuse(audio.stacked_on(audio), both)
+            memory = Memory(*(rows.chunk(2)[0] for rows in vars(memory).values()))
+            halves = {name: tensor.chunk(2) for name, tensor in stacked.items()}
+            fused = {name: half[0] for name, half in halves.items()}
+            others[MISMATCHED_TEXT] = {
+                **{name: half[1] for name, half in halves.items()},
+                "differs": batch.recording != batch.recording.roll(-1),
+            }
         else:
-            fused, others = self._fuse(audio, keys), {}
-        projected = {"audio.refined": refined.features, "text": words.features}
+            memory, fused = self._fuse(audio, keys)
+
+        projected = {"audio.refined": refined.features, "text": text}
         projected |= {"audio": audio.features, "audio.positions": audio.positions}
-        return Encoded(fused.memory, self._provided(projected, keys, fused), others)
+        summary = partial(self.text_summary.tokens, keys)
+        makers = {"summary.text": summary, "summary.keys": partial(self.text_summary.keys, keys)}
+        if keys.dummies:
+            makers["summary.dummies"] = summary
+        return Encoded(memory, LazyTensors({**projected, **keys.tensors, **fused}, makers), others)
 
     def decode(self, encoded: Encoded) -> Prediction:
         """Decode the memory and apply the heads; the last layer gives the moments."""
         decoded = self.decoder(self.query(encoded.tensors), encoded.state)
         tensors: dict[str, Tensor] = {}
-        for head in self._heads():
+        for head in self.heads.values():
             tensors.update(head.of_queries(decoded))
         ranking = tensors.get("ranking_scores", tensors["scores"])
         return Prediction(tensors["spans"][-1], ranking[-1], tensors)
-
-    def _project_text(self, batch: Batch) -> Tokens:
-        features = self.text_projection(_zero_padding(batch.text, batch.text_mask)) + self.token_types[0]
-        return Tokens(features, torch.zeros_like(features), batch.text_mask)
 
     def _project_audio(self, batch: Batch) -> Tokens:
         mask = batch.audio_mask
@@ -149,18 +126,15 @@ class MomentDetrNetwork(nn.Module):
         columns = self.temporal_embedding.columns(mask).to(features.dtype)
         features = self.audio_projection(torch.cat([columns, features], -1))
         positions = sine(mask, self.width).to(features.dtype)
-        memory = Memory(features.new_zeros(features.shape[0], self.width), features, positions, mask)
+        memory = Memory(features.new_zeros(len(features), self.width), features, positions, mask)
         for refine in self.audio_refine:
             memory = refine(memory)
         return Tokens(memory.frames, positions, mask)
 
-    def _embed_time(self, audio: Tokens) -> Tokens:
-        added = self.temporal_embedding.add(audio.mask).to(audio.features.dtype)
-        return audio.with_features(audio.features + added + self.token_types[1])
-
-    def _fuse(self, audio: Tokens, keys: Keys) -> EncodedPairs:
+    def _fuse(self, audio: Tokens, keys: Keys) -> tuple[Memory, dict[str, Tensor]]:
+        """Fuse, encode and refine; return the memory and all tensors on the way to it, batch first."""
         fused = self.fusion(audio, keys)
-        token = learned_tokens(fused.token_position[None], fused.token_position[None], audio.mask.shape[0])
+        token = learned_tokens(fused.token_position[None], fused.token_position[None], len(audio.mask))
         token = token.with_features(fused.token[:, None])
         encoded = self.encoder(token.followed_by(fused.audio))
         memory = Memory(encoded[:, 0], encoded[:, 1:], audio.positions, audio.mask)
@@ -169,30 +143,11 @@ class MomentDetrNetwork(nn.Module):
             memory = refine(memory)
             tensors[f"memory.{name}"] = memory.frames
         tensors |= {"memory": memory.frames, "memory.token": memory.token}
-        for head in self._heads():
+        for head in self.heads.values():
             tensors.update(head.of_memory(memory))
-        return EncodedPairs(memory, tensors)
-
-    def _provided(self, projected: Tensors, keys: Keys, fused: EncodedPairs) -> Tensors:
-        """Return the tensors of the batch; summaries of the text are computed on request."""
-        makers = {
-            "summary.text": lambda: self.text_summary.tokens(keys),
-            "summary.dummies": lambda: self.text_summary.tokens(keys),
-            "summary.keys": lambda: self.text_summary.keys(keys),
-        }
-        if keys.dummies == 0:
-            del makers["summary.dummies"]
-        return LazyTensors({**projected, **keys.tensors, **fused.tensors}, makers)
-
-    def _heads(self) -> Collection[Head]:
-        return self.heads.values()  # type: ignore[return-value]
+        return memory, tensors
 
 
 def _zero_padding(features: Tensor, mask: Tensor) -> Tensor:
     # Padded rows may hold anything; a NaN would survive products with zero.
     return features.masked_fill(~mask[..., None], 0)
-
-
-def _with_mismatched(keys: Keys) -> Keys:
-    """Return a batch of 2B: the keys of each sample, then those of the next one."""
-    return Keys(keys.tokens.stacked_on(keys.tokens.rolled()), keys.dummies)

@@ -1,27 +1,18 @@
-"""The baseline's choices for the small slots: activation, norm, refinement, temporal embedding, prior."""
+"""The small modules of the baseline: activation, norm, refinement, temporal embedding, prior."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from typing_extensions import override
 
-from amrbench.slots.blocks import (
-    Activation,
-    ActivationPart,
-    AttentionNorm,
-    BlockContext,
-    Memory,
-    NormPart,
-    PriorPart,
-    RefinePart,
-    TemporalEmbedding,
-    TemporalEmbeddingPart,
-)
+from amrbench.slots.blocks import Activation, AttentionNorm, Memory, TemporalEmbedding
 from amrbench_plugins.moment_detr.layers import PReLU
 from amrbench_plugins.moment_detr.positions import temporal_columns
 
 
-class _ReluAndPRelu(Activation):
+class ReluAndPRelu(Activation):
+    """ReLU in perceptrons, PReLU in feed-forward networks."""
+
     @override
     def mlp(self) -> nn.Module:
         return nn.ReLU()
@@ -31,28 +22,8 @@ class _ReluAndPRelu(Activation):
         return PReLU()
 
 
-class ReluPRelu(ActivationPart):
-    """ReLU in projections and small perceptrons, PReLU with one slope a layer in feed-forward parts."""
-
-    use = "relu-prelu"
-
-    @override
-    def build(self) -> Activation:
-        return _ReluAndPRelu()
-
-
 class NoNorm(AttentionNorm, nn.Module):
     """Leaves audio and text as they are."""
-
-
-class Identity(NormPart):
-    """No normalisation: audio and text are compared at the scales they have."""
-
-    use = "identity"
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        return NoNorm()
 
 
 class TokenAddition(nn.Module):
@@ -61,17 +32,6 @@ class TokenAddition(nn.Module):
     def forward(self, memory: Memory) -> Memory:
         """Return the memory with changed frames and the same token."""
         return memory.with_frames(memory.frames + memory.token[:, None])
-
-
-class AddGlobal(RefinePart):
-    """Add the encoded global token to every frame."""
-
-    use = "add-global"
-    needs_token = True
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        return TokenAddition()
 
 
 class EndpointColumns(TemporalEmbedding, nn.Module):
@@ -84,29 +44,9 @@ class EndpointColumns(TemporalEmbedding, nn.Module):
         return temporal_columns(mask)
 
 
-class Tef(TemporalEmbeddingPart):
-    """Temporal endpoint features: start and end of each frame, put before its audio features."""
-
-    use = "tef"
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        return EndpointColumns()
-
-
 class NoPrior(nn.Module):
     """Prefers no frame."""
 
     def forward(self, anchors: Tensor, content: Tensor, mask: Tensor) -> Tensor:
         """Return a zero of shape (1, 1, 1, 1)."""
         return anchors.new_zeros(1, 1, 1, 1)
-
-
-class Flat(PriorPart):
-    """No prior: queries attend to frames by content and position alone."""
-
-    use = "flat"
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        return NoPrior()

@@ -53,7 +53,7 @@ class TextSummary(nn.Module):
 
 
 def _rows(tokens: Tokens, rows: slice) -> Tokens:
-    return Tokens(tokens.features[:, rows], tokens.positions[:, rows], tokens.mask[:, rows])
+    return Tokens(*(values[:, rows] for values in vars(tokens).values()))
 
 
 def _padded(tokens: Tokens, length: int) -> Tokens:

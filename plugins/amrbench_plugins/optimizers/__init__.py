@@ -10,9 +10,7 @@ from amrbench.part import Part
 
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
-    """Offer the optimizers and the schedules."""
-    from amrbench_plugins.optimizers.adamw import AdamW
-    from amrbench_plugins.optimizers.ema import Ema
-    from amrbench_plugins.optimizers.schedules import Constant, Cosine, Step
+    """Return the optimizers and the schedules."""
+    from amrbench_plugins.optimizers import parts
 
-    return [AdamW, Constant, Cosine, Ema, Step]
+    return [parts.AdamW, parts.Constant, parts.Cosine, parts.Ema, parts.Step]

@@ -1,67 +1,20 @@
-"""AdamW, with clipped gradients and a scheduled learning rate.
-
-The report names AdamW and no number. Sources of the defaults: learning rate, weight decay and the decay of
-all weights are those of the public baseline; the team's public code has the same two numbers. `betas` are the
-defaults of torch, which both use. `decays: matrices` is our choice after the team's public code.
-"""
+"""AdamW, with clipped gradients and a scheduled learning rate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import override
 
-from amrbench.part import budgeted
-from amrbench.slots.optimizers import OptimizerPart, SchedulePart, Updater
-from amrbench.types import Losses, TrainingLength
-from amrbench_plugins.optimizers.schedules import Constant
+from amrbench.slots.optimizers import Updater
+from amrbench.types import Losses
 
-Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-class AdamW(OptimizerPart):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
-
-    In the public baseline all weights decay: biases, norms and learned tokens too. In the team's public code
-    biases, norms and tensors of one axis do not decay; with "matrices", learned tokens do not decay either. A
-    tensor without a gradient in a step neither moves nor decays.
-    """
-
-    use = "adamw"
-    lr: float = budgeted(1e-4, "lr", gt=0, description="learning rate")
-    weight_decay: float = Field(1e-4, ge=0, description="decay of the weights at learning rate 1")
-    decays: Literal["everything", "matrices"] = Field(
-        "everything", description="weights that decay: all, or those of linear maps and convolutions only"
-    )
-    betas: tuple[Beta, Beta] = Field(
-        (0.9, 0.999), description="decay of the running averages of gradient and square"
-    )
-    schedule: SchedulePart = Field(default=Constant(), description="learning rate over the stage")
-
-    @override
-    def build(self, module: nn.Module, length: TrainingLength) -> Updater:
-        optimizer = torch.optim.AdamW(
-            self._parameter_groups(module), lr=self.lr, betas=self.betas, fused=True
-        )
-        return AdamWUpdater(optimizer, rate=self.lr, schedule=self.schedule.build(length), clip=length.clip)
-
-    def _parameter_groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        decaying: list[nn.Parameter] = []
-        others: list[nn.Parameter] = []
-        for name, weight in module.named_parameters():
-            if weight.requires_grad:
-                decays = self.decays == "everything" or is_matrix(name, weight)
-                (decaying if decays else others).append(weight)
-        groups = [
-            {"params": decaying, "weight_decay": self.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        return [group for group in groups if group["params"]]
+Rule = Callable[[str, Tensor], bool]
+"""Whether a tensor of this name decays."""
 
 
 def is_matrix(name: str, weight: Tensor) -> bool:
@@ -69,19 +22,34 @@ def is_matrix(name: str, weight: Tensor) -> bool:
     return name.rpartition(".")[2] == "weight" and weight.ndim > 1
 
 
+DECAYS: Mapping[str, Rule] = {"everything": lambda *_: True, "matrices": is_matrix}
+
+
+def parameter_groups(module: nn.Module, weight_decay: float, *, decays: Rule) -> list[dict[str, Any]]:
+    """Return the trainable parameters in groups for torch: those that decay, and the others."""
+    decaying: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, weight in module.named_parameters():
+        if weight.requires_grad:
+            (decaying if decays(name, weight) else others).append(weight)
+    groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
 class AdamWUpdater(Updater):
-    """See `AdamW`."""
+    """Clips the norm of all gradients, then takes a step of AdamW with torch's default betas."""
 
     def __init__(
         self,
-        optimizer: torch.optim.Optimizer,
+        groups: Sequence[dict[str, Any]],
         *,
         rate: float,
         schedule: Callable[[int], float],
         clip: float,
     ) -> None:
-        self.optimizer = optimizer
-        self.weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        """`schedule` maps the step to a factor on the rate; a `clip` of 0 clips nothing."""
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, fused=True)
+        self.weights = [weight for group in groups for weight in group["params"]]
         self.rate = rate
         self.schedule = schedule
         self.clip = clip

@@ -1,4 +1,4 @@
-"""A prior with two peaks on the decoder's attention to frames (report, section 2.5), and simpler ones.
+"""Priors with Gaussian peaks on the decoder's attention to frames (report, section 2.5).
 
 From the report: Gaussian peaks around start and end of each query's span, in every layer, with a width that
 a linear map predicts from the content; inspired by SMCA (Gao et al. 2021), which has one peak at the centre.
@@ -11,38 +11,20 @@ centre, as in SMCA, and peaks of a fixed width.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import reduce
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
 from torch import Tensor, nn
-from typing_extensions import override
 
-from amrbench.functional.spans import to_windows
-from amrbench.part import problem
-from amrbench.slots.blocks import BlockContext, PriorPart
-
-Merge = Callable[[Tensor, Tensor], Tensor]
-MERGES: Mapping[str, Merge] = {"sum": torch.logaddexp, "max": torch.maximum}
+FLOOR = -30.0
+"""Least logarithm of a prior."""
 
 
-@dataclass(frozen=True)
-class Peaks:
-    """Where in a span the peaks are."""
-
-    count: int
-    of: Callable[[Tensor], Tensor]
-    """From spans (B, Q, 2) to the centres of the peaks (B, Q, count)."""
-
-
-PEAKS: Mapping[str, Peaks] = {
-    "ends": Peaks(2, to_windows),
-    "centre": Peaks(1, lambda spans: spans[..., :1]),
-}
+def centre(spans: Tensor) -> Tensor:
+    """Return the centres (B, Q, 1) of spans (B, Q, 2)."""
+    return spans[..., :1]
 
 
 def inverse_softplus(x: float) -> float:
@@ -51,91 +33,62 @@ def inverse_softplus(x: float) -> float:
 
 
 def frame_centres(mask: Tensor) -> Tensor:
-    """Return the centre of each frame as a share of the real frames, (B, T); padding goes beyond 1."""
+    """Return the centre of each frame as a fraction of the real frames, (B, T); padding goes beyond 1."""
     frames = mask.sum(-1, keepdim=True).clamp(min=1)
     return (torch.arange(mask.shape[-1], device=mask.device) + 0.5) / frames
 
 
-def log_prior(peaks: Tensor, sigmas: Tensor, frames: Tensor, merge: Merge) -> Tensor:
-    """Return the logarithm of peaks of height 1, merged.
+def log_prior(peaks: Tensor, sigmas: Tensor, frames: Tensor) -> Tensor:
+    """Return the logarithm (B, Q, T) of the sum of peaks of height 1.
 
     Args:
         peaks: (B, Q, P) centres of the peaks, e.g. starts and ends.
-        sigmas: (B, Q, P) standard deviation of each.
+        sigmas: Standard deviation of each, (B, Q, P) or broadcasting to it.
         frames: (B, T) positions to evaluate the peaks at.
-        merge: Combines the logarithms of two peaks.
-
-    Returns:
-        (B, Q, T).
     """
     distance = (frames[:, None, None] - peaks[..., None]) / sigmas[..., None]  # (B, Q, P, T)
-    return reduce(merge, (-(distance**2) / 2).unbind(2))
+    return reduce(torch.logaddexp, (-(distance**2) / 2).unbind(2))
 
 
-@dataclass(frozen=True)
-class SigmaBounds:
-    """Standard deviations of the peaks, as shares of the recording."""
+class PredictedSigma(nn.Module):
+    """Standard deviations that a linear map predicts from the content; all alike at first."""
 
-    smallest: float
-    initial: float
+    def __init__(self, width: int, peaks: int, *, initial: float, smallest: float) -> None:
+        super().__init__()
+        self.smallest = smallest
+        self.linear = nn.Linear(width, peaks)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.constant_(self.linear.bias, inverse_softplus(initial - smallest))
+
+    def forward(self, content: Tensor) -> Tensor:
+        """Map (B, Q, D) to (B, Q, P), in float32."""
+        with torch.autocast(content.device.type, enabled=False):
+            raw = self.linear(content.to(self.linear.weight.dtype))
+        return self.smallest + F.softplus(raw.float())
 
 
-class BimodalGaussianPrior(nn.Module):
-    """Favours frames around both ends of each query's span, or its centre; all heads alike."""
+class FixedSigma(nn.Module):
+    """One standard deviation for all peaks."""
 
-    def __init__(self, width: int, sigma: SigmaBounds, *, peaks: Peaks, merge: Merge, floor: float) -> None:
-        """`floor` is the least logarithm of the prior."""
+    def __init__(self, sigma: float) -> None:
+        super().__init__()
+        self.sigma = sigma
+
+    def forward(self, content: Tensor) -> Tensor:
+        """Return (1, 1, 1), in float32."""
+        return torch.full((1, 1, 1), self.sigma, device=content.device)
+
+
+class GaussianPrior(nn.Module):
+    """Favours frames around the peaks of each query's span; all heads alike."""
+
+    def __init__(self, sigma: nn.Module, peaks: Callable[[Tensor], Tensor]) -> None:
+        """`peaks` maps spans (B, Q, 2) to the centres of their peaks (B, Q, P), `sigma` the content."""
         super().__init__()
         self.sigma = sigma
         self.peaks = peaks
-        self.merge = merge
-        self.floor = floor
-        self.linear = nn.Linear(width, peaks.count)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.constant_(self.linear.bias, inverse_softplus(sigma.initial - sigma.smallest))
 
     def forward(self, anchors: Tensor, content: Tensor, mask: Tensor) -> Tensor:
         """Return (B, 1, Q, T) of the dtype of the content; computed in float32."""
-        with torch.autocast(content.device.type, enabled=False):
-            raw = self.linear(content.to(self.linear.weight.dtype))
-        sigmas = self.sigma.smallest + F.softplus(raw.float())
-        prior = log_prior(self.peaks.of(anchors.float()), sigmas, frame_centres(mask), self.merge)
-        return prior.clamp(min=self.floor)[:, None].to(content.dtype)
-
-
-class BimodalGaussian(PriorPart):
-    """Gaussian peaks at both ends of each query's span, with a width that depends on its content.
-
-    With `peaks: centre` there is one peak and nothing to merge; with `learned: false` sigma is fixed.
-    """
-
-    use = "bimodal-gaussian"
-    sigma: float = Field(
-        0.1, gt=0, description="standard deviation of a peak at first, as a share of the recording"
-    )
-    smallest_sigma: float = Field(0.005, gt=0, description="least standard deviation of a peak")
-    floor: float = Field(-30.0, lt=0, description="least logarithm of the prior")
-    merge: Literal["sum", "max"] = Field("sum", description="how two peaks are combined")
-    peaks: Literal["ends", "centre"] = Field("ends", description="where in a span the peaks are")
-    learned: bool = Field(True, description="whether the standard deviations are trained")
-
-    @model_validator(mode="after")
-    def _starts_above_the_smallest(self) -> BimodalGaussian:
-        if self.sigma <= self.smallest_sigma:
-            raise problem(
-                f"sigma is {self.sigma:g} and smallest_sigma {self.smallest_sigma:g}; "
-                "give a sigma above the smallest."
-            )
-        return self
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        prior = BimodalGaussianPrior(
-            context.width,
-            SigmaBounds(smallest=self.smallest_sigma, initial=self.sigma),
-            peaks=PEAKS[self.peaks],
-            merge=MERGES[self.merge],
-            floor=self.floor,
-        )
-        prior.linear.requires_grad_(self.learned)
-        return prior
+        prior = log_prior(self.peaks(anchors.float()), self.sigma(content), frame_centres(mask))
+        return prior.clamp(min=FLOOR)[:, None].to(content.dtype)

@@ -11,27 +11,28 @@ is that case, and the part `learned` is learned content without the text.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
-from torch import Tensor, nn
-from typing_extensions import override
+from torch import nn
 
-from amrbench.slots.blocks import AnchorsPart, BlockContext, Queries, QueryPart, build_at
+from amrbench.slots.blocks import Queries
 from amrbench.types import Tensors
 
 INIT_STD = 0.02
 
 
+def initial_content(anchors: nn.Module, width: int) -> nn.Parameter:
+    """Return random content (Q, D), as many rows as there are anchors."""
+    return nn.Parameter(INIT_STD * torch.randn(anchors().shape[0], width))
+
+
 class LearnedQueries(nn.Module):
     """Queries with learned content, the same for all recordings and texts."""
 
-    def __init__(self, anchors: nn.Module, content: Tensor) -> None:
-        """`content` (Q, D) holds its first values."""
+    def __init__(self, anchors: nn.Module, content: nn.Parameter) -> None:
+        """`content` is (Q, D)."""
         super().__init__()
         self.anchors = anchors
-        self.content = nn.Parameter(content)
+        self.content = content
 
     def forward(self, tensors: Tensors) -> Queries:
         """Return the same queries for each sample."""
@@ -42,14 +43,11 @@ class LearnedQueries(nn.Module):
 class TextQueries(nn.Module):
     """Queries whose content is scaled and shifted, feature by feature, by the summary of the text."""
 
-    def __init__(self, anchors: nn.Module, content: nn.Parameter | Tensor) -> None:
-        """`content` (Q, D) is trained if it is a parameter."""
+    def __init__(self, anchors: nn.Module, content: nn.Parameter) -> None:
+        """`content` is (Q, D)."""
         super().__init__()
         self.anchors = anchors
-        if isinstance(content, nn.Parameter):
-            self.content = content
-        else:
-            self.register_buffer("content", content, persistent=False)
+        self.content = content
         width = content.shape[1]
         self.norm = nn.LayerNorm(width)
         self.modulation = nn.Linear(width, 2 * width)
@@ -61,42 +59,3 @@ class TextQueries(nn.Module):
         summary = tensors["summary.text"]
         scale, shift = self.modulation(self.norm(summary))[:, None].chunk(2, -1)  # (B, 1, D) each
         return Queries((1 + scale) * self.content + shift, self.anchors().expand(summary.shape[0], -1, -1))
-
-
-class Learned(QueryPart):
-    """Learned content, the same for every text."""
-
-    use = "learned"
-    requires = frozenset({"audio"})
-    anchors: AnchorsPart = Field(
-        "random", validate_default=True, description="the first spans of the queries"
-    )
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        anchors = build_at(self.anchors, "anchors", context)
-        return LearnedQueries(anchors, _initial_content(anchors, context.width))
-
-
-class Film(QueryPart):
-    """Learned content, scaled and shifted by the summary of the text (FiLM)."""
-
-    use = "film"
-    requires = frozenset({"summary.text"})
-    content: Literal["learned", "zeros"] = Field(
-        "learned", description="what the text modulates; of zeros, only the shift is left"
-    )
-    anchors: AnchorsPart = Field(
-        "random", validate_default=True, description="the first spans of the queries"
-    )
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        anchors = build_at(self.anchors, "anchors", context)
-        content = _initial_content(anchors, context.width)
-        learned = self.content == "learned"
-        return TextQueries(anchors, nn.Parameter(content) if learned else torch.zeros_like(content))
-
-
-def _initial_content(anchors: nn.Module, width: int) -> Tensor:
-    return INIT_STD * torch.randn(anchors().shape[0], width)

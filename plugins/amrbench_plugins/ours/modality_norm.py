@@ -9,22 +9,18 @@ baseline's. Our choice: a norm may be left out, to measure what each is worth.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from typing_extensions import override
 
-from amrbench.part import unique
-from amrbench.slots.blocks import AttentionNorm, BlockContext, NormPart
-
-Side = Literal["audio", "text"]
+from amrbench.slots.blocks import AttentionNorm
 
 
 class ModalityNorm(AttentionNorm, nn.Module):
     """One layer norm for audio rows, one for dummies and words; or one of them alone."""
 
-    def __init__(self, width: int, sides: Collection[Side]) -> None:
+    def __init__(self, width: int, sides: Collection[str]) -> None:
+        """`sides` are those that are normalised: "audio", "text" or both."""
         super().__init__()
         self.audio_norm = nn.LayerNorm(width) if "audio" in sides else nn.Identity()
         self.text_norm = nn.LayerNorm(width) if "text" in sides else nn.Identity()
@@ -36,16 +32,3 @@ class ModalityNorm(AttentionNorm, nn.Module):
     @override
     def text(self, rows: Tensor) -> Tensor:
         return self.text_norm(rows)  # type: ignore[no-any-return]
-
-
-class Modality(NormPart):
-    """One layer norm for the audio and one for the text, so that neither outweighs the other by its scale."""
-
-    use = "modality"
-    sides: Annotated[tuple[Side, ...], AfterValidator(unique)] = Field(
-        ("audio", "text"), min_length=1, description="what is normalised"
-    )
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        return ModalityNorm(context.width, self.sides)

@@ -10,13 +10,9 @@ between two windows are interpolated.
 from __future__ import annotations
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
-from typing_extensions import override
 
 from amrbench.functional.spans import inverse_sigmoid
-from amrbench.part import problem
-from amrbench.slots.blocks import AnchorsPart, BlockContext
 
 
 def window_percentiles(widths: tuple[float, ...], percentiles: tuple[float, ...]) -> Tensor:
@@ -47,38 +43,3 @@ class TrainedAnchors(nn.Module):
     def forward(self) -> Tensor:
         """Return (Q, 2)."""
         return self.logits.sigmoid()
-
-
-class Percentiles(AnchorsPart):
-    """Evenly spaced anchors as wide as short, usual and long windows of the training data.
-
-    They depend on the data alone, so that they are the same in all runs on it.
-    """
-
-    use = "percentiles"
-    count: int = Field(30, ge=1, description="queries; as many at each location as there are percentiles")
-    percentiles: tuple[float, ...] = Field(
-        (15, 50, 85), min_length=1, description="percentiles of the widths of the training windows"
-    )
-
-    @model_validator(mode="after")
-    def _fills_locations(self) -> Percentiles:
-        outside = [percentile for percentile in self.percentiles if not 0 <= percentile <= 100]
-        if outside:
-            raise problem(f"percentiles: {outside[0]:g} is not one; give numbers from 0 to 100.")
-        if self.count % len(self.percentiles):
-            raise problem(
-                f"count is {self.count}, which is no whole number of locations with {len(self.percentiles)} "
-                f"queries each; give a multiple of {len(self.percentiles)}."
-            )
-        return self
-
-    @property
-    def locations(self) -> int:
-        """Return the number of different centres."""
-        return self.count // len(self.percentiles)
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        widths = window_percentiles(context.build.window_widths, self.percentiles)
-        return TrainedAnchors(grid(self.locations, widths), context.eps)

@@ -1,12 +1,12 @@
 """Random temporal shift: report, section 3.2.
 
-From the report: audio features and true windows are moved by one random offset. From the team's public code
-(mode "pad-crop"): the distribution of the offset, the probability of 0.8, the margin of 3 frames and the
-limit of 300. Three defects of that code are fixed: it makes labels with the duration from before the shift,
-so that frames are off by the ratio of the lengths; one version cuts the temporal embedding a row too short;
-and the limit on the length is the one of video. There a recording of 60 s may grow to 300; here it keeps its
-length unless `growth` says otherwise, since the report says that the shift costs no computation. That and the
-modes "uniform-pad" and "cyclic" are our choices.
+From the report: audio features and true windows are moved by one random offset. From the team's public code:
+the distribution of the offset, the probability of 0.8, the margin of 3 frames and the limit of 300. Three
+defects of that code are fixed: it makes labels with the duration from before the shift, so that frames are
+off by the ratio of the lengths; one version cuts the temporal embedding a row too short; and the limit on the
+length is the one of video. There a recording of 60 s may grow to 300; here it keeps its length unless
+`growth` says otherwise, since the report says that the shift costs no computation. That and the cyclic shift
+are our choices.
 """
 
 from __future__ import annotations
@@ -14,14 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
-from pydantic import Field
-from typing_extensions import override
 
 from amrbench.functional.targets import as_windows
-from amrbench.slots.data import AugmentPart
 from amrbench.types import Floats, Query, Rows
 
 Draw = Callable[["Excerpt", np.random.Generator], int]
@@ -38,16 +34,6 @@ class Excerpt:
     """(T, Da)"""
     windows: Floats
     """(W, 2) start and end; at least one, all within the rows."""
-
-    @property
-    def first(self) -> int:
-        """Return the first row of the first window."""
-        return math.floor(float(self.windows[:, 0].min()))
-
-    @property
-    def last(self) -> int:
-        """Return the row after the last window."""
-        return math.ceil(float(self.windows[:, 1].max()))
 
 
 @dataclass(frozen=True)
@@ -66,24 +52,20 @@ class ShiftLimits:
 
     def dropped(self, excerpt: Excerpt) -> int:
         """Return the largest number of rows that may be dropped at the start."""
-        return max(0, excerpt.first - self.margin)
+        return max(0, math.floor(float(excerpt.windows.min())) - self.margin)
 
     def added(self, excerpt: Excerpt) -> int:
         """Return the largest number of rows that may be added at the start."""
-        return max(0, self.length(excerpt) - excerpt.last - self.margin)
+        return max(0, self.length(excerpt) - math.ceil(float(excerpt.windows.max())) - self.margin)
 
     def length(self, excerpt: Excerpt) -> int:
         """Return the number of rows that a recording may grow to; never fewer than it has."""
         return max(len(excerpt.rows), min(self.longest, math.floor(self.growth * len(excerpt.rows))))
 
-    def draw_gaussian(self, excerpt: Excerpt, rng: np.random.Generator) -> int:
+    def draw(self, excerpt: Excerpt, rng: np.random.Generator) -> int:
         """Draw a normal offset within the limits; its standard deviation is half of the larger one."""
         dropped, added = self.dropped(excerpt), self.added(excerpt)
         return max(-dropped, min(added, int(rng.normal(0, max(dropped, added) / 2))))
-
-    def draw_uniform(self, excerpt: Excerpt, rng: np.random.Generator) -> int:
-        """Draw any offset within the limits."""
-        return int(rng.integers(-self.dropped(excerpt), self.added(excerpt) + 1))
 
     def pad_or_crop(self, excerpt: Excerpt, offset: int) -> Excerpt:
         """Add silent rows at the start and cut the end to the limit, or drop rows at the start."""
@@ -118,50 +100,15 @@ class Shifter:
 
     def __call__(self, rows: Rows, query: Query, hop: float, rng: np.random.Generator) -> tuple[Rows, Query]:
         """Return rows and query, moved together or unchanged."""
-        excerpt = Excerpt(rows, _windows_in_rows(query, hop, len(rows)))
+        windows = np.clip(as_windows(query.windows) / hop, 0, len(rows))
+        excerpt = Excerpt(rows, windows[windows[:, 1] > windows[:, 0]])
         if rng.random() >= self.probability or not len(excerpt.windows):
             return rows, query
         offset = self.draw(excerpt, rng)
         if offset == 0:
             return rows, query
         moved = self.shift(excerpt, offset)
-        windows = tuple((float(start), float(end)) for start, end in moved.windows * hop)
         # Labels are made with the duration, so it must be that of the new rows.
-        return moved.rows, replace(query, windows=windows, duration=len(moved.rows) * hop)
-
-
-def _windows_in_rows(query: Query, hop: float, length: int) -> Floats:
-    windows = np.clip(as_windows(query.windows) / hop, 0, length)
-    return windows[windows[:, 1] > windows[:, 0]]
-
-
-class RandomShift(AugmentPart):
-    """Move features and true windows by one random offset (report, section 3.2).
-
-    "pad-crop" adds silent rows at the start or drops rows there, by a normal offset, and "uniform-pad" by a
-    uniform one; the end is cut to the largest length. A window never comes closer than `margin` to the edge
-    that moves towards it. "cyclic" keeps all rows: those that leave at the end come back at the start, and no
-    window is cut.
-    """
-
-    use = "random-shift"
-    version = 2
-    mode: Literal["pad-crop", "uniform-pad", "cyclic"] = Field("pad-crop", description="kind of shift")
-    probability: float = Field(0.8, ge=0, le=1, description="share of visits with a shift")
-    margin: int = Field(3, ge=0, description="rows kept between a window and the edge; not in mode cyclic")
-    growth: float = Field(
-        1.0, ge=1, description="times its own length that a recording may grow to; not in mode cyclic"
-    )
-    longest: int = Field(
-        300, ge=1, description="rows that it may grow to at most; give the recipe's limit of frames"
-    )
-
-    @override
-    def build(self) -> Shifter:
-        limits = ShiftLimits(self.margin, self.growth, self.longest)
-        draw, shift = {
-            "pad-crop": (limits.draw_gaussian, limits.pad_or_crop),
-            "uniform-pad": (limits.draw_uniform, limits.pad_or_crop),
-            "cyclic": (draw_cyclic, roll),
-        }[self.mode]
-        return Shifter(draw, shift, probability=self.probability)
+        duration = len(moved.rows) * hop
+        seconds = tuple((float(start), float(end)) for start, end in moved.windows * hop)
+        return moved.rows, replace(query, windows=seconds, duration=duration)

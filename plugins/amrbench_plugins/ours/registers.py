@@ -8,15 +8,12 @@ with a standard deviation of 0.02 (much smaller ones would start nearly equal, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import cast
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
-from typing_extensions import override
 
-from amrbench.slots.blocks import BlockContext, Encoder, EncoderPart, Tokens, learned_tokens
+from amrbench.slots.blocks import Encoder, Tokens, learned_tokens
 
 INIT_STD = 0.02
 
@@ -24,11 +21,10 @@ INIT_STD = 0.02
 class RegisteredEncoder(nn.Module):
     """An encoder that sees learned rows between the special first row and the others."""
 
-    def __init__(self, around: nn.Module, registers: Tensor) -> None:
-        """`registers` (R, D) hold the first values of the rows."""
+    def __init__(self, around: nn.Module, count: int, width: int) -> None:
         super().__init__()
         self.around = around
-        self.registers = nn.Parameter(registers)
+        self.registers = nn.Parameter(INIT_STD * torch.randn(count, width))
 
     def forward(self, tokens: Tokens, first: int | None = None) -> Tensor:
         """Return (B, n, D), or only its first rows."""
@@ -42,18 +38,3 @@ class RegisteredEncoder(nn.Module):
 def _rows(tokens: Tokens, start: int, stop: int | None) -> Tokens:
     rows = slice(start, stop)
     return Tokens(tokens.features[:, rows], tokens.positions[:, rows], tokens.mask[:, rows])
-
-
-class Registers(EncoderPart):
-    """Learned rows that take up spare attention inside another encoder and are dropped after it."""
-
-    use = "registers"
-    example: ClassVar[Mapping[str, Any]] = {"count": 3, "around": {"use": "transformer", "layers": 2}}
-    count: int = Field(4, ge=1, description="number of registers")
-    around: EncoderPart = Field(description="the encoder that sees them")
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        # First and at the same path, so that its first weights are those it has without registers.
-        around = self.around.build(context)
-        return RegisteredEncoder(around, INIT_STD * torch.randn(self.count, context.width))

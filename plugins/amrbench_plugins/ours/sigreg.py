@@ -8,31 +8,22 @@ a whole batch are one sample, and at most 1024 of them count, because the loss g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from typing_extensions import override
 
 from amrbench.errors import RecipeError
-from amrbench.part import problem, unique
-from amrbench.slots.losses import LossPart
-from amrbench.types import BuildContext, Outcome
+from amrbench.types import Outcome
 
-Tap = Literal["audio.refined", "memory.encoded", "memory.temporal-difference", "summary.text", "dummies"]
-TAPS: tuple[Tap, ...] = (
-    "audio.refined",
-    "memory.encoded",
-    "memory.temporal-difference",
-    "summary.text",
-    "dummies",
-)
+REPORTED = ("audio.refined", "memory.encoded", "memory.temporal-difference", "summary.text", "dummies")
 """In the words of the report: "the audio features after fusing temporal differences, the standard DETR
 encoder output features, the encoder outputs following temporal difference fusion, the summarized text
 features, and the dummy tokens"."""
+SEED_OF = {tap: number for number, tap in enumerate(REPORTED)} | {"memory.gated-difference": 2}
+"""The other form of the temporal difference takes the place of the reported one."""
 
 
 class _CharacteristicDistance(torch.autograd.Function):
@@ -115,16 +106,6 @@ def draw_rows(mask: Tensor, most: int, generator: torch.Generator) -> Tensor:
     return keys.masked_fill(~mask, 2.0).flatten().topk(most, largest=False).indices
 
 
-@dataclass(frozen=True)
-class Sketch:
-    """Sizes of the comparison: random directions, rows, knots and their range."""
-
-    slices: int
-    rows: int
-    knots: int
-    reach: float
-
-
 class SigregLoss(nn.Module):
     """Projects features onto random directions and compares each projection with a normal distribution.
 
@@ -132,9 +113,13 @@ class SigregLoss(nn.Module):
     random state, so an optimizer that asks twice in a step sees one loss.
     """
 
-    def __init__(self, weight: float, *, taps: tuple[Tap, ...], sketch: Sketch) -> None:
+    def __init__(
+        self, weight: float, *, taps: Sequence[str], slices: int, rows: int, knots: int, reach: float
+    ) -> None:
+        """`slices` directions and at most `rows` rows in each step; the others as in `epps_pulley`."""
         super().__init__()
-        self.weight, self.taps, self.sketch = weight, taps, sketch
+        self.weight, self.taps, self.slices, self.rows = weight, taps, slices, rows
+        self.knots, self.reach = knots, reach
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return a term for each feature that the model provides, e.g. "sigreg.dummies".
@@ -149,63 +134,21 @@ class SigregLoss(nn.Module):
                 "add one that it provides to taps, or leave the loss out."
             )
         weight = self.weight / len(taps)
-        return {f"sigreg.{tap}": weight * self._of_tap(tap, outcome) for tap in taps}
+        return {f"sigreg.{tap}": weight * self.of_tap(tap, outcome) for tap in taps}
 
-    def _of_tap(self, tap: Tap, outcome: Outcome) -> Tensor:
+    def of_tap(self, tap: str, outcome: Outcome) -> Tensor:
+        """Return the mean of `epps_pulley` over random slices of a feature (B, n, D) or (B, D)."""
         features = outcome.tensors[tap]
-        mask = _mask(tap, outcome)
+        features = features if features.dim() == 3 else features[:, None]
+        of_frames = tap.startswith(("audio", "memory"))
+        mask = outcome.batch.audio_mask if of_frames else features.new_ones(features.shape[:2]).bool()
         generator = torch.Generator(features.device)
-        generator.manual_seed(outcome.step * len(TAPS) + TAPS.index(tap))
+        generator.manual_seed(outcome.step * len(REPORTED) + SEED_OF[tap])
         # Half precision is too coarse for cosines of large numbers.
         with torch.autocast(features.device.type, enabled=False):
-            return self.of_rows(features.float().flatten(0, -2), mask, generator)
-
-    def of_rows(self, x: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the mean of `epps_pulley` over random slices of rows (B * n, D), real by a mask (B, n)."""
-        sketch = self.sketch
-        directions = unit_columns(x.shape[1], sketch.slices, generator)
-        indices = draw_rows(mask, sketch.rows, generator)
-        real = mask.flatten()[indices]
-        # Padded rows may hold anything, and a NaN would spread through products with zero.
-        projected = x[indices].masked_fill(~real[:, None], 0) @ directions
-        return epps_pulley(projected, real, knots=sketch.knots, reach=sketch.reach).mean()
-
-
-def _mask(tap: Tap, outcome: Outcome) -> Tensor:
-    if tap.startswith(("audio", "memory")):
-        return outcome.batch.audio_mask
-    features = outcome.tensors[tap]
-    rows = features.shape[1] if features.dim() == 3 else 1
-    return torch.ones(features.shape[0], rows, dtype=torch.bool, device=features.device)
-
-
-def _odd(knots: int) -> int:
-    if knots % 2 == 0:
-        raise problem(f"{knots} is even; give an odd number, as the public code of this loss demands.")
-    return knots
-
-
-class Sigreg(LossPart):
-    """Distance of inner features from an isotropic Gaussian, along random directions (report, section 3.1).
-
-    Features that a model does not provide are left out. Without a part in `audio_refine`, "audio.refined" is
-    the projected audio.
-    """
-
-    use = "sigreg"
-    requires = frozenset({"audio.refined", "memory.encoded", "summary.text"})
-    weight: float = Field(0.02, ge=0, description="factor of this loss in the total, shared by its features")
-    taps: Annotated[tuple[Tap, ...], AfterValidator(unique)] = Field(
-        TAPS, min_length=1, description="features that are regularised"
-    )
-    slices: int = Field(256, ge=1, description="random directions in each step")
-    rows: int = Field(1024, ge=2, description="most rows of a feature that count in a step")
-    knots: Annotated[int, AfterValidator(_odd)] = Field(
-        17, ge=3, description="points at which characteristic functions are compared; an odd number"
-    )
-    reach: float = Field(3.0, gt=0, description="largest of these points")
-
-    @override
-    def build(self, context: BuildContext) -> nn.Module:
-        sketch = Sketch(self.slices, self.rows, self.knots, self.reach)
-        return SigregLoss(self.weight, taps=self.taps, sketch=sketch)
+            directions = unit_columns(features.shape[2], self.slices, generator)
+            indices = draw_rows(mask, self.rows, generator)
+            real = mask.flatten()[indices]
+            # Padded rows may hold anything, and a NaN would spread through products with zero.
+            chosen = features.float().flatten(0, 1)[indices].masked_fill(~real[:, None], 0)
+            return epps_pulley(chosen @ directions, real, knots=self.knots, reach=self.reach).mean()

@@ -7,20 +7,18 @@ slope of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import override
 
-from amrbench.slots.blocks import Activation, ActivationPart
+from amrbench.slots.blocks import Activation
 
 
 class SwishModule(nn.Module):
     """x sigmoid(beta x); between x / 2 (beta 0) and ReLU (beta large)."""
 
-    def __init__(self, beta: float) -> None:
+    def __init__(self, beta: float = 1.0) -> None:
+        """`beta` is its first value."""
         super().__init__()
         self.beta = nn.Parameter(torch.full((1,), beta))
 
@@ -29,25 +27,11 @@ class SwishModule(nn.Module):
         return x * torch.sigmoid(self.beta.to(x.dtype) * x)
 
 
-@dataclass(frozen=True)
-class _Swishes(Activation):
-    beta: float
+class Swishes(Activation):
+    """The same activation everywhere."""
 
     @override
     def mlp(self) -> nn.Module:
-        return SwishModule(self.beta)
+        return SwishModule()
 
-    @override
-    def feedforward(self) -> nn.Module:
-        return SwishModule(self.beta)
-
-
-class Swish(ActivationPart):
-    """x sigmoid(beta x) everywhere, with a learned beta for each activation."""
-
-    use = "swish"
-    beta: float = Field(1.0, description="first value of every beta")
-
-    @override
-    def build(self) -> Activation:
-        return _Swishes(self.beta)
+    feedforward = mlp

@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from typing_extensions import override
 
 from amrbench.functional.spans import inverse_sigmoid
-from amrbench.part import problem, unique
-from amrbench.slots.blocks import Activation, BlockContext, Decoded, Head, HeadPart
+from amrbench.slots.blocks import Activation, Decoded, Head
 from amrbench_plugins.moment_detr.layers import Perceptron
 
 FIRST_PROBABILITY = 0.01
@@ -39,32 +36,11 @@ def probability(logits: Tensor) -> Tensor:
     return logsigmoid(logits.float()).exp()[..., 0].to(logits.dtype)
 
 
-def mean_probability(logits: Tensor, iou_logits: Tensor, iou_weight: float) -> Tensor:
-    """Return (...) of logits (..., 1): the weighted geometric mean of class probability and IoU."""
-    mean = (1 - iou_weight) * logsigmoid(logits.float()) + iou_weight * logsigmoid(iou_logits.float())
-    return mean.exp()[..., 0].to(logits.dtype)
-
-
-Output = Literal["spans", "class", "iou"]
-PROVIDED: Mapping[Output, Mapping[str, str]] = {
-    "spans": {"spans": "N B Q 2"},
-    "class": {"logits": "N B Q 1", "scores": "N B Q"},
-    "iou": {"iou_logits": "N B Q 1"},
-}
-
-
 class TaskAlignedHead(Head, nn.Module):
     """Linear maps over one perceptron, one for each output."""
 
-    def __init__(
-        self,
-        width: int,
-        activation: Activation,
-        *,
-        outputs: Collection[Output],
-        iou_share: float,
-        eps: float,
-    ) -> None:
+    def __init__(self, width: int, activation: Activation, *, outputs: Collection[str], eps: float) -> None:
+        """`outputs` are "spans", "class", "iou" or several of them."""
         super().__init__()
         self.trunk = Perceptron((width, width, width), activation.mlp)
         self.activation = activation.mlp()
@@ -75,7 +51,6 @@ class TaskAlignedHead(Head, nn.Module):
         self.span = span if "spans" in outputs else None
         self.of_class = of_class if "class" in outputs else None
         self.iou = iou if "iou" in outputs else None
-        self.iou_share = iou_share
         self.eps = eps
 
     @override
@@ -90,54 +65,23 @@ class TaskAlignedHead(Head, nn.Module):
             tensors["iou_logits"] = self.iou(shared)
         if self.span is not None:
             tensors["spans"] = (self.span(shared) + inverse_sigmoid(decoded.anchors, self.eps)).sigmoid()
-        if self.iou_share:
-            tensors["ranking_scores"] = mean_probability(
-                tensors["logits"], tensors["iou_logits"], self.iou_share
-            )
         return tensors
 
 
-class TaskAligned(HeadPart):
-    """Span, class (one logit) and IoU of each query from shared features, for all decoder layers.
+class RankingHead(Head, nn.Module):
+    """A head with class and IoU, and the score by which both together rank moments."""
 
-    Outputs that it leaves out may come from separate heads: `spans`, `confidence`, `iou`.
-    """
-
-    use = "task-aligned"
-    version = 2
-    outputs: Annotated[tuple[Output, ...], AfterValidator(unique)] = Field(
-        ("spans", "class", "iou"), min_length=1, description="what is predicted from the shared features"
-    )
-    iou_share: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="exponent of the predicted IoU in the ranking of moments; 0 ranks by class alone",
-    )
-
-    @model_validator(mode="after")
-    def _ranks_by_what_it_predicts(self) -> TaskAligned:
-        missing = [output for output in ("class", "iou") if output not in self.outputs]
-        if self.iou_share and missing:
-            raise problem(
-                f"iou_share is {self.iou_share:g}, but outputs has no {missing[0]!r} to rank by; "
-                "add it, or leave iou_share at 0."
-            )
-        return self
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        provided = {"ranking_scores": "N B Q"} if self.iou_share else {}
-        for output in self.outputs:
-            provided |= PROVIDED[output]
-        return provided
+    def __init__(self, around: Head, iou_share: float) -> None:
+        super().__init__()
+        self.around = around
+        self.iou_share = iou_share
 
     @override
-    def build(self, context: BlockContext) -> nn.Module:
-        return TaskAlignedHead(
-            context.width, context.activation, outputs=self.outputs, iou_share=self.iou_share, eps=context.eps
-        )
+    def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
+        tensors = self.around.of_queries(decoded)
+        of_class, of_iou = (logsigmoid(tensors[name].float()) for name in ("logits", "iou_logits"))
+        mean = (1 - self.iou_share) * of_class + self.iou_share * of_iou  # of logarithms: a geometric mean
+        return {**tensors, "ranking_scores": mean.exp()[..., 0].to(tensors["logits"].dtype)}
 
 
 class ConfidenceHead(Head, nn.Module):
@@ -153,21 +97,6 @@ class ConfidenceHead(Head, nn.Module):
         return {"logits": logits, "scores": logits.sigmoid()[..., 0]}
 
 
-class Confidence(HeadPart):
-    """Moment or none, with one logit from a separate linear map; the score is its sigmoid."""
-
-    use = "confidence"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return PROVIDED["class"]
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        return ConfidenceHead(context.width)
-
-
 class IouHead(Head, nn.Module):
     """Predicts the IoU of each span with the truth."""
 
@@ -178,19 +107,3 @@ class IouHead(Head, nn.Module):
     @override
     def of_queries(self, decoded: Decoded) -> Mapping[str, Tensor]:
         return {"iou_logits": self.perceptron(decoded.hidden)}
-
-
-class Iou(HeadPart):
-    """Predicted IoU of each span, from a separate perceptron."""
-
-    use = "iou"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return PROVIDED["iou"]
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        width = context.width
-        return IouHead(Perceptron((width, width, width, 1), context.activation.mlp))

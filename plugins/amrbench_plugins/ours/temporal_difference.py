@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
-from typing_extensions import override
 
-from amrbench.errors import RecipeError
-from amrbench.slots.blocks import BlockContext, Memory, RefinePart
-from amrbench_plugins.moment_detr.layers import bias_of, dropout, heads_fault, xavier
+from amrbench.slots.blocks import Memory
+from amrbench_plugins.moment_detr.layers import bias_of, dropout, xavier
 
 SOURCES = 3
 INIT_STD = 0.02
@@ -111,23 +108,3 @@ class DifferenceFusion(nn.Module):
         sources = self.attention(frames, memory.mask)
         change = F.glu(self.gated(torch.cat([frames, sources.to(frames.dtype)], -1)))
         return memory.with_frames(frames + dropout(change, self.p, self.training) * mask)
-
-
-class TemporalDifference(RefinePart):
-    """Fuse each frame with its differences from its neighbours (attention and a gated linear unit)."""
-
-    use = "temporal-difference"
-    attention_heads: int = Field(
-        4,
-        ge=0,
-        description="heads of the attention to the three sources; 0 lets the unit read both differences",
-    )
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        width, heads = context.width, self.attention_heads
-        if heads == 0:
-            return DifferenceFusion(BothDifferences(width), width, sources_width=2 * width, p=context.dropout)
-        if fault := heads_fault(heads, width):
-            raise RecipeError(f"{context.build.path}: {fault}")
-        return DifferenceFusion(SourceAttention(width, heads), width, sources_width=width, p=context.dropout)

@@ -12,29 +12,23 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
-from typing_extensions import override
 
 from amrbench.functional.matched_pairs import log_odds, matched_pairs, matched_queries
 from amrbench.functional.spans import iou
-from amrbench.slots.losses import LossPart
-from amrbench.types import BuildContext, Outcome
-
-Form = Literal["through", "detached"]
-Normaliser = Literal["matched", "all"]
+from amrbench.types import Outcome
 
 
 class VarifocalLoss(nn.Module):
     """Cross entropy with the IoU as the target, weighted by the IoU or, for negatives, by the score."""
 
     def __init__(
-        self, weight: float, *, alpha: float, gamma: float, form: Form, normaliser: Normaliser
+        self, weight: float, *, alpha: float, gamma: float, form: Literal["through", "detached"]
     ) -> None:
         super().__init__()
         self.weight = weight
         self.alpha, self.gamma = alpha, gamma
-        self.form, self.normaliser = form, normaliser
+        self.form = form
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return "varifocal" (N,)."""
@@ -44,8 +38,7 @@ class VarifocalLoss(nn.Module):
             odds = log_odds(logits.float())
             matched = matched_queries(outcome.matched, odds.shape[2])
             loss = self.of_queries(odds, qualities(outcome, odds.shape[2]), matched)
-        counted = matched if self.normaliser == "matched" else torch.ones_like(matched)
-        return {"varifocal": self.weight * loss.sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)}
+        return {"varifocal": self.weight * loss.sum((1, 2)) / matched.sum((1, 2)).clamp(min=1)}
 
     def of_queries(self, odds: Tensor, quality: Tensor, matched: Tensor) -> Tensor:
         """Return the loss of each query; all shapes are the same.
@@ -69,27 +62,3 @@ def qualities(outcome: Outcome, queries: int) -> Tensor:
     overlap = iou(pairs.predicted.float(), pairs.true.float()) * (pairs.weight > 0)
     zeros = overlap.new_zeros(*overlap.shape[:2], queries)
     return zeros.scatter_add(2, outcome.matched.clamp(min=0), overlap)
-
-
-class Varifocal(LossPart):
-    """Varifocal loss of the queries' scores: high only where the span is right (report, section 3.1).
-
-    The target of a matched query is the IoU of its span, that of the others is 0. Form "through" is
-    VarifocalNet's: the gradient passes through the weight of negatives, and a match without overlap is a
-    negative. Form "detached" is RT-DETR's: that weight is a constant, and a match without overlap has no
-    gradient. Reads one logit a query, or two with the moment first.
-    """
-
-    use = "varifocal"
-    requires = frozenset({"logits", "spans"})
-    weight: float = Field(4.0, ge=0, description="factor of this loss in the total")
-    alpha: float = Field(0.75, ge=0, description="factor of queries whose target is 0")
-    gamma: float = Field(2.0, ge=0, description="power of the score in the weight of such queries")
-    form: Form = Field("through", description="whether that weight carries a gradient")
-    normaliser: Normaliser = Field("matched", description="queries whose number divides the sum")
-
-    @override
-    def build(self, context: BuildContext) -> nn.Module:
-        return VarifocalLoss(
-            self.weight, alpha=self.alpha, gamma=self.gamma, form=self.form, normaliser=self.normaliser
-        )

@@ -12,7 +12,9 @@ from typing_extensions import override
 from amrbench.hookspecs import hookimpl
 from amrbench.part import Part
 from amrbench.slots.ranking import RankingPart
-from amrbench.types import Floats, Query, Ranking, Rows
+from amrbench.types import Query, Ranking, Rows
+
+DECIMALS = 4
 
 
 class Clip(RankingPart):
@@ -36,31 +38,27 @@ class Clip(RankingPart):
 class Round(RankingPart):
     """Round starts and ends to the grid of the annotations, halves to the even neighbour.
 
-    As in the reference, every number is first rounded to some decimals, then seconds to whole steps. A moment
+    As in the reference, every number is first rounded to four decimals, then seconds to whole steps. A moment
     shorter than a step may become empty. On CASTELLA, whose windows are whole seconds, this raises R1@0.7.
     """
 
     use = "round"
 
     to: float = Field(1.0, gt=0, description="step in seconds")
-    decimals: int = Field(4, ge=0, le=9, description="decimals that all numbers are rounded to first")
 
     @override
     def build(self) -> Ranking:
         def round_(moments: Rows, query: Query) -> Rows:
-            shortened = self._to_decimals(moments)
-            rounded = np.column_stack([np.round(shortened[:, :2] / self.to) * self.to, shortened[:, 2:]])
+            # By way of text, as in the reference; np.round scales by a power of ten and differs at halves.
+            values = [float(f"{value:.{DECIMALS}f}") for value in moments.ravel().tolist()]
+            decimals = np.array(values, dtype=np.float64).reshape(moments.shape)
+            rounded = np.column_stack([np.round(decimals[:, :2] / self.to) * self.to, decimals[:, 2:]])
             return rounded.astype(np.float32)
 
         return round_
 
-    def _to_decimals(self, moments: Rows) -> Floats:
-        # By way of text, as in the reference; np.round scales by a power of ten and differs at halves.
-        values = [float(f"{value:.{self.decimals}f}") for value in moments.ravel().tolist()]
-        return np.array(values, dtype=np.float64).reshape(moments.shape)
-
 
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
-    """Offer both steps."""
+    """Return both steps."""
     return [Clip, Round]

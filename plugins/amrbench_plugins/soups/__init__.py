@@ -10,12 +10,15 @@ from amrbench.part import Part
 
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
-    """Offer the soups, and the single models that they are compared with."""
-    from amrbench_plugins.soups.fisher import Fisher
-    from amrbench_plugins.soups.greedy import Greedy
-    from amrbench_plugins.soups.none import NoSoup
-    from amrbench_plugins.soups.several import Several
-    from amrbench_plugins.soups.single import BestSingle, LastEpochs
-    from amrbench_plugins.soups.uniform import Uniform
+    """Return the soups, and the single models that they are compared with."""
+    from amrbench_plugins.soups import parts
 
-    return [NoSoup, Uniform, Greedy, Fisher, BestSingle, LastEpochs, Several]
+    return [
+        parts.NoSoup,
+        parts.BestSingle,
+        parts.LastEpochs,
+        parts.Uniform,
+        parts.Greedy,
+        parts.Fisher,
+        parts.Several,
+    ]

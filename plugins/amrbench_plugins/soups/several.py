@@ -4,68 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import yaml
-from pydantic import AfterValidator, Field
-from typing_extensions import override
 
 from amrbench.errors import RecipeError
-from amrbench.part import refuse_repeated
 from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer
 
-
-def _distinct(soups: tuple[SoupPart, ...]) -> tuple[SoupPart, ...]:
-    refuse_repeated([soup.use + _in_brackets(changed_options(soup)) for soup in soups])
-    return soups
+Options = Mapping[str, Any]
 
 
-class Several(SoupPart):
-    """The models of several soups, one after another.
+def several_soups(
+    candidates: Sequence[Candidate], scorer: SoupScorer, *, soups: Sequence[tuple[Soup, Options]]
+) -> Mapping[str, SoupResult]:
+    """Return the models of all soups.
 
-    If two of them have the same name, the options in which they differ are appended to it, e.g.
-    "fisher soup (norm: false)".
+    Each soup comes with its options that are not defaults; where several soups make a model of one name,
+    those that distinguish it are appended.
     """
-
-    use = "several"
-    example: ClassVar[Mapping[str, Any]] = {"of": ["best", "uniform", "greedy"]}
-    of: Annotated[tuple[SoupPart, ...], AfterValidator(_distinct)] = Field(
-        min_length=1, description="the soups"
-    )
-
-    @property
-    @override
-    def losses_read(self) -> frozenset[str]:
-        return frozenset[str]().union(*(soup.losses_read for soup in self.of))
-
-    @override
-    def build(self) -> Soup:
-        return self._make
-
-    def _make(self, candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
-        results = [(part, part.build()(candidates, scorer)) for part in self.of]
-        models: dict[str, SoupResult] = {}
-        for part, own in results:
-            for name, model in own.items():
-                full_name = name + name_suffix(part, [other for other, made in results if name in made])
-                if full_name in models:
-                    raise RecipeError(f"soup: two soups of the list make a model {full_name!r}; keep one.")
-                models[full_name] = model
-        return models
+    results = [(options, soup(candidates, scorer)) for soup, options in soups]
+    models: dict[str, SoupResult] = {}
+    for options, own in results:
+        for name, model in own.items():
+            others = [other for other, made in results if name in made and other is not options]
+            full_name = name + in_brackets(distinguishing(options, others))
+            if full_name in models:
+                raise RecipeError(f"soup: two soups of the list make a model {full_name!r}; keep one.")
+            models[full_name] = model
+    return models
 
 
-def name_suffix(part: SoupPart, same_name: Sequence[SoupPart]) -> str:
-    """Return what distinguishes the model of a soup from those of soups with the same name, or "".
-
-    These are the options that differ from their defaults and from those of another soup.
-    """
-    others = [changed_options(other) for other in same_name if other is not part]
-    own = {
+def distinguishing(options: Options, others: Sequence[Options]) -> Options:
+    """Return the options that at least one of the others lacks or has with another value."""
+    return {
         name: value
-        for name, value in changed_options(part).items()
+        for name, value in options.items()
         if any(name not in other or other[name] != value for other in others)
     }
-    return _in_brackets(own)
 
 
 def changed_options(part: SoupPart) -> dict[str, Any]:
@@ -78,7 +53,7 @@ def changed_options(part: SoupPart) -> dict[str, Any]:
     }
 
 
-def _in_brackets(options: Mapping[str, Any]) -> str:
-    """Return options as in a recipe, on one line, e.g. " (norm: false)"; empty if there are none."""
+def in_brackets(options: Options) -> str:
+    """Return options as in a recipe, on one line, e.g. " (floor: 0.001)"; empty if there are none."""
     flow = yaml.safe_dump(dict(options), default_flow_style=True, sort_keys=False, width=math.inf)
     return f" ({str(flow).strip()[1:-1]})" if options else ""

@@ -8,24 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from typing_extensions import override
-
-from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer
-from amrbench_plugins.soups.weighted_mean import Ingredient, ingredient, mean_of, named
+from amrbench.slots.soups import Candidate, SoupResult, SoupScorer
+from amrbench_plugins.soups.weighted_mean import Epoch, mean_of, named
 
 
-class Uniform(SoupPart):
-    """The plain mean of the weights of all seeds (Wortsman et al. 2022)."""
-
-    use = "uniform"
-    ingredient: Ingredient = ingredient()
-
-    @override
-    def build(self) -> Soup:
-        return self._make
-
-    def _make(self, candidates: Sequence[Candidate], scorer: SoupScorer) -> Mapping[str, SoupResult]:
-        mean = mean_of(candidates, self.ingredient, scorer.fixed)
-        names = [candidate.name for candidate in candidates]
-        about = {"soup": self.use, "epoch": self.ingredient}
-        return {named("uniform", self.ingredient): SoupResult(mean, names, about=about)}
+def uniform_soup(
+    candidates: Sequence[Candidate], scorer: SoupScorer, *, epoch: Epoch
+) -> Mapping[str, SoupResult]:
+    """Return the mean of all candidates."""
+    mean = mean_of(candidates, epoch, scorer.fixed)
+    names = [candidate.name for candidate in candidates]
+    return {named("uniform", epoch): SoupResult(mean, names, about={"soup": "uniform", "epoch": epoch})}

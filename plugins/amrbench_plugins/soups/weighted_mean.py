@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from amrbench.errors import RunError, some
 from amrbench.slots.soups import Candidate, Weights
 
-Ingredient = Literal["best", "last"]
+Epoch = Literal["best", "last"]
 AGREEMENT = 1e-6
 """Tolerance for floating-point tensors that training does not change: they may differ by rounding."""
 
 
-def ingredient(default: Ingredient = "best") -> Any:
-    """Return the option for the epoch of each seed that goes into a soup."""
-    return Field(default, description="epoch of each seed: the best on the selection split, or the last")
-
-
-def weights_of(candidate: Candidate, epoch: Ingredient) -> Weights:
+def weights_of(candidate: Candidate, epoch: Epoch) -> Weights:
     """Return the weights of a candidate at an epoch."""
     return candidate.best() if epoch == "best" else candidate.last()
 
 
-def named(kind: str, epoch: Ingredient) -> str:
+def named(kind: str, epoch: Epoch) -> str:
     """Return the name of a model of a run, e.g. "uniform soup"."""
     return f"{kind} soup" if epoch == "best" else f"{kind} soup of last epochs"
 
 
-def mean_of(candidates: Sequence[Candidate], epoch: Ingredient, fixed: Collection[str]) -> Weights:
+def mean_of(candidates: Sequence[Candidate], epoch: Epoch, fixed: Collection[str]) -> Weights:
     """Return the plain mean of the candidates' weights at an epoch; see `WeightedMean`."""
     mean = WeightedMean(fixed)
     for candidate in candidates:
@@ -57,9 +51,15 @@ class WeightedMean:
         Raises:
             RunError: A fixed tensor differs from that of the first seed.
         """
-        if not self.names:
-            self.first = weights
-        self._check_fixed(name, weights)
+        self.names.append(name)
+        self.first = self.first or weights
+        different = [key for key in sorted(self.fixed) if not agree(self.first[key], weights[key])]
+        if different:
+            raise RunError(
+                f"a soup cannot be made: {self.names[0]} and {name} disagree in {some(different)}, which "
+                "training does not change, so their weights mean different things. Make it independent of "
+                "the seed of the run, or choose 'soup: none'."
+            )
         for key, value in weights.items():
             if key in self.fixed:
                 continue
@@ -67,7 +67,6 @@ class WeightedMean:
             product = factor * value.double()
             self.sums[key] = self.sums[key] + product if key in self.sums else product
             self.totals[key] = self.totals[key] + factor if key in self.totals else factor
-        self.names.append(name)
 
     def mean(self) -> Weights:
         """Return the mean of all that was added, in the data types of the first weights."""
@@ -76,17 +75,9 @@ class WeightedMean:
             for key, value in self.first.items()
         }
 
-    def _check_fixed(self, name: str, weights: Weights) -> None:
-        different = [key for key in sorted(self.fixed) if not _agree(self.first[key], weights[key])]
-        if different:
-            raise RunError(
-                f"a soup cannot be made: {self.names[0]} and {name} disagree in {some(different)}, which "
-                "training does not change, so their weights mean different things. Make it independent of "
-                "the seed of the run, or choose 'soup: none'."
-            )
 
-
-def _agree(one: Tensor, other: Tensor) -> bool:
+def agree(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal, except for rounding."""
     if one.is_floating_point():
-        return bool(torch.allclose(one.double(), other.double(), rtol=AGREEMENT, atol=AGREEMENT))
+        return torch.allclose(one.double(), other.double(), rtol=AGREEMENT, atol=AGREEMENT)
     return torch.equal(one, other)

@@ -151,3 +151,18 @@ def test_names_that_are_wrong(amrbench, castella, arguments, text):
     code, _, error = amrbench("data", *arguments)
     assert code == 2
     assert text in error
+
+
+def test_synthesize_writes_recordings_and_annotations(amrbench, tmp_path):
+    folder = tmp_path / "audio"
+    code, _, err = amrbench("data", "synthesize", "--count", 1, "--audio", "wav", "-o", folder)
+    assert code == 0
+    assert "1 recordings" in err
+    assert len(list(folder.glob("*.wav"))) == 1
+    assert (folder / "annotations.jsonl").stat().st_size > 0
+
+
+def test_an_unknown_role_ends_with_two(amrbench, tmp_path):
+    code, _, err = amrbench("data", "synthesize", "--role", "pertrain", "-o", tmp_path / "x")
+    assert code == 2
+    assert "Did you mean 'pretrain'?" in err

@@ -3,25 +3,25 @@ import json
 import pytest
 import yaml
 
-from amrbench import cli
-from tests.core import world
+from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
+from tests.small_world.runs import write_yaml
 
-FULL = world.RECIPE | {
+FULL = RECIPE | {
     "name": "fuller",
-    "stages": [world.RECIPE["stages"][0], world.RECIPE["stages"][1] | {"epochs": 2, "input_dropout": 0.3}],
+    "stages": [RECIPE["stages"][0], RECIPE["stages"][1] | {"epochs": 2, "input_dropout": 0.3}],
 }
 
 
 @pytest.fixture
 def small(tmp_path, monkeypatch, amrbench):
     """Return a function that calls the command line in a folder with a small study."""
-    world.write_yaml(tmp_path / "toy.yaml", world.RECIPE)
-    world.write_yaml(tmp_path / "fuller.yaml", FULL)
-    world.write_yaml(tmp_path / "tiny.yaml", world.PROTOCOL)
-    world.write_yaml(tmp_path / "small.yaml", {"study": "small", "base": "toy", "full": "fuller"})
+    write_yaml(tmp_path / "toy.yaml", RECIPE)
+    write_yaml(tmp_path / "fuller.yaml", FULL)
+    write_yaml(tmp_path / "tiny.yaml", PROTOCOL)
+    write_yaml(tmp_path / "small.yaml", {"study": "small", "base": "toy", "full": "fuller"})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AMRBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cli, "registry_of", lambda without: world.REGISTRY)
+    monkeypatch.setattr("amrbench.discovery.load_registry", lambda **_: REGISTRY)
 
     return lambda *arguments: amrbench(*arguments, "--protocol", "tiny.yaml")
 
@@ -72,7 +72,7 @@ def test_check_takes_every_recipe_of_a_study(small):
 
 
 def test_check_goes_on_after_a_wrong_study(small, tmp_path):
-    world.write_yaml(tmp_path / "wrong.yaml", {"study": "wrong", "base": "toy", "full": "toy"})
+    write_yaml(tmp_path / "wrong.yaml", {"study": "wrong", "base": "toy", "full": "toy"})
     code, text, err = small("check", "wrong.yaml", "toy.yaml")
     assert code == 2
     assert "toy.yaml: fine" in text

@@ -7,7 +7,7 @@ from amrbench.config.load import find, find_near, load_protocol, load_recipe, pa
 from amrbench.discovery import load_registry
 from amrbench.errors import RecipeError
 from amrbench.slots.data import DatasetPart
-from tests.core.toy_parts import RECIPE, REGISTRY, Tones
+from tests.small_world.unbuilt_parts import RECIPE, REGISTRY, Tones
 
 
 def refused(kind, name):

@@ -5,7 +5,7 @@ from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError
 from amrbench.files.yaml_file import parse_yaml
-from tests.core.toy_parts import PROTOCOL, RECIPE, REGISTRY, Ears, Tones, ToyEars
+from tests.small_world.unbuilt_parts import PROTOCOL, RECIPE, REGISTRY, Ears, Tones, ToyEars
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from amrbench.config.recipe import Budget, Recipe
 from amrbench.errors import AmrbenchError, RecipeError
 from amrbench.files.yaml_file import parse_yaml
 from amrbench.functional.metrics import Metric
-from tests.core.toy_parts import RECIPE, REGISTRY
+from tests.small_world.unbuilt_parts import RECIPE, REGISTRY
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
 import pytest
 
-from amrbench.config.load import load_recipe, shipped
+from amrbench.config.load import Method, load_recipe, shipped
 from amrbench.config.recipe import Recipe
-from amrbench.config.recipe_diff import differences, mix
-from amrbench.config.study import Method, Study, expand, methods_of, read_study
+from amrbench.config.study import Study, differences, expand, mix
 from amrbench.discovery import load_registry
 from amrbench.errors import RecipeError
 from amrbench.files.yaml_file import parse_yaml
 from amrbench.registry import Registry
 from amrbench.slots.model import ModelPart
-from tests.core import toy_parts
+from tests.small_world import unbuilt_parts
 
 STUDY = """\
 study: parts
@@ -37,13 +36,13 @@ class Judged(ModelPart):
 
 
 PARTS = [
-    toy_parts.REGISTRY.entry(slot, name).part
-    for slot in toy_parts.REGISTRY.slots()
-    for name in toy_parts.REGISTRY.names(slot)
+    unbuilt_parts.REGISTRY.entry(slot, name).part
+    for slot in unbuilt_parts.REGISTRY.slots()
+    for name in unbuilt_parts.REGISTRY.names(slot)
 ]
 REGISTRY = Registry.of(*PARTS, Judged)
 FULLER = (
-    toy_parts.RECIPE.replace("name: toy", "name: fuller")
+    unbuilt_parts.RECIPE.replace("name: toy", "name: fuller")
     .replace("{use: net, width: 8}", "judged")
     .replace("matcher: pairs", "matcher: picky\n  augment: [shift]")
     .replace("    - contrast\n", "")
@@ -54,12 +53,12 @@ FULLER = (
 @pytest.fixture
 def load(tmp_path):
     """Return a function that writes a study and its two recipes, and reads it."""
-    (tmp_path / "toy.yaml").write_text(toy_parts.RECIPE)
+    (tmp_path / "toy.yaml").write_text(unbuilt_parts.RECIPE)
     (tmp_path / "fuller.yaml").write_text(FULLER)
 
     def make(text=STUDY):
         (tmp_path / "study.yaml").write_text(text)
-        return read_study(tmp_path / "study.yaml", REGISTRY)
+        return expand(tmp_path / "study.yaml", REGISTRY)
 
     make.folder = tmp_path
     return make
@@ -116,7 +115,7 @@ def test_a_group_changes_together(load):
 def test_all_differences_at_once_give_the_other_recipe(load):
     groups = "groups: {all: [model, training]}\n"
     study = load(STUDY.partition("groups:")[0] + groups)
-    only, without = (variant.method.recipe for variant in study.variants)
+    only, without = (variant.recipe for variant in study.variants)
     assert without_names(only) == without_names(study.full.recipe)
     assert without_names(without) == without_names(study.base.recipe)
 
@@ -137,16 +136,16 @@ def test_a_soup_is_no_change_of_its_own_unless_a_group_names_it(load):
         FULLER.replace("soup: none", "soup: sweet").replace("[cut]", "[]")
     )
     Sweet = type(  # noqa: N806 - a class
-        "Sweet", (toy_parts.SoupPart,), {"use": "sweet", "__doc__": "A soup.", "build": lambda self: None}
+        "Sweet", (unbuilt_parts.SoupPart,), {"use": "sweet", "__doc__": "A soup.", "build": lambda self: None}
     )
     registry = Registry.of(*PARTS, Judged, Sweet)
     (load.folder / "study.yaml").write_text(STUDY)
-    study = read_study(load.folder / "study.yaml", registry)
+    study = expand(load.folder / "study.yaml", registry)
     names = [variant.change for variant in study.variants]
     assert "cut" in names
     assert "soup" not in names
     (load.folder / "study.yaml").write_text(STUDY + "  mixed: [soup]\n")
-    study = read_study(load.folder / "study.yaml", registry)
+    study = expand(load.folder / "study.yaml", registry)
     assert "mixed" in [variant.change for variant in study.variants]
 
 
@@ -155,6 +154,18 @@ def test_paths_with_the_same_end_get_different_names(load):
     (load.folder / "fuller.yaml").write_text(full)
     names = [variant.change for variant in load(STUDY + "  lr: [training.augment]\n").variants]
     assert {"first-epochs", "last-epochs", "descent-lr", "lr"} < set(names)
+
+
+def test_listed_recipes_are_compared_with_the_base_as_they_are(load):
+    study = load("study: parts\nbase: toy\nvariants: [fuller]\n")
+    (fuller,) = study.variants
+    assert (fuller.family, fuller.change, fuller.text) == ("variant", "fuller", FULLER.encode())
+    assert [method.recipe.name for method in study.methods] == ["toy", "fuller"]
+    study = load(STUDY + "variants: [toy]\n")
+    assert [(row.family, row.change) for row in study.variants][-2:] == [
+        ("without", "lr"),
+        ("variant", "toy"),
+    ]
 
 
 # ---------------------------------------------------------------- mistakes
@@ -198,13 +209,17 @@ def test_a_missing_recipe_is_reported_with_its_line(load):
     assert not others
 
 
-def test_two_missing_recipes_are_reported_together(load):
-    rows = mistakes(load, "study: x\nbase: none1\nfull: none2\n")
-    assert [row.split()[:3] for row in rows] == [["line", "2", "base"], ["line", "3", "full"]]
+def test_missing_recipes_are_reported_together(load):
+    rows = mistakes(load, "study: x\nbase: none1\nfull: none2\nvariants: [toy, none3]\n")
+    assert [row.split()[:3] for row in rows] == [
+        ["line", "2", "base"],
+        ["line", "3", "full"],
+        ["line", "4", "variants.1"],
+    ]
 
 
 def test_a_mistake_in_one_of_the_recipes_names_the_file_of_the_recipe(load):
-    (load.folder / "toy.yaml").write_text(toy_parts.RECIPE.replace("use: net", "use: nett"))
+    (load.folder / "toy.yaml").write_text(unbuilt_parts.RECIPE.replace("use: net", "use: nett"))
     with pytest.raises(RecipeError, match=r"toy\.yaml has 1 mistake\n\n *line 3 +model"):
         load()
 
@@ -212,6 +227,13 @@ def test_a_mistake_in_one_of_the_recipes_names_the_file_of_the_recipe(load):
 def test_two_equal_recipes_are_nothing_to_study(load):
     assert mistakes(load, "study: x\nbase: toy\nfull: toy\n") == [
         "line 3 full toy and toy differ in nothing, so there is nothing to study."
+    ]
+
+
+@pytest.mark.parametrize("more", ["", "groups: {all: [model]}\nvariants: [fuller]\n"])
+def test_a_study_has_a_full_recipe_or_variants(load, more):
+    assert mistakes(load, "study: x\nbase: toy\n" + more) == [
+        "line 1 name the full recipe ('full'), or recipes to compare with the base ('variants')."
     ]
 
 
@@ -238,23 +260,105 @@ def test_a_shipped_study_holds_together(path):
 
 def test_ours1_with_every_slot_of_the_baseline_is_the_baseline():
     registry = load_registry()
-    study = expand("components", registry)
-    paths = {path for variant in study.variants for path in variant.paths} | {"soup", "name", "about"}
-    ours, baseline = (load_recipe(name, registry).model_dump(mode="json") for name in ("ours1", "cgdetr"))
-    assert Recipe.model_validate(mix(ours, baseline, paths), context=registry) == study.base.recipe
-    assert paths == set(differences(ours, baseline))
+    base = load_recipe("cgdetr", registry)
+    ours, baseline = (load_recipe("ours1", registry).model_dump(mode="json"), base.model_dump(mode="json"))
+    paths = differences(ours, baseline)
+    assert Recipe.model_validate(mix(ours, baseline, paths.__contains__), context=registry) == base
+    changes = [row.recipe.about for row in expand("components", registry).variants]
+    missing = {path for path in paths if not any(f" {path}" in about for about in changes)}
+    assert missing == {"name", "about", "soup"}
 
 
 def test_a_recipe_or_a_study_may_be_given_by_file_or_loaded(load):
-    (load.folder / "study.yaml").write_text(STUDY)
-    study = expand(load.folder / "study.yaml", REGISTRY)
+    study = load()
     assert isinstance(study, Study)
-    assert methods_of(load.folder / "study.yaml", REGISTRY) == methods_of(study, REGISTRY) == study.methods
+    assert expand(study, REGISTRY) is study
     toy = expand(load.folder / "toy.yaml", REGISTRY)
-    assert toy == Method(load.folder / "toy.yaml", toy_parts.RECIPE.encode(), study.base.recipe)
-    assert methods_of(toy, REGISTRY) == [toy]
+    assert toy == Method(load.folder / "toy.yaml", unbuilt_parts.RECIPE.encode(), study.base.recipe)
+    assert expand(toy, REGISTRY).methods == [toy]
 
 
 def test_a_near_name_may_be_that_of_a_study():
     with pytest.raises(RecipeError, match="there is no recipe 'componets'.* Did you mean 'components'"):
         expand("componets", load_registry())
+
+
+# ---------------------------------------------------------------- differences of recipes
+
+ADAM = {"use": "adam", "lr": 1, "schedule": {"use": "flat"}}
+LOSSES = [{"use": "a", "weight": 1}, {"use": "b"}, {"use": "d"}]
+PAIRS = {
+    "equal": ({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}, []),
+    "a number": ({"m": {"use": "x", "width": 1}}, {"m": {"use": "x", "width": 2}}, ["m.width"]),
+    "a part in a list": (
+        {"losses": LOSSES},
+        {"losses": [{"use": "a", "weight": 2}, {"use": "d"}, {"use": "c"}, {"use": "e"}]},
+        ["losses.a.weight", "losses.b", "losses.c", "losses.e"],
+    ),
+    "a list that was empty": ({"l": []}, {"l": [{"use": "x"}]}, ["l.x"]),
+    "another order": ({"l": LOSSES}, {"l": LOSSES[::-1]}, ["l"]),
+    "a name twice": ({"l": LOSSES[:1]}, {"l": LOSSES[:1] * 2}, ["l"]),
+    "a list of words": ({"l": ["a"]}, {"l": ["a", "b"]}, ["l"]),
+    "a stage": (
+        {"stages": [{"name": "first", "epochs": 1}, {"name": "last", "epochs": 1}]},
+        {"stages": [{"name": "first", "epochs": 1}, {"name": "mid"}, {"name": "last", "epochs": 2}]},
+        ["stages.mid", "stages.last.epochs"],
+    ),
+    "parts around parts": (
+        {"o": ADAM},
+        {"o": {"use": "mean", "around": {"use": "sharp", "around": ADAM | {"schedule": {"use": "slope"}}}}},
+        ["o.mean", "o.sharp", "o.adam.schedule"],
+    ),
+    "another innermost part": ({"o": ADAM}, {"o": {"use": "mean", "around": {"use": "sgd"}}}, ["o"]),
+    "parts around parts in another order": (
+        {"o": {"use": "mean", "around": {"use": "sharp", "around": ADAM}}},
+        {"o": {"use": "sharp", "around": {"use": "mean", "around": ADAM}}},
+        ["o"],
+    ),
+    "another part with the same slot": (
+        {"q": {"use": "zeros", "anchors": {"use": "random", "count": 1}}},
+        {"q": {"use": "film", "content": "learned", "anchors": {"use": "random", "count": 3}}},
+        ["q", "q.anchors.count"],
+    ),
+    "a slot that only one has": ({"q": {"use": "x"}}, {"q": {"use": "y", "in": {"use": "z"}}}, ["q"]),
+    "plain mappings": ({"epochs": {"a": 1}}, {"epochs": {"b": 1}}, ["epochs"]),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_the_two_differ_at_these_paths(pair):
+    first, second, paths = pair
+    assert differences(first, second) == paths
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_no_path_gives_the_first_and_all_paths_the_second(pair):
+    first, second, paths = pair
+    assert mix(first, second, [].__contains__) == first
+    assert mix(first, second, paths.__contains__) == second
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_both_directions_meet_in_the_middle(pair):
+    first, second, paths = pair
+    for path in paths:
+        others = [other for other in paths if other != path]
+        assert mix(first, second, [path].__contains__) == mix(second, first, others.__contains__)
+
+
+def test_one_path_changes_nothing_else():
+    first, second, _ = PAIRS["parts around parts"]
+    assert mix(first, second, ["o.sharp"].__contains__) == {"o": {"use": "sharp", "around": ADAM}}
+    first, second, _ = PAIRS["another part with the same slot"]
+    anchors = first["q"]["anchors"]
+    assert mix(first, second, ["q"].__contains__) == {
+        "q": {"use": "film", "content": "learned", "anchors": anchors}
+    }
+
+
+def test_removed_and_added_parts_keep_their_position():
+    first, second, _ = PAIRS["a part in a list"]
+    mixed = mix(first, second, ["losses.c", "losses.e"].__contains__)["losses"]
+    assert [part["use"] for part in mixed] == ["a", "b", "d", "c", "e"]
+    mixed = mix(second, first, ["losses.b"].__contains__)["losses"]
+    assert [part["use"] for part in mixed] == ["a", "b", "d", "c", "e"]

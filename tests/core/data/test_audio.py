@@ -127,7 +127,7 @@ def test_an_mp3_is_opened_once_however_often_it_is_read(tmp_path, monkeypatch):
         calls.append(arguments)
         return sound_file(*arguments)
 
-    monkeypatch.setattr(audio.soundfile, "SoundFile", counted)
+    monkeypatch.setattr(soundfile, "SoundFile", counted)
     file = open_audio(path)
     calls.clear()
     samples = file.read()

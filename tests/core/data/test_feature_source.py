@@ -17,7 +17,7 @@ from amrbench.errors import DataError
 from amrbench.files.feature_file import FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
 from amrbench.types import FeatureWidths, Query
-from tests.core.data.drawn import DrawnRows, drawn
+from tests.small_world.data import DrawnRows, drawn
 
 QUERY = Query("q", "a dog", "v", 3.0, ((0.0, 1.0),))
 

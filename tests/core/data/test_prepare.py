@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 
 from amrbench.data.feature_source import FeatureSource
-from amrbench.data.prepare import FeatureRequest, prepare
+from amrbench.data.prepare import prepare
+from amrbench.data.required_splits import FeatureRequest
 from amrbench.data.worker_pool import Progress, Report, no_report
 from amrbench.errors import DataError, RunError
 from amrbench.files.feature_file import open_feature_file
-from amrbench.part import Part
-from tests.core.toy_world import ToyFeatures, ToySet
 from tests.folders import ROOT
+from tests.small_world.data import Loudness, Noise
 
 
 def prepare_one(
     cache: Path,
-    dataset: ToySet,
+    dataset: Noise,
     split: str,
-    features: ToyFeatures,
+    features: Loudness,
     *,
     jobs: int = 1,
     report: Report = no_report,
@@ -36,7 +36,7 @@ def prepare_one(
 
 
 def made(cache: Path, jobs: int = 2, report: Report = no_report, **features: object) -> FeatureSource:
-    return prepare_one(cache, ToySet(), "train", ToyFeatures(**features), jobs=jobs, report=report)
+    return prepare_one(cache, Noise(), "train", Loudness(**features), jobs=jobs, report=report)
 
 
 def content(source: FeatureSource) -> dict[str, bytes]:
@@ -53,7 +53,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> FeatureSource:
 
 
 def test_it_holds_what_data_set_and_encoder_give(first: FeatureSource) -> None:
-    part, world, encoder = ToySet(), ToySet().build(), ToyFeatures().build()
+    part, world, encoder = Noise(), Noise().build(), Loudness().build()
     recordings = [world.recording("train", index) for index in range(part.count)]
     assert first.queries == tuple(query for recording in recordings for query in recording.queries)
     for recording in recordings:
@@ -108,10 +108,10 @@ def test_progress_counts_items(tmp_path: Path) -> None:
 
 def test_other_data_has_another_key(tmp_path: Path) -> None:
     requests = [
-        FeatureRequest(ToySet(), "train", ToyFeatures()),
-        FeatureRequest(ToySet(), "val", ToyFeatures()),
-        FeatureRequest(ToySet(seed=1), "train", ToyFeatures()),
-        FeatureRequest(ToySet(), "train", ToyFeatures()),
+        FeatureRequest(Noise(), "train", Loudness()),
+        FeatureRequest(Noise(), "val", Loudness()),
+        FeatureRequest(Noise(seed=1), "train", Loudness()),
+        FeatureRequest(Noise(), "train", Loudness()),
     ]
     sources = prepare(requests, cache=tmp_path, jobs=1, report=no_report)
     assert len({source.fingerprint for source in sources}) == 3
@@ -124,11 +124,12 @@ def test_other_data_has_another_key(tmp_path: Path) -> None:
 SLOW = """
 import sys
 from pathlib import Path
-from tests.core.toy_world import ToyFeatures, ToySet
-from amrbench.data.prepare import FeatureRequest, prepare
+from tests.small_world.data import Loudness, Noise
+from amrbench.data.prepare import prepare
+from amrbench.data.required_splits import FeatureRequest
 from amrbench.data.worker_pool import no_report
 if __name__ == "__main__":
-    request = FeatureRequest(ToySet(), "train", ToyFeatures(wait=float(sys.argv[2]), note=sys.argv[3]))
+    request = FeatureRequest(Noise(), "train", Loudness(wait=float(sys.argv[2]), note=sys.argv[3]))
     (source,) = prepare([request], cache=Path(sys.argv[1]), jobs=2, report=no_report)
     print(source.fingerprint)
 """
@@ -238,7 +239,7 @@ def test_a_damaged_cache_is_named_and_made_again_once_deleted(first: FeatureSour
 )
 def test_broken_data_sets_are_refused(tmp_path: Path, dataset: dict[str, str], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        prepare_one(tmp_path, ToySet(**dataset), "train", ToyFeatures())
+        prepare_one(tmp_path, Noise(**dataset), "train", Loudness())
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,7 @@ def test_a_killed_worker_is_explained(tmp_path: Path) -> None:
 
 def test_an_unknown_split_is_named_with_a_near_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="data set 'toy' has no split 'tain'. Did you mean 'train'?"):
-        prepare_one(tmp_path, ToySet(), "tain", ToyFeatures())
+        prepare_one(tmp_path, Noise(), "tain", Loudness())
 
 
 def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
@@ -274,9 +275,9 @@ def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
 
 def test_another_version_of_a_part_is_made_anew(first: FeatureSource, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(ToyFeatures, "version", 2)
+    monkeypatch.setattr(Loudness, "version", 2)
     encoder = made(tmp_path).fingerprint
-    monkeypatch.setattr(ToySet, "version", 3)
+    monkeypatch.setattr(Noise, "version", 3)
     assert len({first.fingerprint, encoder, made(tmp_path).fingerprint}) == 3
 
 
@@ -288,10 +289,6 @@ def test_a_file_in_the_way_is_named(first: FeatureSource, tmp_path: Path) -> Non
 
 
 def test_audio_at_another_rate_is_resampled(tmp_path: Path) -> None:
-    source = prepare_one(tmp_path, ToySet(rate=250), "val", ToyFeatures())
+    source = prepare_one(tmp_path, Noise(rate=250), "val", Loudness())
     lengths = {query.vid: query.duration for query in source.queries}
     assert [len(source.audio(vid)) for vid in lengths] == list(lengths.values())
-
-
-def test_parts_of_the_toy_world_are_parts() -> None:
-    assert issubclass(ToySet, Part)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from amrbench.evaluation.baselines import baseline_predictions, fixed_window, whole_recording
+from amrbench.evaluation.baselines import baseline_predictions
 from amrbench.functional.metrics import score
 from amrbench.types import Query
 from tests.oracle.reference_predictions import published
@@ -13,23 +11,17 @@ def query(duration: float) -> Query:
 
 
 def test_windows_are_clipped_to_the_recording() -> None:
-    assert [m.windows.tolist() for m in fixed_window([query(60.0), query(4.0)], 2.0, 10.0)] == [
-        [[2, 10]],
-        [[2, 4]],
-    ]
-    assert fixed_window([query(1.0)], 2.0, 10.0)[0].windows.tolist() == [[1, 1]]
-    assert whole_recording([query(4.5)])[0].windows.tolist() == [[0, 4.5]]
+    predictions = baseline_predictions([query(60.0), query(4.5)])
+    windows = {name: [m.windows.tolist() for m in moments] for name, moments in predictions.items()}
+    assert windows == {
+        "always 0-10 s": [[[0, 10]], [[0, 4.5]]],
+        "whole recording": [[[0, 60]], [[0, 4.5]]],
+    }
 
 
 def test_predictions_name_query_and_recording() -> None:
-    moments = whole_recording([query(60.0)])[0]
+    (moments,) = baseline_predictions([query(60.0)])["whole recording"]
     assert (moments.qid, moments.vid, moments.scores) == ("a", "v", None)
-
-
-@pytest.mark.parametrize(("start", "end"), [(-1.0, 5.0), (6.0, 5.0), (0.0, float("nan"))])
-def test_an_impossible_window_is_a_programming_error(start: float, end: float) -> None:
-    with pytest.raises(ValueError, match="not a window inside a recording"):
-        fixed_window([query(60.0)], start, end)
 
 
 def test_baselines_reach_what_was_measured_on_castella_test() -> None:

@@ -12,7 +12,7 @@ from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import evaluate
 from amrbench.types import Query
-from tests.core.evaluation.finished_runs import make_run, poor_and_good, queries
+from tests.small_world.written_runs import make_run, poor_and_good, queries
 
 
 @pytest.fixture
@@ -220,6 +220,8 @@ def test_protocols_are_not_mixed(runs, tmp_path):
     other = make_run(tmp_path / "other", protocol="castella")
     message = refused(runs[0], other)
     assert f"{runs[0]} was run under the protocol 'tiny', {other} under 'castella'" in message
+    file, truth = runs[0] / "predictions/seed-0.test.jsonl", runs[0] / "annotations.test.jsonl"
+    assert refused(runs[0], other, against=file, truth=truth) == message
 
 
 def test_a_protocol_that_changed_in_between_is_refused(runs, tmp_path):

@@ -10,8 +10,8 @@ from amrbench.errors import DataError, RunError
 from amrbench.evaluation.ensemble import EnsembleOptions, fuse, fuse_files, overlaps
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.types import Moments
-from tests.core.evaluation.finished_runs import make_run
 from tests.folders import DATA
+from tests.small_world.written_runs import make_run
 
 GOLDEN = json.loads((DATA / "components/window_fusion.json").read_text())
 TABLES = [
@@ -194,11 +194,10 @@ def refusal(*files, how=DEFAULT):
 
 def test_files_and_weights_that_do_not_fit_are_refused(tmp_path):
     one = written(tmp_path / "one.jsonl", (0, 2, 0.6))
-    message = "do not answer the same queries about the same recordings: 'a'"
+    message = "do not answer the same queries: 'a' have another recording"
     assert message in refusal(one, written(tmp_path / "two.jsonl", (0, 2, 0.6), vid="w"))
-    assert "recordings: 'a', 'b'. Fuse predictions for the same annotations." in refusal(
-        one, written(tmp_path / "two.jsonl", (0, 2, 0.6), qid="b")
-    )
+    two = written(tmp_path / "two.jsonl", (0, 2, 0.6), qid="b")
+    assert f"only {one} has 'a'; only {two} has 'b'. Take predictions" in refusal(one, two)
     assert refusal(one, how=EnsembleOptions(weights=(1, 2))) == (
         f"the weights 1, 2 do not fit 1 prediction files: {one}. Give a number above zero for each, or none."
     )

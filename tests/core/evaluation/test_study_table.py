@@ -3,13 +3,14 @@ from pathlib import Path
 
 import pytest
 
+from amrbench.config.load import Method
 from amrbench.config.recipe import Recipe
-from amrbench.config.study import Method, Study, Variant
+from amrbench.config.study import Study, Variant
 from amrbench.evaluation.study_table import study_table, study_tables, with_more
 from amrbench.evaluation.table import table
 from amrbench.files.yaml_file import parse_yaml
 from tests.core.evaluation.test_table import results, row
-from tests.core.toy_parts import RECIPE, REGISTRY
+from tests.small_world.unbuilt_parts import RECIPE, REGISTRY
 
 METRICS = ("R1@0.5", "R1@0.7", "mAP")
 
@@ -21,7 +22,7 @@ def method(name):
 
 def study():
     variants = tuple(
-        Variant(family, "a", ("soup",), method(f"s-{family}-a")) for family in ("only", "without")
+        Variant(**vars(method(f"s-{family}-a")), family=family, change="a") for family in ("only", "without")
     )
     return Study("s", method("base"), method("full"), variants)
 
@@ -78,6 +79,16 @@ def test_json_has_the_differences_of_the_seeds():
     assert rows[2]["same"] is False
     assert rows[3]["same"] is True
     assert rows[3]["against"] == "full"
+
+
+def test_listed_recipes_are_compared_with_the_base():
+    other = Variant(**vars(method("other")), family="variant", change="other")
+    listed = study_table(Study("s", method("base"), None, (other,)), [RESULTS[0], finished("other", 11, 22)])
+    lines = listed.text().splitlines()
+    assert lines[0] == "Study s: 'variant' is compared with base."
+    assert "| variant  | other    |    16.50 |         +1.50 |" in lines[-1]
+    assert listed.as_json()["full"] is None
+    assert [row["recipe"] for row in listed.as_json()["rows"]] == ["base", "other"]
 
 
 def test_a_seed_that_only_one_has_is_no_pair():

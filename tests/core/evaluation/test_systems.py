@@ -1,12 +1,20 @@
+from pathlib import Path
+
 import pytest
 
 from amrbench.errors import DataError, RunError
 from amrbench.evaluation.metrics_file import LOCK, METRICS
-from amrbench.evaluation.systems import is_run, prediction_files, read_files, read_run, run_folder
+from amrbench.evaluation.systems import (
+    is_run,
+    prediction_files,
+    read_system,
+    refuse_other_queries,
+    run_folder,
+)
 from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import STANDARD, Metric, score
-from tests.core.evaluation.finished_runs import make_run, poor_and_good, queries
+from tests.small_world.written_runs import make_run, poor_and_good, queries
 
 
 @pytest.fixture
@@ -14,9 +22,9 @@ def runs(tmp_path):
     return poor_and_good(tmp_path)
 
 
-def refused(read, *arguments, error=RunError):
+def refused(path, truth=None, error=RunError):
     with pytest.raises(error) as refusal:
-        read(*arguments, STANDARD)
+        read_system(path, STANDARD, truth)
     return str(refusal.value)
 
 
@@ -24,7 +32,7 @@ def refused(read, *arguments, error=RunError):
 def test_values_of_queries_average_to_the_metric(runs, name):
     poor, _ = runs
     metric = Metric.parse(name)
-    values = read_run(poor, [metric]).singles.values
+    values = read_system(poor, [metric]).singles.values
     truth = read_annotations(poor / "annotations.test.jsonl")
     predictions = read_predictions(poor / "predictions/seed-1.test.jsonl")
     assert values.shape == (2, len(truth), 1)
@@ -36,7 +44,7 @@ def test_a_run_may_be_given_by_its_metrics(runs):
     assert is_run(poor)
     assert is_run(poor / METRICS)
     assert run_folder(poor / METRICS) == run_folder(poor) == poor
-    system = read_run(good / METRICS, STANDARD)
+    system = read_system(good / METRICS, STANDARD)
     assert (system.name, system.location) == ("good", good)
     assert [soup.name for soup in system.soups] == ["uniform"]
 
@@ -57,18 +65,18 @@ def test_prediction_files_are_those_of_seeds_of_a_folder_or_itself(runs, tmp_pat
 def test_an_unfinished_run_is_refused(runs):
     (runs[1] / METRICS).unlink()
     assert is_run(runs[1]), "its recipe.yaml is there"
-    assert f"{runs[1]}: there is no finished run" in refused(read_run, runs[1])
+    assert f"{runs[1]}: there is no finished run" in refused(runs[1])
 
 
 def test_a_run_without_seeds_is_refused(tmp_path):
-    assert "has no seeds" in refused(read_run, make_run(tmp_path / "one", seeds=0))
+    assert "has no seeds" in refused(make_run(tmp_path / "one", seeds=0))
 
 
 def test_predictions_that_do_not_give_the_metrics_of_the_run_are_refused(runs):
     poor, good = runs
     file = poor / "predictions/seed-0.test.jsonl"
     file.write_bytes((good / "predictions/seed-0.test.jsonl").read_bytes())
-    message = refused(read_run, poor)
+    message = refused(poor)
     assert message.startswith(f"{file}: gives R1@0.5 ")
     assert "A file was changed" in message
 
@@ -77,15 +85,29 @@ def test_predictions_for_other_annotations_are_refused_with_both_files(runs, tmp
     truth = tmp_path / "truth.jsonl"
     write_annotations(truth, queries()[:-1])
     file = runs[0] / "predictions/seed-0.test.jsonl"
-    assert refused(read_files, file, truth, error=DataError).startswith(f"{file} against {truth}: ")
+    assert refused(file, truth, error=DataError).startswith(f"{file} against {truth}: ")
+    own = runs[0] / "annotations.test.jsonl"
+    own.write_bytes(truth.read_bytes())
+    assert refused(runs[0], error=DataError).startswith(f"{file} against {own}: ")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"recipe": {}}', '{"recipe": 3}'])
 def test_a_lock_that_does_not_name_the_features_is_refused(runs, text):
     (runs[0] / LOCK).write_text(text)
-    assert f"{runs[0] / LOCK}: does not say which features" in refused(read_run, runs[0])
+    assert f"{runs[0] / LOCK}: does not say which features" in refused(runs[0])
 
 
 def test_a_missing_lock_is_refused(runs):
     (runs[0] / LOCK).unlink()
-    assert f"{runs[0] / LOCK}: cannot be read" in refused(read_run, runs[0])
+    assert f"{runs[0] / LOCK}: cannot be read" in refused(runs[0])
+
+
+def test_other_queries_are_refused_by_name():
+    one, two = {"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 3, "d": 4}
+    refuse_other_queries(Path("one"), one, Path("two"), dict(reversed(one.items())))
+    with pytest.raises(RunError) as error:
+        refuse_other_queries(Path("one"), one, Path("two"), two)
+    assert str(error.value) == (
+        "one and two do not answer the same queries: only one has 'c'; only two has 'd'; 'b' have another "
+        "recording or other windows. Take predictions for the same annotations."
+    )

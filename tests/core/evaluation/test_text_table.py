@@ -1,7 +1,8 @@
 import pytest
+from rich.text import Text
 
 from amrbench.errors import RunError
-from amrbench.evaluation.text_table import FORMS, format_table, refuse_unknown_format
+from amrbench.evaluation.text_table import FORMS, format_table, refuse_unknown_format, table_body
 
 ROWS = [{"name": "a", "count": 2, "score": 0.125}, {"name": "bcd", "count": 10, "score": 50.0}]
 
@@ -36,3 +37,20 @@ def test_an_unknown_format_names_the_known_ones():
     assert str(error.value) == (
         "there is no table format 'githup'. Did you mean 'github'? Use github, tsv, latex, json."
     )
+
+
+def test_cells_wrap_to_the_width_of_the_terminal_and_lose_nothing(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    text = "a long description [with markup] :smile: and a_word_that_is_longer_than_the_line_of_the_terminal"
+    table = format_table("terminal", ["Heading."], [{"name": "a", "about": text, "score": 0.5}])
+    lines = Text.from_ansi(table).plain.splitlines()
+    assert lines[:2] == ["Heading.", ""]
+    assert lines[2].split() == ["name", "about", "score"]
+    assert all(len(line) <= 30 for line in lines)
+    about = "".join(line.removeprefix("a").replace("0.50", "") for line in lines[4:])
+    assert "".join(about.split()) == "".join(text.split())
+
+
+def test_a_table_without_rows_is_empty():
+    assert table_body("github", [], []) == ""
+    assert table_body("terminal", [], []) == ""

@@ -6,7 +6,7 @@ import pytest
 from amrbench.errors import RecipeError, RunError
 from amrbench.experiment.finished_run import find_run, open_run, slug
 from amrbench.registry import Registry
-from tests.core.world import PARTS, REGISTRY
+from tests.small_world.parts import PARTS, REGISTRY
 
 
 def test_the_newest_finished_run_is_taken(tmp_path):

@@ -3,18 +3,9 @@ from dataclasses import replace
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.experiment.plan import RequiredSplits, plan_run, request_key
-from tests.core.toy_runs import changed, plan, request_of
-from tests.core.world import PROTOCOL, RECIPE
-
-
-def test_the_required_splits_are_those_of_the_stages_and_the_report():
-    request = request_of()
-    assert isinstance(request.splits, RequiredSplits)
-    assert [(split.dataset.name, split.split) for split in request.splits.all] == [
-        *(("pre", "train"), ("pre", "val"), ("target", "train"), ("target", "val"), ("target", "test"))
-    ]
-    assert {split.features.use for split in request.splits.all} == {"one-hot"}, "the stand-in"
+from amrbench.experiment.plan import plan_run
+from tests.small_world.parts import PROTOCOL, RECIPE
+from tests.small_world.runs import changed, plan, request_of
 
 
 def test_each_seed_has_a_chain_with_a_name(toy_sources):
@@ -37,8 +28,8 @@ def test_a_split_that_is_trained_on_is_not_scored(toy_sources):
 def test_a_query_is_recognised_by_recording_and_sentence(toy_sources):
     """Ids, durations and windows of the same query differ between published files."""
     request = request_of()
-    report_key = request_key(request.splits.report)
-    report, train = toy_sources[report_key], toy_sources[request_key(request.splits.training("target")[0])]
+    report_key = request.splits.report.key
+    report, train = toy_sources[report_key], toy_sources[request.splits.training("target")[0].key]
     query = replace(train.queries[0], qid="other", duration=61.0, windows=((1.0, 2.0),))
     leaky = toy_sources | {report_key: replace(report, queries=(*report.queries[1:], query))}
     with pytest.raises(RunError, match=r"the stage 'finetune' trains on 1 of its 24 queries"):

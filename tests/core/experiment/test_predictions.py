@@ -16,7 +16,7 @@ def test_a_run_learns_and_its_control_does_not(finished):
     assert list(results.row("mean").metrics) == METRICS
     assert results.row("mean").metrics["R1@0.5"] > 1.5 * results.row(CONTROL).metrics["R1@0.5"]
     assert all(row.queries == 24 for row in results.rows)
-    assert results.stand_ins == "one-hot stands in for wished"
+    assert results.stand_ins == "one-hot stands in for absent"
 
 
 def test_the_score_command_gives_the_same_metrics(finished):

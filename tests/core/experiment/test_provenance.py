@@ -21,7 +21,7 @@ def test_a_run_lists_time_and_memory_of_each_stage(finished):
 
 def test_the_lock_lists_what_was_replaced_and_where_the_parts_are_from(finished):
     lock = json.loads((finished.folder / "lock.json").read_text())
-    assert lock["replaced"] == ["features: wished -> one-hot", "model.width: 32 -> 16"]
+    assert lock["replaced"] == ["features: absent -> one-hot", "model.width: 32 -> 16"]
     assert lock["recipe"]["model"]["width"] == 16
     assert {part["use"] for part in lock["parts"]} >= {"toy", "one-hot", "frames", "descent", "cut"}
     assert lock["versions"].keys() == {"amrbench", "torch", "numpy", "python", "engine"}

@@ -11,8 +11,17 @@ from amrbench.evaluation.metrics_file import read_results
 from amrbench.evaluation.table import table
 from amrbench.experiment.finished_run import find_run
 from amrbench.experiment.run import compare_with_baseline, run_all
-from tests.core.toy_runs import Recorder, changed, killed_once, run_in, same_bits, settings_in, stages_in
-from tests.core.world import PROTOCOL, RECIPE, REGISTRY, write_yaml
+from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
+from tests.small_world.runs import (
+    Recorder,
+    changed,
+    killed_once,
+    run_in,
+    same_bits,
+    settings_in,
+    stages_in,
+    write_yaml,
+)
 
 
 def test_a_run_leaves_all_its_files(finished):
@@ -32,7 +41,7 @@ def test_a_run_leaves_all_its_files(finished):
 def test_what_the_protocol_replaces_is_reported(toy_folder):
     recorder = Recorder()
     run_in(toy_folder, reporter=recorder)
-    note = "toy: the protocol tiny replaces features: wished -> one-hot; model.width: 32 -> 16"
+    note = "toy: the protocol tiny replaces features: absent -> one-hot; model.width: 32 -> 16"
     assert note in recorder.notes
     assert ("toy finetune, seed 1", 4) in recorder.epochs
 
@@ -119,7 +128,7 @@ def test_the_protocol_names_recipes_to_compare_with(toy_folder):
     assert find_run(None, below=toy_folder / "runs") == run.folder, "the requested recipe is the newest run"
     text = table(run.all_results)
     assert text.count("always 0-10 s") == 1
-    assert "Stand-ins: one-hot stands in for wished." in text
+    assert "Stand-ins: one-hot stands in for absent." in text
     assert len(compare_with_baseline([run])) == 1
 
 
@@ -154,10 +163,10 @@ def test_a_device_that_cannot_be_used_is_refused(toy_folder, device):
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_with_advice(toy_folder):
-    losses = ["frames", "spans", {"use": "mishap", "kind": "nan", "after": 4}]
+    losses = ["frames", "spans", {"use": "failing", "kind": "nan", "after": 4}]
     write_yaml(toy_folder / "toy.yaml", changed(RECIPE, training__losses=losses))
     with pytest.raises(
-        RunError, match=r"toy pretrain, epoch 2: the loss term 'mishap' is not finite; .* lower"
+        RunError, match=r"toy pretrain, epoch 2: the loss term 'failing' is not finite; .* lower"
     ) as error:
         run_in(toy_folder)
     assert "Traceback" not in str(error.value)
@@ -166,7 +175,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_with_advice(toy_folder):
 
 
 def test_an_exception_from_infinite_weights_is_explained(toy_folder):
-    losses = ["frames", {"use": "mishap", "kind": "weights"}]
+    losses = ["frames", {"use": "failing", "kind": "weights"}]
     write_yaml(toy_folder / "toy.yaml", changed(RECIPE, training__losses=losses))
     with pytest.raises(RunError, match="toy pretrain, epoch 2: the weights are not finite"):
         run_in(toy_folder)

@@ -14,15 +14,16 @@ from amrbench.files.predictions import read_predictions
 from amrbench.registry import Registry
 from amrbench.slots.data import DatasetPart
 from tests.core.evaluation.test_study_table import study
-from tests.core.toy_runs import settings_in
-from tests.core.world import PARTS, PROTOCOL, RECIPE, ToyDataset, write_yaml
+from tests.small_world.data import EventsDataset
+from tests.small_world.parts import PARTS, PROTOCOL, RECIPE
+from tests.small_world.runs import settings_in, write_yaml
 
 
 @dataclass(frozen=True)
 class Hidden:
     """The toy data set without ground truth, in one split of another name."""
 
-    inner: ToyDataset
+    inner: EventsDataset
 
     def splits(self):
         return ["evaluation"]
@@ -44,7 +45,7 @@ class HiddenToy(DatasetPart):
     use = "hidden"
 
     def build(self):
-        return Hidden(ToyDataset("hidden", 4))
+        return Hidden(EventsDataset("hidden", 4))
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,11 @@ from pathlib import Path
 import pytest
 
 from amrbench.errors import DataError
-from amrbench.files.jsonl import Mistakes, collector_paused, read_lines, shown, write_rows
+from amrbench.files.jsonl import collector_paused, read_rows, shown, write_rows
 
 
 def read(path: Path) -> list[dict]:
-    mistakes = Mistakes(path)
-    rows = [dict(line.row) for line in read_lines(path, mistakes)]
-    mistakes.stop_if_any()
-    return rows
+    return read_rows(path, (), dict, unique="id")
 
 
 def refusal(path: Path) -> str:
@@ -24,13 +21,13 @@ def refusal(path: Path) -> str:
 
 def test_rows_come_back_and_blank_lines_do_not_count(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
-    path.write_bytes(b'{"a": 1}\r\n\n  \n{"b": "\xe2\x80\xa8 \\ud800"}')
-    assert read(path) == [{"a": 1}, {"b": "\u2028 \ud800"}]
+    path.write_bytes(b'{"id": 1}\r\n\n  \n{"id": "\xe2\x80\xa8 \\ud800"}')
+    assert read(path) == [{"id": 1}, {"id": "\u2028 \ud800"}]
 
 
 def test_written_rows_read_back(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
-    rows = [{"a": [1, 2.5], "b": "näh\u2028\ud800"}, {"c": None}]
+    rows = [{"id": [1, 2.5], "b": "näh\u2028\ud800"}, {"id": None}]
     write_rows(path, rows)
     assert read(path) == rows
     assert path.read_bytes().count(b"\n") == 2
@@ -38,7 +35,7 @@ def test_written_rows_read_back(tmp_path: Path) -> None:
 
 def test_numbers_of_lines_count_blank_ones(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
-    path.write_text('\n{"a": 1}\n\n{"b": 2\n[3]\n')
+    path.write_text('\n{"id": 1}\n\n{"id": 2\n[3]\n')
     first, second = refusal(path).splitlines()
     assert first.startswith(f"{path}:4: not JSON (")
     assert first.endswith("; each line must hold one complete JSON object.")
@@ -89,10 +86,10 @@ def test_ten_mistakes_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
 
 def test_failed_writing_leaves_the_old_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
-    write_rows(path, [{"a": 1}])
+    write_rows(path, [{"id": 1}])
     with pytest.raises(TypeError):
-        write_rows(path, [{"a": 2}, {"a": object()}])
-    assert read(path) == [{"a": 1}]
+        write_rows(path, [{"id": 2}, {"id": object()}])
+    assert read(path) == [{"id": 1}]
     assert [file.name for file in tmp_path.iterdir()] == ["f.jsonl"]
 
 

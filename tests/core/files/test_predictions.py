@@ -66,8 +66,8 @@ def test_published_files_pass_through_our_formats_unchanged(path: Path, name: st
     assert len(predictions) == FILES[name]
     case = published(name)
     np.testing.assert_array_equal(
-        evaluate(predictions, case.truth).average_precisions(),
-        evaluate(case.predictions, case.truth).average_precisions(),
+        evaluate(predictions, case.truth).average_precision,
+        evaluate(case.predictions, case.truth).average_precision,
     )
     write_predictions(path, predictions)
     again = [json.loads(line) for line in path.read_text().splitlines()]

@@ -17,7 +17,7 @@ def test_a_name_is_parsed_to_the_metric_that_has_it(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "R0@0.5", "R1", "R1@0", "R1@1.5", "R-1@0.5", "mAP@0", "mAP@0.6x", "mAP@0.62"]
+    "name", ["", "R0@0.5", "R1", "R1@0", "R1@1.5", "R-1@0.5", "mAP@0", "mAP@0.0", "mAP@0.6x", "mAP@0.62"]
 )
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(AmrbenchError) as refused:

@@ -200,5 +200,5 @@ def test_other_queries_do_not_change_a_query() -> None:
         average_precisions([one], [asked])["mAP"]
         for one, asked in zip(case.predictions[:30], case.truth[:30], strict=True)
     ]
-    together = evaluate(case.predictions, case.truth).average_precisions()[:30].mean(axis=1)
+    together = evaluate(case.predictions, case.truth).average_precision[:30].mean(axis=1)
     assert together.tolist() == pytest.approx([value / 100 for value in alone])

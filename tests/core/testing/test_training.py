@@ -11,8 +11,7 @@ from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.optimizers import OptimizerPart, SchedulePart
 from amrbench.testing import check_part
 from amrbench.types import Losses
-from amrbench_plugins.dual_encoder.model import DualEncoder
-from amrbench_plugins.dual_encoder.training import NoMatcher
+from amrbench_plugins.dual_encoder.parts import DualEncoder, NoMatcher
 from tests.core.testing.defects import failure, part_of
 
 

@@ -6,7 +6,7 @@ from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError
 from amrbench.tools.check_recipe import check_recipe, noise_source
 from amrbench.types import FeatureWidths
-from tests.core.world import PROTOCOL, RECIPE, REGISTRY, SpansLoss, ToyModel
+from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY, SpansLoss, ToyModel
 
 
 def checked(**changes):
@@ -23,7 +23,7 @@ def refusal(**changes) -> str:
 def test_the_text_of_a_recipe_that_works_has_its_size_and_stand_ins():
     text = checked().text()
     assert text.startswith("toy: fine under tiny, ")
-    assert text.endswith("; one-hot stands in for wished")
+    assert text.endswith("; one-hot stands in for absent")
 
 
 def test_parts_that_do_not_work_together_are_refused(monkeypatch):
@@ -39,9 +39,9 @@ def test_parts_that_do_not_work_together_are_refused(monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_is_refused():
-    losses = ["frames", {"use": "mishap", "kind": "nan", "after": 0}]
+    losses = ["frames", {"use": "failing", "kind": "nan", "after": 0}]
     text = refusal(training=RECIPE["training"] | {"losses": losses})
-    assert text == "toy: the loss term 'mishap' is not finite on the first batch."
+    assert text == "toy: the loss term 'failing' is not finite on the first batch."
 
 
 def test_a_prediction_that_is_not_finite_is_refused(monkeypatch):

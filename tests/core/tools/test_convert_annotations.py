@@ -111,6 +111,8 @@ def test_csv_that_cannot_be_used(tmp_path):
     )
     path.write_text("vid,query,start,end,duration\na,a dog,x,2,60\n")
     assert refusal(path) == f"{path}, line 2: start is 'x', not a number of seconds."
+    path.write_text('vid,query,start,end,duration\n\na,"a\ndog",1,2,60\na,a dog,x,2,60\n')
+    assert refusal(path) == f"{path}, line 5: start is 'x', not a number of seconds."
     path.write_bytes(b"\xff\xfe\xfa")
     assert refusal(path).startswith(f"{path}: cannot be read as CSV (")
 

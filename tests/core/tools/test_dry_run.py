@@ -1,8 +1,8 @@
 import json
 
 from amrbench.tools.dry_run import Forecast, dry_run
-from tests.core.toy_runs import run_in, settings_in
-from tests.core.world import REGISTRY
+from tests.small_world.parts import REGISTRY
+from tests.small_world.runs import run_in, settings_in
 
 
 def forecast_of(folder, **options) -> Forecast:

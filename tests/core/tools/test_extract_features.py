@@ -15,7 +15,7 @@ from amrbench.required_files import Published, RequiredFile
 from amrbench.slots.features import FeaturesPart
 from amrbench.tools.extract_features import extract_features, job_for_dataset, job_for_folder
 from amrbench.types import Query
-from tests.core.world import held
+from tests.small_world.locks import held
 
 
 class Ears:

@@ -20,7 +20,7 @@ from tests.core.tools.published_files import (
     tar,
     zipped,
 )
-from tests.core.world import held
+from tests.small_world.locks import held
 
 
 @pytest.fixture

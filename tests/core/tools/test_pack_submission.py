@@ -15,7 +15,7 @@ from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.functional.metrics import score
 from amrbench.tools.pack_submission import NOTE, filled, pack, refuse_faults
 from amrbench.types import Moments, Query
-from tests.core.world import REGISTRY
+from tests.small_world.parts import REGISTRY
 
 LABEL = "Lee_KAIST_task6_1"
 
@@ -93,7 +93,7 @@ def test_encoders_of_known_size_are_counted(finished, tmp_path, monkeypatch):
 
 
 def test_the_command(soup_run, tmp_path, monkeypatch, amrbench):
-    monkeypatch.setattr("amrbench.cli.registry_of", lambda without: REGISTRY)
+    monkeypatch.setattr("amrbench.discovery.load_registry", lambda **_: REGISTRY)
     options = ("--label", LABEL, "-o", tmp_path / "a.zip", "--member", "soup")
     code, out, _ = amrbench("pack", soup_run.folder, *options)
     assert code == 0
@@ -191,7 +191,7 @@ def test_predictions_for_other_queries_are_not_packed(finished, tmp_path):
 def test_the_text_has_the_protocol_and_the_stand_ins(soup_run, finished, tmp_path):
     assert pack(finished, LABEL, tmp_path / "a.zip").text().splitlines()[1:3] == [
         "Protocol tiny: For tests.",
-        "Stand-ins: one-hot stands in for wished. Their predictions are not a submission to the challenge.",
+        "Stand-ins: one-hot stands in for absent. Their predictions are not a submission to the challenge.",
     ]
     fused = tmp_path / "fused.jsonl"
     fuse_files([soup_run.folder], fused)

@@ -7,7 +7,8 @@ import soundfile
 from amrbench.data.audio import AudioFile
 from amrbench.errors import DataError
 from amrbench.tools.plot_timeline import draw, spectrogram
-from tests.core.world import RATE, REGISTRY
+from tests.small_world.data import EVENT_RATE
+from tests.small_world.parts import REGISTRY
 
 ROWS = [("x" * 40, np.array([[1.0, 2.0, 0.5]]), np.linspace(0, 1, 60, dtype=np.float32))]
 
@@ -15,13 +16,13 @@ ROWS = [("x" * 40, np.array([[1.0, 2.0, 0.5]]), np.linspace(0, 1, 60, dtype=np.f
 @pytest.fixture
 def recording(tmp_path):
     path = tmp_path / "a.wav"
-    soundfile.write(path, np.zeros(60 * RATE, np.float32), RATE, subtype="FLOAT")
-    return AudioFile(path, RATE, 60 * RATE)
+    soundfile.write(path, np.zeros(60 * EVENT_RATE, np.float32), EVENT_RATE, subtype="FLOAT")
+    return AudioFile(path, EVENT_RATE, 60 * EVENT_RATE)
 
 
 def test_the_command_writes_a_picture_of_its_answers(soup_run, recording, tmp_path, monkeypatch, amrbench):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr("amrbench.cli.registry_of", lambda without: REGISTRY)
+    monkeypatch.setattr("amrbench.discovery.load_registry", lambda **_: REGISTRY)
     picture = tmp_path / "a.png"
     code, _, _ = amrbench("predict", recording.path, "class 2", "--run", soup_run.folder, "--plot", picture)
     assert code == 0
@@ -63,7 +64,7 @@ def test_no_recording_is_read_for_a_picture_that_cannot_be_written(
     pytest.importorskip("matplotlib")
     calls = []
     monkeypatch.setattr("amrbench.tools.predict_audio.find_moments", lambda *_, **__: calls.append(1))
-    monkeypatch.setattr("amrbench.cli.registry_of", lambda without: REGISTRY)
+    monkeypatch.setattr("amrbench.discovery.load_registry", lambda **_: REGISTRY)
     picture = tmp_path / name
     code, _, err = amrbench("predict", tmp_path / "a.wav", "class 2", "--plot", picture)
     assert code == 2

@@ -11,8 +11,9 @@ from amrbench.errors import DataError, RunError
 from amrbench.experiment.finished_run import open_run
 from amrbench.files.predictions import read_predictions
 from amrbench.tools.predict_audio import OVERLAP, SAME_IOU, audio_windows, find_moments, merge
-from tests.core.toy_runs import run_in
-from tests.core.world import PROTOCOL, RATE, RECIPE, REGISTRY, SECONDS, OneHot, ToyDataset, write_yaml
+from tests.small_world.data import EVENT_RATE, SECONDS, EventsDataset, OneHotEncoder
+from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
+from tests.small_world.runs import run_in, write_yaml
 
 # ---------------------------------------------------------------- audio windows
 
@@ -93,14 +94,14 @@ def run(soup_run, monkeypatch):
 
 
 def recorded(path, waveform):
-    soundfile.write(path, waveform, RATE, subtype="FLOAT")
+    soundfile.write(path, waveform, EVENT_RATE, subtype="FLOAT")
     return path
 
 
 def long_recording(minutes):
     """Return silence with one short event of class 2."""
-    wave = np.zeros(60 * minutes * RATE, np.float32)
-    wave[100 * RATE : 103 * RATE] = 2
+    wave = np.zeros(60 * minutes * EVENT_RATE, np.float32)
+    wave[100 * EVENT_RATE : 103 * EVENT_RATE] = 2
     return wave
 
 
@@ -110,7 +111,7 @@ def test_a_recording_of_the_data_set_is_predicted_as_in_the_run(run, tmp_path, m
     row = run.results.row(member)
     expected = {moments.qid: moments for moments in read_predictions(run.folder / row.predictions)}
     for index in range(3):
-        recording = ToyDataset("target", 12).recording("test", index)
+        recording = EventsDataset("target", 12).recording("test", index)
         path = recorded(tmp_path / f"{index}.wav", recording.waveform)
         result = find_moments(path, [query.query for query in recording.queries], finished)
         assert result.windows == 1
@@ -131,7 +132,7 @@ def test_a_long_recording_is_read_in_windows(run, tmp_path, monkeypatch):
     path = recorded(tmp_path / "long.wav", long_recording(20))
     result = find_moments(path, ["class 2", "class 1"], open_run(run.folder, REGISTRY))
     assert result.windows > 100
-    assert max(lengths) <= SECONDS * RATE + 1, "memory does not grow with the length"
+    assert max(lengths) <= SECONDS * EVENT_RATE + 1, "memory does not grow with the length"
     moments = result.answers[0].moments
     start, end, _ = moments[0]
     assert 99 <= start < end <= 104
@@ -143,7 +144,7 @@ def test_a_window_of_a_long_recording_is_predicted_as_if_it_were_alone(run, tmp_
     finished = open_run(run.folder, REGISTRY)
     wave = long_recording(3)
     (best, *_) = find_moments(recorded(tmp_path / "a.wav", wave), ["class 2"], finished).answers[0].moments
-    piece = recorded(tmp_path / "b.wav", wave[99 * RATE : 111 * RATE])
+    piece = recorded(tmp_path / "b.wav", wave[99 * EVENT_RATE : 111 * EVENT_RATE])
     (alone, *_) = find_moments(piece, ["class 2"], finished).answers[0].moments
     assert abs(best[0] - alone[0] - 99) < 2
     assert abs(best[1] - alone[1] - 99) < 2
@@ -151,7 +152,7 @@ def test_a_window_of_a_long_recording_is_predicted_as_if_it_were_alone(run, tmp_
 
 def test_the_command_prints_run_protocol_and_stand_ins(run, tmp_path, monkeypatch, amrbench):
     path = recorded(tmp_path / "a.wav", long_recording(1))
-    monkeypatch.setattr("amrbench.cli.registry_of", lambda without: REGISTRY)
+    monkeypatch.setattr("amrbench.discovery.load_registry", lambda **_: REGISTRY)
 
     def call(*arguments):
         code, out, _ = amrbench("predict", path, *arguments)
@@ -163,7 +164,7 @@ def test_the_command_prints_run_protocol_and_stand_ins(run, tmp_path, monkeypatc
         f"{path}: 60.0 s in {len(audio_windows(60, SECONDS))} windows",
         f"toy, soup, of {run.folder}",
         "Protocol tiny: For tests.",
-        "Stand-ins: one-hot stands in for wished. A stand-in recognises only the sounds it was trained on.",
+        "Stand-ins: one-hot stands in for absent. A stand-in recognises only the sounds it was trained on.",
     ]
     assert lines[5] == "class 2"
     assert lines[9] == "class 1"
@@ -173,7 +174,7 @@ def test_the_command_prints_run_protocol_and_stand_ins(run, tmp_path, monkeypatc
         *("recording", "seconds", "windows", "run", "recipe", "member"),
         *("protocol", "protocol_about", "stand_ins", "queries"),
     }
-    assert content["stand_ins"] == "one-hot stands in for wished"
+    assert content["stand_ins"] == "one-hot stands in for absent"
     assert [row["query"] for row in content["queries"]] == ["class 2"]
     assert content["queries"][0]["moments"][0].keys() == {"start", "end", "score"}
     assert len(content["queries"][0]["moments"]) == 3
@@ -237,15 +238,15 @@ def test_recordings_and_queries_that_cannot_be_used(run, tmp_path):
 
 
 def test_features_that_are_not_finite_are_refused(run, tmp_path, monkeypatch):
-    encode = OneHot.audio
+    encode = OneHotEncoder.audio
 
     def overflowing(self, waveform):
         rows = encode(self, np.minimum(waveform, 1))
-        return np.where(waveform[::RATE, None] > 1e20, np.float32(np.inf), rows)
+        return np.where(waveform[::EVENT_RATE, None] > 1e20, np.float32(np.inf), rows)
 
-    monkeypatch.setattr(OneHot, "audio", overflowing)
+    monkeypatch.setattr(OneHotEncoder, "audio", overflowing)
     wave = long_recording(1)
-    wave[30 * RATE : 31 * RATE] = 1e25
+    wave[30 * EVENT_RATE : 31 * EVENT_RATE] = 1e25
     path = recorded(tmp_path / "loud.wav", wave)
     assert refusal(path, ["class 2"], run) == (
         f"{path}: the features at 30 s are not finite; the samples there are too large, or the encoder is "

@@ -12,12 +12,12 @@ from amrbench.data.worker_pool import Progress, no_report
 from amrbench.errors import DataError, RunError
 from amrbench.files.annotations import read_annotations
 from amrbench.tools.synthesize_audio import SynthesisJob, synthesize
-from tests.core.toy_world import ToySet
+from tests.small_world.data import Noise
 
 
 @pytest.mark.parametrize("form", ["flac", "wav"])
 def test_recordings_become_audio_files_and_annotations(tmp_path: Path, form: str) -> None:
-    part = ToySet(rate=8000)
+    part = Noise(rate=8000)
     reported: list[Progress] = []
     files = synthesize(SynthesisJob(part, "train", 2, tmp_path / "out", form), report=reported.append)
     recordings = [part.build().recording("train", index) for index in range(2)]
@@ -32,30 +32,30 @@ def test_recordings_become_audio_files_and_annotations(tmp_path: Path, form: str
 
 
 def test_no_more_recordings_than_there_are(tmp_path: Path) -> None:
-    job = SynthesisJob(ToySet(count=3, rate=8000), "val", 10, tmp_path)
+    job = SynthesisJob(Noise(count=3, rate=8000), "val", 10, tmp_path)
     assert len(synthesize(job, report=no_report)) == 3
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(DataError, match="is not empty and is not overwritten. Name a new one"):
-        synthesize(SynthesisJob(ToySet(), "train", 1, tmp_path), report=no_report)
+        synthesize(SynthesisJob(Noise(), "train", 1, tmp_path), report=no_report)
 
 
 def test_an_unknown_split_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="data set 'toy' has no split 'test'.* Splits: train, val"):
-        synthesize(SynthesisJob(ToySet(), "test", 1, tmp_path), report=no_report)
+        synthesize(SynthesisJob(Noise(), "test", 1, tmp_path), report=no_report)
 
 
 def test_an_unknown_format_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="audio format 'mp3' is unknown; use flac or wav"):
-        synthesize(SynthesisJob(ToySet(), "train", 1, tmp_path, "mp3"), report=no_report)
+        synthesize(SynthesisJob(Noise(), "train", 1, tmp_path, "mp3"), report=no_report)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/x: cannot be written \(.*\). Choose another folder"):
-        synthesize(SynthesisJob(ToySet(), "train", 1, tmp_path / "file" / "x"), report=no_report)
+        synthesize(SynthesisJob(Noise(), "train", 1, tmp_path / "file" / "x"), report=no_report)
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -64,7 +64,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 def test_the_number_of_processes_does_not_change_the_files(tmp_path: Path) -> None:
     for jobs in (1, 2):
-        job = SynthesisJob(ToySet(count=5, rate=8000), "train", None, tmp_path / str(jobs))
+        job = SynthesisJob(Noise(count=5, rate=8000), "train", None, tmp_path / str(jobs))
         assert len(synthesize(job, jobs=jobs, report=no_report)) == 5
     first = files_in(tmp_path / "1")
     assert first == files_in(tmp_path / "2")
@@ -80,7 +80,7 @@ def interrupt_after(done: int) -> Callable[[Progress], None]:
 
 
 def test_an_interrupted_job_continues(tmp_path: Path) -> None:
-    job = SynthesisJob(ToySet(count=5, rate=8000), "train", None, tmp_path / "interrupted")
+    job = SynthesisJob(Noise(count=5, rate=8000), "train", None, tmp_path / "interrupted")
     with pytest.raises(KeyboardInterrupt):
         synthesize(job, report=interrupt_after(2))
     assert not (job.folder / "annotations.jsonl").exists()
@@ -94,17 +94,17 @@ def test_an_interrupted_job_continues(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_is_an_error_and_finished_recordings_are_kept(tmp_path: Path) -> None:
-    job = SynthesisJob(ToySet(count=5, rate=8000, defect="die"), "train", None, tmp_path)
+    job = SynthesisJob(Noise(count=5, rate=8000, defect="die"), "train", None, tmp_path)
     with pytest.raises(RunError, match="a worker process that writes recordings was killed"):
         synthesize(job, report=no_report)
     assert len(list(tmp_path.glob("*.flac"))) == 3
 
 
 def test_another_job_does_not_continue_in_the_same_folder(tmp_path: Path) -> None:
-    job = SynthesisJob(ToySet(count=5, rate=8000), "train", None, tmp_path)
+    job = SynthesisJob(Noise(count=5, rate=8000), "train", None, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         synthesize(job, report=interrupt_after(1))
-    for other, count in ((ToySet(count=5, rate=8000, seed=1), None), (ToySet(count=5, rate=8000), 2)):
+    for other, count in ((Noise(count=5, rate=8000, seed=1), None), (Noise(count=5, rate=8000), 2)):
         with pytest.raises(DataError) as error:
             synthesize(SynthesisJob(other, "train", count, tmp_path), report=no_report)
         assert str(error.value) == (

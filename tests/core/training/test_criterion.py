@@ -7,7 +7,7 @@ from amrbench.errors import PluginError
 from amrbench.testing.small_data import make_batch, make_target
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.types import BuildContext, Encoded, FeatureWidths, Prediction
-from tests.core.world import RECIPE, REGISTRY
+from tests.small_world.parts import RECIPE, REGISTRY
 
 BATCH = make_batch()
 TARGET = make_target(BATCH)

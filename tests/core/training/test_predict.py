@@ -7,8 +7,8 @@ from amrbench.data.feature_dataset import load_dataset, visit_rngs
 from amrbench.slots.model import Limits
 from amrbench.training.predict import predict
 from amrbench.types import Encoded, Prediction, Query
-from tests.core.data.drawn import drawn_source
-from tests.core.world import ToyTargets
+from tests.small_world.data import drawn_source
+from tests.small_world.parts import AllWindows
 
 QUERIES = (
     Query("0", "a door", "long", 600.0, ((100.0, 120.0),)),
@@ -34,7 +34,7 @@ class Oracle(nn.Module):
 
 def targets(dataset):
     _, target = dataset.training_batch(
-        range(len(dataset)), labels=ToyTargets().build(), augments=[], rng_of=visit_rngs(0, 0)
+        range(len(dataset)), labels=AllWindows().build(), augments=[], rng_of=visit_rngs(0, 0)
     )
     return target
 

@@ -11,9 +11,9 @@ from amrbench.training.loop import fixed_numerics
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate, diagonal_fisher
 from amrbench.training.stages import untrained
 from amrbench.types import Losses
-from tests.core.toy_runs import load_trained, plan, train
-from tests.core.world import RECIPE
 from tests.folders import DATA
+from tests.small_world.parts import RECIPE
+from tests.small_world.runs import load_trained, plan, train
 
 GOLDEN = json.loads((DATA / "components/fisher_logistic.json").read_text())
 

@@ -3,8 +3,18 @@ import pytest
 from amrbench.errors import RunError
 from amrbench.experiment.run import run
 from amrbench.training.stage_queue import missing_stages
-from tests.core.toy_runs import Recorder, killed_once, plan, run_in, same_bits, settings_in, stages_in, train
-from tests.core.world import RECIPE, REGISTRY, write_yaml
+from tests.small_world.parts import RECIPE, REGISTRY
+from tests.small_world.runs import (
+    Recorder,
+    killed_once,
+    plan,
+    run_in,
+    same_bits,
+    settings_in,
+    stages_in,
+    train,
+    write_yaml,
+)
 
 
 def test_shared_stages_are_missing_once_and_come_first(toy_sources, tmp_path):

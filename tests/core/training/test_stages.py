@@ -11,8 +11,8 @@ from amrbench.registry import Entry, Origin, Registry
 from amrbench.training import stages
 from amrbench.training.log import read_epochs
 from amrbench.training.stages import StageSpec, unfinished_folder
-from tests.core.toy_runs import load_trained, plan, train
-from tests.core.world import PARTS, PROTOCOL, RECIPE, Frames, ToyModel
+from tests.small_world.parts import PARTS, PROTOCOL, RECIPE, Frames, ToyModel
+from tests.small_world.runs import load_trained, plan, train
 
 
 def keys(toy_sources, recipe=RECIPE, protocol=PROTOCOL, **options) -> list[str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import BertConfig, BertModel, GPT2Config, GPT2Model
 
 from amrbench.types import Rows
-from amrbench_plugins.backends.m2d_clap import bert, vit
+from amrbench_plugins.backends.m2d_clap import vit
 from amrbench_plugins.backends.mel import slaney_filters
-from amrbench_plugins.backends.ms_clap import gpt2, htsat
-from amrbench_plugins.backends.ms_clap.bpe import byte_letters
+from amrbench_plugins.backends.ms_clap import htsat
 
 WORDS = [
     "[PAD]",
@@ -33,7 +34,7 @@ WORDS = [
     "雨",
 ]
 M2D_AUDIO = vit.Config(width=64, depth=2, heads=1, mlp=96, positions=310, semantic_mlp=64)
-M2D_TEXT = bert.Config(width=64, depth=2, heads=1, mlp=96, vocabulary=len(WORDS), longest=12)
+M2D_TEXT = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 1, "intermediate_size": 96}
 
 
 def noise(rate: int, seconds: float, seed: int = 0) -> Rows:
@@ -51,12 +52,23 @@ def random(shapes: dict[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
     }
 
 
+def bert_names(longest: int = 12, **sizes: int) -> dict[str, Tensor]:
+    """Return the state of a BERT with the published names."""
+    config = BertConfig(vocab_size=len(WORDS), max_position_embeddings=longest, **sizes)
+    return BertModel(config, add_pooling_layer=False).state_dict()
+
+
+def gpt2_names(longest: int = 90, **sizes: int) -> dict[str, Tensor]:
+    """Return the state of a GPT-2 with the published names."""
+    return GPT2Model(GPT2Config(vocab_size=len(CLAP_TOKENS), n_positions=longest, **sizes)).state_dict()
+
+
 def m2d_weights(
-    seed: int = 0, *, audio_sizes: vit.Sizes = M2D_AUDIO, text_sizes: bert.Sizes = M2D_TEXT
+    seed: int = 0, *, audio_config: vit.Config = M2D_AUDIO, text_sizes: Mapping[str, int] = M2D_TEXT
 ) -> dict[str, Tensor]:
-    audio = random(vit.AudioEncoder(audio_sizes).state_dict(), seed)
+    audio = random(vit.AudioEncoder(audio_config).state_dict(), seed)
     audio["norm_stats"] = torch.tensor([-7.261779, 4.351151])
-    text = random(bert.Bert(text_sizes).state_dict(), seed + 1)
+    text = random(bert_names(**text_sizes), seed + 1)
     pooler = {"pooler.dense.weight": torch.zeros(64, 64), "pooler.dense.bias": torch.zeros(64)}
     return {
         **{f"backbone.{name}": tensor for name, tensor in audio.items()},
@@ -84,7 +96,7 @@ def clap_weights(seed: int = 0) -> dict[str, Tensor]:
         for block in range(depth):
             audio[f"layers.{stage}.blocks.{block}.attn.relative_position_index"] = torch.zeros(64, 64)
     audio |= {"tscam_conv.weight": torch.zeros(5, 4), "head.weight": torch.zeros(5, 5)}
-    text = random(gpt2.Gpt2(CLAP_TEXT).state_dict(), seed + 1)
+    text = random(gpt2_names(n_embd=64, n_layer=2, n_head=1), seed + 1)
     text["h.0.attn.masked_bias"] = torch.tensor(-1e4)
     return {
         **{f"audio_encoder.base.htsat.{name}": tensor for name, tensor in audio.items()},
@@ -118,6 +130,8 @@ def clap_files(folder: Path, weights: dict[str, Tensor] | None = None) -> tuple[
 
 CLAP_AUDIO = htsat.Config(width=8, depths=(2, 2, 2, 2), heads=(1, 2, 2, 4))
 CLAP_MERGES = ["d o", "do g", "Ġ dog", "Ġ a", "b a", "ba r", "bar k", "Ġ bark", "Ã ©"]
-_TOKENS = ["!", *byte_letters(), *("".join(merge.split()) for merge in CLAP_MERGES), "<|endoftext|>"]
+_SEEN = [*range(33, 127), *range(161, 173), *range(174, 256)]
+_HIDDEN = iter(range(256, 512))
+_LETTERS = [chr(byte) if byte in _SEEN else chr(next(_HIDDEN)) for byte in range(256)]
+_TOKENS = ["!", *_LETTERS, *("".join(merge.split()) for merge in CLAP_MERGES), "<|endoftext|>"]
 CLAP_TOKENS = {token: number for number, token in enumerate(dict.fromkeys(_TOKENS))}
-CLAP_TEXT = gpt2.Config(width=64, depth=2, heads=1, vocabulary=len(CLAP_TOKENS), longest=90)

@@ -42,7 +42,9 @@ def waveform(seconds, seed=0):
 # ---------------------------------------------------------------- audio
 
 
-@pytest.mark.parametrize(("seconds", "rows"), [(1, 1), (2.99, 2), (3, 3), (3.01, 3), (60, 60), (0.99, 0)])
+@pytest.mark.parametrize(
+    ("seconds", "rows"), [(1, 1), (2.99, 2), (3, 3), (3.01, 3), (60, 60), (0.99, 0), (0, 0)]
+)
 def test_there_is_one_unit_row_for_each_whole_second(backend, seconds, rows):
     features = backend.audio(waveform(seconds))
     assert features.shape == (rows, 8)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
 
 from amrbench.discovery import load_registry
 from amrbench.errors import DataError
-from amrbench_plugins.backends.model_files import file_hash
+from amrbench_plugins.backends.model_files import file_hash, refuse_missing_transformers
 
 
 def present(name: str) -> list[bool]:
@@ -37,3 +38,14 @@ def test_the_hash_is_that_of_the_content(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         file_hash(tmp_path / "none")
     assert str(error.value) == f"{tmp_path}/none: cannot be read (No such file or directory). Check the path."
+
+
+@pytest.mark.parametrize("encoder", ["clap", "m2d-clap", "laion-clap"])
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, encoder: str) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(DataError) as error:
+        refuse_missing_transformers(encoder)
+    assert str(error.value) == (
+        f"encoder {encoder!r} needs the package transformers. Install it with "
+        f"'pip install amrbench[{encoder}]'."
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from amrbench_plugins.backends.spectral import FRAMES_A_SECOND, MELS, RATE, LogMel, mel_filters, rows_in
+from amrbench_plugins.backends.spectral import FRAMES_A_SECOND, MELS, RATE, LogMel, mel_filters
 
 
 def mel_by_hand():
@@ -89,8 +89,3 @@ def test_a_frame_is_centred_on_its_hop():
     loudness = LogMel()(click).mean(1)
     assert int(loudness.argmax()) == 25
     torch.testing.assert_close(loudness[24], loudness[26], atol=1e-3, rtol=0)
-
-
-@pytest.mark.parametrize(("samples", "rows"), [(0, 0), (15_999, 0), (16_000, 1), (47_999, 2)])
-def test_rows_count_whole_seconds(samples, rows):
-    assert rows_in(samples) == rows

@@ -58,7 +58,7 @@ def test_training_leaves_the_global_random_state_alone(trained):
 
 
 def test_training_moves_every_weight(trained):
-    network = train_mini_clap._untrained(TINY.config, make_pool(1, seed=0), 0)
+    network = train_mini_clap.untrained(TINY.config, make_pool(1, seed=0), 0)
     before = bits(network)
     kept = {name for name, value in bits(trained).items() if value == before[name]}
     assert kept == {"audio.mean", "audio.scale"}
@@ -82,7 +82,7 @@ def test_training_reads_no_held_out_wording(monkeypatch):
     rng = np.random.default_rng(0)
     for name, value in product(sounds.CLASSES, (0, 1)):
         for _ in range(40):
-            train_mini_clap._caption(rng, Subject(name, value, far=False))
+            train_mini_clap.draw_caption(rng, Subject(name, value, far=False))
     assert len(read) == 1600
     for sound, text in read:
         start, end = LEXICON[sound].unseen.split("{a}")
@@ -108,7 +108,7 @@ def test_an_isolated_sound_is_on_where_it_is_marked():
 
 def test_a_caption_is_a_target_of_all_clips_that_it_describes():
     subjects = [Subject("dog", 0, False), Subject("dog", 1, True), Subject("rain", 0, False)]
-    described = train_mini_clap._targets(subjects, [True, False, True])
+    described = train_mini_clap.described_clips(subjects, [True, False, True])
     assert described.tolist() == [[True, True, False], [False, True, False], [False, False, True]]
 
 
@@ -131,7 +131,7 @@ def test_loss_is_the_mean_over_sounding_seconds_and_half_that_over_silent_ones()
                 on.append(-np.mean(right))
             elif sounding[clip, second] == 0:
                 off.append(-logs[-1])
-    loss = train_mini_clap._loss(network, rows, sounding, sentences, described)
+    loss = train_mini_clap.contrastive_loss(network, rows, sounding, sentences, described)
     assert float(loss) == pytest.approx(np.mean(on) + 0.5 * np.mean(off), rel=1e-4)
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from amrbench.registry import Registry
+from amrbench.slots.blocks import Keys, Tokens
 from amrbench.slots.matcher import Matcher
 from amrbench.types import Batch, BuildContext, Encoded, FeatureWidths, Outcome, Prediction, Target
 from amrbench_plugins import cgdetr, moment_detr
-from amrbench_plugins.cgdetr.reference_weights import Reference, build_reference, fill, reference_names
+from amrbench_plugins.cgdetr.reference_weights import Reference, load_reference, reference_names
+from amrbench_plugins.moment_detr.fusion import CrossLayer
+from amrbench_plugins.moment_detr.layers import bias_of
 from tests.oracle import cgdetr_cases as cases
 from tests.oracle.cgdetr import Inputs, real_keys, tiled_keys
 from tests.oracle.cgdetr_loss import Targets
@@ -63,10 +66,8 @@ class Ours:
         return {name: value.detach() for name, value in self._by_reference("data").items()}
 
     def _by_reference(self, attribute: str) -> dict[str, Any]:
-        named = dict(self.reference.model.named_parameters())
-        named |= {f"loss.{name}": parameter for name, parameter in self.reference.loss.named_parameters()}
         values: dict[str, Any] = {}
-        for name, parameter in named.items():
+        for name, parameter in self.reference.named_parameters().items():
             sources, value = reference_names(name), getattr(parameter, attribute)
             blocks = [None] * len(sources) if value is None else value.chunk(len(sources))
             values |= dict(zip(sources, blocks, strict=True))
@@ -79,12 +80,12 @@ def option(slot: str, use: str, **options: Any) -> Any:
 
 
 def ours(*, tiled: bool = True) -> Ours:
-    """Our model with the golden weights, as the golden run had it."""
-    reference = build_reference(cases.CONFIG)
-    fill(reference, cases.weights())
+    """Our model with the golden weights, and with the tiled pair mask that the golden run had."""
+    reference = load_reference(cases.checkpoint())
     others = nn.ModuleList(option("loss", use).build(BuildContext(FeatureWidths(24, 20))) for use in LOSSES)
     if tiled:
-        reference.model.fusion.pair_mask = None  # set for each batch, see `run`
+        for layer in cast("Any", reference.model).fusion.layers:
+            layer.register_forward_pre_hook(_TILED)
     return Ours(reference, others.eval())
 
 
@@ -96,17 +97,15 @@ def batch_of(inputs: Inputs) -> Batch:
 
 
 def run(model: Any, inputs: Inputs, *, views: tuple[str, ...] = (VIEW,)) -> Result:
-    """Encode and decode one batch; a model without a pair mask gets the reference's tiling."""
+    """Encode and decode one batch."""
     batch = batch_of(inputs)
-    if model.fusion.pair_mask in (None, tiled_pairs):
-        model.fusion.pair_mask = tiled_pairs
-        tiled_pairs.differs = batch.recording != batch.recording.roll(-1)
+    _TILED.differs = batch.recording != batch.recording.roll(-1)
     encoded = model.encode(batch, views)
     return Result(batch, encoded, model.decode(encoded))
 
 
-class _TiledPairs:
-    """The reference's tiling, for a batch alone or followed by its mismatched view.
+class _Tiled:
+    """Puts the reference's tiling into a layer of the fusion, for a batch alone or followed by its view.
 
     The reference tiles over the samples of a pass, and its second pass has only the samples whose neighbour
     is of another recording.
@@ -114,17 +113,18 @@ class _TiledPairs:
 
     differs: Tensor
 
-    def __call__(self, frames: Tensor, keys: Tensor, heads: int) -> Tensor:
-        count = len(self.differs)
-        visible = real_keys(frames, keys, heads).clone()
-        visible[:count] = tiled_keys(frames[:count], keys[:count], heads)
+    def __call__(self, layer: CrossLayer, given: tuple[Tokens, Keys, Tensor]) -> tuple[Tokens, Keys, Tensor]:
+        audio, keys, _ = given
+        frames, words, count = audio.mask, keys.tokens.mask, len(self.differs)
+        visible = real_keys(frames, words, layer.heads).clone()
+        visible[:count] = tiled_keys(frames[:count], words[:count], layer.heads)
         if len(frames) > count and self.differs.any():
             rows = count + self.differs.nonzero()[:, 0]
-            visible[rows] = tiled_keys(frames[rows], keys[rows], heads)
-        return visible
+            visible[rows] = tiled_keys(frames[rows], words[rows], layer.heads)
+        return audio, keys, bias_of(visible, audio.features.dtype)
 
 
-tiled_pairs = _TiledPairs()
+_TILED = _Tiled()
 
 
 def target_of(targets: Targets) -> Target:

@@ -16,14 +16,14 @@ from amrbench.files.annotations import read_annotations
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.tools.predict_checkpoint import predict_from_checkpoint, predict_published
 from amrbench.types import Checkpoint, Moments
-from amrbench_plugins.cgdetr.lighthouse import LighthouseCgDetr
+from amrbench_plugins.cgdetr.lighthouse import foreign_model
 from tests.folders import DATA
+from tests.oracle.cgdetr_predict import inside_ties
 from tests.plugins.cgdetr import golden
 
 FOLDER = DATA / "lighthouse_checkpoint"
 FEATURES = FOLDER / "features" / "castella"
 ANNOTATIONS = FOLDER / "data" / "castella_test_release.jsonl"
-TIE = 1e-4
 
 
 @pytest.fixture
@@ -35,24 +35,13 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def inside_ties(windows: list[list[float]]) -> list[list[list[float]]]:
-    """Group windows whose scores are a rounding apart; inside a group only the set counts."""
-    groups: list[list[list[float]]] = []
-    for window in windows:
-        if groups and abs(groups[-1][-1][2] - window[2]) <= TIE * 1.01:
-            groups[-1].append(window)
-        else:
-            groups.append([window])
-    return [sorted(group) for group in groups]
-
-
 def table(moments: Moments) -> list[list[float]]:
     both = zip(moments.windows.tolist(), moments.scores.tolist(), strict=True)
     return [[round(number, 4) for number in (*window, score)] for window, score in both]
 
 
 def test_raw_windows_equal_the_reference(checkpoint: Checkpoint) -> None:
-    model = LighthouseCgDetr().build(checkpoint)
+    model = foreign_model(checkpoint)
     predicted = predict_published(model, FEATURES, read_annotations(ANNOTATIONS))
     known = rows(FOLDER / "expected_raw.jsonl")
     assert len(known) == len(predicted) == 14
@@ -81,7 +70,7 @@ def test_submission_rows_equal_the_reference(tmp_path: Path) -> None:
 
 
 def test_options_say_what_the_model_expects(checkpoint: Checkpoint) -> None:
-    foreign = LighthouseCgDetr().build(checkpoint)
+    foreign = foreign_model(checkpoint)
     assert (foreign.audio, foreign.text, foreign.hop) == ("clap", "clap", 1.0)
     assert (foreign.limits.frames, foreign.limits.words) == (300, 32)
     assert (foreign.widths.audio, foreign.widths.text) == (768, 768)
@@ -92,4 +81,4 @@ def test_a_checkpoint_without_an_encoder_is_refused(checkpoint: Checkpoint) -> N
     with pytest.raises(
         CheckpointError, match=r"best\.ckpt: option 'a_feat_types' is None, not the name of an encoder"
     ):
-        LighthouseCgDetr().build(replace(checkpoint, options=options))
+        foreign_model(replace(checkpoint, options=options))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -46,9 +44,7 @@ def test_configuration_of_the_published_checkpoint(checkpoint: Checkpoint) -> No
 
 
 def test_configuration_of_the_golden_model() -> None:
-    options: dict[str, Any] = {**cgdetr_cases.numbers()["config"], "ctx_mode": "audio_tef"}
-    golden = Checkpoint(Path("golden"), cgdetr_cases.weights(), options)
-    assert config_of(golden) == cgdetr_cases.CONFIG
+    assert config_of(cgdetr_cases.checkpoint()) == cgdetr_cases.CONFIG
 
 
 def test_the_weights_fit_a_model_of_the_configuration(checkpoint: Checkpoint) -> None:
@@ -74,6 +70,8 @@ def test_an_unknown_data_set_is_named(checkpoint: Checkpoint) -> None:
         last_second(with_options(checkpoint, dset_name="castela"))
     assert "best.ckpt: option 'dset_name' is 'castela'" in str(caught.value)
     assert "Did you mean 'castella'?" in str(caught.value)
+    with pytest.raises(CheckpointError, match=r"option 'dset_name' is \['castella'\]"):
+        last_second(with_options(checkpoint, dset_name=["castella"]))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +79,7 @@ def test_an_unknown_data_set_is_named(checkpoint: Checkpoint) -> None:
     [
         ("model_name", "qd_detr", "option 'model_name' is 'qd_detr'; only 'cg_detr' can be read as CG-DETR"),
         ("ctx_mode", "video_tef", "option 'ctx_mode' is 'video_tef'; only 'audio_tef' can be read"),
+        ("v_feat_dim", 512, "option 'v_feat_dim' is 512; only 2 can be read"),
         ("n_input_proj", 3, "option 'n_input_proj' is 3; only 2 can be read"),
         ("enc_layers", 3, "option 'enc_layers' is 3, but the tensors say 2"),
         ("a_feat_dim", 512, "option 'a_feat_dim' is 512, but the tensors say 768"),

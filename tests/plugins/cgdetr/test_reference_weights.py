@@ -15,7 +15,6 @@ from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.types import BuildContext, Checkpoint, FeatureWidths
 from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES
 from amrbench_plugins.cgdetr.reference_weights import (
-    LOSS,
     build_reference,
     load_reference,
     loss_options,
@@ -56,9 +55,7 @@ def test_parameters_of_other_sizes(name: str, value: int, total: int) -> None:
 
 def test_every_used_tensor_of_the_reference_is_one_of_ours() -> None:
     reference = build_reference(FULL)
-    ours = [name for name, _ in reference.model.named_parameters()]
-    ours += [f"{LOSS}.{name}" for name, _ in reference.loss.named_parameters()]
-    translated = [source for name in ours for source in reference_names(name)]
+    translated = [source for name in reference.named_parameters() for source in reference_names(name)]
     names = [name for name, _ in json.loads((cases.FOLDER / "parameters.json").read_text())["parameters"]]
     assert sorted(translated) == sorted(name for name in names if not name.startswith(UNUSED_PREFIXES))
 
@@ -81,10 +78,8 @@ def test_the_options_are_the_defaults_of_the_parts_at_the_full_size() -> None:
 def test_initial_weights_have_the_deviation_of_the_reference() -> None:
     known = json.loads((cases.FOLDER / "parameters.json").read_text())["init_statistics"]
     reference = build_reference(FULL)
-    named = dict(reference.model.named_parameters())
-    named |= {f"{LOSS}.{name}": parameter for name, parameter in reference.loss.named_parameters()}
     with torch.no_grad():
-        for name, parameter in named.items():
+        for name, parameter in reference.named_parameters().items():
             sources = reference_names(name)
             for source, block in zip(sources, parameter.chunk(len(sources)), strict=True):
                 if block.numel() >= 256 and source in known:
@@ -121,9 +116,16 @@ def test_an_unknown_tensor_is_named(checkpoint: Checkpoint) -> None:
         load_reference(changed(checkpoint, **{"contrastive_proj.weight": torch.zeros(2)}))
 
 
-def test_a_tensor_of_another_shape_is_named(checkpoint: Checkpoint) -> None:
-    with pytest.raises(
-        CheckpointError,
-        match=r"tensor 'class_embed.weight' has shape \[3, 32\], which does not fit \[2, 32\]",
-    ):
-        load_reference(changed(checkpoint, **{"class_embed.weight": torch.zeros(3, 32)}))
+@pytest.mark.parametrize(
+    ("name", "tensor", "text"),
+    [
+        ("class_embed.weight", torch.zeros(3, 32), r"has shape \[3, 32\], which does not fit \[2, 32\]"),
+        ("transformer.encoder.layers.0.activation.weight", torch.tensor(1.0), r"has shape \[\], which does"),
+        ("transformer.decoder.layers.0.ca_v_proj.bias", torch.tensor(1.0), r"has shape \[\], which does"),
+    ],
+)
+def test_a_tensor_of_another_shape_is_named(
+    checkpoint: Checkpoint, name: str, tensor: torch.Tensor, text: str
+) -> None:
+    with pytest.raises(CheckpointError, match=rf"best\.ckpt: tensor '{name}' {text}"):
+        load_reference(changed(checkpoint, **{name: tensor}))

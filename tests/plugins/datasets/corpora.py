@@ -96,9 +96,7 @@ def five_minutes(**options):
 
 
 def one_minute(**options):
-    return DatasetPart.model_validate(
-        {"use": "clotho-moment60", "rate": 8000, "step": 3, **options}, context=REGISTRY
-    )
+    return DatasetPart.model_validate({"use": "clotho-moment60", "rate": 8000, **options}, context=REGISTRY)
 
 
 def clips(part, split):

@@ -96,7 +96,7 @@ def test_other_corpora_that_cannot_be_used(tmp_path):
 
 
 def test_the_hash_of_sources_depends_on_captions_and_sizes(tmp_path):
-    sounds = [catalogue.Sound("x", "1", tmp_path / "1.wav", ("a dog",), "")]
+    sounds = [catalogue.Sound("x", "1", tmp_path / "1.wav", "", ("a dog",))]
     sounds[0].path.write_bytes(b"audio")
     before = catalogue.hash_of_sources(sounds)
     assert before == catalogue.hash_of_sources(sounds)

@@ -12,6 +12,7 @@ from amrbench.errors import DataError
 from amrbench.slots.data import DatasetPart
 from amrbench_plugins.datasets.corpora import intermediate, sound
 from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
+from amrbench_plugins.datasets.corpora.intermediate import SplitSources
 from tests.plugins.datasets import corpora
 from tests.plugins.datasets.corpora import clips, five_minutes
 
@@ -21,9 +22,8 @@ pytestmark = pytest.mark.usefixtures("local_corpora")
 def test_the_numbers_are_those_of_table_1():
     part = DatasetPart.model_validate("intermediate300", context=corpora.REGISTRY)
     assert (part.clips, part.queries, part.seconds) == ((5000, 500), (14_385, 1_414), 300)
-    no_sources = intermediate.SplitSources((), ())
     for split, number, queries in (("train", 5000, 14_385), ("val", 500, 1_414)):
-        counts = intermediate.ClipPlanner(intermediate.MixOptions(), split, no_sources).event_counts
+        counts = intermediate.event_counts(part.build().options, split)
         assert len(counts) == number
         assert counts.sum() == queries
         assert set(counts.tolist()) == {1, 2, 3, 4, 5}
@@ -48,8 +48,9 @@ def test_every_clip_has_what_was_planned():
         assert len(set(texts)) == len(texts)
 
 
-def test_levels_are_those_of_the_plan():
-    for clip in clips(five_minutes(snr=[10, 15]), "train"):
+def test_levels_are_those_of_the_plan(monkeypatch):
+    monkeypatch.setattr(intermediate, "_SNR", (10.0, 15.0))
+    for clip in clips(five_minutes(), "train"):
         for query, event in zip(clip.queries, clip.provenance["events"], strict=True):
             start, end = (round(second * 8000) for second in query.windows[0])
             inside = sound.level(clip.waveform[start + 800 : end - 800])
@@ -112,56 +113,52 @@ def test_excluded_ids_are_not_used(tmp_path):
 
 def test_silent_and_short_sounds_are_replaced_by_others(tmp_path, corpora_folder):
     sounds = [
-        Sound("x", str(n), tmp_path / f"{n}.wav", (f"{w} alone",), "") for n, w in enumerate("abcdefgh")
+        Sound("x", str(n), tmp_path / f"{n}.wav", "", (f"{w} alone",)) for n, w in enumerate("abcdefgh")
     ]
     for number, source in enumerate(sounds):
         wave = np.zeros(8000) if number < 4 else corpora.tone(1.0, 500)
         corpora.write(source.path, wave)
     channel = corpora_folder / "demand" / "TCAR_16k" / "ch01.wav"
-    sources = intermediate.SplitSources(
-        tuple(sounds), (Background("DEMAND", "TCAR ch01", "TCAR", channel, ""),)
-    )
-    options = intermediate.MixOptions(seconds=20, rate=8000, clips=(1, 1), queries=(3, 3))
-    plan = intermediate.ClipPlanner(options, "train", sources).plan(0)
-    plan = replace(plan, event_count=3, positions=(0.1, 0.5, 0.9))
-    clip = intermediate.ClipRenderer(options, sources).clip(plan)
+    sources = SplitSources(sounds, [Background("DEMAND", "TCAR ch01", channel, "", "TCAR")])
+    options = intermediate.MixOptions(seed=0, seconds=20, rate=8000, clips=(1, 1), queries=(3, 3))
+    plan = intermediate.plan_clip(options, "train", 0, sources)
+    clip = intermediate.mix_clip(options, plan, sources)
     assert {event["id"] for event in clip.provenance["events"]} <= set("4567")
     short = replace(plan, sounds=(0, 1, 4), captions=(0, 0, 0), snrs=(1.0, 1.0, 1.0))
     with pytest.raises(DataError) as error:
-        intermediate.ClipRenderer(options, sources).clip(short)
+        intermediate.mix_clip(options, short, sources)
     assert str(error.value) == (
         f"{plan.vid}: only 1 of 3 events fit; the 3 sounds that were drawn are silent, too short, or too "
-        "long together. Use more subsets of WavCaps, or a lower 'longest'."
+        "long together. Use more subsets of WavCaps."
     )
 
 
-def test_long_sounds_are_cut_to_their_loudest_part():
-    for clip in clips(five_minutes(longest=1.5), "val"):
+def test_long_sounds_are_cut_to_their_loudest_part(monkeypatch):
+    monkeypatch.setattr(intermediate, "_LONGEST", 1.5)
+    for clip in clips(five_minutes(), "val"):
         for query in clip.queries:
             start, end = query.windows[0]
             assert end - start <= 1.8
 
 
 def test_sounds_with_captions_that_are_alike_are_not_in_one_clip():
-    sounds = tuple(Sound("x", str(n), None, (f"a dog barks loudly {n}",), "") for n in range(9))
-    sources = intermediate.SplitSources(sounds, ())
-    planner = intermediate.ClipPlanner(intermediate.MixOptions(), "train", sources)
-    assert len(planner.draw_sounds(np.random.default_rng(0), 5)) == 1
+    sounds = [Sound("x", str(n), None, "", (f"a dog barks loudly {n}",)) for n in range(9)]
+    assert len(SplitSources(sounds, []).draw_sounds(np.random.default_rng(0), 5)) == 1
 
 
 @pytest.mark.parametrize(("silent", "times"), [((0, 20), "0 to 20"), ((12, 20), r"1[\d.]+ to 1[\d.]+")])
 def test_a_background_that_is_silent_under_a_clip_or_a_sound_is_refused(tmp_path, silent, times):
     noise = np.random.default_rng(0).standard_normal(160_000) * 0.05
     noise[slice(*(second * 8000 for second in silent))] = 0
-    background = Background("DEMAND", "TCAR ch01", "TCAR", tmp_path / "background.wav", "")
-    dog = Sound("x", "dog", tmp_path / "dog.wav", ("a dog",), "")
+    background = Background("DEMAND", "TCAR ch01", tmp_path / "background.wav", "", "TCAR")
+    dog = Sound("x", "dog", tmp_path / "dog.wav", "", ("a dog",))
     corpora.write(background.path, noise)
     corpora.write(dog.path, corpora.tone(1.0, 500))
-    options = intermediate.MixOptions(seconds=20, rate=8000, clips=(1, 1), queries=(1, 1))
-    sources = intermediate.SplitSources((dog,), (background,))
+    options = intermediate.MixOptions(seed=0, seconds=20, rate=8000, clips=(1, 1), queries=(1, 1))
+    sources = SplitSources([dog], [background])
     plan = intermediate.ClipPlan("clip", 0, 0.0, -40.0, 1, (0,), (0,), (5.0,), (0.9,))
     with pytest.raises(DataError) as error:
-        intermediate.ClipRenderer(options, sources).clip(plan)
+        intermediate.mix_clip(options, plan, sources)
     assert re.fullmatch(
         f"{background.path}: is silent where it is the background of clip from {times} s: its level is below "
         r"-90 dB, and the levels of sounds are relative to it\. Download the file again\.",
@@ -169,4 +166,4 @@ def test_a_background_that_is_silent_under_a_clip_or_a_sound_is_refused(tmp_path
     )
     before = replace(plan, positions=(0.1,))
     if silent[0]:
-        assert intermediate.ClipRenderer(options, sources).clip(before).queries, "silence elsewhere is fine"
+        assert intermediate.mix_clip(options, before, sources).queries, "silence elsewhere is fine"

@@ -1,18 +1,190 @@
-"""The two mixed data sets: their corpora, and audio files of them."""
+"""Data sets by name: their folders and corpora, what they need, and audio files of them."""
 
 import json
+from typing import get_args
 
 import pytest
+from pydantic import ValidationError
 
-from amrbench.config.load import load_protocol
+from amrbench.config.load import load_protocol, load_recipe
+from amrbench.config.protocol import Protocol
+from amrbench.data.prepare import prepare
+from amrbench.data.required_splits import FeatureRequest, RequiredSplits
 from amrbench.errors import DataError
+from amrbench.files.folders import data_folder
+from amrbench.slots.data import DatasetPart
+from amrbench.slots.features import FeaturesPart
+from amrbench.tools.check_recipe import check_recipe
 from amrbench.tools.synthesize_audio import SynthesisJob, synthesize
+from amrbench_plugins.datasets.parts import Castella, Procedural, PublishedDatasetPart
+from amrbench_plugins.datasets.procedural.presets import PRESETS
 from tests.plugins.datasets import corpora
-from tests.plugins.datasets.corpora import clips, five_minutes, one_minute, refusal
+from tests.plugins.datasets.corpora import REGISTRY, clips, five_minutes, one_minute, refusal
 
-pytestmark = pytest.mark.usefixtures("local_corpora")
+CLAP = FeaturesPart.model_validate("clap", context=REGISTRY)
 
 
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMRBENCH_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def part(options):
+    return DatasetPart.model_validate(options, context=REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("use", "splits", "queries"),
+    [
+        ("castella", ["train", "val", "test"], 3881),
+        ("clotho-moment", ["train", "val", "test"], 44261),
+        ("unav100-subset", ["test"], 100),
+        ("tut2017", ["test"], 104),
+        ("dcase2026-evaluation", ["evaluation"], 177),
+    ],
+)
+def test_published_data_sets_are_in_the_folder_of_data(data, use, splits, queries):
+    dataset = part(use)
+    assert dataset.dataset_folder.root == data / use == data_folder() / use
+    assert list(dataset.build().splits()) == splits
+    assert sum(published.queries for published in dataset.dataset_folder.splits.values()) == queries
+    for split in splits:
+        assert all(file.published.where for file in dataset.required_files(split, CLAP))
+
+
+def test_a_folder_of_its_own_changes_no_number(tmp_path):
+    assert part({"use": "castella", "folder": str(tmp_path)}).dataset_folder.root == tmp_path
+    assert part("castella").dataset_folder.name == "castella"
+
+
+def test_only_the_evaluation_set_has_no_answers():
+    hidden = {
+        (dataset.use, split)
+        for dataset in PublishedDatasetPart.__subclasses__()
+        for split, published in dataset().dataset_folder.splits.items()
+        if not published.answers
+    }
+    assert hidden == {("dcase2026-evaluation", "evaluation")}
+
+
+def test_ones_own_files_are_a_data_set(tmp_path):
+    own = part({"use": "files", "folder": str(tmp_path)})
+    assert own.dataset_folder.annotations("test") == tmp_path / "test.jsonl"
+    assert list(own.build().splits()) == ["train", "val", "test"]
+
+
+def required_by(protocol: str, recipe: str) -> list[str]:
+    rules = load_protocol(protocol, REGISTRY)
+    required = RequiredSplits(load_recipe(recipe, REGISTRY), rules)
+    return [file.what for file in required.required_files]
+
+
+def test_the_protocol_castella_trains_on_train_and_reports_test():
+    protocol = load_protocol("castella", REGISTRY)
+    assert protocol.seeds == 10
+    assert protocol.data.target == Castella()
+    assert (protocol.splits.train, protocol.splits.select, protocol.splits.report) == (
+        ("train",),
+        "val",
+        "test",
+    )
+    assert protocol.budget.of(load_recipe("ours3", REGISTRY)) == load_recipe("ours3", REGISTRY), "full size"
+    assert required_by("castella", "cgdetr") == [
+        "annotations of clotho-moment train",
+        "features clap of clotho-moment",
+        "annotations of clotho-moment val",
+        "annotations of castella train",
+        "features clap of castella",
+        "annotations of castella val",
+        "annotations of castella test",
+    ]
+
+
+def test_the_submission_trains_on_test_too_and_reports_what_it_was_not_trained_on():
+    protocol = load_protocol("dcase2026", REGISTRY)
+    assert protocol.seeds == 25
+    assert protocol.splits.train == ("train", "test")
+    assert required_by("dcase2026", "cgdetr")[-2:] == [
+        "annotations of dcase2026-evaluation evaluation",
+        "features clap of dcase2026-evaluation",
+    ]
+    report = RequiredSplits(load_recipe("ours4", REGISTRY), protocol).report
+    assert (report.dataset.use, report.split) == ("dcase2026-evaluation", "evaluation")
+
+
+def test_a_submission_cannot_report_a_split_that_it_trains_on():
+    rules = load_protocol("dcase2026", REGISTRY).model_dump(mode="json")
+    rules["data"].pop("report")
+    rules["splits"]["report"] = "test"
+    with pytest.raises(
+        ValueError, match="the split 'test' is trained on, so it cannot also be the one to report"
+    ):
+        Protocol.model_validate(rules, context=REGISTRY)
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize("protocol", ["castella", "dcase2026"])
+def test_a_protocol_is_checked_at_full_size_without_data(protocol):
+    rules = load_protocol(protocol, REGISTRY)
+    checked = check_recipe("cgdetr", load_recipe("cgdetr", REGISTRY), rules)
+    assert checked.parameters > 10_000_000
+    assert [file.what for file in checked.missing] == required_by(protocol, "cgdetr")
+    text = checked.missing[1].text()
+    assert "Published at Zenodo 17129257" in text
+    assert "amrbench data import clotho-moment FILES --encoder clap" in text
+
+
+@pytest.mark.usefixtures("data")
+def test_all_missing_files_of_a_run_are_named_at_once(tmp_path):
+    castella, clotho = part("castella"), part("clotho-moment")
+    requests = [
+        FeatureRequest(castella, "train", CLAP),
+        FeatureRequest(castella, "test", CLAP),
+        FeatureRequest(clotho, "val", CLAP),
+    ]
+    with pytest.raises(DataError) as error:
+        prepare(requests, cache=tmp_path, jobs=1, report=lambda _: None)
+    first, *lines = str(error.value).splitlines()
+    assert first == "the run needs files that are missing:"
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "annotations of castella train",
+        "features clap of castella",
+        "annotations of castella test",
+        "annotations of clotho-moment val",
+        "features clap of clotho-moment",
+    ]
+    with pytest.raises(DataError, match="^castella test for clap needs files that are missing:"):
+        prepare(requests[1:2], cache=tmp_path, jobs=1, report=lambda _: None)
+
+
+# ---------------------------------------------------------------- procedural scenes
+
+
+def test_every_preset_can_be_chosen():
+    assert set(get_args(Procedural.model_fields["preset"].annotation)) == set(PRESETS)
+    for name, preset in PRESETS.items():
+        built = Procedural(preset=name).build()
+        assert {split: built.size(split) for split in built.splits()} == preset.splits
+
+
+def test_other_options_have_other_fingerprints():
+    parts = [Procedural(), Procedural(), Procedural(seed=1), Procedural(preset="short")]
+    fingerprints = [part.build().fingerprint() for part in parts]
+    assert fingerprints[0] == fingerprints[1]
+    assert len(set(fingerprints)) == 3
+
+
+@pytest.mark.parametrize("options", [{"preset": "scene"}, {"seed": -1}])
+def test_unknown_presets_and_seeds_are_refused(options):
+    with pytest.raises(ValidationError):
+        Procedural.model_validate(options)
+
+
+# ---------------------------------------------------------------- mixed data sets
+
+
+@pytest.mark.usefixtures("local_corpora")
 def test_audio_annotations_and_manifest_are_written(tmp_path):
     for jobs in (1, 2):
         job = SynthesisJob(five_minutes(), "val", None, tmp_path / str(jobs))
@@ -49,18 +221,30 @@ def test_missing_corpora_are_named(tmp_path, monkeypatch):
 
 def test_the_protocols_train_on_it_before_fine_tuning():
     for name in ("castella", "dcase2026"):
-        assert load_protocol(name, corpora.REGISTRY).data.midtrain.use == "intermediate300"
+        assert load_protocol(name, REGISTRY).data.midtrain.use == "intermediate300"
 
 
-def test_unknown_splits_and_impossible_counts_are_refused():
-    assert refusal(five_minutes().build().size, "test") == (
-        "data set 'intermediate300' has no split 'test'. Splits: train, val."
-    )
-    assert refusal(one_minute().build().recording, "tain", 0) == (
-        "data set 'clotho-moment60' has no split 'tain'. Did you mean 'train'? Splits: train, val, test."
-    )
+@pytest.mark.usefixtures("local_corpora")
+def test_unknown_splits_and_impossible_counts_are_refused(tmp_path):
+    for dataset, message in (
+        (five_minutes(), "data set 'intermediate300' has no split 'tset'. Splits: train, val."),
+        (one_minute(), "data set 'clotho-moment60' has no split 'tset'. Did you mean 'test'? Splits: train, "
+        "val, test."),
+    ):  # fmt: skip
+        with pytest.raises(DataError) as error:
+            synthesize(SynthesisJob(dataset, "tset", None, tmp_path / "new"), report=lambda _: None)
+        assert str(error.value) == message
     assert refusal(five_minutes(queries=[99, 8]).build().recording, "train", 0) == (
         "99 queries do not fit into 8 clips with 1 to 5 events each. Change 'clips' or 'queries'."
+    )
+
+
+@pytest.mark.usefixtures("local_corpora")
+def test_a_split_without_sounds_is_refused(tmp_path):
+    (tmp_path / "ids.txt").write_text("\n".join(str(1000 + number) for number in range(60)))
+    part = five_minutes(subsets=["SoundBible"], exclude=[str(tmp_path / "ids.txt")])
+    assert refusal(part.build().fingerprint) == (
+        "intermediate300: WavCaps has no sound for train. Use more of its subsets."
     )
 
 

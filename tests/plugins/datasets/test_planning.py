@@ -6,32 +6,38 @@ from itertools import combinations
 
 import pytest
 
-from amrbench_plugins.datasets.procedural import scenes
+from amrbench_plugins.datasets.procedural import planning
 from amrbench_plugins.datasets.procedural.captions import Wording
 from amrbench_plugins.datasets.procedural.lexicon import THEN, WHILE
+from amrbench_plugins.datasets.procedural.presets import PRESETS
 from amrbench_plugins.datasets.procedural.sounds import CLASSES
 from tests.plugins.datasets.procedural import SPLITS, every_plan, is_held_out, names_value, plans
+
+
+def plan(preset, split, index, seed=0):
+    return planning.plan(PRESETS[preset], split, index, seed=seed)
+
 
 # ---------------------------------------------------------------- determinism
 
 
 @pytest.mark.parametrize(("preset", "split"), SPLITS)
 def test_a_plan_is_the_same_whatever_was_planned_before(preset, split):
-    forwards = [scenes.plan(preset, split, index, 3) for index in range(6)]
-    backwards = [scenes.plan(preset, split, index, 3) for index in reversed(range(6))]
+    forwards = [plan(preset, split, index, 3) for index in range(6)]
+    backwards = [plan(preset, split, index, 3) for index in reversed(range(6))]
     assert forwards == backwards[::-1]
 
 
 def test_seed_preset_split_and_index_each_make_another_clip():
     keys = [("scenes", "train", 0, 0), ("scenes", "train", 0, 1), ("scenes", "train", 1, 0),
             ("scenes", "val", 0, 0), ("scenes", "test", 0, 0), ("short", "train", 0, 0)]  # fmt: skip
-    made = [scenes.plan(*key) for key in keys]
+    made = [plan(*key) for key in keys]
     assert len({scene.events for scene in made}) == len(keys)
     assert all(not set(a.events) & set(b.events) for a, b in combinations(made, 2))
 
 
 def test_ids_name_preset_split_and_index():
-    assert scenes.plan("scenes", "test", 7, 0).vid == "scenes_test_0007"
+    assert plan("scenes", "test", 7).vid == "scenes_test_0007"
 
 
 def test_no_two_clips_of_a_split_are_alike():
@@ -106,7 +112,7 @@ def test_a_composite_occurs_once_in_the_clip():
 
 
 def test_the_splits_have_enough_queries():
-    counts = [len(scenes.plan("scenes", "test", index, 0).queries) for index in range(160)]
+    counts = [len(plan("scenes", "test", index).queries) for index in range(160)]
     assert sum(counts) >= 600
     assert min(counts) >= 1
 

@@ -8,8 +8,7 @@ from torch.nn import functional
 
 from amrbench.config.recipe import Budget
 from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
-from amrbench_plugins.dual_encoder.model import DualEncoder
-from amrbench_plugins.dual_encoder.training import FrameBce
+from amrbench_plugins.dual_encoder.parts import DualEncoder, FrameBce
 
 CLASSES = torch.nn.functional.normalize(
     torch.randn(6, 16, generator=torch.Generator().manual_seed(7)), dim=-1
@@ -74,11 +73,6 @@ def test_lengths_are_quantiles_of_the_training_windows():
         BuildContext(FeatureWidths(4, 4), window_widths=(0.1, 0.2, 0.3, 0.4, 0.5))
     )
     assert model.state_dict()["search.widths"].tolist() == pytest.approx([0.2, 0.4])
-
-
-def test_lengths_may_be_given():
-    model = DualEncoder(widths=(0.25,)).build(BuildContext(FeatureWidths(4, 4), window_widths=(0.1,)))
-    assert model.state_dict()["search.widths"].tolist() == [0.25]
 
 
 def test_the_similarity_is_a_scaled_cosine():

@@ -1,4 +1,4 @@
-"""A small moment-detr for tests, whose options can be exchanged."""
+"""The example of moment-detr as a small model for tests, whose options can be exchanged."""
 
 from __future__ import annotations
 
@@ -9,28 +9,16 @@ import torch
 from amrbench.registry import Registry
 from amrbench.types import Batch, BuildContext, FeatureWidths
 from amrbench_plugins import moment_detr
+from amrbench_plugins.moment_detr.model import MomentDetr
 
 REGISTRY = Registry.of(*moment_detr.amrbench_parts())
 WIDTHS = FeatureWidths(audio=12, text=10)
-OPTIONS: dict[str, Any] = {
-    "width": 16,
-    "attention_heads": 4,
-    "feedforward": 24,
-    "activation": "relu-prelu",
-    "temporal_embedding": "tef",
-    "fusion": {"use": "adaptive-cross-attention", "dummies": 3, "prompts": 4},
-    "text_summary": {"use": "transformer", "layers": 1},
-    "encoder": {"use": "transformer", "layers": 2},
-    "memory_refine": ["add-global"],
-    "query": "zeros",
-    "decoder": {"use": "dab", "layers": 2},
-    "heads": ["spans", "foreground", "saliency"],
-}
+OPTIONS = MomentDetr.example
 
 
 def part(registry: Registry = REGISTRY, **changed: Any) -> Any:
     """Return the part with other options."""
-    return registry.find("model", "moment-detr").model_validate({**OPTIONS, **changed}, context=registry)
+    return MomentDetr.model_validate({**OPTIONS, **changed}, context=registry)
 
 
 def model(seed: int = 0, registry: Registry = REGISTRY, **changed: Any) -> Any:

@@ -7,9 +7,15 @@ from dataclasses import replace
 import torch
 from torch.testing import assert_close
 
+from amrbench.slots.blocks import Tokens
 from tests.plugins.moment_detr import small
 
 NEAR = {"atol": 1e-5, "rtol": 0.0}
+
+
+def words() -> Tokens:
+    rows, mask = torch.linspace(-1, 1, 3 * 4 * 16).view(3, 4, 16), small.batch().text_mask
+    return Tokens(rows, torch.zeros_like(rows), mask)
 
 
 def test_prediction_does_not_compute_the_summary() -> None:
@@ -34,7 +40,7 @@ def test_summary_keys_have_no_gradient() -> None:
 
 def test_the_summary_of_words_does_not_depend_on_dummies() -> None:
     model = small.model()
-    keys = model.fusion.keys(model._project_text(small.batch()))
+    keys = model.fusion.keys(words())
     noisy = keys.tokens.features.clone()
     noisy[:, : keys.dummies] += 1
     other = replace(keys, tokens=keys.tokens.with_features(noisy))
@@ -46,8 +52,7 @@ def test_the_summary_of_words_does_not_depend_on_dummies() -> None:
 
 def test_without_dummies_there_are_only_words() -> None:
     model = small.model()
-    words = model._project_text(small.batch())
-    keys = replace(model.fusion.keys(words), tokens=words, dummies=0)
+    keys = replace(model.fusion.keys(words()), tokens=words(), dummies=0)
     with torch.no_grad():
         summary, encoded = model.text_summary.tokens(keys), model.text_summary.keys(keys)
     assert summary.keys() == {"summary.text"}

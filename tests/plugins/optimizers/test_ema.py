@@ -5,15 +5,14 @@ import math
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from amrbench.registry import Registry
 from amrbench.slots.optimizers import OptimizerPart
 from amrbench.types import Losses, TrainingLength
 from amrbench_plugins.optimizers import amrbench_parts
-from amrbench_plugins.optimizers.adamw import AdamW
-from amrbench_plugins.optimizers.ema import Ema
+from amrbench_plugins.optimizers.ema import Average, EpochAverage, StepAverage
+from amrbench_plugins.optimizers.parts import AdamW, Ema
 from tests.folders import DATA
 
 GOLDEN = json.loads((DATA / "components/ema.json").read_text())
@@ -52,11 +51,10 @@ class Descent:
         return torch.no_grad()
 
 
-def trained(monkeypatch, options: dict, *, epochs: int, steps: int = 1) -> list[Tensor]:
+def trained(kind: type[Average], *, decay: float, copies: int, epochs: int, steps: int = 1) -> list[Tensor]:
     """Return the weight that is scored after each epoch."""
-    monkeypatch.setattr(AdamW, "build", lambda self, module, length: Descent(module))
     module = Counting()
-    updater = Ema(around=AdamW(), **options).build(module, TrainingLength(epochs, steps, clip=0))
+    updater = kind(module, Descent(module), decay=decay, copies=copies)
     scored = []
     for _ in range(epochs):
         for _ in range(steps):
@@ -70,14 +68,14 @@ def trained(monkeypatch, options: dict, *, epochs: int, steps: int = 1) -> list[
     return scored
 
 
-def test_the_average_follows_the_recorded_one(monkeypatch):
-    scored = trained(monkeypatch, {"decay": GOLDEN["decay"], "start": 0}, epochs=4)
+def test_the_average_follows_the_recorded_one():
+    scored = trained(EpochAverage, decay=GOLDEN["decay"], copies=0, epochs=4)
     for weight, golden in zip(scored, GOLDEN["ema"], strict=True):
         torch.testing.assert_close(weight, torch.tensor(golden["weight"]), rtol=1e-6, atol=1e-6)
 
 
-def test_epochs_before_the_start_are_copied(monkeypatch):
-    scored = trained(monkeypatch, {"decay": 0.5, "start": 0.125}, epochs=16)
+def test_epochs_before_the_start_are_copied():
+    scored = trained(EpochAverage, decay=0.5, copies=2, epochs=16)
     values = [weight[0, 0].item() for weight in scored]
     expected, mean = [], 1.0
     for epoch in range(16):
@@ -87,8 +85,8 @@ def test_epochs_before_the_start_are_copied(monkeypatch):
     assert values == pytest.approx(expected)
 
 
-def test_steps_may_be_averaged_instead(monkeypatch):
-    scored = trained(monkeypatch, {"decay": 0.9, "start": 0.25, "every": "step"}, epochs=4, steps=2)
+def test_steps_may_be_averaged_instead():
+    scored = trained(StepAverage, decay=0.9, copies=2, epochs=4, steps=2)
     expected, mean = [], 1.0
     for step in range(8):
         mean = 2.0 + step if step < 2 else 0.9 * mean + 0.1 * (2.0 + step)
@@ -96,44 +94,35 @@ def test_steps_may_be_averaged_instead(monkeypatch):
     assert [weight[0, 0].item() for weight in scored] == pytest.approx(expected[1::2])
 
 
-def test_a_horizon_is_a_fraction_of_the_stage(monkeypatch):
-    assert Ema(around=AdamW(), horizon=0.5).decay_over(200) == pytest.approx(0.99, abs=1e-4)
-    relative = trained(monkeypatch, {"horizon": 0.5, "start": 0}, epochs=4)
-    absolute = trained(monkeypatch, {"decay": math.exp(-1 / 2), "start": 0}, epochs=4)
-    assert all(torch.equal(a, b) for a, b in zip(relative, absolute, strict=True))
-
-
-def test_without_decay_and_horizon_the_decay_is_that_of_the_teams_code():
-    assert Ema(around=AdamW()).decay_over(7) == Ema(around=AdamW(), decay=0.99).decay_over(7) == 0.99
-
-
-def test_decay_and_horizon_together_are_refused():
-    with pytest.raises(ValidationError) as error:
-        Ema(around=AdamW(), decay=0.99, horizon=0.5)
-    message = "decay is 0.99 and horizon 0.5, but both set how long weights count; give one of them."
-    assert message in str(error.value)
-
-
-@pytest.mark.parametrize("options", [{}, {"decay": 0.0}, {"horizon": 0.5}])
-def test_written_options_are_valid(options):
-    part, registry = Ema(around=AdamW(), **options), Registry.of(*amrbench_parts())
-    assert OptimizerPart.model_validate(part.model_dump(mode="json"), context=registry) == part
-
-
-def test_no_decay_is_the_raw_weight_and_full_decay_the_first(monkeypatch):
-    raw = trained(monkeypatch, {"decay": 0.0, "start": 0}, epochs=3)
-    frozen = trained(monkeypatch, {"decay": 1.0, "start": 0}, epochs=3)
+def test_no_decay_is_the_raw_weight_and_full_decay_the_first():
+    raw = trained(EpochAverage, decay=0.0, copies=0, epochs=3)
+    frozen = trained(EpochAverage, decay=1.0, copies=0, epochs=3)
     assert [weight[0, 0].item() for weight in raw] == [2, 3, 4]
     assert [weight[0, 0].item() for weight in frozen] == [1, 1, 1]
 
 
-def test_the_raw_weights_are_restored_after_an_error(monkeypatch):
-    monkeypatch.setattr(AdamW, "build", lambda self, module, length: Descent(module))
+def test_the_raw_weights_are_restored_after_an_error():
     module = Counting()
-    updater = Ema(around=AdamW(), start=0).build(module, TrainingLength(1, 1, clip=0))
+    updater = EpochAverage(module, Descent(module), decay=0.99, copies=0)
     updater.step(module.losses)
     updater.end_epoch()
     raw = module.weight.detach().clone()
     with pytest.raises(KeyError), updater.eval_weights():
         raise KeyError
     assert torch.equal(module.weight, raw)
+
+
+def test_horizon_and_start_are_fractions_of_the_stage():
+    of_epochs = Ema(around=AdamW()).build(Counting(), TrainingLength(200, 3, clip=0))
+    assert (type(of_epochs), of_epochs.copies) == (EpochAverage, 25)
+    assert of_epochs.decay == pytest.approx(0.99, abs=1e-4), "as in the team's code"
+    part = Ema(around=AdamW(), every="step", horizon=0.25, start=0.5)
+    of_steps = part.build(Counting(), TrainingLength(4, 3, clip=0))
+    assert (type(of_steps), of_steps.copies) == (StepAverage, 6)
+    assert of_steps.decay == pytest.approx(math.exp(-1 / 3))
+    assert Ema(around=AdamW()).build(Counting(), TrainingLength(0, 3, clip=0)).decay < 1
+
+
+def test_written_options_are_valid():
+    part, registry = Ema(around=AdamW(), horizon=0.25), Registry.of(*amrbench_parts())
+    assert OptimizerPart.model_validate(part.model_dump(mode="json"), context=registry) == part

@@ -17,9 +17,9 @@ from amrbench.slots.optimizers import Updater
 from amrbench.testing import check_part
 from amrbench.types import Losses, TrainingLength
 from amrbench_plugins import optimizers
-from amrbench_plugins.optimizers.adamw import AdamW
-from amrbench_plugins.optimizers.ema import Ema
-from amrbench_plugins.ours.asam import RULES, Ascent, PeriodicAsam
+from amrbench_plugins.optimizers.parts import AdamW, Ema
+from amrbench_plugins.ours.asam import RULES, Ascent
+from amrbench_plugins.ours.training_parts import PeriodicAsam, PeriodicAsamFreshDropout
 
 GOLDEN = {
     name: torch.from_numpy(np.asarray(value))
@@ -159,7 +159,7 @@ def test_without_ascent_it_is_the_wrapped_optimizer_bit_by_bit(options):
     assert all(torch.equal(a, b) for a, b in zip(plain, ours, strict=True))
 
 
-def drawn_in_steps(**options: Any) -> list[Tensor]:
+def drawn_in_steps(part: type[PeriodicAsam | PeriodicAsamFreshDropout]) -> list[Tensor]:
     """The random numbers of the passes of four steps, with an ascent in each second step."""
     module, drawn = Recorded(), []
 
@@ -168,7 +168,7 @@ def drawn_in_steps(**options: Any) -> list[Tensor]:
         return module.losses()
 
     torch.manual_seed(0)
-    updater = updater_of(module, period=2, **options)
+    updater = part(around=ADAMW, period=2).build(module, TrainingLength(1, 100, 0.0))
     for _ in range(4):
         updater.step(noted)
     return drawn
@@ -177,12 +177,12 @@ def drawn_in_steps(**options: Any) -> list[Tensor]:
 def test_the_passes_of_a_step_may_draw_separately():
     torch.manual_seed(0)
     expected = [torch.rand(3) for _ in range(6)]
-    drawn = drawn_in_steps(same_dropout=False)
+    drawn = drawn_in_steps(PeriodicAsamFreshDropout)
     assert all(torch.equal(a, b) for a, b in zip(drawn, expected, strict=True))
 
 
 def test_both_passes_of_a_step_draw_the_same_numbers():
-    drawn = drawn_in_steps()
+    drawn = drawn_in_steps(PeriodicAsam)
     assert len(drawn) == 6
     pairs = [(1, 2), (4, 5)]
     assert all(torch.equal(drawn[a], drawn[b]) for a, b in pairs)
@@ -256,8 +256,8 @@ def test_scaling_weights_against_each_other_leaves_the_loss_at_the_worst_point()
 
 def test_it_wraps_any_optimizer_and_is_wrapped():
     module = Recorded()
-    inside = updater_of(module, period=2, around=Ema(around=ADAMW, start=0.0, decay=0.5))
-    outside = Ema(around=PeriodicAsam(around=ADAMW, period=2), start=0.0, decay=0.5)
+    inside = updater_of(module, period=2, around=Ema(around=ADAMW, start=0.0))
+    outside = Ema(around=PeriodicAsam(around=ADAMW, period=2), start=0.0)
     other = Recorded()
     second = outside.build(other, TrainingLength(1, 100, 0.0))
     for step in range(4):
@@ -272,7 +272,8 @@ def test_it_wraps_any_optimizer_and_is_wrapped():
 
 
 def test_the_part_keeps_the_contract():
-    registry = Registry.of(*optimizers.amrbench_parts(), PeriodicAsam)
+    registry = Registry.of(*optimizers.amrbench_parts(), PeriodicAsam, PeriodicAsamFreshDropout)
     check_part(PeriodicAsam(around=ADAMW), registry)
     check_part(PeriodicAsam(around=ADAMW, period=1, rho=0.05), registry)
-    check_part(PeriodicAsam(around=ADAMW, scaled="none", same_dropout=False), registry)
+    check_part(PeriodicAsam(around=ADAMW, scaled="none"), registry)
+    check_part(PeriodicAsamFreshDropout(around=ADAMW), registry)

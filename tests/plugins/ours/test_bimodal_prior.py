@@ -1,4 +1,4 @@
-"""The prior with two peaks on the decoder's attention to frames."""
+"""Priors with peaks on the decoder's attention to frames."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 from pydantic import ValidationError
 from torch.testing import assert_close
 
-from amrbench_plugins.ours.bimodal_prior import MERGES, frame_centres, log_prior
+from amrbench_plugins.ours.bimodal_prior import frame_centres, log_prior
 from tests.plugins.moment_detr.small import batch
 from tests.plugins.ours import small
 
 NEAR = {"atol": 1e-5, "rtol": 0.0}
 
 
-def prior_of(**options):
-    return small.built("prior", "bimodal-gaussian", **options)
+def prior_of(use="bimodal-gaussian", **options):
+    return small.built("prior", use, **options)
 
 
 def spans(*pairs):
@@ -28,19 +28,15 @@ def zero_content(count):
     return torch.zeros(1, count, 8)
 
 
-@pytest.mark.parametrize(("merge", "key"), [("sum", "log_sum"), ("max", "log_max")])
-def test_the_golden_case(merge, key):
+def test_the_golden_case():
     golden = small.golden("bimodal_prior")
     centres = frame_centres(small.mask_of(golden["L"])).double()
     assert_close(centres[0], torch.tensor(golden["centre_grid"], dtype=torch.float64), rtol=0, atol=1e-7)
     windows = torch.tensor([[[golden["start"], golden["end"]]]], dtype=torch.float64)
     sigmas = torch.tensor([[[golden["sigma_start"], golden["sigma_end"]]]], dtype=torch.float64)
     exact = torch.tensor([golden["centre_grid"]], dtype=torch.float64)
-    prior = log_prior(windows, sigmas, exact, MERGES[merge])[0, 0]
-    assert_close(prior, torch.tensor(golden[key], dtype=torch.float64), rtol=1e-10, atol=1e-12)
-    if merge == "max":
-        expected = torch.tensor(golden["softmax_uniform_logits_log_max"], dtype=torch.float64)
-        assert_close(prior.softmax(0), expected, rtol=1e-10, atol=0)
+    prior = log_prior(windows, sigmas, exact)[0, 0]
+    assert_close(prior, torch.tensor(golden["log_sum"], dtype=torch.float64), rtol=1e-10, atol=1e-12)
 
 
 def test_the_mean_of_two_peaks_is_the_same_prior_as_their_sum():
@@ -48,7 +44,7 @@ def test_the_mean_of_two_peaks_is_the_same_prior_as_their_sum():
     centres = torch.tensor([golden["centre_grid"]], dtype=torch.float64)
     windows = torch.tensor([[[golden["start"], golden["end"]]]], dtype=torch.float64)
     sigmas = torch.tensor([[[golden["sigma_start"], golden["sigma_end"]]]], dtype=torch.float64)
-    prior = log_prior(windows, sigmas, centres, MERGES["sum"])[0, 0]
+    prior = log_prior(windows, sigmas, centres)[0, 0]
     mean = torch.tensor(golden["log_mean"], dtype=torch.float64)
     assert_close(prior - math.log(2), mean, rtol=1e-10, atol=1e-12)
     assert_close(prior.softmax(0), mean.softmax(0), rtol=1e-10, atol=0)
@@ -63,7 +59,7 @@ def test_the_prior_equals_one_query_and_frame_at_a_time():
     for row, length in enumerate(lengths):
         for query in range(3):
             centre, width = anchors[row, query].tolist()
-            raw = (module.linear.weight @ content[row, query] + module.linear.bias).tolist()
+            raw = (module.sigma.linear.weight @ content[row, query] + module.sigma.linear.bias).tolist()
             start, end = (0.005 + math.log1p(math.exp(x)) for x in raw)
             for frame in range(length):
                 position = (frame + 0.5) / length
@@ -86,11 +82,11 @@ def test_all_peaks_are_equally_wide_at_first():
 
 
 def test_a_single_peak_is_at_the_centre():
-    module, mask = small.stirred(prior_of(peaks="centre"), 0.2), small.mask_of(9)
+    module, mask = small.stirred(prior_of("gaussian"), 0.2), small.mask_of(9)
     anchors, content = spans((0.3, 0.2), (0.8, 0.5)), torch.randn(1, 2, 8)
     prior = module(anchors, content, mask).detach()
     for query in range(2):
-        raw = (module.linear.weight[0] @ content[0, query] + module.linear.bias[0]).item()
+        raw = (module.sigma.linear.weight[0] @ content[0, query] + module.sigma.linear.bias[0]).item()
         sigma = 0.005 + math.log1p(math.exp(raw))
         for frame in range(9):
             distance = (frame + 0.5) / 9 - anchors[0, query, 0].item()
@@ -100,22 +96,19 @@ def test_a_single_peak_is_at_the_centre():
     assert wider.equal(prior), "the width of the span does not matter"
 
 
-@pytest.mark.parametrize("peaks", ["ends", "centre"])
-def test_sigma_may_be_fixed(peaks):
-    module, mask = prior_of(sigma=0.2, learned=False, peaks=peaks), small.mask_of(9)
-    assert not any(weight.requires_grad for weight in module.parameters())
-    anchors, content = spans((0.3, 0.2)).requires_grad_(), torch.randn(1, 1, 8, requires_grad=True)
+def test_sigma_may_be_fixed():
+    module, mask = prior_of("fixed-bimodal-gaussian", sigma=0.2), small.mask_of(9)
+    assert module.state_dict() == {}
+    anchors, content = spans((0.3, 0.2)).requires_grad_(), torch.randn(1, 1, 8)
     prior = module(anchors, content, mask)
-    learned = prior_of(sigma=0.2, peaks=peaks)
-    assert prior.equal(learned(anchors, content, mask)), "at first both are the same"
+    assert_close(prior, prior_of(sigma=0.2)(anchors, content, mask), **NEAR)  # at first
     prior.softmax(-1).pow(2).sum().backward()
     assert bool(anchors.grad.any())
-    assert not content.grad.any()
 
 
-@pytest.mark.parametrize("merge", ["sum", "max"])
-def test_very_wide_peaks_are_no_prior(merge):
-    prior = prior_of(sigma=1000.0, merge=merge)(spans((0.3, 0.2)), zero_content(1), small.mask_of(9))
+@pytest.mark.parametrize("use", ["bimodal-gaussian", "gaussian", "fixed-bimodal-gaussian"])
+def test_very_wide_peaks_are_no_prior(use):
+    prior = prior_of(use, sigma=1000.0)(spans((0.3, 0.2)), zero_content(1), small.mask_of(9))
     assert_close(prior.softmax(-1), torch.full((1, 1, 1, 9), 1 / 9), **NEAR)
 
 
@@ -123,8 +116,8 @@ def test_time_backwards_swaps_the_two_peaks():
     module = small.stirred(prior_of(), 0.3)
     other = small.stirred(prior_of(), 0.3)
     with torch.no_grad():
-        other.linear.weight.copy_(module.linear.weight.flip(0))
-        other.linear.bias.copy_(module.linear.bias.flip(0))
+        other.sigma.linear.weight.copy_(module.sigma.linear.weight.flip(0))
+        other.sigma.linear.bias.copy_(module.sigma.linear.bias.flip(0))
     content, mask = torch.randn(1, 2, 8), small.mask_of(10)
     prior = module(spans((0.3, 0.2), (0.9, 0.1)), content, mask)
     mirrored = other(spans((0.7, 0.2), (0.1, 0.1)), content, mask)
@@ -149,12 +142,12 @@ def test_padding_and_other_samples_change_nothing():
 @pytest.mark.parametrize("raw", [-100.0, 0.0, 100.0])
 def test_extreme_spans_and_sigmas_are_finite(span, raw):
     module = prior_of()
-    torch.nn.init.constant_(module.linear.bias, raw)
+    torch.nn.init.constant_(module.sigma.linear.bias, raw)
     anchors = spans(span).requires_grad_()
     prior = module(anchors, zero_content(1), small.mask_of(300))
     prior.softmax(-1)[..., 0].sum().backward()
     assert bool(prior.isfinite().all() and anchors.grad.isfinite().all())
-    assert bool(module.linear.bias.grad.isfinite().all())
+    assert bool(module.sigma.linear.bias.grad.isfinite().all())
     assert float(prior.detach().min()) >= -30
 
 
@@ -164,7 +157,7 @@ def test_a_gradient_towards_frames_away_from_the_ends_widens_the_peaks():
         # The span begins and ends at the centres of frames 10 and 14.
         prior = module(spans((0.625, 0.2)), zero_content(1), small.mask_of(20))
         prior.log_softmax(-1)[0, 0, 0, frame].backward()
-        assert bool(module.linear.bias.grad[0] > 0) == widens
+        assert bool(module.sigma.linear.bias.grad[0] > 0) == widens
 
 
 def test_content_and_anchors_learn():
@@ -187,7 +180,7 @@ def test_half_precision_is_computed_in_float32():
 def test_every_layer_has_a_prior_of_its_own_spans():
     model = small.model(decoder={"use": "dab", "layers": 3, "prior": "bimodal-gaussian"})
     priors, seen = [layer.prior for layer in model.decoder.layers], []
-    assert len({id(prior.linear) for prior in priors}) == 3
+    assert len({id(prior.sigma.linear) for prior in priors}) == 3
     for prior in priors:
         prior.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     decoded = []
@@ -198,17 +191,8 @@ def test_every_layer_has_a_prior_of_its_own_spans():
     assert small.gap(seen[0], seen[1]) > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            {"sigma": 0.01, "smallest_sigma": 0.01},
-            "sigma is 0.01 and smallest_sigma 0.01; give a sigma above the smallest.",
-        ),
-        ({"merge": "product"}, "Input should be 'sum' or 'max', not 'product'."),
-    ],
-)
-def test_bad_options_are_refused(options, message):
+@pytest.mark.parametrize("use", ["bimodal-gaussian", "gaussian"])
+def test_a_first_sigma_at_the_smallest_is_refused(use):
     with pytest.raises(ValidationError) as error:
-        small.part("prior", "bimodal-gaussian", **options)
-    assert message in str(error.value)
+        small.part("prior", use, sigma=0.005)
+    assert "Input should be greater than 0.005, not 0.005." in str(error.value)

@@ -13,7 +13,7 @@ from amrbench.config.study import Study, expand
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.discovery import load_registry
 from amrbench.training.log import Epoch, RunningStage
-from amrbench.training.progress_bars import NullReporter
+from amrbench.training.progress_bars import Reporter
 from amrbench.training.stages import StageSpec, run_stage, store_of
 from tests.plugins.ours.clips import clips
 
@@ -55,9 +55,7 @@ def _recipes() -> dict[str, Recipe]:
     study = expand("components", REGISTRY)
     assert isinstance(study, Study)
     recipes = {"base": study.base.recipe, "full": study.full.recipe}
-    recipes |= {
-        variant.change: variant.method.recipe for variant in study.variants if variant.family == "only"
-    }
+    recipes |= {variant.change: variant.recipe for variant in study.variants if variant.family == "only"}
     return recipes | {name: _changed(recipes["base"], change) for name, change in NOT_IN_THE_STUDY.items()}
 
 
@@ -75,7 +73,7 @@ class LearnedByHeart(Exception):  # noqa: N818 - the test expects it
     """Ends a stage early, because nothing is left to learn."""
 
 
-class Watch(NullReporter):
+class Watch(Reporter):
     """Waits for the epoch in which every clip is predicted correctly."""
 
     def epoch(self, stage: RunningStage, epoch: Epoch) -> None:

@@ -12,9 +12,11 @@ from amrbench.registry import Registry
 from amrbench.testing import check_part
 from amrbench.types import Query, Rows
 from amrbench_plugins.cgdetr.moments import MomentTargets
-from amrbench_plugins.ours.random_shift import Excerpt, RandomShift, ShiftLimits, draw_cyclic, roll
+from amrbench_plugins.ours.random_shift import Excerpt, ShiftLimits, draw_cyclic, roll
+from amrbench_plugins.ours.training_parts import CyclicShift, RandomShift
 
-MODES = ("pad-crop", "uniform-pad", "cyclic")
+SHIFT = RandomShift(probability=1.0, growth=5.0)
+FORMS = (RandomShift(probability=1.0, growth=5.0, longest=90), CyclicShift(probability=1.0))
 WINDOWS = ((12.0, 17.5), (30.25, 41.0))
 
 
@@ -27,10 +29,9 @@ def query_of(*windows: tuple[float, float], duration: float = 60.0) -> Query:
     return Query("q", "a dog barks", "v", duration, windows)
 
 
-def shifted(seed: int, rows: Rows, query: Query, hop: float = 1.0, **options: Any) -> tuple[Rows, Query]:
-    return RandomShift(**{"probability": 1.0, "growth": 5.0, **options}).build()(
-        rows, query, hop, np.random.default_rng(seed)
-    )
+def shifted(seed: int, rows: Rows, query: Query, part: Any = SHIFT, hop: float = 1.0) -> tuple[Rows, Query]:
+    moved: tuple[Rows, Query] = part.build()(rows, query, hop, np.random.default_rng(seed))
+    return moved
 
 
 def inside(rows: Rows, query: Query, hop: float) -> list[list[float]]:
@@ -38,13 +39,13 @@ def inside(rows: Rows, query: Query, hop: float) -> list[list[float]]:
     return [rows[int(a / hop) : int(np.ceil(b / hop)), 0].tolist() for a, b in query.windows]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("part", FORMS, ids=lambda part: part.use)
 @pytest.mark.parametrize("hop", [1.0, 0.5])
-def test_windows_keep_their_rows_and_their_lengths(mode, hop):
+def test_windows_keep_their_rows_and_their_lengths(part, hop):
     rows, query = rows_of(60), query_of(*((a * hop, b * hop) for a, b in WINDOWS), duration=60 * hop)
     expected, offsets = inside(rows, query, hop), set()
     for seed in range(200):
-        new, moved = shifted(seed, rows, query, hop, mode=mode, longest=90)
+        new, moved = shifted(seed, rows, query, part, hop)
         assert inside(new, moved, hop) == expected
         assert moved.duration == pytest.approx(len(new) * hop)
         for (start, end), (low, high) in zip(moved.windows, query.windows, strict=True):
@@ -55,11 +56,11 @@ def test_windows_keep_their_rows_and_their_lengths(mode, hop):
     assert min(offsets) < 0 < max(offsets)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_labels_of_moved_windows_are_those_of_their_rows(mode):
+@pytest.mark.parametrize("part", FORMS, ids=lambda part: part.use)
+def test_labels_of_moved_windows_are_those_of_their_rows(part):
     rows, query = rows_of(60), query_of((12.0, 17.0), (30.0, 41.0))
     for seed in range(50):
-        new, moved = shifted(seed, rows, query, mode=mode)
+        new, moved = shifted(seed, rows, query, part)
         labels = label_all_windows(as_windows(moved.windows), moved.duration, len(new))
         kept = sorted(new[labels, 0].tolist())
         assert kept == [*range(13, 18), *range(31, 42)]
@@ -67,14 +68,12 @@ def test_labels_of_moved_windows_are_those_of_their_rows(mode):
         assert span[1] * len(new) == pytest.approx(5, abs=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["pad-crop", "uniform-pad"])
-def test_margins_are_kept_and_reached(mode):
+def test_margins_are_kept_and_reached():
     limits = ShiftLimits(margin=3, growth=5.0, longest=80)
     excerpt = Excerpt(rows_of(60), as_windows(WINDOWS))
     assert (limits.dropped(excerpt), limits.added(excerpt)) == (9, 36)
     rng = np.random.default_rng(0)
-    draw = {"pad-crop": limits.draw_gaussian, "uniform-pad": limits.draw_uniform}[mode]
-    drawn = [draw(excerpt, rng) for _ in range(10_000)]
+    drawn = [limits.draw(excerpt, rng) for _ in range(10_000)]
     assert (min(drawn), max(drawn)) == (-9, 36)
     cropped, padded = (limits.pad_or_crop(excerpt, offset) for offset in (-9, 36))
     assert cropped.windows.min() == 3
@@ -84,11 +83,11 @@ def test_margins_are_kept_and_reached(mode):
     assert not padded.rows[:36].any(), "silence is added at the start"
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_without_growth_a_recording_gets_no_longer(mode):
+@pytest.mark.parametrize("form", [RandomShift, CyclicShift])
+def test_without_growth_a_recording_gets_no_longer(form):
     rows, query, lengths = rows_of(60), query_of(*WINDOWS), set()
     for seed in range(300):
-        new, moved = shifted(seed, rows, query, mode=mode, growth=1.0)
+        new, moved = shifted(seed, rows, query, form(probability=1.0))
         lengths.add(len(new))
         assert inside(new, moved, 1.0) == inside(rows, query, 1.0)
     assert max(lengths) == 60
@@ -101,12 +100,11 @@ def test_growth_is_a_multiple_of_the_length_up_to_the_limit():
     assert ShiftLimits(3, 1.2, 80).added(excerpt) == 72 - 41 - 3
 
 
-@pytest.mark.parametrize("mode", ["pad-crop", "uniform-pad"])
-def test_a_recording_beyond_the_limit_of_growth_moves_both_ways_and_keeps_its_length(mode):
+def test_a_recording_beyond_the_limit_of_growth_moves_both_ways_and_keeps_its_length():
     rows, query = rows_of(60), query_of(*WINDOWS)
     for seed in range(100):
-        new, moved = shifted(seed, rows, query, mode=mode, growth=1.0, longest=40)
-        other, same = shifted(seed, rows, query, mode=mode, growth=1.0, longest=300)
+        new, moved = shifted(seed, rows, query, RandomShift(probability=1.0, longest=40))
+        other, same = shifted(seed, rows, query, RandomShift(probability=1.0, longest=300))
         assert np.array_equal(new, other)
         assert moved == same
     limits = ShiftLimits(margin=3, growth=5.0, longest=40)
@@ -117,23 +115,21 @@ def test_the_standard_deviation_of_a_normal_offset_is_half_the_larger_limit():
     limits = ShiftLimits(margin=0, growth=2.0, longest=4000)
     excerpt = Excerpt(rows_of(3000), as_windows([(1990.0, 2000.0)]))
     rng = np.random.default_rng(0)
-    drawn = np.array([limits.draw_gaussian(excerpt, rng) for _ in range(20_000)])
+    drawn = np.array([limits.draw(excerpt, rng) for _ in range(20_000)])
     free = drawn[(drawn > -1990) & (drawn < 2000)]
     assert np.quantile(np.abs(free), 0.5) == pytest.approx(0.6385 * 1000, rel=0.03), (
         "cut at two standard deviations"
     )
     assert drawn.mean() == pytest.approx(0, abs=25)
-    flat = np.array([limits.draw_uniform(excerpt, rng) for _ in range(20_000)])
-    assert np.quantile(flat, [0.25, 0.75]) == pytest.approx([-992, 1002], abs=50)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("part", FORMS, ids=lambda part: part.use)
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
-def test_shifts_have_the_given_probability(mode, probability):
+def test_shifts_have_the_given_probability(part, probability):
     rows, query = rows_of(60), query_of(*WINDOWS)
-    moved = 0
+    part, moved = part.model_copy(update={"probability": probability}), 0
     for seed in range(2000):
-        new_rows, new_query = shifted(seed, rows, query, mode=mode, probability=probability)
+        new_rows, new_query = shifted(seed, rows, query, part)
         if new_rows is not rows:
             moved += 1
         else:
@@ -146,7 +142,7 @@ def test_nothing_moves_where_the_limits_are_zero():
     for windows, longest in ((((0.0, 60.0),), 60), (((2.0, 58.0),), 61)):
         query = query_of(*windows)
         for seed in range(20):
-            assert shifted(seed, rows, query, longest=longest) == (rows, query)
+            assert shifted(seed, rows, query, SHIFT.model_copy(update={"longest": longest})) == (rows, query)
 
 
 def test_a_cyclic_shift_uses_every_offset_that_cuts_no_window():
@@ -171,11 +167,11 @@ def test_a_cyclic_shift_by_the_length_changes_nothing():
     assert np.array_equal(moved.windows, excerpt.windows)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_windows_past_the_last_row_are_cut_first(mode):
+@pytest.mark.parametrize("part", FORMS, ids=lambda part: part.use)
+def test_windows_past_the_last_row_are_cut_first(part):
     rows, query = rows_of(59), query_of((10.0, 12.0), (50.0, 60.0), (59.2, 59.9), duration=59.9)
     for seed in range(50):
-        new, moved = shifted(seed, rows, query, mode=mode, longest=70)
+        new, moved = shifted(seed, rows, query, part)
         if new is rows:
             continue
         assert len(moved.windows) == 2
@@ -191,14 +187,14 @@ def test_a_query_without_windows_inside_the_rows_is_not_moved():
 def test_a_recording_that_is_longer_than_the_limit_is_not_cut_further():
     rows, query = rows_of(60), query_of((2.0, 4.0))
     for seed in range(50):
-        new, moved = shifted(seed, rows, query, longest=40)
+        new, moved = shifted(seed, rows, query, SHIFT.model_copy(update={"longest": 40}))
         assert len(new) in {60, *range(60)}
         assert inside(new, moved, 1.0) == [[3.0, 4.0]]
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_the_part_keeps_the_contract(mode):
-    check_part(RandomShift(mode=mode), Registry.of(RandomShift))
+@pytest.mark.parametrize("part", FORMS, ids=lambda part: part.use)
+def test_the_part_keeps_the_contract(part):
+    check_part(part, Registry.of(type(part)))
 
 
 def test_targets_are_made_from_moved_windows():

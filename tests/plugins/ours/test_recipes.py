@@ -18,9 +18,9 @@ from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.stages import StageSpec
 from amrbench.types import BuildContext, Losses, TrainingLength
-from amrbench_plugins.optimizers.adamw import AdamW
-from amrbench_plugins.ours.asam import PeriodicAsam
-from amrbench_plugins.ours.sigreg import TAPS
+from amrbench_plugins.optimizers.parts import AdamW
+from amrbench_plugins.ours.sigreg import REPORTED
+from amrbench_plugins.ours.training_parts import PeriodicAsam
 from tests.plugins.moment_detr.test_network import Reads
 from tests.plugins.ours.clips import clips
 
@@ -122,7 +122,7 @@ def test_every_loss_has_a_finite_term_and_every_weight_a_gradient():
     criterion = criterion_of().train()
     torch.manual_seed(0)
     losses = losses_of(criterion)
-    assert {f"sigreg.{tap}" for tap in TAPS} <= set(losses.terms)
+    assert {f"sigreg.{tap}" for tap in REPORTED} <= set(losses.terms)
     assert {"varifocal", "iou-l1", "span-l1", "span-giou", "saliency"} <= set(losses.terms)
     assert all(bool(term.isfinite()) for term in losses.terms.values())
     losses.total.backward()
@@ -144,7 +144,7 @@ def test_half_precision_gives_finite_terms_and_gradients():
     assert all(bool(gradient.isfinite().all()) for gradient in gradients_of(criterion))
 
 
-@pytest.mark.parametrize("tap", TAPS)
+@pytest.mark.parametrize("tap", REPORTED)
 def test_the_gradient_of_each_regularised_feature_reaches_its_own_modules(tap):
     part = next(part for part in OURS["ours1"].training.losses if part.use == "sigreg")
     loss = part.model_copy(update={"taps": (tap,)}).build(BuildContext(WIDTHS))

@@ -18,14 +18,8 @@ from amrbench.registry import Registry
 from amrbench.testing import check_part, make_batch, pad_batch
 from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
 from amrbench_plugins import cgdetr, moment_detr
-from amrbench_plugins.ours.sigreg import (
-    TAPS,
-    Sigreg,
-    SigregLoss,
-    draw_rows,
-    epps_pulley,
-    unit_columns,
-)
+from amrbench_plugins.ours.sigreg import REPORTED, SigregLoss, draw_rows, epps_pulley, unit_columns
+from amrbench_plugins.ours.training_parts import TAPS, Sigreg
 
 GOLDEN = {
     name: torch.from_numpy(np.atleast_1d(value))
@@ -61,10 +55,10 @@ def outcome(batch: Batch, tensors: dict[str, Tensor], *, step: int = 0) -> Outco
 
 
 def features(batch: Batch, seed: int = 3) -> dict[str, Tensor]:
-    """Made-up features for all taps."""
+    """Made-up features for the taps of the report."""
     generator = torch.Generator().manual_seed(seed)
     rows, frames = batch.audio_mask.shape
-    shapes = dict.fromkeys(TAPS[:3], (rows, frames, WIDTH)) | {
+    shapes = dict.fromkeys(REPORTED[:3], (rows, frames, WIDTH)) | {
         "summary.text": (rows, WIDTH),
         "dummies": (rows, 3, WIDTH),
     }
@@ -213,8 +207,8 @@ def test_terms_equal_the_slow_twin_on_the_same_directions():
     loss = loss_of(slices=5, knots=9, weight=0.5)
     for step in (0, 7):
         terms = loss(outcome(batch, given, step=step))
-        assert list(terms) == [f"sigreg.{tap}" for tap in TAPS]
-        for index, tap in enumerate(TAPS):
+        assert list(terms) == [f"sigreg.{tap}" for tap in REPORTED]
+        for index, tap in enumerate(REPORTED):
             directions = unit_columns(WIDTH, 5, torch.Generator().manual_seed(step * 5 + index))
             rows = given[tap][batch.audio_mask] if index < 3 else given[tap].flatten(0, -2)
             columns = (rows @ directions).T.tolist()
@@ -228,7 +222,7 @@ def test_padding_and_its_content_change_nothing(rows):
     given, loss = features(batch), loss_of(rows=rows, slices=8)
     plain = loss(outcome(batch, given))
     wide, padded = pad_batch(batch, frames=6), dict(given)
-    for tap in TAPS[:3]:
+    for tap in REPORTED[:3]:
         more = torch.full((4, 6, WIDTH), torch.nan)
         kept = given[tap].detach().masked_fill(~batch.audio_mask[..., None], torch.nan)
         padded[tap] = torch.cat([kept, more], 1).requires_grad_()
@@ -304,4 +298,17 @@ def test_the_baseline_provides_all_but_the_temporal_difference():
     part = registry.find("model", "moment-detr")
     model = part.model_validate(dict(part.example), context=registry)
     assert Sigreg().requires <= set(model.provides)
-    assert set(TAPS) - set(model.provides) == {"memory.temporal-difference"}
+    assert set(REPORTED) - set(model.provides) == {"memory.temporal-difference"}
+
+
+def test_the_other_form_of_the_temporal_difference_counts_as_the_reported_one():
+    assert set(TAPS) - set(REPORTED) == {"memory.gated-difference"}
+    batch = make_batch()
+    given, loss = features(batch), loss_of()
+    reported = loss(outcome(batch, given, step=3))
+    given["memory.gated-difference"] = given.pop("memory.temporal-difference")
+    other = loss(outcome(batch, given, step=3))
+    assert other.pop("sigreg.memory.gated-difference").equal(
+        reported.pop("sigreg.memory.temporal-difference")
+    )
+    assert other == reported

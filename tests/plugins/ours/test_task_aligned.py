@@ -11,11 +11,11 @@ from amrbench.config.load import load_recipe
 from amrbench.config.recipe import Budget
 from amrbench.discovery import load_registry
 from amrbench.functional.spans import inverse_sigmoid
-from amrbench.slots.blocks import Decoded
+from amrbench.slots.blocks import Decoded, HeadPart
 from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import build_criterion
 from amrbench.types import BuildContext, Prediction, TrainingLength
-from amrbench_plugins.ours.task_aligned import TaskAligned
+from amrbench_plugins.ours.network_parts import TaskAligned, TaskAlignedRanking
 from tests.plugins.moment_detr.small import batch
 from tests.plugins.ours import small
 
@@ -75,19 +75,22 @@ def test_the_first_scores_are_low(decoded, use):
 
 @pytest.mark.parametrize("iou_share", [0.2, 0.5, 0.9])
 def test_the_predicted_iou_may_take_part_in_the_ranking(decoded, iou_share):
-    tensors = small.stirred(head(iou_share=iou_share)).of_queries(decoded)
-    assert set(tensors) == set(small.part("head", "task-aligned", iou_share=iou_share).provides)
+    tensors = small.stirred(head("task-aligned-ranking", iou_share=iou_share)).of_queries(decoded)
+    assert set(tensors) == set(small.part("head", "task-aligned-ranking").provides)
     of_class, iou = (tensors[name].sigmoid()[..., 0] for name in ("logits", "iou_logits"))
     assert_close(tensors["ranking_scores"], of_class ** (1 - iou_share) * iou**iou_share, **NEAR)
     assert tensors["scores"].equal(small.stirred(head()).of_queries(decoded)["scores"])
 
 
-def trained(iou_share: float, *, steps: int = 4) -> tuple[list[torch.Tensor], Prediction]:
+def trained(head: HeadPart, *, steps: int = 4) -> tuple[list[torch.Tensor], Prediction]:
     """Return all weights after some steps on one batch, and the model's prediction for it."""
     recipe = SMALL.of(load_recipe("ours1", load_registry()))
-    heads = (TaskAligned(iou_share=iou_share), *recipe.model.heads[1:])
+    heads = (head, *recipe.model.heads[1:])
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"heads": heads})})
     criterion = build_criterion(recipe, BuildContext(WIDTHS, window_widths=(0.2, 0.3, 0.5))).train()
+    with torch.no_grad():
+        for parameter in criterion.model.heads[head.use].parameters():
+            parameter.zero_()  # both forms start alike
     # So that the scores of queries differ and decide the matching.
     small.stirred(criterion.model.heads)
     criterion.matcher.score = 100.0
@@ -102,7 +105,7 @@ def trained(iou_share: float, *, steps: int = 4) -> tuple[list[torch.Tensor], Pr
 
 
 def test_the_ranking_of_moments_changes_no_training():
-    (plain, one), (other, two) = trained(0.0), trained(0.5)
+    (plain, one), (other, two) = trained(TaskAligned()), trained(TaskAlignedRanking(iou_share=0.5))
     assert all(a.equal(b) for a, b in zip(plain, other, strict=True))
     assert two.spans.equal(one.spans)
     assert two.tensors["scores"].equal(one.tensors["scores"])
@@ -152,10 +155,6 @@ def test_some_outputs_may_share_features_and_others_not(heads):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"outputs": ["spans", "class"], "iou_share": 0.5},
-            "iou_share is 0.5, but outputs has no 'iou' to rank by; add it, or leave iou_share at 0.",
-        ),
         ({"outputs": ["iou", "iou"]}, "'iou' is listed twice; keep one."),
         ({"outputs": ["span"]}, "Input should be 'spans', 'class' or 'iou', not 'span'."),
         ({"outputs": []}, "Tuple should have at least 1 item after validation, not 0"),
@@ -208,7 +207,7 @@ def test_the_separate_span_head_is_that_of_the_baseline():
 
 
 def test_every_weight_learns(decoded):
-    module = small.stirred(head(iou_share=0.5), 0.2)
+    module = small.stirred(head("task-aligned-ranking", iou_share=0.5), 0.2)
     tensors = module.of_queries(decoded)
     (tensors["spans"].pow(2).sum() + tensors["ranking_scores"].sum()).backward()
     assert small.without_gradient(module) == []
@@ -222,5 +221,5 @@ def test_anchors_at_the_border_are_finite():
 
 def test_half_precision_is_finite(decoded):
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        tensors = small.stirred(head(iou_share=0.3)).of_queries(decoded)
+        tensors = small.stirred(head("task-aligned-ranking", iou_share=0.3)).of_queries(decoded)
     assert all(bool(tensor.isfinite().all()) for tensor in tensors.values())

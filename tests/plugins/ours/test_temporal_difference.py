@@ -17,8 +17,8 @@ from tests.plugins.ours import small
 NEAR = {"atol": 1e-5, "rtol": 0.0}
 
 
-def fusion(width=8, heads=4, moved=True):
-    module = small.built("refine", "temporal-difference", width, attention_heads=heads)
+def fusion(width=8, moved=True, use="temporal-difference", **options):
+    module = small.built("refine", use, width, **options)
     return small.stirred(module, 0.2) if moved else module
 
 
@@ -86,7 +86,7 @@ def fused_without_attention(module, x, frame):
 
 @pytest.mark.parametrize("lengths", [(5, 3), (2, 1)])
 def test_without_attention_the_unit_reads_both_differences(lengths):
-    module, memory = fusion(heads=0), small.memory(*lengths)
+    module, memory = fusion(use="gated-difference"), small.memory(*lengths)
     dirty = memory.with_frames(memory.frames.masked_fill(~memory.mask[..., None], torch.nan))
     fused = frames(module, dirty)
     for row, length in enumerate(lengths):
@@ -98,8 +98,8 @@ def test_without_attention_the_unit_reads_both_differences(lengths):
 
 def test_without_attention_nothing_changes_at_first_and_every_weight_learns():
     memory = small.memory(6, 4)
-    assert frames(fusion(heads=0, moved=False), memory).equal(memory.frames)
-    module = fusion(heads=0)
+    assert frames(fusion(use="gated-difference", moved=False), memory).equal(memory.frames)
+    module = fusion(use="gated-difference")
     frames(module, memory).pow(3).sum().backward()
     assert small.without_gradient(module) == []
 
@@ -155,7 +155,7 @@ def test_other_samples_change_nothing():
 
 
 def test_gradients_are_right():
-    module = fusion(4, heads=2).double()
+    module = fusion(4, attention_heads=2).double()
     memory = small.memory(4, 3, width=4)
 
     def fused(x):

@@ -33,13 +33,16 @@ VARIANTS = {
     "no Fourier features": {"temporal_embedding": "coordinates"},
     "audio alone": {"fusion": FUSION | {"norm": {"use": "modality", "sides": ["audio"]}}},
     "text alone": {"fusion": FUSION | {"norm": {"use": "modality", "sides": ["text"]}}},
-    "one peak": {"decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "peaks": "centre"}}},
-    "fixed sigma": {"decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "learned": False}}},
-    "no attention": {"audio_refine": [{"use": "temporal-difference", "attention_heads": 0}]},
+    "one peak": {"decoder": {"use": "dab", "prior": "gaussian"}},
+    "fixed sigma": {"decoder": {"use": "dab", "prior": "fixed-bimodal-gaussian"}},
+    "no attention": {
+        "audio_refine": ["gated-difference"],
+        "memory_refine": ["gated-difference", "add-global"],
+    },
     "shared features in part": {
         "heads": [{"use": "task-aligned", "outputs": ["class", "iou"]}, "spans", "saliency"]
     },
-    "ranked by both": {"heads": [{"use": "task-aligned", "iou_share": 0.5}, "saliency"]},
+    "ranked by both": {"heads": ["task-aligned-ranking", "saliency"]},
 }
 
 

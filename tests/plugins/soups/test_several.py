@@ -9,10 +9,7 @@ from amrbench.part import Strict
 from amrbench.registry import Registry
 from amrbench.slots.soups import Soup, SoupPart, SoupResult
 from amrbench_plugins.soups import amrbench_parts
-from amrbench_plugins.soups.fisher import Fisher
-from amrbench_plugins.soups.several import Several
-from amrbench_plugins.soups.single import BestSingle
-from amrbench_plugins.soups.uniform import Uniform
+from amrbench_plugins.soups.parts import BestSingle, Fisher, Several, Uniform
 from tests.plugins.soups.candidates import FISHERS, GOLDEN, Scorer, assert_recorded, make, seeds
 
 
@@ -27,12 +24,12 @@ def test_several_soups_follow_each_other():
     ("soups", "names"),
     [
         (
-            (Fisher(), Fisher(norm=False), Fisher(norm=False, losses=("a", "b"), floor_of="one")),
-            ["", " (norm: false)", " (losses: [a, b], floor_of: one, norm: false)"],
+            (Fisher(), Fisher(floor=0.5), Fisher(losses=("a", "b"), floor=0.25)),
+            ["", " (floor: 0.5)", " (losses: [a, b], floor: 0.25)"],
         ),
         (
-            (Fisher(norm=False, floor=1e-3), Uniform(), Fisher(norm=False)),
-            [" (floor: 0.001)", None, ""],
+            (Fisher(floor=0.5, losses=("a",)), Uniform(), Fisher(floor=0.5)),
+            [" (losses: [a])", None, ""],
         ),
         (
             (Fisher(ingredient="last"), Fisher(), Fisher(ingredient="last", floor=0.5)),
@@ -68,8 +65,8 @@ def test_two_models_of_one_name_are_refused():
 def test_a_soup_listed_twice_is_refused():
     with pytest.raises(ValidationError, match="'best' is listed twice; keep one"):
         Several(of=(BestSingle(), Uniform(), BestSingle()))
-    with pytest.raises(ValidationError, match=r"'fisher \(norm: false\)' is listed twice; keep one"):
-        Several(of=(Fisher(norm=False), Fisher(), Fisher(norm=False)))
+    with pytest.raises(ValidationError, match=r"'fisher \(floor: 0\.5\)' is listed twice; keep one"):
+        Several(of=(Fisher(floor=0.5), Fisher(), Fisher(floor=0.5)))
 
 
 class Training(Strict):

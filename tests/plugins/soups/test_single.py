@@ -2,8 +2,7 @@
 
 import torch
 
-from amrbench_plugins.soups.none import NoSoup
-from amrbench_plugins.soups.single import BestSingle, LastEpochs
+from amrbench_plugins.soups.parts import BestSingle, LastEpochs, NoSoup
 from tests.plugins.soups.candidates import MODELS, Scorer, seeds
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch.testing import assert_close
 
-from amrbench_plugins.soups.uniform import Uniform
+from amrbench_plugins.soups.parts import Uniform
 from tests.plugins.soups.candidates import GOLDEN, MODELS, assert_recorded, make
 
 

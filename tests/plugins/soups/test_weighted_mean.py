@@ -6,10 +6,16 @@ from torch import Tensor
 
 from amrbench.errors import RunError
 from amrbench.slots.soups import Weights
-from amrbench_plugins.soups.fisher import Fisher
-from amrbench_plugins.soups.greedy import Greedy
-from amrbench_plugins.soups.uniform import Uniform
-from tests.plugins.soups.candidates import FISHERS, MODELS, Scorer, make
+from amrbench_plugins.soups.parts import Fisher, Greedy, Uniform
+from amrbench_plugins.soups.weighted_mean import WeightedMean
+from tests.plugins.soups.candidates import FISHERS, GOLDEN, MODELS, Scorer, assert_recorded, make
+
+
+def test_the_weighted_mean_equals_the_recorded_one():
+    mean = WeightedMean(())
+    for index, (model, fisher) in enumerate(zip(MODELS, FISHERS, strict=True)):
+        mean.add(f"seed {index}", model, {name: value.clamp(min=1e-6) for name, value in fisher.items()})
+    assert_recorded(mean.mean(), GOLDEN["fisher_floor_all_no_norm"])
 
 
 def test_numbers_keep_their_type_and_are_summed_in_double():

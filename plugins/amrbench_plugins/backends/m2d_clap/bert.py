@@ -1,111 +1,124 @@
-"""The text side of M2D-CLAP: BERT (Devlin et al. 2019) with the names of its published weights."""
+"""The text side of M2D-CLAP: BERT (Devlin et al. 2019) of transformers with its WordPiece."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-_EPS = 1e-12
+from amrbench.errors import DataError
+from amrbench_plugins.backends.published_weights import (
+    axis_size,
+    count_numbered,
+    load_published_weights,
+    refuse_other_vocabulary,
+)
+
+CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
+PUBLISHED = "vocab.txt of bert-base-uncased"
+PARAMETERS = 108_891_648
+"""Of bert-base-uncased without its pooler."""
+_HEAD = 64
+"""Width of an attention head in BERT-base; the shapes of the weights do not show it."""
+_LONGEST_WORD = 100
+"""Letters; a longer word is one unknown token."""
+_UNUSED = ("pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids")
 
 
 @dataclass(frozen=True)
-class Config:
-    """Sizes of the text side."""
+class Bert:
+    """Sentences to hidden states."""
 
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    mlp: int = 3072
-    vocabulary: int = 30_522
-    longest: int = 512
+    tokenizer: Any
+    """`tokenizers.Tokenizer`"""
+    model: Any
+    """`transformers.BertModel`"""
 
-
-class Embeddings(nn.Module):
-    """Words and positions."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocabulary, config.width)
-        self.position_embeddings = nn.Embedding(config.longest, config.width)
-        self.token_type_embeddings = nn.Embedding(2, config.width)
-        self.LayerNorm = nn.LayerNorm(config.width, _EPS)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Map token ids (B, L) to (B, L, D)."""
-        positions = torch.arange(ids.shape[1])
-        summed = self.word_embeddings(ids) + self.position_embeddings(positions)
-        return self.LayerNorm(summed + self.token_type_embeddings.weight[0])  # type: ignore[no-any-return]
+    @torch.inference_mode()
+    def states(self, sentence: str) -> Tensor:
+        """Return (L, D): states of [CLS], the tokens and [SEP]; long sentences lose their last tokens."""
+        ids = torch.tensor([self.tokenizer.encode(sentence).ids])
+        states: Tensor = self.model(ids).last_hidden_state[0]
+        return states
 
 
-class SelfAttention(nn.Module):
-    """Queries, keys and values."""
+def load(tensors: Mapping[str, Tensor], weights: Path, vocabulary: Path) -> Bert:
+    """Return BERT with the sizes and weights of the tensors.
 
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.query, self.key, self.value = (nn.Linear(config.width, config.width) for _ in range(3))
+    Args:
+        tensors: By their published names.
+        weights: Their file, for messages.
+        vocabulary: vocab.txt of bert-base-uncased.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, L, D) to (B, L, D)."""
-        split = [linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for linear in self._all]
-        return functional.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
+    Raises:
+        CheckpointError: The tensors are not those of BERT.
+        DataError: The vocabulary cannot be read, or is not that of the weights.
+    """
+    from transformers import BertConfig, BertModel
 
-    @property
-    def _all(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
-        return self.query, self.key, self.value
-
-
-class Added(nn.Module):
-    """A layer whose result is added to what went in before, and normalised."""
-
-    def __init__(self, inner: int, width: int) -> None:
-        super().__init__()
-        self.dense = nn.Linear(inner, width)
-        self.LayerNorm = nn.LayerNorm(width, _EPS)
-
-    def forward(self, x: Tensor, before: Tensor) -> Tensor:
-        """Map (B, L, inner) and (B, L, D) to (B, L, D)."""
-        return self.LayerNorm(self.dense(x) + before)  # type: ignore[no-any-return]
-
-
-class Layer(nn.Module):
-    """A transformer layer that normalises after each of its two parts."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.attention = nn.ModuleDict(
-            {"self": SelfAttention(config), "output": Added(config.width, config.width)}
-        )
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.width, config.mlp)})
-        self.output = Added(config.mlp, config.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, L, D) to (B, L, D)."""
-        x = self.attention["output"](self.attention["self"](x), x)
-        return self.output(functional.gelu(self.intermediate["dense"](x)), x)  # type: ignore[no-any-return]
+    words = "embeddings.word_embeddings.weight"
+    width = axis_size(tensors, words, weights, axis=1)
+    config = BertConfig(
+        vocab_size=axis_size(tensors, words, weights),
+        hidden_size=width,
+        num_hidden_layers=count_numbered(tensors, "encoder.layer."),
+        num_attention_heads=max(1, width // _HEAD),
+        intermediate_size=axis_size(tensors, "encoder.layer.0.intermediate.dense.weight", weights),
+        max_position_embeddings=axis_size(tensors, "embeddings.position_embeddings.weight", weights),
+    )
+    tokens = read_vocabulary(vocabulary)
+    refuse_other_vocabulary(
+        vocabulary,
+        len(tokens),
+        rows=config.vocab_size,
+        weights=weights,
+        published=f"{PUBLISHED}, not that of a cased model",
+    )
+    model: Any = BertModel(config, add_pooling_layer=False)
+    load_published_weights(model, tensors, weights, unused=_UNUSED)
+    return Bert(word_piece(tokens, config.max_position_embeddings), model)
 
 
-class Bert(nn.Module):
-    """Token ids to hidden states."""
+def read_vocabulary(path: Path) -> dict[str, int]:
+    """Read vocab.txt: a token on each line, whose number is its id.
 
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.embeddings = Embeddings(config)
-        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(config) for _ in range(config.depth))})
+    Raises:
+        DataError: The file cannot be read, has a token twice, or lacks one that every text needs.
+    """
+    try:
+        # Only line feeds end a token; `splitlines` would also divide at rarer letters.
+        lines = path.read_text("utf-8").rstrip("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a vocabulary ({error}).") from error
+    vocabulary: dict[str, int] = {}
+    for number, token in enumerate(lines):
+        first = vocabulary.setdefault(token, number)
+        if first != number:
+            raise DataError(
+                f"{path}: {token!r} is on line {first + 1} and on line {number + 1}. Get {PUBLISHED}."
+            )
+    missing = [token for token in (CLS, SEP, UNKNOWN) if token not in vocabulary]
+    if missing:
+        raise DataError(f"{path}: has no token {', '.join(missing)}. Get {PUBLISHED}.")
+    return vocabulary
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Map token ids (B, L) without padding to (B, L, D)."""
-        x: Tensor = self.embeddings(ids)
-        for layer in self.layers:
-            x = layer(x)
-        return x
 
-    @property
-    def layers(self) -> nn.ModuleList:
-        """Return the layers."""
-        layers = self.encoder["layer"]
-        assert isinstance(layers, nn.ModuleList)  # noqa: S101 - for the type checker
-        return layers
+def word_piece(vocabulary: Mapping[str, int], longest: int) -> Any:
+    """Return the uncased tokenizer of BERT; it gives at most `longest` ids for a sentence."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+    from tokenizers.processors import BertProcessing
+
+    model = WordPiece(dict(vocabulary), unk_token=UNKNOWN, max_input_chars_per_word=_LONGEST_WORD)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.post_processor = BertProcessing((SEP, vocabulary[SEP]), (CLS, vocabulary[CLS]))
+    tokenizer.enable_truncation(longest)
+    return tokenizer

@@ -17,25 +17,22 @@ from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.types import Rows
 from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, whole_seconds
 from amrbench_plugins.backends.m2d_clap import bert, vit
-from amrbench_plugins.backends.m2d_clap.wordpiece import PUBLISHED, WordPiece
-from amrbench_plugins.backends.model_files import file_hash
+from amrbench_plugins.backends.model_files import file_hash, refuse_missing_transformers
 from amrbench_plugins.backends.published_weights import (
     axis_size,
     count_numbered,
     load_published_weights,
-    refuse_other_vocabulary,
     tensors_below,
 )
 
 Text = Literal["sentence", "tokens"]
-_CODE = 1
+_CODE = 2
 """Raised when the same weights give other rows."""
 _BATCH = 16
 _HEAD = 64
-"""Width of an attention head in ViT-B and BERT-base; the shapes of the weights do not show it."""
+"""Width of an attention head in ViT-B; the shapes of the weights do not show it."""
 _IN_TRAINING = "module.ar.runtime.backbone."
 _TEXT = "text_encoder.text_encoder."
-_UNUSED_TEXT = ("pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids")
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,6 @@ class M2dClap(LoadedEncoder):
 
     audio_net: vit.AudioEncoder
     text_net: bert.Bert
-    words: WordPiece
-    longest: int
     text_form: Text
     files: tuple[Path, ...]
 
@@ -60,20 +55,15 @@ class M2dClap(LoadedEncoder):
         return rows
 
     @override
-    @torch.inference_mode()
     def text(self, sentences: Sequence[str]) -> list[Rows]:
         """Return (1, 768) for each sentence, or the sentence and its tokens (1 + L, 768)."""
-        return [self._rows(sentence) for sentence in sentences]
+        states = [self.text_net.states(sentence).numpy() for sentence in sentences]
+        # The first state stands for the sentence; the last one belongs to the end mark.
+        return [rows[:1] if self.text_form == "sentence" else rows[:-1] for rows in states]
 
     @override
     def fingerprint(self) -> str:
         return f"m2d-clap {_CODE} {self.text_form} {' '.join(file_hash(path) for path in self.files)}"
-
-    def _rows(self, sentence: str) -> Rows:
-        states = self.text_net(torch.tensor([self.words.ids(sentence, self.longest)]))[0]
-        # The first state stands for the sentence; the last one belongs to the end mark.
-        rows: Rows = (states[:1] if self.text_form == "sentence" else states[:-1]).numpy()
-        return rows
 
 
 def load(weights: Path, vocabulary: Path, text_form: Text) -> M2dClap:
@@ -88,6 +78,7 @@ def load(weights: Path, vocabulary: Path, text_form: Text) -> M2dClap:
         CheckpointError: The weights are damaged, hold code, or are not those of M2D-CLAP 2025.
         DataError: The vocabulary cannot be read, or is not that of the weights.
     """
+    refuse_missing_transformers("m2d-clap")
     tensors = {
         name.removeprefix(_IN_TRAINING): tensor
         for name, tensor in read_checkpoint(weights, allow=("argparse.Namespace",), bare=True).weights.items()
@@ -99,18 +90,8 @@ def load(weights: Path, vocabulary: Path, text_form: Text) -> M2dClap:
         )
     # Some files hold the audio side without a prefix.
     audio = audio or {name: tensor for name, tensor in tensors.items() if not name.startswith(_TEXT)}
-    config, words = _text_config(text, weights), WordPiece.read(vocabulary)
-    refuse_other_vocabulary(
-        vocabulary,
-        len(words.vocabulary),
-        rows=config.vocabulary,
-        weights=weights,
-        published=f"{PUBLISHED}, not that of a cased model",
-    )
-    text_net = load_published_weights(bert.Bert(config), text, weights, unused=_UNUSED_TEXT)
-    return M2dClap(
-        load_audio(audio, weights), text_net, words, config.longest, text_form, (weights, vocabulary)
-    )
+    text_net = bert.load(text, weights, vocabulary)
+    return M2dClap(load_audio(audio, weights), text_net, text_form, (weights, vocabulary))
 
 
 def load_audio(tensors: Mapping[str, Tensor], path: Path) -> vit.AudioEncoder:
@@ -129,16 +110,3 @@ def load_audio(tensors: Mapping[str, Tensor], path: Path) -> vit.AudioEncoder:
     net = vit.AudioEncoder(config)
     # Files without these numbers were trained with the module's own.
     return load_published_weights(net, {"norm_stats": net.norm_stats, **tensors}, path)
-
-
-def _text_config(tensors: Mapping[str, Tensor], path: Path) -> bert.Config:
-    words = "embeddings.word_embeddings.weight"
-    width = axis_size(tensors, words, path, axis=1)
-    return bert.Config(
-        width=width,
-        depth=count_numbered(tensors, "encoder.layer."),
-        heads=max(1, width // _HEAD),
-        mlp=axis_size(tensors, "encoder.layer.0.intermediate.dense.weight", path),
-        vocabulary=axis_size(tensors, words, path),
-        longest=axis_size(tensors, "embeddings.position_embeddings.weight", path),
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 from amrbench.files.folders import MODELS_VARIABLE, models_folder
@@ -34,29 +35,20 @@ def required_file(chosen: str) -> RequiredFile:
 
 
 def find(chosen: str) -> tuple[Path, Path]:
-    """Return the vocabulary and the merges.
-
-    Raises:
-        DataError: They are missing.
-    """
+    """Return the vocabulary and the merges, or raise DataError if they are missing."""
     refuse_missing("encoder 'clap'", [required_file(chosen)])
     return next(_tables(chosen))
 
 
 def _tables(chosen: str) -> Iterator[tuple[Path, Path]]:
-    for folder in _folders(chosen):
-        for names in NAMES:
-            vocabulary, merges = (folder / name for name in names)
-            if vocabulary.is_file() and merges.is_file():
-                yield vocabulary, merges
-
-
-def _folders(chosen: str) -> Iterator[Path]:
     if chosen:
-        yield Path(chosen).expanduser()
-        return
-    yield models_folder() / "gpt2"
-    # The package is not imported; only its tables are read.
-    spec = find_spec(_PACKAGE)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        yield Path(folder) / "data"
+        folders = [Path(chosen).expanduser()]
+    else:
+        # The package is not imported; only its tables are read.
+        package = find_spec(_PACKAGE)
+        locations = (package.submodule_search_locations or ()) if package else ()
+        folders = [models_folder() / "gpt2", *(Path(location) / "data" for location in locations)]
+    for folder, names in product(folders, NAMES):
+        vocabulary, merges = (folder / name for name in names)
+        if vocabulary.is_file() and merges.is_file():
+            yield vocabulary, merges

@@ -30,41 +30,38 @@ _POINTER = "version https://git-lfs"
 
 
 @dataclass(frozen=True)
-class Sound:
-    """A recording with captions.
+class SourceFile:
+    """A recording of a corpus.
 
     Attributes:
         corpus: Its corpus.
         name: Its id there.
         path: The file.
-        captions: Sentences about it; at least one.
         licence: Of the recording.
     """
 
     corpus: str
     name: str
     path: Path
-    captions: tuple[str, ...]
     licence: str
+
+    def as_row(self) -> dict[str, object]:
+        """Return it with the keys of the manifest."""
+        return {"corpus": self.corpus, "id": self.name, "file": self.path.name, "licence": self.licence}
 
 
 @dataclass(frozen=True)
-class Background:
-    """A recording of an environment.
+class Sound(SourceFile):
+    """A recording with captions: sentences about it, at least one."""
 
-    Attributes:
-        corpus: Its corpus.
-        name: Its id there.
-        environment: Where it was recorded; channels of one environment are not independent.
-        path: The file.
-        licence: Of the recording.
-    """
+    captions: tuple[str, ...]
 
-    corpus: str
-    name: str
+
+@dataclass(frozen=True)
+class Background(SourceFile):
+    """A recording of an environment; channels of one environment are not independent."""
+
     environment: str
-    path: Path
-    licence: str
 
 
 def wavcaps_sounds(folder: Path, subsets: Sequence[str], excluded: frozenset[str]) -> list[Sound]:
@@ -77,7 +74,25 @@ def wavcaps_sounds(folder: Path, subsets: Sequence[str], excluded: frozenset[str
     Raises:
         DataError: A file is missing or is not as published.
     """
-    return [sound for subset in subsets for sound in _wavcaps_subset(folder, subset, excluded)]
+    sounds = []
+    for subset in subsets:
+        file, licence = WAVCAPS[subset]
+        candidates = (folder / subset / file, folder / "json_files" / subset / file, folder / file)
+        path = next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
+        files = _audio_below(folder / subset) | _audio_below(folder / f"{subset}_flac")
+        captions = {
+            name: texts for name, texts in _wavcaps_captions(path).items() if plain_id(name) not in excluded
+        }
+        if missing := [name for name in captions if name not in files]:
+            raise DataError(
+                f"{path}: {len(missing):,} of {len(captions):,} recordings have no audio file in "
+                f"{folder / subset}: {some(missing)}. Unpack the whole archive there, name in 'exclude' a "
+                "file with the missing ids, or leave the subset out."
+            )
+        sounds += [
+            Sound(f"WavCaps {subset}", name, files[name], licence, texts) for name, texts in captions.items()
+        ]
+    return sounds
 
 
 def demand_backgrounds(folder: Path, environments: Sequence[str]) -> list[Background]:
@@ -88,11 +103,20 @@ def demand_backgrounds(folder: Path, environments: Sequence[str]) -> list[Backgr
     Raises:
         DataError: A channel is missing.
     """
-    return [
-        Background("DEMAND", f"{name} ch{channel:02d}", name, _channel(folder, name, channel), DEMAND_LICENCE)
-        for name in environments
-        for channel in range(1, _CHANNELS + 1)
-    ]
+    backgrounds = []
+    for name in environments:
+        outer = (folder / name, folder / f"{name}_16k", folder / f"{name}_48k")
+        folders = [inner for parent in outer for inner in (parent, parent / name)]
+        for number in range(1, _CHANNELS + 1):
+            channel = f"ch{number:02d}"
+            files = [path for inner in folders if (path := inner / f"{channel}.wav").is_file()]
+            if not files:
+                raise DataError(
+                    f"{folder / name}: there is no {channel}.wav. Unpack {name}_16k.zip or {name}_48k.zip of "
+                    "DEMAND there."
+                )
+            backgrounds.append(Background("DEMAND", f"{name} {channel}", files[0], DEMAND_LICENCE, name))
+    return backgrounds
 
 
 def clotho_sounds(folder: Path, split: str) -> list[Sound]:
@@ -104,17 +128,24 @@ def clotho_sounds(folder: Path, split: str) -> list[Sound]:
     Raises:
         DataError: A file is missing or is not as published.
     """
-    captions = folder / f"clotho_captions_{split}.csv"
-    rows = _csv(captions, ("file_name", "caption_1"))
-    metadata = _csv(folder / f"clotho_metadata_{split}.csv", ("file_name", "license"), encoding="latin-1")
+    path = folder / f"clotho_captions_{split}.csv"
+    rows = _read_csv(path, ("file_name", "caption_1"))
+    metadata = _read_csv(folder / f"clotho_metadata_{split}.csv", ("file_name", "license"), "latin-1")
     licences = {row["file_name"]: row["license"] for row in metadata}
     files = _audio_below(folder / split)
-    sounds = [_clotho_sound(row, licences, files, folder / split) for row in rows]
-    for number, sound in enumerate(sounds, start=2):  # row 1 is the header
-        if not sound.captions:
+    sounds = []
+    for number, row in enumerate(rows, start=2):  # row 1 is the header
+        name = row["file_name"]
+        if Path(name).stem not in files:
             raise DataError(
-                f"{captions}: row {number}, {sound.name!r}, has no caption. Download it with Clotho v2.1."
+                f"{folder / split}: there is no audio file {name!r}, which the captions of Clotho name."
             )
+        # Cells beyond the last column have no name.
+        captions = _texts(value for key, value in row.items() if key and key.startswith("caption_"))
+        if not captions:
+            raise DataError(f"{path}: row {number}, {name!r}, has no caption. Download it with Clotho v2.1.")
+        licence = licences.get(name, "not in the metadata")
+        sounds.append(Sound("Clotho", name, files[Path(name).stem], licence, captions))
     return sounds
 
 
@@ -128,7 +159,7 @@ def tour_backgrounds(folder: Path, names: Sequence[str]) -> list[Background]:
     for name in names:
         if name not in files:
             raise DataError(f"{folder}: there is no audio file {name!r} ({', '.join(SUFFIXES)}).")
-    return [Background("Walking Tours", name, name, files[name], TOURS_LICENCE) for name in names]
+    return [Background("Walking Tours", name, files[name], TOURS_LICENCE, name) for name in names]
 
 
 def excluded_ids(files: Iterable[str]) -> frozenset[str]:
@@ -139,7 +170,16 @@ def excluded_ids(files: Iterable[str]) -> frozenset[str]:
     Raises:
         DataError: A file cannot be read.
     """
-    return frozenset(plain_id(name) for file in files for name in _ids(Path(file).expanduser()))
+    ids: list[str] = []
+    for path in (Path(file).expanduser() for file in files):
+        try:
+            text = path.read_text("utf-8")
+            ids += map(str, _leaves(json.loads(text))) if path.suffix == ".json" else text.splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: the excluded ids cannot be read ({error}).") from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}: the excluded ids are no JSON ({error}).") from error
+    return frozenset(map(plain_id, ids))
 
 
 def plain_id(name: str) -> str:
@@ -172,57 +212,26 @@ def hash_fraction(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
-# ---------------------------------------------------------------- WavCaps
-
-
-def _wavcaps_subset(folder: Path, subset: str, excluded: frozenset[str]) -> Iterator[Sound]:
-    file, licence = WAVCAPS[subset]
-    candidates = (folder / subset / file, folder / "json_files" / subset / file, folder / file)
-    path = next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
-    files = _audio_below(folder / subset) | _audio_below(folder / f"{subset}_flac")
-    entries = {str(entry["id"]).removesuffix(".wav"): entry for entry in _entries(path)}
-    usable = {
-        name: captions
-        for name, entry in entries.items()
-        if (captions := _captions(entry)) and plain_id(name) not in excluded
-    }
-    missing = [name for name in usable if name not in files]
-    if missing:
-        raise DataError(
-            f"{path}: {len(missing):,} of {len(usable):,} recordings have no audio file in "
-            f"{folder / subset}: {some(missing)}. Unpack the whole archive there, name in 'exclude' a file "
-            "with the missing ids, or leave the subset out."
-        )
-    for name, captions in usable.items():
-        yield Sound(f"WavCaps {subset}", name, files[name], captions, licence)
-
-
-def _entries(path: Path) -> list[Mapping[str, Any]]:
+def _wavcaps_captions(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the captions of each id in a file of WavCaps, without ids that have none."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: the captions of WavCaps cannot be read ({error}).") from error
     if text.startswith(_POINTER):
         raise DataError(f"{path}: is a Git LFS pointer, not the captions. Download the file itself.")
+    captions: dict[str, tuple[str, ...]] = {}
     try:
-        entries: list[Mapping[str, Any]] = json.loads(text)["data"]
-        for entry in entries:
-            entry["id"], _captions(entry)
+        for entry in json.loads(text)["data"]:
+            name = str(entry["id"]).removesuffix(".wav")
+            numbered = [value for key, value in entry.items() if re.fullmatch(r"caption_\d+", key)]
+            captions[name] = _texts(numbered if numbered and "caption" not in entry else [entry["caption"]])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: is not as WavCaps publishes it ({type(error).__name__}: {error}): it needs 'data' with "
             "'id' and 'caption'."
         ) from error
-    return entries
-
-
-def _captions(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    if "caption" in entry:
-        return _texts([entry["caption"]])
-    numbered = [value for name, value in entry.items() if re.fullmatch(r"caption_\d+", name)]
-    if not numbered:
-        raise KeyError("caption")
-    return _texts(numbered)
+    return {name: texts for name, texts in captions.items() if texts}
 
 
 def _texts(captions: Iterable[object]) -> tuple[str, ...]:
@@ -231,38 +240,7 @@ def _texts(captions: Iterable[object]) -> tuple[str, ...]:
     return tuple(caption for caption in cleaned if caption)
 
 
-# ---------------------------------------------------------------- other corpora
-
-
-def _channel(folder: Path, environment: str, channel: int) -> Path:
-    name = f"ch{channel:02d}.wav"
-    candidates = [
-        folder / outer / inner / name
-        for outer in (environment, f"{environment}_16k", f"{environment}_48k")
-        for inner in ("", environment)
-    ]
-    path = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if path is None:
-        raise DataError(
-            f"{folder / environment}: there is no {name}. Unpack {environment}_16k.zip or "
-            f"{environment}_48k.zip of DEMAND there."
-        )
-    return path
-
-
-def _clotho_sound(
-    row: Mapping[str, str], licences: Mapping[str, str], files: Mapping[str, Path], folder: Path
-) -> Sound:
-    name = row["file_name"]
-    path = files.get(Path(name).stem)
-    if path is None:
-        raise DataError(f"{folder}: there is no audio file {name!r}, which the captions of Clotho name.")
-    # Cells beyond the last column have no name.
-    captions = _texts(value for key, value in row.items() if key and key.startswith("caption_"))
-    return Sound("Clotho", name, path, captions, licences.get(name, "not in the metadata"))
-
-
-def _csv(path: Path, columns: Sequence[str], encoding: str = "utf-8") -> list[dict[str, str]]:
+def _read_csv(path: Path, columns: Sequence[str], encoding: str = "utf-8") -> list[dict[str, str]]:
     try:
         with path.open(encoding=encoding, newline="") as file:
             rows = list(csv.DictReader(file))
@@ -277,22 +255,11 @@ def _audio_below(folder: Path) -> dict[str, Path]:
     return audio_by_stem(folder.rglob("*")) if folder.is_dir() else {}
 
 
-def _ids(path: Path) -> list[str]:
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: the excluded ids cannot be read ({error}).") from error
-    if path.suffix != ".json":
-        return [line for line in text.splitlines() if line.strip()]
-    try:
-        return [str(value) for value in _leaves(json.loads(text))]
-    except ValueError as error:
-        raise DataError(f"{path}: the excluded ids are no JSON ({error}).") from error
-
-
 def _leaves(content: Any) -> Iterator[object]:
-    if isinstance(content, (list, dict)):
-        for value in content.values() if isinstance(content, dict) else content:
+    if isinstance(content, Mapping):
+        content = list(content.values())
+    if isinstance(content, list):
+        for value in content:
             yield from _leaves(value)
     else:
         yield content

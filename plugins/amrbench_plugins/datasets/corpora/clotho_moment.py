@@ -9,19 +9,25 @@ of the authors, so this is another set of the same kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
+from typing_extensions import override
 
+from amrbench.content_hash import content_hash
 from amrbench.data.audio import open_audio
 from amrbench.data.resample import resample
 from amrbench.errors import DataError
+from amrbench.slots.data import Dataset
 from amrbench.types import Query
-from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
-from amrbench_plugins.datasets.corpora.mixed_recording import MixedRecording, source_row
+from amrbench_plugins.datasets.corpora import catalogue
+from amrbench_plugins.datasets.corpora.catalogue import Background, Sound, hash_of_sources
 from amrbench_plugins.datasets.corpora.sound import (
+    MixedRecording,
     Wave,
     amplify,
     audible_range,
@@ -43,6 +49,8 @@ CLOTHO: Mapping[str, str] = {"train": "development", "val": "validation", "test"
 SECONDS = 60
 GAP = 30.0
 """Mean of the gaps in seconds."""
+_VERSION = 1
+"""Raised when the same corpora give other clips."""
 _LEVEL = -30.0
 """Of backgrounds, dB."""
 _LONGEST = 30
@@ -78,101 +86,88 @@ class TourSources:
     seconds: tuple[int, ...]
 
 
-def tour_sources(split: str, sounds: Sequence[Sound], tours: Sequence[Background]) -> TourSources:
-    """Return the sources of a split with their lengths; only the headers of the files are read.
+def list_sources(split: str, clotho: Path, tours: Path) -> TourSources:
+    """Return the sources of a split in the folders of the corpora; only the headers of the files are read.
 
     Raises:
-        DataError: A file is damaged, or a tour is shorter than a clip.
+        DataError: A file is missing or damaged, or a tour is shorter than a clip.
     """
+    sounds = catalogue.clotho_sounds(clotho, CLOTHO[split])
+    backgrounds = catalogue.tour_backgrounds(tours, TOURS[split])
     lengths = tuple(min(_LONGEST, int(open_audio(sound.path).seconds)) for sound in sounds)
-    seconds = tuple(int(open_audio(tour.path).seconds) for tour in tours)
-    for tour, length in zip(tours, seconds, strict=True):
+    seconds = tuple(int(open_audio(tour.path).seconds) for tour in backgrounds)
+    for tour, length in zip(backgrounds, seconds, strict=True):
         if length < SECONDS:
             raise DataError(
                 f"{tour.path}: has {length} s, less than a clip of {SECONDS} s. Put the whole tour there."
             )
-    return TourSources(split, tuple(sounds), lengths, tuple(tours), seconds)
-
-
-@dataclass(frozen=True, eq=False)
-class _Event:
-    start: float
-    """In the clip, seconds."""
-    sound: Sound
-    caption: str
-    fg_db: float
-    wave: Wave
-    """Whole seconds."""
+    return TourSources(split, tuple(sounds), lengths, tuple(backgrounds), seconds)
 
 
 class ExcerptMixer:
     """Mixes the clips of a split."""
 
-    def __init__(self, sources: TourSources, *, seed: int, rate: int, step: int) -> None:
-        self.sources, self.seed, self.rate, self.step = sources, seed, rate, step
+    def __init__(self, sources: TourSources, *, seed: int, rate: int) -> None:
+        self.sources, self.seed, self.rate = sources, seed, rate
 
     @cached_property
     def excerpts(self) -> list[TourExcerpt]:
         """Return the excerpts in which the first sound fits, tour by tour."""
-        candidates = [
-            TourExcerpt(tour, start)
-            for tour, seconds in enumerate(self.sources.seconds)
-            for start in range(0, seconds - SECONDS + 1, self.step)
-        ]
-        return [excerpt for excerpt in candidates if self._first_fits(excerpt)]
+        excerpts = []
+        for tour, seconds in enumerate(self.sources.seconds):
+            for start in range(seconds - SECONDS + 1):
+                excerpt = TourExcerpt(tour, start)
+                gap, index, _, _ = next(self._draws(excerpt))
+                # Cutting silence only shortens a sound, so one that fits by its header fits.
+                length = self.sources.lengths[index]
+                if length >= 1 and gap + length <= SECONDS:
+                    excerpts.append(excerpt)
+        return excerpts
 
     def clip(self, excerpt: TourExcerpt) -> MixedRecording:
-        """Return an excerpt with its sounds; the same whatever was asked before.
+        """Return an excerpt with sounds, drawn one after the other until the next would not end in the clip.
+
+        It is the same whatever was asked before.
 
         Raises:
             DataError: A file is missing or damaged, or the background is silent.
         """
-        tour = self.sources.tours[excerpt.tour]
-        vid = f"{tour.name}_{excerpt.start}.0_{excerpt.start + SECONDS}.0"
-        mixture, queries, rows = self._background(excerpt), [], []
-        for number, event in enumerate(self._events(excerpt), start=1):
-            first, end = round(event.start * self.rate), event.start + len(event.wave) // self.rate
-            gain = _LEVEL + event.fg_db - level(event.wave)
-            mixture[first : first + len(event.wave)] += amplify(event.wave, gain)
-            window, extra = (event.start, end), {"fg_dB": event.fg_db}
-            queries.append(Query(f"{vid}_{number}", event.caption, vid, float(SECONDS), (window,), extra))
-            row = {"caption": event.caption, "window": list(window), "fg_db": event.fg_db}
-            rows.append(source_row(event.sound) | row)
+        tour, begin, stop = self.sources.tours[excerpt.tour], excerpt.start, excerpt.start + SECONDS
+        vid = f"{tour.name}_{begin}.0_{stop}.0"
+        file = open_audio(tour.path)
+        piece = resample(file.read(begin * file.rate, stop * file.rate), file.rate, self.rate)
+        piece = piece[: SECONDS * self.rate]
+        mixture = amplify(piece, _LEVEL - background_level(piece, tour.path, f"from {begin} to {stop} s"))
+        queries, rows, start = list[Query](), list[dict[str, object]](), 0.0
+        for gap, index, caption, fg_db in islice(self._draws(excerpt), _TRIES):
+            sound = self.sources.sounds[index]
+            wave = self._foreground(sound)
+            start = round(start + gap, 1)
+            end = start + len(wave) // self.rate
+            if end > SECONDS:
+                break
+            if len(wave):
+                first = round(start * self.rate)
+                mixture[first : first + len(wave)] += amplify(wave, _LEVEL + fg_db - level(wave))
+                qid = f"{vid}_{len(queries) + 1}"
+                queries.append(Query(qid, caption, vid, float(SECONDS), ((start, end),), {"fg_dB": fg_db}))
+                rows.append(sound.as_row() | {"caption": caption, "window": [start, end], "fg_db": fg_db})
+                start = end
         mixture, gain = limit_peak(mixture)
-        seconds = [excerpt.start, excerpt.start + SECONDS]
-        provenance = {
-            "vid": vid,
-            "gain_db": gain,
-            "events": rows,
-            "background": {**source_row(tour), "from_seconds": seconds},
-        }
+        background = tour.as_row() | {"from_seconds": [begin, stop]}
+        provenance = {"vid": vid, "gain_db": gain, "events": rows, "background": background}
         return MixedRecording(vid, self.rate, mixture, tuple(queries), provenance)
 
-    def _rng(self, excerpt: TourExcerpt) -> np.random.Generator:
+    def _draws(self, excerpt: TourExcerpt) -> Iterator[tuple[float, int, str, float]]:
+        """Yield gap in seconds, index of the sound, its caption, and dB over the background, without end."""
         split = list(TOURS).index(self.sources.split)
-        return np.random.default_rng((self.seed, split, excerpt.tour, excerpt.start))
-
-    def _first_fits(self, excerpt: TourExcerpt) -> bool:
-        # Cutting silence only shortens a sound, so one that fits by its header fits.
-        gap, index = _draw(self._rng(excerpt), len(self.sources.sounds))[:2]
-        return self.sources.lengths[index] >= 1 and gap + self.sources.lengths[index] <= SECONDS
-
-    def _events(self, excerpt: TourExcerpt) -> list[_Event]:
-        """Draw sounds one after the other until the next one would not end in the clip."""
-        rng, events, start = self._rng(excerpt), [], 0.0
-        for _ in range(_TRIES):
-            gap, index, number, fg_db = _draw(rng, len(self.sources.sounds))
-            sound = self.sources.sounds[index]
-            start = round(start + gap, 1)
-            wave = self._foreground(sound)
-            length = len(wave) // self.rate
-            if start + length > SECONDS:
-                break
-            if length >= 1:
-                caption = sound.captions[number % len(sound.captions)]
-                events.append(_Event(start, sound, caption, fg_db, wave))
-                start += length
-        return events
+        rng = np.random.default_rng((self.seed, split, excerpt.tour, excerpt.start))
+        while True:
+            # The order of these draws determines the data set.
+            gap, index = round(float(rng.exponential(GAP)), 1), int(rng.integers(len(self.sources.sounds)))
+            captions = self.sources.sounds[index].captions
+            caption = captions[int(rng.integers(1 << 30)) % len(captions)]
+            yield gap, index, caption, float(rng.uniform(-5, 5))
 
     def _foreground(self, sound: Sound) -> Wave:
         """Return the whole seconds of a sound without the silence at its ends, at most 30."""
@@ -181,15 +176,38 @@ class ExcerptMixer:
         length = min((end - start) // self.rate, _LONGEST) * self.rate
         return fade_ends(wave[start : start + length], round(_FADE * self.rate))
 
-    def _background(self, excerpt: TourExcerpt) -> Wave:
-        start, end = excerpt.start, excerpt.start + SECONDS
-        file = open_audio(self.sources.tours[excerpt.tour].path)
-        piece = resample(file.read(start * file.rate, end * file.rate), file.rate, self.rate)
-        piece = piece[: SECONDS * self.rate]
-        return amplify(piece, _LEVEL - background_level(piece, file.path, f"from {start} to {end} s"))
 
+class ClothoMomentDataset(Dataset):
+    """The clips of all splits; the files of a split are listed when its first clip is asked for."""
 
-def _draw(rng: np.random.Generator, sounds: int) -> tuple[float, int, int, float]:
-    """Return a gap in seconds, the index of a sound, a number for its caption, and dB over the background."""
-    gap = round(float(rng.exponential(GAP)), 1)
-    return gap, int(rng.integers(sounds)), int(rng.integers(1 << 30)), float(rng.uniform(-5, 5))
+    def __init__(self, corpus_folders: Callable[[], Sequence[Path]], *, seed: int, rate: int) -> None:
+        """Set up the data set.
+
+        Args:
+            corpus_folders: Returns the folders of Clotho and Walking Tours, or raises DataError.
+            seed: Another seed, another set.
+            rate: Samples a second.
+        """
+        self.seed, self.rate = seed, rate
+        self._mixer = cache(
+            lambda split: ExcerptMixer(list_sources(split, *corpus_folders()), seed=seed, rate=rate)
+        )
+
+    @override
+    def splits(self) -> Sequence[str]:
+        return list(TOURS)
+
+    @override
+    def size(self, split: str) -> int:
+        return len(self._mixer(split).excerpts)
+
+    @override
+    def recording(self, split: str, index: int) -> MixedRecording:
+        mixer = self._mixer(split)
+        return mixer.clip(mixer.excerpts[index])
+
+    @override
+    def fingerprint(self) -> str:
+        sources = [self._mixer(split).sources for split in TOURS]
+        hashes = [[hash_of_sources(split.sounds), hash_of_sources(split.tours)] for split in sources]
+        return content_hash([_VERSION, self.seed, self.rate, hashes])

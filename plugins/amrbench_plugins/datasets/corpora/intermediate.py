@@ -3,7 +3,7 @@
 The report gives the corpora, the numbers of clips and queries, the length, and one to five events a clip. It
 does not state signal-to-noise ratios, gaps and which six environments: those are our choices.
 
-A clip is first planned, without any audio, and then rendered from its plan. A plan names more sounds than the
+A clip is first planned, without any audio, and then mixed from its plan. A plan names more sounds than the
 clip has events: a sound that turns out to be silent or too short is replaced by the next one, so the numbers
 of Table 1 are met exactly.
 """
@@ -13,19 +13,21 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
+from amrbench.content_hash import content_hash
 from amrbench.errors import DataError
-from amrbench.types import Query, Window
-from amrbench_plugins.datasets.corpora.catalogue import Background, Sound, hash_fraction
-from amrbench_plugins.datasets.corpora.mixed_recording import MixedRecording, source_row
+from amrbench.slots.data import Dataset
+from amrbench.types import Query
+from amrbench_plugins.datasets.corpora.catalogue import Background, Sound, hash_fraction, hash_of_sources
 from amrbench_plugins.datasets.corpora.sound import (
+    MixedRecording,
     Wave,
     amplify,
     audible_range,
@@ -39,6 +41,18 @@ from amrbench_plugins.datasets.corpora.sound import (
 )
 
 SPLITS = ("train", "val")
+MOST_EVENTS = 5
+"""Of a clip; one at least."""
+_VERSION = 1
+"""Raised when the same corpora give other clips."""
+_SNR = (0.0, 15.0)
+"""Lowest and highest level of an event over the background in its window, dB."""
+_BACKGROUND = (-44.0, -36.0)
+"""Lowest and highest level of the background, dB."""
+_GAP = 1.0
+"""Seconds between events at least."""
+_SHORTEST, _LONGEST = 0.5, 40.0
+"""Seconds of a sound without its silence; the loudest part of longer ones is used."""
 _SPARE = 10
 """Sounds of a plan beyond the number of its events."""
 _TRIES = 200
@@ -50,10 +64,13 @@ _FADE = 0.02
 """Seconds at both ends of an event."""
 _VAL_CHANNELS = ("ch15", "ch16")
 
+_read_background = lru_cache(maxsize=2)(read_audio)
+"""Many clips use the same background."""
+
 
 @dataclass(frozen=True)
 class MixOptions:
-    """How clips are mixed.
+    """What can be chosen about the set.
 
     Attributes:
         seed: Another seed, another set.
@@ -61,25 +78,13 @@ class MixOptions:
         rate: Samples a second.
         clips: Of each split.
         queries: Of each split, in all.
-        most: Events of a clip at most; one at least.
-        snr: Lowest and highest level of an event over the background in its window, dB.
-        background: Lowest and highest level of the background, dB.
-        gap: Seconds between events at least.
-        shortest: Seconds of a sound at least, after its silence is cut off.
-        longest: Seconds of a sound at most; the loudest part of longer ones is used.
     """
 
-    seed: int = 0
-    seconds: int = 300
-    rate: int = 32_000
-    clips: tuple[int, int] = (5000, 500)
-    queries: tuple[int, int] = (14_385, 1_414)
-    most: int = 5
-    snr: tuple[float, float] = (0.0, 15.0)
-    background: tuple[float, float] = (-44.0, -36.0)
-    gap: float = 1.0
-    shortest: float = 0.5
-    longest: float = 40.0
+    seed: int
+    seconds: int
+    rate: int
+    clips: tuple[int, int]
+    queries: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -114,19 +119,36 @@ class ClipPlan:
         return {keys.get(name, name): value for name, value in asdict(self).items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SplitSources:
     """The sounds and backgrounds of a split."""
 
-    sounds: tuple[Sound, ...]
-    backgrounds: tuple[Background, ...]
+    sounds: list[Sound]
+    backgrounds: list[Background]
+
+    @cached_property
+    def plain_captions(self) -> list[str]:
+        """Return the first caption of each sound in lower case, without punctuation, for comparisons."""
+        return [" ".join(re.findall(r"[a-z0-9']+", sound.captions[0].lower())) for sound in self.sounds]
 
     @cached_property
     def cumulative_weights(self) -> NDArray[np.float64]:
         """Return running sums of the weights of sounds in draws: the rarer its caption, the higher."""
-        captions = [plain_words(sound.captions[0]) for sound in self.sounds]
-        counts = Counter(captions)
-        return np.cumsum([1 / np.sqrt(counts[caption]) for caption in captions])
+        counts = Counter(self.plain_captions)
+        return np.cumsum([1 / np.sqrt(counts[caption]) for caption in self.plain_captions])
+
+    def draw_sounds(self, rng: np.random.Generator, count: int) -> tuple[int, ...]:
+        """Return indices of sounds whose captions are not alike; fewer than `count` if there are no more."""
+        chosen: dict[int, set[str]] = {}
+        for _ in range(_TRIES):
+            if len(chosen) == count:
+                break
+            weight = rng.random() * self.cumulative_weights[-1]
+            drawn = int(np.searchsorted(self.cumulative_weights, weight, side="right"))
+            words = set(self.plain_captions[drawn].split())
+            if not any(len(words & other) >= _ALIKE * len(words | other) for other in chosen.values()):
+                chosen[drawn] = words
+        return tuple(chosen)
 
 
 def split_sources(
@@ -138,87 +160,61 @@ def split_sources(
         sounds: All sounds; those whose first caption has 2 to 20 words are used.
         backgrounds: All backgrounds, 16 channels of each environment.
         val_fraction: Fraction of the sounds that are for `val`.
+
+    Raises:
+        DataError: A split has no sound.
     """
-    divided: dict[str, list[Sound]] = {split: [] for split in SPLITS}
+    divided = {split: SplitSources([], []) for split in SPLITS}
     for sound in sounds:
         if 2 <= len(sound.captions[0].split()) <= 20:
             for_val = hash_fraction(f"{sound.corpus} {sound.name}") < val_fraction
-            divided["val" if for_val else "train"].append(sound)
-    train = tuple(background for background in backgrounds if not background.name.endswith(_VAL_CHANNELS))
-    val = tuple(background for background in backgrounds if background.name.endswith(_VAL_CHANNELS))
-    return {
-        "train": SplitSources(tuple(divided["train"]), train),
-        "val": SplitSources(tuple(divided["val"]), val),
-    }
+            divided["val" if for_val else "train"].sounds.append(sound)
+    for background in backgrounds:
+        for_val = background.name.endswith(_VAL_CHANNELS)
+        divided["val" if for_val else "train"].backgrounds.append(background)
+    for split, sources in divided.items():
+        if not sources.sounds:
+            raise DataError(f"intermediate300: WavCaps has no sound for {split}. Use more of its subsets.")
+    return divided
 
 
-def plain_words(caption: str) -> str:
-    """Return a caption in the form in which captions are compared: lower case, without punctuation."""
-    return " ".join(re.findall(r"[a-z0-9']+", caption.lower()))
+def event_counts(options: MixOptions, split: str) -> NDArray[np.int64]:
+    """Return the number of events of each clip: drawn uniformly, then changed by one to meet the sum.
 
-
-class ClipPlanner:
-    """Makes the plans of a split."""
-
-    def __init__(self, options: MixOptions, split: str, sources: SplitSources) -> None:
-        self.options, self.split, self.sources = options, split, sources
-
-    @cached_property
-    def event_counts(self) -> NDArray[np.int64]:
-        """Return the number of events of each clip: drawn uniformly, then changed by one to meet the sum."""
-        index, most = SPLITS.index(self.split), self.options.most
-        clips, total = self.options.clips[index], self.options.queries[index]
-        if not clips <= total <= clips * most:
-            raise DataError(
-                f"{total} queries do not fit into {clips} clips with 1 to {most} events each. "
-                "Change 'clips' or 'queries'."
-            )
-        rng = np.random.default_rng((self.options.seed, _COUNTS, index))
-        counts = rng.integers(1, most + 1, clips)
-        while (difference := total - int(counts.sum())) != 0:
-            step = 1 if difference > 0 else -1
-            free = np.flatnonzero((counts + step >= 1) & (counts + step <= most))
-            counts[rng.permutation(free)[: abs(difference)]] += step
-        return counts
-
-    def plan(self, index: int) -> ClipPlan:
-        """Return the plan of a clip; the same whatever was asked before."""
-        options, backgrounds = self.options, self.sources.backgrounds
-        count = int(self.event_counts[index])
-        rng = np.random.default_rng((options.seed, _PLAN, SPLITS.index(self.split), index))
-        # The order of these draws determines the data set.
-        environments = sorted({background.environment for background in backgrounds})
-        environment = environments[rng.integers(len(environments))]
-        channels = [n for n, background in enumerate(backgrounds) if background.environment == environment]
-        background, offset, decibels = (
-            int(rng.choice(channels)),
-            rng.random(),
-            rng.uniform(*options.background),
+    Raises:
+        DataError: The sum cannot be met.
+    """
+    index = SPLITS.index(split)
+    clips, total = options.clips[index], options.queries[index]
+    if not clips <= total <= clips * MOST_EVENTS:
+        raise DataError(
+            f"{total} queries do not fit into {clips} clips with 1 to {MOST_EVENTS} events each. "
+            "Change 'clips' or 'queries'."
         )
-        sounds = self.draw_sounds(rng, count + _SPARE)
-        captions = tuple(int(rng.integers(len(self.sources.sounds[sound].captions))) for sound in sounds)
-        snrs = tuple(rng.uniform(*options.snr) for _ in sounds)
-        positions = tuple(sorted(rng.random(count).tolist()))
-        vid = f"int{options.seconds}_{self.split}_{index:05d}"
-        return ClipPlan(vid, background, offset, decibels, count, sounds, captions, snrs, positions)
+    rng = np.random.default_rng((options.seed, _COUNTS, index))
+    counts = rng.integers(1, MOST_EVENTS + 1, clips)
+    while (difference := total - int(counts.sum())) != 0:
+        step = 1 if difference > 0 else -1
+        free = np.flatnonzero((counts + step >= 1) & (counts + step <= MOST_EVENTS))
+        counts[rng.permutation(free)[: abs(difference)]] += step
+    return counts
 
-    def draw_sounds(self, rng: np.random.Generator, count: int) -> tuple[int, ...]:
-        """Return indices of sounds whose captions are not alike; fewer than `count` if there are no more."""
-        chosen: list[int] = []
-        weights = self.sources.cumulative_weights
-        for _ in range(_TRIES):
-            if len(chosen) == count:
-                break
-            drawn = int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))
-            if drawn not in chosen and not any(self._are_alike(drawn, other) for other in chosen):
-                chosen.append(drawn)
-        return tuple(chosen)
 
-    def _are_alike(self, one: int, other: int) -> bool:
-        first, second = (
-            set(plain_words(self.sources.sounds[index].captions[0]).split()) for index in (one, other)
-        )
-        return len(first & second) >= _ALIKE * len(first | second)
+def plan_clip(options: MixOptions, split: str, index: int, sources: SplitSources) -> ClipPlan:
+    """Return the plan of a clip; the same whatever was asked before."""
+    count = int(event_counts(options, split)[index])
+    rng = np.random.default_rng((options.seed, _PLAN, SPLITS.index(split), index))
+    # The order of these draws determines the data set.
+    environments = sorted({background.environment for background in sources.backgrounds})
+    environment = environments[rng.integers(len(environments))]
+    channels = [n for n, file in enumerate(sources.backgrounds) if file.environment == environment]
+    background, offset, decibels = int(rng.choice(channels)), rng.random(), rng.uniform(*_BACKGROUND)
+    sounds = sources.draw_sounds(rng, count + _SPARE)
+    captions = tuple(int(rng.integers(len(sources.sounds[sound].captions))) for sound in sounds)
+    snrs = tuple(rng.uniform(*_SNR) for _ in sounds)
+    positions = tuple(sorted(rng.random(count).tolist()))
+    vid = f"int{options.seconds}_{split}_{index:05d}"
+    return ClipPlan(vid, background, offset, decibels, count, sounds, captions, snrs, positions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,112 +227,106 @@ class _Event:
     """First sample of the wave in its file."""
 
 
-class ClipRenderer:
-    """Mixes clips of a split from their plans."""
+def mix_clip(options: MixOptions, plan: ClipPlan, sources: SplitSources) -> MixedRecording:
+    """Return the clip of a plan.
 
-    def __init__(self, options: MixOptions, sources: SplitSources) -> None:
-        self.options, self.sources = options, sources
+    Raises:
+        DataError: A file is missing or damaged, the background is silent, or too few of the plan's sounds can
+            be used.
+    """
+    rate, seconds = options.rate, options.seconds
+    source = sources.backgrounds[plan.background]
+    where = f"where it is the background of {plan.vid} from {{:g}} to {{:g}} s"
+    recording = _read_background(source.path, rate)
+    bed = loop_from(recording, int(plan.offset * len(recording)), seconds * rate, fade=rate)
+    bed = amplify(bed, plan.level - background_level(bed, source.path, where.format(0, seconds)))
+    mixture, queries, rows = bed.copy(), [], []
+    events, gap = _usable_events(options, plan, sources), round(_GAP * rate)
+    # All arrangements of the events that keep the gaps are equally likely.
+    free = seconds * rate - sum(len(event.wave) for event in events) - gap * (len(events) + 1)
+    taken = gap
+    for number, (position, event) in enumerate(zip(plan.positions, events, strict=True), start=1):
+        first = int(position * free) + taken
+        end, taken = first + len(event.wave), taken + len(event.wave) + gap
+        # Outward to multiples of 0.1 s; the small number is for times that are multiples but for rounding.
+        start = max(0.0, math.floor(first / rate * 10 + 1e-6) / 10)
+        window = start, min(seconds, math.ceil(end / rate * 10 - 1e-6) / 10)
+        under = background_level(bed[first:end], source.path, where.format(*window))
+        gain = under + event.snr - level(event.wave)
+        mixture[first:end] += amplify(event.wave, gain)
+        qid = f"{plan.vid}_{number}"
+        queries.append(Query(qid, event.caption, plan.vid, float(seconds), (window,), {}))
+        row = event.sound.as_row() | {"caption": event.caption}
+        row["from_seconds"] = [event.first / rate, (event.first + len(event.wave)) / rate]
+        rows.append(row | {"window": list(window), "snr_db": event.snr, "gain_db": gain})
+    mixture, gain = limit_peak(mixture)
+    provenance = {
+        "vid": plan.vid,
+        "plan": plan.as_row(),
+        "background": source.as_row(),
+        "offset_share": plan.offset,
+        "gain_db": gain,
+        "events": rows,
+    }
+    return MixedRecording(plan.vid, rate, mixture, tuple(queries), provenance)
 
-    def clip(self, plan: ClipPlan) -> MixedRecording:
-        """Return the clip of a plan.
 
-        Raises:
-            DataError: A file is missing or damaged, the background is silent, or too few of the plan's sounds
-                can be used.
-        """
-        rate, seconds = self.options.rate, self.options.seconds
-        source = self.sources.backgrounds[plan.background]
-        where = f"where it is the background of {plan.vid} from {{:g}} to {{:g}} s"
-        recording = _read_background(source.path, rate)
-        bed = loop_from(recording, int(plan.offset * len(recording)), seconds * rate, fade=rate)
-        bed = amplify(bed, plan.level - background_level(bed, source.path, where.format(0, seconds)))
-        mixture, queries, rows = bed.copy(), [], []
-        events = self._events(plan)
-        for number, (event, first) in enumerate(
-            zip(events, self._starts(plan, events), strict=True), start=1
-        ):
-            end = first + len(event.wave)
-            window = _round_outward(first / rate, end / rate, seconds)
-            under = background_level(bed[first:end], source.path, where.format(*window))
-            gain = under + event.snr - level(event.wave)
-            mixture[first:end] += amplify(event.wave, gain)
-            queries.append(
-                Query(f"{plan.vid}_{number}", event.caption, plan.vid, float(seconds), (window,), {})
-            )
-            rows.append(_event_row(event, window, gain, rate))
-        mixture, gain = limit_peak(mixture)
-        provenance = {
-            "vid": plan.vid,
-            "plan": plan.as_row(),
-            "background": source_row(source),
-            "offset_share": plan.offset,
-            "gain_db": gain,
-            "events": rows,
-        }
-        return MixedRecording(plan.vid, rate, mixture, tuple(queries), provenance)
+def _usable_events(options: MixOptions, plan: ClipPlan, sources: SplitSources) -> list[_Event]:
+    """Return the first sounds of a plan that can be used, without the silence at their ends.
 
-    def _events(self, plan: ClipPlan) -> list[_Event]:
-        """Return the first sounds of a plan that can be used."""
-        events: list[_Event] = []
-        free = self.options.seconds - (plan.event_count + 1) * self.options.gap
-        for index, caption, snr in zip(plan.sounds, plan.captions, plan.snrs, strict=True):
-            if len(events) == plan.event_count:
-                return events
-            sound = self.sources.sounds[index]
-            event = self._event(sound, sound.captions[caption], snr, free)
-            if event is not None:
-                events.append(event)
-                free -= len(event.wave) / self.options.rate
-        if len(events) < plan.event_count:
-            raise DataError(
-                f"{plan.vid}: only {len(events)} of {plan.event_count} events fit; the {len(plan.sounds)} "
-                "sounds that were drawn are silent, too short, or too long together. Use more subsets of "
-                "WavCaps, or a lower 'longest'."
-            )
-        return events
-
-    def _event(self, sound: Sound, caption: str, snr: float, free: float) -> _Event | None:
-        """Return a sound without the silence at its ends; None if it is too short or no time is free."""
-        rate = self.options.rate
+    A sound is not used if it is too short, or if no time is free for it.
+    """
+    rate, events = options.rate, list[_Event]()
+    free = options.seconds - (plan.event_count + 1) * _GAP
+    for index, caption, snr in zip(plan.sounds, plan.captions, plan.snrs, strict=True):
+        if len(events) == plan.event_count:
+            break
+        sound = sources.sounds[index]
         wave = read_audio(sound.path, rate)
         first, end = audible_range(wave, rate)
-        longest = round(min(self.options.longest, free) * rate)
+        longest = round(min(_LONGEST, free) * rate)
         if end - first > longest > 0:
             first += loudest_start(wave[first:end], longest)
             end = first + longest
-        if end - first < self.options.shortest * rate or longest <= 0:
-            return None
-        return _Event(sound, caption, snr, fade_ends(wave[first:end], round(_FADE * rate)), first)
-
-    def _starts(self, plan: ClipPlan, events: Sequence[_Event]) -> list[int]:
-        """Return the first sample of each event: all arrangements that keep the gaps are equally likely."""
-        gap = round(self.options.gap * self.options.rate)
-        taken = sum(len(event.wave) for event in events) + gap * (len(events) + 1)
-        free = self.options.seconds * self.options.rate - taken
-        starts, before = [], gap
-        for position, event in zip(plan.positions, events, strict=True):
-            starts.append(int(position * free) + before)
-            before += len(event.wave) + gap
-        return starts
+        if end - first >= _SHORTEST * rate and longest > 0:
+            faded = fade_ends(wave[first:end], round(_FADE * rate))
+            events.append(_Event(sound, sound.captions[caption], snr, faded, first))
+            free -= len(faded) / rate
+    if len(events) < plan.event_count:
+        raise DataError(
+            f"{plan.vid}: only {len(events)} of {plan.event_count} events fit; the {len(plan.sounds)} sounds "
+            "that were drawn are silent, too short, or too long together. Use more subsets of WavCaps."
+        )
+    return events
 
 
-@lru_cache(maxsize=2)
-def _read_background(path: Path, rate: int) -> Wave:
-    return read_audio(path, rate)
+class IntermediateDataset(Dataset):
+    """The clips of both splits; the files of the corpora are listed when the first clip is asked for."""
 
+    def __init__(
+        self, options: MixOptions, list_sources: Callable[[], tuple[Sequence[Sound], Sequence[Background]]]
+    ) -> None:
+        self.options, self.list_sources = options, list_sources
 
-def _round_outward(start: float, end: float, seconds: float) -> Window:
-    """Return the shortest window in a clip that holds another and whose ends are multiples of 0.1 s."""
-    first, last = math.floor(start * 10 + 1e-6) / 10, math.ceil(end * 10 - 1e-6) / 10
-    return max(0.0, first), min(seconds, last)
+    @override
+    def splits(self) -> Sequence[str]:
+        return SPLITS
 
+    @override
+    def size(self, split: str) -> int:
+        return self.options.clips[SPLITS.index(split)]
 
-def _event_row(event: _Event, window: Window, gain: float, rate: int) -> dict[str, object]:
-    return {
-        **source_row(event.sound),
-        "caption": event.caption,
-        "from_seconds": [event.first / rate, (event.first + len(event.wave)) / rate],
-        "window": list(window),
-        "snr_db": event.snr,
-        "gain_db": gain,
-    }
+    @override
+    def recording(self, split: str, index: int) -> MixedRecording:
+        sources = self._sources[split]
+        return mix_clip(self.options, plan_clip(self.options, split, index, sources), sources)
+
+    @override
+    def fingerprint(self) -> str:
+        sources = self._sources.values()
+        hashes = [[hash_of_sources(split.sounds), hash_of_sources(split.backgrounds)] for split in sources]
+        return content_hash([_VERSION, asdict(self.options), hashes])
+
+    @cached_property
+    def _sources(self) -> dict[str, SplitSources]:
+        return split_sources(*self.list_sources(), self.options.clips[1] / sum(self.options.clips))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from amrbench.data.audio import open_audio
 from amrbench.data.resample import resample
 from amrbench.errors import DataError
+from amrbench.types import Query
 
 Wave = NDArray[np.float32]
 """(samples,)"""
@@ -26,6 +29,18 @@ _SILENT = -90.0
 """Below it a file has only zeros, or noise in the last of 16 bits: no reference for a level."""
 PEAK_LIMIT = 0.97
 """Mixtures with a higher peak are turned down to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class MixedRecording:
+    """A mixed clip, its queries, and what it was mixed from."""
+
+    vid: str
+    rate: int
+    waveform: Wave
+    queries: tuple[Query, ...]
+    provenance: Mapping[str, object]
+    """Sources, licences, times and levels of the background and the events."""
 
 
 def read_audio(path: Path, rate: int) -> Wave:
@@ -92,9 +107,7 @@ def audible_range(wave: Wave, rate: int) -> tuple[int, int]:
 
 
 def loudest_start(wave: Wave, length: int) -> int:
-    """Return the first sample of the piece of a length that has the most energy."""
-    if len(wave) <= length:
-        return 0
+    """Return the first sample of the piece with the most energy; `length` is less than that of the wave."""
     energy = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64))])
     return int(np.argmax(energy[length:] - energy[:-length]))
 

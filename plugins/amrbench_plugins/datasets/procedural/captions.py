@@ -37,22 +37,21 @@ def _choice(rng: Rng, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _clause(rng: Rng, subject: Subject, wording: Wording) -> str:
-    words = LEXICON[subject.sound]
-    if wording is Wording.BARE:
-        return _choice(rng, BARE).format(_choice(rng, words.nouns))
-    value = _choice(rng, words.values[subject.value])
-    if wording is Wording.UNSEEN:
-        return words.unseen.format(a=value)
-    # The values of a voice are nouns themselves ("woman").
-    if rng.random() < _NOUN_PROBABILITY and subject.sound != "voice":
-        return f"{value} {_choice(rng, words.nouns)}"
-    return _choice(rng, words.clauses).format(a=value)
-
-
 def phrase(rng: Rng, subject: Subject, *, wording: Wording, distance: bool) -> str:
     """Return a lower-case phrase without a full stop; `distance` says whether it names near or far."""
-    text = re.sub(r"\ba (?=[aeiou])", "an ", _clause(rng, subject, wording))
+    words = LEXICON[subject.sound]
+    if wording is Wording.BARE:
+        text = _choice(rng, BARE).format(_choice(rng, words.nouns))
+    else:
+        value = _choice(rng, words.values[subject.value])
+        if wording is Wording.UNSEEN:
+            text = words.unseen.format(a=value)
+        # The values of a voice are nouns themselves ("woman").
+        elif rng.random() < _NOUN_PROBABILITY and subject.sound != "voice":
+            text = f"{value} {_choice(rng, words.nouns)}"
+        else:
+            text = _choice(rng, words.clauses).format(a=value)
+    text = re.sub(r"\ba (?=[aeiou])", "an ", text)
     return f"{text} {_choice(rng, FAR if subject.far else NEAR)}" if distance else text
 
 

@@ -26,6 +26,10 @@ Rng = np.random.Generator
 
 _TABLE = 4096
 """Samples of one period of a waveform."""
+_SOFTNESS = 0.15
+"""Of the edges of a band, in natural logarithms of frequency."""
+_FADE = 0.02
+"""Seconds at both ends of a sound."""
 _GRID = 400
 """FFT lengths are rounded up to its multiples first, so that few different ones occur."""
 
@@ -36,13 +40,12 @@ class Band:
 
     low: float
     high: float
-    softness: float = 0.15
 
     def gain(self, frequency: Numbers) -> Times:
         """Return the gain at each frequency in Hz."""
         octave = np.log(np.maximum(frequency, 1.0))
-        rise = 1 / (1 + np.exp(-(octave - math.log(self.low)) / self.softness))
-        fall = 1 / (1 + np.exp((octave - math.log(self.high)) / self.softness))
+        rise = 1 / (1 + np.exp(-(octave - math.log(self.low)) / _SOFTNESS))
+        fall = 1 / (1 + np.exp((octave - math.log(self.high)) / _SOFTNESS))
         return np.asarray(rise * fall)
 
 
@@ -220,9 +223,9 @@ def reverberate(rng: Rng, signal: Signal, *, seconds: float, direct: float) -> S
     return np.asarray(wet, dtype=np.float32)
 
 
-def fade(signal: Signal, seconds: float = 0.02) -> Signal:
+def fade(signal: Signal) -> Signal:
     """Return the signal with straight ramps at both ends."""
-    count = min(samples(seconds), len(signal) // 2)
+    count = min(samples(_FADE), len(signal) // 2)
     ramp = np.linspace(0, 1, count, dtype=np.float32)
     faded = signal.copy()
     faded[:count] *= ramp

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -127,46 +128,34 @@ def plan(preset: Preset, split: str, index: int, *, seed: int) -> ScenePlan:
         seed: Seed of the whole data set.
     """
     key = (seed, preset.code, SPLIT_CODES[split], index)
-    rng = stream(key, 0)
-    groups = _groups(rng, preset)
-    blocks = _arranged(rng, preset, _blocks(rng, preset, groups), groups)
+    rng, text_rng = stream(key, 0), stream(key, 1)
+    groups = _draw_groups(rng, preset)
+    blocks = _arrange(rng, preset, _draw_blocks(rng, preset, groups), groups)
     events = tuple(event for block in blocks for event in block.events)
-    groups = _with_twins(groups, events)
-    text_rng = stream(key, 1)
-    unseen_probability = preset.unseen_probability if split == "test" else 0.0
-    composites = tuple(_composite_queries(text_rng, preset, groups=groups, blocks=blocks))
-    singles = tuple(
-        _single_queries(text_rng, preset, groups=groups, events=events, unseen_probability=unseen_probability)
-    )
+    present = {groups[event.group].subject for event in events}
+    groups = [replace(group, twin=_other_value(group.subject) in present) for group in groups]
     return ScenePlan(
         vid=f"{preset.name}_{split}_{index:04d}",
         preset=preset,
         key=key,
         background=BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))],
         level=float(rng.uniform(-38, -28)),
-        groups=groups,
+        groups=tuple(groups),
         events=events,
-        queries=composites + singles,
+        queries=tuple(_draw_queries(text_rng, preset, groups, blocks, unseen_allowed=split == "test")),
     )
-
-
-# ---------------------------------------------------------------- sounds
-
-
-def _uniform(rng: Rng, bounds: Bounds) -> float:
-    return float(rng.uniform(bounds.low, bounds.high))
-
-
-def _integer(rng: Rng, bounds: tuple[int, int]) -> int:
-    return int(rng.integers(bounds[0], bounds[1] + 1))
 
 
 def _other_value(subject: Subject) -> Subject:
     return replace(subject, value=1 - subject.value)
 
 
-def _groups(rng: Rng, preset: Preset) -> tuple[Group, ...]:
-    asked, others = _integer(rng, preset.groups), _integer(rng, preset.distractors)
+def _uniform(rng: Rng, bounds: Bounds) -> float:
+    return float(rng.uniform(bounds.low, bounds.high))
+
+
+def _draw_groups(rng: Rng, preset: Preset) -> list[Group]:
+    asked, others = (int(rng.integers(low, high + 1)) for low, high in (preset.groups, preset.distractors))
     names = rng.permutation(len(CLASSES))[: asked + others]
     groups = [
         Group(
@@ -177,15 +166,7 @@ def _groups(rng: Rng, preset: Preset) -> tuple[Group, ...]:
     ]
     if rng.random() < preset.twin_probability:
         groups.insert(1, Group(_other_value(groups[0].subject), asked=True))
-    return tuple(groups)
-
-
-def _with_twins(groups: Sequence[Group], events: Sequence[Event]) -> tuple[Group, ...]:
-    present = {groups[event.group].subject for event in events}
-    return tuple(replace(group, twin=_other_value(group.subject) in present) for group in groups)
-
-
-# ---------------------------------------------------------------- events
+    return groups
 
 
 def _event(rng: Rng, preset: Preset, groups: Sequence[Group], group: int) -> Event:
@@ -193,22 +174,18 @@ def _event(rng: Rng, preset: Preset, groups: Sequence[Group], group: int) -> Eve
     return Event(group, 0.0, round(_uniform(rng, preset.length), 2), snr)
 
 
-def _composite(rng: Rng, first: Event, second: Event) -> _Block:
-    if rng.random() < 0.5:
-        return _Block(
-            (first, replace(second, start=first.seconds + rng.uniform(0.1, 0.8))), "then", free=False
-        )
-    overlap = min(first.seconds, second.seconds) * rng.uniform(0.75, 1.0)
-    return _Block((first, replace(second, start=first.seconds - overlap)), "while", free=False)
-
-
-def _blocks(rng: Rng, preset: Preset, groups: Sequence[Group]) -> list[_Block]:
+def _draw_blocks(rng: Rng, preset: Preset, groups: Sequence[Group]) -> list[_Block]:
     """Draw at most one composite, which comes first, and then the occurrences of each sound."""
     blocks = []
     if rng.random() < preset.composite_probability:
         asked = [index for index, group in enumerate(groups) if group.asked]
         first, second = (_event(rng, preset, groups, index) for index in asked[-2:])
-        blocks.append(_composite(rng, first, second))
+        if rng.random() < 0.5:
+            kind, start = "then", first.seconds + rng.uniform(0.1, 0.8)
+        else:
+            overlap = min(first.seconds, second.seconds) * rng.uniform(0.75, 1.0)
+            kind, start = "while", first.seconds - overlap
+        blocks.append(_Block((first, replace(second, start=start)), kind, free=False))
     for index in range(len(groups)):
         occurrences = 1 + int(rng.choice(len(preset.repeats), p=preset.repeats))
         for _ in range(occurrences):
@@ -217,7 +194,7 @@ def _blocks(rng: Rng, preset: Preset, groups: Sequence[Group]) -> list[_Block]:
     return blocks
 
 
-def _arranged(rng: Rng, preset: Preset, blocks: Sequence[_Block], groups: Sequence[Group]) -> list[_Block]:
+def _arrange(rng: Rng, preset: Preset, blocks: Sequence[_Block], groups: Sequence[Group]) -> list[_Block]:
     """Give each block a start, in their order; a block that finds no room is left out."""
     arranged: list[_Block] = []
     for block in blocks:
@@ -232,37 +209,19 @@ def _arranged(rng: Rng, preset: Preset, blocks: Sequence[_Block], groups: Sequen
 
 
 def _fits(block: _Block, arranged: Sequence[_Block], groups: Sequence[Group]) -> bool:
-    pair = {event.group for other in arranged if other.kind != "single" for event in other.events}
+    """Whether the events of a block keep the necessary gap to all events that have a start."""
     others = [event for other in arranged for event in other.events]
-    return not any(
-        _collide(event, other, _gap(block, event, other, groups=groups, pair=pair))
-        for event in block.events
-        for other in others
-    )
-
-
-def _gap(block: _Block, event: Event, other: Event, *, groups: Sequence[Group], pair: set[int]) -> float:
-    """Return the seconds that must lie between an event of a block and an arranged event.
-
-    Args:
-        block: The block that is tried.
-        event: One of its events.
-        other: The arranged event.
-        groups: Of the clip.
-        pair: Groups of the composite.
-    """
-    if groups[event.group].subject.sound == groups[other.group].subject.sound:
-        return _CLASS_GAP
-    if {event.group, other.group} == pair:
-        return _COMPOSITE_GAP
-    return -math.inf if block.free else _OTHER_GAP
-
-
-def _collide(one: Event, other: Event, gap: float) -> bool:
-    return one.start < other.end + gap and other.start < one.end + gap
-
-
-# ---------------------------------------------------------------- queries
+    pair = {event.group for other in arranged[:1] for event in other.events}  # of the composite
+    for event, other in product(block.events, others):
+        if groups[event.group].subject.sound == groups[other.group].subject.sound:
+            gap = _CLASS_GAP
+        elif {event.group, other.group} == pair:
+            gap = _COMPOSITE_GAP
+        else:
+            gap = -math.inf if block.free else _OTHER_GAP
+        if event.start < other.end + gap and other.start < event.end + gap:
+            return False
+    return True
 
 
 def _phrase(rng: Rng, preset: Preset, group: Group, *, unseen: bool = False) -> str:
@@ -272,33 +231,21 @@ def _phrase(rng: Rng, preset: Preset, group: Group, *, unseen: bool = False) -> 
     return captions.phrase(rng, group.subject, wording=wording, distance=distance)
 
 
-def _composite_queries(
-    rng: Rng, preset: Preset, *, groups: Sequence[Group], blocks: Sequence[_Block]
+def _draw_queries(
+    rng: Rng, preset: Preset, groups: Sequence[Group], blocks: Sequence[_Block], *, unseen_allowed: bool
 ) -> Iterator[PlannedQuery]:
-    count = 0
-    for block in blocks:
-        events = tuple(range(count, count + len(block.events)))
-        count += len(events)
-        if block.kind != "single":
-            join = captions.then if block.kind == "then" else captions.meanwhile
-            pair = [groups[event.group] for event in block.events]
-            first, second = (_phrase(rng, preset, group) for group in pair)
-            text = captions.finish(rng, join(rng, first, second))
-            twin = any(group.twin for group in pair)
-            yield PlannedQuery(text, block.kind, twin=twin, unseen=False, events=events)
-
-
-def _single_queries(
-    rng: Rng,
-    preset: Preset,
-    *,
-    groups: Sequence[Group],
-    events: Sequence[Event],
-    unseen_probability: float,
-) -> Iterator[PlannedQuery]:
+    """Yield the query of the composite, which is the first block, and of each sound that queries ask for."""
+    events = [event for block in blocks for event in block.events]
+    if blocks[0].kind != "single":
+        join = captions.then if blocks[0].kind == "then" else captions.meanwhile
+        pair = [groups[event.group] for event in blocks[0].events]
+        first, second = (_phrase(rng, preset, group) for group in pair)
+        text = captions.finish(rng, join(rng, first, second))
+        twin = any(group.twin for group in pair)
+        yield PlannedQuery(text, blocks[0].kind, twin=twin, unseen=False, events=(0, 1))
     for index, group in enumerate(groups):
         own = tuple(number for number, event in enumerate(events) if event.group == index)
         if group.asked and own:
-            unseen = bool(rng.random() < unseen_probability)
+            unseen = bool(rng.random() < preset.unseen_probability) and unseen_allowed
             text = captions.finish(rng, _phrase(rng, preset, group, unseen=unseen))
             yield PlannedQuery(text, "single", twin=group.twin, unseen=unseen, events=own)

@@ -16,7 +16,7 @@ class Bounds:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """What clips of one kind are made of.
 
@@ -45,7 +45,7 @@ class Preset:
     seconds: float
     splits: dict[str, int]
     groups: tuple[int, int]
-    distractors: tuple[int, int]
+    distractors: tuple[int, int] = (0, 2)
     length: Bounds
     repeats: tuple[float, ...]
     overlap_probability: float
@@ -54,9 +54,9 @@ class Preset:
     near: Bounds
     far: Bounds
     far_probability: float
-    value_probability: float
-    distance_probability: float
-    unseen_probability: float
+    value_probability: float = 0.6
+    distance_probability: float = 0.15
+    unseen_probability: float = 0.0
 
 
 SHORT = Preset(
@@ -65,7 +65,6 @@ SHORT = Preset(
     seconds=60.0,
     splits={"train": 400, "val": 40},
     groups=(3, 5),
-    distractors=(0, 2),
     length=Bounds(10.0, 25.0),
     repeats=(1.0,),
     overlap_probability=1.0,
@@ -74,9 +73,6 @@ SHORT = Preset(
     near=Bounds(4.0, 16.0),
     far=Bounds(-2.0, 6.0),
     far_probability=0.25,
-    value_probability=0.6,
-    distance_probability=0.15,
-    unseen_probability=0.0,
 )
 
 LONG = Preset(
@@ -85,7 +81,6 @@ LONG = Preset(
     seconds=120.0,
     splits={"train": 100, "val": 16},
     groups=(5, 7),
-    distractors=(0, 2),
     length=Bounds(4.0, 20.0),
     repeats=(0.7, 0.3),
     overlap_probability=0.5,
@@ -94,9 +89,6 @@ LONG = Preset(
     near=Bounds(4.0, 16.0),
     far=Bounds(-2.0, 6.0),
     far_probability=0.3,
-    value_probability=0.6,
-    distance_probability=0.15,
-    unseen_probability=0.0,
 )
 
 SCENES = Preset(
@@ -105,7 +97,6 @@ SCENES = Preset(
     seconds=60.0,
     splits={"train": 160, "val": 40, "test": 160},
     groups=(3, 5),
-    distractors=(0, 2),
     length=Bounds(2.5, 8.0),
     repeats=(0.75, 0.25),
     overlap_probability=0.25,
@@ -114,8 +105,6 @@ SCENES = Preset(
     near=Bounds(0.0, 12.0),
     far=Bounds(-4.0, 4.0),
     far_probability=0.3,
-    value_probability=0.6,
-    distance_probability=0.15,
     unseen_probability=0.15,
 )
 

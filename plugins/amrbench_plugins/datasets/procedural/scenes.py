@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+from typing_extensions import override
 
-from amrbench.errors import DataError, did_you_mean
-from amrbench.slots.data import refuse_unknown_split
+from amrbench.content_hash import content_hash
+from amrbench.slots.data import Dataset
 from amrbench.types import Query, Window
 from amrbench_plugins.datasets.procedural import dsp, planning, sounds
 from amrbench_plugins.datasets.procedural.dsp import RATE, Signal
-from amrbench_plugins.datasets.procedural.planning import Event, PlannedQuery, ScenePlan
-from amrbench_plugins.datasets.procedural.presets import PRESETS
+from amrbench_plugins.datasets.procedural.planning import ScenePlan
+from amrbench_plugins.datasets.procedural.presets import VERSION, Preset
 
 _AUDIBLE = 10 ** (-40 / 20)
 """Fraction of an event's peak above which a sample counts as audible: -40 dB."""
@@ -55,87 +56,54 @@ class RenderedClip:
     queries: tuple[Query, ...]
 
 
-def plan(preset: str, split: str, index: int, seed: int) -> ScenePlan:
-    """Return the plan of clip `index` of a split.
-
-    Raises:
-        DataError: There is no such preset or split, or the index is outside the split.
-    """
-    if preset not in PRESETS:
-        raise DataError(
-            f"the procedural data set has no preset {preset!r}.{did_you_mean(preset, PRESETS)} "
-            f"It has: {', '.join(PRESETS)}."
-        )
-    splits = PRESETS[preset].splits
-    refuse_unknown_split(f"procedural {preset}", split, splits)
-    if not 0 <= index < splits[split]:
-        raise DataError(
-            f"split {split!r} of preset {preset!r} has clips 0 to {splits[split] - 1}; {index} was asked for."
-        )
-    return planning.plan(PRESETS[preset], split, index, seed=seed)
+def render_clip(scene: ScenePlan) -> RenderedClip:
+    """Return the clip of a plan, the same everywhere."""
+    mix, events = rendered_background(scene), rendered_events(scene)
+    for event in events:
+        segment = mix[event.first : event.first + len(event.signal)]
+        segment += event.signal[: len(segment)]  # a view: this changes the mix
+    waveform = np.asarray(mix * min(1.0, _FULL_SCALE / float(np.abs(mix).max())), dtype=np.float32)
+    queries = tuple(_query(scene, number, events) for number in range(len(scene.queries)))
+    return RenderedClip(scene.vid, RATE, waveform, queries)
 
 
-def clip(preset: str, split: str, index: int, seed: int) -> RenderedClip:
-    """Return clip `index` of a split, the same for the same arguments everywhere.
-
-    Raises:
-        DataError: There is no such preset or split, or the index is outside the split.
-    """
-    scene = plan(preset, split, index, seed)
-    events = rendered_events(scene)
-    queries = tuple(_query(scene, events, number) for number in range(len(scene.queries)))
-    return RenderedClip(scene.vid, RATE, _mix(scene, events), queries)
-
-
-def rendered_events(scene: ScenePlan) -> list[RenderedEvent]:
-    """Render the events of a scene one by one, in the order of the plan, without the background."""
-    return [_render(scene, number, event) for number, event in enumerate(scene.events)]
-
-
-def _render(scene: ScenePlan, number: int, event: Event) -> RenderedEvent:
-    """Render one event at its signal-to-noise ratio (RMS of the event over RMS of the background)."""
-    rng = planning.stream(scene.key, 3, number)
-    subject = scene.groups[event.group].subject
-    signal = sounds.sound(rng, subject.sound, value=subject.value, seconds=event.seconds)
-    if subject.far:
-        signal = sounds.from_afar(rng, signal)
-    gain = 10 ** ((scene.level + event.snr) / 20) / (dsp.rms(signal) + 1e-9)
-    return RenderedEvent(dsp.samples(event.start), np.asarray(signal * np.float32(gain), dtype=np.float32))
-
-
-def _background(scene: ScenePlan) -> Signal:
+def rendered_background(scene: ScenePlan) -> Signal:
+    """Return the background of a scene at its level."""
     noise = sounds.background(planning.stream(scene.key, 2), scene.background, seconds=scene.preset.seconds)
     return np.asarray(noise * np.float32(10 ** (scene.level / 20)), dtype=np.float32)
 
 
-def _mix(scene: ScenePlan, events: Sequence[RenderedEvent]) -> Signal:
-    mix = _background(scene)
-    for event in events:
-        segment = mix[event.first : event.first + len(event.signal)]
-        segment += event.signal[: len(segment)]  # a view: this changes the mix
-    return np.asarray(mix * min(1.0, _FULL_SCALE / float(np.abs(mix).max())), dtype=np.float32)
+def rendered_events(scene: ScenePlan) -> list[RenderedEvent]:
+    """Return the events of a scene at their signal-to-noise ratios, in the order of the plan.
+
+    The ratio is that of the RMS of an event to the RMS of the background.
+    """
+    rendered = []
+    for number, event in enumerate(scene.events):
+        rng = planning.stream(scene.key, 3, number)
+        subject = scene.groups[event.group].subject
+        signal = sounds.sound(rng, subject.sound, value=subject.value, seconds=event.seconds)
+        if subject.far:
+            signal = sounds.from_afar(rng, signal)
+        gain = np.float32(10 ** ((scene.level + event.snr) / 20) / (dsp.rms(signal) + 1e-9))
+        rendered.append(RenderedEvent(dsp.samples(event.start), np.asarray(signal * gain, dtype=np.float32)))
+    return rendered
 
 
-def _windows(planned: PlannedQuery, events: Sequence[RenderedEvent]) -> tuple[Window, ...]:
-    windows = [events[number].window for number in planned.events]
-    if planned.kind == "single":
-        return tuple(sorted(windows))
-    first, second = windows
-    if planned.kind == "then":
-        return ((first[0], second[1]),)
-    return ((max(first[0], second[0]), min(first[1], second[1])),)
-
-
-def _query(scene: ScenePlan, events: Sequence[RenderedEvent], number: int) -> Query:
+def _query(scene: ScenePlan, number: int, events: Sequence[RenderedEvent]) -> Query:
     """Return a query with the windows of its rendered events, and further keys to slice scores by."""
     planned = scene.queries[number]
-    windows = _windows(planned, events)
+    windows = [events[index].window for index in planned.events]
+    if planned.kind == "then":
+        windows = [(windows[0][0], windows[1][1])]
+    elif planned.kind == "while":
+        windows = [(max(start for start, _ in windows), min(end for _, end in windows))]
     return Query(
         qid=f"{scene.vid}_{number}",
         query=planned.text,
         vid=scene.vid,
         duration=scene.preset.seconds,
-        windows=windows,
+        windows=tuple(sorted(windows)),
         extra={
             "kind": planned.kind,
             "twin": planned.twin,
@@ -143,3 +111,26 @@ def _query(scene: ScenePlan, events: Sequence[RenderedEvent], number: int) -> Qu
             "tight": any(end - start <= TIGHT for start, end in windows),
         },
     )
+
+
+class ProceduralDataset(Dataset):
+    """Clips of one preset; each is rendered when it is asked for."""
+
+    def __init__(self, preset: Preset, seed: int) -> None:
+        self.preset, self.seed = preset, seed
+
+    @override
+    def splits(self) -> Sequence[str]:
+        return list(self.preset.splits)
+
+    @override
+    def size(self, split: str) -> int:
+        return self.preset.splits[split]
+
+    @override
+    def recording(self, split: str, index: int) -> RenderedClip:
+        return render_clip(planning.plan(self.preset, split, index, seed=self.seed))
+
+    @override
+    def fingerprint(self) -> str:
+        return content_hash([VERSION, asdict(self.preset), self.seed])

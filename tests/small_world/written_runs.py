@@ -1,4 +1,4 @@
-"""Folders of finished runs with random predictions."""
+"""Folders of finished runs that hold random predictions."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Plans, stages and runs in the world of `tests.core.world`."""
+"""Plans, stages and runs of the recipe in `tests.small_world.parts`."""
 
 import copy
 import json
@@ -6,37 +6,40 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+import yaml
 
+from amrbench.config.load import Method
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.data.feature_source import FeatureSource
-from amrbench.data.prepare import FeatureRequest, prepare
+from amrbench.data.prepare import prepare
+from amrbench.data.required_splits import FeatureRequest
 from amrbench.data.worker_pool import no_report
-from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run, request_key
+from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run
 from amrbench.experiment.run import Run, Settings, run
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.training.criterion import Criterion
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stages import WEIGHTS, StageSpec, run_stage, untrained
-from tests.core.world import PROTOCOL, RECIPE, REGISTRY, OneHotFeatures, Toy
+from tests.small_world.data import Events, OneHot
+from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
 
 
-def prepare_toys(cache: Path) -> dict[str, FeatureSource]:
-    """Return all splits that the recipe needs, by `request_key`."""
+def prepare_splits(cache: Path) -> dict[str, FeatureSource]:
+    """Return all splits that the recipe needs, by `FeatureRequest.key`."""
     requests = [
-        FeatureRequest(Toy(name=name), split, OneHotFeatures())
+        FeatureRequest(Events(name=name), split, OneHot())
         for name in ("pre", "target")
         for split in ("train", "val", "test")
     ]
     sources = prepare(requests, cache=cache, jobs=1, report=no_report)
-    return dict(zip(map(request_key, requests), sources, strict=True))
+    return dict(zip((request.key for request in requests), sources, strict=True))
 
 
 def request_of(recipe=RECIPE, protocol=PROTOCOL, *, registry=REGISTRY, device="cpu") -> RunRequest:
     return RunRequest(
-        source=Path("toy.yaml"),
-        recipe=Recipe.model_validate(recipe, context=registry),
+        method=Method(Path("toy.yaml"), b"", Recipe.model_validate(recipe, context=registry)),
         protocol=Protocol.model_validate(protocol, context=registry),
         protocol_file=Path("tiny.yaml"),
         registry=registry,
@@ -46,6 +49,13 @@ def request_of(recipe=RECIPE, protocol=PROTOCOL, *, registry=REGISTRY, device="c
 
 def plan(sources: Mapping[str, FeatureSource], recipe=RECIPE, protocol=PROTOCOL, **options) -> PlannedRun:
     return plan_run(request_of(recipe, protocol, **options), sources)
+
+
+def write_yaml(path: Path, content: object) -> Path:
+    """Write a recipe or protocol."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
 
 
 def changed(content: dict, **options: object) -> dict:
@@ -109,7 +119,7 @@ def killed_once(folder: Path, *, after: int) -> dict:
     """Return a recipe whose training kills its process after some steps, but only the first time."""
     marker = folder / "kill"
     marker.touch()
-    losses = ["frames", "spans", {"use": "mishap", "kind": "kill", "at": str(marker), "after": after}]
+    losses = ["frames", "spans", {"use": "failing", "kind": "kill", "at": str(marker), "after": after}]
     return changed(RECIPE, training__losses=losses)
 
 

@@ -1,4 +1,4 @@
-"""The smallest part for each slot that a recipe has, and a recipe and a protocol that use them."""
+"""A part without code for each slot of a recipe, for checks of options, and a recipe and a protocol."""
 
 from typing import ClassVar
 
@@ -89,7 +89,7 @@ class Pairs(MatcherPart):
 
 
 class Picky(MatcherPart):
-    """A matcher that wants what nobody has."""
+    """A matcher that requires a tensor that no part provides."""
 
     use = "picky"
     requires = frozenset({"quality"})
@@ -108,7 +108,7 @@ class Distance(LossPart):
 
 
 class Greedy(LossPart):
-    """A loss that wants what nobody has."""
+    """A loss that requires tensors that no part provides."""
 
     use = "greedy"
     requires = frozenset({"spans", "quality", "colour"})
@@ -117,7 +117,7 @@ class Greedy(LossPart):
 
 
 class Contrast(LossPart):
-    """A loss that looks at another view."""
+    """A loss that needs another view."""
 
     use = "contrast"
     views: ClassVar = {"other": frozenset({"scores"})}
@@ -126,7 +126,7 @@ class Contrast(LossPart):
 
 
 class FarContrast(LossPart):
-    """A loss that looks at a view that nobody has."""
+    """A loss that needs a view that the model does not have."""
 
     use = "far-contrast"
     views: ClassVar = {"far": frozenset({"scores"})}
@@ -135,7 +135,7 @@ class FarContrast(LossPart):
 
 
 class BlindContrast(LossPart):
-    """A loss that wants of a view what nobody has."""
+    """A loss that requires a tensor of a view that no part provides."""
 
     use = "blind-contrast"
     views: ClassVar = {"other": frozenset({"colour"})}
@@ -180,7 +180,7 @@ class NoSoup(SoupPart):
 
 
 class Weighed(SoupPart):
-    """A soup that asks about losses."""
+    """A soup that reads losses."""
 
     use = "weighed"
 

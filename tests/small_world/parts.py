@@ -1,26 +1,21 @@
-"""A world so small that a whole run takes a second: parts for every slot, a recipe and a protocol."""
+"""A part for each slot of a recipe, and a recipe and a protocol; a whole run takes a second."""
 
 import os
 import signal
-import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pytest
 import torch
-import yaml
 from torch import Tensor, nn
 
-from amrbench.files.file_lock import exclusive
 from amrbench.functional.targets import as_windows, draw_pairs, label_all_windows, spans_of
 from amrbench.part import budgeted
 from amrbench.registry import Registry
-from amrbench.slots.data import DatasetPart, TargetsPart
-from amrbench.slots.features import FeaturesPart
+from amrbench.slots.data import TargetsPart
 from amrbench.slots.losses import LossPart
 from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import ModelPart
@@ -39,105 +34,12 @@ from amrbench.types import (
     Tensors,
     TrainingLength,
 )
-
-CLASSES = 3
-SECONDS = 12
-RATE = 2
+from tests.small_world.data import SECONDS, Absent, Events, OneHot
 
 
 @dataclass(frozen=True)
-class ToyRecording:
-    """Silence but for two events; a sample's value is the number of the class."""
-
-    vid: str
-    rate: int
-    waveform: np.ndarray
-    queries: Sequence[Query]
-
-
-@dataclass(frozen=True)
-class ToyDataset:
-    """Recordings by number."""
-
-    name: str
-    recordings: int
-
-    def splits(self) -> Sequence[str]:
-        return ("train", "val", "test")
-
-    def size(self, split: str) -> int:
-        return self.recordings
-
-    def recording(self, split: str, index: int) -> ToyRecording:
-        rng = np.random.default_rng((len(split), ord(split[0]), len(self.name), index))
-        wave = np.zeros(SECONDS * RATE, np.float32)
-        vid, queries = f"{self.name}-{split}-{index}", []
-        for half, number in enumerate(rng.permutation(CLASSES)[:2] + 1):
-            start = 6 * half + int(rng.integers(0, 2))
-            end = start + int(rng.integers(2, 5))
-            wave[start * RATE : end * RATE] = number
-            extra = {"kind": "early" if half == 0 else "late"}
-            queries.append(
-                Query(f"{vid}-{half}", f"class {number}", vid, SECONDS, ((float(start), float(end)),), extra)
-            )
-        return ToyRecording(vid, RATE, wave, tuple(queries))
-
-    def fingerprint(self) -> str:
-        return f"toy {self.name} {self.recordings}"
-
-
-class Toy(DatasetPart):
-    """Two events in each recording."""
-
-    use = "toy"
-    name: str = "target"
-    recordings: int = 12
-
-    def build(self) -> ToyDataset:
-        return ToyDataset(self.name, self.recordings)
-
-
-@dataclass(frozen=True)
-class OneHot:
-    """Names the class that is heard in each second."""
-
-    name: str
-    audio_width: int = CLASSES + 1
-    text_width: int = CLASSES + 1
-    rate: int = RATE
-    hop: float = 1.0
-
-    def audio(self, waveform: np.ndarray) -> np.ndarray:
-        return np.eye(self.audio_width, dtype=np.float32)[waveform[::RATE].astype(int)]
-
-    def text(self, sentences: Sequence[str]) -> list[np.ndarray]:
-        return [np.eye(self.text_width, dtype=np.float32)[[int(each[-1])]] for each in sentences]
-
-    def fingerprint(self) -> str:
-        return self.name
-
-
-class OneHotFeatures(FeaturesPart):
-    """Knows the classes."""
-
-    use = "one-hot"
-
-    def build(self) -> OneHot:
-        return OneHot("one-hot")
-
-
-class Wished(FeaturesPart):
-    """An encoder that is not at hand."""
-
-    use = "wished"
-
-    def build(self) -> OneHot:
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class ToyLabels:
-    """See `amrbench.slots.Labels`."""
+class Labelled:
+    """See `amrbench.slots.data.Labels`."""
 
     spans: np.ndarray
     relevant: np.ndarray
@@ -145,17 +47,17 @@ class ToyLabels:
     negatives: np.ndarray
 
 
-class ToyTargets(TargetsPart):
+class AllWindows(TargetsPart):
     """All windows."""
 
     use = "all"
 
-    def build(self) -> Callable[[Query, int, float, np.random.Generator], ToyLabels]:
-        def labels(query: Query, frames: int, hop: float, rng: np.random.Generator) -> ToyLabels:
+    def build(self) -> Callable[[Query, int, float, np.random.Generator], Labelled]:
+        def labels(query: Query, frames: int, hop: float, rng: np.random.Generator) -> Labelled:
             windows = as_windows(query.windows)
             relevant = label_all_windows(windows, query.duration, frames)
             pairs = draw_pairs(relevant, 2, rng)
-            return ToyLabels(spans_of(windows, frames, hop), relevant, pairs.positives, pairs.negatives)
+            return Labelled(spans_of(windows, frames, hop), relevant, pairs.positives, pairs.negatives)
 
         return labels
 
@@ -199,8 +101,8 @@ class ToyModule(nn.Module):
 
     def decode(self, encoded: Encoded) -> Prediction:
         weight = encoded.state.softmax(1)
-        places = (torch.arange(weight.shape[1], device=weight.device) + 0.5) / weight.shape[1]
-        centre = (weight * places).sum(1)
+        positions = (torch.arange(weight.shape[1], device=weight.device) + 0.5) / weight.shape[1]
+        centre = (weight * positions).sum(1)
         spans = torch.stack([centre, self.size.clamp(0.01, 1).expand_as(centre)], -1)[:, None]
         return Prediction(spans, encoded.state.amax(1, keepdim=True), {"span": spans})
 
@@ -252,22 +154,22 @@ class SpansLoss(nn.Module):
         return {"spans": self.weight * away.mean()}
 
 
-class Mishap(LossPart):
-    """Goes wrong in a chosen way: not a number, or the death of the process once a file lies there."""
+class Failing(LossPart):
+    """Fails in a chosen way after some steps; with "kill", only if the file `at` exists, which it deletes."""
 
-    use = "mishap"
+    use = "failing"
     kind: Literal["nan", "kill", "weights"]
     at: str = ""
     after: int = 3
 
     def build(self, context: BuildContext) -> nn.Module:
-        return MishapLoss(self)
+        return FailingLoss(self)
 
 
-class MishapLoss(nn.Module):
-    """See `Mishap`."""
+class FailingLoss(nn.Module):
+    """See `Failing`."""
 
-    def __init__(self, part: Mishap) -> None:
+    def __init__(self, part: Failing) -> None:
         super().__init__()
         self.part = part
         self.steps = 0
@@ -286,10 +188,10 @@ class MishapLoss(nn.Module):
                 with torch.no_grad():
                     self.weight.fill_(float("inf"))
                 raise ValueError("matrix contains invalid numeric entries")
-        return {"mishap": value}
+        return {"failing": value}
 
 
-class First(MatcherPart):
+class FirstSpan(MatcherPart):
     """The one query goes to the first span."""
 
     use = "first"
@@ -334,28 +236,28 @@ class DescentUpdater:
         return nullcontext()
 
 
-class Plain(SoupPart):
+class NoSoup(SoupPart):
     """No soup."""
 
     use = "none"
 
     def build(self):
-        return lambda candidates, judge: {}
+        return lambda candidates, scorer: {}
 
 
-class Mean(SoupPart):
+class MeanSoup(SoupPart):
     """The mean of all weights, if it is at least as good as nothing."""
 
     use = "mean"
 
     def build(self):
-        def cook(candidates, judge):
-            weights = [each.best() for each in candidates]
-            mean = {name: torch.stack([each[name] for each in weights]).mean(0) for name in weights[0]}
-            assert judge.performance(mean) >= 0
-            return {"soup": SoupResult(mean, [each.name for each in candidates])}
+        def soup(candidates, scorer):
+            weights = [candidate.best() for candidate in candidates]
+            mean = {name: torch.stack([of_one[name] for of_one in weights]).mean(0) for name in weights[0]}
+            assert scorer.performance(mean) >= 0
+            return {"soup": SoupResult(mean, [candidate.name for candidate in candidates])}
 
-        return cook
+        return soup
 
 
 class Cut(RankingPart):
@@ -368,14 +270,14 @@ class Cut(RankingPart):
 
 
 PARTS = (
-    *(Toy, OneHotFeatures, Wished, ToyTargets, ToyModel, Frames, Spans, Mishap),
-    *(First, Descent, Plain, Mean, Cut),
+    *(Events, OneHot, Absent, AllWindows, ToyModel, Frames, Spans, Failing),
+    *(FirstSpan, Descent, NoSoup, MeanSoup, Cut),
 )
 REGISTRY = Registry.of(*PARTS)
 
 RECIPE = {
     "name": "toy",
-    "features": "wished",
+    "features": "absent",
     "limits": {"frames": SECONDS},
     "model": {"use": "toy", "width": 32},
     "training": {
@@ -400,27 +302,9 @@ PROTOCOL = {
         "midtrain": {"use": "toy", "name": "mid"},
         "target": {"use": "toy"},
     },
-    "stand_ins": {"wished": "one-hot"},
+    "stand_ins": {"absent": "one-hot"},
     "budget": {"width": 16},
     "seeds": 2,
     "splits": {"train": ["train"], "select": "val", "report": "test"},
     "slices": ["kind"],
 }
-
-
-@contextmanager
-def held(lock: Path) -> Iterator[Callable[[], None]]:
-    """Hold a lock and offer how to let it go; half a minute later it goes, so that no test waits for ever."""
-    with ExitStack() as holding:
-        holding.enter_context(exclusive(lock, pytest.fail))
-        timer = threading.Timer(30, holding.close)
-        timer.start()
-        holding.callback(timer.cancel)
-        yield holding.close
-
-
-def write_yaml(path: Path, content: object) -> Path:
-    """Write a recipe or protocol."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return path

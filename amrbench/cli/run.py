@@ -1,0 +1,121 @@
+"""The commands that run models: `run`, `predict` and `predict-checkpoint`."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from amrbench.cli.options import (
+    AsJson,
+    FormatOption,
+    MemberName,
+    ProtocolName,
+    Without,
+    complete_recipe,
+    registry_of,
+    table_form,
+)
+
+commands = typer.Typer()
+command = partial(commands.command, rich_help_panel="Run")
+
+
+@command(epilog="Example: amrbench run ours3 cgdetr --protocol synthetic --seeds 2")
+def run(
+    recipes: Annotated[
+        list[str],
+        typer.Argument(help="recipes or studies by shipped name or file", autocompletion=complete_recipe),
+    ],
+    protocol: ProtocolName = "synthetic",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="number of seeds", show_default="that of the protocol")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="parallel processes", show_default="one a core; one to train on a GPU"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
+    by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
+    dry: Annotated[bool, typer.Option("--dry-run", help="only list the work and estimate its cost")] = False,
+    form: FormatOption = None,
+    as_json: AsJson = False,
+    without: Without = None,
+) -> None:
+    """Run recipes or studies: prepare data, train, predict, score, and print tables with comparisons."""
+    from amrbench.config.study import expand
+    from amrbench.evaluation.study_table import study_tables, with_more
+    from amrbench.evaluation.table import table
+    from amrbench.experiment.run import Settings, compare_with_baseline, run_all
+    from amrbench.tools.dry_run import dry_run
+    from amrbench.training.progress_bars import progress
+
+    registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
+    settings = Settings(seeds=seeds, device=device, jobs=jobs, out=out)
+    runnables = [expand(recipe, registry) for recipe in recipes]
+    if dry:
+        forecast = dry_run(runnables, protocol, registry=registry, settings=settings)
+        typer.echo(json.dumps(forecast.as_json(), indent=2) if shown_as == "json" else forecast.text())
+        return
+    with progress() as reporter:
+        runs = run_all(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
+    rows = table([results for run in runs for results in run.all_results], shown_as, by=by)
+    tables = study_tables(runnables, [run.results for run in runs])
+    typer.echo(with_more(rows, tables or compare_with_baseline(runs), shown_as))
+
+
+@command(epilog="Example: amrbench predict street.flac 'a dog barks' --plot street.png")
+def predict(
+    recording: Annotated[Path, typer.Argument(help="audio file of any format, rate and length")],
+    queries: Annotated[list[str], typer.Argument(help="what to find, one sentence each")],
+    run: Annotated[
+        Path | None, typer.Option(help="folder of a finished run", show_default="the newest in runs")
+    ] = None,
+    member: MemberName = "",
+    top: Annotated[int, typer.Option(min=1, help="moments to show for each query")] = 5,
+    plot: Annotated[Path | None, typer.Option(help="picture to write: .png, .pdf or .svg")] = None,
+    as_json: AsJson = False,
+    without: Without = None,
+) -> None:
+    """Find moments in a recording with the model of a finished run."""
+    from amrbench.experiment.finished_run import find_run, open_run
+    from amrbench.tools.plot_timeline import draw, refuse_unwritable
+    from amrbench.tools.predict_audio import find_moments
+    from amrbench.training.progress_bars import progress
+
+    if plot is not None:
+        refuse_unwritable(plot)
+    finished = open_run(find_run(run), registry_of(without), member=member)
+    with progress() as reporter:
+        result = find_moments(recording, queries, finished, report=reporter.data)
+    typer.echo(json.dumps(result.as_json(top), indent=2) if as_json else result.text(top))
+    if plot is not None:
+        rows = [(answer.query, answer.moments[:top], answer.saliency) for answer in result.answers]
+        draw(plot, result.recording, rows, heading=result.heading(), hop=result.hop)
+
+
+@command(
+    "predict-checkpoint",
+    epilog="Example: amrbench predict-checkpoint --checkpoint best.ckpt --features features/castella "
+    "--annotations castella_test_release.jsonl -o predictions.jsonl",
+)
+def predict_checkpoint(
+    checkpoint: Annotated[Path, typer.Option(help="a CG-DETR checkpoint of the reference implementation")],
+    features: Annotated[
+        Path, typer.Option(help="folder with <backend>/<vid>.npz and <backend>_text/qid<qid>.npz")
+    ],
+    annotations: Annotated[Path, typer.Option(help="JSON lines with the queries")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="prediction file to write")],
+    without: Without = None,
+) -> None:
+    """Predict with a checkpoint of the reference implementation, from published features."""
+    from amrbench.tools.predict_checkpoint import predict_from_checkpoint
+
+    count = predict_from_checkpoint(
+        checkpoint, features=features, annotations=annotations, output=output, registry=registry_of(without)
+    )
+    typer.echo(f"{output}: {count} queries", err=True)

@@ -1,0 +1,116 @@
+"""The splits that a recipe needs under a protocol, and the files that must be present for them. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from amrbench.config.protocol import Protocol
+from amrbench.config.recipe import Recipe, Role
+from amrbench.part import Part
+from amrbench.required_files import RequiredFile, missing_files, refuse_missing
+from amrbench.slots.data import DatasetPart
+from amrbench.slots.features import FeaturesPart
+
+
+def describe_part(part: Part) -> str:
+    """Return a part's name and the options that differ from their defaults, as one line."""
+    fields = type(part).model_fields
+    changed = [
+        name for name in fields if getattr(part, name) != fields[name].get_default(call_default_factory=True)
+    ]
+    options = part.model_dump(mode="json")
+    return " ".join([part.use, *(f"{name}={options[name]}" for name in changed)])
+
+
+@dataclass(frozen=True)
+class FeatureRequest:
+    """A split of a data set, and the encoder of its recordings and sentences."""
+
+    dataset: DatasetPart
+    split: str
+    features: FeaturesPart
+
+    @property
+    def by_encoder(self) -> list[FeatureRequest]:
+        """Return a request for each encoder of the features."""
+        return [replace(self, features=encoder) for encoder in self.features.encoders]
+
+    @property
+    def source(self) -> str:
+        """Return e.g. "castella train"."""
+        return f"{describe_part(self.dataset)} {self.split}"
+
+    @property
+    def name(self) -> str:
+        """Return e.g. "castella train for clap"."""
+        return f"{self.source} for {self.features.label}"
+
+    @property
+    def key(self) -> str:
+        """Return a text that is equal for equal requests."""
+        dataset, features = (part.model_dump(mode="json") for part in (self.dataset, self.features))
+        return json.dumps([dataset, self.split, features], sort_keys=True)
+
+    @property
+    def required_files(self) -> list[RequiredFile]:
+        """Return the files that must be present."""
+        return [
+            file
+            for request in self.by_encoder
+            for file in request.dataset.required_files(request.split, request.features)
+        ]
+
+
+def refuse_missing_files(requests: Sequence[FeatureRequest]) -> None:
+    """Raise DataError with all missing files that one of the splits needs; or do nothing."""
+    missing = {request.name: missing_files(request.required_files) for request in requests}
+    incomplete = [name for name, files in missing.items() if files]
+    who = incomplete[0] if len(incomplete) == 1 else "the run"
+    refuse_missing(who, [file for files in missing.values() for file in files])
+
+
+@dataclass(frozen=True)
+class RequiredSplits:
+    """The splits that a recipe needs under a protocol; both are as their files say."""
+
+    recipe: Recipe
+    protocol: Protocol
+
+    @cached_property
+    def resolved(self) -> Recipe:
+        """Return the recipe with stand-ins and budget in place."""
+        return self.protocol.resolve(self.recipe)
+
+    def training(self, role: Role) -> list[FeatureRequest]:
+        """Return the splits that a role trains on."""
+        splits = self.protocol.splits.train if role == "target" else ("train",)
+        return [self._request(self.protocol.data.of(role), split) for split in splits]
+
+    def selection(self, role: Role) -> FeatureRequest:
+        """Return the split that chooses the epoch for a role."""
+        split = self.protocol.splits.select if role == "target" else "val"
+        return self._request(self.protocol.data.of(role), split)
+
+    @property
+    def report(self) -> FeatureRequest:
+        """Return the split that is predicted, and scored if its ground truth is public."""
+        data = self.protocol.data
+        return self._request(data.report or data.target, self.protocol.splits.report)
+
+    @property
+    def all(self) -> list[FeatureRequest]:
+        """Return all splits that are needed, some of them possibly twice."""
+        roles = dict.fromkeys(stage.data for stage in self.resolved.stages)
+        used = [request for role in roles for request in (*self.training(role), self.selection(role))]
+        return [*used, self.report]
+
+    @property
+    def required_files(self) -> list[RequiredFile]:
+        """Return all files that must be present, each once."""
+        return list(dict.fromkeys(file for request in self.all for file in request.required_files))
+
+    def _request(self, dataset: DatasetPart, split: str) -> FeatureRequest:
+        return FeatureRequest(dataset, split, self.resolved.features)

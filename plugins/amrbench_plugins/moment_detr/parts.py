@@ -1,0 +1,290 @@
+"""The parts of the baseline for the slots of `moment-detr`: those of CG-DETR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from pydantic import Field, model_validator
+from typing_extensions import override
+
+from amrbench.errors import RecipeError
+from amrbench.part import budgeted, problem
+from amrbench.slots.blocks import (
+    ActivationPart,
+    AnchorsPart,
+    DecoderPart,
+    EncoderPart,
+    FusionPart,
+    HeadPart,
+    NormPart,
+    PriorPart,
+    QueryPart,
+    RefinePart,
+    TemporalEmbeddingPart,
+    build_at,
+    heads_fault,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from amrbench.slots.blocks import Activation, AttentionNorm, BlockContext
+
+
+class ReluPRelu(ActivationPart):
+    """ReLU in projections and small perceptrons, PReLU with one slope a layer in feed-forward parts."""
+
+    use = "relu-prelu"
+
+    @override
+    def build(self) -> Activation:
+        from amrbench_plugins.moment_detr.small_blocks import ReluAndPRelu
+
+        return ReluAndPRelu()
+
+
+class Tef(TemporalEmbeddingPart):
+    """Temporal endpoint features: start and end of each frame, put before its audio features."""
+
+    use = "tef"
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.small_blocks import EndpointColumns
+
+        return EndpointColumns()
+
+
+class Identity(NormPart):
+    """No normalisation: audio and text are compared at the scales they have."""
+
+    use = "identity"
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.small_blocks import NoNorm
+
+        return NoNorm()
+
+
+class AdaptiveCrossAttention(FusionPart):
+    """Adaptive cross attention with text-conditioned dummies and a prompted global token (CG-DETR)."""
+
+    use = "adaptive-cross-attention"
+    layers: int = budgeted(2, "layers", ge=1, description="layers of cross attention")
+    dummies: int = budgeted(45, "dummies", ge=1, description="dummy tokens, which take attention from words")
+    dummy_encoder: EncoderPart = Field(
+        {"use": "transformer", "layers": 2},
+        validate_default=True,
+        description="conditions the dummies on the words",
+    )
+    prompts: int = Field(10, ge=1, description="learned prompts that the global token is mixed from")
+    prompts_used: int = Field(2, ge=1, description="prompts that the token of one recording is mixed from")
+    norm: NormPart = Field(
+        "identity", validate_default=True, description="normalisation before the attention"
+    )
+
+    @model_validator(mode="after")
+    def _enough_prompts(self) -> AdaptiveCrossAttention:
+        if self.prompts_used > self.prompts:
+            raise problem(f"prompts_used is {self.prompts_used}, but there are only {self.prompts} prompts.")
+        return self
+
+    @property
+    @override
+    def provides(self) -> Mapping[str, str]:
+        return {"attention": "B T S+L", "attention.text": "B T", "dummies": "B S D", "prompts": "P D"}
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.fusion import AdaptiveFusion, CrossLayer, GlobalToken
+        from amrbench_plugins.moment_detr.layers import FeedForward, keep_weights
+
+        width, p, layers = context.width, context.dropout, []
+        for index in range(self.layers):
+            layer = CrossLayer(
+                heads=context.attention_heads,
+                norm=cast("AttentionNorm", build_at(self.norm, f"layers.{index}.norm", context)),
+                feedforward=FeedForward(width, context.feedforward, p, context.activation.feedforward()),
+                p=p,
+            )
+            context.initialise(layer.out)
+            context.initialise(layer.feedforward)
+            layers.append(layer)
+        as_drawn = replace(context, initialise=keep_weights)
+        return AdaptiveFusion(
+            dummies=self.dummies,
+            dummy_encoder=build_at(self.dummy_encoder, "dummy_encoder", as_drawn),
+            layers=layers,
+            token=GlobalToken(width=width, prompts=self.prompts, used=self.prompts_used),
+        )
+
+
+class Transformer(EncoderPart):
+    """Layers of self attention and feed-forward with post-normalisation and stochastic depth."""
+
+    use = "transformer"
+    layers: int = budgeted(3, "layers", ge=1, description="number of layers")
+    attention_heads: int | None = Field(None, ge=1, description="attention heads; the model's unless given")
+    dropout: float | None = Field(None, ge=0, lt=1, description="dropout; the model's unless given")
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.encoder import TransformerEncoder
+        from amrbench_plugins.moment_detr.layers import EncoderLayer, FeedForward, SelfAttention
+
+        width, heads = context.width, self.attention_heads or context.attention_heads
+        p = context.dropout if self.dropout is None else self.dropout
+        if fault := heads_fault(heads, width):
+            raise RecipeError(f"{context.build.path}: {fault}")
+        layers = []
+        for _ in range(self.layers):
+            feedforward = FeedForward(width, context.feedforward, p, context.activation.feedforward())
+            layers.append(EncoderLayer(SelfAttention(width, heads, p), feedforward, p))
+        stack = TransformerEncoder(layers)
+        context.initialise(stack)
+        return stack
+
+
+class AddGlobal(RefinePart):
+    """Add the encoded global token to every frame."""
+
+    use = "add-global"
+    needs_token = True
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.small_blocks import TokenAddition
+
+        return TokenAddition()
+
+
+class RandomAnchors(AnchorsPart):
+    """Learned anchors that start at random: the sigmoid of standard normal numbers."""
+
+    use = "random"
+    count: int = Field(10, ge=1, description="queries, which is also the number of predicted moments")
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.query import LearnedAnchors
+
+        return LearnedAnchors(self.count)
+
+
+class Zeros(QueryPart):
+    """Queries that differ by their anchors alone; their content starts at zero (CG-DETR)."""
+
+    use = "zeros"
+    requires = frozenset({"audio"})
+    anchors: AnchorsPart = Field(
+        "random", validate_default=True, description="spans that the queries start from"
+    )
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.query import EmptyQueries
+
+        return EmptyQueries(build_at(self.anchors, "anchors", context))
+
+
+class Flat(PriorPart):
+    """No prior: queries attend to frames by content and position alone."""
+
+    use = "flat"
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.small_blocks import NoPrior
+
+        return NoPrior()
+
+
+class Dab(DecoderPart):
+    """Dynamic anchors: each layer attends around its queries' spans and corrects them (DAB-DETR)."""
+
+    use = "dab"
+    version = 2  # two of its modules have other names in saved weights
+    layers: int = budgeted(3, "layers", ge=1, description="number of layers")
+    prior: PriorPart = Field("flat", validate_default=True, description="bias of attention to frames")
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr import decoder
+        from amrbench_plugins.moment_detr.layers import FeedForward, Perceptron
+
+        width, heads, p = context.width, context.attention_heads, context.dropout
+        correction = Perceptron((width, width, width, 2), context.activation.mlp)
+        embedding = decoder.AnchorEmbedding(width, context.activation.mlp)
+        layers = [
+            decoder.DecoderLayer(
+                build_at(self.prior, f"layers.{index}.prior", context),
+                decoder.DecoderSelfAttention(width, heads, p),
+                decoder.DecoderCrossAttention(width, heads, p, first=index == 0),
+                FeedForward(width, context.feedforward, p, context.activation.feedforward()),
+                p,
+            )
+            for index in range(self.layers)
+        ]
+        context.initialise(embedding)
+        context.initialise(correction)
+        for layer in layers:
+            for name, module in layer.named_children():
+                if name != "prior":  # which draws its own weights
+                    context.initialise(module)
+        return decoder.DabDecoder(layers, embedding, correction, context.eps)
+
+
+class Spans(HeadPart):
+    """A perceptron of three layers that corrects the anchor in logit space, one for all decoder layers."""
+
+    use = "spans"
+
+    @property
+    @override
+    def provides(self) -> Mapping[str, str]:
+        return {"spans": "N B Q 2"}
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.heads import SpanHead
+        from amrbench_plugins.moment_detr.layers import Perceptron
+
+        width = context.width
+        return SpanHead(Perceptron((width, width, width, 2), context.activation.mlp), context.eps)
+
+
+class Foreground(HeadPart):
+    """Two classes for each query, moment or none; the score is the probability of the first."""
+
+    use = "foreground"
+
+    @property
+    @override
+    def provides(self) -> Mapping[str, str]:
+        return {"logits": "N B Q 2", "scores": "N B Q"}
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.heads import ForegroundHead
+
+        return ForegroundHead(context.width)
+
+
+class Saliency(HeadPart):
+    """How much each frame belongs to what the sentence describes."""
+
+    use = "saliency"
+
+    @property
+    @override
+    def provides(self) -> Mapping[str, str]:
+        return {"saliency": "B T"}
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.heads import SaliencyHead
+
+        return SaliencyHead(context.width)

@@ -1,0 +1,367 @@
+"""The parts of the network: sections 2 and 3.4 of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import override
+
+from amrbench.errors import RecipeError
+from amrbench.part import problem, unique
+from amrbench.slots.blocks import (
+    Activation,
+    ActivationPart,
+    AnchorsPart,
+    BlockContext,
+    EncoderPart,
+    HeadPart,
+    NormPart,
+    PriorPart,
+    QueryPart,
+    RefinePart,
+    TemporalEmbeddingPart,
+    build_at,
+    heads_fault,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Side = Literal["audio", "text"]
+Output = Literal["spans", "class", "iou"]
+PROVIDED: Mapping[Output, Mapping[str, str]] = {
+    "spans": {"spans": "N B Q 2"},
+    "class": {"logits": "N B Q 1", "scores": "N B Q"},
+    "iou": {"iou_logits": "N B Q 1"},
+}
+SMALLEST_SIGMA = 0.005
+"""Least learned standard deviation of a peak, as a fraction of the recording; our choice."""
+InitialSigma = Annotated[
+    float, Field(gt=SMALLEST_SIGMA, description="first standard deviation, as a fraction of the recording")
+]
+
+
+# ---------------------------------------------------------------- audio
+
+
+class Fourier(TemporalEmbeddingPart):
+    """Start, end and duration of each frame as Fourier features, through a perceptron, added to the audio.
+
+    The random map is the same in all runs: models with different maps cannot be averaged. With two
+    coordinates it is the map of three without its last column.
+    """
+
+    use = "fourier"
+    frequencies: int = Field(64, ge=1, description="random frequencies; each gives a sine and a cosine")
+    sigma: float = Field(
+        10.0, gt=0, description="standard deviation of the frequencies, in cycles per recording"
+    )
+    coordinates: Literal[2, 3] = Field(
+        3, description="coordinates of a frame; 2 for start and end without the duration"
+    )
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.layers import Perceptron
+        from amrbench_plugins.ours.fourier import FourierEmbedding, gaussian_map
+
+        frequencies = gaussian_map(self.frequencies, self.sigma)[:, : self.coordinates].contiguous()
+        perceptron = Perceptron((2 * self.frequencies, context.width, context.width), context.activation.mlp)
+        return FourierEmbedding(frequencies, perceptron)
+
+
+class Coordinates(TemporalEmbeddingPart):
+    """Start, end and duration of each frame as they are, through a perceptron, added to the audio."""
+
+    use = "coordinates"
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.layers import Perceptron
+        from amrbench_plugins.ours.fourier import COORDINATES, CoordinateEmbedding
+
+        return CoordinateEmbedding(
+            Perceptron((COORDINATES, context.width, context.width), context.activation.mlp)
+        )
+
+
+class TemporalDifference(RefinePart):
+    """Fuse each frame with its differences from its neighbours, by attention and a gated linear unit."""
+
+    use = "temporal-difference"
+    attention_heads: int = Field(4, ge=1, description="heads of the attention to the three sources")
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.temporal_difference import DifferenceFusion, SourceAttention
+
+        width = context.width
+        if fault := heads_fault(self.attention_heads, width):
+            raise RecipeError(f"{context.build.path}: {fault}")
+        attention = SourceAttention(width, self.attention_heads)
+        return DifferenceFusion(attention, width, sources_width=width, p=context.dropout)
+
+
+class GatedDifference(RefinePart):
+    """`temporal-difference` without attention: the gated linear unit reads both differences itself."""
+
+    use = "gated-difference"
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.temporal_difference import BothDifferences, DifferenceFusion
+
+        width = context.width
+        return DifferenceFusion(BothDifferences(width), width, sources_width=2 * width, p=context.dropout)
+
+
+# ---------------------------------------------------------------- encoders
+
+
+class Registers(EncoderPart):
+    """Learned rows that take up spare attention inside another encoder and are dropped after it."""
+
+    use = "registers"
+    example: ClassVar[Mapping[str, Any]] = {"count": 3, "around": {"use": "transformer", "layers": 2}}
+    count: int = Field(4, ge=1, description="number of registers")
+    around: EncoderPart = Field(description="the encoder that sees them")
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.registers import RegisteredEncoder
+
+        # First and at the same path, so that its first weights are those it has without registers.
+        around = self.around.build(context)
+        return RegisteredEncoder(around, self.count, context.width)
+
+
+class Modality(NormPart):
+    """One layer norm for the audio and one for the text, so that neither outweighs the other by its scale."""
+
+    use = "modality"
+    sides: Annotated[tuple[Side, ...], AfterValidator(unique)] = Field(
+        ("audio", "text"), min_length=1, description="what is normalised"
+    )
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.modality_norm import ModalityNorm
+
+        return ModalityNorm(context.width, self.sides)
+
+
+class Swish(ActivationPart):
+    """x sigmoid(beta x) everywhere, with a learned beta for each activation."""
+
+    use = "swish"
+
+    @override
+    def build(self) -> Activation:
+        from amrbench_plugins.ours.swish import Swishes
+
+        return Swishes()
+
+
+# ---------------------------------------------------------------- queries and decoder
+
+
+class Learned(QueryPart):
+    """Learned content, the same for every text."""
+
+    use = "learned"
+    requires = frozenset({"audio"})
+    anchors: AnchorsPart = Field(
+        "random", validate_default=True, description="the first spans of the queries"
+    )
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.film import LearnedQueries, initial_content
+
+        anchors = build_at(self.anchors, "anchors", context)
+        return LearnedQueries(anchors, initial_content(anchors, context.width))
+
+
+class Film(QueryPart):
+    """Learned content, scaled and shifted by the summary of the text (FiLM)."""
+
+    use = "film"
+    requires = frozenset({"summary.text"})
+    content: Literal["learned", "zeros"] = Field(
+        "learned", description="what the text modulates; of zeros, only the shift is left"
+    )
+    anchors: AnchorsPart = Field(
+        "random", validate_default=True, description="the first spans of the queries"
+    )
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.film import TextQueries, initial_content
+
+        anchors = build_at(self.anchors, "anchors", context)
+        content = initial_content(anchors, context.width)
+        if self.content == "zeros":
+            content.requires_grad_(False).zero_()
+        return TextQueries(anchors, content)
+
+
+class Percentiles(AnchorsPart):
+    """Evenly spaced anchors as wide as short, usual and long windows of the training data.
+
+    They depend on the data alone, so that they are the same in all runs on it.
+    """
+
+    use = "percentiles"
+    count: int = Field(30, ge=1, description="queries; as many at each location as there are percentiles")
+    percentiles: tuple[float, ...] = Field(
+        (15, 50, 85), min_length=1, description="percentiles of the widths of the training windows"
+    )
+
+    @model_validator(mode="after")
+    def _fills_locations(self) -> Percentiles:
+        outside = [percentile for percentile in self.percentiles if not 0 <= percentile <= 100]
+        if outside:
+            raise problem(f"percentiles: {outside[0]:g} is not one; give numbers from 0 to 100.")
+        if self.count % len(self.percentiles):
+            raise problem(
+                f"count is {self.count}, which is no whole number of locations with {len(self.percentiles)} "
+                f"queries each; give a multiple of {len(self.percentiles)}."
+            )
+        return self
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.percentile_anchors import TrainedAnchors, grid, window_percentiles
+
+        widths = window_percentiles(context.build.window_widths, self.percentiles)
+        return TrainedAnchors(grid(self.count // len(self.percentiles), widths), context.eps)
+
+
+class BimodalGaussian(PriorPart):
+    """Gaussian peaks at both ends of each query's span, with widths that depend on its content."""
+
+    use = "bimodal-gaussian"
+    sigma: InitialSigma = 0.1
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench.functional.spans import to_windows
+        from amrbench_plugins.ours.bimodal_prior import GaussianPrior, PredictedSigma
+
+        sigma = PredictedSigma(context.width, 2, initial=self.sigma, smallest=SMALLEST_SIGMA)
+        return GaussianPrior(sigma, to_windows)
+
+
+class Gaussian(PriorPart):
+    """One Gaussian peak at the centre of each query's span, as in SMCA (Gao et al. 2021)."""
+
+    use = "gaussian"
+    sigma: InitialSigma = 0.1
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.bimodal_prior import GaussianPrior, PredictedSigma, centre
+
+        sigma = PredictedSigma(context.width, 1, initial=self.sigma, smallest=SMALLEST_SIGMA)
+        return GaussianPrior(sigma, centre)
+
+
+class FixedBimodalGaussian(PriorPart):
+    """Gaussian peaks of one width at both ends of each query's span; nothing is learned."""
+
+    use = "fixed-bimodal-gaussian"
+    sigma: float = Field(
+        0.1, gt=0, description="standard deviation of the peaks, as a fraction of the recording"
+    )
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench.functional.spans import to_windows
+        from amrbench_plugins.ours.bimodal_prior import FixedSigma, GaussianPrior
+
+        return GaussianPrior(FixedSigma(self.sigma), to_windows)
+
+
+# ---------------------------------------------------------------- heads
+
+
+class TaskAligned(HeadPart):
+    """Span, class (one logit) and IoU of each query from shared features, for all decoder layers.
+
+    Outputs that it leaves out may come from separate heads: `spans`, `confidence`, `iou`.
+    """
+
+    use = "task-aligned"
+    version = 2
+    outputs: Annotated[tuple[Output, ...], AfterValidator(unique)] = Field(
+        ("spans", "class", "iou"), min_length=1, description="what is predicted from the shared features"
+    )
+
+    @property
+    @override
+    def provides(self) -> Mapping[str, str]:
+        return {name: axes for output in self.outputs for name, axes in PROVIDED[output].items()}
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.task_aligned import TaskAlignedHead
+
+        return TaskAlignedHead(context.width, context.activation, outputs=self.outputs, eps=context.eps)
+
+
+class TaskAlignedRanking(HeadPart):
+    """`task-aligned` with all outputs; moments are ranked by class and predicted IoU together."""
+
+    use = "task-aligned-ranking"
+    iou_share: float = Field(0.5, gt=0, lt=1, description="exponent of the IoU in their geometric mean")
+
+    @property
+    @override
+    def provides(self) -> Mapping[str, str]:
+        return {**TaskAligned().provides, "ranking_scores": "N B Q"}
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.task_aligned import RankingHead, TaskAlignedHead
+
+        outputs = TaskAligned().outputs
+        head = TaskAlignedHead(context.width, context.activation, outputs=outputs, eps=context.eps)
+        return RankingHead(head, self.iou_share)
+
+
+class Confidence(HeadPart):
+    """Moment or none, with one logit from a separate linear map; the score is its sigmoid."""
+
+    use = "confidence"
+
+    @property
+    @override
+    def provides(self) -> Mapping[str, str]:
+        return PROVIDED["class"]
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.task_aligned import ConfidenceHead
+
+        return ConfidenceHead(context.width)
+
+
+class Iou(HeadPart):
+    """Predicted IoU of each span, from a separate perceptron."""
+
+    use = "iou"
+
+    @property
+    @override
+    def provides(self) -> Mapping[str, str]:
+        return PROVIDED["iou"]
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.layers import Perceptron
+        from amrbench_plugins.ours.task_aligned import IouHead
+
+        width = context.width
+        return IouHead(Perceptron((width, width, width, 1), context.activation.mlp))

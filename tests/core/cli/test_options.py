@@ -1,0 +1,56 @@
+"""How tables are printed: fitted to a terminal, as Markdown into pipes and files, and as was asked."""
+
+import json
+import sys
+
+import pytest
+from rich.text import Text
+
+from amrbench.cli.options import Format, print_table, table_form
+
+ROWS = [{"name": "a", "about": "eight words that do not fit a line", "score": "0.5"}]
+GITHUB = """\
+| name   | about                              |   score |
+|--------|------------------------------------|---------|
+| a      | eight words that do not fit a line |     0.5 |
+"""
+
+
+def make_terminal(monkeypatch):
+    """Make standard output a terminal of 24 columns."""
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+
+def test_a_pipe_gets_markdown(capsys):
+    print_table(ROWS, table_form(None))
+    assert capsys.readouterr().out == GITHUB
+
+
+def test_a_terminal_gets_a_table_of_its_width(monkeypatch, capsys):
+    make_terminal(monkeypatch)
+    print_table(ROWS, table_form(None))
+    lines = Text.from_ansi(capsys.readouterr().out).plain.splitlines()
+    assert lines[0].split() == ["name", "about", "score"]
+    assert [len(line) for line in lines] == [24] * len(lines)
+    assert "eight words that do not fit a line" in " ".join(" ".join(lines[2:]).split()).replace("0.5 ", "")
+
+
+def test_a_format_that_is_asked_for_is_printed_on_a_terminal_too(monkeypatch, capsys):
+    make_terminal(monkeypatch)
+    print_table(ROWS, table_form(Format.github))
+    assert capsys.readouterr().out == GITHUB
+    print_table(ROWS, table_form(Format.tsv, as_json=True))
+    assert json.loads(capsys.readouterr().out) == ROWS
+
+
+def test_columns_whose_first_value_is_a_number_are_aligned_to_the_right(capsys):
+    print_table([{"n": "1e-4", "text": "x"}, {"n": "none", "text": "2"}], "github")
+    assert capsys.readouterr().out.splitlines()[2:] == ["| 1e-4 | x      |", "| none | 2      |"]
+
+
+@pytest.mark.parametrize("form", ["github", "terminal"])
+def test_a_table_without_rows_is_an_empty_line(capsys, form):
+    print_table([], form)
+    assert capsys.readouterr().out == "\n"

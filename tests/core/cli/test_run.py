@@ -1,0 +1,39 @@
+"""`predict-checkpoint` from outside; `run` is tested with studies, `predict` with its tool."""
+
+import json
+
+from tests.folders import DATA
+
+CHECKPOINT = DATA / "lighthouse_checkpoint"
+
+
+def test_predict_checkpoint_writes_the_predictions_of_the_reference(amrbench, tmp_path):
+    out = tmp_path / "out.jsonl"
+    code, _, err = amrbench(
+        *("predict-checkpoint", "--checkpoint", CHECKPOINT / "best.ckpt"),
+        *("--features", CHECKPOINT / "features" / "castella"),
+        *("--annotations", CHECKPOINT / "data" / "castella_test_release.jsonl", "-o", out),
+    )
+    assert code == 0
+    assert "14 queries" in err
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    expected = [
+        json.loads(line) for line in (CHECKPOINT / "expected_submission.jsonl").read_text().splitlines()
+    ]
+    by_id = {row["qid"]: row for row in expected}
+    assert len(rows) == len(by_id) == 14
+    for row in rows:
+        ours = sorted(map(tuple, row["pred_relevant_windows"]))
+        assert ours == sorted(map(tuple, by_id[row["qid"]]["pred_relevant_windows"]))
+
+
+def test_predict_checkpoint_refuses_a_file_that_is_not_a_checkpoint(amrbench, tmp_path):
+    wrong = tmp_path / "best.ckpt"
+    wrong.write_bytes(b"hello")
+    code, _, err = amrbench(
+        *("predict-checkpoint", "--checkpoint", wrong, "--features", tmp_path),
+        *("--annotations", CHECKPOINT / "data" / "castella_test_release.jsonl", "-o", tmp_path / "out.jsonl"),
+    )
+    assert code == 2
+    assert str(wrong) in err
+    assert not (tmp_path / "out.jsonl").exists()
