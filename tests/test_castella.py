@@ -131,27 +131,26 @@ def run_ours3(data: Path, name: str, **splits: object) -> Run:
 
 def test_all_stages_run_at_full_size_and_the_test_split_is_scored(data):
     done = run_ours3(data, "castella")
-    lock = json.loads((done.folder / "lock.json").read_text())
-    assert lock["recipe"]["model"]["width"] == 256
-    assert lock["replaced"] == [
+    assert done.result.recipe.options["model"]["width"] == 256
+    assert done.result.recipe.replaced == (
         "stages.0.epochs: 200 -> 1",
         "stages.1.epochs: 100 -> 1",
         "stages.2.epochs: 200 -> 1",
-    ]
-    assert list(lock["stages"]) == [
+    )
+    assert [stage.stage for stage in done.result.stages] == [
         "ours3 pretrain",
         "ours3 midtrain",
         "ours3 finetune, seed 0",
         "ours3 finetune, seed 1",
     ]
-    assert done.results.row("uniform soup").queries == len(queries_of("test", 3))
-    assert read_annotations(done.folder / done.results.truth) == queries_of("test", 3)
+    assert done.result.row("uniform soup").queries == len(queries_of("test", 3))
+    assert read_annotations(done.folder / done.result.truth) == queries_of("test", 3)
 
 
 def test_a_submission_is_predicted_without_metrics_and_packed(data, monkeypatch):
     monkeypatch.setenv("AMRBENCH_CACHE", str(data / "cache"))
     done = run_ours3(data, "dcase2026")
-    assert not done.results.scored
+    assert not done.result.scored
     packed = pack(open_run(done.folder, REGISTRY), "Lee_KAIST_task6_1", data / "Lee_KAIST_task6_1.zip")
     assert packed.queries == 4
     assert packed.total - packed.trainable > 190_000_000, "parameters of the published encoder"

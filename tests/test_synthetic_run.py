@@ -16,7 +16,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def baseline(run):
-    return next(other.results for other in run.against if other.results.recipe == "cgdetr")
+    return next(other.result for other in run.against if other.result.recipe.name == "cgdetr")
 
 
 def best_baseline(results, metric):
@@ -24,18 +24,18 @@ def best_baseline(results, metric):
 
 
 def test_there_are_enough_queries_to_tell_recipes_apart(run):
-    assert run.results.row("mean").queries >= 600
+    assert run.result.row("mean").queries >= 600
 
 
 def test_both_learn_far_more_than_a_guess(run, baseline):
-    for results in (run.results, baseline):
+    for results in (run.result, baseline):
         learned = results.row("mean").metrics["R1@0.7"]
         assert learned >= 15
         assert learned >= 4 * best_baseline(results, "R1@0.7")
 
 
 def test_both_need_the_text(run, baseline):
-    for results in (run.results, baseline):
+    for results in (run.result, baseline):
         shuffled = results.row("seed 0, queries shuffled").metrics
         for metric in ("R1@0.5", "R1@0.7"):
             assert shuffled[metric] <= results.row("seed 0").metrics[metric] / 2

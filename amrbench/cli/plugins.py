@@ -89,6 +89,7 @@ class Kind(StrEnum):
 
     recipe = "recipe"
     protocol = "protocol"
+    result = "result"
 
 
 @command(epilog="Example: amrbench schema recipe > recipe.schema.json")
@@ -96,7 +97,7 @@ def schema(
     kind: Annotated[Kind, typer.Argument(help="what the schema describes")] = Kind.recipe,
     without: Without = None,
 ) -> None:
-    """Print a JSON Schema for editors, with all installed parts."""
+    """Print the JSON Schema of a recipe or protocol, with all installed parts, or of a run's result.json."""
     from amrbench.tools import json_schema
 
     typer.echo(json.dumps(json_schema.schema(kind.value, registry_of(without)), indent=2))

@@ -58,13 +58,14 @@ def run(
     settings = Settings(seeds=seeds, device=device, jobs=jobs, out=out)
     runnables = [expand(recipe, registry) for recipe in recipes]
     if dry:
-        forecast = dry_run(runnables, protocol, registry=registry, settings=settings)
+        with progress() as reporter:
+            forecast = dry_run(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
         typer.echo(json.dumps(forecast.as_json(), indent=2) if shown_as == "json" else forecast.text())
         return
     with progress() as reporter:
         runs = run_all(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
     rows = table([results for run in runs for results in run.all_results], shown_as, by=by)
-    tables = study_tables(runnables, [run.results for run in runs])
+    tables = study_tables(runnables, [run.result for run in runs])
     typer.echo(with_more(rows, tables or compare_with_baseline(runs), shown_as))
 
 

@@ -59,6 +59,7 @@ class Protocol(Strict):
     """The conditions of a run. Results under different protocols never share a table."""
 
     name: Name
+    version: int = Field(1, ge=1, description="raised when the protocol changes in a way that scores show")
     about: str = ""
     data: Data
     stand_ins: Mapping[str, FeaturesPart] = Field(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe, Role
@@ -13,6 +14,9 @@ from amrbench.part import Part
 from amrbench.required_files import RequiredFile, missing_files, refuse_missing
 from amrbench.slots.data import DatasetPart
 from amrbench.slots.features import FeaturesPart
+
+Use = Literal["train", "select", "report"]
+"""What a split is needed for: training, the choice of an epoch, or the table."""
 
 
 def describe_part(part: Part) -> str:
@@ -101,11 +105,18 @@ class RequiredSplits:
         return self._request(data.report or data.target, self.protocol.splits.report)
 
     @property
+    def uses(self) -> list[tuple[Use, FeatureRequest]]:
+        """Return all splits with what they are needed for; a split may be there more than once."""
+        uses: list[tuple[Use, FeatureRequest]] = []
+        for role in dict.fromkeys(stage.data for stage in self.resolved.stages):
+            uses += [("train", request) for request in self.training(role)]
+            uses.append(("select", self.selection(role)))
+        return [*uses, ("report", self.report)]
+
+    @property
     def all(self) -> list[FeatureRequest]:
         """Return all splits that are needed, some of them possibly twice."""
-        roles = dict.fromkeys(stage.data for stage in self.resolved.stages)
-        used = [request for role in roles for request in (*self.training(role), self.selection(role))]
-        return [*used, self.report]
+        return [request for _, request in self.uses]
 
     @property
     def required_files(self) -> list[RequiredFile]:

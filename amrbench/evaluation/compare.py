@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from amrbench.errors import RunError
-from amrbench.evaluation.metrics_file import refuse_mixed
+from amrbench.evaluation.result import refuse_mixed
 from amrbench.evaluation.systems import (
     System,
     is_run,
@@ -141,7 +141,7 @@ def compare(
         system if count[system.name] == 1 else replace(system, name=f"{system.name} ({system.location})")
         for system in systems
     ]
-    if runs := {str(system.location): system.results for system in systems if system.results}:
+    if runs := {str(system.location): system.result for system in systems if system.result}:
         refuse_mixed(runs)
     contents = [
         {str(query.qid): (query.vid, query.windows) for query in system.queries} for system in systems
@@ -151,7 +151,7 @@ def compare(
     rows = [row for system in systems for row in _rows(system, systems[0], parsed)]
     recordings = {query.vid for query in systems[0].queries}
     return Comparison(
-        protocol=next((run.protocol for run in runs.values()), ""),
+        protocol=next((run.protocol.name for run in runs.values()), ""),
         against=systems[0].name,
         queries=len(systems[0].queries),
         recordings=len(recordings),
@@ -195,7 +195,7 @@ def _rows(system: System, first: System, metrics: Sequence[Metric]) -> list[Comp
 def _all_chains_differ(systems: Sequence[System]) -> bool:
     """Whether each system has several models, and no two of them share a stage."""
     return all(
-        system.results is not None and system.results.chains == "own" and len(system.singles.values) > 1
+        system.result and system.result.protocol.chains == "own" and len(system.singles.values) > 1
         for system in systems
     )
 
@@ -203,8 +203,8 @@ def _all_chains_differ(systems: Sequence[System]) -> bool:
 def _notes(systems: Sequence[System], compared: bool) -> list[str]:
     """Return the sentences that are needed to read the table."""
     first, *others = systems
-    runs = [system.results for system in systems if system.results]
-    notes = [f"Protocol {run.protocol}: {run.about}".removesuffix(": ") for run in runs[:1]]
+    runs = [system.result for system in systems if system.result]
+    notes = [f"Protocol {run.protocol.name}: {run.protocol.about}".removesuffix(": ") for run in runs[:1]]
     notes += [f"Stand-ins: {note}." for note in dict.fromkeys(run.stand_ins for run in runs) if note]
     if compared:
         count, recordings = f"{len(first.queries)} queries", len({query.vid for query in first.queries})

@@ -1,6 +1,6 @@
 """The table of a study: the mean of each recipe, and its difference from the recipe that was changed.
 
-Reads metrics.json only. Single models are compared with single models of the same seed; soups are in the
+Reads result.json only. Single models are compared with single models of the same seed; soups are in the
 table of the runs.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from amrbench.config.load import Method
 from amrbench.config.study import Study
 from amrbench.evaluation.compare import METRICS, Comparison
-from amrbench.evaluation.metrics_file import Results
+from amrbench.evaluation.result import Result
 from amrbench.evaluation.text_table import format_table
 
 BY_SEED = "R1@0.7"
@@ -61,7 +61,7 @@ class StudyTable:
         return format_table(form, heading, [_cells(row) for row in self.rows], align=align)
 
 
-def study_table(study: Study, results: Sequence[Results]) -> StudyTable:
+def study_table(study: Study, results: Sequence[Result]) -> StudyTable:
     """Return the table of a study from the results of its recipes, in the order of `Study.methods`.
 
     Raises:
@@ -71,7 +71,7 @@ def study_table(study: Study, results: Sequence[Results]) -> StudyTable:
         run.refuse_unscored("put into the table of a study")
     given = dict(zip(["base", "full"] if study.full else ["base"], results, strict=False))
     rows: list[dict[str, Any]] = [
-        {"family": "", "change": name, "recipe": run.recipe, "mean": dict(run.row("mean").metrics)}
+        {"family": "", "change": name, "recipe": run.recipe.name, "mean": dict(run.row("mean").metrics)}
         for name, run in given.items()
     ]
     for variant, run in zip(study.variants, results[len(given) :], strict=True):
@@ -83,8 +83,8 @@ def study_table(study: Study, results: Sequence[Results]) -> StudyTable:
             {
                 "family": variant.family,
                 "change": variant.change,
-                "recipe": run.recipe,
-                "against": against.recipe,
+                "recipe": run.recipe.name,
+                "against": against.recipe.name,
                 "same": run.hash == against.hash,
                 "mean": dict(mean),
                 "difference": _minus(mean, against.row("mean").metrics),
@@ -95,7 +95,7 @@ def study_table(study: Study, results: Sequence[Results]) -> StudyTable:
     return StudyTable(study.name, study.base.recipe.name, full, tuple(rows))
 
 
-def study_tables(runnables: Sequence[Study | Method], results: Sequence[Results]) -> list[StudyTable]:
+def study_tables(runnables: Sequence[Study | Method], results: Sequence[Result]) -> list[StudyTable]:
     """Return the tables of all studies among recipes and studies that were run.
 
     Args:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from amrbench.errors import DataError, RunError, some
-from amrbench.evaluation.metrics_file import LOCK, METRICS, Results, read_results
+from amrbench.evaluation.result import RESULT, Result, read_result
 from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import Metric, evaluate
@@ -40,7 +40,7 @@ class System:
         queries: The Q scored queries, sorted by id as text.
         singles: Its single models, one for each seed.
         soups: Its soups.
-        results: Of a run; None for prediction files.
+        result: Of a run; None for prediction files.
         features: The encoder of a run, as JSON; empty for prediction files, which do not name it.
     """
 
@@ -49,18 +49,18 @@ class System:
     queries: tuple[Query, ...]
     singles: ComparedModel
     soups: tuple[ComparedModel, ...] = ()
-    results: Results | None = None
+    result: Result | None = None
     features: str = ""
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is the folder of a run, finished or not, or its metrics.json."""
-    return path.name == METRICS or (path / METRICS).is_file() or (path / "recipe.yaml").is_file()
+    """Whether a path is the folder of a run, finished or not, or its result.json."""
+    return path.name == RESULT or (path / RESULT).is_file() or (path / "recipe.yaml").is_file()
 
 
 def run_folder(path: Path) -> Path:
-    """Return the folder of a run that is given by its metrics.json; any other path is returned as it is."""
-    return path.parent if path.name == METRICS else path
+    """Return the folder of a run that is given by its result.json; any other path is returned as it is."""
+    return path.parent if path.name == RESULT else path
 
 
 def prediction_files(path: Path) -> list[Path]:
@@ -70,7 +70,7 @@ def prediction_files(path: Path) -> list[Path]:
         RunError: The run is not finished, or there is no prediction file.
     """
     if is_run(path):
-        return [run_folder(path) / row.predictions for row in read_results(path).rows if row.kind == "seed"]
+        return [run_folder(path) / row.predictions for row in read_result(path).rows if row.kind == "seed"]
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if not files or not path.exists():
         raise RunError(f"{path}: there is no run and no prediction file (*.jsonl) here. Check the path.")
@@ -81,7 +81,7 @@ def read_system(path: Path, metrics: Sequence[Metric], truth: Path | None = None
     """Read a finished run, a prediction file, or a folder with a prediction file for each seed.
 
     Args:
-        path: The folder of the run or its metrics.json, the file, or the folder.
+        path: The folder of the run or its result.json, the file, or the folder.
         metrics: The M metrics of `ComparedModel.values`.
         truth: The annotations of prediction files; a run has its own.
 
@@ -95,7 +95,7 @@ def read_system(path: Path, metrics: Sequence[Metric], truth: Path | None = None
         raise RunError(f"{path}: there is no such run or prediction file. Check the path.")
     if truth is None:
         raise RunError(
-            f"{path}: not a run (no metrics.json). Prediction files need the annotations too: --truth FILE."
+            f"{path}: not a run (no result.json). Prediction files need the annotations too: --truth FILE."
         )
     annotated = read_annotations(truth)
     evaluated = [_evaluate(file, annotated, truth, metrics) for file in prediction_files(path)]
@@ -131,13 +131,13 @@ def refuse_other_queries(
 
 
 def _read_run(path: Path, metrics: Sequence[Metric]) -> System:
-    folder, results = run_folder(path), read_results(path)
-    results.refuse_unscored("compared")
-    truth = folder / results.truth
+    folder, result = run_folder(path), read_result(path)
+    result.refuse_unscored("compared")
+    truth = folder / result.truth
     annotated = read_annotations(truth)
     queries: tuple[Query, ...] = ()
     singles, soups = [], []
-    for row in results.rows:
+    for row in result.rows:
         if row.kind not in ("seed", "soup", "single"):
             continue
         file = folder / row.predictions
@@ -146,7 +146,7 @@ def _read_run(path: Path, metrics: Sequence[Metric]) -> System:
             recorded = row.metrics.get(metric.name, mean)
             if abs(recorded - mean) > 1e-6:
                 raise RunError(
-                    f"{file}: gives {metric.name} {mean:.2f}, but {METRICS} says {recorded:.2f}. A file was "
+                    f"{file}: gives {metric.name} {mean:.2f}, but {RESULT} says {recorded:.2f}. A file was "
                     "changed: move the folder away and run the recipe again."
                 )
         if row.kind == "seed":
@@ -156,21 +156,9 @@ def _read_run(path: Path, metrics: Sequence[Metric]) -> System:
     if not singles:
         raise RunError(f"{folder}: the run has no seeds, so there is nothing to compare. Run it again.")
     model = ComparedModel(_mean_of(len(singles), "seed"), np.stack(singles))
-    return System(results.recipe, folder, queries, model, tuple(soups), results, _features(folder / LOCK))
-
-
-def _features(lock: Path) -> str:
-    """Return the encoder that lock.json names, as JSON with sorted keys."""
-    try:
-        features = json.loads(lock.read_bytes())["recipe"]["features"]
-    except OSError as error:
-        raise RunError(f"{lock}: cannot be read ({error.strerror}). Run the recipe again.") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise RunError(
-            f"{lock}: does not say which features the run used. Move the folder away and run the recipe "
-            "again."
-        ) from None
-    return json.dumps(features, sort_keys=True)
+    features = result.recipe.options.get("features")
+    encoder = json.dumps(features, sort_keys=True) if features else ""
+    return System(result.recipe.name, folder, queries, model, tuple(soups), result, encoder)
 
 
 def _evaluate(

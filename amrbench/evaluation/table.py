@@ -1,4 +1,4 @@
-"""Tables of finished runs. Reads metrics.json only: no model, no audio, no torch."""
+"""Tables of finished runs. Reads result.json only: no model, no audio, no torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from amrbench.errors import RunError, did_you_mean
-from amrbench.evaluation.metrics_file import Results, Row, refuse_mixed
+from amrbench.evaluation.result import Result, Row, refuse_mixed
 from amrbench.evaluation.text_table import format_table, refuse_unknown_format
 
 
-def table(results: Sequence[Results], form: str = "github", *, by: str = "") -> str:
+def table(results: Sequence[Result], form: str = "github", *, by: str = "") -> str:
     """Return a table of runs under one protocol, below a heading with the conditions.
 
     Args:
@@ -25,22 +25,22 @@ def table(results: Sequence[Results], form: str = "github", *, by: str = "") -> 
     refuse_unknown_format(form)
     if not results:
         raise RunError("a table needs at least one run.")
-    runs = list({(run.recipe, run.hash): run for run in results}.values())
-    refuse_mixed({f"{run.recipe} ({run.hash[:8]})": run for run in runs})
+    runs = list({(run.recipe.name, run.hash): run for run in results}.values())
+    refuse_mixed({f"{run.recipe.name} ({run.hash[:8]})": run for run in runs})
     first = runs[0]
-    members = [(run.recipe, row) for run in runs for row in run.rows if row.kind != "prior"]
+    members = [(run.recipe.name, row) for run in runs for row in run.rows if row.kind != "prior"]
     members += [("", row) for row in first.rows if row.kind == "prior"]  # Baselines appear once, at the end.
     rows = [row for recipe, member in members for row in _rows(recipe, member, by)]
     stand_ins = [note for note in dict.fromkeys(run.stand_ins for run in runs) if note]
     split = first.rows[0].split
     if form == "json":
-        conditions = {"protocol": first.protocol, "about": first.about, "split": split}
+        conditions = {"protocol": first.protocol.name, "about": first.protocol.about, "split": split}
         return json.dumps({**conditions, "stand_ins": stand_ins, "rows": rows}, indent=2)
     heading = [
-        f"Protocol {first.protocol}, split {split}: {first.about}".removesuffix(": "),
+        f"Protocol {first.protocol.name}, split {split}: {first.protocol.about}".removesuffix(": "),
         *["The ground truth is not public: predictions only, no metrics."] * (not first.scored),
         *(f"Stand-ins: {note}." for note in stand_ins),
-        *(f"{run.recipe}, {row.member}: {row.note}." for run in runs for row in run.rows if row.note),
+        *(f"{run.recipe.name}, {row.member}: {row.note}." for run in runs for row in run.rows if row.note),
     ]
     cells = [{key: row[key] for key in row if key != "metrics"} | row["metrics"] for row in rows]
     return format_table(form, heading, cells)

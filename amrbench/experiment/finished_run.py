@@ -5,9 +5,7 @@ Everything is read from the run's folder and the stages in the cache; no data se
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +14,7 @@ from pydantic import ValidationError
 
 from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError, RunError
-from amrbench.evaluation.metrics_file import LOCK, METRICS, Results, Row, read_results
+from amrbench.evaluation.result import RESULT, Result, Row, read_result
 from amrbench.files.folders import cache_folder
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.registry import Registry
@@ -37,18 +35,16 @@ class FinishedRun:
 
     Attributes:
         folder: Of the run.
-        results: Its metrics.
+        result: All that it says about itself.
         member: The row of the model.
         recipe: The recipe with stand-ins and budget in place.
-        keys: The key of the stage with the weights of each seed, by the name of the seed's model.
         cache: The cache folder, with the stages.
     """
 
     folder: Path
-    results: Results
+    result: Result
     member: Row
     recipe: Recipe
-    keys: Mapping[str, str]
     cache: Path
 
     @property
@@ -56,7 +52,7 @@ class FinishedRun:
         """Return the file of the model's weights."""
         if self.member.kind != "seed":
             return self.folder / f"{slug(self.member.member)}.safetensors"
-        return store_of(self.cache) / self.keys[self.member.member] / WEIGHTS
+        return store_of(self.cache) / self.result.models[self.member.member] / WEIGHTS
 
     @cached_property
     def backends(self) -> list[tuple[FeaturesPart, FeatureBackend]]:
@@ -93,11 +89,11 @@ class FinishedRun:
         """Return what goes with every prediction, so that no stand-in is taken for the real encoder."""
         return {
             "run": str(self.folder),
-            "recipe": self.results.recipe,
+            "recipe": self.result.recipe.name,
             "member": self.member.member,
-            "protocol": self.results.protocol,
-            "protocol_about": self.results.about,
-            "stand_ins": self.results.stand_ins,
+            "protocol": self.result.protocol.name,
+            "protocol_about": self.result.protocol.about,
+            "stand_ins": self.result.stand_ins,
         }
 
 
@@ -113,7 +109,7 @@ def find_run(given: Path | None, *, below: Path = Path("runs")) -> Path:
     """
     if given is not None:
         return given
-    files = sorted(below.glob(f"*/{METRICS}"), key=lambda file: file.stat().st_mtime)
+    files = sorted(below.glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime)
     if not files:
         raise RunError(
             f"there is no finished run in {str(below)!r}. Run a recipe first "
@@ -126,7 +122,7 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
     """Read a finished run.
 
     Args:
-        folder: Of the run, or its metrics.json.
+        folder: Of the run, or its result.json.
         registry: Must have the parts of its recipe.
         member: The row of the model that predicts; empty for its first soup, or seed 0 if it has none.
         cache: The cache folder with the run's stages; None is the user's.
@@ -135,29 +131,22 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
         RunError: It is not finished, or has no such member.
         RecipeError: A part of its recipe is not installed.
     """
-    results = read_results(folder)
-    folder = folder.parent if folder.is_file() else folder
+    result = read_result(folder)
+    file = folder if folder.is_file() else folder / RESULT
     try:
-        lock = json.loads((folder / LOCK).read_text("utf-8"))
-        options, keys = lock["recipe"], dict(lock["weights"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder / LOCK, str(error)) from error
-    try:
-        recipe = Recipe.model_validate(options, context=registry)
+        recipe = Recipe.model_validate(result.recipe.options, context=registry)
     except ValidationError as error:
         reasons = "; ".join(detail["msg"] for detail in error.errors())
-        raise RecipeError(
-            f"{folder / LOCK}: the recipe of this run cannot be built here: {reasons}"
-        ) from None
-    rows = {row.member: row for row in results.rows if row.kind in _KINDS}
+        raise RecipeError(f"{file}: the recipe of this run cannot be built here: {reasons}") from None
+    rows = {row.member: row for row in result.rows if row.kind in _KINDS}
     if not rows:
-        raise _damaged(folder / METRICS, "no soup, single or seed")
+        raise _damaged(file, "no soup, single or seed")
     if member and member not in rows:
-        raise RunError(f"{folder}: the run has no member {member!r}. It has: {', '.join(rows)}.")
+        raise RunError(f"{file.parent}: the run has no member {member!r}. It has: {', '.join(rows)}.")
     row = rows[member] if member else min(rows.values(), key=lambda row: _KINDS.index(row.kind))
-    if row.kind == "seed" and row.member not in keys:
-        raise _damaged(folder / LOCK, f"no weights of {row.member!r}")
-    return FinishedRun(folder, results, row, recipe, keys, cache or cache_folder())
+    if row.kind == "seed" and row.member not in result.models:
+        raise _damaged(file, f"no weights of {row.member!r}")
+    return FinishedRun(file.parent, result, row, recipe, cache or cache_folder())
 
 
 def _damaged(file: Path, what: str) -> RunError:

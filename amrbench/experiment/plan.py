@@ -66,12 +66,22 @@ class PlannedRun:
     Attributes:
         request: The recipe and the protocol.
         chains: The last stage for each seed.
-        report: The split that is scored.
+        sources: The splits that it needs, by `FeatureRequest.key`.
     """
 
     request: RunRequest
     chains: tuple[StageSpec, ...]
-    report: FeatureSource
+    sources: Mapping[str, FeatureSource]
+
+    @property
+    def report(self) -> FeatureSource:
+        """Return the split that is scored."""
+        return self.sources[self.request.splits.report.key]
+
+    @property
+    def stages(self) -> list[StageSpec]:
+        """Return its stages, each once and after the stage that it starts from."""
+        return list({spec.key: spec for last in self.chains for spec in last.chain}.values())
 
     @cached_property
     def hash(self) -> str:
@@ -136,7 +146,7 @@ def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> Plann
         chain.append(spec)
     last, own = chain[-1], request.protocol.chains == "own"
     seeds = range(request.protocol.seeds if last.stage.seeds == "many" else 1)
-    return PlannedRun(request, tuple(_seeded(last, seed, own=own) for seed in seeds), report)
+    return PlannedRun(request, tuple(_seeded(last, seed, own=own) for seed in seeds), sources)
 
 
 def _seeded(last: StageSpec, seed: int, *, own: bool) -> StageSpec:

@@ -10,7 +10,7 @@ import torch
 
 from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, with_shuffled_queries
 from amrbench.evaluation.baselines import baseline_predictions
-from amrbench.evaluation.metrics_file import Kind, Row, Slice
+from amrbench.evaluation.result import Kind, Row, Slice
 from amrbench.experiment.finished_run import slug
 from amrbench.experiment.plan import PlannedRun
 from amrbench.files.annotations import read_annotations, write_annotations

@@ -1,69 +1,110 @@
-"""What a run writes about how it was made: lock.json and stages.json."""
+"""What a run says about how it was made: its `Result`."""
 
 from __future__ import annotations
 
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+from amrbench.data.required_splits import Use, describe_part
+from amrbench.evaluation.result import (
+    Environment,
+    PartRecord,
+    ProtocolRecord,
+    RecipeRecord,
+    Result,
+    Row,
+    SplitRecord,
+)
 from amrbench.experiment.plan import PlannedRun, RunRequest
 from amrbench.part import parts_in
-from amrbench.training import log
-from amrbench.training.stages import DTYPE, ENGINE, StageSpec
+from amrbench.training.stages import DTYPE, ENGINE, read_done
 
 _PACKAGES = ("amrbench", "torch", "numpy")
 
 
-def lock_content(planned: PlannedRun) -> dict[str, object]:
-    """Return the content of lock.json: all that was resolved, and which distributions the parts are from."""
-    request = planned.request
-    used = {f"{part.slot}/{part.use}": part for part in parts_in([request.resolved, request.protocol])}
-    return {
-        "hash": planned.hash,
-        "versions": environment(),
-        "recipe": request.resolved.model_dump(mode="json"),
-        "protocol": request.protocol.model_dump(mode="json"),
-        "replaced": replaced_options(request),
-        "parts": [
-            {
-                "slot": part.slot,
-                "use": part.use,
-                "part_version": part.version,
-                **asdict(request.registry.origin(part)),
-            }
-            for _, part in sorted(used.items())
-        ],
-        "stages": {spec.name: spec.key for last in planned.chains for spec in last.chain},
-        "weights": {last.model_name: last.key for last in planned.chains},
-        "report": planned.report.fingerprint,
-        "device": request.device,
-        "dtype": DTYPE,
-    }
+def result_of(planned: PlannedRun, store: Path, rows: Sequence[Row], truth: str) -> Result:
+    """Return the result of a run whose stages are trained.
 
-
-def stage_costs(chains: Sequence[StageSpec], store: Path) -> list[dict[str, str | int | float]]:
-    """Return the content of stages.json: each stage once, with its time and memory, in the order of training.
-
-    `chains` has the last stage of each seed. A stage that an earlier run trained has the numbers of that run.
-    The memory is the peak of the process up to the end of the stage, so it may be that of a stage that the
-    process trained before.
+    Args:
+        planned: The run.
+        store: The folder of all stages. One that an earlier run trained has the numbers of that run.
+        rows: Its members with their metrics.
+        truth: Name of the annotation file in its folder.
     """
-    stages = {spec.key: spec for last in chains for spec in last.chain}
+    request, protocol = planned.request, planned.request.protocol
+    return Result(
+        recipe=RecipeRecord(
+            name=request.recipe.name,
+            options=request.resolved.model_dump(mode="json"),
+            replaced=tuple(replaced_options(request)),
+        ),
+        protocol=ProtocolRecord(
+            name=protocol.name,
+            version=protocol.version,
+            about=protocol.about,
+            chains=protocol.chains,
+            options=protocol.model_dump(mode="json"),
+        ),
+        stand_ins=protocol.stand_in_note(request.recipe),
+        hash=planned.hash,
+        conditions=planned.comparable,
+        data=tuple(_splits(planned)),
+        stages=tuple(
+            # Another recipe may have trained the stage under a name of its own.
+            read_done(store / spec.key).model_copy(update={"stage": spec.name})
+            for spec in planned.stages
+        ),
+        models={last.model_name: last.key for last in planned.chains},
+        parts=tuple(_parts(request)),
+        environment=Environment(
+            device=request.device, dtype=DTYPE, threads=protocol.threads, versions=_versions()
+        ),
+        truth=truth,
+        rows=tuple(rows),
+    )
+
+
+def _splits(planned: PlannedRun) -> list[SplitRecord]:
+    uses: dict[str, list[Use]] = {}
+    splits = {}
+    for use, split in planned.request.splits.uses:
+        splits[split.key] = split
+        uses.setdefault(split.key, []).append(use)
     return [
-        {
-            "stage": spec.name,
-            "key": spec.key,
-            "epochs": spec.stage.epochs,
-            **log.cost_of(log.read_epochs(store / spec.key / log.FILE)),
-        }
-        for spec in stages.values()
+        SplitRecord(
+            uses=tuple(dict.fromkeys(uses[key])),
+            dataset=describe_part(split.dataset),
+            version=split.dataset.version,
+            split=split.split,
+            encoder=planned.sources[key].encoder,
+            fingerprint=planned.sources[key].fingerprint,
+            recordings=len({query.vid for query in planned.sources[key].queries}),
+            queries=len(planned.sources[key].queries),
+        )
+        for key, split in splits.items()
     ]
 
 
-def environment() -> dict[str, str]:
+def _parts(request: RunRequest) -> list[PartRecord]:
+    used = {f"{part.slot}/{part.use}": part for part in parts_in([request.resolved, request.protocol])}
+    origins = [(part, request.registry.origin(part)) for _, part in sorted(used.items())]
+    return [
+        PartRecord(
+            slot=part.slot,
+            use=part.use,
+            version=part.version,
+            plugin=origin.plugin,
+            distribution=origin.distribution,
+            distribution_version=origin.version,
+        )
+        for part, origin in origins
+    ]
+
+
+def _versions() -> dict[str, str]:
     """Return the versions of Python, the training loop and the main packages, without importing these."""
     installed = {name: version(name) for name in _PACKAGES}
     return {**installed, "python": platform.python_version(), "engine": str(ENGINE)}

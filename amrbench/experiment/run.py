@@ -1,13 +1,12 @@
 """From recipes and a protocol to finished runs.
 
-A run leaves `<out>/<recipe>@<protocol>-<hash8>/`: `recipe.yaml` and `protocol.yaml` as given, `lock.json`,
-`stages.json`, `annotations.<split>.jsonl`, `predictions/<model>.<split>.jsonl`, and `metrics.json`, which is
-written last. If the run is finished already, nothing is trained and nothing is written.
+A run leaves `<out>/<recipe>@<protocol>-<hash8>/`: `recipe.yaml` and `protocol.yaml` as given,
+`annotations.<split>.jsonl`, `predictions/<model>.<split>.jsonl`, weights of soups, and `result.json`,
+which is written last. If the run is finished already, nothing is trained and nothing is written.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,11 +21,10 @@ from amrbench.data.feature_source import FeatureSource
 from amrbench.data.prepare import prepare
 from amrbench.errors import DataError, RunError, did_you_mean
 from amrbench.evaluation.compare import Comparison, compare
-from amrbench.evaluation.metrics_file import LOCK, METRICS, STAGES, Results, read_results, write_results
+from amrbench.evaluation.result import RESULT, Result, read_result, write_result
 from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run
 from amrbench.experiment.predictions import PredictionWriter, scored_rows
-from amrbench.experiment.provenance import environment, lock_content, replaced_options, stage_costs
-from amrbench.files.atomic import write_text_atomic
+from amrbench.experiment.provenance import replaced_options, result_of
 from amrbench.files.folders import cache_folder
 from amrbench.registry import Registry
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
@@ -65,18 +63,18 @@ class Run:
 
     Attributes:
         folder: Of the run.
-        results: Its metrics.
+        result: All that it says about itself.
         against: The runs that the protocol compares it with.
     """
 
     folder: Path
-    results: Results
+    result: Result
     against: tuple[Run, ...] = ()
 
     @property
-    def all_results(self) -> list[Results]:
+    def all_results(self) -> list[Result]:
         """Return the results of this run and of those it is compared with, for one table."""
-        return [self.results, *(run.results for run in self.against)]
+        return [self.result, *(run.result for run in self.against)]
 
 
 def run(
@@ -134,7 +132,7 @@ def run_all(
 def compare_with_baseline(runs: Sequence[Run]) -> list[Comparison]:
     """Return the comparison of runs with the first recipe in `against`; empty if nothing is scored."""
     others = runs[0].against
-    if not others or not all(results.scored for run in runs for results in run.all_results):
+    if not others or not all(result.scored for run in runs for result in run.all_results):
         return []
     folders = dict.fromkeys([run.folder for run in runs] + [run.folder for run in others])
     return [compare(list(folders), against=others[0].folder)]
@@ -206,29 +204,14 @@ class Runner:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "recipe.yaml").write_bytes(request.method.text)
             (folder / "protocol.yaml").write_bytes(request.protocol_file.read_bytes())
-            contents = {LOCK: lock_content(planned), STAGES: stage_costs(planned.chains, store)}
-            for name, content in contents.items():
-                write_text_atomic(folder / name, json.dumps(content, indent=1) + "\n")
             writer = PredictionWriter(planned, folder, store, self.datasets)
             rows = scored_rows(writer.write_all(), folder, writer.truth, request.protocol.slices)
-            results = Results(
-                recipe=request.recipe.name,
-                protocol=request.protocol.name,
-                about=request.protocol.about,
-                stand_ins=request.protocol.stand_in_note(request.recipe),
-                chains=request.protocol.chains,
-                hash=planned.hash,
-                conditions=planned.comparable,
-                truth=writer.truth,
-                versions=environment(),
-                rows=tuple(rows),
-            )
-            write_results(folder, results)
-        return Run(folder, read_results(folder))
+            write_result(folder, result_of(planned, store, rows, writer.truth))
+        return Run(folder, read_result(folder))
 
     def is_finished(self, planned: PlannedRun) -> bool:
         """Whether a run is finished."""
-        return (planned.folder(self.settings.out) / METRICS).is_file()
+        return (planned.folder(self.settings.out) / RESULT).is_file()
 
     def jobs(self, threads: int) -> int:
         """Return the number of processes that train at the same time."""

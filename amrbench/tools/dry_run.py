@@ -20,6 +20,7 @@ from amrbench.data.feature_source import EncoderFeatures, FeatureSource, concat_
 from amrbench.data.prepare import FEATURES, CachedSplit, local_source
 from amrbench.data.required_splits import FeatureRequest, refuse_missing_files
 from amrbench.data.shards import AudioShard, TextShard
+from amrbench.errors import RunError
 from amrbench.experiment.plan import plan_run
 from amrbench.experiment.run import Runner, Settings
 from amrbench.files.feature_file import open_feature_file
@@ -160,14 +161,16 @@ def dry_run(
     )
     chains = [[stages.forecast(spec) for spec in last.chain] for run in unfinished for last in run.chains]
     data = [part.forecast for part in samples.values()]
+    trained = _distinct(chains)
     jobs = runner.jobs(requests[0].protocol.threads)
     return Forecast(
         finished=tuple(run.folder(settings.out).name for run in planned if runner.is_finished(run)),
         splits=tuple(data),
-        stages=tuple({stage.key: stage for chain in chains for stage in chain}.values()),
+        stages=tuple(trained),
         jobs=jobs,
         seconds=sum(split.seconds for split in data) / jobs + training_seconds(chains, jobs),
-        disk_mib=sum(row.disk_mib for row in (*data, *_distinct(chains)) if not row.present),
+        disk_mib=sum(split.disk_mib for split in data if not split.present)
+        + sum(stage.disk_mib for stage in trained if not stage.present),
     )
 
 
@@ -274,9 +277,12 @@ class StageForecaster:
     def __post_init__(self) -> None:
         """Read the costs of the stages in the store."""
         for file in sorted(self.store.glob(f"*/{DONE}")):
-            done = read_done(file)
+            try:
+                done = read_done(file.parent)
+            except RunError:
+                continue  # Of an older version; a run reports it if it needs the stage.
             size = sum(weights.stat().st_size for weights in file.parent.iterdir()) / MIB
-            cost = StageCost(done.seconds / done.steps, done.memory_mib, size)
+            cost = StageCost(done.seconds / max(1, done.steps), done.memory_mib, size)
             self.costs[without_seed(done.content)] = cost
 
     def forecast(self, spec: StageSpec) -> StageForecast:

@@ -1,7 +1,7 @@
-"""`amrbench schema`: a JSON Schema of recipes or protocols, with which editors complete and check them.
+"""`amrbench schema`: a JSON Schema of recipes, protocols, or the results of runs.
 
-The parts of a slot depend on the installed plugins: each slot is a definition that lists those of the
-registry.
+Editors complete and check recipes and protocols with it. The parts of a slot depend on the installed plugins:
+each slot is a definition that lists those of the registry.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
+from amrbench.evaluation.result import Result
 from amrbench.part import Part, Strict
 from amrbench.registry import Registry
 
@@ -23,7 +24,10 @@ _SLOT = "x-slot"
 
 
 def schema(kind: str, registry: Registry) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a "recipe" or a "protocol"."""
+    """Return the JSON Schema (draft 2020-12) of a "recipe", a "protocol" or a "result"."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"amrbench {kind}"}
+    if kind == "result":
+        return {**Result.model_json_schema(), **head}
     content = _MODELS[kind].model_json_schema(schema_generator=_WithPlaceholders)
     definitions: dict[str, Any] = content.setdefault("$defs", {})
     for slot in registry.slots():
@@ -37,8 +41,7 @@ def schema(kind: str, registry: Registry) -> dict[str, Any]:
         bare = {"enum": [part.use for part in parts], "description": "a part with its defaults"}
         with_options = [{"$ref": f"#/$defs/{slot}:{part.use}"} for part in parts]
         definitions[f"slot:{slot}"] = {"anyOf": [bare, *with_options]}
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"amrbench {kind}"}
-    return cast("dict[str, Any]", _linked({**head, **content}, set(registry.slots())))
+    return cast("dict[str, Any]", _linked({**content, **head}, set(registry.slots())))
 
 
 def _linked(value: Any, slots: set[str]) -> Any:

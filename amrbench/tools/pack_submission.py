@@ -107,16 +107,16 @@ def pack(
         raise RunError(
             f"the label {label!r} is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge requires."
         )
-    results, about = finished.results, finished.about()
-    queries = read_annotations(finished.folder / results.truth)
+    result, about = finished.result, finished.about()
+    queries = read_annotations(finished.folder / result.truth)
     file = predictions or finished.folder / finished.member.predictions
     predicted = read_predictions(file)
     refuse_faults(file, predicted, queries, remedy=_OTHER_FILE if predictions else _RERUN)
     total, trainable = (None, None) if predictions else _parameters(finished)
     fields = {
         "label": label,
-        "protocol": results.protocol,
-        "version": results.versions.get("amrbench", OPEN),
+        "protocol": result.protocol.name,
+        "version": result.environment.versions.get("amrbench", OPEN),
         **({} if predictions else _about_model(finished)),
         **({} if trainable is None else {"trainable_parameters": str(trainable)}),
         **({} if total is None else {"total_parameters": str(total)}),
@@ -146,7 +146,7 @@ def _parameters(finished: FinishedRun) -> tuple[int | None, int]:
 def _about_model(finished: FinishedRun) -> dict[str, str]:
     recipe, member = finished.recipe, finished.member
     return {
-        "recipe": finished.results.recipe,
+        "recipe": finished.result.recipe.name,
         "member": member.member,
         "about": json.dumps(recipe.about),
         "encoder": recipe.features.label,

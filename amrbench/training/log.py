@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -62,11 +62,3 @@ def read_epochs(path: Path) -> list[Epoch]:
     except OSError:
         return []
     return [Epoch(**json.loads(line)) for line in lines[:-1]]
-
-
-def cost_of(epochs: Sequence[Epoch]) -> dict[str, float]:
-    """Return the time of all epochs of a stage in seconds, and its peak memory in MiB."""
-    return {
-        "seconds": round(sum(epoch.seconds for epoch in epochs), 3),
-        "memory_mib": max((epoch.memory_mib for epoch in epochs), default=0.0),
-    }

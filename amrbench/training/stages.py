@@ -7,7 +7,6 @@ stage. A stage that was interrupted is trained again from its beginning, to the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,7 +18,7 @@ from amrbench.config.recipe import Recipe, Stage
 from amrbench.content_hash import content_hash
 from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, epoch_order, visit_rngs
 from amrbench.data.feature_source import FeatureSource
-from amrbench.files.atomic import write_text_atomic
+from amrbench.evaluation.result import StageRecord, read_record, write_record
 from amrbench.files.file_lock import exclusive
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.training import log
@@ -131,6 +130,12 @@ def is_finished(spec: StageSpec, store: Path) -> bool:
     return (store / spec.key / DONE).is_file()
 
 
+def read_done(folder: Path) -> StageRecord:
+    """Return what training recorded of a finished stage, or raise RunError if the file is damaged."""
+    remedy = "run the recipe again; it trains the stage again"
+    return read_record(folder / DONE, StageRecord, what="the record of a trained stage", remedy=remedy)
+
+
 def unfinished_folder(spec: StageSpec, store: Path) -> Path:
     """Return the folder of a stage that is being trained."""
     return store / f"{spec.key}.making"
@@ -233,13 +238,19 @@ def _train(
             reporter.epoch(spec.running, epoch)
 
         fit(inputs, keep=keep)
-    _write(spec, folder, keeper)
-
-
-def _write(spec: StageSpec, folder: Path, keeper: CheckpointKeeper) -> None:
-    about = {"key": spec.key, "stage": spec.name, "epoch": keeper.epoch, "val": dict(keeper.val)}
+    epochs = log.read_epochs(folder / log.FILE)
+    record = StageRecord(
+        stage=spec.name,
+        key=spec.key,
+        epoch=keeper.epoch,
+        epochs=spec.stage.epochs,
+        steps=length.steps,
+        val=dict(keeper.val),
+        seconds=round(sum(epoch.seconds for epoch in epochs), 3),
+        memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
+        content=spec.content(),
+    )
+    about = record.model_dump(include={"key", "stage", "epoch", "val"})
     write_weights(folder / WEIGHTS, keeper.best, about)
     write_weights(folder / LAST, keeper.last, about | {"epoch": spec.stage.epochs})
-    cost = log.cost_of(log.read_epochs(folder / log.FILE))
-    done = about | cost | {"content": spec.content()}
-    write_text_atomic(folder / DONE, json.dumps(done, indent=1) + "\n")
+    write_record(folder / DONE, record)

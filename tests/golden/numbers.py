@@ -63,16 +63,15 @@ def numbers(folder):
 
 
 def of_run(run, folder):
-    lock = json.loads((run.folder / "lock.json").read_text())
     stages = {
-        name: tensors_in(folder / "cache" / "stages" / key / "weights.safetensors")
-        for name, key in lock["stages"].items()
+        stage.stage: tensors_in(folder / "cache" / "stages" / stage.key / "weights.safetensors")
+        for stage in run.result.stages
     }
     soups = {file.stem: tensors_in(file) for file in sorted(run.folder.glob("*.safetensors"))}
     return {
         "stages": stages,
         "soups": soups,
-        "metrics": {row.member: dict(row.metrics) for row in run.results.rows},
+        "metrics": {row.member: dict(row.metrics) for row in run.result.rows},
     }
 
 

@@ -1,10 +1,15 @@
 """Folders of finished runs that hold random predictions."""
 
-import json
-
 import numpy as np
 
-from amrbench.evaluation.metrics_file import LOCK, Results, Row, write_results
+from amrbench.evaluation.result import (
+    Environment,
+    ProtocolRecord,
+    RecipeRecord,
+    Result,
+    Row,
+    write_result,
+)
 from amrbench.files.annotations import write_annotations
 from amrbench.files.predictions import write_predictions
 from amrbench.functional.metrics import score
@@ -46,6 +51,24 @@ def write_row(folder, member, kind, moments, asked):
     )
 
 
+def made_up_result(recipe, rows, *, features, protocol="tiny", about="For tests.", chains="shared", **fields):
+    """Return the result of a run that never was; `fields` are those of `Result`."""
+    plain = {
+        "recipe": RecipeRecord(name=recipe, options={"features": features}),
+        "protocol": ProtocolRecord(name=protocol, version=1, about=about, chains=chains, options={}),
+        "hash": recipe,
+        "conditions": "same",
+        "data": (),
+        "stages": (),
+        "models": {},
+        "parts": (),
+        "environment": Environment(device="cpu", dtype="float32", threads=1, versions={}),
+        "truth": "annotations.test.jsonl",
+        "rows": tuple(rows),
+    }
+    return Result(**plain | fields)
+
+
 def make_run(folder, *, accuracy=0.5, seeds=2, soup=None, asked=None, features="mini", shift=0, **fields):
     """Write the folder of a finished run with random predictions; another shift gives other ones."""
     asked = asked or queries()
@@ -59,19 +82,9 @@ def make_run(folder, *, accuracy=0.5, seeds=2, soup=None, asked=None, features="
     if soup:
         rows.append(write_row(folder, "uniform", "soup", predictions(asked, soup, 99), asked))
     rows.append(write_row(folder, "whole recording", "prior", predictions(asked, 0, 0), asked))
-    (folder / LOCK).write_text(json.dumps({"recipe": {"features": {"use": features}}}))
-    plain = {
-        "recipe": folder.name,
-        "protocol": "tiny",
-        "about": "For tests.",
-        "stand_ins": f"{features} stands in for clap",
-        "hash": folder.name,
-        "conditions": "same",
-        "truth": "annotations.test.jsonl",
-        "versions": {},
-        "rows": rows,
-    }
-    write_results(folder, Results(**plain | fields))
+    features = {"use": features} if isinstance(features, str) else features
+    fields = {"stand_ins": f"{features['use']} stands in for clap"} | fields
+    write_result(folder, made_up_result(folder.name, rows, features=features, **fields))
     return folder
 
 

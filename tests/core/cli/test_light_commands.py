@@ -48,6 +48,7 @@ def calls(tmp_path):
         ["parts", "optimizer", "adamw"],
         ["schema", "recipe"],
         ["schema", "protocol"],
+        ["schema", "result"],
         ["data", "status", "--protocol", "castella"],
     ]
 

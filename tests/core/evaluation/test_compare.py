@@ -7,7 +7,7 @@ import pytest
 
 from amrbench.errors import AmrbenchError, RunError
 from amrbench.evaluation.compare import compare
-from amrbench.evaluation.metrics_file import LOCK, METRICS
+from amrbench.evaluation.result import RESULT
 from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import evaluate
@@ -93,7 +93,7 @@ def test_what_is_compared_against_can_be_chosen(runs):
 
 
 def test_a_run_alone_has_its_metrics_and_no_difference(runs):
-    comparison = compare([runs[0], runs[0] / METRICS])
+    comparison = compare([runs[0], runs[0] / RESULT])
     assert {row.recipe for row in comparison.lines} == {"poor"}
     assert [row.difference for row in comparison.lines] == [None] * 3
     assert comparison.notes == ("Protocol tiny: For tests.", "Stand-ins: mini stands in for clap.")
@@ -151,8 +151,7 @@ def test_the_heading_names_method_and_condition(runs):
 def test_seeds_that_were_trained_apart_are_resampled_too(tmp_path):
     shared = [make_run(tmp_path / name, shift=shift) for name, shift in (("a", 0), ("b", 50))]
     own = [
-        make_run(tmp_path / "own" / name, shift=shift, chains="own", recipe=name)
-        for name, shift in (("a", 0), ("b", 50))
+        make_run(tmp_path / "own" / name, shift=shift, chains="own") for name, shift in (("a", 0), ("b", 50))
     ]
     chains, plain = (compare(sources, metrics=["R1@0.7"]) for sources in (own, shared))
     assert "draws over recordings and seeds; p: seeds exchanged between the sides." in chains.notes[2]
@@ -173,8 +172,8 @@ def test_different_features_are_noted(tmp_path):
     assert compare([one, two]).notes[-1] == (
         "The features differ: two has mini-wide, one has mini. The difference is not about the model alone."
     )
-    (two / LOCK).write_text(json.dumps({"recipe": {"features": {"use": "mini", "bands": 3}}}))
-    assert 'two has {"bands": 3, "use": "mini"}' in compare([one, two]).notes[-1]
+    three = make_run(tmp_path / "three", features={"use": "mini", "bands": 3})
+    assert 'three has {"bands": 3, "use": "mini"}' in compare([one, three]).notes[-1]
 
 
 def test_equal_features_need_no_note(runs):
@@ -245,7 +244,7 @@ def test_other_windows_under_the_same_ids_are_refused(runs, tmp_path):
 
 def test_prediction_files_need_annotations_and_runs_do_not(runs):
     file = runs[0] / "predictions/seed-0.test.jsonl"
-    assert f"{file}: not a run (no metrics.json)" in refused(file)
+    assert f"{file}: not a run (no result.json)" in refused(file)
     assert "--truth FILE" in refused(file)
     truth = runs[0] / "annotations.test.jsonl"
     assert f"{truth}: runs bring their own annotations" in refused(*runs, truth=truth)

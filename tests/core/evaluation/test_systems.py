@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from amrbench.errors import DataError, RunError
-from amrbench.evaluation.metrics_file import LOCK, METRICS
+from amrbench.evaluation.result import RESULT
 from amrbench.evaluation.systems import (
     is_run,
     prediction_files,
@@ -39,12 +39,12 @@ def test_values_of_queries_average_to_the_metric(runs, name):
     assert values[1].mean() == pytest.approx(score(predictions, truth, metrics=[metric]).metrics[name])
 
 
-def test_a_run_may_be_given_by_its_metrics(runs):
+def test_a_run_may_be_given_by_its_result(runs):
     poor, good = runs
     assert is_run(poor)
-    assert is_run(poor / METRICS)
-    assert run_folder(poor / METRICS) == run_folder(poor) == poor
-    system = read_system(good / METRICS, STANDARD)
+    assert is_run(poor / RESULT)
+    assert run_folder(poor / RESULT) == run_folder(poor) == poor
+    system = read_system(good / RESULT, STANDARD)
     assert (system.name, system.location) == ("good", good)
     assert [soup.name for soup in system.soups] == ["uniform"]
 
@@ -52,7 +52,7 @@ def test_a_run_may_be_given_by_its_metrics(runs):
 def test_prediction_files_are_those_of_seeds_of_a_folder_or_itself(runs, tmp_path):
     poor, _ = runs
     seeds = [poor / f"predictions/seed-{seed}.test.jsonl" for seed in (0, 1)]
-    assert prediction_files(poor) == prediction_files(poor / METRICS) == seeds
+    assert prediction_files(poor) == prediction_files(poor / RESULT) == seeds
     assert set(seeds) < set(prediction_files(poor / "predictions"))
     assert prediction_files(seeds[0]) == [seeds[0]]
     with pytest.raises(RunError, match="nowhere.jsonl: there is no run and no prediction file"):
@@ -63,7 +63,7 @@ def test_prediction_files_are_those_of_seeds_of_a_folder_or_itself(runs, tmp_pat
 
 
 def test_an_unfinished_run_is_refused(runs):
-    (runs[1] / METRICS).unlink()
+    (runs[1] / RESULT).unlink()
     assert is_run(runs[1]), "its recipe.yaml is there"
     assert f"{runs[1]}: there is no finished run" in refused(runs[1])
 
@@ -89,17 +89,6 @@ def test_predictions_for_other_annotations_are_refused_with_both_files(runs, tmp
     own = runs[0] / "annotations.test.jsonl"
     own.write_bytes(truth.read_bytes())
     assert refused(runs[0], error=DataError).startswith(f"{file} against {own}: ")
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"recipe": {}}', '{"recipe": 3}'])
-def test_a_lock_that_does_not_name_the_features_is_refused(runs, text):
-    (runs[0] / LOCK).write_text(text)
-    assert f"{runs[0] / LOCK}: does not say which features" in refused(runs[0])
-
-
-def test_a_missing_lock_is_refused(runs):
-    (runs[0] / LOCK).unlink()
-    assert f"{runs[0] / LOCK}: cannot be read" in refused(runs[0])
 
 
 def test_other_queries_are_refused_by_name():

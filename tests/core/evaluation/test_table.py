@@ -3,8 +3,9 @@ import json
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.evaluation.metrics_file import Results, Row, Slice
+from amrbench.evaluation.result import Result, Row, Slice
 from amrbench.evaluation.table import table
+from tests.small_world.written_runs import made_up_result
 
 
 def row(member: str, kind: str, value: float) -> Row:
@@ -15,19 +16,14 @@ def row(member: str, kind: str, value: float) -> Row:
     return Row(member=member, kind=kind, split="test", queries=4, metrics=metrics, slices={"kind": parts})
 
 
-def results(recipe: str = "toy", value: float = 50.0, **options) -> Results:
-    rows = (row("seed 0", "seed", value), row("mean", "mean", value), row("whole recording", "prior", 12.5))
-    plain = {
-        "recipe": recipe,
-        "protocol": "tiny",
-        "about": "For tests.",
-        "stand_ins": "mini-clap stands in for clap",
-        "hash": recipe,
-        "conditions": "same",
-        "versions": {},
-        "rows": rows,
-    }
-    return Results(**plain | options)
+def results(recipe: str = "toy", value: float = 50.0, *, rows: tuple[Row, ...] = (), **options) -> Result:
+    rows = rows or (
+        row("seed 0", "seed", value),
+        row("mean", "mean", value),
+        row("whole recording", "prior", 12.5),
+    )
+    options = {"stand_ins": "mini-clap stands in for clap"} | options
+    return made_up_result(recipe, rows, features={"use": "mini-clap"}, **options)
 
 
 def test_a_table_has_protocol_and_stand_ins_above_its_rows():

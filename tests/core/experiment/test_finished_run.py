@@ -12,8 +12,8 @@ from tests.small_world.parts import PARTS, REGISTRY
 def test_the_newest_finished_run_is_taken(tmp_path):
     for name, age in (("old", 100), ("new", 50)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "metrics.json").write_text("{}")
-        os.utime(tmp_path / name / "metrics.json", (1e9 - age, 1e9 - age))
+        (tmp_path / name / "result.json").write_text("{}")
+        os.utime(tmp_path / name / "result.json", (1e9 - age, 1e9 - age))
     (tmp_path / "unfinished").mkdir()
     assert find_run(None, below=tmp_path) == tmp_path / "new"
     assert find_run(tmp_path / "old", below=tmp_path) == tmp_path / "old"
@@ -28,8 +28,8 @@ def test_there_is_no_finished_run(tmp_path):
     )
 
 
-def test_a_run_may_be_named_by_its_metrics_file(soup_run):
-    assert open_run(soup_run.folder / "metrics.json", REGISTRY).folder == soup_run.folder
+def test_a_run_may_be_named_by_its_result(soup_run):
+    assert open_run(soup_run.folder / "result.json", REGISTRY).folder == soup_run.folder
 
 
 def test_a_soup_predicts_or_else_the_first_seed(soup_run, finished):
@@ -53,7 +53,7 @@ def test_parts_that_are_not_installed(soup_run):
     with pytest.raises(RecipeError) as error:
         open_run(soup_run.folder, Registry.of(*(part for part in PARTS if part.use != "cut")))
     assert str(error.value).startswith(
-        f"{soup_run.folder}/lock.json: the recipe of this run cannot be built here: no ranking part is "
+        f"{soup_run.folder}/result.json: the recipe of this run cannot be built here: no ranking part is "
         "called 'cut'."
     )
 
@@ -70,36 +70,29 @@ def test_a_member_that_a_run_does_not_have_is_named(soup_run):
     )
 
 
-def test_a_lock_file_that_is_not_a_mapping_is_refused(soup_run, tmp_path):
-    (tmp_path / "metrics.json").write_bytes((soup_run.folder / "metrics.json").read_bytes())
-    (tmp_path / "lock.json").write_text("[]")
-    assert refusal(tmp_path).startswith(f"{tmp_path}/lock.json: not as a run wrote it (")
-
-
-def damaged(run, folder, metrics=lambda content: None, lock=lambda content: None):
-    """Write metrics.json and lock.json of a run with changes to a folder, and return it."""
-    for name, change in (("metrics.json", metrics), ("lock.json", lock)):
-        content = json.loads((run.folder / name).read_text())
-        change(content)
-        (folder / name).write_text(json.dumps(content))
+def damaged(run, folder, change):
+    """Write the result of a run with changes to a folder, and return it."""
+    content = json.loads((run.folder / "result.json").read_text())
+    change(content)
+    (folder / "result.json").write_text(json.dumps(content))
     return folder
 
 
-def test_a_lock_file_without_the_weights_of_a_seed_is_refused(soup_run, tmp_path):
-    folder = damaged(soup_run, tmp_path, lock=lambda content: content["weights"].pop("seed 1"))
+def test_a_result_without_the_weights_of_a_seed_is_refused(soup_run, tmp_path):
+    folder = damaged(soup_run, tmp_path, lambda content: content["models"].pop("seed 1"))
     assert refusal(folder, "seed 1") == (
-        f"{folder}/lock.json: not as a run wrote it (no weights of 'seed 1'). Move the folder away and run "
+        f"{folder}/result.json: not as a run wrote it (no weights of 'seed 1'). Move the folder away and run "
         "the recipe again."
     )
     assert open_run(folder, REGISTRY, member="seed 0").member.member == "seed 0"
 
 
-def test_metrics_without_any_model_are_refused(soup_run, tmp_path):
+def test_a_result_without_any_model_is_refused(soup_run, tmp_path):
     def keep_means(content):
         content["rows"] = [row for row in content["rows"] if row["kind"] == "mean"]
 
-    assert refusal(damaged(soup_run, tmp_path, metrics=keep_means)) == (
-        f"{tmp_path}/metrics.json: not as a run wrote it (no soup, single or seed). Move the folder away and "
+    assert refusal(damaged(soup_run, tmp_path, keep_means)) == (
+        f"{tmp_path}/result.json: not as a run wrote it (no soup, single or seed). Move the folder away and "
         "run the recipe again."
     )
 

@@ -9,7 +9,7 @@ METRICS = ["R1@0.5", "R1@0.7", "R5@0.5", "R5@0.7", "mAP", "mAP@0.5", "mAP@0.75"]
 
 
 def test_a_run_learns_and_its_control_does_not(finished):
-    results = finished.results
+    results = finished.result
     assert [row.member for row in results.rows] == [
         *("seed 0", "seed 1", "mean", CONTROL, "always 0-10 s", "whole recording")
     ]
@@ -20,10 +20,10 @@ def test_a_run_learns_and_its_control_does_not(finished):
 
 
 def test_the_score_command_gives_the_same_metrics(finished):
-    for row in finished.results.rows:
+    for row in finished.result.rows:
         if row.kind == "mean":
             continue
-        truth = finished.folder / finished.results.truth
+        truth = finished.folder / finished.result.truth
         report = score_files(finished.folder / row.predictions, truth, by="kind")
         assert report.scores.metrics == row.metrics
         assert {part.value: part.metrics for part in row.slices["kind"]} == {
@@ -32,7 +32,7 @@ def test_the_score_command_gives_the_same_metrics(finished):
 
 
 def test_the_mean_is_that_of_the_seeds(finished):
-    first, second, mean = (finished.results.row(name) for name in ("seed 0", "seed 1", "mean"))
+    first, second, mean = (finished.result.row(name) for name in ("seed 0", "seed 1", "mean"))
     for name in METRICS:
         assert mean.metrics[name] == pytest.approx((first.metrics[name] + second.metrics[name]) / 2)
         parts = [row.slices["kind"][1].metrics[name] for row in (first, second, mean)]

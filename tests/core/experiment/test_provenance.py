@@ -1,30 +1,44 @@
-import json
-
 import pytest
 
 from amrbench.experiment.provenance import changes
+from amrbench.files.annotations import read_annotations
 from amrbench.training.log import read_epochs
+from amrbench.training.stages import read_done
 
 
 def test_a_run_lists_time_and_memory_of_each_stage(finished):
-    costs = json.loads((finished.folder / "stages.json").read_text())
-    lock = json.loads((finished.folder / "lock.json").read_text())
-    assert {cost["stage"]: cost["key"] for cost in costs} == lock["stages"]
     store = finished.folder.parents[1] / "cache" / "stages"
-    assert {folder.parent.name for folder in store.glob("*/done.json")} == set(lock["stages"].values())
-    for cost in costs:
-        epochs = read_epochs(store / cost["key"] / "log.jsonl")
-        assert len(epochs) == cost["epochs"] > 0
-        assert cost["seconds"] == pytest.approx(sum(epoch.seconds for epoch in epochs), abs=1e-3)
-        assert cost["memory_mib"] == max(epoch.memory_mib for epoch in epochs) > 50
+    stages = finished.result.stages
+    assert {folder.parent.name for folder in store.glob("*/done.json")} == {stage.key for stage in stages}
+    for stage in stages:
+        assert stage == read_done(store / stage.key)
+        epochs = read_epochs(store / stage.key / "log.jsonl")
+        assert len(epochs) == stage.epochs > 0
+        assert stage.steps % stage.epochs == 0 < stage.steps
+        assert stage.seconds == pytest.approx(sum(epoch.seconds for epoch in epochs), abs=1e-3)
+        assert stage.memory_mib == max(epoch.memory_mib for epoch in epochs) > 50
+        assert stage.val == epochs[stage.epoch - 1].val
 
 
-def test_the_lock_lists_what_was_replaced_and_where_the_parts_are_from(finished):
-    lock = json.loads((finished.folder / "lock.json").read_text())
-    assert lock["replaced"] == ["features: absent -> one-hot", "model.width: 32 -> 16"]
-    assert lock["recipe"]["model"]["width"] == 16
-    assert {part["use"] for part in lock["parts"]} >= {"toy", "one-hot", "frames", "descent", "cut"}
-    assert lock["versions"].keys() == {"amrbench", "torch", "numpy", "python", "engine"}
+def test_a_run_lists_what_was_replaced_and_where_the_parts_are_from(finished):
+    result = finished.result
+    assert result.recipe.replaced == ("features: absent -> one-hot", "model.width: 32 -> 16")
+    assert result.recipe.options["model"]["width"] == 16
+    assert {part.use for part in result.parts} >= {"toy", "one-hot", "frames", "descent", "cut"}
+    assert result.environment.versions.keys() == {"amrbench", "torch", "numpy", "python", "engine"}
+    assert (result.environment.device, result.environment.threads) == ("cpu", 1)
+    assert set(result.models.values()) <= {stage.key for stage in result.stages}
+
+
+def test_a_run_lists_its_data(finished):
+    splits = {(split.dataset, split.split): split for split in finished.result.data}
+    assert len(splits) == len(finished.result.data) == 5
+    report = next(split for split in finished.result.data if split.uses == ("report",))
+    truth = read_annotations(finished.folder / finished.result.truth)
+    assert report.queries == len(truth)
+    assert report.recordings == len({query.vid for query in truth})
+    assert report.version >= 1
+    assert "one-hot" in report.encoder
 
 
 @pytest.mark.parametrize(

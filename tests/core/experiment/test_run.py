@@ -1,5 +1,4 @@
 import copy
-import json
 import multiprocessing
 import signal
 
@@ -7,7 +6,7 @@ import pytest
 import torch
 
 from amrbench.errors import DataError, RunError
-from amrbench.evaluation.metrics_file import read_results
+from amrbench.evaluation.result import read_result
 from amrbench.evaluation.table import table
 from amrbench.experiment.finished_run import find_run
 from amrbench.experiment.run import compare_with_baseline, run_all
@@ -28,11 +27,11 @@ def test_a_run_leaves_all_its_files(finished):
     names = {str(file.relative_to(finished.folder)) for file in finished.folder.rglob("*") if file.is_file()}
     models = ["seed-0", "seed-1", "seed-0-queries-shuffled", "always-0-10-s", "whole-recording"]
     assert names == {
-        *("recipe.yaml", "protocol.yaml", "lock.json", "stages.json", "metrics.json"),
+        *("recipe.yaml", "protocol.yaml", "result.json"),
         "annotations.test.jsonl",
         *(f"predictions/{model}.test.jsonl" for model in models),
     }
-    assert finished.folder.name == f"toy@tiny-{finished.results.hash[:8]}"
+    assert finished.folder.name == f"toy@tiny-{finished.result.hash[:8]}"
     given = finished.folder.parents[1]
     assert (finished.folder / "recipe.yaml").read_bytes() == (given / "toy.yaml").read_bytes()
     assert (finished.folder / "protocol.yaml").read_bytes() == (given / "tiny.yaml").read_bytes()
@@ -62,7 +61,7 @@ def test_two_runs_have_the_same_bits(new_toy_folder):
     torch.manual_seed(2)
     second = run_in(other)
     assert same_bits(folder, other)
-    assert first.results == second.results
+    assert first.result.rows == second.result.rows
 
 
 def test_a_killed_run_continues_to_the_same_bits(new_toy_folder):
@@ -75,7 +74,7 @@ def test_a_killed_run_continues_to_the_same_bits(new_toy_folder):
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert not stages_in(folder), "the first stage was not finished"
-    assert run_in(folder).results == run_in(other).results
+    assert run_in(folder).result.rows == run_in(other).result.rows
     assert same_bits(folder, other)
     assert not list((folder / "cache" / "stages").glob("*.making"))
 
@@ -88,26 +87,25 @@ def test_recipes_share_stages_with_equal_content(toy_folder):
     before = stages_in(toy_folder)
     run = run_in(toy_folder, "other")
     assert stages_in(toy_folder) == before
-    assert [row.member for row in run.results.rows if row.kind == "soup"] == ["soup"]
+    assert [row.member for row in run.result.rows if row.kind == "soup"] == ["soup"]
     assert (run.folder / "soup.safetensors").is_file()
-    assert run.results.row("seed 1").metrics == toy.results.row("seed 1").metrics
+    assert run.result.row("seed 1").metrics == toy.result.row("seed 1").metrics
 
 
 def test_seeds_with_chains_of_their_own_are_not_averaged(toy_folder):
     write_yaml(toy_folder / "toy.yaml", RECIPE | {"soup": "mean"})
     write_yaml(toy_folder / "tiny.yaml", PROTOCOL | {"chains": "own"})
     run = run_in(toy_folder)
-    assert [row.kind for row in run.results.rows].count("seed") == 2
-    assert not any(row.kind == "soup" for row in run.results.rows)
-    assert run.results.chains == "own"
-    lock = json.loads((run.folder / "lock.json").read_text())
-    assert list(lock["stages"]) == [
+    assert [row.kind for row in run.result.rows].count("seed") == 2
+    assert not any(row.kind == "soup" for row in run.result.rows)
+    assert run.result.protocol.chains == "own"
+    assert [stage.stage for stage in run.result.stages] == [
         "toy pretrain",
         "toy finetune, seed 0",
         "toy pretrain, seed 1",
         "toy finetune, seed 1",
     ]
-    assert len(set(lock["stages"].values())) == 4
+    assert len({stage.key for stage in run.result.stages}) == 4
 
 
 def test_more_seeds_train_only_the_new_ones(toy_folder):
@@ -115,7 +113,7 @@ def test_more_seeds_train_only_the_new_ones(toy_folder):
     before = stages_in(toy_folder)
     run = run_in(toy_folder, seeds=3)
     assert len(stages_in(toy_folder)) == len(before) + 1
-    assert [row.member for row in run.results.rows][:3] == ["seed 0", "seed 1", "seed 2"]
+    assert [row.member for row in run.result.rows][:3] == ["seed 0", "seed 1", "seed 2"]
 
 
 def test_the_protocol_names_recipes_to_compare_with(toy_folder):
@@ -123,7 +121,7 @@ def test_the_protocol_names_recipes_to_compare_with(toy_folder):
     small = changed(RECIPE, name="small", training__losses=["frames"])
     write_yaml(toy_folder / "small.yaml", small)
     run = run_in(toy_folder)
-    assert [results.recipe for results in run.all_results] == ["toy", "small"]
+    assert [result.recipe.name for result in run.all_results] == ["toy", "small"]
     assert {other.folder.name.split("@")[0] for other in run.against} == {"small"}
     assert find_run(None, below=toy_folder / "runs") == run.folder, "the requested recipe is the newest run"
     text = table(run.all_results)
@@ -144,7 +142,7 @@ def test_several_recipes_are_run_together(toy_folder):
         registry=REGISTRY,
         settings=settings_in(toy_folder),
     )
-    assert [run.results.recipe for run in runs] == ["small", "toy"]
+    assert [run.result.recipe.name for run in runs] == ["small", "toy"]
 
 
 def test_slices_by_an_unknown_key_are_refused_before_training(toy_folder):
@@ -181,10 +179,10 @@ def test_an_exception_from_infinite_weights_is_explained(toy_folder):
         run_in(toy_folder)
 
 
-def test_a_damaged_metrics_file_is_named(toy_folder):
+def test_a_damaged_result_is_named(toy_folder):
     run = run_in(toy_folder)
-    (run.folder / "metrics.json").write_text('{"rows": []')
-    with pytest.raises(RunError, match=r"metrics\.json: not the results of a run"):
+    (run.folder / "result.json").write_text('{"rows": []')
+    with pytest.raises(RunError, match=r"result\.json: not the result of a run"):
         run_in(toy_folder)
     with pytest.raises(RunError, match="there is no finished run"):
-        read_results(toy_folder)
+        read_result(toy_folder)

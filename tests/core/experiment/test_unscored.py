@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import pytest
-import yaml
 
 from amrbench.errors import RunError
 from amrbench.evaluation.compare import compare
@@ -67,12 +66,12 @@ def unscored(tmp_path_factory):
 
 
 def test_every_model_predicts_and_none_is_scored(unscored):
-    assert [(row.member, row.kind) for row in unscored.results.rows] == [
+    assert [(row.member, row.kind) for row in unscored.result.rows] == [
         ("seed 0", "seed"),
         ("seed 1", "seed"),
         ("soup", "soup"),
     ]
-    for row in unscored.results.rows:
+    for row in unscored.result.rows:
         assert row.metrics == {}
         assert row.slices == {}
         assert (row.split, row.queries) == ("evaluation", 8)
@@ -80,12 +79,13 @@ def test_every_model_predicts_and_none_is_scored(unscored):
 
 
 def test_both_splits_were_trained_on(unscored):
-    lock = yaml.safe_load((unscored.folder / "lock.json").read_text())
-    assert lock["protocol"]["splits"]["train"] == ["train", "test"]
+    assert unscored.result.protocol.options["splits"]["train"] == ["train", "test"]
+    uses = {(split.split, use) for split in unscored.result.data for use in split.uses}
+    assert {("train", "train"), ("test", "train"), ("evaluation", "report")} <= uses
 
 
 def test_the_table_says_so(unscored):
-    lines = table([unscored.results]).splitlines()
+    lines = table([unscored.result]).splitlines()
     assert lines[1] == "The ground truth is not public: predictions only, no metrics."
     header = next(line for line in lines if line.startswith("|"))
     assert [cell.strip() for cell in header.strip("|").split("|")] == ["recipe", "member", "queries"]
@@ -99,4 +99,4 @@ def test_predictions_without_ground_truth_are_not_compared(unscored):
         "split 'evaluation' is not public. Use a protocol that reports another split."
     )
     with pytest.raises(RunError, match="so it cannot be put into the table of a study"):
-        study_table(study(), [unscored.results] * 4)
+        study_table(study(), [unscored.result] * 4)

@@ -1,16 +1,20 @@
 import json
 
-from amrbench.tools.dry_run import Forecast, dry_run
+import pytest
+
+from amrbench.tools.dry_run import Forecast, StageForecast, dry_run, time_steps, training_seconds
+from amrbench.training.progress_bars import NULL_REPORTER
 from tests.small_world.parts import REGISTRY
-from tests.small_world.runs import run_in, settings_in
+from tests.small_world.runs import Recorder, plan, run_in, settings_in
 
 
-def forecast_of(folder, **options) -> Forecast:
+def forecast_of(folder, reporter=NULL_REPORTER, **options) -> Forecast:
     return dry_run(
         [folder / "toy.yaml"],
         folder / "tiny.yaml",
         registry=REGISTRY,
         settings=settings_in(folder, **options),
+        reporter=reporter,
     )
 
 
@@ -23,10 +27,11 @@ def test_a_dry_run_estimates_and_writes_nothing(toy_folder):
         ("toy finetune, seed 0", False, 12),
         ("toy finetune, seed 1", False, 12),
     ]
-    assert min(forecast.seconds, forecast.memory_mib, forecast.disk_mib) > 0
+    assert min(forecast.seconds, forecast.disk_mib) > 0
     assert not list((toy_folder / "cache").iterdir())
     assert not (toy_folder / "runs").exists()
     assert "about" in forecast.text()
+    assert "as recorded" not in forecast.text(), "nothing was trained before"
 
 
 def test_the_keys_of_stages_are_known_without_data(toy_folder):
@@ -52,6 +57,60 @@ def test_a_run_after_a_dry_run_does_not_train_on_the_sample(toy_folder, toy_cach
     data.unlink()
     forecast_of(toy_folder)
     data.symlink_to(toy_cache / "data")
-    after_dry_run = run_in(toy_folder, out=toy_folder / "first").results
+    after_dry_run = run_in(toy_folder, out=toy_folder / "first").result.rows
     (toy_folder / "cache" / "stages").rename(toy_folder / "elsewhere")
-    assert run_in(toy_folder).results == after_dry_run
+    assert run_in(toy_folder).result.rows == after_dry_run
+
+
+def test_a_dry_run_reports_what_it_does(toy_folder):
+    (toy_folder / "cache" / "data").unlink()
+    recorder = Recorder()
+    forecast_of(toy_folder, reporter=recorder)
+    assert "one-hot" in recorder.notes[0]
+    assert "encoding the first" in recorder.notes[0]
+    assert recorder.notes[-2:] == [
+        "toy pretrain: timing steps of 1 and 4 queries",
+        "toy finetune, seed 0: timing steps of 1 and 4 queries",
+    ]
+
+
+def test_the_time_of_an_earlier_seed_is_used(toy_folder):
+    run_in(toy_folder)
+    for done in (toy_folder / "cache" / "stages").glob("*/done.json"):
+        content = json.loads(done.read_text())
+        done.write_text(json.dumps(content | {"seconds": 100.0 * content["steps"], "memory_mib": 512.0}))
+    recorder = Recorder()
+    forecast = forecast_of(toy_folder, seeds=3, reporter=recorder)
+    assert not recorder.notes
+    assert [stage.seconds for stage in forecast.stages] == [0, 0, 0, 1200]
+    assert forecast.text().endswith("up to 512 MiB memory for each process, as recorded before")
+
+
+def test_a_stage_of_an_older_version_is_not_counted(toy_folder):
+    run_in(toy_folder)
+    for done in (toy_folder / "cache" / "stages").glob("*/done.json"):
+        done.write_text("{}")
+    recorder = Recorder()
+    forecast = forecast_of(toy_folder, seeds=3, reporter=recorder)
+    assert len(recorder.notes) == 2
+    assert forecast.seconds > 0
+
+
+def stage(key, seconds):
+    return StageForecast(key, key, present=False, steps=1, seconds=seconds, memory_mib=0.0, disk_mib=0.0)
+
+
+@pytest.mark.parametrize(("jobs", "seconds"), [(1, 16), (2, 10), (4, 10)])
+def test_training_takes_all_the_work_or_the_longest_chain(jobs, seconds):
+    shared = stage("pretrain", 4)
+    chains = [[shared, stage("a", 6)], [shared, stage("b", 3)], [shared, stage("c", 3)]]
+    assert training_seconds(chains, jobs) == seconds
+    assert training_seconds([], jobs) == 0
+
+
+def test_steps_of_each_size_are_timed(toy_sources):
+    spec = plan(toy_sources).chains[0]
+    times, disk_mib = time_steps(spec, (1, 4))
+    assert len(times) == 2
+    assert min(times) > 0
+    assert disk_mib > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import jsonschema
 import pytest
@@ -54,3 +55,14 @@ def test_the_schema_refuses_what_amrbench_refuses(recipe_schema, baseline, path,
     options[path[-1]] = value
     assert not recipe_schema.is_valid(wrong)
     assert recipe_schema.is_valid(baseline)
+
+
+def test_the_result_of_a_run_fits_its_schema(finished):
+    content = schema("result", load_registry())
+    jsonschema.Draft202012Validator.check_schema(content)
+    result = json.loads((finished.folder / "result.json").read_text())
+    jsonschema.validate(result, content)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(result | {"surprise": 1}, content)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(result | {"version": 2}, content)

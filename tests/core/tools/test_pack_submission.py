@@ -36,7 +36,7 @@ def packed_files(path):
 def test_a_package_has_predictions_and_a_meta_file(finished, soup_run, tmp_path):
     packed = pack(finished, LABEL, tmp_path / "a.zip")
     rows, meta = packed_files(tmp_path / "a.zip")
-    truth = read_annotations(soup_run.folder / soup_run.results.truth)
+    truth = read_annotations(soup_run.folder / soup_run.result.truth)
     assert [row["qid"] for row in rows] == [query.qid for query in truth]
     assert list(rows[0]) == ["qid", "query", "duration", "vid", "pred_relevant_windows"]
     assert packed.queries == len(rows)
@@ -46,16 +46,16 @@ def test_a_package_has_predictions_and_a_meta_file(finished, soup_run, tmp_path)
     trained = sum(weight.numel() for weight in finished.criterion.model.parameters())
     assert meta["system"]["complexity"] == {"total_parameters": "FILL_IN", "trainable_parameters": trained}
     metrics = meta["results"]["development_testing"]
-    assert metrics["R1@0.7"] == pytest.approx(soup_run.results.row("soup").metrics["R1@0.7"], abs=0.01)
+    assert metrics["R1@0.7"] == pytest.approx(soup_run.result.row("soup").metrics["R1@0.7"], abs=0.01)
 
 
 def test_the_packed_windows_have_the_metrics_of_the_run(finished, soup_run, tmp_path):
     pack(finished, LABEL, tmp_path / "a.zip")
     rows, _ = packed_files(tmp_path / "a.zip")
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    truth = read_annotations(soup_run.folder / soup_run.results.truth)
+    truth = read_annotations(soup_run.folder / soup_run.result.truth)
     scores = score(read_predictions(tmp_path / "p.jsonl"), truth)
-    assert scores.metrics["R1@0.5"] == soup_run.results.row("soup").metrics["R1@0.5"]
+    assert scores.metrics["R1@0.5"] == soup_run.result.row("soup").metrics["R1@0.5"]
 
 
 def test_the_same_run_gives_the_same_bytes(finished, tmp_path):
@@ -195,7 +195,7 @@ def test_the_text_has_the_protocol_and_the_stand_ins(soup_run, finished, tmp_pat
     ]
     fused = tmp_path / "fused.jsonl"
     fuse_files([soup_run.folder], fused)
-    real = replace(finished, results=finished.results.model_copy(update={"stand_ins": ""}))
+    real = replace(finished, result=finished.result.model_copy(update={"stand_ins": ""}))
     for packed in (
         pack(real, LABEL, tmp_path / "a.zip"),
         pack(finished, LABEL, tmp_path / "a.zip", predictions=fused),
@@ -239,10 +239,10 @@ def test_templates_and_outputs_that_cannot_be_used(finished, tmp_path):
 
 
 def test_a_run_without_public_ground_truth_is_packed(finished, tmp_path):
-    rows = tuple(row.model_copy(update={"metrics": {}}) for row in finished.results.rows)
+    rows = tuple(row.model_copy(update={"metrics": {}}) for row in finished.result.rows)
     hidden = replace(
         finished,
-        results=finished.results.model_copy(update={"rows": rows}),
+        result=finished.result.model_copy(update={"rows": rows}),
         member=finished.member.model_copy(update={"metrics": {}}),
     )
     packed = pack(hidden, LABEL, tmp_path / "a.zip")

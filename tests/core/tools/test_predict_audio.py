@@ -108,7 +108,7 @@ def long_recording(minutes):
 @pytest.mark.parametrize("member", ["soup", "seed 1"])
 def test_a_recording_of_the_data_set_is_predicted_as_in_the_run(run, tmp_path, member):
     finished = open_run(run.folder, REGISTRY, member=member)
-    row = run.results.row(member)
+    row = run.result.row(member)
     expected = {moments.qid: moments for moments in read_predictions(run.folder / row.predictions)}
     for index in range(3):
         recording = EventsDataset("target", 12).recording("test", index)

@@ -1,6 +1,6 @@
 import pytest
 
-from amrbench.training.log import Epoch, cost_of, read_epochs, write_epoch
+from amrbench.training.log import Epoch, read_epochs, write_epoch
 
 
 def epoch(number: int, seconds: float = 2.0, memory: float = 300.0) -> Epoch:
@@ -15,12 +15,6 @@ def test_a_log_is_read_back_without_its_unfinished_line(tmp_path):
     with file.open("a") as out:
         out.write('{"epoch": 3')
     assert read_epochs(file) == [epoch(1), epoch(2)]
-
-
-def test_the_cost_of_a_stage_is_all_time_and_the_peak_memory():
-    cost = cost_of([epoch(1, seconds=1.5, memory=200), epoch(2, seconds=2.5, memory=100)])
-    assert cost == {"seconds": 4.0, "memory_mib": 200}
-    assert cost_of([]) == {"seconds": 0, "memory_mib": 0}
 
 
 def test_the_total_is_the_sum_of_the_terms():

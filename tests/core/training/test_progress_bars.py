@@ -70,7 +70,7 @@ def test_times_are_short(seconds, text):
 
 def test_tables_and_progress_bars_need_no_torch():
     code = (
-        "import sys, amrbench.evaluation.table, amrbench.evaluation.metrics_file;"
+        "import sys, amrbench.evaluation.table, amrbench.evaluation.result;"
         "import amrbench.training.progress_bars, amrbench.training.log;"
         "print('torch' in sys.modules)"
     )

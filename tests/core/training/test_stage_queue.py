@@ -38,7 +38,7 @@ def test_jobs_change_neither_keys_nor_bits(new_toy_folder):
         reporter=recorder,
     )
     assert same_bits(folder, other)
-    assert one.results == two.results
+    assert one.result.rows == two.result.rows
     assert sorted(recorder.epochs) == sorted(
         [("toy pretrain", n) for n in (1, 2, 3)]
         + [(f"toy finetune, seed {seed}", n) for seed in (0, 1) for n in (1, 2, 3, 4)]

@@ -1,0 +1,231 @@
+"""What a run leaves behind: the content of result.json, with one writer and one reader. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from amrbench.data.required_splits import Use
+from amrbench.errors import RunError
+from amrbench.files.atomic import write_text_atomic
+
+RESULT = "result.json"
+Kind = Literal["seed", "mean", "soup", "single", "control", "prior"]
+Record_ = TypeVar("Record_", bound="Record")
+
+
+class Record(BaseModel):
+    """Content of a file; unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Slice(Record):
+    """The metrics of the queries that share a value of an annotation key."""
+
+    value: str
+    queries: int
+    metrics: Mapping[str, float]
+
+
+class Row(Record):
+    """The metrics of one member of a run: a model, a mean of models, a control or a baseline."""
+
+    member: str = Field(description="e.g. 'seed 0', 'mean', 'seed 0, queries shuffled', 'always 0-10 s'")
+    kind: Kind
+    split: str
+    queries: int = Field(description="queries that are predicted")
+    metrics: Mapping[str, float] = Field(
+        description="percent by name, not rounded; empty if the ground truth is not public"
+    )
+    slices: Mapping[str, tuple[Slice, ...]] = Field(
+        default_factory=dict, description="by annotation key, one entry for each of its values"
+    )
+    predictions: str = Field("", description="scored file in the run folder; empty for a mean")
+    ingredients: tuple[str, ...] = Field((), description="seeds whose weights a soup is made of")
+    note: str = Field("", description="how the member was made, for readers of the table")
+
+
+class RecipeRecord(Record):
+    """The recipe of a run."""
+
+    name: str
+    options: Mapping[str, Any] = Field(description="with the protocol's stand-ins and budget in place")
+    replaced: tuple[str, ...] = Field((), description="e.g. 'limits.words: 32 -> 16'")
+
+
+class ProtocolRecord(Record):
+    """The protocol of a run."""
+
+    name: str
+    version: int
+    about: str = Field("", description="its purpose")
+    chains: Literal["shared", "own"] = Field(
+        "shared", description="whether seeds share all stages but the last, or each seed trains all stages"
+    )
+    options: Mapping[str, Any] = Field(description="all of it, with the number of seeds that was asked for")
+
+
+class SplitRecord(Record):
+    """A split of a data set and its features."""
+
+    uses: tuple[Use, ...] = Field(description="training, the choice of an epoch, or the table")
+    dataset: str = Field(description="name, and the options that are not defaults")
+    version: int = Field(description="of the data set's part")
+    split: str
+    encoder: str = Field(description="names and fingerprints of the encoders")
+    fingerprint: str = Field(description="hash of all that determines queries and features")
+    recordings: int
+    queries: int
+
+
+class StageRecord(Record):
+    """A trained stage. Also the content of done.json beside its weights."""
+
+    stage: str = Field(description="recipe, stage and seed")
+    key: str = Field(description="name of its folder in the cache")
+    epoch: int = Field(description="whose weights were kept, from 1")
+    epochs: int
+    steps: int = Field(description="of the optimizer")
+    val: Mapping[str, float] = Field(description="metrics of the kept weights on the selection split")
+    seconds: float = Field(description="of training and validation")
+    memory_mib: float = Field(
+        description="peak of the GPU, or of the process, which may have trained other stages before"
+    )
+    content: Mapping[str, Any] = Field(description="what the key is a hash of")
+
+
+class PartRecord(Record):
+    """A part that was used, and who ships it."""
+
+    slot: str
+    use: str
+    version: int
+    plugin: str
+    distribution: str
+    distribution_version: str
+
+
+class Environment(Record):
+    """Where a run was made."""
+
+    device: str
+    dtype: str
+    threads: int = Field(description="of one training process")
+    versions: Mapping[str, str] = Field(description="of Python, the main packages and the training loop")
+
+
+class Result(Record):
+    """All that a run says about itself."""
+
+    version: Literal[1] = Field(1, description="raised when the fields change")
+    recipe: RecipeRecord
+    protocol: ProtocolRecord
+    stand_ins: str = Field("", description="which encoders stand in for which; empty for none")
+    hash: str = Field(description="of everything that determines the metrics")
+    conditions: str = Field(description="hash of what all runs of one table must share")
+    data: tuple[SplitRecord, ...]
+    stages: tuple[StageRecord, ...] = Field(description="each once, in the order of training")
+    models: Mapping[str, str] = Field(description="key of the stage with the weights of each seed, by member")
+    parts: tuple[PartRecord, ...]
+    environment: Environment
+    truth: str = Field(description="annotation file in the run folder")
+    rows: tuple[Row, ...] = Field(min_length=1)
+
+    @property
+    def scored(self) -> bool:
+        """Whether there are metrics."""
+        return any(row.metrics for row in self.rows)
+
+    def refuse_unscored(self, what: str) -> None:
+        """Raise RunError if there are no metrics.
+
+        Args:
+            what: What cannot be done without them, e.g. "compared".
+        """
+        if not self.scored:
+            raise RunError(
+                f"the run of {self.recipe.name!r} under {self.protocol.name!r} has predictions only, so it "
+                f"cannot be {what}: the ground truth of split {self.rows[0].split!r} is not public. Use a "
+                "protocol that reports another split."
+            )
+
+    def row(self, member: str) -> Row:
+        """Return the row of a member; KeyError if there is none."""
+        return {row.member: row for row in self.rows}[member]
+
+
+def read_result(path: Path) -> Result:
+    """Read the result of a run.
+
+    Args:
+        path: A run folder, or its result.json.
+
+    Raises:
+        RunError: There is no finished run, or the file was not written by a run.
+    """
+    path = Path(path)
+    file = path / RESULT if path.is_dir() else path
+    if not file.is_file():
+        raise RunError(f"{path}: there is no finished run ({file.name} is missing).")
+    return read_record(
+        file, Result, what="the result of a run", remedy="run the recipe again; finished stages are kept"
+    )
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Write result.json atomically: its presence means that the run is finished."""
+    write_record(folder / RESULT, result)
+
+
+def read_record(file: Path, model: type[Record_], *, what: str, remedy: str) -> Record_:
+    """Read a file that `write_record` wrote.
+
+    Args:
+        file: Must exist.
+        model: The type of its content.
+        what: What it should hold, e.g. "the result of a run", for messages.
+        remedy: What to do once the folder of a damaged file is moved away.
+
+    Raises:
+        RunError: It cannot be read, or has other content.
+    """
+    try:
+        return model.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read ({error.strerror}). Check the file.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(step) for step in first["loc"]) or "the file"
+        raise RunError(
+            f"{file}: not {what} ({key}: {first['msg']}). Move the folder away and {remedy}."
+        ) from None
+
+
+def write_record(file: Path, record: Record) -> None:
+    """Write a record as JSON, whole or not at all; RunError if the file cannot be written."""
+    write_text_atomic(file, json.dumps(record.model_dump(mode="json"), indent=1) + "\n")
+
+
+def refuse_mixed(runs: Mapping[str, Result]) -> None:
+    """Raise RunError unless all runs are under the same protocol and data.
+
+    Args:
+        runs: By their names in messages.
+    """
+    (first, one), *others = runs.items()
+    for other, two in others:
+        if one.protocol.name != two.protocol.name:
+            raise RunError(
+                f"{first} was run under the protocol {one.protocol.name!r}, {other} under "
+                f"{two.protocol.name!r}: their metrics mean different things and cannot be compared."
+            )
+        if one.conditions != two.conditions:
+            raise RunError(
+                f"the protocol {one.protocol.name!r} or its data changed between {first} and {other}, so "
+                "they cannot be compared. Run the older one again."
+            )

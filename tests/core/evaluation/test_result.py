@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from amrbench.errors import RunError
+from amrbench.evaluation.result import Result, Row, Slice, StageRecord, read_record, read_result, write_result
+from tests.small_world.written_runs import made_up_result
+
+
+def result(rows=None, **options) -> Result:
+    row = Row(
+        member="seed 0",
+        kind="seed",
+        split="test",
+        queries=3,
+        metrics={"R1@0.5": 100 / 3},
+        slices={"kind": (Slice(value="late", queries=1, metrics={"R1@0.5": 0.1 + 0.2}),)},
+        predictions="predictions/seed-0.test.jsonl",
+    )
+    return made_up_result("toy", rows or (row,), features={"use": "mini"}, **options)
+
+
+def test_what_is_written_is_read_bit_for_bit(tmp_path):
+    write_result(tmp_path, result())
+    assert read_result(tmp_path) == read_result(tmp_path / "result.json") == result()
+
+
+def test_a_folder_without_a_finished_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match=r"there is no finished run \(result.json is missing\)"):
+        read_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ("{", "the file: Invalid JSON"),
+        ('{"version": 2}', "version: "),
+        (json.dumps({"recipe": "x", "surprise": 1}), "recipe: "),
+        (
+            result().model_copy(update={"rows": ()}).model_dump_json(),
+            "rows: Tuple should have at least 1 item",
+        ),
+    ],
+)
+def test_a_file_that_no_run_wrote_is_refused_by_key(tmp_path, content, key):
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(RunError, match=rf"not the result of a run \({key}.*Move the folder away"):
+        read_result(tmp_path)
+
+
+def test_a_run_without_metrics_is_refused_where_they_are_needed():
+    unscored = result(rows=(result().rows[0].model_copy(update={"metrics": {}}),))
+    assert not unscored.scored
+    assert result().scored
+    with pytest.raises(RunError) as error:
+        unscored.refuse_unscored("compared")
+    assert str(error.value) == (
+        "the run of 'toy' under 'tiny' has predictions only, so it cannot be compared: the ground truth of "
+        "split 'test' is not public. Use a protocol that reports another split."
+    )
+    result().refuse_unscored("compared")
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    with pytest.raises(RunError) as error:
+        read_record(tmp_path, StageRecord, what="the record of a trained stage", remedy="run it again")
+    assert str(error.value) == f"{tmp_path}: cannot be read (Is a directory). Check the file."
