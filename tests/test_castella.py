@@ -27,7 +27,7 @@ from amrbench.tools.pack_submission import pack
 from amrbench.types import Query
 from tests.folders import DATA, ROOT
 from tests.plugins.backends.published import M2D_AUDIO, M2D_TEXT, m2d_files, m2d_weights
-from tests.plugins.datasets import corpora
+from tests.plugins.datasets.corpora import small_corpora as corpora
 
 REGISTRY = load_registry()
 WINDOWS = DATA / "castella_windows.json.gz"

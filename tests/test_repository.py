@@ -39,6 +39,27 @@ RETIRED = frozenset(
 SHARED_BY_PLUGINS = {"positions", "layers"}
 ASSEMBLES = {"train_mini_clap.py", "measure_mini_clap.py", "lighthouse.py", "reference_weights.py"}
 """Makes or measures shipped weights, or a model of a foreign checkpoint, from parts of several plugins."""
+TESTED_ELSEWHERE = {
+    "amrbench/hookspecs.py": "a signature only; test_discovery.py",
+    "amrbench/slots/checkpoint.py": "abstract; tests/contracts",
+    "amrbench/slots/losses.py": "abstract; tests/contracts",
+    "amrbench/slots/matcher.py": "abstract; tests/contracts",
+    "amrbench/slots/model.py": "abstract; tests/contracts",
+    "amrbench/slots/optimizers.py": "abstract; tests/contracts",
+    "amrbench/slots/ranking.py": "abstract; tests/contracts",
+    "amrbench/slots/soups.py": "abstract; tests/contracts",
+    "plugins/amrbench_plugins/backends/mel.py": "the front ends that use it: test_spectral.py, test_vit.py",
+    "plugins/amrbench_plugins/cgdetr/parts.py": "options only; tests/contracts and the files of the modules",
+    "plugins/amrbench_plugins/datasets/procedural/lexicon.py": "a table; test_captions.py",
+    "plugins/amrbench_plugins/datasets/procedural/presets.py": "a table; test_planning.py",
+    "plugins/amrbench_plugins/datasets/published.py": "a table; test_parts.py",
+    "plugins/amrbench_plugins/dual_encoder/parts.py": "options only; tests/contracts, files of the modules",
+    "plugins/amrbench_plugins/optimizers/parts.py": "options only; tests/contracts, files of the modules",
+    "plugins/amrbench_plugins/ours/network_parts.py": "options only; tests/contracts, files of the modules",
+    "plugins/amrbench_plugins/ours/training_parts.py": "options only; tests/contracts, files of the modules",
+    "plugins/amrbench_plugins/soups/parts.py": "options only; tests/contracts and the files of the modules",
+}
+"""Modules without a test file of their name, and what tests them. Rooms (`__init__.py`) need none."""
 LONGEST_FUNCTION = 60
 LONGEST_MODULE = 400
 MOST_ARGUMENTS = 6
@@ -146,6 +167,16 @@ def test_no_identifier_is_a_retired_one():
 
 def test_the_tree_in_contributing_is_that_of_the_code():
     assert PAGE.read_text(encoding="utf-8") == page_with_tree(), "write it with: python -m tests.house"
+
+
+def test_every_module_has_a_test_file_of_its_name():
+    without = set()
+    for root, tests in ((ROOT / "amrbench", "core"), (ROOT / "plugins" / "amrbench_plugins", "plugins")):
+        for path in root.rglob("[!_]*.py"):
+            folder = ROOT / "tests" / tests / path.parent.relative_to(root)
+            if not (folder / f"test_{path.name}").is_file():
+                without.add(name_of(path))
+    assert without == set(TESTED_ELSEWHERE)
 
 
 def test_functions_are_short():

@@ -1,7 +1,7 @@
 import pytest
 
 from amrbench_plugins.datasets.corpora import clotho_moment
-from tests.plugins.datasets import corpora
+from tests.plugins.datasets.corpora import small_corpora as corpora
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from amrbench.tools.check_recipe import check_recipe
 from amrbench.tools.synthesize_audio import SynthesisJob, synthesize
 from amrbench_plugins.datasets.parts import Castella, Procedural, PublishedDatasetPart
 from amrbench_plugins.datasets.procedural.presets import PRESETS
-from tests.plugins.datasets import corpora
-from tests.plugins.datasets.corpora import REGISTRY, clips, five_minutes, one_minute, refusal
+from tests.plugins.datasets.corpora import small_corpora as corpora
+from tests.plugins.datasets.corpora.small_corpora import REGISTRY, clips, five_minutes, one_minute, refusal
 
 CLAP = FeaturesPart.model_validate("clap", context=REGISTRY)
 

@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 
 from amrbench_plugins.datasets.corpora import catalogue
-from tests.plugins.datasets import corpora
-from tests.plugins.datasets.corpora import refusal
+from tests.plugins.datasets.corpora import small_corpora as corpora
+from tests.plugins.datasets.corpora.small_corpora import refusal
 
 
 def test_wavcaps_that_cannot_be_used(tmp_path):

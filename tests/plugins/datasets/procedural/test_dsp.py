@@ -5,7 +5,7 @@ import pytest
 
 from amrbench_plugins.datasets.procedural import dsp
 from amrbench_plugins.datasets.procedural.dsp import RATE
-from tests.plugins.datasets.procedural import generator
+from tests.plugins.datasets.procedural.plans import generator
 
 
 def test_noise_has_the_spectrum_that_was_asked_for():

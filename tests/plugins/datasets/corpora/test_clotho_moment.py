@@ -6,8 +6,8 @@ import pytest
 from amrbench.errors import DataError
 from amrbench_plugins.datasets.corpora import clotho_moment, sound
 from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
-from tests.plugins.datasets import corpora
-from tests.plugins.datasets.corpora import clips, one_minute
+from tests.plugins.datasets.corpora import small_corpora as corpora
+from tests.plugins.datasets.corpora.small_corpora import clips, one_minute
 
 pytestmark = pytest.mark.usefixtures("local_corpora")
 

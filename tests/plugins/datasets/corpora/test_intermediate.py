@@ -13,8 +13,8 @@ from amrbench.slots.data import DatasetPart
 from amrbench_plugins.datasets.corpora import intermediate, sound
 from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
 from amrbench_plugins.datasets.corpora.intermediate import SplitSources
-from tests.plugins.datasets import corpora
-from tests.plugins.datasets.corpora import clips, five_minutes
+from tests.plugins.datasets.corpora import small_corpora as corpora
+from tests.plugins.datasets.corpora.small_corpora import clips, five_minutes
 
 pytestmark = pytest.mark.usefixtures("local_corpora")
 

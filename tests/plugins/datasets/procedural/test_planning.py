@@ -11,7 +11,7 @@ from amrbench_plugins.datasets.procedural.captions import Wording
 from amrbench_plugins.datasets.procedural.lexicon import THEN, WHILE
 from amrbench_plugins.datasets.procedural.presets import PRESETS
 from amrbench_plugins.datasets.procedural.sounds import CLASSES
-from tests.plugins.datasets.procedural import SPLITS, every_plan, is_held_out, names_value, plans
+from tests.plugins.datasets.procedural.plans import SPLITS, every_plan, is_held_out, names_value, plans
 
 
 def plan(preset, split, index, seed=0):

@@ -5,7 +5,7 @@ import pytest
 
 from amrbench_plugins.datasets.procedural import dsp, sounds
 from amrbench_plugins.datasets.procedural.dsp import RATE
-from tests.plugins.datasets.procedural import generator
+from tests.plugins.datasets.procedural.plans import generator
 
 
 @pytest.mark.parametrize("kind", sounds.BACKGROUNDS)

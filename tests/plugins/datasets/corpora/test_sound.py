@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from amrbench_plugins.datasets.corpora import sound
-from tests.plugins.datasets import corpora
+from tests.plugins.datasets.corpora import small_corpora as corpora
 
 
 def test_the_audible_range_of_a_sound():

@@ -4,7 +4,7 @@ from amrbench_plugins.datasets.procedural.captions import Subject, Wording, fini
 from amrbench_plugins.datasets.procedural.lexicon import FAR, LEXICON, NEAR
 from amrbench_plugins.datasets.procedural.planning import stream
 from amrbench_plugins.datasets.procedural.sounds import CLASSES
-from tests.plugins.datasets.procedural import HELD_OUT, held_out, is_held_out
+from tests.plugins.datasets.procedural.plans import HELD_OUT, held_out, is_held_out
 
 
 def test_every_class_has_a_held_out_clause_of_its_own():
