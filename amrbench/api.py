@@ -87,7 +87,7 @@ def predict(
     """Find moments in a recording with the model of a finished run.
 
     Args:
-        recording: An audio file of any format, rate and length.
+        recording: A file (WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64) of any rate and length.
         queries: What to find, one sentence each.
         run: Folder of the run; None for the newest finished one in `runs`.
         member: Which of its models predicts; empty for its first soup, or seed 0.

@@ -1,4 +1,4 @@
-"""Short hashes of plain values."""
+"""Hashes and seeds that depend on plain values alone."""
 
 from __future__ import annotations
 
@@ -17,3 +17,9 @@ def content_hash(content: object) -> str:
     True
     """
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def seed_from(*names: object) -> int:
+    """Return a seed that depends on these names alone."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") % (1 << 63)

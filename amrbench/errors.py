@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class AmrbenchError(Exception):
@@ -32,6 +33,20 @@ class CheckpointError(AmrbenchError):
 
 class RunError(AmrbenchError):
     """A run cannot be started, continued or found."""
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """Return the error for a file that the system does not let us read."""
+    return DataError(f"{path}: cannot be read ({error.strerror}). Check the path.")
+
+
+def dotted(path: Iterable[object]) -> str:
+    """Return the keys and indices that lead to a value as text.
+
+    >>> dotted(("training", "losses", 1, "weight"))
+    'training.losses.1.weight'
+    """
+    return ".".join(str(step) for step in path)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

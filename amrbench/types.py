@@ -7,7 +7,6 @@ fractions of the audio in [0, 1]; a window is (start, end) in seconds.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from amrbench.content_hash import seed_from
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -195,15 +196,17 @@ class BuildContext:
         """
         import torch
 
-        digest = hashlib.sha256(f"{self.seed}/{self.path}".encode()).digest()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int.from_bytes(digest[:8], "little") % (1 << 63))
+            torch.manual_seed(seed_from(self.seed, self.path))
             yield
 
 
 @dataclass(frozen=True)
 class TrainingLength:
-    """How long a stage trains; lengths of schedules and averages are fractions of it."""
+    """How long a stage trains, and how its gradients are clipped.
+
+    Lengths of schedules and averages are fractions of it.
+    """
 
     epochs: int
     steps_per_epoch: int

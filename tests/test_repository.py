@@ -3,7 +3,6 @@
 import ast
 import re
 import subprocess
-import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -17,11 +16,11 @@ from tests.house import PAGE, page_with_tree
 from tests.source import CORE, PLUGINS, functions_of, identifiers_of, imports_of, module_of, name_of, tree_of
 
 ORDER = (
-    *("errors", "content_hash", "part", "types", "required_files", "slots", "registry", "hookspecs"),
+    *("errors", "notes", "content_hash", "part", "types", "required_files", "slots", "registry", "hookspecs"),
     *("discovery", "functional", "files", "config", "data", "evaluation", "training", "experiment"),
     *("tools", "api", "cli", "testing"),
 )
-"""Each room and top-level module of the core imports only those before it, type-only imports included."""
+"""Each package and top-level module of the core imports only those before it, type-only imports included."""
 RETIRED = frozenset(
     {
         *("each", "found", "place", "placed", "placing", "places", "beside", "side_by_side", "home", "wish"),
@@ -59,7 +58,7 @@ TESTED_ELSEWHERE = {
     "plugins/amrbench_plugins/ours/training_parts.py": "options only; tests/contracts, files of the modules",
     "plugins/amrbench_plugins/soups/parts.py": "options only; tests/contracts and the files of the modules",
 }
-"""Modules without a test file of their name, and what tests them. Rooms (`__init__.py`) need none."""
+"""Modules without a test file of their name, and what tests them. Packages (`__init__.py`) need none."""
 LONGEST_FUNCTION = 60
 LONGEST_MODULE = 400
 MOST_ARGUMENTS = 6
@@ -127,21 +126,21 @@ def core_imports(path):
             yield line, module
 
 
-def room_of(module):
+def package_of(module):
     return module.split(".")[1] if "." in module else module
 
 
-def test_every_room_stands_in_the_order():
-    assert {room_of(module_of(path)) for path in CORE} - {"amrbench"} == set(ORDER)
+def test_every_package_is_in_the_order():
+    assert {package_of(module_of(path)) for path in CORE} - {"amrbench"} == set(ORDER)
 
 
-def test_no_import_of_the_core_runs_up():
+def test_no_module_of_the_core_imports_a_later_one():
     wrong = [
         f"{name_of(path)}:{line} imports {module}"
         for path in CORE
-        if (own := room_of(module_of(path))) in ORDER
+        if (own := package_of(module_of(path))) in ORDER
         for line, module in core_imports(path)
-        if module == "amrbench" or ORDER.index(room_of(module)) > ORDER.index(own)
+        if module == "amrbench" or ORDER.index(package_of(module)) > ORDER.index(own)
     ]
     assert wrong == []
 
@@ -254,19 +253,6 @@ def test_every_shipped_recipe_and_protocol_is_valid():
             assert name in [each.stem for each in recipes]
 
 
-def test_commands_that_the_readme_names_exist():
-    used = set(re.findall(r"\bamrbench ([a-z]+)", "\n".join(code_of(ROOT / "README.md"))))
-    assert used, "where did the commands go?"
-    shown = subprocess.run(
-        [sys.executable, "-c", "from amrbench.cli import main; main()", "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"COLUMNS": "200", "NO_COLOR": "1", "PATH": ""},
-    ).stdout
-    assert [name for name in sorted(used) if not re.search(rf"^\W*{name}\s", shown, re.MULTILINE)] == []
-
-
 def test_the_readme_has_the_test_command_that_is_run_everywhere():
     readme = [line for line in (ROOT / "README.md").read_text().splitlines() if "/bin/pytest" in line]
     assert len(readme) == 1, ".ci/run takes its command from this line"
@@ -300,7 +286,3 @@ def test_every_direct_dependency_is_pinned():
 
 def name_in(requirement):
     return re.split(r"[\s\[<>=!~;]", requirement)[0].lower().replace("_", "-")
-
-
-def code_of(page):
-    return re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)

@@ -16,6 +16,7 @@ import typer
 
 from amrbench.cli import data, plugins, results, run
 from amrbench.errors import AmrbenchError
+from amrbench.notes import collected_notes
 
 app = typer.Typer(
     name="amrbench",
@@ -29,9 +30,10 @@ app.add_typer(data.commands, name="data", rich_help_panel="Data")
 
 
 def main() -> None:
-    """Run the command line; user errors become one message and exit code 2."""
+    """Run the command line; user errors become one message and exit code 2, notes lines on stderr."""
     try:
-        app()
+        with collected_notes(lambda text: typer.echo(f"note: {text}", err=True)):
+            app()
     except AmrbenchError as error:
         _stop(str(error))
     except OSError as error:
@@ -56,8 +58,8 @@ def _print_version(asked: bool) -> None:
 
 
 @app.callback()
-def options(
-    shown: Annotated[
+def _main(
+    _version: Annotated[
         bool,
         typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True),
     ] = False,

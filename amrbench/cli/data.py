@@ -13,6 +13,7 @@ from amrbench.cli.options import (
     ProtocolName,
     RecipeNames,
     Without,
+    print_json,
     print_table,
     registry_of,
     table_form,
@@ -89,11 +90,13 @@ def status(
         file for method in methods for file in RequiredSplits(method.recipe, rules).required_files
     )
     rows = [file.as_row() for file in files]
-    if rows or as_json:
-        print_table(rows, table_form(None, as_json=as_json))
-    if not as_json:
-        here = f"{sum(file.present for file in files)} of {len(rows)} are here."
-        typer.echo(here if rows else f"The protocol {rules.name} needs only this package.")
+    if as_json:
+        print_json({"files": rows})
+    elif rows:
+        print_table(rows, table_form(None))
+        typer.echo(f"{sum(file.present for file in files)} of {len(rows)} are here.")
+    else:
+        typer.echo(f"The protocol {rules.name} needs only this package.")
 
 
 @commands.command(epilog="Example: amrbench data verify castella")
@@ -106,7 +109,10 @@ def verify(
     from amrbench.tools.verify_data import verify_data
 
     report = verify_data(_dataset_folder(name, registry_of(without)))
-    typer.echo(json.dumps(report.as_json(), indent=2) if as_json else report.text())
+    if as_json:
+        print_json(report.as_json())
+    else:
+        typer.echo(report.text())
     if report.faults:
         raise DataError(f"{report.name}: {report.faults} faults must be corrected before it can be used.")
 
@@ -145,7 +151,10 @@ def extract(
     jobs: Annotated[int, typer.Option(min=1, help="parallel processes")] = 1,
     without: Without = None,
 ) -> None:
-    """Extract features of audio files of any format and rate; an interrupted extraction continues."""
+    """Extract features of audio files (WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64) of any rate.
+
+    An interrupted extraction continues.
+    """
     from amrbench.tools.extract_features import extract_features, job_for_dataset, job_for_folder
     from amrbench.training.progress_bars import progress
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from amrbench.notes import issued_notes
 
 if TYPE_CHECKING:
     from amrbench.registry import Registry
@@ -87,6 +89,12 @@ def print_table(rows: list[dict[str, Any]], form: str) -> None:
     else:
         align = ["right" if _is_number(value) else "left" for value in (rows[0].values() if rows else ())]
         typer.echo(table_body(form, rows, align))
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """Print plain values as JSON, with the notes of the command under `notes`."""
+    notes = [*content.get("notes", ()), *issued_notes()]
+    typer.echo(json.dumps({**content, "notes": notes}, indent=2))
 
 
 def _is_number(value: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from amrbench.cli.options import (
     FormatOption,
     MemberName,
     Without,
+    print_json,
     print_table,
     registry_of,
     table_form,
@@ -48,14 +48,15 @@ def score(
     """Score any prediction file as the official evaluator does, and R@5."""
     from amrbench.evaluation.score_files import score_files
     from amrbench.functional.metrics import metrics_at
+    from amrbench.notes import note
 
     metrics = metrics_at(k or (1, 5), iou or (0.5, 0.7))
     report = score_files(predictions, truth, partial=partial, by=by, metrics=metrics)
-    for note in report.notes():
-        typer.echo(note, err=True)
+    for text in report.notes():
+        note(text)
     shown_as = table_form(form, as_json=as_json)
     if shown_as == "json":
-        typer.echo(json.dumps(report.as_json(), indent=2))
+        print_json(report.as_json())
     else:
         print_table([dict(zip(report.headers(), row, strict=True)) for row in report.rows()], shown_as)
 
@@ -79,7 +80,11 @@ def compare(
     from amrbench.evaluation.compare import compare as compare_all
 
     comparison = compare_all(sources, against=against, truth=truth, metrics=metric or METRICS)
-    typer.echo(comparison.text(table_form(form, as_json=as_json)))
+    shown_as = table_form(form, as_json=as_json)
+    if shown_as == "json":
+        print_json(comparison.as_json())
+    else:
+        typer.echo(comparison.text(shown_as))
 
 
 @command(epilog="Example: amrbench fuse runs/ours3@synthetic-1f2e3d4c other.jsonl -o fused.jsonl")

@@ -16,6 +16,7 @@ from amrbench.cli.options import (
     ProtocolName,
     Without,
     complete_recipe,
+    print_json,
     registry_of,
     table_form,
 )
@@ -60,18 +61,27 @@ def run(
     if dry:
         with progress() as reporter:
             forecast = dry_run(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
-        typer.echo(json.dumps(forecast.as_json(), indent=2) if shown_as == "json" else forecast.text())
+        if shown_as == "json":
+            print_json(forecast.as_json())
+        else:
+            typer.echo(forecast.text())
         return
     with progress() as reporter:
         runs = run_all(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
     rows = table([results for run in runs for results in run.all_results], shown_as, by=by)
     tables = study_tables(runnables, [run.result for run in runs])
-    typer.echo(with_more(rows, tables or compare_with_baseline(runs), shown_as))
+    text = with_more(rows, tables or compare_with_baseline(runs), shown_as)
+    if shown_as == "json":
+        print_json(json.loads(text))
+    else:
+        typer.echo(text)
 
 
 @command(epilog="Example: amrbench predict street.flac 'a dog barks' --plot street.png")
 def predict(
-    recording: Annotated[Path, typer.Argument(help="audio file of any format, rate and length")],
+    recording: Annotated[
+        Path, typer.Argument(help="WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64, of any rate and length")
+    ],
     queries: Annotated[list[str], typer.Argument(help="what to find, one sentence each")],
     run: Annotated[
         Path | None, typer.Option(help="folder of a finished run", show_default="the newest in runs")
@@ -93,7 +103,10 @@ def predict(
     finished = open_run(find_run(run), registry_of(without), member=member)
     with progress() as reporter:
         result = find_moments(recording, queries, finished, report=reporter.data)
-    typer.echo(json.dumps(result.as_json(top), indent=2) if as_json else result.text(top))
+    if as_json:
+        print_json(result.as_json(top))
+    else:
+        typer.echo(result.text(top))
     if plot is not None:
         rows = [(answer.query, answer.moments[:top], answer.saliency) for answer in result.answers]
         draw(plot, result.recording, rows, heading=result.heading(), hop=result.hop)

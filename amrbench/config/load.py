@@ -113,7 +113,7 @@ def validated(document: Document, model: type[M], registry: Registry) -> M:
     try:
         return model.model_validate(document.data, context=registry)
     except ValidationError as error:
-        raise document.refuse(error.errors()) from None
+        raise document.error_of(error.errors()) from None
 
 
 def parse_part(text: str, slot: type[M], registry: Registry, *, called: str) -> M:

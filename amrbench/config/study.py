@@ -21,8 +21,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from amrbench.config.load import Method, find, find_near, load_method, shipped, validated
 from amrbench.config.recipe import Name, Recipe
-from amrbench.errors import RecipeError, did_you_mean
-from amrbench.files.yaml_file import Document, KeyPath, Mistake, dotted, mistakes_error, read_yaml
+from amrbench.errors import RecipeError, did_you_mean, dotted
+from amrbench.files.yaml_file import Document, KeyPath, Mistake, mistakes_error, read_yaml
 from amrbench.part import Strict, problem
 from amrbench.registry import Registry
 

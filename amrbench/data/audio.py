@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from amrbench.errors import DataError
+from amrbench.errors import DataError, unreadable
 from amrbench.files.truncated_audio import CHECKED, find_truncation
 
 if TYPE_CHECKING:
@@ -145,4 +145,4 @@ def _errors_explained(path: Path) -> Iterator[None]:
     except UnicodeEncodeError as error:
         raise DataError(f"the name {str(path)!r} is not UTF-8. Rename the file.") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+        raise unreadable(path, error) from error

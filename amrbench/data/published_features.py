@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from typing_extensions import override
 
@@ -20,14 +20,12 @@ from amrbench.content_hash import content_hash
 from amrbench.data.feature_source import EncoderFeatures, FeatureSource, RowsByName
 from amrbench.data.local_dataset import DatasetFolder
 from amrbench.errors import DataError, some
-from amrbench.files.annotations import safe_id
-from amrbench.files.feature_file import FeatureHeader
+from amrbench.files.annotations import file_name_fault, safe_id
+from amrbench.files.feature_file import FeatureHeader, Kind
 from amrbench.files.npz_features import AUDIO_KEY, TEXT_KEY, read_rows
 from amrbench.slots.features import FeaturesPart
 from amrbench.types import FeatureWidths, Query, Rows
 
-Kind = Literal["audio", "text"]
-KINDS: tuple[Kind, ...] = ("audio", "text")
 IMPORTED = "imported"
 
 
@@ -122,10 +120,8 @@ class ExpectedFeatures:
             )
         queries = [query for split in folder.present_splits for query in folder.queries(split)]
         for query in queries:
-            try:
-                safe_id(query.vid), safe_id(query.qid)
-            except DataError as error:
-                raise DataError(f"{folder.root}: query {query.qid!r} of {folder.name}: {error}") from None
+            if fault := file_name_fault(query.vid) or file_name_fault(query.qid):
+                raise DataError(f"{folder.root}: query {query.qid!r} of {folder.name}: {fault}")
         backend = encoder.build()
         header = FeatureHeader(
             source=f"{folder.name}, {IMPORTED}",
@@ -153,8 +149,9 @@ class ExpectedFeatures:
 
     @cached_property
     def _vids(self) -> dict[str, str]:
-        # Archives of Clotho-Moment leave dots out of the names of recordings.
-        without_dots = {vid.replace(".", ""): vid for vid in self.durations}
+        # Archives of Clotho-Moment leave dots out of the names of recordings; two may then be the same.
+        count = Counter(vid.replace(".", "") for vid in self.durations)
+        without_dots = {name: vid for vid in self.durations if count[name := vid.replace(".", "")] == 1}
         return {**without_dots, **{vid: vid for vid in self.durations}}
 
     @cached_property

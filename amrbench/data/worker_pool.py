@@ -13,8 +13,10 @@ from multiprocessing import connection, get_context, parent_process
 from typing import TypeVar
 
 from amrbench.errors import RunError
+from amrbench.notes import collected_notes, note
 
 T = TypeVar("T")
+R = TypeVar("R")
 _ONE_THREAD: Mapping[str, str] = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
@@ -86,14 +88,23 @@ def run_tasks(
         report: Called once before the first item, and after each.
     """
     report(progress)
-    futures = [pool.submit(task, item) for item in items]
+    futures = [pool.submit(with_notes, task, item) for item in items]
     try:
         for future in as_completed(futures):
-            progress = replace(progress, done=progress.done + future.result())
+            done, notes = future.result()
+            for text in notes:
+                note(text)
+            progress = replace(progress, done=progress.done + done)
             report(progress)
     finally:
         for future in futures:
             future.cancel()
+
+
+def with_notes(task: Callable[[T], R], item: T) -> tuple[R, list[str]]:
+    """Return what a task returns, and the notes it issued, so that the parent process can issue them."""
+    with collected_notes() as notes:
+        return task(item), notes
 
 
 def _end_with_parent() -> None:

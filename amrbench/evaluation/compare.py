@@ -204,7 +204,7 @@ def _notes(systems: Sequence[System], compared: bool) -> list[str]:
     """Return the sentences that are needed to read the table."""
     first, *others = systems
     runs = [system.result for system in systems if system.result]
-    notes = [f"Protocol {run.protocol.name}: {run.protocol.about}".removesuffix(": ") for run in runs[:1]]
+    notes = [f"Protocol {run.protocol.title()}" for run in runs[:1]]
     notes += [f"Stand-ins: {note}." for note in dict.fromkeys(run.stand_ins for run in runs) if note]
     if compared:
         count, recordings = f"{len(first.queries)} queries", len({query.vid for query in first.queries})
@@ -233,17 +233,19 @@ def _notes(systems: Sequence[System], compared: bool) -> list[str]:
 
 def _feature_note(first: System, other: System) -> str:
     """Return a note if the features of two systems differ, or are not known; else an empty string."""
-    if not first.features or not other.features:
-        unknown = " and ".join(system.name for system in (first, other) if not system.features)
+    unknown = [system.name for system in (first, other) if system.result is None]
+    if unknown:
         return (
-            f"{unknown}: prediction files do not say which features were used, so the difference from "
-            f"{first.name} may not be about the model alone."
+            f"{' and '.join(unknown)}: prediction files do not say which features were used, so the "
+            f"difference from {first.name} may not be about the model alone."
         )
-    if first.features == other.features:
+    features = {
+        system.name: system.result.recipe.options["features"] for system in (other, first) if system.result
+    }
+    if features[first.name] == features[other.name]:
         return ""
-    names = []
-    for system in (other, first):
-        options = json.loads(system.features)
-        features = options["use"] if set(options) == {"use"} else system.features
-        names.append(f"{system.name} has {features}")
+    names = [
+        f"{name} has {options['use'] if set(options) == {'use'} else json.dumps(options, sort_keys=True)}"
+        for name, options in features.items()
+    ]
     return f"The features differ: {', '.join(names)}. The difference is not about the model alone."

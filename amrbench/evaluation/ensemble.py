@@ -160,7 +160,7 @@ def fuse_files(
     predictions = [{str(moments.qid): moments for moments in read_predictions(file)} for file in files]
     vids = [{qid: moments.vid for qid, moments in by_qid.items()} for by_qid in predictions]
     for file, by_qid in zip(files, vids, strict=True):
-        refuse_other_queries(files[0], vids[0], file, by_qid)
+        refuse_other_queries(files[0], vids[0], file, by_qid, compared="recording")
     fused = []
     for qid, first in predictions[0].items():
         tables = [_table(file, by_qid[qid]) for file, by_qid in zip(files, predictions, strict=True)]

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from amrbench.data.required_splits import Use
-from amrbench.errors import RunError
+from amrbench.errors import RunError, dotted
 from amrbench.files.atomic import write_text_atomic
 
 RESULT = "result.json"
@@ -55,7 +55,7 @@ class RecipeRecord(Record):
 
     name: str
     options: Mapping[str, Any] = Field(description="with the protocol's stand-ins and budget in place")
-    replaced: tuple[str, ...] = Field((), description="e.g. 'limits.words: 32 -> 16'")
+    replaced: tuple[str, ...] = Field((), description="e.g. 'stages.0.epochs: 200 -> 10'")
 
 
 class ProtocolRecord(Record):
@@ -68,6 +68,11 @@ class ProtocolRecord(Record):
         "shared", description="whether seeds share all stages but the last, or each seed trains all stages"
     )
     options: Mapping[str, Any] = Field(description="all of it, with the number of seeds that was asked for")
+
+    def title(self, split: str = "") -> str:
+        """Return its name, a split if one is given, and its purpose, for people."""
+        name = f"{self.name}, split {split}" if split else self.name
+        return f"{name}: {self.about}".removesuffix(": ")
 
 
 class SplitRecord(Record):
@@ -168,7 +173,6 @@ def read_result(path: Path) -> Result:
     Raises:
         RunError: There is no finished run, or the file was not written by a run.
     """
-    path = Path(path)
     file = path / RESULT if path.is_dir() else path
     if not file.is_file():
         raise RunError(f"{path}: there is no finished run ({file.name} is missing).")
@@ -200,7 +204,7 @@ def read_record(file: Path, model: type[Record_], *, what: str, remedy: str) -> 
         raise RunError(f"{file}: cannot be read ({error.strerror}). Check the file.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"]) or "the file"
+        key = dotted(first["loc"]) or "the file"
         raise RunError(
             f"{file}: not {what} ({key}: {first['msg']}). Move the folder away and {remedy}."
         ) from None

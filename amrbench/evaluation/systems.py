@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,6 @@ class System:
         singles: Its single models, one for each seed.
         soups: Its soups.
         result: Of a run; None for prediction files.
-        features: The encoder of a run, as JSON; empty for prediction files, which do not name it.
     """
 
     name: str
@@ -50,7 +48,6 @@ class System:
     singles: ComparedModel
     soups: tuple[ComparedModel, ...] = ()
     result: Result | None = None
-    features: str = ""
 
 
 def is_run(path: Path) -> bool:
@@ -105,7 +102,12 @@ def read_system(path: Path, metrics: Sequence[Metric], truth: Path | None = None
 
 
 def refuse_other_queries(
-    first: Path, one: Mapping[str, object], second: Path, two: Mapping[str, object]
+    first: Path,
+    one: Mapping[str, object],
+    second: Path,
+    two: Mapping[str, object],
+    *,
+    compared: str = "recording or other windows",
 ) -> None:
     """Raise RunError unless two systems have the same queries.
 
@@ -114,6 +116,7 @@ def refuse_other_queries(
         one: What must be equal, by id of the query.
         second: Path of the second system.
         two: The same of the second system.
+        compared: What that is, for the message.
     """
     faults = [
         f"only {path} has {some(sorted(own.keys() - other.keys()))}"
@@ -122,7 +125,7 @@ def refuse_other_queries(
     ]
     changed = [qid for qid in one if qid in two and one[qid] != two[qid]]
     if changed:
-        faults.append(f"{some(changed)} have another recording or other windows")
+        faults.append(f"{some(changed)} have another {compared}")
     if faults:
         raise RunError(
             f"{first} and {second} do not answer the same queries: {'; '.join(faults)}. "
@@ -156,9 +159,7 @@ def _read_run(path: Path, metrics: Sequence[Metric]) -> System:
     if not singles:
         raise RunError(f"{folder}: the run has no seeds, so there is nothing to compare. Run it again.")
     model = ComparedModel(_mean_of(len(singles), "seed"), np.stack(singles))
-    features = result.recipe.options.get("features")
-    encoder = json.dumps(features, sort_keys=True) if features else ""
-    return System(result.recipe.name, folder, queries, model, tuple(soups), result, encoder)
+    return System(result.recipe.name, folder, queries, model, tuple(soups), result)
 
 
 def _evaluate(

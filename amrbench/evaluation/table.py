@@ -37,7 +37,7 @@ def table(results: Sequence[Result], form: str = "github", *, by: str = "") -> s
         conditions = {"protocol": first.protocol.name, "about": first.protocol.about, "split": split}
         return json.dumps({**conditions, "stand_ins": stand_ins, "rows": rows}, indent=2)
     heading = [
-        f"Protocol {first.protocol.name}, split {split}: {first.protocol.about}".removesuffix(": "),
+        f"Protocol {first.protocol.title(split)}",
         *["The ground truth is not public: predictions only, no metrics."] * (not first.scored),
         *(f"Stand-ins: {note}." for note in stand_ins),
         *(f"{run.recipe.name}, {row.member}: {row.note}." for run in runs for row in run.rows if row.note),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,11 @@ from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.content_hash import content_hash
 from amrbench.data.feature_source import FeatureSource
-from amrbench.data.required_splits import RequiredSplits
+from amrbench.data.required_splits import FeatureRequest, RequiredSplits
 from amrbench.errors import RunError
 from amrbench.part import parts_in
 from amrbench.registry import Registry
-from amrbench.training.stages import ENGINE, StageSpec
+from amrbench.training.stages import ENGINE, StageSpec, distinct_stages
 
 HASH_DIGITS = 8
 """Digits of the hash in the name of a run's folder."""
@@ -66,7 +66,7 @@ class PlannedRun:
     Attributes:
         request: The recipe and the protocol.
         chains: The last stage for each seed.
-        sources: The splits that it needs, by `FeatureRequest.key`.
+        sources: Splits by `FeatureRequest.key`, at least those that it needs.
     """
 
     request: RunRequest
@@ -81,7 +81,7 @@ class PlannedRun:
     @property
     def stages(self) -> list[StageSpec]:
         """Return its stages, each once and after the stage that it starts from."""
-        return list({spec.key: spec for last in self.chains for spec in last.chain}.values())
+        return distinct_stages(self.chains)
 
     @cached_property
     def hash(self) -> str:
@@ -117,18 +117,26 @@ class PlannedRun:
         return out / f"{request.recipe.name}@{request.protocol.name}-{self.hash[:HASH_DIGITS]}"
 
 
+def distinct_splits(requests: Iterable[RunRequest]) -> dict[str, FeatureRequest]:
+    """Return the splits that some requests need, each once, by `FeatureRequest.key`."""
+    return {split.key: split for request in requests for split in request.splits.all}
+
+
 def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> PlannedRun:
     """Return the stages of a request.
 
     Args:
         request: The recipe and the protocol.
-        sources: The splits that it needs, by `FeatureRequest.key`.
+        sources: Splits by `FeatureRequest.key`, at least those that it needs.
 
     Raises:
         RunError: A stage trains or selects on queries that are to be scored.
     """
     recipe, splits = request.resolved, request.splits
     report = sources[splits.report.key]
+    part_versions = versions([recipe.model, recipe.training], request.registry)
+    # By recording and sentence: published files give the same query other ids, windows and durations.
+    scored = {(query.vid, query.query) for query in report.queries}
     chain: list[StageSpec] = []
     for index, stage in enumerate(recipe.stages):
         spec = StageSpec(
@@ -137,12 +145,12 @@ def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> Plann
             seed=0,
             train=tuple(sources[split.key] for split in splits.training(stage.data)),
             select=sources[splits.selection(stage.data).key],
-            versions=versions([recipe.model, recipe.training], request.registry),
+            versions=part_versions,
             threads=request.protocol.threads,
             device=request.device,
             parent=chain[-1] if chain else None,
         )
-        _refuse_known_answers(request, spec, report)
+        _refuse_known_answers(request, spec, scored)
         chain.append(spec)
     last, own = chain[-1], request.protocol.chains == "own"
     seeds = range(request.protocol.seeds if last.stage.seeds == "many" else 1)
@@ -155,9 +163,7 @@ def _seeded(last: StageSpec, seed: int, *, own: bool) -> StageSpec:
     return replace(last, seed=seed, parent=parent)
 
 
-def _refuse_known_answers(request: RunRequest, spec: StageSpec, report: FeatureSource) -> None:
-    # By recording and sentence: published files give the same query other ids, windows and durations.
-    scored = {(query.vid, query.query) for query in report.queries}
+def _refuse_known_answers(request: RunRequest, spec: StageSpec, scored: Set[tuple[str, str]]) -> None:
     for source, use in (*((train, "trains on") for train in spec.train), (spec.select, "selects on")):
         shared = len(scored & {(query.vid, query.query) for query in source.queries})
         if shared:

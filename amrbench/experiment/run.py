@@ -22,7 +22,7 @@ from amrbench.data.prepare import prepare
 from amrbench.errors import DataError, RunError, did_you_mean
 from amrbench.evaluation.compare import Comparison, compare
 from amrbench.evaluation.result import RESULT, Result, read_result, write_result
-from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run
+from amrbench.experiment.plan import PlannedRun, RunRequest, distinct_splits, plan_run
 from amrbench.experiment.predictions import PredictionWriter, scored_rows
 from amrbench.experiment.provenance import replaced_options, result_of
 from amrbench.files.folders import cache_folder
@@ -169,7 +169,7 @@ class Runner:
 
     def prepare(self, requests: Sequence[RunRequest]) -> dict[str, FeatureSource]:
         """Return all splits that the requests need, by `FeatureRequest.key`."""
-        splits = {split.key: split for request in requests for split in request.splits.all}
+        splits = distinct_splits(requests)
         sources = prepare(
             list(splits.values()),
             cache=self.settings.cache_folder,

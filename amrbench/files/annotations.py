@@ -33,7 +33,7 @@ def read_annotations(path: Path) -> list[Query]:
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    return read_rows(Path(path), _RULES, _query, unique="qid")
+    return read_rows(path, _RULES, _query, unique="qid")
 
 
 def write_annotations(path: Path, queries: Iterable[Query]) -> None:
@@ -42,7 +42,7 @@ def write_annotations(path: Path, queries: Iterable[Query]) -> None:
     Raises:
         DataError: The file cannot be written.
     """
-    write_rows(Path(path), map(_row, queries))
+    write_rows(path, map(_row, queries))
 
 
 def faults_of(query: Query) -> list[str]:
@@ -58,15 +58,22 @@ def safe_id(identifier: str | int) -> str:
         DataError: It is empty, too long, `.` or `..`, or has a path separator, drive letter or control
             character.
     """
+    if fault := file_name_fault(identifier):
+        raise DataError(fault)
+    return str(identifier)
+
+
+def file_name_fault(identifier: str | int) -> str:
+    """Return why an identifier cannot be a file name (see `safe_id`), or an empty string."""
     text = str(identifier)
     drive = text[1:2] == ":"
     unsafe = drive or text in ("", ".", "..") or any(char in "/\\" or not char.isprintable() for char in text)
-    if unsafe or len(text.encode("utf-8", "replace")) > LONGEST_NAME:
-        raise DataError(
-            f"id {shown(identifier)} cannot be the name of a file; use 1 to {LONGEST_NAME} bytes "
-            "without '/', '\\' or control characters, not '.' or '..' and no drive letter."
-        )
-    return text
+    if not unsafe and len(text.encode("utf-8", "replace")) <= LONGEST_NAME:
+        return ""
+    return (
+        f"id {shown(identifier)} cannot be the name of a file; use 1 to {LONGEST_NAME} bytes "
+        "without '/', '\\' or control characters, not '.' or '..' and no drive letter."
+    )
 
 
 def _is_window(value: object) -> bool:

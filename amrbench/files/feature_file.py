@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     import h5py
 
 SCHEMA = "amrbench.features/1"
-KINDS = ("audio", "text")
+Kind = Literal["audio", "text"]
+KINDS: tuple[Kind, ...] = ("audio", "text")
 _TYPES: Mapping[str, str] = {"rows": "<f4", "id": "S", "offset": "<i8", "crc32": "<u4"}
 
 
@@ -195,7 +196,6 @@ def open_feature_file(path: Path) -> FeatureFile:
     """
     import h5py  # here and below, because commands that open no feature file import this module
 
-    path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: there is no such feature file.")
     digest = read_digest(path, SCHEMA)

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from amrbench.errors import DataError
+from amrbench.errors import DataError, unreadable
 
 SIZE = 512
 """Bytes of the user block."""
@@ -85,7 +85,7 @@ def read_digest(path: Path, schema: str) -> FileDigest:
             else:
                 return digest
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+        raise unreadable(path, error) from error
     except ValidationError:
         fault = "not a feature file, or one that was never finished"
     raise DataError(f"{path}: {fault}. {REMEDY}")

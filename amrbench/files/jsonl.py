@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from amrbench.errors import DataError, did_you_mean
+from amrbench.errors import DataError, did_you_mean, unreadable
 from amrbench.files.atomic import atomic_path
 
 T = TypeVar("T")
@@ -159,7 +159,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise DataError(

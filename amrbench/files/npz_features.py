@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from amrbench.errors import DataError, some
+from amrbench.errors import DataError, some, unreadable
 from amrbench.types import Rows
 
 AUDIO_KEY = "features"
@@ -45,7 +45,7 @@ def read_rows(path: Path, key: str, width: int) -> Rows:
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such feature file. Check the folder and the ids.") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+        raise unreadable(path, error) from error
 
 
 def rows_in(

@@ -36,7 +36,7 @@ def read_predictions(path: Path) -> list[Moments]:
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    return read_rows(Path(path), _RULES, _moments, unique="qid")
+    return read_rows(path, _RULES, _moments, unique="qid")
 
 
 def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:
@@ -45,7 +45,7 @@ def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:
     Raises:
         DataError: The file cannot be written.
     """
-    write_rows(Path(path), map(_row, predictions))
+    write_rows(path, map(_row, predictions))
 
 
 def rounded(moments: Moments) -> Moments:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic_core import ErrorDetails
 
-from amrbench.errors import RecipeError
+from amrbench.errors import RecipeError, dotted
 
 KeyPath = tuple[int | str, ...]
 
@@ -53,7 +53,7 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, 1)
 
-    def refuse(self, errors: list[ErrorDetails]) -> RecipeError:
+    def error_of(self, errors: list[ErrorDetails]) -> RecipeError:
         """Return one error that lists pydantic's errors with their lines."""
         return mistakes_error(
             self.name,
@@ -83,7 +83,7 @@ def parse_yaml(text: str, name: str) -> Document:
         # Composing comes second: it resolves aliases, which may be circular or grow without limit.
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                reader.refuse(
+                reader.add_mistake(
                     event, (), f"the alias *{event.anchor} points elsewhere in the file; write the value out."
                 )
         root = None if reader.mistakes else yaml.compose(text, Loader=yaml.SafeLoader)
@@ -97,15 +97,6 @@ def parse_yaml(text: str, name: str) -> Document:
     if reader.mistakes:
         raise mistakes_error(name, reader.mistakes)
     return Document(name, data, reader.lines)
-
-
-def dotted(path: KeyPath) -> str:
-    """Return the path of a value as text.
-
-    >>> dotted(("training", "losses", 1, "weight"))
-    'training.losses.1.weight'
-    """
-    return ".".join(str(step) for step in path)
 
 
 def mistakes_error(name: str, mistakes: list[Mistake]) -> RecipeError:
@@ -150,13 +141,13 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                self.refuse(key, path, "a key must be a word.")
+                self.add_mistake(key, path, "a key must be a word.")
                 continue
             if self.refuse_tag(key, path):
                 continue
             inner = (*path, key.value)
             if key.value in values:
-                self.refuse(key, inner, f"this key is repeated (first on line {self.lines[inner]}).")
+                self.add_mistake(key, inner, f"this key is repeated (first on line {self.lines[inner]}).")
             self.lines.setdefault(inner, _line(key))
             values[key.value] = self.value(value, inner)
         return values
@@ -165,10 +156,10 @@ class _Reader:
         """Refuse a merge key, or the tag of anything but a plain value; return whether it was refused."""
         refused = node.tag not in _PLAIN_TAGS
         if refused:
-            self.refuse(node, path, f"the YAML tag {node.tag} is refused; write a plain value.")
+            self.add_mistake(node, path, f"the YAML tag {node.tag} is refused; write a plain value.")
         return refused
 
-    def refuse(self, marked: yaml.Node | yaml.Event, path: KeyPath, text: str) -> None:
+    def add_mistake(self, marked: yaml.Node | yaml.Event, path: KeyPath, text: str) -> None:
         """Add a mistake."""
         self.mistakes.append(Mistake(_line(marked), dotted(path), text))
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Self, TypeVar
 
@@ -76,7 +76,10 @@ class Metric:
         return np.asarray(100.0 * column)
 
     def mean(self, evaluation: Evaluation, rows: NDArray[np.int64]) -> float:
-        """Return the mean over the queries at `rows` in percent, rounded as in the official evaluator."""
+        """Return the mean over the queries at `rows` in percent.
+
+        It is averaged in the order of the official evaluator: over queries, then over thresholds.
+        """
         if self.k:
             return 100 * float(evaluation.hits(self.k, self.iou)[rows].mean())
         means = evaluation.average_precision[rows].mean(axis=0)
@@ -172,9 +175,12 @@ def score(
         DataError: Ids are missing, extra or repeated, a window is reversed or not finite, or nothing is left.
     """
     evaluation = evaluate(predictions, truth, depth=_depth(metrics), partial=partial)
-    scores = _scores(evaluation, metrics, np.arange(len(evaluation.queries)))
-    left_out = (len(evaluation.missing), len(evaluation.extra), len(evaluation.unanswerable))
-    return Scores(scores.queries, scores.metrics, *left_out)
+    return replace(
+        _scores(evaluation, metrics, np.arange(len(evaluation.queries))),
+        missing=len(evaluation.missing),
+        extra=len(evaluation.extra),
+        unanswerable=len(evaluation.unanswerable),
+    )
 
 
 def score_by(

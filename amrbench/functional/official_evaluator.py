@@ -73,8 +73,6 @@ class RaggedArray:
 class OverlappingPairs:
     """Pairs of a listed and an annotated window of one query that overlap.
 
-    They are ordered by listed window and then by annotated window.
-
     Attributes:
         listed: (K,) row of the listed window.
         target: (K,) row of the annotated window.
@@ -136,10 +134,9 @@ def best_overlap(pairs: OverlappingPairs, listed: RaggedArray, depth: int) -> Fl
     best = np.zeros((len(listed.counts), depth))
     pairs = pairs.only(listed.position[pairs.listed] < depth)
     if len(pairs.listed):
-        begins = _begins(pairs.listed)
-        sizes = np.diff(np.append(begins, len(pairs.listed)))
+        begins, sizes = _runs(pairs.listed)
         top = np.flatnonzero(pairs.iou == np.repeat(np.maximum.reduceat(pairs.iou, begins), sizes))
-        chosen = pairs.only(top[_begins(pairs.listed[top])])
+        chosen = pairs.only(top[_runs(pairs.listed[top])[0]])
         best[listed.query[chosen.listed], listed.position[chosen.listed]] = chosen.hull
     return np.maximum.accumulate(best, axis=1)
 
@@ -198,16 +195,16 @@ def score_ranks(listed: RaggedArray) -> Ints:
 def _rounds(pairs: OverlappingPairs, ranks: Ints) -> Iterator[OverlappingPairs]:
     """Yield pairs by (rank of the listed window, its choice); a query has at most one pair in a round."""
     pairs = pairs.only(np.lexsort((-pairs.target, -pairs.iou, pairs.listed)))
-    begins = _begins(pairs.listed)
-    sizes = np.diff(np.append(begins, len(pairs.listed)))
+    begins, sizes = _runs(pairs.listed)
     choice = np.arange(len(pairs.listed)) - np.repeat(begins, sizes)
     turn = ranks[pairs.listed] * (choice.max(initial=0) + 1) + choice
     order = np.argsort(turn, kind="stable")
-    for group in np.split(order, _begins(turn[order])[1:]):
+    for group in np.split(order, _runs(turn[order])[0][1:]):
         yield pairs.only(group)
 
 
-def _begins(ordered: Ints) -> Ints:
-    """Return the index of the first element of each run of equal values."""
+def _runs(ordered: Ints) -> tuple[Ints, Ints]:
+    """Return the index of the first element of each run of equal values, and the length of each run."""
     changes = np.flatnonzero(np.diff(ordered)) + 1
-    return np.concatenate([np.zeros(min(1, len(ordered)), dtype=np.int64), changes])
+    begins = np.concatenate([np.zeros(min(1, len(ordered)), dtype=np.int64), changes])
+    return begins, np.diff(np.append(begins, len(ordered)))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from amrbench.types import Floats
 
 Spans = NDArray[np.float32]
-Labels = NDArray[np.bool_]
+FrameLabels = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 
@@ -70,7 +70,7 @@ def frame_range(window: Sequence[float] | Floats, unit: float, frames: int) -> t
     return max(0, min(int(start / unit), last)), last
 
 
-def label_first_window(windows: Floats, duration: float, frames: int) -> Labels:
+def label_first_window(windows: Floats, duration: float, frames: int) -> FrameLabels:
     """Return (T,), True for frames of the first listed window; the other windows count as outside.
 
     This is the rule of the baseline, although half of the annotated seconds of CASTELLA are in other windows.
@@ -78,7 +78,7 @@ def label_first_window(windows: Floats, duration: float, frames: int) -> Labels:
     return label_all_windows(windows[:1], duration, frames)
 
 
-def label_all_windows(windows: Floats, duration: float, frames: int) -> Labels:
+def label_all_windows(windows: Floats, duration: float, frames: int) -> FrameLabels:
     """Return (T,), True for frames of any window."""
     labels = np.zeros(frames, dtype=np.bool_)
     for window in windows:
@@ -87,7 +87,7 @@ def label_all_windows(windows: Floats, duration: float, frames: int) -> Labels:
     return labels
 
 
-def draw_pairs(labels: Labels, count: int, generator: np.random.Generator) -> FramePairs:
+def draw_pairs(labels: FrameLabels, count: int, generator: np.random.Generator) -> FramePairs:
     """Draw `count` frames inside and `count` frames outside, without repetition if there are enough.
 
     If there are too few inside, each is drawn at least once and some are repeated. If there are too few

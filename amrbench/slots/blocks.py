@@ -101,6 +101,10 @@ class Tokens:
         """Return these samples and then the others as one batch: (B + B', n, D)."""
         return _concat(self, others, 0)
 
+    def rows(self, rows: slice) -> Tokens:
+        """Return some rows of each sample."""
+        return Tokens(self.features[:, rows], self.positions[:, rows], self.mask[:, rows])
+
     def rolled(self) -> Tokens:
         """Return a batch in which each sample has the rows of the next one."""
         return Tokens(self.features.roll(-1, 0), self.positions.roll(-1, 0), self.mask.roll(-1, 0))
@@ -296,7 +300,7 @@ class Encoder(Protocol):
     def __call__(self, tokens: Tokens, first: int | None = None) -> Tensor:
         """Return (B, n, D), or only its first rows (B, first, D), which may cost less.
 
-        The sequence starts with one special row (for the text of a fusion, with its dummies).
+        The first row is special; the text of a fusion starts with its dummies instead.
         """
 
 
@@ -361,8 +365,8 @@ class Head:
 class HeadPart(BlockPart):
     """One or more predictions. The heads together must provide "spans" and "scores".
 
-    Moments are ranked by "scores", or by "ranking_scores" if a head provides them; the matcher reads "scores"
-    only, so that the ranking has no influence on the training.
+    Moments are ranked by "scores", or by "ranking_scores" if a head provides them. The matcher reads
+    "scores", never "ranking_scores", so that the ranking has no influence on the training.
     """
 
     slot = "head"

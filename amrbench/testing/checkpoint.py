@@ -12,7 +12,7 @@ from amrbench.testing.small_data import ContractFixture, expect
 from amrbench.types import Checkpoint
 
 
-def check_checkpoint(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_checkpoint(part: Part, fixture: ContractFixture) -> None:
     """Check that an empty checkpoint is refused with a message that names its file."""
     who, path = f"checkpoint {part.use!r}", Path("empty.ckpt")
     try:

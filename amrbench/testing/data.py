@@ -25,7 +25,7 @@ _QUERIES = (
 )
 
 
-def check_features(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_features(part: Part, fixture: ContractFixture) -> None:
     """Check rows, tokens and fingerprint, and that rows and tokens depend on their input alone.
 
     An encoder whose files are missing passes if its sizes are known and it raises DataError with their paths.
@@ -81,7 +81,7 @@ def _check_array(rows: Rows, what: str) -> None:
     expect(bool(np.isfinite(rows).all()), f"{what} are not finite.")
 
 
-def check_dataset(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_dataset(part: Part, fixture: ContractFixture) -> None:
     """Check that a recording does not depend on those read before, and that its queries fit it.
 
     A data set whose files are missing passes if it raises DataError with a text.
@@ -115,7 +115,7 @@ def _check_recordings(data: Dataset, again: Dataset, who: str) -> None:
         expect(fits, f"{who}: a query says {query.duration} s, not {seconds} s.")
 
 
-def check_targets(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_targets(part: Part, fixture: ContractFixture) -> None:
     """Check shapes and ranges of labels, and that they are random only by the generator."""
     who, part = f"targets {part.use!r}", cast("TargetsPart", part)
     label = part.build()
@@ -140,7 +140,7 @@ def _check_labels(labels: Labels, frames: int, who: str) -> None:
     expect(paired, f"{who}: {len(labels.positives)} positives, but {len(labels.negatives)} negatives.")
 
 
-def check_augment(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_augment(part: Part, fixture: ContractFixture) -> None:
     """Check that new rows and query fit each other, and that the given rows are not changed."""
     who, part = f"augment {part.use!r}", cast("AugmentPart", part)
     change = part.build()

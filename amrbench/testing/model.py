@@ -23,7 +23,7 @@ from amrbench.testing.small_data import (
 from amrbench.types import Batch, Prediction
 
 
-def check_model(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_model(part: Part, fixture: ContractFixture) -> None:
     """Check shapes, names, padding, batch independence, gradients, bfloat16 and saved weights."""
     who, part = f"model {part.use!r}", cast("ModelPart", part)
     model = build_model(part)

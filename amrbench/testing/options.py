@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from amrbench.errors import dotted
 from amrbench.part import Part
 from amrbench.registry import Registry
 from amrbench.testing.small_data import expect
@@ -26,9 +27,8 @@ def check_options(part: Part, registry: Registry) -> None:
         type(part).model_validate({}, context=registry)
     except ValidationError as error:
         for mistake in error.errors():
-            path = ".".join(map(str, mistake["loc"]))
             missing = "missing" in mistake["msg"]
-            expect(missing, f"{who}: its defaults are wrong: {path}: {mistake['msg']}")
+            expect(missing, f"{who}: its defaults are wrong: {dotted(mistake['loc'])}: {mistake['msg']}")
     written = json.loads(json.dumps(part.model_dump(mode="json")))
     again = slot_of(part).model_validate(written, context=registry)
     expect(again == part, f"{who}: written as JSON and read again it is {again!r}, not {part!r}.")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
+from amrbench.errors import dotted
 from amrbench.part import Part
 from amrbench.registry import Registry
 from amrbench.slots.model import ModelPart
@@ -108,9 +109,7 @@ def sample(part: type[Part], registry: Registry) -> Part:
     try:
         return part.model_validate(dict(part.example), context=registry)
     except ValidationError as error:
-        mistakes = "; ".join(
-            f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}" for mistake in error.errors()
-        )
+        mistakes = "; ".join(f"{dotted(mistake['loc'])}: {mistake['msg']}" for mistake in error.errors())
         raise AssertionError(
             f"{part.slot} {part.use!r} cannot be tried: {mistakes} Declare `example`, a mapping of options."
         ) from None

@@ -38,12 +38,12 @@ class _SmallestWeights:
     def performance(self, weights: Weights) -> float:
         return -float(weights["weight"].sum())
 
-    def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:  # noqa: ARG002 - a protocol
+    def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:
         size = weights["weight"].numel()
         return {"weight": torch.linspace(1, 0, size, dtype=torch.float64).view_as(weights["weight"])}
 
 
-def check_soup(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_soup(part: Part, fixture: ContractFixture) -> None:
     """Check that a soup has names, shapes and types of its candidates, and does not change them."""
     who, part = f"soup {part.use!r}", cast("SoupPart", part)
     for size in (1, 3):
@@ -70,7 +70,7 @@ def _check_result(soup: SoupResult, candidates: Sequence[_Seed], who: str) -> No
     expect(not unknown, f"{who}: its ingredients {unknown} are not candidates.")
 
 
-def check_ranking(part: Part, fixture: ContractFixture) -> None:  # noqa: ARG001 - a contract
+def check_ranking(part: Part, fixture: ContractFixture) -> None:
     """Check that the result is a list of moments, best first, and that the given list is not changed."""
     who, part = f"ranking {part.use!r}", cast("RankingPart", part)
     rank = part.build()

@@ -1,1 +1,1 @@
-"""The commands besides `run`, one file a command; no other room but the command line and `api` uses them."""
+"""The work behind most commands, one file each; only `api` and the command line import it."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from amrbench.data.audio import SUFFIXES, audio_by_stem, open_audio
 from amrbench.errors import DataError
-from amrbench.files.annotations import faults_of, safe_id, write_annotations
+from amrbench.files.annotations import faults_of, file_name_fault, write_annotations
 from amrbench.files.atomic import refuse_replacing
 from amrbench.files.jsonl import LARGEST, NUMBERS, refuse_mistakes, shown
 from amrbench.types import Query
@@ -65,12 +65,7 @@ def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = 
 def _refuse_unsound(source: Path, queries: Sequence[Query]) -> None:
     mistakes = []
     for query in queries:
-        faults = list(faults_of(query))
-        for identifier in (query.vid, query.qid):
-            try:
-                safe_id(identifier)
-            except DataError as error:
-                faults.append(str(error))
+        faults = [*faults_of(query), *filter(None, map(file_name_fault, (query.vid, query.qid)))]
         where = f"{source}: query {query.qid!r} ({query.query!r} about {query.vid!r})"
         mistakes += [f"{where}: {fault}" for fault in faults]
     mistakes += [

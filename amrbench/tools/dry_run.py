@@ -21,7 +21,7 @@ from amrbench.data.prepare import FEATURES, CachedSplit, local_source
 from amrbench.data.required_splits import FeatureRequest, refuse_missing_files
 from amrbench.data.shards import AudioShard, TextShard
 from amrbench.errors import RunError
-from amrbench.experiment.plan import plan_run
+from amrbench.experiment.plan import distinct_splits, plan_run
 from amrbench.experiment.run import Runner, Settings
 from amrbench.files.feature_file import open_feature_file
 from amrbench.registry import Registry
@@ -146,21 +146,22 @@ def dry_run(
     """
     runner = Runner(registry, settings, reporter)
     requests = runner.requests(runner.methods(recipes), protocol)
-    splits = {split.key: split for request in requests for split in request.splits.all}
+    splits = distinct_splits(requests)
     refuse_missing_files(list(splits.values()))
     samples = {
         key: _joined([_sample(single, settings.cache_folder, reporter) for single in split.by_encoder])
         for key, split in splits.items()
     }
-    planned = [plan_run(request, {key: part.source for key, part in samples.items()}) for request in requests]
+    sources = {key: sample.source for key, sample in samples.items()}
+    planned = [plan_run(request, sources) for request in requests]
     unfinished = [run for run in planned if not runner.is_finished(run)]
     stages = StageForecaster(
         store_of(settings.cache_folder),
-        {part.source.fingerprint: part.scale for part in samples.values()},
+        {sample.source.fingerprint: sample.scale for sample in samples.values()},
         reporter,
     )
     chains = [[stages.forecast(spec) for spec in last.chain] for run in unfinished for last in run.chains]
-    data = [part.forecast for part in samples.values()]
+    data = [sample.forecast for sample in samples.values()]
     trained = _distinct(chains)
     jobs = runner.jobs(requests[0].protocol.threads)
     return Forecast(
@@ -175,7 +176,7 @@ def dry_run(
 
 
 def training_seconds(chains: Sequence[Sequence[StageForecast]], jobs: int) -> float:
-    """Return a lower bound that is close in practice: all work on all processes, or the longest chain."""
+    """Return the larger of all work divided by the processes and the longest chain: a lower bound."""
     work = sum(stage.seconds for stage in _distinct(chains))
     longest = max((sum(stage.seconds for stage in chain) for chain in chains), default=0.0)
     return max(work / jobs, longest)
@@ -264,7 +265,7 @@ class StageForecaster:
 
     Attributes:
         store: The folder of stages.
-        scales: Queries of a split per query of its sample, by fingerprint.
+        scales: Of `_Sample`, by fingerprint; recordings are taken to have equally many queries.
         reporter: Receives what is being timed.
         costs: By the content of the stage without its seed.
     """

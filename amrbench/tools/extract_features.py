@@ -28,6 +28,7 @@ from amrbench.data.shards import (
     fills_a_row,
     header_for,
     run_shards,
+    shard_ranges,
     text_of,
 )
 from amrbench.data.worker_pool import Report, on_wait, worker_pool
@@ -219,12 +220,12 @@ def _shards(
     """Return the shards of a job; their names depend on the files and sentences that they are made from."""
     files, sentences = tuple(job.audio.items()), tuple(sorted(set(job.texts.values())))
     audio, texts = [], []
-    for start in range(0, len(files), RECORDINGS_A_SHARD):
-        part = files[start : start + RECORDINGS_A_SHARD]
+    for indices in shard_ranges(len(files), RECORDINGS_A_SHARD):
+        part = files[indices.start : indices.stop]
         versions = [[name, str(path), path.stat().st_size, path.stat().st_mtime_ns] for name, path in part]
         file, dataset = folder / f"audio-{content_hash(versions)}.h5", AudioFiles(files=part)
         audio.append(AudioShard(file, header, encoder, dataset, ALL, range(len(part))))
-    for start in range(0, len(sentences), SENTENCES_A_SHARD):
-        group = sentences[start : start + SENTENCES_A_SHARD]
+    for indices in shard_ranges(len(sentences), SENTENCES_A_SHARD):
+        group = sentences[indices.start : indices.stop]
         texts.append(TextShard(folder / f"text-{content_hash(group)}.h5", header, encoder, group))
     return audio, texts

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from amrbench.data.feature_source import matches_duration
 from amrbench.data.local_dataset import DatasetFolder
-from amrbench.data.published_features import KINDS, ExpectedFeatures, Kind
+from amrbench.data.published_features import ExpectedFeatures
 from amrbench.data.worker_pool import Progress, Report, on_wait
 from amrbench.errors import DataError, some
 from amrbench.files.archives import ArchiveEntry, archive_entries
 from amrbench.files.atomic import remove_leftovers, write_text_atomic
-from amrbench.files.feature_file import open_feature_file
+from amrbench.files.feature_file import KINDS, Kind, open_feature_file
 from amrbench.files.feature_file_writer import (
     ConcatTable,
     InMemoryTable,

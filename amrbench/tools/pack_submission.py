@@ -107,7 +107,7 @@ def pack(
         raise RunError(
             f"the label {label!r} is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge requires."
         )
-    result, about = finished.result, finished.about()
+    result = finished.result
     queries = read_annotations(finished.folder / result.truth)
     file = predictions or finished.folder / finished.member.predictions
     predicted = read_predictions(file)
@@ -131,8 +131,8 @@ def pack(
         total=total,
         trainable=trainable,
         unresolved=unresolved,
-        protocol=f"{about['protocol']}: {about['protocol_about']}".removesuffix(": "),
-        stand_ins="" if predictions else about["stand_ins"],
+        protocol=result.protocol.title(),
+        stand_ins="" if predictions else result.stand_ins,
     )
 
 

@@ -71,7 +71,7 @@ class Answers:
     answers: tuple[Answer, ...]
 
     def as_json(self, top: int) -> dict[str, object]:
-        """Return everything as plain values, with the best `top` moments of each query."""
+        """Return all but the saliency as plain values, with the best `top` moments of each query."""
         return {
             "recording": str(self.recording.path),
             "seconds": self.recording.seconds,
@@ -96,7 +96,7 @@ class Answers:
             f"{self.recording.path}: {self.recording.seconds:.1f} s in {self.windows} "
             f"{'window' if self.windows == 1 else 'windows'}",
             f"{about['recipe']}, {about['member']}, of {about['run']}",
-            f"Protocol {about['protocol']}: {about['protocol_about']}".removesuffix(": "),
+            f"Protocol {self.finished.result.protocol.title()}",
         ]
         if about["stand_ins"]:
             lines.append(
@@ -122,7 +122,7 @@ def find_moments(
     """Return the moments of each query in a recording.
 
     Args:
-        recording: An audio file of any format, rate, length and number of channels.
+        recording: A file (WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64) of any rate and length.
         queries: Sentences.
         finished: The run whose model predicts.
         report: Called after each audio window.

@@ -18,7 +18,7 @@ from itertools import pairwise
 from amrbench.data.feature_source import matches_duration
 from amrbench.data.local_dataset import FEATURES, DatasetFolder
 from amrbench.errors import DataError, some
-from amrbench.files.annotations import safe_id
+from amrbench.files.annotations import file_name_fault
 from amrbench.files.feature_file import FeatureFile, open_feature_file
 from amrbench.types import Query
 
@@ -142,7 +142,7 @@ def annotation_findings(queries: Sequence[Query]) -> Iterator[Finding]:
     """Yield the defects of the annotations of a split."""
     yield from _counted(
         "queries have ids that cannot be file names",
-        (str(query.qid) for query in queries if _has_unsafe_id(query)),
+        (str(query.qid) for query in queries if file_name_fault(query.vid) or file_name_fault(query.qid)),
         fault=True,
     )
     for text, count_in in _CHECKS:
@@ -162,14 +162,6 @@ def annotation_findings(queries: Sequence[Query]) -> Iterator[Finding]:
         "recordings are, by their ids, overlapping crops of one source, so they are not independent",
         _overlapping_crops(durations),
     )
-
-
-def _has_unsafe_id(query: Query) -> bool:
-    try:
-        safe_id(query.vid), safe_id(query.qid)
-    except DataError:
-        return True
-    return False
 
 
 def _overlapping_crops(vids: Iterable[str]) -> Iterable[str]:

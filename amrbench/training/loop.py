@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
+from amrbench.content_hash import seed_from
 from amrbench.errors import RunError, some
 from amrbench.files.weights import state_of
 from amrbench.slots.optimizers import Updater
@@ -137,12 +137,6 @@ def fixed_numerics(threads: int) -> Iterator[None]:
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(before)
-
-
-def seed_from(*names: object) -> int:
-    """Return a seed that depends on these names alone."""
-    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") % (1 << 63)
 
 
 def memory_mib() -> float:

@@ -11,7 +11,14 @@ from amrbench.data.feature_dataset import DatasetCache
 from amrbench.data.worker_pool import worker_pool
 from amrbench.training import log
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
-from amrbench.training.stages import StageSpec, is_finished, run_stage, unfinished_folder, untrainable_note
+from amrbench.training.stages import (
+    StageSpec,
+    distinct_stages,
+    is_finished,
+    run_stage,
+    unfinished_folder,
+    untrainable_note,
+)
 
 POLL_SECONDS = 0.3
 """Time between two readings of the logs of running stages."""
@@ -19,8 +26,7 @@ POLL_SECONDS = 0.3
 
 def missing_stages(chains: Sequence[StageSpec], store: Path) -> list[StageSpec]:
     """Return the stages that are not in the store, each once and after the stage that it starts from."""
-    missing = {spec.key: spec for last in chains for spec in last.chain if not is_finished(spec, store)}
-    return list(missing.values())
+    return [spec for spec in distinct_stages(chains) if not is_finished(spec, store)]
 
 
 def train_all(
@@ -40,7 +46,6 @@ def train_all(
         RunError: A process was killed.
     """
     missing = missing_stages(chains, store)
-    store.mkdir(parents=True, exist_ok=True)
     notes = _Notes(reporter)
     if jobs == 1 or len(missing) < 2:
         for spec in missing:
@@ -63,10 +68,13 @@ def train_all(
                 del running[future]
 
 
+_datasets = DatasetCache()
+"""Of a worker process, which trains several stages on the same splits."""
+
+
 def _train_in_worker(spec: StageSpec, store: Path) -> str:
-    datasets = DatasetCache()
-    run_stage(spec, store, NULL_REPORTER, datasets)
-    return untrainable_note(spec, datasets)
+    run_stage(spec, store, NULL_REPORTER, _datasets)
+    return untrainable_note(spec, _datasets)
 
 
 class _Notes:

@@ -7,7 +7,7 @@ stage. A stage that was interrupted is trained again from its beginning, to the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from amrbench.config.recipe import Recipe, Stage
-from amrbench.content_hash import content_hash
+from amrbench.content_hash import content_hash, seed_from
 from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, epoch_order, visit_rngs
 from amrbench.data.feature_source import FeatureSource
 from amrbench.evaluation.result import StageRecord, read_record, write_record
@@ -24,7 +24,7 @@ from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.log import Epoch, RunningStage
-from amrbench.training.loop import CheckpointKeeper, StageInputs, fit, fixed_numerics, seed_from
+from amrbench.training.loop import CheckpointKeeper, StageInputs, fit, fixed_numerics
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
 from amrbench.types import Batch, BuildContext, Target, TrainingLength
@@ -92,7 +92,7 @@ class StageSpec:
 
     @property
     def sampling_seed(self) -> int:
-        """Return the seed of all random draws; stages of a chain draw differently from each other."""
+        """Return the seed of all draws after the initial weights; stages of a chain draw differently."""
         return seed_from(self.seed, len(self.chain))
 
     def content(self) -> dict[str, object]:
@@ -120,6 +120,11 @@ class StageSpec:
         return content_hash(self.content())
 
 
+def distinct_stages(chains: Iterable[StageSpec]) -> list[StageSpec]:
+    """Return the stages of chains, each once and after the stage that it starts from."""
+    return list({spec.key: spec for last in chains for spec in last.chain}.values())
+
+
 def store_of(cache: Path) -> Path:
     """Return the folder of all stages."""
     return cache / "stages"
@@ -145,9 +150,9 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
     """Return the folder of a stage; if it is not in the store, it and the stages before it are trained.
 
     Raises:
-        RunError: Training failed, or the store cannot be written to.
+        RunError: Training failed.
         CheckpointError: The weights of the stage before it do not fit, or are damaged.
-        DataError: Features are damaged.
+        DataError: Features are damaged, or the store cannot be written to.
     """
     folder = store / spec.key
     if is_finished(spec, store):

@@ -44,11 +44,9 @@ def processor():
 def tensors_in(file):
     """Return a hash of the tensors of a weights file and their norm; names and order play no part."""
     tensors = load_file(file).values()
-    digests = sorted(
-        hashlib.sha256(f"{tuple(each.shape)} {each.dtype}".encode() + each.numpy().tobytes()).hexdigest()
-        for each in tensors
-    )
-    norm = torch.stack([each.double().square().sum() for each in tensors]).sum().sqrt()
+    contents = [f"{tuple(one.shape)} {one.dtype}".encode() + one.numpy().tobytes() for one in tensors]
+    digests = sorted(hashlib.sha256(content).hexdigest() for content in contents)
+    norm = torch.stack([tensor.double().square().sum() for tensor in tensors]).sum().sqrt()
     return {"sha256": hashlib.sha256("".join(digests).encode()).hexdigest(), "norm": float(norm)}
 
 
@@ -77,8 +75,8 @@ def of_run(run, folder):
 
 def main():
     with TemporaryDirectory() as folder:
-        found = numbers(Path(folder))
-    text = json.dumps(found, indent=1) + "\n"
+        recorded = numbers(Path(folder))
+    text = json.dumps(recorded, indent=1) + "\n"
     sys.stdout.write("unchanged\n" if FILE.is_file() and FILE.read_text() == text else "changed\n")
     FILE.write_text(text)
 

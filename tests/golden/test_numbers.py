@@ -1,4 +1,4 @@
-"""The shipped recipes give the numbers that were recorded before the code was rearranged."""
+"""The shipped recipes give the recorded numbers."""
 
 import json
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from typing_extensions import override
 
 from amrbench.errors import DataError
 from amrbench.types import Rows
-from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, whole_seconds
+from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, encode_seconds
 from amrbench_plugins.backends.model_files import file_hash, refuse_missing_transformers
 
 RATE = 48_000
@@ -36,15 +35,14 @@ class LaionClap(LoadedEncoder):
     @torch.inference_mode()
     def audio(self, waveform: Rows) -> Rows:
         """Return (T, 512): each whole second alone, repeated to the length of the training audio."""
-        seconds = whole_seconds(np.ascontiguousarray(waveform, np.float32), RATE)
-        rows = [np.zeros((0, self.model.config.projection_dim), np.float32)]
-        for start in range(0, len(seconds), _BATCH):
-            batch = list(seconds[start : start + _BATCH])
-            inputs = self.feature_extractor(batch, sampling_rate=RATE, return_tensors="pt")
-            # If no recording is long, the library marks a random one as long.
-            inputs["is_longer"] = torch.zeros(len(batch), 1, dtype=torch.bool)
-            rows.append(_as_array(self.model.get_audio_features(**inputs)))
-        return np.concatenate(rows)
+        width = self.model.config.projection_dim
+        return encode_seconds(waveform, RATE, batch=_BATCH, width=width, encode=self._rows)
+
+    def _rows(self, seconds: Rows) -> Rows:
+        inputs = self.feature_extractor(list(seconds), sampling_rate=RATE, return_tensors="pt")
+        # If no recording is long, the library marks a random one as long.
+        inputs["is_longer"] = torch.zeros(len(seconds), 1, dtype=torch.bool)
+        return _as_array(self.model.get_audio_features(**inputs))
 
     @override
     @torch.inference_mode()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 from typing_extensions import override
 
 from amrbench.slots.features import FeatureBackend
@@ -53,9 +54,30 @@ class LazyEncoder(FeatureBackend):
     def text(self, sentences: Sequence[str]) -> list[Rows]:
         return self._loaded.text(sentences)
 
+    @cached_property
+    def _fingerprint(self) -> str:
+        return self._loaded.fingerprint()  # Hashes all files.
+
     @override
     def fingerprint(self) -> str:
-        return self._loaded.fingerprint()
+        return self._fingerprint
+
+
+def encode_seconds(
+    waveform: Rows, rate: int, *, batch: int, width: int, encode: Callable[[Rows], Rows]
+) -> Rows:
+    """Return a row for each whole second of a waveform (samples,), encoded without its neighbours.
+
+    Args:
+        waveform: At `rate` samples a second.
+        rate: Of the encoder.
+        batch: Seconds that are encoded at a time.
+        width: Of the rows.
+        encode: From seconds (n, rate) to rows (n, width).
+    """
+    seconds = whole_seconds(np.ascontiguousarray(waveform, np.float32), rate)
+    batches = [encode(seconds[start : start + batch]) for start in range(0, len(seconds), batch)]
+    return np.concatenate([np.zeros((0, width), np.float32), *batches])
 
 
 def whole_seconds(waveform: Rows, rate: int) -> Rows:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from amrbench.errors import DataError
+from amrbench.errors import DataError, dotted
 from amrbench.slots.features import FeatureBackend
 from amrbench.types import Rows
 from amrbench_plugins.backends.spectral import FRAMES_A_SECOND, MELS, RATE, LogMel
@@ -250,7 +250,7 @@ def _read(file: Path) -> MiniClap:
         config = _CONFIG_READER.validate_json(metadata[_METADATA_KEY], strict=True, extra="forbid")
     except ValidationError as error:
         fault = error.errors()[0]
-        path = ".".join(map(str, (_METADATA_KEY, *fault["loc"])))
+        path = dotted((_METADATA_KEY, *fault["loc"]))
         raise ValueError(f"metadata {path}: {fault['msg']}") from error
     # On the device "meta" the config of a foreign file cannot ask for any amount of memory.
     with torch.device("meta"):

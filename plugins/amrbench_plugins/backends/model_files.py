@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from amrbench.errors import DataError
+from amrbench.errors import DataError, unreadable
 from amrbench.files.folders import MODELS_VARIABLE, models_folder
 from amrbench.required_files import Published, RequiredFile
 
@@ -53,7 +53,7 @@ def file_hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+        raise unreadable(path, error) from error
 
 
 def refuse_missing_transformers(encoder: str) -> None:

@@ -31,10 +31,8 @@ def load_published_weights(
     missing = sorted(expected.keys() - tensors.keys())
     unknown = sorted(name for name in tensors.keys() - expected.keys() if not name.endswith(tuple(unused)))
     if missing or unknown:
-        faults = [f"without {some(missing, 3)}"] * bool(missing)
-        faults += [f"with {some(unknown, 3)}"] * bool(unknown)
         raise CheckpointError(
-            f"{path}: not the weights that this encoder reads: {' and '.join(faults)}. "
+            f"{path}: not the weights that this encoder reads: {difference(missing, unknown)}. "
             "Get the published file."
         )
     for name, value in expected.items():
@@ -45,6 +43,13 @@ def load_published_weights(
             )
     module.load_state_dict({name: tensors[name].float() for name in expected})
     return module.requires_grad_(requires_grad=False).eval()
+
+
+def difference(missing: Sequence[str], unknown: Sequence[str]) -> str:
+    """Return e.g. "without 'a' and with 'b'", for messages."""
+    faults = [f"without {some(missing, 3)}"] * bool(missing)
+    faults += [f"with {some(unknown, 3)}"] * bool(unknown)
+    return " and ".join(faults)
 
 
 def refuse_other_vocabulary(file: Path, count: int, *, rows: int, weights: Path, published: str) -> None:

@@ -24,6 +24,7 @@ from amrbench_plugins.backends.spectral import LogMel
 from amrbench_plugins.datasets.procedural import captions, dsp, sounds
 from amrbench_plugins.datasets.procedural.captions import Subject, Wording
 from amrbench_plugins.datasets.procedural.dsp import Rng, Signal
+from amrbench_plugins.datasets.procedural.planning import stream
 
 FAR_PROBABILITY = 0.3
 """Of a sound from afar."""
@@ -88,7 +89,7 @@ def isolated(rng: Rng, subject: Subject) -> Isolated:
 def make_pool(sounds_each: int, *, seed: int) -> Pool:
     """Return `sounds_each` clips of every class and value."""
     front_end, frames, sounding, subjects = LogMel(), [], [], []
-    rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, 77))))
+    rng = stream((seed,), 77)
     for name in sounds.CLASSES:
         for value in (0, 1):
             for _ in range(sounds_each):
@@ -157,7 +158,7 @@ def untrained(config: Config, pool: Pool, seed: int) -> MiniClap:
 
 def train(training: Training, *, seed: int = 0, reporter: Reporter = NULL_REPORTER) -> MiniClap:
     """Return trained networks; the same bits for the same arguments on one machine and one thread."""
-    rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, 78))))
+    rng = stream((seed,), 78)
     pool = make_pool(training.sounds_each, seed=seed)
     network = untrained(training.config, pool, seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.rate, weight_decay=1e-2)

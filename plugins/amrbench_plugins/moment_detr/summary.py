@@ -43,17 +43,13 @@ class TextSummary(nn.Module):
 
     def _sequences(self, keys: Keys) -> Tokens:
         """Return (2B, 1 + max(S, L), D): the token, then words or dummies; (B, 1 + L, D) without dummies."""
-        rows = _rows(keys.tokens, slice(keys.dummies, None))
+        rows = keys.tokens.rows(slice(keys.dummies, None))
         if keys.dummies:
-            dummies = _rows(keys.tokens, slice(keys.dummies))
+            dummies = keys.tokens.rows(slice(keys.dummies))
             length = max(rows.mask.shape[1], keys.dummies)
             rows = _padded(rows, length).stacked_on(_padded(dummies, length))
         token = learned_tokens(self.token[None], self.position[None], rows.mask.shape[0])
         return token.followed_by(rows)
-
-
-def _rows(tokens: Tokens, rows: slice) -> Tokens:
-    return Tokens(*(values[:, rows] for values in vars(tokens).values()))
 
 
 def _padded(tokens: Tokens, length: int) -> Tokens:

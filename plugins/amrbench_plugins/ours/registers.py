@@ -30,11 +30,6 @@ class RegisteredEncoder(nn.Module):
         """Return (B, n, D), or only its first rows."""
         count = self.registers.shape[0]
         registers = learned_tokens(self.registers, torch.zeros_like(self.registers), tokens.mask.shape[0])
-        joined = _rows(tokens, 0, 1).followed_by(registers).followed_by(_rows(tokens, 1, None))
+        joined = tokens.rows(slice(1)).followed_by(registers).followed_by(tokens.rows(slice(1, None)))
         rows = cast("Encoder", self.around)(joined, first=None if first is None else first + count)
         return torch.cat([rows[:, :1], rows[:, 1 + count :]], 1)
-
-
-def _rows(tokens: Tokens, start: int, stop: int | None) -> Tokens:
-    rows = slice(start, stop)
-    return Tokens(tokens.features[:, rows], tokens.positions[:, rows], tokens.mask[:, rows])

@@ -45,7 +45,7 @@ def fisher_soup(
                 f"{', '.join(losses)}."
             )
         least = floor * numbers.mean()
-        mean.add(candidate.name, weights, importance(information, least))
+        mean.add(candidate.name, weights, importance(information, least, norm))
         floored[candidate.name] = round((numbers < least).double().mean().item(), 6)
     fraction = sum(floored.values()) / len(floored)
     note = f"{fraction:.1%} of the numbers count by the floor alone"
@@ -53,9 +53,8 @@ def fisher_soup(
     return {named("fisher", epoch): SoupResult(mean.mean(), mean.names, note=note, about=about)}
 
 
-def importance(information: Weights, floor: Tensor | float) -> Weights:
+def importance(information: Weights, floor: Tensor | float, norm: Tensor) -> Weights:
     """Return the weight of each number: its information, at least `floor`, divided by the norm of all."""
-    norm = flat(information).norm()
     return {key: tensor.double().clamp(min=floor) / norm for key, tensor in information.items()}
 
 

@@ -51,7 +51,7 @@ def test_status_lists_present_and_missing_files(amrbench, castella):
     assert present["annotations of castella test"] == "no"
     assert present["features clap of clotho-moment"] == "no"
     assert out.splitlines()[-1] == f"1 of {len(rows)} are here."
-    rows = json.loads(amrbench("data", "status", "cgdetr", "--json")[1])
+    rows = json.loads(amrbench("data", "status", "cgdetr", "--json")[1])["files"]
     assert {"what", "here", "place", "published", "size"} == set(rows[0])
 
 

@@ -30,7 +30,7 @@ def stages(folder):
     return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("cache/stages/*/done.json")}
 
 
-def test_a_study_is_run_as_a_recipe_is_and_ends_with_its_grid(small, tmp_path, monkeypatch):
+def test_a_study_is_run_as_a_recipe_is_and_ends_with_its_table(small, tmp_path, monkeypatch):
     _, text, _ = small("run", "small.yaml", "--dry-run", "--jobs", "1")
     assert "small-without-epochs" in text
     assert not stages(tmp_path)
@@ -46,10 +46,10 @@ def test_a_study_is_run_as_a_recipe_is_and_ends_with_its_grid(small, tmp_path, m
 
     monkeypatch.setattr("amrbench.training.stages.fit", None)
     code, text, _ = small("run", "small.yaml", "--jobs", "1", "--json")
-    (grid,) = json.loads(text)["studies"]
-    means = {row["recipe"]: row["mean"]["R1@0.5"] for row in grid["rows"]}
-    assert [row["change"] for row in grid["rows"]] == ["base", "full", *["epochs", "input-dropout"] * 2]
-    only = grid["rows"][2]
+    (table,) = json.loads(text)["studies"]
+    means = {row["recipe"]: row["mean"]["R1@0.5"] for row in table["rows"]}
+    assert [row["change"] for row in table["rows"]] == ["base", "full", *["epochs", "input-dropout"] * 2]
+    only = table["rows"][2]
     assert only["against"] == "toy"
     assert only["difference"]["R1@0.5"] == pytest.approx(means["small-only-epochs"] - means["toy"])
     assert only["difference"]["R1@0.5"] == pytest.approx(

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 
 from amrbench.data.feature_dataset import load_dataset
 from amrbench.data.feature_source import FeatureSource
-from amrbench.data.published_features import published_source
+from amrbench.data.published_features import ExpectedFeatures, published_source
 from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations
+from amrbench.files.feature_file import FeatureHeader
 from amrbench.slots.model import Limits
 from amrbench.types import FeatureWidths, Query
 from tests.folders import DATA
@@ -83,3 +84,11 @@ def test_the_fingerprint_follows_folder_encoders_and_queries(tmp_path: Path) -> 
     assert source().fingerprint == source().fingerprint
     others = [source(queries=QUERIES[1:]), source(tmp_path), source(text="other")]
     assert len({source().fingerprint, *(other.fingerprint for other in others)}) == 4
+
+
+def test_a_name_without_dots_is_nobodys_where_two_recordings_could_have_it() -> None:
+    header = FeatureHeader("x", "clap", "1", 1.0, 4, 4)
+    expected = ExpectedFeatures("x", header, {"a.b.c": 9.0, "ab.c": 9.0, "d.e": 9.0}, ["1"])
+    assert expected.identify(PurePosixPath("clap/abc.npz")) is None
+    assert expected.identify(PurePosixPath("clap/ab.c.npz")) == ("audio", "ab.c")
+    assert expected.identify(PurePosixPath("clap/de.npz")) == ("audio", "d.e")

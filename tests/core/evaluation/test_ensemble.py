@@ -194,7 +194,7 @@ def refusal(*files, how=DEFAULT):
 
 def test_files_and_weights_that_do_not_fit_are_refused(tmp_path):
     one = written(tmp_path / "one.jsonl", (0, 2, 0.6))
-    message = "do not answer the same queries: 'a' have another recording"
+    message = "do not answer the same queries: 'a' have another recording. Take predictions"
     assert message in refusal(one, written(tmp_path / "two.jsonl", (0, 2, 0.6), vid="w"))
     two = written(tmp_path / "two.jsonl", (0, 2, 0.6), qid="b")
     assert f"only {one} has 'a'; only {two} has 'b'. Take predictions" in refusal(one, two)

@@ -8,6 +8,7 @@ import pytest
 
 from amrbench.errors import DataError
 from amrbench.files.annotations import faults_of, read_annotations, safe_id, write_annotations
+from amrbench.files.jsonl import write_rows
 from amrbench.types import Query
 
 ROW = {"qid": "a_1", "query": "a bell", "duration": 60, "vid": "a", "relevant_windows": [[27, 28], [2.5, 9]]}
@@ -17,7 +18,7 @@ WINDOWS = "give [[start, end], ...] in seconds with 0 <= start <= end."
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(path, rows)
     return path
 
 

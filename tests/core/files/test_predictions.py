@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from amrbench.errors import DataError
+from amrbench.files.jsonl import write_rows
 from amrbench.files.predictions import read_predictions, rounded, write_predictions
 from amrbench.functional.metrics import evaluate, score
 from amrbench.types import Moments
@@ -21,7 +22,7 @@ REMEDY = (
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(path, rows)
     return path
 
 

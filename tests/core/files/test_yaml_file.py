@@ -1,7 +1,7 @@
 import pytest
 
 from amrbench.errors import RecipeError
-from amrbench.files.yaml_file import dotted, parse_yaml, read_yaml
+from amrbench.files.yaml_file import parse_yaml, read_yaml
 
 
 def data(text):
@@ -189,7 +189,3 @@ def test_a_file_in_another_encoding_is_refused(tmp_path):
 def test_a_file_with_a_byte_order_mark_reads_like_any_other(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfname: x\n")
     assert read_yaml(tmp_path / "a.yaml").data == {"name": "x"}
-
-
-def test_paths_are_written_with_dots():
-    assert dotted(("training", "losses", 1, "weight")) == "training.losses.1.weight"

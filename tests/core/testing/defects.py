@@ -6,11 +6,11 @@ from amrbench.registry import Registry
 from amrbench.testing import check_part, sample
 
 
-def failure(part, *others, contracts=None):
+def failure(part, *others):
     """Return the text of the failed check of a part."""
     registry = Registry.of(part, *others)
     with pytest.raises(AssertionError) as error:
-        check_part(sample(part, registry), registry, contracts=contracts)
+        check_part(sample(part, registry), registry)
     return str(error.value)
 
 

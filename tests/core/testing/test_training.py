@@ -1,5 +1,3 @@
-from typing import ClassVar
-
 import pytest
 import torch
 from pydantic import Field
@@ -100,7 +98,6 @@ class Uphill(OptimizerPart):
     restores: bool = Field(True, description="whether eval_weights restores the weights")
     first: bool = Field(True, description="whether the losses are those of the first call")
     frozen: bool = Field(False, description="whether frozen weights move")
-    example: ClassVar = {}
 
     def build(self, module, length):
         return UphillUpdater(self, module)

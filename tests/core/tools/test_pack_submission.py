@@ -11,6 +11,7 @@ from amrbench.errors import RunError
 from amrbench.evaluation.ensemble import fuse_files
 from amrbench.experiment.finished_run import open_run
 from amrbench.files.annotations import read_annotations
+from amrbench.files.jsonl import write_rows
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.functional.metrics import score
 from amrbench.tools.pack_submission import NOTE, filled, pack, refuse_faults
@@ -52,7 +53,7 @@ def test_a_package_has_predictions_and_a_meta_file(finished, soup_run, tmp_path)
 def test_the_packed_windows_have_the_metrics_of_the_run(finished, soup_run, tmp_path):
     pack(finished, LABEL, tmp_path / "a.zip")
     rows, _ = packed_files(tmp_path / "a.zip")
-    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(tmp_path / "p.jsonl", rows)
     truth = read_annotations(soup_run.folder / soup_run.result.truth)
     scores = score(read_predictions(tmp_path / "p.jsonl"), truth)
     assert scores.metrics["R1@0.5"] == soup_run.result.row("soup").metrics["R1@0.5"]

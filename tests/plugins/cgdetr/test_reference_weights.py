@@ -25,11 +25,6 @@ from tests.folders import DATA
 from tests.oracle import cgdetr_cases as cases
 from tests.plugins.cgdetr import golden
 
-FULL = replace(
-    cases.CONFIG, width=256, heads=8, feedforward=1024, audio_width=768, text_width=768,
-    cross_layers=2, encoder_layers=3, decoder_layers=3, dummies=45, prompts=10, queries=10,
-    dropout=0.1, input_dropout=0.5,
-)  # fmt: skip
 AT_FULL_SIZE = BuildContext(FeatureWidths(768, 768), input_dropout=0.5)
 
 
@@ -38,7 +33,7 @@ def count(*modules: nn.Module) -> int:
 
 
 def test_parameters_at_the_full_size() -> None:
-    reference = build_reference(FULL)
+    reference = build_reference(cases.FULL_CONFIG)
     assert count(reference.model, reference.loss) == 12_012_075
 
 
@@ -49,12 +44,12 @@ def test_the_other_losses_have_no_parameters() -> None:
 @pytest.mark.parametrize(("name", "value", "total"), [("queries", 30, 12_219_219), ("layers", 2, 10_112_809)])
 def test_parameters_of_other_sizes(name: str, value: int, total: int) -> None:
     changed = {"queries": value} if name == "queries" else {"encoder_layers": value, "decoder_layers": value}
-    reference = build_reference(replace(FULL, **changed))
+    reference = build_reference(replace(cases.FULL_CONFIG, **changed))
     assert count(reference.model, reference.loss) == total - 207_104
 
 
 def test_every_used_tensor_of_the_reference_is_one_of_ours() -> None:
-    reference = build_reference(FULL)
+    reference = build_reference(cases.FULL_CONFIG)
     translated = [source for name in reference.named_parameters() for source in reference_names(name)]
     names = [name for name, _ in json.loads((cases.FOLDER / "parameters.json").read_text())["parameters"]]
     assert sorted(translated) == sorted(name for name in names if not name.startswith(UNUSED_PREFIXES))
@@ -66,7 +61,7 @@ def test_a_tensor_that_the_reference_lacks_has_no_name() -> None:
 
 
 def test_the_options_are_the_defaults_of_the_parts_at_the_full_size() -> None:
-    model, loss = model_options(FULL), loss_options(FULL)
+    model, loss = model_options(cases.FULL_CONFIG), loss_options(cases.FULL_CONFIG)
     model["fusion"] = {"use": "adaptive-cross-attention"}
     text = {"use": "transformer", "layers": 1}
     plain = {**model, "text_summary": text, "query": "zeros", "decoder": "dab", "encoder": "transformer"}
@@ -77,7 +72,7 @@ def test_the_options_are_the_defaults_of_the_parts_at_the_full_size() -> None:
 
 def test_initial_weights_have_the_deviation_of_the_reference() -> None:
     known = json.loads((cases.FOLDER / "parameters.json").read_text())["init_statistics"]
-    reference = build_reference(FULL)
+    reference = build_reference(cases.FULL_CONFIG)
     with torch.no_grad():
         for name, parameter in reference.named_parameters().items():
             sources = reference_names(name)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from amrbench.registry import Registry
 from amrbench.slots.blocks import BlockContext, Memory, Tokens
 from amrbench.types import BuildContext
 from amrbench_plugins import moment_detr, ours
 from amrbench_plugins.moment_detr.layers import xavier
+from tests.folders import DATA
 from tests.plugins.moment_detr import small
 
 REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *ours.amrbench_parts())
@@ -37,8 +38,14 @@ EVERYTHING: dict[str, Any] = {
 #   bimodal_prior.json  log_max, softmax_uniform_logits_log_max: ours adds the two peaks up
 #   fisher_logistic.json  fisher_exact_diag: the mean over labels, which losses of spans do not have
 #   sigreg.npz  big_gauss_mean, big_collapsed_0.1_mean: values without the data that they are of
+#   ema.json  count_reference_behaviour; asam.npz  loss2, grad1, check_scaled_radius, clip_norm_before
 def golden(name: str) -> Any:
-    return json.loads((Path(__file__).parents[2] / "data" / "components" / f"{name}.json").read_text())
+    return json.loads((DATA / "components" / f"{name}.json").read_text())
+
+
+def golden_arrays(name: str) -> dict[str, Tensor]:
+    with np.load(DATA / "components" / f"{name}.npz") as stored:
+        return {key: torch.from_numpy(np.atleast_1d(value)) for key, value in stored.items()}
 
 
 def part(slot: str, use: str, **options: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,11 @@ from amrbench_plugins import optimizers
 from amrbench_plugins.optimizers.parts import AdamW, Ema
 from amrbench_plugins.ours.asam import RULES, Ascent
 from amrbench_plugins.ours.training_parts import PeriodicAsam, PeriodicAsamFreshDropout
+from tests.folders import DATA
 
 GOLDEN = {
     name: torch.from_numpy(np.asarray(value))
-    for name, value in np.load(Path(__file__).parents[2] / "data/components/asam.npz").items()
+    for name, value in np.load(DATA / "components" / "asam.npz").items()
 }
 NAMES = tuple(name.removeprefix("init/") for name in GOLDEN if name.startswith("init/"))
 ADAMW = AdamW(lr=1e-2, weight_decay=1e-2)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -20,11 +18,9 @@ from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
 from amrbench_plugins import cgdetr, moment_detr
 from amrbench_plugins.ours.sigreg import REPORTED, SigregLoss, draw_rows, epps_pulley, unit_columns
 from amrbench_plugins.ours.training_parts import TAPS, Sigreg
+from tests.plugins.ours.small import golden_arrays
 
-GOLDEN = {
-    name: torch.from_numpy(np.atleast_1d(value))
-    for name, value in np.load(Path(__file__).parents[2] / "data/components/sigreg.npz").items()
-}
+GOLDEN = golden_arrays("sigreg")
 WIDTH = 6
 
 

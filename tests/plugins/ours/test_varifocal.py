@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -25,8 +23,9 @@ from amrbench_plugins.ours.task_aligned import ConfidenceHead
 from amrbench_plugins.ours.training_parts import IouL1, Varifocal
 from amrbench_plugins.ours.varifocal import VarifocalLoss, qualities
 from tests.plugins.ours.outcomes import CONTEXT, drawn, outcome_of, overlap, truth
+from tests.plugins.ours.small import golden
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "data/components/varifocal.json").read_text())
+GOLDEN = golden("varifocal")
 
 
 def loss_of(**options: Any) -> VarifocalLoss:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch.testing import assert_close
 
 from amrbench.errors import RunError
-from amrbench_plugins.soups.fisher import importance
+from amrbench_plugins.soups.fisher import flat, importance
 from amrbench_plugins.soups.parts import Fisher
 from amrbench_plugins.soups.weighted_mean import WeightedMean
 from tests.plugins.soups.candidates import FISHERS, GOLDEN, MODELS, Scorer, assert_recorded, make
@@ -38,7 +38,7 @@ def test_the_fisher_soup_says_how_much_is_floored():
 def test_absolute_floors_and_weights_of_seeds_give_the_recorded_soups(name, floors):
     case, mean = GOLDEN[name], WeightedMean(())
     for index, (coefficient, floor) in enumerate(zip(case["coefficients"], floors, strict=True)):
-        weights = importance(FISHERS[index], floor)
+        weights = importance(FISHERS[index], floor, flat(FISHERS[index]).norm())
         scaled = {key: coefficient * value for key, value in weights.items()}
         mean.add(f"seed {index}", MODELS[index], scaled)
     assert_recorded(mean.mean(), case)

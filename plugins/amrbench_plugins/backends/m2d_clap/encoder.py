@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
@@ -15,7 +14,7 @@ from typing_extensions import override
 from amrbench.errors import CheckpointError
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.types import Rows
-from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, whole_seconds
+from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, encode_seconds
 from amrbench_plugins.backends.m2d_clap import bert, vit
 from amrbench_plugins.backends.model_files import file_hash, refuse_missing_transformers
 from amrbench_plugins.backends.published_weights import (
@@ -48,10 +47,11 @@ class M2dClap(LoadedEncoder):
     @torch.inference_mode()
     def audio(self, waveform: Rows) -> Rows:
         """Return (T, 768): each whole second alone, as the report's team extracts it."""
-        seconds = torch.from_numpy(whole_seconds(np.ascontiguousarray(waveform, np.float32), vit.RATE))
-        starts = range(0, len(seconds), _BATCH)
-        batches = [self.audio_net(seconds[start : start + _BATCH]) for start in starts]
-        rows: Rows = torch.cat([torch.zeros(0, self.audio_net.pos_embed.shape[2]), *batches]).numpy()
+        width = self.audio_net.pos_embed.shape[2]
+        return encode_seconds(waveform, vit.RATE, batch=_BATCH, width=width, encode=self._rows)
+
+    def _rows(self, seconds: Rows) -> Rows:
+        rows: Rows = self.audio_net(torch.from_numpy(seconds)).numpy()
         return rows
 
     @override

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.types import Rows
-from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, whole_seconds
+from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, encode_seconds
 from amrbench_plugins.backends.model_files import file_hash, refuse_missing_transformers
 from amrbench_plugins.backends.ms_clap import gpt2, htsat
 from amrbench_plugins.backends.published_weights import (
@@ -45,10 +44,11 @@ class MsClap(LoadedEncoder):
     @torch.inference_mode()
     def audio(self, waveform: Rows) -> Rows:
         """Return (T, 768): the latent of each whole second alone, as in the published features."""
-        seconds = torch.from_numpy(whole_seconds(np.ascontiguousarray(waveform, np.float32), htsat.RATE))
-        starts = range(0, len(seconds), _BATCH)
-        batches = [self.audio_net(seconds[start : start + _BATCH]) for start in starts]
-        rows: Rows = torch.cat([torch.zeros(0, len(self.audio_net.norm.weight)), *batches]).numpy()
+        width = len(self.audio_net.norm.weight)
+        return encode_seconds(waveform, htsat.RATE, batch=_BATCH, width=width, encode=self._rows)
+
+    def _rows(self, seconds: Rows) -> Rows:
+        rows: Rows = self.audio_net(torch.from_numpy(seconds)).numpy()
         return rows
 
     @override

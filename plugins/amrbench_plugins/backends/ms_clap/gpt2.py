@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amrbench.errors import DataError, some
+from amrbench.errors import DataError
 from amrbench_plugins.backends.published_weights import (
     axis_size,
     count_numbered,
+    difference,
     load_published_weights,
     refuse_other_vocabulary,
 )
@@ -96,11 +97,10 @@ def read_tables(vocabulary: Path, merges: Path) -> tuple[dict[str, int], list[tu
     expected = {END, *ByteLevel.alphabet(), *("".join(pair) for pair in pairs)}
     missing, unknown = expected - tokens.keys(), tokens.keys() - expected
     if missing or unknown:
-        faults = [f"without {some(sorted(missing), 3)}"] * bool(missing)
-        faults += [f"with {some(sorted(unknown), 3)}"] * bool(unknown)
         raise DataError(
-            f"{vocabulary}: not the tokens that {merges.name} makes of bytes: {' and '.join(faults)}. "
-            f"One of the two is damaged or of another model. Get {PUBLISHED}."
+            f"{vocabulary}: not the tokens that {merges.name} makes of bytes: "
+            f"{difference(sorted(missing), sorted(unknown))}. One of the two is damaged or of another model. "
+            f"Get {PUBLISHED}."
         )
     return tokens, pairs
 

@@ -178,6 +178,7 @@ def split_sources(
     return divided
 
 
+@lru_cache
 def event_counts(options: MixOptions, split: str) -> NDArray[np.int64]:
     """Return the number of events of each clip: drawn uniformly, then changed by one to meet the sum.
 
@@ -197,6 +198,7 @@ def event_counts(options: MixOptions, split: str) -> NDArray[np.int64]:
         step = 1 if difference > 0 else -1
         free = np.flatnonzero((counts + step >= 1) & (counts + step <= MOST_EVENTS))
         counts[rng.permutation(free)[: abs(difference)]] += step
+    counts.setflags(write=False)  # All plans of the split share it.
     return counts
 
 

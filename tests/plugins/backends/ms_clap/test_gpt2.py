@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from torch.testing import assert_close
 from transformers import GPT2Config, GPT2Model
 
 from amrbench.errors import DataError
@@ -24,6 +26,17 @@ def test_states_are_those_recorded(files, name, heads):
     weights = weights_by_name(gpt2_names(n_embd=64 * heads, n_layer=2, n_head=heads))
     encoder = gpt2.load(weights, *files)
     assert_states_are_recorded(encoder, f"gpt2 {name}")
+
+
+def test_padding_as_ms_clap_pads_changes_no_state(encoder):
+    text = encoder.text_net
+    ids = text.tokenizer.encode(f"a dog barks {gpt2.END}").ids
+    padded = torch.full((1, 77), text.tokenizer.token_to_id("!"))
+    padded[0, : len(ids)] = torch.tensor(ids)
+    mask = (torch.arange(77) < len(ids))[None].long()
+    with torch.inference_mode():
+        states = text.model(padded, attention_mask=mask).last_hidden_state[0, : len(ids)]
+    assert_close(text.states("a dog barks"), states, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("text", "ids"), list(zip(TEXTS, RECORDED["gpt2"], strict=True)))
