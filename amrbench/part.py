@@ -23,8 +23,10 @@ the part with its defaults. All mistakes of a file are reported together.
 
 from __future__ import annotations
 
+import re
 from abc import ABC
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from functools import wraps
 from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from pydantic import (
@@ -40,6 +42,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from amrbench.errors import did_you_mean
+from amrbench.interfaces import InterfaceError, ResultError, interface_fault, remember_part
 
 Items = TypeVar("Items", bound="Sequence[Part | str]")
 
@@ -54,9 +57,12 @@ def budgeted(default: Any, name: str, **constraints: Any) -> Any:
     return Field(default, json_schema_extra={"budget": name}, **constraints)
 
 
-def location(description: str) -> Any:
-    """Return an option for the path of files, empty by default; it changes no result."""
-    return Field("", json_schema_extra={"location": True}, description=description)
+def location(description: str, default: Any = "", **constraints: Any) -> Any:
+    """Return an option for the path of files, or for several paths; the path itself changes no result.
+
+    A relative path starts from the folder of the recipe or protocol.
+    """
+    return Field(default, json_schema_extra={"location": True}, description=description, **constraints)
 
 
 def locates(field: FieldInfo) -> bool:
@@ -101,9 +107,20 @@ class Strict(BaseModel):
             text = f"unknown field {field!r}.{did_you_mean(field, cls.model_fields) or f' Known: {known}.'}"
         elif details["type"] == "missing":
             text = "this field is missing."
+        elif details["type"] in ("list_type", "tuple_type"):
+            text = _list_expected(value)
         elif details["type"] != "amrbench":
             text = f"{text}." if isinstance(value, dict) else f"{text}, not {value!r}."
         return {"type": problem(text), "loc": details["loc"], "input": value}
+
+
+def _list_expected(value: object) -> str:
+    """Return what to write in place of a value that is not a list."""
+    if value is None:
+        return "this must be a list; write [] for an empty one."
+    if isinstance(value, dict):
+        return "this must be a list; begin each of its items with '- '."
+    return f"this must be a list, such as [{value}], not {value!r}."
 
 
 class Part(Strict, ABC):
@@ -116,21 +133,30 @@ class Part(Strict, ABC):
     """Raised when the part computes other numbers, so that older results are not reused."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Options for the contract checks; needed where an option has no default."""
+    builds: ClassVar[type | None] = None
+    """What `build` of this slot returns: a protocol, or a class with the same public names; None for any."""
+    builds_module: ClassVar[bool] = False
+    """Whether it is also an `nn.Module`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse parts that extend parts, and parts without a slot or docstring."""
+        """Refuse parts that extend parts, parts without slot or docstring, and names that are no word."""
         super().__init_subclass__(**kwargs)
         parent = next((base for base in cls.__mro__[1:] if base.__dict__.get("use")), None)
         if parent is not None:
             raise TypeError(
                 f"{cls.__name__} extends the finished part {parent.__name__}; let it hold one instead."
             )
-        if not cls.__dict__.get("use"):
+        if "use" not in cls.__dict__:
             return
+        _refuse_wrong_name(cls.__name__, cls.__dict__["use"])
         if not cls.slot:
             raise TypeError(f"{cls.__name__} names itself {cls.use!r} but belongs to no slot.")
         if not (cls.__doc__ or "").strip():
             raise TypeError(f"{cls.__name__} needs a docstring: it is what `amrbench parts` shows.")
+        _refuse_wrong_declarations(cls)
+        build = getattr(cls, "build", None)
+        if build and not getattr(build, "__isabstractmethod__", False):
+            cls.build = _checked(build)  # type: ignore[attr-defined]
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -155,26 +181,77 @@ class Part(Strict, ABC):
             raise problem(f"a {cls.slot} part is chosen from a registry; pass one as context.")
         chosen = cast("Chooser", info.context).find(cls.slot, value["use"])
         options = {key: option for key, option in value.items() if key != "use"}
-        return cast("Self", chosen.model_validate(options, context=info.context))
+        part = chosen.model_validate(options, context=info.context)
+        if not isinstance(part, chosen):
+            text = f"a validator returns {part!r}, not the part. End it with `return self`."
+            raise ResultError(text, chosen, "build")
+        return cast("Self", part)
 
     @model_serializer(mode="wrap")
     def _with_name(self, handler: Any) -> dict[str, Any]:
         return {"use": self.use, **handler(self)}
 
 
+def _refuse_wrong_name(owner: str, use: object) -> None:
+    """Raise TypeError unless the name of a part is one word."""
+    if not isinstance(use, str) or not re.fullmatch(r"\w[\w+-]*", use):
+        words = re.findall(r"[\w+-]+", use) if isinstance(use, str) else []
+        nearest = "-".join(words).strip("-+") or "my-part"
+        raise TypeError(
+            f"{owner} has use = {use!r}. The name of a part is one word of letters, digits, '-', '_' and '+' "
+            f"without blanks, such as {nearest!r}."
+        )
+
+
+def _refuse_wrong_declarations(cls: type[Part]) -> None:
+    """Raise TypeError where a part sets what its slot declares, such as `requires`, to another type."""
+    for base in cls.__mro__[1:]:
+        for name, value in vars(base).items():
+            kind = next((kind for kind in (bool, int, Set, Mapping) if isinstance(value, kind)), None)
+            own = cls.__dict__.get(name)
+            fits = kind is None or own is None or isinstance(own, (kind, property))
+            if name[0] != "_" and not name.startswith("model_") and not fits:
+                raise TypeError(
+                    f"{cls.__name__} has {name} = {own!r}, where its slot asks for {type(value).__name__}, "
+                    f"such as {value!r}."
+                )
+
+
+def _checked(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `build` that raises InterfaceError if its result is not what the slot asks for."""
+
+    @wraps(build)
+    def checked(self: Part, *arguments: Any, **named: Any) -> Any:
+        built = build(self, *arguments, **named)
+        if fault := interface_fault(built, self.builds, module=self.builds_module):
+            raise InterfaceError(fault)
+        remember_part(built, self)
+        return built
+
+    return checked
+
+
 def parts_in(value: object) -> Iterator[Part]:
     """Yield every part at any depth."""
+    for _, part in parts_with_paths(value):
+        yield part
+
+
+def parts_with_paths(
+    value: object, path: tuple[object, ...] = ()
+) -> Iterator[tuple[tuple[object, ...], Part]]:
+    """Yield the keys and indices that lead to each part, at any depth, and the part."""
     if isinstance(value, Part):
-        yield value
+        yield path, value
+    items: Iterable[tuple[object, object]] = ()
     if isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from parts_in(getattr(value, name))
+        items = ((name, getattr(value, name)) for name in type(value).model_fields)
     elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from parts_in(item)
+        items = value.items()
     elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from parts_in(item)
+        items = enumerate(value)
+    for key, item in items:
+        yield from parts_with_paths(item, (*path, key))
 
 
 def unique(items: Items) -> Items:

@@ -19,6 +19,11 @@ class Origin:
     distribution: str = "unknown"
     version: str = "0"
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the plugin belongs to amrbench itself."""
+        return self.distribution == "amrbench"
+
     def __str__(self) -> str:
         return f"{self.plugin} ({self.distribution} {self.version})"
 
@@ -31,6 +36,24 @@ class Entry:
     origin: Origin
 
 
+def _clash(first: Entry, second: Entry) -> PluginError:
+    """Return the error for two parts of one name; its remedy never leaves out a shipped plugin."""
+    name = f"the {first.part.slot} part {first.part.use!r}"
+    if first.origin == second.origin:
+        one, other = (f"{entry.part.__module__}.{entry.part.__qualname__}" for entry in (first, second))
+        what = f"offers {name} twice: " + (f"{one} is listed twice" if one == other else f"{one} and {other}")
+        return PluginError(
+            f"plugin {first.origin} {what}.\nOffer it once, or leave the plugin out with "
+            f"--without {first.origin.plugin}."
+        )
+    own, other_owner = sorted((first.origin, second.origin), key=lambda origin: origin.is_shipped)
+    if other_owner.is_shipped:
+        remedy = f"Rename that of {own}, or leave it out with --without {own.plugin}."
+    else:
+        remedy = f"Rename one, or leave one out with --without {second.origin.plugin}."
+    return PluginError(f"two plugins offer {name}: {first.origin} and {second.origin}.\n{remedy}")
+
+
 class Registry:
     """Every part by slot and name. Immutable; made once and passed as an argument, never a global."""
 
@@ -40,11 +63,7 @@ class Registry:
         for entry in sorted(entries, key=lambda entry: (entry.part.slot, entry.part.use, entry.origin)):
             known = table.setdefault(entry.part.slot, {})
             if other := known.get(entry.part.use):
-                raise PluginError(
-                    f"two plugins offer the {entry.part.slot} part {entry.part.use!r}: "
-                    f"{other.origin} and {entry.origin}.\n"
-                    f"Rename one, or leave one out with --without {entry.origin.plugin}."
-                )
+                raise _clash(other, entry)
             known[entry.part.use] = entry
         self._table: Mapping[str, Mapping[str, Entry]] = MappingProxyType(table)
 

@@ -62,7 +62,7 @@ class Moments:
         vid: Identifier of the recording.
         windows: (N, 2) start and end in seconds; N may be 0.
         scores: (N,) one score for each window, higher is better, or None where only the order is known.
-        query: The sentence, if the prediction file should repeat it; otherwise empty.
+        query: The sentence, if the prediction file repeats it; otherwise empty.
     """
 
     qid: str | int

@@ -54,7 +54,7 @@ def feature_source(folder: Path) -> FeatureSource:
         Query(f"q{number}", f"sentence {number}", vid, float(lengths[vid]), ())
         for number, vid in enumerate(f"v{number % RECORDINGS}" for number in range(QUERIES))
     ]
-    return FeatureSource(tuple(queries), (EncoderFeatures.of_file(file, "drawn", text_by="sentence"),))
+    return FeatureSource(tuple(queries), (EncoderFeatures.of_file(file, "drawn"),))
 
 
 @pytest.fixture(scope="module")

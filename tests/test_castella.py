@@ -20,6 +20,7 @@ from amrbench.errors import RunError
 from amrbench.experiment.finished_run import open_run
 from amrbench.experiment.run import Run, Settings, run
 from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.notes import collected_notes
 from amrbench.slots.data import DatasetPart
 from amrbench.slots.features import FeaturesPart
 from amrbench.tools.import_features import import_features
@@ -125,8 +126,13 @@ def shortened(data: Path, name: str, **splits: object) -> Path:
 
 
 def run_ours3(data: Path, name: str, **splits: object) -> Run:
-    settings = Settings(jobs=1, out=data / "runs", cache=data / "cache")
-    return run("ours3", shortened(data, name, **splits), registry=REGISTRY, settings=settings)
+    return run_under(shortened(data, name, **splits), data, data / "cache")
+
+
+def run_under(protocol: str | Path, data: Path, cache: Path) -> Run:
+    settings = Settings(jobs=1, out=data / "runs", cache=cache)
+    with collected_notes():  # After so little training, models are not better than the baselines.
+        return run("ours3", protocol, registry=REGISTRY, settings=settings)
 
 
 def test_all_stages_run_at_full_size_and_the_test_split_is_scored(data):
@@ -151,12 +157,33 @@ def test_a_submission_is_predicted_without_metrics_and_packed(data, monkeypatch)
     monkeypatch.setenv("AMRBENCH_CACHE", str(data / "cache"))
     done = run_ours3(data, "dcase2026")
     assert not done.result.scored
-    packed = pack(open_run(done.folder, REGISTRY), "Lee_KAIST_task6_1", data / "Lee_KAIST_task6_1.zip")
+    finished = open_run(done.folder, REGISTRY)
+    path, label = data / "Lee_KAIST_task6_1.zip", "Lee_KAIST_task6_1"
+    with pytest.raises(RunError, match="not a submission to the challenge: its budget replaces"):
+        pack(finished, label, path)
+    packed = pack(finished, label, path, not_a_submission=True)
     assert packed.queries == 4
     assert packed.total - packed.trainable > 190_000_000, "parameters of the published encoder"
     with zipfile.ZipFile(packed.path) as archive:
         lines = archive.read("Lee_KAIST_task6_1/Lee_KAIST_task6_1.output.jsonl").decode().splitlines()
     assert [json.loads(line)["vid"] for line in lines] == ["e0", "e0", "e1", "e1"]
+
+
+@pytest.mark.parametrize("name", ["castella-small", "dcase2026-small"])
+def test_the_small_protocols_go_the_whole_way_with_castella_alone(data, monkeypatch, name):
+    done = run_under(name, data, data / "small-cache")
+    assert [stage.stage for stage in done.result.stages] == [
+        "ours3 pretrain",
+        "ours3 midtrain",
+        "ours3 finetune, seed 0",
+        "ours3 finetune, seed 1",
+    ]
+    assert {split.dataset for split in done.result.data} <= {"castella", "dcase2026-evaluation"}
+    assert "uniform soup" in [row.member for row in done.result.rows]
+    assert done.result.scored == (name == "castella-small")
+    finished = open_run(done.folder, REGISTRY, cache=data / "small-cache")
+    packed = pack(finished, "Lee_KAIST_task6_1", data / f"{name}.zip", not_a_submission=True)
+    assert packed.faults[0].startswith("its budget replaces 'model.width: 256 -> 32'")
 
 
 def test_a_split_that_was_trained_on_is_not_scored(data):

@@ -16,8 +16,29 @@ from tests.house import PAGE, page_with_tree
 from tests.source import CORE, PLUGINS, functions_of, identifiers_of, imports_of, module_of, name_of, tree_of
 
 ORDER = (
-    *("errors", "notes", "content_hash", "part", "types", "required_files", "slots", "registry", "hookspecs"),
-    *("discovery", "functional", "files", "config", "data", "evaluation", "training", "experiment"),
+    *(
+        "errors",
+        "notes",
+        "content_hash",
+        "interfaces",
+        "part",
+        "types",
+        "required_files",
+        "slots",
+        "registry",
+    ),
+    *(
+        "plugin_errors",
+        "hookspecs",
+        "discovery",
+        "functional",
+        "files",
+        "config",
+        "data",
+        "evaluation",
+        "training",
+        "experiment",
+    ),
     *("tools", "api", "cli", "testing"),
 )
 """Each package and top-level module of the core imports only those before it, type-only imports included."""

@@ -33,17 +33,32 @@ def main() -> None:
     """Run the command line; user errors become one message and exit code 2, notes lines on stderr."""
     try:
         with collected_notes(lambda text: typer.echo(f"note: {text}", err=True)):
-            app()
+            app(_arguments())
     except AmrbenchError as error:
         _stop(str(error))
-    except OSError as error:
+    except (Exception, SystemExit) as error:
+        # Without the registry no plugin is loaded, and reading this module would take a while.
+        if "amrbench.registry" in sys.modules:
+            from amrbench.plugin_errors import plugin_error
+
+            if named := plugin_error(error):
+                _stop(str(named))
         # With a file name it is a problem of the user's files; without one it is a bug.
-        if not isinstance(error.filename, str | bytes | PathLike):
+        if not isinstance(error, OSError) or not isinstance(error.filename, str | bytes | PathLike):
             raise
         _stop(
             f"{os.fsdecode(error.filename)}: {error.strerror or error}. Check that it is the right file or "
             "folder, that it may be read and written, and that the disk is not full."
         )
+
+
+def _arguments() -> list[str]:
+    """Return the arguments; a file whose name begins with a dash, as ids of videos may, is no option."""
+    return [f"./{argument}" if _is_dashed_file(argument) else argument for argument in sys.argv[1:]]
+
+
+def _is_dashed_file(argument: str) -> bool:
+    return argument.startswith("-") and "." in argument and os.path.exists(argument)
 
 
 def _stop(text: str) -> None:

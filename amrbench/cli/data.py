@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amrbench.cli.options import (
+    MOST_JOBS,
     AsJson,
     ProtocolName,
-    RecipeNames,
     Without,
+    complete_recipe,
     print_json,
     print_table,
     registry_of,
@@ -22,6 +23,7 @@ from amrbench.errors import DataError
 
 if TYPE_CHECKING:
     from amrbench.data.local_dataset import DatasetFolder
+    from amrbench.data.required_splits import FeatureRequest
     from amrbench.registry import Registry
     from amrbench.slots.features import FeaturesPart
 
@@ -49,12 +51,13 @@ def synthesize(
     count: Annotated[int, typer.Option(min=1, help="recordings to write")] = 5,
     everything: Annotated[bool, typer.Option("--all", help="write all recordings of the split")] = False,
     audio: Annotated[str, typer.Option(help="flac or wav")] = "flac",
-    jobs: Annotated[int, typer.Option(min=1, help="parallel processes")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="parallel processes")] = 1,
     protocol: ProtocolName = "synthetic",
     without: Without = None,
 ) -> None:
     """Write recordings of a data set as audio files, with annotations and the sources of their sounds."""
-    from amrbench.config.load import load_protocol, parse_part
+    from amrbench.config.load import find, load_protocol, parse_part
+    from amrbench.config.paths import with_resolved_paths
     from amrbench.slots.data import DatasetPart
     from amrbench.tools import synthesize_audio
     from amrbench.training.progress_bars import progress
@@ -63,7 +66,8 @@ def synthesize(
     if name:
         dataset = parse_part(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
     else:
-        dataset = load_protocol(protocol, registry).data.of(role)
+        file = find("protocol", protocol)
+        dataset = with_resolved_paths(load_protocol(file, registry), file).data.of(role)
     job = synthesize_audio.SynthesisJob(dataset, split, None if everything else count, output, audio)
     with progress() as reporter:
         files = synthesize_audio.synthesize(job, jobs=jobs, report=reporter.data)
@@ -72,31 +76,43 @@ def synthesize(
 
 @commands.command(epilog="Example: amrbench data status ours3 --protocol castella")
 def status(
-    recipes: RecipeNames = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="recipes or studies by shipped name or file; or data sets by name or folder",
+            show_default="all shipped recipes",
+            autocompletion=complete_recipe,
+        ),
+    ] = None,
     protocol: ProtocolName = "castella",
     as_json: AsJson = False,
     without: Without = None,
 ) -> None:
-    """List the files that a protocol needs: present or missing, where they are published and their sizes."""
-    from amrbench.config.load import load_protocol, shipped
-    from amrbench.config.study import expand
-    from amrbench.data.required_splits import RequiredSplits
+    """List the files that recipes need under a protocol, or those of a data set.
+
+    Each is present, missing, or faulty; with where it is published and its size.
+    """
+    from amrbench.notes import note
+    from amrbench.tools.data_status import status_of_folder, status_of_requests
 
     registry = registry_of(without)
-    rules = load_protocol(protocol, registry)
-    names = recipes or [file.stem for file in shipped("recipe")]
-    methods = [method for name in names for method in expand(name, registry).methods]
-    files = dict.fromkeys(
-        file for method in methods for file in RequiredSplits(method.recipe, rules).required_files
-    )
+    datasets = [name for name in names or () if _is_dataset(name, registry)]
+    recipes = [name for name in names or () if name not in datasets]
+    requests = [] if datasets and not recipes else _required_splits(recipes, protocol, registry)
+    own = [file for name in datasets for file in status_of_folder(_dataset_folder(name, registry))]
+    files = [*own, *status_of_requests(requests)]
+    for text in dict.fromkeys(text for file in files for text in (*file.faults, *file.notes)):
+        note(text)
     rows = [file.as_row() for file in files]
     if as_json:
         print_json({"files": rows})
     elif rows:
         print_table(rows, table_form(None))
-        typer.echo(f"{sum(file.present for file in files)} of {len(rows)} are here.")
+        faulty = sum(bool(file.faults) for file in files)
+        more = f", {faulty} faulty" if faulty else ""
+        typer.echo(f"{sum(file.usable for file in files)} of {len(rows)} are here{more}.")
     else:
-        typer.echo(f"The protocol {rules.name} needs only this package.")
+        typer.echo(f"The protocol {protocol} needs only this package.")
 
 
 @commands.command(epilog="Example: amrbench data verify castella")
@@ -122,6 +138,9 @@ def import_(
     name: DataName,
     sources: Annotated[list[Path], typer.Argument(help="folders and archives with .npz files")],
     encoder: Encoder,
+    split: Annotated[
+        str, typer.Option(help="split that the files belong to", show_default="all splits")
+    ] = "",
     partial: Annotated[
         bool, typer.Option("--partial", help="accept that features are missing or damaged")
     ] = False,
@@ -135,7 +154,9 @@ def import_(
     folder = _dataset_folder(name, registry)
     encoder_part = _encoder(encoder, registry)
     with progress() as reporter:
-        result = import_features(folder, encoder_part, sources, partial=partial, report=reporter.data)
+        result = import_features(
+            folder, encoder_part, sources, split=split, partial=partial, report=reporter.data
+        )
     typer.echo(result.text())
 
 
@@ -148,7 +169,7 @@ def extract(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="feature file to write, for a folder of audio files")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="parallel processes")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="parallel processes")] = 1,
     without: Without = None,
 ) -> None:
     """Extract features of audio files (WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64) of any rate.
@@ -165,26 +186,51 @@ def extract(
     else:
         job = job_for_folder(Path(name), output)
     with progress() as reporter:
-        recordings, queries = extract_features(job, encoder_part, jobs=jobs, report=reporter.data)
-    typer.echo(f"{job.output}: {recordings:,} recordings and {queries:,} queries")
+        recordings, sentences = extract_features(job, encoder_part, jobs=jobs, report=reporter.data)
+    typer.echo(f"{job.output}: {recordings:,} recordings and {sentences:,} sentences")
 
 
 @commands.command(epilog="Example: amrbench data convert labels.csv -o test.jsonl")
 def convert(
     source: Annotated[
-        Path, typer.Argument(help="CASTELLA JSON, CSV, an Audacity label file or a folder of them")
+        Path,
+        typer.Argument(help="CASTELLA JSON, a table, or a label file (Audacity, Raven) or folder of them"),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSON lines to write")],
     form: Annotated[
-        str, typer.Option("--form", help="castella, csv or audacity", show_default="from the name")
+        str,
+        typer.Option("--form", help="castella, csv, audacity or raven", show_default="from name and content"),
     ] = "",
-    audio: Annotated[Path | None, typer.Option(help="folder of the recordings, for label files")] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="folder of the recordings, where the source has no durations")
+    ] = None,
 ) -> None:
     """Write annotations of another form as JSON lines."""
     from amrbench.tools import convert_annotations
 
     count = convert_annotations.convert(source, output, form=form, audio=audio)
     typer.echo(f"{output}: {count:,} queries")
+
+
+def _is_dataset(name: str, registry: Registry) -> bool:
+    """Whether a name is that of a data set, or of a folder with annotations."""
+    from amrbench.slots.data import DatasetPart
+
+    folder = Path(name)
+    return name in registry.names(DatasetPart.slot) or (folder.is_dir() and any(folder.glob("*.jsonl")))
+
+
+def _required_splits(recipes: list[str], protocol: str, registry: Registry) -> list[FeatureRequest]:
+    """Return the splits that recipes need under a protocol; those of all shipped recipes by default."""
+    from amrbench.config.load import find, load_protocol, shipped
+    from amrbench.config.study import expand
+    from amrbench.data.required_splits import RequiredSplits
+
+    file = find("protocol", protocol)
+    rules = load_protocol(file, registry)
+    names = recipes or [path.stem for path in shipped("recipe")]
+    methods = [method for name in names for method in expand(name, registry).methods]
+    return [request for method in methods for request in RequiredSplits(method.recipe, rules, file).all]
 
 
 def _dataset_folder(name: str, registry: Registry) -> DatasetFolder:

@@ -15,6 +15,8 @@ from amrbench.notes import issued_notes
 if TYPE_CHECKING:
     from amrbench.registry import Registry
 
+MOST_JOBS = 256
+
 
 class Format(StrEnum):
     """How a table is printed."""

@@ -34,15 +34,16 @@ def check(recipes: RecipeNames = None, protocol: ProtocolName = "synthetic", wit
 
     No data is needed. Files that a run needs and that are missing are listed, with where they are published.
     """
-    from amrbench.config.load import load_protocol, shipped
+    from amrbench.config.load import find, load_protocol, shipped
     from amrbench.config.study import expand
-    from amrbench.tools.check_recipe import check_recipe
+    from amrbench.tools.check_recipe import check_recipe, compared_recipes
 
-    registry = registry_of(without)
-    rules = load_protocol(protocol, registry)
+    registry, file = registry_of(without), find("protocol", protocol)
+    rules = load_protocol(file, registry)
     failed: list[str] = []
     missing: list[RequiredFile] = []
-    for name in recipes or [file.stem for file in shipped("recipe")]:
+    checked = []
+    for name in recipes or [path.stem for path in shipped("recipe")]:
         try:
             methods = expand(name, registry).methods
         except AmrbenchError as error:
@@ -50,18 +51,24 @@ def check(recipes: RecipeNames = None, protocol: ProtocolName = "synthetic", wit
             continue
         for method in methods:
             recipe_name = name if len(methods) == 1 else method.recipe.name
+            checked.append(method.recipe)
             try:
-                result = check_recipe(recipe_name, method.recipe, rules)
+                result = check_recipe(recipe_name, method.recipe, rules, file)
                 typer.echo(result.text())
                 missing += result.missing
             except AmrbenchError as error:
                 failed.append(str(error))
+    try:
+        for recipe in compared_recipes(rules, file, registry, checked):
+            missing += check_recipe(recipe.name, recipe, rules, file).missing
+    except AmrbenchError as error:
+        failed.append(str(error))
     if missing:
         typer.echo("\nMissing files that a run needs:")
-    for file in dict.fromkeys(missing):
-        typer.echo(f"  {file.text()}")
+    for required in dict.fromkeys(missing):
+        typer.echo(f"  {required.text()}")
     if failed:
-        raise AmrbenchError("\n\n".join(failed))
+        raise AmrbenchError("\n\n".join(dict.fromkeys(failed)))
 
 
 @command(epilog="Example: amrbench parts optimizer adamw")

@@ -124,6 +124,12 @@ def pack(
         Path | None,
         typer.Option(help="predictions to submit instead of the member's, e.g. of an ensemble"),
     ] = None,
+    not_a_submission: Annotated[
+        bool,
+        typer.Option(
+            "--not-a-submission", help="pack a run with stand-ins or a smaller budget too; the files say so"
+        ),
+    ] = False,
     without: Without = None,
 ) -> None:
     """Pack a run as a submission to DCASE 2026 Task 6: predictions and a partly filled meta file."""
@@ -131,5 +137,12 @@ def pack(
     from amrbench.tools import pack_submission
 
     finished = open_run(run, registry_of(without), member=member)
-    packed = pack_submission.pack(finished, label, output, template=template, predictions=predictions)
+    packed = pack_submission.pack(
+        finished,
+        label,
+        output,
+        template=template,
+        predictions=predictions,
+        not_a_submission=not_a_submission,
+    )
     typer.echo(packed.text())

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from amrbench.cli.options import (
+    MOST_JOBS,
     AsJson,
     FormatOption,
     MemberName,
@@ -38,7 +39,12 @@ def run(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="parallel processes", show_default="one a core; one to train on a GPU"),
+        typer.Option(
+            min=1,
+            max=MOST_JOBS,
+            help="parallel processes",
+            show_default="one a core; one to train on a GPU",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
     by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
@@ -80,7 +86,11 @@ def run(
 @command(epilog="Example: amrbench predict street.flac 'a dog barks' --plot street.png")
 def predict(
     recording: Annotated[
-        Path, typer.Argument(help="WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64, of any rate and length")
+        Path,
+        typer.Argument(
+            help="WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64, of any rate and length; with the extra 'video' "
+            "also M4A, WebM and videos"
+        ),
     ],
     queries: Annotated[list[str], typer.Argument(help="what to find, one sentence each")],
     run: Annotated[
@@ -94,6 +104,7 @@ def predict(
 ) -> None:
     """Find moments in a recording with the model of a finished run."""
     from amrbench.experiment.finished_run import find_run, open_run
+    from amrbench.plugin_errors import naming_plugins
     from amrbench.tools.plot_timeline import draw, refuse_unwritable
     from amrbench.tools.predict_audio import find_moments
     from amrbench.training.progress_bars import progress
@@ -101,7 +112,7 @@ def predict(
     if plot is not None:
         refuse_unwritable(plot)
     finished = open_run(find_run(run), registry_of(without), member=member)
-    with progress() as reporter:
+    with progress() as reporter, naming_plugins(finished.recipe):
         result = find_moments(recording, queries, finished, report=reporter.data)
     if as_json:
         print_json(result.as_json(top))

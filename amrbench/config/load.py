@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from amrbench.config.paths import with_resolved_paths
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError, did_you_mean
@@ -49,7 +50,8 @@ def load_recipe(recipe: str | Path, registry: Registry) -> Recipe:
     Raises:
         RecipeError: The file is missing or wrong; lists all mistakes with their lines.
     """
-    return validated(read_yaml(find("recipe", recipe)), Recipe, registry)
+    file = find("recipe", recipe)
+    return with_resolved_paths(validated(read_yaml(file), Recipe, registry), file)
 
 
 def load_method(file: Path, registry: Registry) -> Method:
@@ -58,7 +60,7 @@ def load_method(file: Path, registry: Registry) -> Method:
 
 
 def load_protocol(protocol: str | Path, registry: Registry) -> Protocol:
-    """Read and check a protocol; see `load_recipe`."""
+    """Read and check a protocol; see `load_recipe`. Its paths are as written."""
     return validated(read_yaml(find("protocol", protocol)), Protocol, registry)
 
 

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from amrbench.config.recipe import Budget, Name, Recipe
+from amrbench.config.recipe import MOST_SEEDS, Budget, Name, Recipe
 from amrbench.errors import RecipeError, did_you_mean
 from amrbench.part import Strict, problem
 from amrbench.slots.data import DatasetPart
@@ -59,20 +59,22 @@ class Protocol(Strict):
     """The conditions of a run. Results under different protocols never share a table."""
 
     name: Name
-    version: int = Field(1, ge=1, description="raised when the protocol changes in a way that scores show")
+    version: int = Field(
+        1, ge=1, le=1_000_000, description="raised when the protocol changes in a way that scores show"
+    )
     about: str = ""
     data: Data
     stand_ins: Mapping[str, FeaturesPart] = Field(
         default_factory=dict, description="replacements of encoders that are not available, by their names"
     )
     budget: Budget = Budget()
-    seeds: int = Field(1, ge=1, description="number of fine-tunes of each recipe")
+    seeds: int = Field(1, ge=1, le=MOST_SEEDS, description="number of fine-tunes of each recipe")
     chains: Literal["shared", "own"] = Field(
         "shared",
         description="whether all fine-tunes share the earlier stages, or each has earlier stages of its own",
     )
     threads: int = Field(
-        1, ge=1, description="threads of one training process; another number changes rounding"
+        1, ge=1, le=256, description="threads of one training process; another number changes rounding"
     )
     splits: Splits
     against: tuple[Name, ...] = Field((), description="recipes to run as well, for the same table")

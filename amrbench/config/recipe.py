@@ -21,6 +21,12 @@ from amrbench.slots.optimizers import OptimizerPart
 from amrbench.slots.ranking import RankingPart
 from amrbench.slots.soups import SoupPart
 
+LONGEST_NAME = 100
+"""Characters of a name; folders are called after recipe, protocol and stage."""
+LARGEST_BATCH = 10_000
+MOST_EPOCHS = 100_000
+MOST_SEEDS = 1000
+
 Role = Literal["pretrain", "midtrain", "target"]
 """What a dataset is for: many short clips, long synthetic clips, or the data of the task."""
 
@@ -28,6 +34,8 @@ Role = Literal["pretrain", "midtrain", "target"]
 def _file_name(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise problem(f"{name!r} becomes a file name: use small letters, digits and '-'.")
+    if len(name) > LONGEST_NAME:
+        raise problem(f"{name!r} becomes a file name: use at most {LONGEST_NAME} letters.")
     return name
 
 
@@ -45,8 +53,8 @@ MetricName = Annotated[str, AfterValidator(_metric_name)]
 class Training(Strict):
     """How weights are trained; the same in every stage."""
 
-    batch: int = budgeted(32, "batch", ge=1, description="queries per step")
-    clip: float = Field(0.1, ge=0, description="largest gradient norm of a step; 0 does not clip")
+    batch: int = budgeted(32, "batch", ge=1, le=LARGEST_BATCH, description="queries per step")
+    clip: float = Field(0.1, ge=0, le=1e9, description="largest gradient norm of a step; 0 does not clip")
     targets: TargetsPart
     augment: Annotated[tuple[AugmentPart, ...], AfterValidator(unique)] = ()
     matcher: MatcherPart
@@ -64,7 +72,7 @@ class Stage(Strict):
 
     name: Name
     data: Role
-    epochs: int = budgeted(200, "epochs", ge=0, description="passes over the training splits")
+    epochs: int = budgeted(200, "epochs", ge=0, le=MOST_EPOCHS, description="passes over the training splits")
     input_dropout: float = budgeted(
         0.5, "input_dropout", ge=0, lt=1, description="dropout before the input projections"
     )
@@ -143,13 +151,13 @@ class Budget(Strict):
     Sizes (width, feedforward, layers, dummies) and epochs are upper limits; the rest is replaced.
     """
 
-    epochs: Mapping[Role, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
-    width: int | None = Field(None, ge=1)
-    feedforward: int | None = Field(None, ge=1)
-    layers: int | None = Field(None, ge=1)
-    dummies: int | None = Field(None, ge=1)
-    batch: int | None = Field(None, ge=1)
-    lr: float | None = Field(None, gt=0)
+    epochs: Mapping[Role, Annotated[int, Field(ge=0, le=MOST_EPOCHS)]] = Field(default_factory=dict)
+    width: int | None = Field(None, ge=1, le=1_000_000)
+    feedforward: int | None = Field(None, ge=1, le=1_000_000)
+    layers: int | None = Field(None, ge=1, le=1_000_000)
+    dummies: int | None = Field(None, ge=1, le=1_000_000)
+    batch: int | None = Field(None, ge=1, le=LARGEST_BATCH)
+    lr: float | None = Field(None, gt=0, le=1e9)
     warmup: float | None = Field(None, ge=0, le=1)
     input_dropout: float | None = Field(None, ge=0, lt=1)
 

@@ -1,7 +1,8 @@
-"""Read audio files in the usual formats.
+"""Read audio files, as long as they are.
 
-Channels are averaged. Truncated files are refused: libsndfile itself reads a truncated WAV file as if it were
-a shorter recording. The library soundfile is imported late, because parts of data sets import this module.
+Channels are averaged. Headers are not trusted: a file that holds less audio than its header says is refused,
+one that holds more is read whole, with a note. Parts of data sets import this module, so it loads neither
+soundfile nor PyAV.
 """
 
 from __future__ import annotations
@@ -10,40 +11,59 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePath
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amrbench.errors import DataError, unreadable
-from amrbench.files.truncated_audio import CHECKED, find_truncation
-
-if TYPE_CHECKING:
-    from soundfile import SoundFile
+from amrbench.data.audio_levels import Levels
+from amrbench.data.media_decoder import MediaDecoder, has_pyav
+from amrbench.data.sndfile_decoder import NotDecodedError, SndfileDecoder, sndfile_decoder, why_not_decoded
+from amrbench.errors import DataError, some, unreadable
+from amrbench.files.audio_layout import audio_layout
+from amrbench.files.media_kind import media_kind_of
+from amrbench.files.wrong_content import wrong_audio
+from amrbench.notes import note
 
 Waveform = NDArray[np.float32]
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64")
+SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64"),
+    *(".oga", ".wave", ".bwf", ".rf64", ".aifc", ".snd", ".mp2", ".mpga"),
+)
+"""Of the files that libsndfile decodes."""
+OTHER_SUFFIXES = (
+    *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".aac", ".alac", ".webm", ".weba", ".mkv", ".mka"),
+    *(".mpg", ".mpeg", ".ts", ".avi", ".flv", ".ogv", ".wma", ".wmv", ".asf", ".amr", ".ac3", ".wv"),
+    ".ape",
+)
+"""Of other files with sound, which PyAV decodes."""
 _BLOCK = 1 << 20
 """Samples that are decoded at a time."""
-_UNKNOWN_SAMPLES = 1 << 62
-"""libsndfile reports at least this many samples where the header does not say how many there are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AudioFile:
-    """An audio file whose header was checked.
+    """An audio file that was measured.
 
     Attributes:
         path: The file.
-        rate: Samples a second.
-        samples: Number of samples of each channel.
+        decoders: Of its streams, which follow one another.
     """
 
     path: Path
-    rate: int
-    samples: int
+    decoders: tuple[SndfileDecoder | MediaDecoder, ...]
+
+    @property
+    def rate(self) -> int:
+        """Return the number of samples a second."""
+        return self.decoders[0].rate
+
+    @property
+    def samples(self) -> int:
+        """Return the number of samples of each channel."""
+        return sum(decoder.samples for decoder in self.decoders)
 
     @property
     def seconds(self) -> float:
@@ -53,36 +73,67 @@ class AudioFile:
     def read(self, start: int = 0, stop: int | None = None) -> Waveform:
         """Return the mean of the channels from one sample to another, (stop - start,) float32.
 
+        If it is all of the recording, its level is noted where it is unusual.
+
         Raises:
             DataError: The file ends early, cannot be decoded, or holds values that are not finite.
         """
         stop = self.samples if stop is None else min(stop, self.samples)
-        blocks = [np.empty(0, np.float32)]
+        blocks, offset = [np.empty(0, np.float32)], 0
         with _errors_explained(self.path):
-            self._opened.seek(start)
-            # A damaged header may promise more than memory holds, so nothing is allocated in advance.
-            for first in range(start, stop, _BLOCK):
-                size = min(_BLOCK, stop - first)
-                channels = self._opened.read(size, dtype="float32", always_2d=True)
-                blocks.append(channels.mean(axis=1, dtype=np.float32))
-                if len(channels) < size:
-                    break
+            for decoder in self.decoders:
+                # A damaged header may promise more than memory holds, so nothing is allocated in advance.
+                for first in range(max(start - offset, 0), min(stop - offset, decoder.samples), _BLOCK):
+                    size = min(_BLOCK, min(stop - offset, decoder.samples) - first)
+                    blocks.append(self._block(decoder, first, size))
+                offset += decoder.samples
         waveform = np.concatenate(blocks)
-        if len(waveform) < stop - start:
-            raise DataError(
-                f"{self.path}: truncated: the header promises {self.samples} samples, decoding ends after "
-                f"{start + len(waveform)}. Copy it again."
-            )
         if not np.isfinite(waveform).all():
             raise DataError(f"{self.path}: holds samples that are not finite. Export the recording again.")
+        if len(waveform) == self.samples:
+            self.note_levels()
         return waveform
 
-    @cached_property
-    def _opened(self) -> SoundFile:
-        import soundfile
+    def note_levels(self) -> None:
+        """Issue notes about what was read so far, if it is silent, too loud or cancelled by averaging."""
+        for finding in self._levels.findings(self.path):
+            note(finding)
 
-        # Opened once: MP3 has no index, so a newly opened file is decoded from its beginning up to `start`.
-        return soundfile.SoundFile(self.path)
+    def _block(self, decoder: SndfileDecoder | MediaDecoder, start: int, size: int) -> Waveform:
+        try:
+            channels = decoder.read(start, size)
+        except NotDecodedError as error:
+            raise DataError(
+                f"{self.path}: truncated or damaged: decoding fails between the samples {start} and "
+                f"{start + size} ({error}). Copy it again."
+            ) from None
+        if len(channels) < size:
+            raise DataError(
+                f"{self.path}: truncated: the header promises {decoder.samples} samples, decoding ends after "
+                f"{start + len(channels)}. Copy it again."
+            )
+        mean: Waveform = channels.mean(axis=1, dtype=np.float32)
+        self._levels.add(channels, mean)
+        return mean
+
+    @cached_property
+    def _levels(self) -> Levels:
+        return Levels()
+
+
+def readable_suffixes() -> tuple[str, ...]:
+    """Return the suffixes of the files that can be decoded here, in lower case."""
+    return SUFFIXES + OTHER_SUFFIXES if has_pyav() else SUFFIXES
+
+
+def how_to_convert(path: PurePath) -> str:
+    """Return how to make a file readable that has another format, as a sentence."""
+    target = path.with_suffix(".wav" if path.suffix.lower() == ".flac" else ".flac")
+    # A name that begins with "-" would be an option.
+    old, new = (quote(f"./{name}" if str(name).startswith("-") else str(name)) for name in (path, target))
+    command = f"ffmpeg -i {old} -vn {new}"
+    extra = "" if has_pyav() else ", or install PyAV, which the extra 'video' brings"
+    return f"Convert it, e.g. with '{command}'{extra}."
 
 
 def audio_by_stem(files: Iterable[Path]) -> dict[str, Path]:
@@ -100,48 +151,58 @@ def audio_by_stem(files: Iterable[Path]) -> dict[str, Path]:
 
 
 def open_audio(path: Path) -> AudioFile:
-    """Check the header of an audio file; nothing is decoded.
+    """Measure an audio file; what libsndfile does not know is decoded once.
 
     Raises:
-        DataError: The file is missing, has an unknown format, is empty, is truncated, or does not say how
-            long it is.
+        DataError: The file is missing, has an unknown format, holds no samples, less audio than it says, or
+            recordings of several sampling rates.
     """
-    import soundfile
-
+    if path.is_dir():
+        names = some(sorted(file.name for file in path.iterdir() if file.suffix.lower() in SUFFIXES), 3)
+        example = f", e.g. one of {names}" if names else ""
+        raise DataError(f"{path}: is a folder. Name one recording{example}.")
     if not path.is_file():
         raise DataError(f"{path}: there is no such audio file.")
     with _errors_explained(path):
-        if truncation := find_truncation(path):
-            raise DataError(f"{path}: truncated: {truncation}. Copy it again.")
-        info = soundfile.info(path)
-    if info.format not in CHECKED:
+        decoders, findings = _decoders(path)
+    file = AudioFile(path, decoders)
+    if rates := [decoder.rate for decoder in decoders if decoder.rate != file.rate]:
         raise DataError(
-            f"{path}: holds {info.format_info}, a format whose truncated files cannot be detected. Convert "
-            "it, for example to FLAC."
+            f"{path}: holds recordings one after another, of {file.rate} and {rates[0]} samples a second. "
+            "Make a file of each, or convert it."
         )
-    if info.frames < 1:
+    if file.samples < 1:
         raise DataError(f"{path}: the recording has no samples.")
-    if info.frames >= _UNKNOWN_SAMPLES:
+    if findings:
+        note(f"{path}: {' and '.join(findings)}; it is read as {file.seconds:.1f} s.")
+    return file
+
+
+def _decoders(path: Path) -> tuple[tuple[SndfileDecoder | MediaDecoder, ...], list[str]]:
+    """Return the decoders of a file, and what people must know of it, as predicates."""
+    kind, layout = media_kind_of(path), audio_layout(path)
+    try:
+        if layout is None:
+            raise NotDecodedError(f"it is {kind}" if kind else why_not_decoded(path))
+        return tuple(sndfile_decoder(path, stream) for stream in layout.streams), list(layout.findings)
+    except NotDecodedError as error:
+        if not kind and (wrong := wrong_audio(path)):
+            raise DataError(f"{path}: {wrong}") from None
+        # Files of no known kind are not handed over: FFmpeg also takes lists of other files for audio.
+        if has_pyav() and (kind or layout):
+            decoder = MediaDecoder(path)
+            return (decoder,), decoder.findings
+        remedy = "Known formats: WAV, FLAC, OGG, MP3, AIFF, AU, CAF and W64; convert other files first."
         raise DataError(
-            f"{path}: the header does not say how long the recording is. Convert it again, into a file and "
-            "not into a pipe."
-        )
-    return AudioFile(path, info.samplerate, info.frames)
+            f"{path}: cannot be read as audio ({error}). {how_to_convert(path) if kind or layout else remedy}"
+        ) from None
 
 
 @contextmanager
 def _errors_explained(path: Path) -> Iterator[None]:
-    """Turn errors of libsndfile and of the file system into DataError."""
-    import soundfile
-
+    """Turn errors of the file system into DataError."""
     try:
         yield
-    except soundfile.LibsndfileError as error:
-        reason = str(error).split(": ", 1)[-1].strip().rstrip(".")
-        raise DataError(
-            f"{path}: cannot be read as audio ({reason}). Known formats: WAV, FLAC, OGG, MP3, AIFF, AU, CAF "
-            "and W64; convert other files first."
-        ) from None
     except UnicodeEncodeError as error:
         raise DataError(f"the name {str(path)!r} is not UTF-8. Rename the file.") from error
     except OSError as error:

@@ -22,6 +22,7 @@ from amrbench.data.concat_features import normalize_rows
 from amrbench.data.feature_source import FeatureSource, matches_duration
 from amrbench.errors import DataError, some
 from amrbench.functional.targets import as_windows, clip_windows
+from amrbench.interfaces import checked_result
 from amrbench.slots.data import Labels
 from amrbench.slots.model import Limits
 from amrbench.types import Batch, FeatureWidths, Query, Rows, Target
@@ -97,9 +98,12 @@ class FeatureDataset:
             windows = tuple((float(start), float(end)) for start, end in self._windows[index])
             query = replace(self.queries[index], windows=windows, duration=self.seconds(index))
             for augment in augments:
-                rows, query = augment(rows, query, self.hop, rng)
+                changed = augment(rows, query, self.hop, rng)
+                rows, query = checked_result(augment, "__call__", changed, tuple)
             audio.append(torch.from_numpy(np.ascontiguousarray(rows, np.float32)))
-            targets.append(labels(query, len(rows), self.hop, rng))
+            own = labels(query, len(rows), self.hop, rng)
+            checked_result(labels, "__call__", own, object)
+            targets.append(own)
         batch = self._batch(indices, audio)
         return batch, collate_targets(targets, batch.audio.shape[1])
 
@@ -164,7 +168,7 @@ def load_dataset(sources: Sequence[FeatureSource], limits: Limits) -> FeatureDat
     """Read splits into memory as one feature dataset.
 
     Raises:
-        DataError: Two of them share a query or recording, have different encoders, or are damaged.
+        DataError: Two of them share a recording, have different encoders, or are damaged.
     """
     _refuse_mixed(sources)
     for source in sources:
@@ -175,12 +179,7 @@ def load_dataset(sources: Sequence[FeatureSource], limits: Limits) -> FeatureDat
     for number, source in enumerate(sources):
         for vid, query in {query.vid: query for query in source.queries}.items():
             rows = _checked(source, source.audio(vid), source.widths.audio, f"recording {vid!r}")
-            if not matches_duration(len(rows), query.duration, source.hop):
-                raise DataError(
-                    f"{source.location}: the features of recording {vid!r} last "
-                    f"{len(rows) * source.hop:g} s, but the annotations say {query.duration:g} s. Check that "
-                    "annotations and features belong together."
-                )
+            refuse_other_length(source, query, len(rows))
             audio[vid] = torch.from_numpy(normalize_rows(rows[: limits.frames]))
             cut.append(len(rows) > limits.frames)
         for name, query in {source.text_key(query): query for query in source.queries}.items():
@@ -202,23 +201,33 @@ def load_dataset(sources: Sequence[FeatureSource], limits: Limits) -> FeatureDat
     )
 
 
+def refuse_shared(splits: Sequence[Sequence[Query]], locations: Sequence[str]) -> None:
+    """Raise DataError if splits that are joined share a recording; ids of queries may start again in each."""
+    counts = Counter(vid for queries in splits for vid in {query.vid for query in queries})
+    shared = sorted(vid for vid, count in counts.items() if count > 1)
+    if shared:
+        where = ", ".join(dict.fromkeys(locations))
+        raise DataError(
+            f"recording {some(shared)} is in more than one of {where}. Join disjoint splits only."
+        )
+
+
 def _refuse_mixed(sources: Sequence[FeatureSource]) -> None:
-    """Raise DataError where splits share a query or recording, or have different encoders."""
-    for what, names in (
-        ("query id", [{str(query.qid) for query in source.queries} for source in sources]),
-        ("recording", [{query.vid for query in source.queries} for source in sources]),
-    ):
-        counts = Counter(name for split in names for name in split)
-        shared = sorted(name for name, count in counts.items() if count > 1)
-        if shared:
-            locations = ", ".join(source.location for source in sources)
-            raise DataError(
-                f"{what} {some(shared)} is in more than one of {locations}. Join disjoint splits only."
-            )
+    """Raise DataError where splits share a recording or have different encoders."""
+    refuse_shared([source.queries for source in sources], [source.location for source in sources])
     encoders = sorted({source.encoder for source in sources})
     if len(encoders) > 1:
         raise DataError(
             f"features of different encoders cannot be joined: {some(encoders)}. Use one for all."
+        )
+
+
+def refuse_other_length(source: FeatureSource, query: Query, rows: int) -> None:
+    """Raise DataError if so many feature rows cannot be those of the recording of a query."""
+    if not matches_duration(rows, query.duration, source.hop):
+        raise DataError(
+            f"{source.location}: the features of recording {query.vid!r} last {rows * source.hop:g} s, but "
+            f"the annotations say {query.duration:g} s. Check that annotations and features belong together."
         )
 
 
@@ -246,6 +255,21 @@ def visit_rngs(seed: int, epoch: int) -> Callable[[int], np.random.Generator]:
     return lambda index: np.random.default_rng((_VISIT, seed, epoch, index))
 
 
+def why_not_shuffled(queries: Sequence[Query]) -> str:
+    """Return why these queries cannot be shuffled (see `with_shuffled_queries`), or an empty string."""
+    vid, most = Counter(query.vid for query in queries).most_common(1)[0]
+    if most == len(queries):
+        return f"there is no recording but {vid!r}, and sentences are exchanged between recordings"
+    if 2 * most > len(queries):
+        return (
+            f"{most:,} of the {len(queries):,} queries are about the recording {vid!r}, and sentences are "
+            "exchanged between recordings, so none may have more than half of them"
+        )
+    if len({query.query for query in queries}) == 1:
+        return f"all {len(queries):,} queries have the same sentence"
+    return ""
+
+
 def with_shuffled_queries(dataset: FeatureDataset, seed: int) -> FeatureDataset:
     """Return the dataset with each query's text replaced by that of a query about another recording.
 
@@ -253,15 +277,12 @@ def with_shuffled_queries(dataset: FeatureDataset, seed: int) -> FeatureDataset:
     text is used once. Windows, ids and recordings stay.
 
     Raises:
-        DataError: One recording has more than half of the queries.
+        DataError: See `why_not_shuffled`.
     """
+    if reason := why_not_shuffled(dataset.queries):
+        raise DataError(f"queries cannot be shuffled: {reason}")
     recordings, rng = dataset.recordings, np.random.default_rng((_SHUFFLE, seed))
     sizes = np.bincount(recordings)
-    if 2 * sizes.max() > len(recordings):
-        raise DataError(
-            f"queries cannot be shuffled: one recording has {sizes.max()} of {len(recordings)} queries. "
-            "Shuffle a split in which no recording has more than half of them."
-        )
     # Recordings in random order, each with its queries together: a rotation by the size of the largest group
     # moves every query out of its group.
     line = np.lexsort((rng.permutation(len(recordings)), rng.permutation(len(sizes))[recordings]))
@@ -272,6 +293,12 @@ def with_shuffled_queries(dataset: FeatureDataset, seed: int) -> FeatureDataset:
         for query, index in zip(dataset.queries, giver, strict=True)
     )
     return replace(dataset, queries=queries, sentences=dataset.sentences[giver])
+
+
+def is_trainable(query: Query, rows: int, hop: float, limits: Limits) -> bool:
+    """Whether a query has a usable window, if its recording has so many feature rows, `hop` seconds apart."""
+    seconds = min(rows, limits.frames) * hop
+    return len(usable_windows(query, seconds, cut=rows > limits.frames)) > 0
 
 
 def usable_windows(query: Query, seconds: float, *, cut: bool) -> NDArray[np.float64]:

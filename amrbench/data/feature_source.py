@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
@@ -15,10 +15,20 @@ from amrbench.errors import DataError
 from amrbench.types import FeatureWidths, Query, Rows
 
 if TYPE_CHECKING:
-    from amrbench.files.feature_file import FeatureFile
+    from amrbench.files.feature_file import FeatureFile, TextBy
 
 _TOLERANCE = 0.1
 """Share of the annotated duration by which features may be shorter or longer."""
+
+
+def text_name(query: Query, text_by: TextBy) -> str:
+    r"""Return the name of a query's text.
+
+    >>> text_name(Query(7, "a dog", "park", 60.0, ()), "qid and sentence")
+    '7\ta dog'
+    """
+    names = {"qid": str(query.qid), "sentence": query.query}
+    return names.get(text_by, f"{query.qid}\t{query.query}")
 
 
 class RowsByName(Protocol):
@@ -29,6 +39,10 @@ class RowsByName(Protocol):
 
     def verify(self, names: Iterable[str]) -> None:
         """Raise DataError if the rows of one of these names are missing or damaged."""
+
+    def length(self, name: str) -> int:
+        """Return n; files that have an index do not read the rows for it."""
+        return len(self.rows(name))
 
 
 @dataclass(frozen=True)
@@ -57,8 +71,8 @@ class EncoderFeatures:
         widths: Of the rows.
         fingerprint: A hash of all that determines queries and features.
         audio: (T, Da) rows by the id of the recording.
-        text: (L, Dt) rows by the id or the sentence of the query.
-        text_by: Which of the two names a text.
+        text: (L, Dt) rows by `text_name` of the query.
+        text_by: What names a text.
     """
 
     location: str
@@ -68,12 +82,10 @@ class EncoderFeatures:
     fingerprint: str
     audio: RowsByName
     text: RowsByName
-    text_by: Literal["qid", "sentence"]
+    text_by: TextBy
 
     @classmethod
-    def of_file(
-        cls, file: FeatureFile, fingerprint: str, *, text_by: Literal["qid", "sentence"]
-    ) -> EncoderFeatures:
+    def of_file(cls, file: FeatureFile, fingerprint: str) -> EncoderFeatures:
         """Return the features in a file."""
         header = file.header
         return cls(
@@ -84,12 +96,12 @@ class EncoderFeatures:
             fingerprint=fingerprint,
             audio=file.audio,
             text=file.text,
-            text_by=text_by,
+            text_by=header.text_by,
         )
 
     def text_key(self, query: Query) -> str:
         """Return the name of a query's text rows."""
-        return query.query if self.text_by == "sentence" else str(query.qid)
+        return text_name(query, self.text_by)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +167,17 @@ class FeatureSource:
         rows = [features.audio.rows(vid) for features in self.encoded]
         return rows[0] if len(rows) == 1 else concat_audio(rows, f"recording {vid!r}")
 
+    def audio_length(self, vid: str) -> int:
+        """Return the number of audio rows of a recording; DataError if it has none."""
+        return min(features.audio.length(vid) for features in self.encoded)
+
+    def text_length(self, query: Query) -> int:
+        """Return the number of text rows of a query; DataError if it has none."""
+        return max(features.text.length(features.text_key(query)) for features in self.encoded)
+
     def text_key(self, query: Query) -> str:
         """Return a name that queries with the same text features share."""
-        return " ".join(features.text_key(query) for features in self.encoded)
+        return "\0".join(features.text_key(query) for features in self.encoded)  # No annotation holds NUL.
 
     def text(self, query: Query) -> Rows:
         """Return (L, Dt) of a query.

@@ -4,27 +4,33 @@
     <folder>/features/<encoder>.h5               made by `amrbench data import` or `amrbench data extract`
     <folder>/audio/<recording>.<wav, flac, ...>  only needed to extract features
 
-One feature file holds all splits; recordings are found by their ids, texts by the ids of the queries.
+One feature file holds all splits; recordings are found by their ids, texts by their sentences (imported texts
+by ids and sentences), so ids of queries may start again in each split.
 Parts of data sets import this module, so it loads neither h5py nor soundfile.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Protocol, runtime_checkable
 
 from typing_extensions import override
 
 from amrbench.content_hash import content_hash
-from amrbench.data.audio import SUFFIXES, audio_by_stem, open_audio
-from amrbench.data.feature_source import EncoderFeatures
-from amrbench.errors import DataError
+from amrbench.data.audio import open_audio, readable_suffixes
+from amrbench.data.feature_source import EncoderFeatures, FeatureSource
+from amrbench.data.near_files import about_missing_annotations, about_missing_audio
+from amrbench.data.recording_files import RecordingFiles
+from amrbench.errors import DataError, some
 from amrbench.files.annotations import read_annotations, safe_id
+from amrbench.files.folder_files import has_file, printable
+from amrbench.files.jsonl import KeyRule
 from amrbench.required_files import Published, RequiredFile, refuse_missing
 from amrbench.slots.data import Dataset, refuse_unknown_split
 from amrbench.slots.features import FeaturesPart
@@ -95,69 +101,97 @@ class DatasetFolder:
         """Return the splits whose annotation files exist."""
         return [split for split in self.splits if self.annotations(split).is_file()]
 
-    def queries(self, split: str) -> list[Query]:
-        """Return the queries of a split.
+    def queries(self, split: str, further: Sequence[KeyRule] = ()) -> list[Query]:
+        """Return the queries of a split, whose lines keep to the usual rules and to further ones.
 
         Raises:
             DataError: The annotation file is missing or wrong.
         """
         refuse_missing(f"data set {self.name!r}", [self._annotation_file(split)])
-        return read_annotations(self.annotations(split))
+        return read_annotations(self.annotations(split), further)
 
     def required_files(self, split: str, features: FeaturesPart) -> list[RequiredFile]:
         """Return the annotations of a split, and its feature files or the audio and the encoders' files."""
         files = [self._annotation_file(split)]
         for encoder in features.encoders:
             path = self.feature_file(encoder)
-            if not path.is_file() and self.audio_files:
+            if not path.is_file() and self.has_audio:
                 files.append(RequiredFile(f"audio of {self.name}", self.audio_folder, True, self.audio, ""))
                 files.extend(encoder.required_files())
                 continue
             remedy = (
-                f"Import published files with 'amrbench data import {self.name} FILES --encoder "
-                f"{encoder.use}', or put the recordings into {self.audio_folder}."
+                f"Import published files with 'amrbench data import {quote(self.name)} FILES --encoder "
+                f"{encoder.argument}', or put the recordings into {self.audio_folder}."
             )
             published = self.features.get(encoder.label, NOT_PUBLISHED)
             what = f"features {encoder.label} of {self.name}"
             files.append(RequiredFile(what, path, path.is_file(), published, remedy))
         return files
 
-    def encoder_features(self, queries: Sequence[Query], encoder: FeaturesPart) -> EncoderFeatures:
-        """Return the imported or extracted features of some queries.
+    def source(self, split: str, encoder: FeaturesPart) -> FeatureSource:
+        """Return the queries of a split and their imported or extracted features.
 
         Raises:
-            DataError: There is no feature file of the encoder, or it is damaged.
+            DataError: Annotations or the feature file are missing or wrong, or the text of a query has no
+                features.
         """
-        from amrbench.files.feature_file import open_feature_file
+        from amrbench.files.feature_file import IMPORTED, open_feature_file
 
-        file = open_feature_file(self.feature_file(encoder))
+        queries, file = self.queries(split), open_feature_file(self.feature_file(encoder))
         fingerprint = content_hash([file.digest, [vars(query) for query in queries]])
-        return EncoderFeatures.of_file(file, fingerprint, text_by="qid")
+        features = EncoderFeatures.of_file(file, fingerprint)
+        present = set(file.text.ids)
+        missing = [query for query in queries if features.text_key(query) not in present]
+        if missing:
+            files = " FILES" if file.header.fingerprint == IMPORTED else ""
+            verb, name = "import" if files else "extract", quote(self.name)
+            command = f"{verb} {name}{files} --encoder {encoder.argument}"
+            sentences = some([f"{query.qid}: {query.query}" for query in missing], 3)
+            raise DataError(
+                f"{file.path}: has no features of {len(missing):,} of the {len(queries):,} sentences of "
+                f"{self.annotations(split)} ({sentences}). They were added or changed since it was made. Add "
+                f"them with 'amrbench data {command}'."
+            )
+        return FeatureSource(tuple(queries), (features,))
 
-    def find_audio(self, vid: str) -> Path | None:
-        """Return the file of a recording, with any suffix; None if there is none.
-
-        Published archives leave dots out of some names. This is accepted if no two recordings have the same
-        name without dots.
+    @cached_property
+    def recordings(self) -> RecordingFiles:
+        """Return the files of the audio folder by the ids of all splits that are present.
 
         Raises:
-            DataError: Two files have the same name.
+            DataError: An annotation file is wrong, or the folder cannot be read.
         """
-        name = vid.replace(".", "")
-        if vid in self.audio_files or self._names_without_dots[name] > 1:
-            return self.audio_files.get(vid)
-        return self.audio_files.get(name)
+        vids = [query.vid for split in self.present_splits for query in self.queries(split)]
+        return RecordingFiles.with_audio(self.audio_folder, vids)
 
-    @cached_property
-    def audio_files(self) -> dict[str, Path]:
-        """Return the files of all recordings by their names without suffix."""
-        folder = self.audio_folder
-        return audio_by_stem(folder.iterdir()) if folder.is_dir() else {}
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is a file in the audio folder that can be read."""
+        return has_file(self.audio_folder, readable_suffixes())
 
-    @cached_property
-    def _names_without_dots(self) -> Counter[str]:
-        vids = {query.vid for split in self.present_splits for query in self.queries(split)}
-        return Counter(vid.replace(".", "") for vid in vids)
+    def find_audio(self, vid: str) -> Path:
+        """Return the file of a recording; see `amrbench.data.recording_files`.
+
+        Raises:
+            DataError: There is none, and the text says what is there instead; or several could be the one.
+        """
+        path = self.recordings.find(vid)
+        if path is None:
+            raise self._missing_audio([vid], 1)
+        return path
+
+    def refuse_missing_audio(self, vids: Iterable[str]) -> None:
+        """Raise DataError for recordings that have no file, with what is there instead."""
+        vids = list(dict.fromkeys(vids))
+        if missing := self.recordings.missing(vids):
+            raise self._missing_audio(missing, len(vids))
+
+    def _missing_audio(self, missing: Sequence[str], total: int) -> DataError:
+        count = (
+            f"{len(missing):,} of {total:,} recordings are missing" if total > 1 else "a recording is missing"
+        )
+        line = f"{self.audio_folder}: {count}: {some(missing)}. Published at {self.audio}."
+        return DataError("\n  ".join([line, *about_missing_audio(self.recordings, missing, self.root)]))
 
     def _annotation_file(self, split: str) -> RequiredFile:
         path = self.annotations(split)
@@ -166,8 +200,19 @@ class DatasetFolder:
             path=path,
             present=path.is_file(),
             published=self.splits[split].published,
-            remedy="Put the file there.",
+            remedy=" ".join(["Put the file there.", *self.near_annotations(split)]),
         )
+
+    def without_annotations(self, text: str) -> DataError:
+        """Return the error that no split has annotations, with what is there instead."""
+        lines = dict.fromkeys(line for split in self.splits for line in self.near_annotations(split))
+        return DataError("\n  ".join([text, *lines]))
+
+    def near_annotations(self, split: str) -> list[str]:
+        """Return sentences on what is there instead of an annotation file that is missing."""
+        known = {self.annotations(other) for other in self.splits}
+        path = self.annotations(split)
+        return [] if path.is_file() else about_missing_annotations(path, known)
 
 
 @runtime_checkable
@@ -208,13 +253,7 @@ class LocalDataset(Dataset):
     @override
     def recording(self, split: str, index: int) -> LocalRecording:
         vid, queries = list(self._recordings(split).items())[index]
-        path = self.folder.find_audio(vid)
-        if path is None:
-            raise DataError(
-                f"{self.folder.audio_folder}: there is no recording {vid!r} ({', '.join(SUFFIXES)}). "
-                f"Put it there; it is published at {self.folder.audio}."
-            )
-        file = open_audio(path)
+        file = open_audio(self.folder.find_audio(vid))
         return LocalRecording(vid, file.rate, file.read(), tuple(queries))
 
     @override
@@ -222,9 +261,10 @@ class LocalDataset(Dataset):
         digest = hashlib.sha256()
         for split in self.folder.present_splits:
             digest.update(split.encode() + self.folder.annotations(split).read_bytes())
-        for path in self.folder.audio_files.values():
+        for path in self.folder.recordings.readable:
             size = path.stat().st_size
-            digest.update(f"{path.name} {size}".encode())
+            name = printable(path.relative_to(self.folder.audio_folder).as_posix())
+            digest.update(f"{name} {size}".encode())
             with path.open("rb") as file:  # Its beginning and end: reading all audio would take minutes.
                 digest.update(file.read(_SAMPLE))
                 file.seek(max(0, size - _SAMPLE))

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from amrbench.content_hash import content_hash
+from amrbench.data.cut_notes import note_long_sentences
 from amrbench.data.feature_source import EncoderFeatures, FeatureSource, concat_sources
 from amrbench.data.local_dataset import HasDatasetFolder
+from amrbench.data.measured_recordings import measured, refuse_other_durations, refuse_short
 from amrbench.data.required_splits import FeatureRequest, refuse_missing_files
 from amrbench.data.shards import (
     RECORDINGS_A_SHARD,
@@ -31,7 +32,7 @@ from amrbench.data.shards import (
     shard_ranges,
     text_of,
 )
-from amrbench.data.worker_pool import Report, on_wait, worker_pool
+from amrbench.data.worker_pool import Progress, Report, WorkerPool, on_wait, worker_pool
 from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.feature_file import SCHEMA, FeatureHeader, open_feature_file
@@ -62,15 +63,22 @@ def prepare(
         RunError: A worker process was killed.
     """
     refuse_missing_files(requests)
+    splits = [
+        [local_source(single) or CachedSplit(single, cache) for single in request.by_encoder]
+        for request in requests
+    ]
+    for split in (split for encoded in splits for split in encoded):
+        if isinstance(split, CachedSplit) and not split.is_made:
+            refuse_recordings(split, report)
     with worker_pool(jobs, "prepares data") as pool:
         return [
             concat_sources(
                 [
-                    local_source(single) or _made(CachedSplit(single, cache), pool, report)
-                    for single in request.by_encoder
+                    split if isinstance(split, FeatureSource) else _made(split, pool, report)
+                    for split in encoded
                 ]
             )
-            for request in requests
+            for encoded in splits
         ]
 
 
@@ -81,8 +89,7 @@ def local_source(request: FeatureRequest) -> FeatureSource | None:
     folder = request.dataset.dataset_folder
     if not folder.feature_file(request.features).is_file():
         return None
-    queries = folder.queries(request.split)
-    return FeatureSource(tuple(queries), (folder.encoder_features(queries, request.features),))
+    return folder.source(request.split, request.features)
 
 
 def split_size(dataset: Dataset, name: str, split: str) -> int:
@@ -141,11 +148,24 @@ class CachedSplit:
     def read(self) -> FeatureSource:
         """Return the finished split."""
         file = open_feature_file(self.folder / FEATURES)
-        features = EncoderFeatures.of_file(file, self.key, text_by="sentence")
+        features = EncoderFeatures.of_file(file, self.key)
         return FeatureSource(tuple(read_annotations(self.folder / ANNOTATIONS)), (features,))
 
 
-def _made(split: CachedSplit, pool: Executor, report: Report) -> FeatureSource:
+def refuse_recordings(split: CachedSplit, report: Report) -> None:
+    """Raise DataError if recordings of a data set folder are missing, damaged, too short or other ones."""
+    request = split.request
+    if isinstance(request.dataset, HasDatasetFolder):
+        folder = request.dataset.dataset_folder
+        durations = {query.vid: query.duration for query in folder.queries(request.split)}
+        folder.refuse_missing_audio(durations)
+        files = {vid: folder.find_audio(vid) for vid in durations}
+        recordings = measured(files, request.name, report)
+        refuse_short(recordings.values(), split.backend)
+        refuse_other_durations(recordings, durations, split.backend)
+
+
+def _made(split: CachedSplit, pool: WorkerPool, report: Report) -> FeatureSource:
     """Return a split, which is made first if it is not in the cache."""
     if not split.is_made:
         waiting = on_wait(report, f"{split.request.dataset.use} {split.request.split}")
@@ -161,7 +181,7 @@ def _made(split: CachedSplit, pool: Executor, report: Report) -> FeatureSource:
     return split.read()
 
 
-def _make(split: CachedSplit, pool: Executor, report: Report) -> None:
+def _make(split: CachedSplit, pool: WorkerPool, report: Report) -> None:
     request, header, recordings = split.request, split.header, split.recordings
     name = f"{request.dataset.use} {request.split}"
     making = split.folder.with_name(f"{split.key}.making")
@@ -193,7 +213,9 @@ def _make(split: CachedSplit, pool: Executor, report: Report) -> None:
         for indices in shard_ranges(len(sentences), SENTENCES_A_SHARD)
     ]
     run_shards(pool, text, what=f"{name}: text for {header.backend}", report=report)
+    note_long_sentences(request.location, sentences, split.backend)
 
+    report(Progress(f"{name}: joining the parts", 0, 0))
     done = making / "done"
     shutil.rmtree(done, ignore_errors=True)
     done.mkdir()

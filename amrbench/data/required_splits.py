@@ -6,10 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
+from amrbench.config.paths import with_resolved_paths
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe, Role
+from amrbench.data.local_dataset import HasDatasetFolder
 from amrbench.part import Part
 from amrbench.required_files import RequiredFile, missing_files, refuse_missing
 from amrbench.slots.data import DatasetPart
@@ -48,6 +51,13 @@ class FeatureRequest:
         return f"{describe_part(self.dataset)} {self.split}"
 
     @property
+    def location(self) -> str:
+        """Return the annotation file of a data set that people provide, or e.g. "procedural train"."""
+        if isinstance(self.dataset, HasDatasetFolder):
+            return str(self.dataset.dataset_folder.annotations(self.split))
+        return self.source
+
+    @property
     def name(self) -> str:
         """Return e.g. "castella train for clap"."""
         return f"{self.source} for {self.features.label}"
@@ -78,30 +88,42 @@ def refuse_missing_files(requests: Sequence[FeatureRequest]) -> None:
 
 @dataclass(frozen=True)
 class RequiredSplits:
-    """The splits that a recipe needs under a protocol; both are as their files say."""
+    """The splits that a recipe needs under a protocol.
+
+    Attributes:
+        recipe: As its file says.
+        protocol: As its file says.
+        protocol_file: Where relative paths of the protocol start.
+    """
 
     recipe: Recipe
     protocol: Protocol
+    protocol_file: Path
+
+    @cached_property
+    def _here(self) -> Protocol:
+        """Return the protocol with paths as they are opened from the working directory."""
+        return with_resolved_paths(self.protocol, self.protocol_file)
 
     @cached_property
     def resolved(self) -> Recipe:
         """Return the recipe with stand-ins and budget in place."""
-        return self.protocol.resolve(self.recipe)
+        return self._here.resolve(self.recipe)
 
     def training(self, role: Role) -> list[FeatureRequest]:
         """Return the splits that a role trains on."""
         splits = self.protocol.splits.train if role == "target" else ("train",)
-        return [self._request(self.protocol.data.of(role), split) for split in splits]
+        return [self._request(self._here.data.of(role), split) for split in splits]
 
     def selection(self, role: Role) -> FeatureRequest:
         """Return the split that chooses the epoch for a role."""
         split = self.protocol.splits.select if role == "target" else "val"
-        return self._request(self.protocol.data.of(role), split)
+        return self._request(self._here.data.of(role), split)
 
     @property
     def report(self) -> FeatureRequest:
         """Return the split that is predicted, and scored if its ground truth is public."""
-        data = self.protocol.data
+        data = self._here.data
         return self._request(data.report or data.target, self.protocol.splits.report)
 
     @property

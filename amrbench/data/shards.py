@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -13,7 +12,8 @@ import numpy as np
 from typing_extensions import override
 
 from amrbench.data.resample import resample
-from amrbench.data.worker_pool import Progress, Report, run_tasks
+from amrbench.data.worker_pool import Progress, Report, WorkerPool, run_tasks
+from amrbench.data.worker_status import report_part
 from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.feature_file import FeatureHeader, open_feature_file
@@ -83,7 +83,7 @@ class AudioShard(Shard):
 
     dataset: DatasetPart
     split: str
-    indices: range
+    indices: Sequence[int]
 
     @property
     @override
@@ -103,8 +103,10 @@ class AudioShard(Shard):
     def make(self) -> None:
         dataset, backend = built(self.dataset), built(self.features)
         vids, rows, queries = [], [], []
-        for index in self.indices:
+        for done, index in enumerate(self.indices):
+            report_part(f"recording {index + 1}", done)
             recording = dataset.recording(self.split, index)
+            report_part(f"recording {recording.vid!r}", done)
             vids.append(recording.vid)
             rows.append(_audio_rows(recording, backend, self.header.source))
             for query in recording.queries:
@@ -137,7 +139,7 @@ def header_for(source: str, backend: FeatureBackend) -> FeatureHeader:
     )
 
 
-def run_shards(pool: Executor, shards: Sequence[Shard], *, what: str, report: Report) -> None:
+def run_shards(pool: WorkerPool, shards: Sequence[Shard], *, what: str, report: Report) -> None:
     """Make the shards that do not exist yet, in the workers of a pool."""
     missing = [shard for shard in shards if not shard.is_made()]
     total = sum(shard.size for shard in shards)
@@ -179,10 +181,19 @@ def built(part: DatasetPart | FeaturesPart) -> Any:
 
     A worker makes many shards of one data set with one encoder, and both may be slow to build.
     """
-    key = f"{type(part)} {part!r}"
+    key = _key(part)
     if key not in _built:
         _built[key] = part.build()
     return _built[key]
+
+
+def forget_built(part: DatasetPart) -> None:
+    """Build a data set anew when it is needed again: in a process that goes on, its files may change."""
+    _built.pop(_key(part), None)
+
+
+def _key(part: DatasetPart | FeaturesPart) -> str:
+    return f"{type(part)} {part!r}"
 
 
 def _audio_rows(recording: Recording, backend: FeatureBackend, source: str) -> Rows:

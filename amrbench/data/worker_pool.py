@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import connection, get_context, parent_process
-from typing import TypeVar
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
+from typing_extensions import override
+
+from amrbench.data.out_of_memory import explained_memory
+from amrbench.data.worker_status import (
+    WorkerStatus,
+    crash_location,
+    read_statuses,
+    report_status,
+    start_reporting,
+)
 from amrbench.errors import RunError
 from amrbench.notes import collected_notes, note
+from amrbench.plugin_errors import naming_plugins
 
 T = TypeVar("T")
 R = TypeVar("R")
 _ONE_THREAD: Mapping[str, str] = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
+_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGFPE}
+_LOOK_SECONDS = 1.0
+"""Time between two looks at what the workers do."""
+KEPT = "What is finished is kept: give the same command again"
+LESS_MEMORY = "Give the same command with a smaller --jobs, or end other programs; what is finished is kept."
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of some work is done, e.g. 8 of 20 recordings."""
+    """How much of some work is done, e.g. 8 of 20 recordings.
+
+    Attributes:
+        what: The work.
+        done: Finished parts of it.
+        total: Parts in all; 0 for work without parts, which is shown until the next report.
+    """
 
     what: str
     done: int
     total: int
+
+    def text(self) -> str:
+        """Return e.g. "toy train: audio: 8 of 20"."""
+        return f"{self.what}: {self.done} of {self.total}" if self.total else self.what
 
 
 Report = Callable[[Progress], None]
@@ -43,8 +74,52 @@ def on_wait(report: Report, what: str) -> Callable[[str], None]:
     return lambda holder: report(Progress(f"{what}: waiting for process {holder}, which makes it", 0, 1))
 
 
+class WorkerPool(Executor):
+    """Worker processes that report what they do."""
+
+    def __init__(self, jobs: int, doing: str, folder: Path) -> None:
+        """`doing` is what a worker does, for messages; `folder` is for the reports."""
+        self.jobs = jobs
+        self.doing = doing
+        self.folder = folder
+        self._pool = ProcessPoolExecutor(
+            jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(folder,)
+        )
+
+    @override
+    def submit(self, task: Callable[..., R], /, *args: Any, **options: Any) -> Future[R]:
+        return self._pool.submit(task, *args, **options)
+
+    @override
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def statuses(self) -> list[WorkerStatus]:
+        """Return what the workers do."""
+        return list(read_statuses(self.folder).values())
+
+    def death(self) -> RunError:
+        """Return the error for a worker that ended, with what it did and how it ended."""
+        processes = dict(self._pool._processes or {})
+        for process in processes.values():
+            process.join(1)
+        # The pool ends the other workers with SIGTERM.
+        codes = {pid: process.exitcode for pid, process in processes.items() if process.exitcode}
+        first = [pid for pid, code in codes.items() if code != -signal.SIGTERM] or list(codes)
+        if not first:
+            return RunError(f"a worker process that {self.doing} ended. {KEPT}.")
+        status = read_statuses(self.folder).get(first[0], WorkerStatus())
+        how, remedy = _ending(codes[first[0]] or 0, crash_location(self.folder, first[0]), self.jobs)
+        if status.task:
+            return RunError(f"a worker process that {self.doing} {how} at {status.text()}. {remedy}")
+        return RunError(
+            f"a worker process that {self.doing} {how} at its start. {KEPT}. In a script of your own, put "
+            "the call under `if __name__ == '__main__':`, because workers import the script."
+        )
+
+
 @contextmanager
-def worker_pool(jobs: int, doing: str) -> Iterator[Executor]:
+def worker_pool(jobs: int, doing: str) -> Iterator[WorkerPool]:
     """Offer worker processes; they start with the first task.
 
     They are spawned, not forked, because forking a process with threads can hang it. Each has one thread,
@@ -55,47 +130,53 @@ def worker_pool(jobs: int, doing: str) -> Iterator[Executor]:
         doing: What a worker does, for the message, e.g. "extracts features".
 
     Raises:
-        RunError: A process was killed.
+        RunError: A process was killed, crashed or ended itself.
     """
     before = {name: value for name, value in os.environ.items() if name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    try:
-        yield pool
-    except BrokenProcessPool as error:
-        raise RunError(
-            f"a worker process that {doing} was killed; is memory short? What is finished is kept: give the "
-            "same command again, with a smaller --jobs if memory was short. In a script of your own, put the "
-            "call under `if __name__ == '__main__':`, because workers import the script."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for name in _ONE_THREAD:
-            os.environ.pop(name, None)
-        os.environ.update(before)
+    with TemporaryDirectory(prefix="amrbench-", ignore_cleanup_errors=True) as folder:
+        pool = WorkerPool(jobs, doing, Path(folder))
+        try:
+            yield pool
+        except BrokenProcessPool as error:
+            raise pool.death() from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+            for name in _ONE_THREAD:
+                os.environ.pop(name, None)
+            os.environ.update(before)
 
 
 def run_tasks(
-    pool: Executor, task: Callable[[T], int], items: Sequence[T], *, progress: Progress, report: Report
+    pool: WorkerPool, task: Callable[[T], int], items: Sequence[T], *, progress: Progress, report: Report
 ) -> None:
     """Run a task for each item in the workers of a pool; the first error cancels what has not begun.
 
     Args:
         pool: See `worker_pool`.
-        task: Does one item and returns how much `done` grows by.
+        task: Does one item and returns how much `done` grows by. While it runs, it may report how far it is
+            with `report_status`.
         items: What is left to do; task and items must pickle.
         progress: Before the first item.
-        report: Called once before the first item, and after each.
+        report: Called once before the first item, and whenever more is done.
     """
     report(progress)
-    futures = [pool.submit(with_notes, task, item) for item in items]
+    futures = {pool.submit(with_notes, partial(_reported, task, progress.what), item) for item in items}
+    running, shown = futures, progress.done
     try:
-        for future in as_completed(futures):
-            done, notes = future.result()
-            for text in notes:
-                note(text)
-            progress = replace(progress, done=progress.done + done)
-            report(progress)
+        while running:
+            finished, running = wait(running, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            for future in finished:
+                done, notes = future.result()
+                for text in notes:
+                    note(text)
+                progress = replace(progress, done=progress.done + done)
+                shown = max(shown, progress.done)
+                report(replace(progress, done=shown))
+            parts = sum(status.done for status in pool.statuses()) if running else 0
+            if shown < progress.done + parts <= progress.total:
+                shown = progress.done + parts
+                report(replace(progress, done=shown))
     finally:
         for future in futures:
             future.cancel()
@@ -103,17 +184,51 @@ def run_tasks(
 
 def with_notes(task: Callable[[T], R], item: T) -> tuple[R, list[str]]:
     """Return what a task returns, and the notes it issued, so that the parent process can issue them."""
-    with collected_notes() as notes:
+    with collected_notes() as notes, naming_plugins():
         return task(item), notes
 
 
-def _end_with_parent() -> None:
-    """Start a thread that ends this worker if its parent is killed; otherwise the worker would never end."""
+def _reported(task: Callable[[T], R], what: str, item: T) -> R:
+    """Report what this worker does, before and after a task."""
+    report_status(WorkerStatus(what))
+    with explained_memory(what, LESS_MEMORY):
+        result = task(item)
+    report_status(WorkerStatus())  # The parts of this task no longer count as those of a running one.
+    return result
+
+
+def _ending(code: int, location: str, jobs: int) -> tuple[str, str]:
+    """Return how a process ended, and what to do about it."""
+    fewer = f"with a smaller --jobs than {jobs}" if jobs > 1 else "after ending other programs"
+    if code > 0:
+        return (
+            f"ended itself with exit code {code}",
+            f"A part or a library that runs there calls os._exit; leave it out. {KEPT}.",
+        )
+    name = signal.Signals(-code).name
+    if -code in _CRASHES:
+        where = f" ({location})" if location else ""
+        return (
+            f"crashed{where} with {name}",
+            "The fault is in compiled code of a library or part that runs there; update it, or leave out "
+            f"what it fails on. {KEPT}.",
+        )
+    return (
+        f"was killed with {name}",
+        f"The system does so if memory is short, and batch systems do at their limits. {KEPT}, {fewer} if "
+        "memory was short.",
+    )
+
+
+def _start_worker(folder: Path) -> None:
+    """Let a worker report what it does, and end if its parent is killed; otherwise it would never end."""
+    start_reporting(folder)
     parent = parent_process()
 
-    def wait() -> None:
+    def end_with_parent() -> None:
         if parent is not None:
             connection.wait([parent.sentinel])
+            shutil.rmtree(folder, ignore_errors=True)
             os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()

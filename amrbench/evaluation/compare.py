@@ -16,6 +16,7 @@ from pathlib import Path
 from amrbench.errors import RunError
 from amrbench.evaluation.result import refuse_mixed
 from amrbench.evaluation.systems import (
+    Compared,
     System,
     is_run,
     read_system,
@@ -144,7 +145,7 @@ def compare(
     if runs := {str(system.location): system.result for system in systems if system.result}:
         refuse_mixed(runs)
     contents = [
-        {str(query.qid): (query.vid, query.windows) for query in system.queries} for system in systems
+        {str(query.qid): Compared(query.vid, query.windows) for query in system.queries} for system in systems
     ]
     for system, content in zip(systems, contents, strict=True):
         refuse_other_queries(systems[0].location, contents[0], system.location, content)

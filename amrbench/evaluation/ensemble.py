@@ -14,7 +14,7 @@ mean     It has the mean of the bounds, weighted by the scores. With the mean or
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,15 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amrbench.errors import RunError, did_you_mean
-from amrbench.evaluation.systems import prediction_files, refuse_other_queries
+from amrbench.evaluation.systems import Compared, prediction_files, refuse_other_queries
 from amrbench.files.atomic import refuse_replacing
 from amrbench.files.predictions import read_predictions, write_predictions
+from amrbench.notes import note
 from amrbench.types import Moments
 
 Table = NDArray[np.float64]
 """(n, 3) start and end in seconds, and score."""
 BOUNDS = ("leader", "mean")
 POINTS = ("agreement", "mean", "max")
+ANOTHER_SCALE = 10
+"""How many times the largest score of a list may exceed that of another before a note says so."""
 
 
 @dataclass(frozen=True)
@@ -158,16 +161,35 @@ def fuse_files(
             f"prediction files: {', '.join(map(str, files))}. Give a number above zero for each, or none."
         )
     predictions = [{str(moments.qid): moments for moments in read_predictions(file)} for file in files]
-    vids = [{qid: moments.vid for qid, moments in by_qid.items()} for by_qid in predictions]
+    vids = [{qid: Compared(moments.vid) for qid, moments in by_qid.items()} for by_qid in predictions]
     for file, by_qid in zip(files, vids, strict=True):
-        refuse_other_queries(files[0], vids[0], file, by_qid, compared="recording")
+        refuse_other_queries(files[0], vids[0], file, by_qid)
     fused = []
     for qid, first in predictions[0].items():
         tables = [_table(file, by_qid[qid]) for file, by_qid in zip(files, predictions, strict=True)]
         table = fuse(tables, how)
         fused.append(Moments(first.qid, first.vid, table[:, :2], table[:, 2]))
+    _note_scales(files, [by_qid.values() for by_qid in predictions], how.weights)
     write_predictions(output, fused)
     return len(files), len(fused)
+
+
+def _note_scales(
+    files: Sequence[Path], lists: Sequence[Iterable[Moments]], weights: Sequence[float] | None
+) -> None:
+    """Issue a note if the scores of the lists are, by the largest of each, on different scales."""
+    largest = []
+    for index, (file, moments) in enumerate(zip(files, lists, strict=True)):
+        scores = [own.scores.max() for own in moments if own.scores is not None and len(own.scores)]
+        if scores:
+            largest.append((float(max(scores)) * (weights[index] if weights else 1), file))
+    (low, lowest), (high, highest) = min(largest, default=(1, None)), max(largest, default=(1, None))
+    if low < high and (high >= ANOTHER_SCALE * low or (not weights and low <= 1 < high)):
+        weighted = ", with their weights" if weights else ""
+        note(
+            f"{highest}: has scores up to {high:g}, and {lowest} up to {low:g}{weighted}; so the first "
+            "counts far more. Bring scores to one scale, or weigh the files with --weight."
+        )
 
 
 def _table(file: Path, moments: Moments) -> Table:

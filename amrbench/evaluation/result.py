@@ -40,12 +40,15 @@ class Row(Record):
     split: str
     queries: int = Field(description="queries that are predicted")
     metrics: Mapping[str, float] = Field(
-        description="percent by name, not rounded; empty if the ground truth is not public"
+        description="percent by name, not rounded; empty if the ground truth is not public, or if the row is "
+        "missing, as 'note' says"
     )
     slices: Mapping[str, tuple[Slice, ...]] = Field(
         default_factory=dict, description="by annotation key, one entry for each of its values"
     )
-    predictions: str = Field("", description="scored file in the run folder; empty for a mean")
+    predictions: str = Field(
+        "", description="scored file in the run folder; empty for a mean, and for a row that is missing"
+    )
     ingredients: tuple[str, ...] = Field((), description="seeds whose weights a soup is made of")
     note: str = Field("", description="how the member was made, for readers of the table")
 

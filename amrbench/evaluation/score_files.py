@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from amrbench.evaluation.baselines import baseline_predictions
 from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import LONGEST, STANDARD, Metric, Scores, score, score_by
+from amrbench.notes import note
+from amrbench.types import Moments, Query
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def score_files(
     predicted, queries = read_predictions(predictions), read_annotations(truth)
     qids = {str(moments.qid) for moments in predicted}
     common = [query for query in queries if str(query.qid) in qids]
+    note_other_sentences(predictions, predicted, queries)
     try:
         return ScoreReport(
             name=Path(predictions).name,
@@ -101,6 +104,29 @@ def score_files(
         )
     except DataError as error:
         raise DataError(f"{predictions} against {truth}: {error}") from error
+
+
+def note_other_sentences(file: Path, predictions: Iterable[Moments], truth: Iterable[Query]) -> None:
+    """Issue a note if a prediction file repeats sentences that the annotations do not have.
+
+    Case, spaces and a full stop at the end make no difference.
+    """
+    predicted = {str(moments.qid): moments.query for moments in predictions if moments.query}
+    other = [
+        (qid, predicted[qid], query.query)
+        for query in truth
+        if (qid := str(query.qid)) in predicted and _plain(predicted[qid]) != _plain(query.query)
+    ]
+    if other:
+        qid, asked, annotated = other[0]
+        note(
+            f"{file}: {len(other):,} predictions are for other sentences than the annotations have: {qid!r} "
+            f"is {asked!r} there and {annotated!r} in the annotations. They are scored all the same."
+        )
+
+
+def _plain(sentence: str) -> str:
+    return " ".join(sentence.casefold().split()).removesuffix(".")
 
 
 def _as_json(scores: Scores) -> dict[str, object]:

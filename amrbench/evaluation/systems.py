@@ -10,10 +10,11 @@ import numpy as np
 
 from amrbench.errors import DataError, RunError, some
 from amrbench.evaluation.result import RESULT, Result, read_result
+from amrbench.evaluation.score_files import note_other_sentences
 from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import read_predictions
-from amrbench.functional.metrics import Metric, evaluate
-from amrbench.types import Floats, Query
+from amrbench.functional.metrics import Metric, evaluate, same_recording
+from amrbench.types import Floats, Query, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,19 @@ class System:
     result: Result | None = None
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What systems must agree on for a query.
+
+    Attributes:
+        vid: Its recording.
+        windows: Its annotated windows; empty where they are not known.
+    """
+
+    vid: str
+    windows: tuple[Window, ...] = ()
+
+
 def is_run(path: Path) -> bool:
     """Whether a path is the folder of a run, finished or not, or its result.json."""
     return path.name == RESULT or (path / RESULT).is_file() or (path / "recipe.yaml").is_file()
@@ -68,9 +82,21 @@ def prediction_files(path: Path) -> list[Path]:
     """
     if is_run(path):
         return [run_folder(path) / row.predictions for row in read_result(path).rows if row.kind == "seed"]
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    files = _in_folder(path) if path.is_dir() else [path]
     if not files or not path.exists():
         raise RunError(f"{path}: there is no run and no prediction file (*.jsonl) here. Check the path.")
+    return files
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """Return the prediction files in a folder, also compressed ones; RunError if one is there twice."""
+    files = [path for path in sorted(folder.iterdir()) if path.name[0] != "."]
+    named = {path: path.name.lower().removesuffix(".gz") for path in files}
+    files = [path for path in files if named[path].endswith(".jsonl")]
+    first: dict[str, Path] = {}
+    for path in files:
+        if (other := first.setdefault(named[path], path)) != path:
+            raise RunError(f"{path}: {other} has the same name but for its suffix. Move one of them away.")
     return files
 
 
@@ -102,12 +128,7 @@ def read_system(path: Path, metrics: Sequence[Metric], truth: Path | None = None
 
 
 def refuse_other_queries(
-    first: Path,
-    one: Mapping[str, object],
-    second: Path,
-    two: Mapping[str, object],
-    *,
-    compared: str = "recording or other windows",
+    first: Path, one: Mapping[str, Compared], second: Path, two: Mapping[str, Compared]
 ) -> None:
     """Raise RunError unless two systems have the same queries.
 
@@ -116,16 +137,19 @@ def refuse_other_queries(
         one: What must be equal, by id of the query.
         second: Path of the second system.
         two: The same of the second system.
-        compared: What that is, for the message.
     """
     faults = [
         f"only {path} has {some(sorted(own.keys() - other.keys()))}"
         for path, own, other in ((first, one, two), (second, two, one))
         if own.keys() - other.keys()
     ]
-    changed = [qid for qid in one if qid in two and one[qid] != two[qid]]
-    if changed:
-        faults.append(f"{some(changed)} have another {compared}")
+    common = [qid for qid in one if qid in two]
+    moved = [qid for qid in common if not same_recording(one[qid].vid, two[qid].vid)]
+    if moved:
+        vids = " and ".join(repr(own[moved[0]].vid) for own in (one, two))
+        faults.append(f"{len(moved):,} queries are about other recordings, e.g. {moved[0]!r} about {vids}")
+    if changed := [qid for qid in common if one[qid].windows != two[qid].windows]:
+        faults.append(f"{some(changed)} have other windows")
     if faults:
         raise RunError(
             f"{first} and {second} do not answer the same queries: {'; '.join(faults)}. "
@@ -171,6 +195,7 @@ def _evaluate(
         evaluation = evaluate(predictions, annotated, depth=max(1, *(metric.k for metric in metrics)))
     except DataError as error:
         raise DataError(f"{file} against {truth}: {error}") from error
+    note_other_sentences(file, predictions, annotated)
     order = sorted(range(len(evaluation.queries)), key=lambda index: str(evaluation.queries[index].qid))
     columns = [metric.values(evaluation)[order] for metric in metrics]
     return tuple(evaluation.queries[index] for index in order), np.column_stack(columns)

@@ -42,7 +42,8 @@ def table(results: Sequence[Result], form: str = "github", *, by: str = "") -> s
         *(f"Stand-ins: {note}." for note in stand_ins),
         *(f"{run.recipe.name}, {row.member}: {row.note}." for run in runs for row in run.rows if row.note),
     ]
-    cells = [{key: row[key] for key in row if key != "metrics"} | row["metrics"] for row in rows]
+    blank = dict.fromkeys(first.rows[0].metrics, "")  # Of a row that is missing.
+    cells = [{key: row[key] for key in row if key != "metrics"} | blank | row["metrics"] for row in rows]
     return format_table(form, heading, cells)
 
 
@@ -52,6 +53,8 @@ def _rows(recipe: str, row: Row, by: str) -> Iterator[dict[str, Any]]:
     if not by:
         yield {**names, "queries": row.queries, "metrics": dict(row.metrics)}
         return
+    if row.kind == "control" and not row.predictions:
+        return  # Missing: it has no slices.
     if by not in row.slices:
         raise RunError(
             f"the run of {recipe!r} has no slices by {by!r}.{did_you_mean(by, row.slices)} "

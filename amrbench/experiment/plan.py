@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from amrbench.config.load import Method
+from amrbench.config.load import Method, find_near
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
+from amrbench.config.study import expand
 from amrbench.content_hash import content_hash
 from amrbench.data.feature_source import FeatureSource
 from amrbench.data.required_splits import FeatureRequest, RequiredSplits
-from amrbench.errors import RunError
+from amrbench.data.usable_splits import refuse_known_answers
 from amrbench.part import parts_in
 from amrbench.registry import Registry
 from amrbench.training.stages import ENGINE, StageSpec, distinct_stages
@@ -51,7 +52,7 @@ class RunRequest:
     @cached_property
     def splits(self) -> RequiredSplits:
         """Return the splits that it needs."""
-        return RequiredSplits(self.recipe, self.protocol)
+        return RequiredSplits(self.recipe, self.protocol, self.protocol_file)
 
     @property
     def resolved(self) -> Recipe:
@@ -117,6 +118,12 @@ class PlannedRun:
         return out / f"{request.recipe.name}@{request.protocol.name}-{self.hash[:HASH_DIGITS]}"
 
 
+def compared_methods(protocol: Protocol, protocol_file: Path, registry: Registry) -> list[Method]:
+    """Return the recipes that a protocol runs as well; RecipeError if one is missing or wrong."""
+    files = [find_near("recipe", name, protocol_file) for name in protocol.against]
+    return [method for file in files for method in expand(file, registry).methods]
+
+
 def distinct_splits(requests: Iterable[RunRequest]) -> dict[str, FeatureRequest]:
     """Return the splits that some requests need, each once, by `FeatureRequest.key`."""
     return {split.key: split for request in requests for split in request.splits.all}
@@ -133,10 +140,8 @@ def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> Plann
         RunError: A stage trains or selects on queries that are to be scored.
     """
     recipe, splits = request.resolved, request.splits
-    report = sources[splits.report.key]
+    refuse_known_answers(splits, {key: source.queries for key, source in sources.items()})
     part_versions = versions([recipe.model, recipe.training], request.registry)
-    # By recording and sentence: published files give the same query other ids, windows and durations.
-    scored = {(query.vid, query.query) for query in report.queries}
     chain: list[StageSpec] = []
     for index, stage in enumerate(recipe.stages):
         spec = StageSpec(
@@ -150,7 +155,6 @@ def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> Plann
             device=request.device,
             parent=chain[-1] if chain else None,
         )
-        _refuse_known_answers(request, spec, scored)
         chain.append(spec)
     last, own = chain[-1], request.protocol.chains == "own"
     seeds = range(request.protocol.seeds if last.stage.seeds == "many" else 1)
@@ -161,18 +165,6 @@ def _seeded(last: StageSpec, seed: int, *, own: bool) -> StageSpec:
     """Return a chain with a seed in its last stage, or in all of them if each seed has a chain of its own."""
     parent = _seeded(last.parent, seed, own=own) if own and last.parent else last.parent
     return replace(last, seed=seed, parent=parent)
-
-
-def _refuse_known_answers(request: RunRequest, spec: StageSpec, scored: Set[tuple[str, str]]) -> None:
-    for source, use in (*((train, "trains on") for train in spec.train), (spec.select, "selects on")):
-        shared = len(scored & {(query.vid, query.query) for query in source.queries})
-        if shared:
-            split = request.protocol.splits.report
-            raise RunError(
-                f"{request.protocol_file}: the split {split!r} is to be scored, but the stage "
-                f"{spec.stage.name!r} {use} {shared} of its {len(scored)} queries, so its metrics would mean "
-                f"nothing. Report another split, or give the role {spec.stage.data!r} other data."
-            )
 
 
 def versions(options: Sequence[BaseModel], registry: Registry) -> dict[str, str]:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import torch
 
-from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, with_shuffled_queries
+from amrbench.data.feature_dataset import (
+    DatasetCache,
+    FeatureDataset,
+    why_not_shuffled,
+    with_shuffled_queries,
+)
+from amrbench.data.out_of_memory import explained_memory
+from amrbench.data.worker_pool import Progress
 from amrbench.evaluation.baselines import baseline_predictions
 from amrbench.evaluation.result import Kind, Row, Slice
 from amrbench.experiment.finished_run import slug
@@ -17,9 +24,14 @@ from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.functional.metrics import score, score_by
+from amrbench.interfaces import check_results, checked_result
+from amrbench.notes import note
+from amrbench.plugin_errors import naming_plugins
+from amrbench.slots.soups import SoupResult
 from amrbench.training.criterion import Criterion
-from amrbench.training.loop import fixed_numerics
-from amrbench.training.predict import predict
+from amrbench.training.loop import LESS_MEMORY, fixed_numerics
+from amrbench.training.predict import predict, reported
+from amrbench.training.progress_bars import Reporter
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate
 from amrbench.training.stages import WEIGHTS, StageSpec, untrained
 from amrbench.types import Moments, Query
@@ -32,8 +44,11 @@ MEAN = "mean"
 class PredictionWriter:
     """Writes the prediction files of a run."""
 
-    def __init__(self, planned: PlannedRun, folder: Path, store: Path, datasets: DatasetCache) -> None:
+    def __init__(
+        self, planned: PlannedRun, folder: Path, store: Path, datasets: DatasetCache, reporter: Reporter
+    ) -> None:
         self.planned = planned
+        self.reporter = reporter
         self.folder = folder
         self.store = store
         self.datasets = datasets
@@ -51,18 +66,18 @@ class PredictionWriter:
         There are a control and baselines only if there is a ground truth to score them.
         """
         queries = self.planned.report.queries
+        self.reporter.scoring(Progress(f"{self.spec.recipe.name}: reading features", 0, 0))
         (self.folder / PREDICTIONS).mkdir(parents=True, exist_ok=True)
         write_annotations(self.folder / self.truth, queries)
-        with fixed_numerics(self.planned.request.protocol.threads):
+        with naming_plugins(self.spec.recipe), fixed_numerics(self.planned.request.protocol.threads):
             rows = []
             for spec in self.planned.chains:
                 self._load(spec)
-                rows.append(self._written(spec.model_name, "seed", self._predict(self._report)))
+                moments = self._predict(self._report, spec.model_name)
+                rows.append(self._written(spec.model_name, "seed", moments))
             rows += self._soups()
             if has_truth(queries):
-                self._load(self.spec)
-                shuffled = with_shuffled_queries(self._report, seed=0)
-                rows.append(self._written(CONTROL, "control", self._predict(shuffled)))
+                rows.append(self._control())
                 for name, moments in baseline_predictions(queries).items():
                     rows.append(self._written(name, "prior", moments))
             return rows
@@ -80,21 +95,44 @@ class PredictionWriter:
             return  # Without a shared pre-training, the mean of weights is no working model.
         soup = self.spec.recipe.soup.build()
         candidates = [StoredCandidate(spec, self.store) for spec in self.planned.chains]
-        scorer = SelectionScorer(self.spec, self._criterion, self.datasets)
-        for name, result in soup(candidates, scorer).items():
+        scorer = SelectionScorer(self.spec, self._criterion, self.datasets, self.reporter.scoring)
+        soups = checked_result(soup, "__call__", soup(candidates, scorer), Mapping)  # type: ignore[type-abstract]
+        check_results(soup, "__call__", soups.values(), SoupResult)
+        for name, result in soups.items():
             load_weights(self._criterion, result.weights, name=name)
             about = {"member": name, "ingredients": list(result.ingredients), **result.about}
             write_weights(self.folder / f"{slug(name)}.safetensors", result.weights, about)
-            row = self._written(name, result.kind, self._predict(self._report))
+            row = self._written(name, result.kind, self._predict(self._report, name))
             yield row.model_copy(update={"ingredients": tuple(result.ingredients), "note": result.note})
+
+    def _control(self) -> Row:
+        """Return the row of the first seed with shuffled queries, or one that says why there is none."""
+        reason = why_not_shuffled(self.planned.report.queries)
+        if reason:
+            location = self.planned.request.splits.report.location
+            note(f"{location}: the row {CONTROL!r} is missing, because {reason}.")
+            return Row(
+                member=CONTROL,
+                kind="control",
+                split=self.split,
+                queries=0,
+                metrics={},
+                note=f"missing, because {reason}",
+            )
+        self._load(self.spec)
+        shuffled = with_shuffled_queries(self._report, seed=0)
+        return self._written(CONTROL, "control", self._predict(shuffled, CONTROL))
 
     def _load(self, spec: StageSpec) -> None:
         file = self.store / spec.key / WEIGHTS
         load_weights(self._criterion, read_weights(file), name=str(file))
 
-    def _predict(self, dataset: FeatureDataset) -> list[Moments]:
+    def _predict(self, dataset: FeatureDataset, name: str) -> list[Moments]:
         device, ranking = torch.device(self.spec.device), [part.build() for part in self.spec.recipe.ranking]
-        return predict(self._criterion.model, dataset, device=device, ranking=ranking)
+        what = f"{self.spec.recipe.name}: predictions of {name}"
+        watch = reported(self.reporter.scoring, what, dataset)
+        with explained_memory(what, LESS_MEMORY):
+            return predict(self._criterion.model, dataset, device=device, ranking=ranking, watch=watch)
 
     def _written(self, name: str, kind: Kind, moments: Sequence[Moments]) -> Row:
         file = f"{PREDICTIONS}/{slug(name)}.{self.split}.jsonl"
@@ -120,6 +158,9 @@ def scored_rows(rows: Sequence[Row], folder: Path, truth: str, slices: Sequence[
         return list(rows)
     scored = []
     for row in rows:
+        if not row.predictions:
+            scored.append(row)
+            continue
         moments = read_predictions(folder / row.predictions)
         scores = score(moments, queries)
         by_key = {

@@ -8,28 +8,51 @@ which is written last. If the run is finished already, nothing is trained and no
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from amrbench.config.load import Method, find, find_near, load_protocol
+from amrbench.config.load import Method, find, load_protocol
+from amrbench.config.recipe import MOST_SEEDS
 from amrbench.config.study import Runnable, expand
+from amrbench.data.cut_notes import note_cut_split
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.data.feature_source import FeatureSource
 from amrbench.data.prepare import prepare
-from amrbench.errors import DataError, RunError, did_you_mean
+from amrbench.data.required_splits import refuse_missing_files
+from amrbench.data.usable_splits import (
+    KnownSplit,
+    annotated_splits,
+    note_left_out,
+    refuse_missing_recordings,
+    refuse_unusable,
+)
+from amrbench.errors import RunError
+from amrbench.evaluation.baselines import weak_rows
 from amrbench.evaluation.compare import Comparison, compare
 from amrbench.evaluation.result import RESULT, Result, read_result, write_result
-from amrbench.experiment.plan import PlannedRun, RunRequest, distinct_splits, plan_run
+from amrbench.experiment.plan import (
+    PlannedRun,
+    RunRequest,
+    compared_methods,
+    distinct_splits,
+    plan_run,
+)
 from amrbench.experiment.predictions import PredictionWriter, scored_rows
 from amrbench.experiment.provenance import replaced_options, result_of
+from amrbench.files.atomic import write_bytes_atomic
 from amrbench.files.folders import cache_folder
+from amrbench.notes import note
 from amrbench.registry import Registry
+from amrbench.training.noise_step import step_on_noise
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stage_queue import train_all
 from amrbench.training.stages import store_of
+
+RECIPE, PROTOCOL = "recipe.yaml", "protocol.yaml"
+"""Files in the folder of a run."""
 
 
 @dataclass(frozen=True)
@@ -156,33 +179,75 @@ class Runner:
         """Return a request for each recipe, and then for those that the protocol compares them with."""
         file = find("protocol", protocol)
         conditions = load_protocol(file, self.registry)
-        if self.settings.seeds is not None:
-            conditions = conditions.model_copy(update={"seeds": self.settings.seeds})
+        if (seeds := self.settings.seeds) is not None:
+            if not 1 <= seeds <= MOST_SEEDS:
+                raise RunError(f"{seeds} seeds cannot be run. Give a number from 1 to {MOST_SEEDS}.")
+            conditions = conditions.model_copy(update={"seeds": seeds})
         device = self.settings.device
         requests = [RunRequest(method, conditions, file, self.registry, device) for method in methods]
-        for name in conditions.against:
-            for method in expand(find_near("recipe", name, file), self.registry).methods:
-                other = RunRequest(method, conditions, file, self.registry, device)
-                if all(other.resolved != request.resolved for request in requests):
-                    requests.append(other)
+        for method in compared_methods(conditions, file, self.registry):
+            other = RunRequest(method, conditions, file, self.registry, device)
+            if all(other.resolved != request.resolved for request in requests):
+                requests.append(other)
         return requests
 
     def prepare(self, requests: Sequence[RunRequest]) -> dict[str, FeatureSource]:
         """Return all splits that the requests need, by `FeatureRequest.key`."""
         splits = distinct_splits(requests)
-        sources = prepare(
+        self.refuse_before_features(requests)
+        made = prepare(
             list(splits.values()),
             cache=self.settings.cache_folder,
             jobs=self.settings.jobs or _cores(),
             report=self.reporter.data,
         )
-        return dict(zip(splits, sources, strict=True))
+        sources = dict(zip(splits, made, strict=True))
+        self.refuse_with_features(requests, sources, {})
+        return sources
+
+    def refuse_before_features(self, requests: Sequence[RunRequest]) -> dict[str, KnownSplit]:
+        """Refuse missing files, recipes that fail and unusable annotations; return the annotated splits."""
+        splits = list(distinct_splits(requests).values())
+        refuse_missing_files(splits)
+        for request in requests:
+            if not self._has_finished(request):
+                step_on_noise(request.splits)
+        annotated = annotated_splits(splits)
+        refuse_missing_recordings(annotated.values())
+        for request in requests:
+            refuse_unusable(request.splits, annotated)
+        return annotated
+
+    def refuse_with_features(
+        self,
+        requests: Sequence[RunRequest],
+        sources: Mapping[str, FeatureSource],
+        others: Mapping[str, KnownSplit],
+    ) -> None:
+        """Refuse unusable splits, and issue notes about what is left out or cut.
+
+        Args:
+            requests: The recipes and the protocol.
+            sources: Splits with features, by `FeatureRequest.key`.
+            others: Splits without features.
+        """
+        for request in requests:
+            splits = {split.key: split for split in request.splits.all}
+            own = {
+                key: KnownSplit.of_source(split, sources[key])
+                for key, split in splits.items()
+                if key in sources
+            }
+            refuse_unusable(request.splits, {**others, **own})
+            note_left_out(request.splits, own)
+            for key in own:
+                note_cut_split(splits[key].location, sources[key], request.resolved.limits)
 
     def train(self, planned: Sequence[PlannedRun]) -> None:
         """Train the missing stages of runs that are not finished."""
         unfinished = [plan for plan in planned if not self.is_finished(plan)]
         for plan in unfinished:
-            _refuse_unknown_slices(plan)
+            plan.report.verify()  # It is loaded after the training.
             if replaced := replaced_options(plan.request):
                 names = f"{plan.request.recipe.name}: the protocol {plan.request.protocol.name}"
                 self.reporter.note(f"{names} replaces {'; '.join(replaced)}")
@@ -202,16 +267,29 @@ class Runner:
             request, store = planned.request, store_of(self.settings.cache_folder)
             self.reporter.note(f"{request.recipe.name}: scoring")
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "recipe.yaml").write_bytes(request.method.text)
-            (folder / "protocol.yaml").write_bytes(request.protocol_file.read_bytes())
-            writer = PredictionWriter(planned, folder, store, self.datasets)
+            write_bytes_atomic(folder / RECIPE, request.method.text)
+            write_bytes_atomic(folder / PROTOCOL, request.protocol_file.read_bytes())
+            writer = PredictionWriter(planned, folder, store, self.datasets, self.reporter)
             rows = scored_rows(writer.write_all(), folder, writer.truth, request.protocol.slices)
             write_result(folder, result_of(planned, store, rows, writer.truth))
-        return Run(folder, read_result(folder))
+        result = read_result(folder)
+        if text := weak_rows(result.rows, planned.request.recipe.training.select[0]):
+            note(f"{result.recipe.name} under {result.protocol.name}: {text}")
+        return Run(folder, result)
 
     def is_finished(self, planned: PlannedRun) -> bool:
         """Whether a run is finished."""
         return (planned.folder(self.settings.out) / RESULT).is_file()
+
+    def _has_finished(self, request: RunRequest) -> bool:
+        """Whether this recipe has finished under this protocol before, on whatever data."""
+        texts = {RECIPE: request.method.text, PROTOCOL: request.protocol_file.read_bytes()}
+        pattern = f"{request.recipe.name}@{request.protocol.name}-*"
+        return any(
+            all(_has_bytes(folder / name, text) for name, text in texts.items())
+            for folder in self.settings.out.glob(pattern)
+            if (folder / RESULT).is_file()
+        )
 
     def jobs(self, threads: int) -> int:
         """Return the number of processes that train at the same time."""
@@ -222,15 +300,8 @@ class Runner:
         return max(1, _cores() // threads)
 
 
-def _refuse_unknown_slices(planned: PlannedRun) -> None:
-    known = {key for query in planned.report.queries for key in query.extra}
-    for key in planned.request.protocol.slices:
-        if key not in known:
-            raise DataError(
-                f"{planned.request.protocol_file}: 'slices' names {key!r}, but no query of "
-                f"{planned.report.location} has this key.{did_you_mean(key, known)} "
-                f"Keys: {', '.join(sorted(known)) or 'none'}."
-            )
+def _has_bytes(file: Path, content: bytes) -> bool:
+    return file.is_file() and file.read_bytes() == content
 
 
 def _refuse_device(device: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from amrbench.errors import DataError
@@ -22,18 +22,26 @@ from amrbench.types import Query
 
 WINDOWS = "relevant_windows"
 LONGEST_NAME = 200
+_FILE_NAME = (
+    f"use 1 to {LONGEST_NAME} bytes without '/', '\\' or control characters, not '.' or '..' and no drive "
+    "letter"
+)
 
 
-def read_annotations(path: Path) -> list[Query]:
+def read_annotations(path: Path, further: Sequence[KeyRule] = ()) -> list[Query]:
     """Read an annotation file in the published JSON Lines format.
 
     Each line needs `qid`, `query`, `vid` and `duration`. `relevant_windows` is missing in evaluation sets
     whose ground truth is not public. Unknown keys are kept.
 
+    Args:
+        path: The file.
+        further: Further rules for each line, e.g. `NAMES_OF_FILES`.
+
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    return read_rows(path, _RULES, _query, unique="qid")
+    return read_rows(path, [*_RULES, *further], _query, unique="qid")
 
 
 def write_annotations(path: Path, queries: Iterable[Query]) -> None:
@@ -65,15 +73,16 @@ def safe_id(identifier: str | int) -> str:
 
 def file_name_fault(identifier: str | int) -> str:
     """Return why an identifier cannot be a file name (see `safe_id`), or an empty string."""
+    if _is_file_name(identifier):
+        return ""
+    return f"id {shown(identifier)} cannot be the name of a file; {_FILE_NAME}."
+
+
+def _is_file_name(identifier: str | int) -> bool:
     text = str(identifier)
     drive = text[1:2] == ":"
     unsafe = drive or text in ("", ".", "..") or any(char in "/\\" or not char.isprintable() for char in text)
-    if not unsafe and len(text.encode("utf-8", "replace")) <= LONGEST_NAME:
-        return ""
-    return (
-        f"id {shown(identifier)} cannot be the name of a file; use 1 to {LONGEST_NAME} bytes "
-        "without '/', '\\' or control characters, not '.' or '..' and no drive letter."
-    )
+    return not unsafe and len(text.encode("utf-8", "replace")) <= LONGEST_NAME
 
 
 def _is_window(value: object) -> bool:
@@ -98,6 +107,18 @@ _RULES = (
         required=False,
     ),
 )
+
+
+def _name_rule(key: str) -> KeyRule:
+    def fault(value: object) -> str:
+        named = not isinstance(value, str | int) or _is_file_name(value)
+        return "" if named else f"is {shown(value)}, which cannot be the name of a file"
+
+    return KeyRule(key, fault, _FILE_NAME)
+
+
+NAMES_OF_FILES = (_name_rule("qid"), _name_rule("vid"))
+"""Rules for annotations whose features are in files that are named by ids."""
 _KNOWN = frozenset(rule.key for rule in _RULES)
 
 

@@ -53,11 +53,22 @@ def write_text_atomic(path: Path, text: str) -> None:
     Raises:
         RunError: The file cannot be written.
     """
+    write_bytes_atomic(path, text.encode())
+
+
+def write_bytes_atomic(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
     try:
         with atomic_path(path) as part:
-            part.write_text(text, encoding="utf-8", newline="\n")
+            part.write_bytes(content)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}). Check the folder.") from error
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror}). Check the folder and the disk."
+        ) from error
 
 
 def _flush(path: Path) -> None:

@@ -4,7 +4,8 @@ The layout of `amrbench.features/1`: a digest in the user block (see `amrbench.f
 attributes of `FeatureHeader` with `schema` and `complete`, and the groups `audio` and `text`, each with
 
     rows     (n_rows, D) float32, the rows of all items, concatenated
-    id       (n,) UTF-8, the ids of recordings or the sentences
+    id       (n,) UTF-8, the names of the items: ids of recordings; sentences, or a query's id, a tab and its
+             sentence where features were imported
     offset   (n + 1,) int64, item i has the rows from offset[i] up to offset[i + 1]
     crc32    (n,) uint32, checksums of the rows of each item
 
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 SCHEMA = "amrbench.features/1"
 Kind = Literal["audio", "text"]
 KINDS: tuple[Kind, ...] = ("audio", "text")
+TextBy = Literal["sentence", "qid", "qid and sentence"]
+"""What names the text of a query."""
+IMPORTED = "imported"
+"""Fingerprint of an encoder whose published features were imported; which weights it had is not known."""
 _TYPES: Mapping[str, str] = {"rows": "<f4", "id": "S", "offset": "<i8", "crc32": "<u4"}
 
 
@@ -59,6 +64,15 @@ class FeatureHeader:
             raise ValueError(
                 f"hop {self.hop} and widths {self.audio_width}, {self.text_width} must be above 0"
             )
+
+    @property
+    def text_by(self) -> TextBy:
+        """Return what names a text in the file.
+
+        Published texts have ids that may start again in each split, and what was encoded is known from the
+        annotations alone; so ids and sentences name them. All other texts are encoded from their sentences.
+        """
+        return "qid and sentence" if self.fingerprint == IMPORTED else "sentence"
 
     def width_of(self, kind: str) -> int:
         """Return the width of the rows of a group."""
@@ -131,6 +145,11 @@ class FeatureTable:
     def rows(self, name: str) -> Rows:
         """Return (length, D), read-only, the rows of an item; DataError if there is none of this name."""
         return self.item(self.index(name))
+
+    def length(self, name: str) -> int:
+        """Return the number of rows of an item; DataError if there is none of this name."""
+        index = self.index(name)
+        return int(self.offsets[index + 1] - self.offsets[index])
 
     @property
     def byte_range(self) -> ByteRange:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from amrbench.errors import DataError
@@ -39,8 +39,9 @@ def exclusive(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
             waiting(os.pread(handle, 32, 0).decode("ascii", "replace") or "unknown")
             while not _try_acquire(handle):
                 time.sleep(_PAUSE)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        with suppress(OSError):  # On a full disk, the others are not told which process they wait for.
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(handle)

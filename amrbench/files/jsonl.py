@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from amrbench.errors import DataError, did_you_mean, unreadable
+from amrbench.errors import DataError, did_you_mean
 from amrbench.files.atomic import atomic_path
+from amrbench.files.text_file import read_text
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
 """The object of one line."""
 SHOWN_MISTAKES = 10
+COUNTED_MISTAKES = 1000
+"""Reading ends after this many lines with mistakes: a file of another kind may have millions."""
 NUMBERS = frozenset({int, float})
 """The types of a JSON number; bool is not one of them."""
 LARGEST = sys.float_info.max
@@ -64,21 +70,22 @@ def read_rows(path: Path, rules: Sequence[KeyRule], make: Callable[[Row], T], *,
     items: list[T] = []
     mistakes: list[str] = []
     first_line: dict[str, int] = {}
+    text = read_text(path)
+    _refuse_other_forms(path, text)
     with collector_paused():
-        # str.splitlines would also split at U+2028 and similar characters, which a JSON string may contain.
-        for number, text in enumerate(_text(path).split("\n"), start=1):
-            if not text or text.isspace():
-                continue
+        for number, line in _lines(text):
             try:
-                row = _parse(text)
+                row = _parse(line)
             except ValueError as error:
-                mistakes.append(f"{path}:{number}: {error}")
-                continue
-            faults = [fault for rule in rules if (fault := rule.fault_in(row))]
-            if not faults and (first := first_line.setdefault(str(row[unique]), number)) != number:
-                value = shown(row[unique])
-                faults = [f'"{unique}" {value} is already on line {first}; keep one line for each.']
+                faults = [str(error)]
+            else:
+                faults = [fault for rule in rules if (fault := rule.fault_in(row))]
+                if not faults and (first := first_line.setdefault(str(row[unique]), number)) != number:
+                    value = shown(row[unique])
+                    faults = [f'"{unique}" {value} is already on line {first}; keep one line for each.']
             mistakes += [f"{path}:{number}: {fault}" for fault in faults]
+            if len(mistakes) >= COUNTED_MISTAKES:
+                break
             if not faults:
                 items.append(make(row))
     refuse_mistakes(path, mistakes)
@@ -87,11 +94,20 @@ def read_rows(path: Path, rules: Sequence[KeyRule], make: Callable[[Row], T], *,
     return items
 
 
-def refuse_mistakes(path: Path, mistakes: Sequence[str]) -> None:
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text; ValueError if it is none, or an object has a key twice."""
+    try:
+        return _DECODER.decode(text)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+
+
+def refuse_mistakes(path: Path, mistakes: Iterable[str]) -> None:
     """Raise DataError with the first mistakes of a file and the number of the others, if there are any."""
-    if mistakes:
+    if mistakes := list(islice(mistakes, COUNTED_MISTAKES)):
         rest = len(mistakes) - SHOWN_MISTAKES
-        more = [f"{path}: {rest} more mistakes."] if rest > 0 else []
+        least = "at least " if len(mistakes) >= COUNTED_MISTAKES else ""
+        more = [f"{path}: {least}{rest} more mistakes."] if rest > 0 else []
         raise DataError("\n".join([*mistakes[:SHOWN_MISTAKES], *more]))
 
 
@@ -99,13 +115,17 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write a JSON Lines file, whole or not at all.
 
     Raises:
-        DataError: The folder is missing or cannot be written to.
+        DataError: The folder is missing or cannot be written to, or the name promises compression.
     """
+    if path.suffix.lower() == ".gz":
+        raise DataError(f"{path}: files are written without compression. Leave out {path.suffix}.")
     try:
         with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}). Check the folder.") from error
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}). Check the folder and the disk."
+        ) from error
 
 
 def shown(value: object) -> str:
@@ -116,6 +136,9 @@ def shown(value: object) -> str:
 
 def id_fault(value: object) -> str:
     """Return why a value is not a query id (text or a whole number), or an empty string."""
+    if type(value) is float:
+        pandas = " (pandas writes whole numbers so if some are missing)" if value.is_integer() else ""
+        return f"is {shown(value)}, not text or a whole number{pandas}"
     return "" if type(value) is int else text_fault(value)
 
 
@@ -125,6 +148,8 @@ def text_fault(value: object) -> str:
         return f"is {shown(value)}, not text"
     if not value.strip():
         return "is blank"
+    if "\0" in value:
+        return f"holds a NUL character ({shown(value)})"
     # ASCII is checked first, because it is fast and most text is ASCII.
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
         return f"has a lone surrogate, which UTF-8 cannot encode ({shown(value)})"
@@ -155,24 +180,71 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
-        raise DataError(
-            f"{path}:{line}: byte {byte:#04x} is not UTF-8 text; save the file as plain UTF-8 JSON Lines."
-        ) from None
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the number and the text of each line that is not blank."""
+    number, position = 1, 0
+    # Lines end at line feeds alone: a JSON string may contain U+2028 and similar characters.
+    for match in _LINE.finditer(text):
+        number += text.count("\n", position, match.start())
+        position = match.start()
+        yield number, match.group()
 
 
 def _parse(text: str) -> dict[str, Any]:
     """Return the object of a line; ValueError if it is not one."""
     try:
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        row = parse_json(text)
+    except _RepeatedKeyError as error:
+        raise ValueError(f"{error}; keep one.") from None
+    except ValueError as error:
         raise ValueError(f"not JSON ({error}); each line must hold one complete JSON object.") from None
     if type(row) is not dict:
         raise ValueError(f"{shown(row)} is not an object; each line must hold one JSON object {{...}}.")
     return row
+
+
+def _refuse_other_forms(path: Path, text: str) -> None:
+    """Raise DataError if a text is not lines of JSON at all: a table, an array, objects on several lines."""
+    number, line = next(_lines(text), (1, "{}"))
+    if line[0] not in "{[":
+        raise DataError(
+            f"{path}:{number}: not JSON ({shown(line)}); each line must hold one complete JSON object. "
+            "Tables and label files are converted by 'amrbench data convert'."
+        )
+    try:
+        start = text.index(line)
+        value, end = _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        if line.rstrip() not in _OPENED:
+            return  # The mistakes of the lines say more.
+        value, end = _OPENED[line.rstrip()], len(text)
+    if type(value) is list and not text[end:].strip():
+        castella = any(type(item) is dict and "yid" in item for item in value)
+        remedy = "with 'amrbench data convert'" if castella else "e.g. with: jq -c '.[]'"
+        raise DataError(
+            f"{path}: is one JSON array, not JSON Lines, which have one object on each line. Convert it, "
+            f"{remedy}."
+        )
+    if "\n" in text[start:end].rstrip():
+        raise DataError(
+            f"{path}:{number}: the JSON goes on over several lines (it is pretty-printed); each line must "
+            "hold one complete object. Convert the file, e.g. with: jq -c ."
+        )
+
+
+class _RepeatedKeyError(ValueError):
+    """An object has a key twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise _RepeatedKeyError(f"the key {shown(key)} occurs twice")
+    return row
+
+
+_OPENED: dict[str, Any] = {"{": {}, "[": [], "[{": []}
+"""First lines of values that go on."""
+_LINE = re.compile(r"[^\s\ufeff][^\n]*")
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)

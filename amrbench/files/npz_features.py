@@ -7,11 +7,11 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from amrbench.errors import DataError, some, unreadable
+from amrbench.files.file_kind import HEAD
+from amrbench.files.wrong_content import wrong_content
 from amrbench.types import Rows
 
 AUDIO_KEY = "features"
@@ -29,11 +31,13 @@ _DAMAGE = (
     OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
     tokenize.TokenError,
 )  # fmt: skip
+LARGEST_ARRAY = 1 << 28
+"""Bytes of an array; the features of a day, one row of 768 numbers a second, have nearly as many."""
 _HEADER = 1 << 14  # bytes; longer than any header that numpy accepts, and a damaged one may claim gigabytes
 
 
-def read_rows(path: Path, key: str, width: int) -> Rows:
-    """Read feature rows (n, width) from a .npz file, n at least 1.
+def read_rows(path: Path, key: str, width: int, check: Callable[[int], None] | None = None) -> Rows:
+    """Read feature rows (n, width) from a .npz file, n at least 1; see `rows_in` for `check`.
 
     Raises:
         DataError: The file is missing, damaged or holds Python objects, or the rows have a wrong type or
@@ -41,7 +45,7 @@ def read_rows(path: Path, key: str, width: int) -> Rows:
     """
     try:
         with path.open("rb") as file:
-            return rows_in(file, str(path), key=key, width=width)
+            return rows_in(file, str(path), key=key, width=width, check=check)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such feature file. Check the folder and the ids.") from None
     except OSError as error:
@@ -62,22 +66,19 @@ def rows_in(
     """
     expected = ExpectedArray(location, key, width, check)
     try:
-        start = file.read(len(npy.MAGIC_PREFIX))
+        head = file.read(HEAD)
         file.seek(0)
-        if start == npy.MAGIC_PREFIX and location.endswith(".npy"):
+        if head.startswith(npy.MAGIC_PREFIX) and location.lower().endswith(".npy"):
             array = expected.read(lambda: nullcontext(file))
-        elif start == npy.MAGIC_PREFIX:
+        elif head.startswith(npy.MAGIC_PREFIX):
             raise ValueError("one array, not an archive of named arrays")
-        elif not start.startswith(b"PK"):
+        elif not head.startswith(b"PK"):
+            if wrong := wrong_content(head):
+                raise DataError(f"{location}: {wrong}")
             raise ValueError("not an .npz file")
         else:
             with zipfile.ZipFile(file) as archive:
-                names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-                if key not in names:
-                    raise DataError(
-                        f"{location}: there is no array {key!r}; "
-                        f"the file holds {some(sorted(names)) or 'nothing'}."
-                    )
+                _refuse_other_arrays(location, key, archive.namelist())
                 array = expected.read(lambda: archive.open(f"{key}.npy"))
     except _DAMAGE as error:
         raise DataError(
@@ -91,6 +92,20 @@ def rows_in(
             f"{location}: {key!r} is not finite in row {finite.argmin()}; extract or copy the file again."
         )
     return rows
+
+
+def _refuse_other_arrays(location: str, key: str, members: Sequence[str]) -> None:
+    """Raise DataError for a ZIP archive without the array."""
+    if any(PurePosixPath(name).name == "data.pkl" for name in members):
+        raise DataError(
+            f"{location}: is a file of torch.save, which is not read. Save the numbers as .npz, with "
+            "numpy.savez."
+        )
+    names = sorted(name.removesuffix(".npy") for name in members if name.endswith(".npy"))
+    if key not in names:
+        raise DataError(
+            f"{location}: there is no array {key!r}; the file holds {some(names) or 'no arrays'}."
+        )
 
 
 @dataclass(frozen=True)
@@ -130,3 +145,8 @@ class ExpectedArray:
             )
         if self.check is not None:
             self.check(rows[0])
+        if (size := rows[0] * rows[1] * kind.itemsize) > LARGEST_ARRAY:
+            raise DataError(
+                f"{self.location}: {self.key!r} would have {size:,} bytes; features of one recording or "
+                f"query have at most {LARGEST_ARRAY:,}. Extract, copy or download the file again."
+            )

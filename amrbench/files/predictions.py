@@ -31,7 +31,7 @@ def read_predictions(path: Path) -> list[Moments]:
 
     Each line needs `qid`, `vid` and `pred_relevant_windows`: [[start, end, score], ...] or [[start, end],
     ...], best first. In one line, all windows have a score or none has. Without scores, windows are ranked by
-    their order in the list. Other keys are ignored.
+    their order in the list. `query`, the sentence, may be there too; other keys are ignored.
 
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
@@ -81,7 +81,9 @@ def _moments(row: Row) -> Moments:
     windows = row[WINDOWS]
     table = np.array(windows, dtype=np.float64).reshape(-1, len(windows[0]) if windows else 2)
     scores = table[:, 2] if table.shape[1] == 3 else None
-    return Moments(row["qid"], row["vid"], table[:, :2], scores)
+    sentence = row.get("query")
+    query = sentence if isinstance(sentence, str) else ""
+    return Moments(row["qid"], row["vid"], table[:, :2], scores, query)
 
 
 def _row(moments: Moments) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -172,7 +173,8 @@ def score(
         partial: Score the common queries if the ids of both sides differ, instead of raising.
 
     Raises:
-        DataError: Ids are missing, extra or repeated, a window is reversed or not finite, or nothing is left.
+        DataError: Ids are missing, extra or repeated, a prediction is about another recording than its query,
+            a window is reversed or not finite, or nothing is left.
     """
     evaluation = evaluate(predictions, truth, depth=_depth(metrics), partial=partial)
     return replace(
@@ -212,11 +214,17 @@ def score_by(
     return {label: _scores(evaluation, metrics, np.array(rows)) for label, rows in groups.items()}
 
 
+def scorable(queries: Sequence[Query]) -> Bools:
+    """Return (Q,), True where a query has a window longer than 0 s and at most 1500 s to score by."""
+    return _annotated(queries).counts > 0
+
+
 def evaluate(
     predictions: Iterable[Moments], truth: Iterable[Query], *, depth: int = LISTED, partial: bool = False
 ) -> Evaluation:
     """Evaluate each query, for recall up to k = `depth`; other arguments and errors are those of `score`."""
     annotated, predicted = _by_id(truth, "annotations"), _by_id(predictions, "predictions")
+    _refuse_other_recordings(annotated, predicted)
     missing = tuple(qid for qid in annotated if qid not in predicted)
     extra = tuple(qid for qid in predicted if qid not in annotated)
     if (missing or extra) and not partial:
@@ -224,7 +232,8 @@ def evaluate(
         unknown = f"{len(extra)} predictions belong to no annotated query: {some(extra)}"
         faults = [text for text, ids in ((unscored, missing), (unknown, extra)) if ids]
         raise DataError(
-            f"{'; '.join(faults)}. Give one line for each query, or score the common ones (--partial)."
+            f"{'; '.join(faults)}. Give one line for each query, or score the common ones "
+            "('amrbench score --partial')."
         )
     common = [qid for qid in annotated if qid in predicted]
     if not common:
@@ -270,6 +279,24 @@ def _by_id(items: Iterable[_Item], side: str) -> dict[str, _Item]:
         repeated = [qid for qid, count in Counter(str(item.qid) for item in entries).items() if count > 1]
         raise DataError(f"the {side} hold more than one entry for {some(repeated)}; keep one each.")
     return by_id
+
+
+def _refuse_other_recordings(annotated: Mapping[str, Query], predicted: Mapping[str, Moments]) -> None:
+    common = [qid for qid in annotated if qid in predicted]
+    other = [qid for qid in common if not same_recording(annotated[qid].vid, predicted[qid].vid)]
+    if other:
+        qid = other[0]
+        raise DataError(
+            f"{len(other)} of {len(common)} predictions are about other recordings than the queries with "
+            f"their ids: the prediction for {qid!r} is about {predicted[qid].vid!r}, the query about "
+            f"{annotated[qid].vid!r}. Ids may start again in each split; give the predictions for these "
+            "annotations, with the ids of recordings as they are there."
+        )
+
+
+def same_recording(one: str, two: str) -> bool:
+    """Whether two ids are of one recording; letters may be composed or decomposed, as macOS writes them."""
+    return one == two or unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", two)
 
 
 def _annotated(queries: Sequence[Query]) -> RaggedArray:

@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from amrbench.part import Part
+from amrbench.slots.block_data import Decoded as Decoded
+from amrbench.slots.block_data import Fused as Fused
+from amrbench.slots.block_data import Keys as Keys
+from amrbench.slots.block_data import Memory as Memory
+from amrbench.slots.block_data import Queries as Queries
+from amrbench.slots.block_data import Tokens as Tokens
+from amrbench.slots.block_data import learned_tokens as learned_tokens
+from amrbench.slots.provided import ProvidingPart
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,6 +54,8 @@ class BlockContext:
 class BlockPart(Part):
     """A choice for a slot inside the model."""
 
+    builds_module = True
+
     @abstractmethod
     def build(self, context: BlockContext) -> nn.Module:
         """Return the module of this slot."""
@@ -75,120 +85,6 @@ def heads_fault(heads: int, width: int) -> str:
     return f"attention_heads is {heads}, which does not divide width {width}; give a divisor of the width."
 
 
-# ---------------------------------------------------------------- data between blocks
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """A sequence of rows for each sample."""
-
-    features: Tensor
-    """(B, n, D)"""
-    positions: Tensor
-    """(B, n, D) zero for rows without a position."""
-    mask: Tensor
-    """(B, n) True for real rows."""
-
-    def with_features(self, features: Tensor) -> Tokens:
-        """Return the same rows with other features."""
-        return replace(self, features=features)
-
-    def followed_by(self, others: Tokens) -> Tokens:
-        """Return these rows and then others of the same samples: (B, n + m, D)."""
-        return _concat(self, others, 1)
-
-    def stacked_on(self, others: Tokens) -> Tokens:
-        """Return these samples and then the others as one batch: (B + B', n, D)."""
-        return _concat(self, others, 0)
-
-    def rows(self, rows: slice) -> Tokens:
-        """Return some rows of each sample."""
-        return Tokens(self.features[:, rows], self.positions[:, rows], self.mask[:, rows])
-
-    def rolled(self) -> Tokens:
-        """Return a batch in which each sample has the rows of the next one."""
-        return Tokens(self.features.roll(-1, 0), self.positions.roll(-1, 0), self.mask.roll(-1, 0))
-
-
-def learned_tokens(features: Tensor, positions: Tensor, batch: int) -> Tokens:
-    """Return learned rows (n, D) with learned positions (n, D) as real rows of every sample."""
-    mask = features.new_ones(batch, features.shape[0]).bool()
-    return Tokens(features.expand(batch, -1, -1), positions.expand(batch, -1, -1), mask)
-
-
-def _concat(first: Tokens, second: Tokens, axis: int) -> Tokens:
-    import torch
-
-    return Tokens(
-        torch.cat([first.features, second.features], axis),
-        torch.cat([first.positions, second.positions], axis),
-        torch.cat([first.mask, second.mask], axis),
-    )
-
-
-@dataclass(frozen=True)
-class Keys:
-    """What the audio is fused with: first dummies, then words."""
-
-    tokens: Tokens
-    """S + L rows."""
-    dummies: int = 0
-    """S, the number of rows that belong to no word."""
-    tensors: Tensors = field(default_factory=dict)
-    """Provided by the fusion before it reads audio."""
-
-
-@dataclass(frozen=True)
-class Fused:
-    """Audio conditioned on its text, and one token for each recording."""
-
-    audio: Tokens
-    token: Tensor
-    """(B, D)"""
-    token_position: Tensor
-    """(D,)"""
-    tensors: Tensors = field(default_factory=dict)
-    """Provided by the fusion for these pairs of audio and text; batch first."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What the decoder and the heads read of a recording."""
-
-    token: Tensor
-    """(B, D) of the recording; zeros before the fusion."""
-    frames: Tensor
-    """(B, T, D)"""
-    positions: Tensor
-    """(B, T, D)"""
-    mask: Tensor
-    """(B, T) True for real frames."""
-
-    def with_frames(self, frames: Tensor) -> Memory:
-        """Return the memory with other frames."""
-        return replace(self, frames=frames)
-
-
-@dataclass(frozen=True)
-class Queries:
-    """The input queries of the decoder."""
-
-    content: Tensor
-    """(B, Q, D)"""
-    anchors: Tensor
-    """(B, Q, 2) spans, each number in (0, 1)."""
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """The output of every decoder layer."""
-
-    hidden: Tensor
-    """(N, B, Q, D) normalised."""
-    anchors: Tensor
-    """(N, B, Q, 2) the spans that each layer started from."""
-
-
 # ---------------------------------------------------------------- slots
 
 
@@ -206,16 +102,25 @@ class ActivationPart(Part):
     """The activations of a model."""
 
     slot = "activation"
+    builds = Activation
 
     @abstractmethod
     def build(self) -> Activation:
         """Return the maker of activation modules."""
 
 
+class Refinement(Protocol):
+    """Refines the memory. An `nn.Module`."""
+
+    def __call__(self, memory: Memory) -> Memory:
+        """Return the refined memory."""
+
+
 class RefinePart(BlockPart):
-    """A step that refines the memory: a module `(Memory) -> Memory`. Recipes list any number of them."""
+    """A step that refines the memory. Recipes list any number of them."""
 
     slot = "refine"
+    builds = Refinement
     needs_token: ClassVar[bool] = False
     """Whether it reads the token, which exists only after the fusion."""
 
@@ -242,6 +147,7 @@ class TemporalEmbeddingPart(BlockPart):
     """How the position of frames in the recording is encoded."""
 
     slot = "temporal_embedding"
+    builds = TemporalEmbedding
 
     @abstractmethod
     def build(self, context: BlockContext) -> nn.Module:
@@ -267,6 +173,7 @@ class NormPart(BlockPart):
     """Normalisation before cross attention; one module for each layer."""
 
     slot = "attention_norm"
+    builds = AttentionNorm
 
     @abstractmethod
     def build(self, context: BlockContext) -> nn.Module:
@@ -283,15 +190,11 @@ class Fusion(Protocol):
         """Fuse each recording with the keys of the same sample of the batch."""
 
 
-class FusionPart(BlockPart):
-    """How audio is conditioned on its text."""
+class FusionPart(ProvidingPart, BlockPart):
+    """How audio is conditioned on its text. It provides "dummies" too if its keys have any."""
 
     slot = "fusion"
-
-    @property
-    @abstractmethod
-    def provides(self) -> Mapping[str, str]:
-        """Return the axes of each tensor it provides, by its name; also "dummies" if its keys have any."""
+    builds = Fusion
 
 
 class Encoder(Protocol):
@@ -308,30 +211,54 @@ class EncoderPart(BlockPart):
     """A stack over a sequence. Encoders wrap each other: `around`."""
 
     slot = "encoder"
+    builds = Encoder
+
+
+class Anchors(Protocol):
+    """The initial spans of the decoder queries. An `nn.Module`."""
+
+    def __call__(self) -> Tensor:
+        """Return (Q, 2) spans in (0, 1)."""
 
 
 class AnchorsPart(BlockPart):
-    """The initial spans of the decoder queries: a module `() -> (Q, 2)` spans in (0, 1)."""
+    """The initial spans of the decoder queries."""
 
     slot = "anchors"
+    builds = Anchors
+
+
+class InputQueries(Protocol):
+    """Makes the input queries of the decoder. An `nn.Module`."""
+
+    def __call__(self, tensors: Tensors) -> Queries:
+        """Return the queries, made of the tensors that are provided before the decoder."""
 
 
 class QueryPart(BlockPart):
-    """The input queries of the decoder: a module `(tensors provided so far) -> Queries`."""
+    """The input queries of the decoder."""
 
     slot = "query"
+    builds = InputQueries
     requires: ClassVar[frozenset[str]] = frozenset()
     """Names of the tensors it reads."""
 
 
-class PriorPart(BlockPart):
-    """A bias of the decoder's attention to frames; one module for each layer.
+class Prior(Protocol):
+    """Biases the decoder's attention to frames. An `nn.Module`."""
 
-    The module takes (anchors (B, Q, 2), content (B, Q, D), mask (B, T)) and returns the summand of the
-    attention logits: (B, H, Q, T) or a shape that broadcasts to it.
-    """
+    def __call__(self, anchors: Tensor, content: Tensor, mask: Tensor) -> Tensor:
+        """Return the summand of the attention logits, (B, H, Q, T) or a shape that broadcasts to it.
+
+        Anchors are (B, Q, 2), the content is (B, Q, D), the mask (B, T).
+        """
+
+
+class PriorPart(BlockPart):
+    """A bias of the decoder's attention to frames; one module for each layer."""
 
     slot = "prior"
+    builds = Prior
 
 
 class Decoder(Protocol):
@@ -345,6 +272,7 @@ class DecoderPart(BlockPart):
     """How queries become moments."""
 
     slot = "decoder"
+    builds = Decoder
 
 
 class Head:
@@ -362,7 +290,7 @@ class Head:
         return {}
 
 
-class HeadPart(BlockPart):
+class HeadPart(ProvidingPart, BlockPart):
     """One or more predictions. The heads together must provide "spans" and "scores".
 
     Moments are ranked by "scores", or by "ranking_scores" if a head provides them. The matcher reads
@@ -370,11 +298,7 @@ class HeadPart(BlockPart):
     """
 
     slot = "head"
-
-    @property
-    @abstractmethod
-    def provides(self) -> Mapping[str, str]:
-        """Return the axes of each tensor it provides, by its name."""
+    builds = Head
 
     @abstractmethod
     def build(self, context: BlockContext) -> nn.Module:

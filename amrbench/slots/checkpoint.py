@@ -37,6 +37,7 @@ class CheckpointPart(Part):
     """A kind of foreign checkpoint; `use` is the value of its option `model_name`."""
 
     slot = "checkpoint"
+    builds = ForeignModel
 
     @abstractmethod
     def build(self, checkpoint: Checkpoint) -> ForeignModel:

@@ -58,6 +58,7 @@ class DatasetPart(Part):
     """A source of recordings, queries and ground-truth windows."""
 
     slot = "dataset"
+    builds = Dataset
 
     @abstractmethod
     def build(self) -> Dataset:
@@ -98,20 +99,36 @@ class Labels(Protocol):
         """Return (P,) frames drawn from the others."""
 
 
+class Labelling(Protocol):
+    """Labels the frames of a recording for a query. It may be a function."""
+
+    def __call__(self, query: Query, frames: int, hop: float, rng: np.random.Generator) -> Labels:
+        """Return the labels; `rng` is the random generator of this visit."""
+
+
 class TargetsPart(Part):
     """How annotated windows become training targets."""
 
     slot = "targets"
+    builds = Labelling
 
     @abstractmethod
     def build(self) -> Callable[[Query, int, float, np.random.Generator], Labels]:
         """Return a function of (query, frames, hop in seconds, random generator of this visit)."""
 
 
+class Augmentation(Protocol):
+    """Changes a training sample at random. It may be a function."""
+
+    def __call__(self, rows: Rows, query: Query, hop: float, rng: np.random.Generator) -> tuple[Rows, Query]:
+        """Return new rows and query for audio rows (T, Da)."""
+
+
 class AugmentPart(Part):
     """A random change of a training sample, drawn again at each visit."""
 
     slot = "augment"
+    builds = Augmentation
 
     @abstractmethod
     def build(self) -> Callable[[Rows, Query, float, np.random.Generator], tuple[Rows, Query]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -34,6 +37,10 @@ class FeatureBackend(Protocol):
     def text(self, sentences: Sequence[str]) -> list[Rows]:
         """Return (L, text_width) for each sentence; L may differ and is at least 1."""
 
+    def too_long(self, sentences: Sequence[str]) -> list[str]:  # noqa: ARG002
+        """Return the sentences of which `text` reads only the beginning; by default none."""
+        return []
+
     def fingerprint(self) -> str:
         """Return a hash of everything that determines the features."""
 
@@ -42,6 +49,7 @@ class FeaturesPart(Part):
     """An audio-text encoder, by its name in papers."""
 
     slot = "features"
+    builds = FeatureBackend
 
     @abstractmethod
     def build(self) -> FeatureBackend:
@@ -57,6 +65,18 @@ class FeaturesPart(Part):
             if not locates(field) and getattr(self, name) != field.default
         ]
         return "+".join([self.use, *(f"{name}={getattr(self, name)}" for name in changed)])
+
+    @property
+    def argument(self) -> str:
+        """Return what `--encoder` is given to name this encoder with its options, quoted for a shell."""
+        changed = {"use": self.use} | self.model_dump(mode="json", exclude_defaults=True)
+        if len(changed) == 1:
+            return self.use
+        if all(
+            isinstance(value, str) and re.fullmatch(r"[a-z][\w./-]+", value) for value in changed.values()
+        ):
+            return f'"{{{", ".join(f"{name}: {value}" for name, value in changed.items())}}}"'
+        return shlex.quote(json.dumps(changed, ensure_ascii=False))
 
     @property
     def encoders(self) -> tuple[FeaturesPart, ...]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from amrbench.types import BuildContext, Outcome
 
+LARGEST_WEIGHT = 1e6
+"""Of a loss in the total, or of a term of the matcher's cost."""
+
 
 class Loss(Protocol):
     """One or more terms of the total. An `nn.Module`: it may own parameters."""
@@ -27,12 +30,16 @@ class LossPart(Part):
     """A loss: one or more terms to minimise."""
 
     slot = "loss"
+    builds = Loss
+    builds_module = True
     requires: ClassVar[frozenset[str]] = frozenset()
     """Names of the tensors of the batch itself that it reads."""
     views: ClassVar[Mapping[str, frozenset[str]]] = {}
     """Names of the tensors that it reads, for other views of the batch."""
+    compares_queries: ClassVar[bool] = False
+    """Whether a term compares the queries of a batch with each other, e.g. in a contrast."""
 
-    weight: float = Field(1.0, ge=0, description="factor of this loss in the total")
+    weight: float = Field(1.0, ge=0, le=LARGEST_WEIGHT, description="factor of this loss in the total")
 
     @abstractmethod
     def build(self, context: BuildContext) -> nn.Module:

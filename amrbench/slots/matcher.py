@@ -24,6 +24,7 @@ class MatcherPart(Part):
     """How decoder queries are assigned to true spans."""
 
     slot = "matcher"
+    builds = Matcher
     requires: ClassVar[frozenset[str]] = frozenset()
     """Names of the tensors it reads."""
 

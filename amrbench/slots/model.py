@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import Field
 
-from amrbench.part import Part, Strict
+from amrbench.part import Strict
+from amrbench.slots.provided import ProvidingPart
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class Limits(Strict):
     """The longest input of a model; longer recordings and sentences are cut."""
 
-    frames: int = Field(300, ge=1, description="feature rows of a recording")
-    words: int = Field(32, ge=1, description="tokens of a sentence")
+    frames: int = Field(300, ge=1, le=100_000, description="feature rows of a recording")
+    words: int = Field(32, ge=1, le=10_000, description="tokens of a sentence")
 
 
 class MomentModel(Protocol):
@@ -36,21 +37,14 @@ class MomentModel(Protocol):
         """Return the parameters."""
 
 
-class ModelPart(Part):
-    """A complete model. Its inner slots, if it has any, are fields."""
+class ModelPart(ProvidingPart):
+    """A complete model. Its inner slots, if it has any, are fields. `encode` and `decode` provide tensors."""
 
     slot = "model"
+    builds = MomentModel
+    builds_module = True
     views: ClassVar[frozenset[str]] = frozenset()
     """Names of the views of a batch that `encode` can compute for losses."""
-
-    @property
-    @abstractmethod
-    def provides(self) -> Mapping[str, str]:
-        """Return the axes of each tensor that encode and decode provide, by its name.
-
-        Axes are letters of the shape alphabet (`amrbench.types`) or numbers, e.g. {"spans": "N B Q 2"}. A
-        sum such as "S+L" is one axis; its letters may be others that the model documents.
-        """
 
     @abstractmethod
     def build(self, context: BuildContext) -> nn.Module:

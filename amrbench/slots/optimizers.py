@@ -35,16 +35,25 @@ class OptimizerPart(Part):
     """How gradients update the weights. Optimizers wrap each other: `around`."""
 
     slot = "optimizer"
+    builds = Updater
 
     @abstractmethod
     def build(self, module: nn.Module, length: TrainingLength) -> Updater:
         """Return an updater for all trainable parameters of the module (model and losses)."""
 
 
+class LearningRate(Protocol):
+    """The learning rate over a stage. It may be a function."""
+
+    def __call__(self, step: int) -> float:
+        """Return a factor on the learning rate for a step from 0."""
+
+
 class SchedulePart(Part):
     """The learning rate over a stage; a field of the optimizers that accept one."""
 
     slot = "schedule"
+    builds = LearningRate
 
     @abstractmethod
     def build(self, length: TrainingLength) -> Callable[[int], float]:

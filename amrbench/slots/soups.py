@@ -78,6 +78,7 @@ class SoupPart(Part):
     """How models are made of the fine-tuned weights of several seeds."""
 
     slot = "soup"
+    builds = Soup
 
     @property
     def losses_read(self) -> frozenset[str]:

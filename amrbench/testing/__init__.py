@@ -15,14 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from amrbench.interfaces import InterfaceError, ResultError
 from amrbench.part import Part
 from amrbench.registry import Registry
 from amrbench.slots.model import ModelPart
-from amrbench.testing.blocks import check_block
+from amrbench.testing.blocks import check_activation, check_block
 from amrbench.testing.checkpoint import check_checkpoint
 from amrbench.testing.data import check_augment, check_dataset, check_features, check_targets
+from amrbench.testing.losses import check_loss
 from amrbench.testing.model import build_model, check_model, predict
 from amrbench.testing.options import check_options
+from amrbench.testing.outcomes import outcome_of
 from amrbench.testing.small_data import (
     CONTEXT,
     WIDTHS,
@@ -38,13 +41,7 @@ from amrbench.testing.small_data import (
     sample,
 )
 from amrbench.testing.soups_and_ranking import check_ranking, check_soup
-from amrbench.testing.training import (
-    check_loss,
-    check_matcher,
-    check_optimizer,
-    check_schedule,
-    outcome_of,
-)
+from amrbench.testing.training import check_matcher, check_optimizer, check_schedule
 
 __all__ = [
     "CONTEXT",
@@ -72,12 +69,13 @@ Contract = Callable[[Part, ContractFixture], None]
 """Raises AssertionError with a text where a part does not do what its slot requires."""
 
 BLOCKS = (
-    *("activation", "refine", "temporal_embedding", "attention_norm", "fusion", "encoder"),
+    *("refine", "temporal_embedding", "attention_norm", "fusion", "encoder"),
     *("anchors", "query", "prior", "decoder", "head"),
 )
 
 CONTRACTS: Mapping[str, Contract] = {
     **dict.fromkeys(BLOCKS, check_block),
+    "activation": check_activation,
     "augment": check_augment,
     "checkpoint": check_checkpoint,
     "dataset": check_dataset,
@@ -120,4 +118,7 @@ def check_part(
         f"the slot {part.slot!r} has no contract; pass contracts={{{part.slot!r}: ...}}. "
         f"Known: {', '.join(sorted(known))}.",
     )
-    known[part.slot](part, ContractFixture(registry, tuple(models)))
+    try:
+        known[part.slot](part, ContractFixture(registry, tuple(models)))
+    except (InterfaceError, ResultError) as error:
+        raise AssertionError(f"{part.slot} {part.use!r}: {error}") from error

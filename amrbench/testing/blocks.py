@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TypeVar, get_args
+from typing import TypeVar, cast, get_args
 
+import torch
 from pydantic import ValidationError
+from torch import Tensor, nn
 
+from amrbench.interfaces import brief
 from amrbench.part import Part, Strict, parts_in
+from amrbench.slots.blocks import ActivationPart
 from amrbench.testing.model import check_model
 from amrbench.testing.options import slot_of
-from amrbench.testing.small_data import ContractFixture
+from amrbench.testing.small_data import ContractFixture, close, expect
+from amrbench.testing.unchanged import unchanged
 
 S = TypeVar("S", bound=Strict)
 
@@ -25,9 +30,27 @@ def check_block(part: Part, fixture: ContractFixture) -> None:
     else:
         raise AssertionError(f"{who}: no installed model has its slot; pass one with models=[...].")
     try:
-        check_model(model, fixture)
+        check_model(model, fixture, watched=part)
     except AssertionError as error:
-        raise AssertionError(f"{who} in {error}") from None
+        named = str(error).startswith(who)
+        raise AssertionError(str(error) if named else f"{who} in {error}") from None
+
+
+def check_activation(part: Part, fixture: ContractFixture) -> None:
+    """Check the modules that an activation makes, and a model with it."""
+    who, made = f"activation {part.use!r}", cast("ActivationPart", part).build()
+    rows = torch.randn(4, 6, 8, generator=torch.Generator().manual_seed(0))
+    for method in ("mlp", "feedforward"):
+        module, other = getattr(made, method)(), getattr(made, method)()
+        expect(isinstance(module, nn.Module), f"{who}: {method} returns {brief(module)}, not an nn.Module.")
+        expect(module is not other, f"{who}: {method} returns one module twice. Make a new one in each call.")
+        with torch.no_grad(), unchanged(f"{who}: {method}", rows=rows):
+            result = module.eval()(rows)
+            alone = module(rows[1:2])
+        fits = isinstance(result, Tensor) and result.shape == rows.shape and result.dtype == rows.dtype
+        expect(fits, f"{who}: {method} makes {brief(result)} of float32 rows {tuple(rows.shape)}.")
+        expect(close(result[1:2], alone), f"{who}: {method}: the rest of the batch changes its numbers.")
+    check_block(part, fixture)
 
 
 def model_with(options: S, part: Part) -> S:

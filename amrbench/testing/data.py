@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 
 from amrbench.errors import DataError
+from amrbench.interfaces import brief
 from amrbench.part import Part
 from amrbench.required_files import missing_files
 from amrbench.slots.data import AugmentPart, Dataset, DatasetPart, Labels, TargetsPart
@@ -44,6 +45,7 @@ def check_features(part: Part, fixture: ContractFixture) -> None:
         return
     _check_audio(backend, again, who)
     _check_text(backend, again, who)
+    _check_audio(backend, again, who)  # Also after sentences.
     same = fingerprint == again.fingerprint() != ""
     expect(same, f"{who}: its fingerprint is empty or changes from build to build.")
 
@@ -54,26 +56,34 @@ def _check_audio(backend: FeatureBackend, again: FeatureBackend, who: str) -> No
         waveform = (0.1 * rng.standard_normal(round(hops * backend.hop * backend.rate))).astype(np.float32)
         before = waveform.copy()
         rows = backend.audio(waveform)
+        _check_kind(rows, f"{who}: audio")
         shape = (math.floor(hops + 1e-9), backend.audio_width)
         expect(
             rows.shape == shape,
             f"{who}: {hops:g} hops of audio give {rows.shape}, not {shape} (floor of seconds / hop rows).",
         )
         _check_array(rows, f"{who}: audio rows")
-        expect(np.array_equal(waveform, before), f"{who}: it writes into the waveform.")
-        expect(np.array_equal(again.audio(before), rows), f"{who}: the same audio gives other rows.")
+        expect(np.array_equal(waveform, before), f"{who}: it writes into the waveform. Change a copy.")
+        for encoder in (backend, again):
+            same = np.array_equal(encoder.audio(before), rows)
+            expect(same, f"{who}: the same audio gives other rows. Keep no state, and draw nothing.")
 
 
 def _check_text(backend: FeatureBackend, again: FeatureBackend, who: str) -> None:
     batch = backend.text(_SENTENCES)
     expect(len(batch) == len(_SENTENCES), f"{who}: {len(_SENTENCES)} sentences give {len(batch)} arrays.")
     for sentence, tokens in zip(_SENTENCES, batch, strict=True):
+        _check_kind(tokens, f"{who}: the tokens of {sentence!r}")
         fits = tokens.ndim == 2 and tokens.shape[0] >= 1 and tokens.shape[1] == backend.text_width
         expect(fits, f"{who}: {sentence!r} gives {tokens.shape}, not (L, {backend.text_width}) with L >= 1.")
         _check_array(tokens, f"{who}: tokens of {sentence!r}")
         alone = again.text([sentence])[0]
         same = alone.shape == tokens.shape and np.allclose(alone, tokens, atol=1e-5)
         expect(same, f"{who}: the tokens of {sentence!r} depend on the other sentences.")
+
+
+def _check_kind(rows: object, what: str) -> None:
+    expect(isinstance(rows, np.ndarray), f"{what} is {brief(rows)}, not an array.")
 
 
 def _check_array(rows: Rows, what: str) -> None:
@@ -118,13 +128,16 @@ def _check_recordings(data: Dataset, again: Dataset, who: str) -> None:
 def check_targets(part: Part, fixture: ContractFixture) -> None:
     """Check shapes and ranges of labels, and that they are random only by the generator."""
     who, part = f"targets {part.use!r}", cast("TargetsPart", part)
-    label = part.build()
-    for query in _QUERIES:
-        labels, again = (label(query, 20, 1.0, np.random.default_rng(0)) for _ in range(2))
+    label, names = part.build(), ("spans", "relevant", "positives", "negatives")
+    first = [label(query, 20, 1.0, np.random.default_rng(0)) for query in _QUERIES]
+    for query, labels in reversed(list(zip(_QUERIES, first, strict=True))):  # Each has others before it now.
+        missing = [name for name in names if not hasattr(labels, name)]
+        expect(not missing, f"{who}: it returns {brief(labels)} without {', '.join(missing)}.")
         _check_labels(labels, 20, f"{who}, windows {list(query.windows)}")
-        for name in ("spans", "relevant", "positives", "negatives"):
+        again = label(query, 20, 1.0, np.random.default_rng(0))
+        for name in names:
             same = np.array_equal(getattr(labels, name), getattr(again, name))
-            expect(same, f"{who}: the same random generator gives other labels.")
+            expect(same, f"{who}: the same random generator gives other labels ({name}). Keep no state.")
 
 
 def _check_labels(labels: Labels, frames: int, who: str) -> None:
@@ -147,8 +160,11 @@ def check_augment(part: Part, fixture: ContractFixture) -> None:
     rows = np.random.default_rng(1).standard_normal((20, 6)).astype(np.float32)
     before = rows.copy()
     for seed, query in enumerate(_QUERIES):
-        new, new_query = change(rows, query, 1.0, np.random.default_rng(seed))
-        expect(np.array_equal(rows, before), f"{who}: it writes into the rows that it is given.")
+        changed = change(rows, query, 1.0, np.random.default_rng(seed))
+        pair = isinstance(changed, tuple) and len(changed) == 2
+        expect(pair, f"{who}: it returns {brief(changed)}, not rows and a query.")
+        new, new_query = changed
+        expect(np.array_equal(rows, before), f"{who}: it writes into the rows that it is given. Copy them.")
         fits = new.ndim == 2 and new.shape[1] == rows.shape[1] and new.dtype == rows.dtype
         expect(fits, f"{who}: {rows.dtype} rows {rows.shape} become {new.dtype} {new.shape}.")
         expect(len(new_query.windows) > 0, f"{who}: it leaves a query without windows.")
@@ -156,4 +172,5 @@ def check_augment(part: Part, fixture: ContractFixture) -> None:
             inside = 0 <= start <= end <= min(new_query.duration, len(new)) + 1e-6
             expect(inside, f"{who}: the window ({start:g}, {end:g}) leaves the {len(new)} rows.")
         again, _ = change(rows, query, 1.0, np.random.default_rng(seed))
-        expect(np.array_equal(again, new), f"{who}: the same random generator gives other rows.")
+        same = np.array_equal(again, new)
+        expect(same, f"{who}: the same random generator gives other rows. Draw from it alone.")

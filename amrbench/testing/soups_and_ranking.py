@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import torch
 
+from amrbench.interfaces import brief
 from amrbench.part import Part
 from amrbench.slots.ranking import RankingPart
 from amrbench.slots.soups import SoupPart, SoupResult, Weights
@@ -51,8 +52,17 @@ def check_soup(part: Part, fixture: ContractFixture) -> None:
             _Seed(f"seed {seed}", {"weight": torch.full((2, 3), seed + 1.0), "count": torch.tensor(7)})
             for seed in range(size)
         ]
-        for name, soup in part.build()(candidates, _SmallestWeights()).items():
-            _check_result(soup, candidates, f"{who}, member {name!r}")
+        cook = part.build()
+        soups, again = cook(candidates, _SmallestWeights()), cook(candidates, _SmallestWeights())
+        expect(
+            isinstance(soups, Mapping), f"{who}: it returns {brief(soups)}, not a mapping of soups by name."
+        )
+        for name, soup in soups.items():
+            one = f"{who}, member {name!r}"
+            expect(isinstance(soup, SoupResult), f"{one}: it is {brief(soup)}, not a SoupResult.")
+            _check_result(soup, candidates, one)
+            same = all(torch.equal(tensor, again[name].weights[key]) for key, tensor in soup.weights.items())
+            expect(same, f"{one}: the same candidates give other weights the second time. Keep no state.")
         unchanged = all(
             bool((one.weights["weight"] == seed + 1).all()) for seed, one in enumerate(candidates)
         )
@@ -65,7 +75,11 @@ def _check_result(soup: SoupResult, candidates: Sequence[_Seed], who: str) -> No
     for name, tensor in weights.items():
         kind, other = (f"{one.dtype} of {tuple(one.shape)}" for one in (tensor, given[name]))
         expect(kind == other, f"{who}: {name!r} is {kind}, not {other} as in the candidates.")
-    json.dumps(dict(soup.about))
+        expect(bool(tensor.isfinite().all()), f"{who}: {name!r} is not finite.")
+    try:
+        json.dumps(dict(soup.about))
+    except TypeError as error:
+        raise AssertionError(f"{who}: its `about` cannot be written as JSON: {error}.") from None
     unknown = sorted(set(soup.ingredients) - {candidate.name for candidate in candidates})
     expect(not unknown, f"{who}: its ingredients {unknown} are not candidates.")
 
@@ -77,7 +91,8 @@ def check_ranking(part: Part, fixture: ContractFixture) -> None:
     moments = np.array([[3, 8, 0.9], [-2, 4.123456, 0.5], [2.9, 8.2, 0.5], [15, 31, 0.1]], dtype=np.float32)
     before = moments.copy()
     ranked = rank(moments, make_query())
-    expect(np.array_equal(moments, before), f"{who}: it writes into the list that it is given.")
+    expect(isinstance(ranked, np.ndarray), f"{who}: it returns {brief(ranked)}, not an array (Q, 3).")
+    expect(np.array_equal(moments, before), f"{who}: it writes into the list that it is given. Copy it.")
     expect(ranked.ndim == 2 and ranked.shape[1] == 3, f"{who}: it returns {ranked.shape}, not (Q, 3).")
     expect(len(ranked) > 0, f"{who}: it returns no moment of four.")
     expect(bool(np.isfinite(ranked).all()), f"{who}: a moment is not finite.")
@@ -85,3 +100,5 @@ def check_ranking(part: Part, fixture: ContractFixture) -> None:
     expect(bool((np.diff(ranked[:, 2]) <= 0).all()), f"{who}: its list is not sorted by score, best first.")
     empty = rank(moments[:0], make_query())
     expect(empty.shape == (0, 3), f"{who}: it returns {empty.shape} for an empty list, not (0, 3).")
+    again = rank(moments, make_query())
+    expect(np.array_equal(again, ranked), f"{who}: calling it again gives another list. Keep no state.")

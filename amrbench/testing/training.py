@@ -1,25 +1,19 @@
-"""The contracts of losses, matchers, optimizers and schedules."""
+"""The contracts of matchers, optimizers and schedules."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from amrbench.part import Part
-from amrbench.slots.losses import LossPart
-from amrbench.slots.matcher import Matcher, MatcherPart
-from amrbench.slots.model import ModelPart, MomentModel
+from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.optimizers import OptimizerPart, SchedulePart
-from amrbench.testing.model import build_model, expect_gradients, predict
+from amrbench.testing.model import build_model, predict
+from amrbench.testing.outcomes import outcome_of, provider_of
 from amrbench.testing.small_data import (
-    CONTEXT,
     ContractFixture,
-    close,
     expect,
     make_batch,
     make_target,
@@ -27,67 +21,21 @@ from amrbench.testing.small_data import (
     pad_target,
     pick_rows,
 )
-from amrbench.types import Batch, Losses, Outcome, Target, Tensors, TrainingLength
-
-
-def check_loss(part: Part, fixture: ContractFixture) -> None:
-    """Check names, shapes, weight, gradients, padding, bfloat16 and saved weights of a loss."""
-    who, part = f"loss {part.use!r}", cast("LossPart", part)
-    views = frozenset(part.views)
-    provider = _provider(part.requires.union(*part.views.values()), fixture, who, views)
-    matchers = [one for one in fixture.samples("matcher") if one.requires <= provider.provides.keys()]
-    expect(bool(matchers), f"no matcher of the registry fits the model {provider.use!r}.")
-    matcher = max(matchers, key=lambda one: len(one.requires)).build()
-    model, batch = build_model(provider), make_batch()
-    target = make_target(batch)
-    outcome = outcome_of(model, matcher, batch, target, views)
-    loss = part.build(CONTEXT).eval()
-    terms = loss(outcome)
-    _check_terms(terms, who)
-    double = part.model_copy(update={"weight": 2 * part.weight}).build(CONTEXT).eval()(outcome)
-    scaled = {name for name, term in terms.items() if close(2 * term, double[name])}
-    expect(bool(scaled), f"{who}: doubling `weight` doubles no term.")
-    others = sorted(name for name in terms.keys() - scaled if not close(terms[name], double[name]))
-    expect(not others, f"{who}: doubling `weight` neither doubles nor keeps {', '.join(others)}.")
-    _check_gradients(loss, outcome, who)
-    wide, wide_target = pad_batch(batch, frames=5, words=2), pad_target(target, frames=5, windows=1)
-    _check_terms(loss(outcome_of(model, matcher, wide, wide_target, views)), f"{who} (padded)")
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        _check_terms(loss(outcome_of(model, matcher, batch, target, views)), f"{who} (bfloat16)")
-    other = part.build(replace(CONTEXT, seed=1)).eval()
-    other.load_state_dict(loss.state_dict())
-    loaded = other(outcome)
-    for name, term in terms.items():
-        same = close(term, loaded[name], within=1e-4)
-        expect(same, f"{who}: saving and loading its weights changes the term {name!r}.")
-
-
-def outcome_of(
-    model: nn.Module, matcher: Matcher, batch: Batch, target: Target, views: frozenset[str] = frozenset()
-) -> Outcome:
-    """Return what a loss reads for a batch; the tensors are leaves that collect gradients."""
-    moments = cast("MomentModel", model)
-    with torch.no_grad():
-        encoded = moments.encode(batch, views)
-        tensors = {**encoded.tensors, **moments.decode(encoded).tensors}
-        matched = matcher(tensors, target)
-    return Outcome(
-        batch,
-        target,
-        _leaves(tensors),
-        {name: _leaves(view) for name, view in encoded.views.items()},
-        matched,
-    )
+from amrbench.testing.unchanged import unchanged
+from amrbench.types import Losses, TrainingLength
 
 
 def check_matcher(part: Part, fixture: ContractFixture) -> None:
-    """Check the matched queries: shape, range, no query twice, and that padding and order change nothing."""
+    """Check the matched queries: range, none twice, and that padding, batch and calls change nothing."""
     who, part = f"matcher {part.use!r}", cast("MatcherPart", part)
-    model, matcher = build_model(_provider(part.requires, fixture, who)), part.build()
+    model, matcher = build_model(provider_of(part.requires, fixture, who)), part.build()
     batch = make_batch()
     target = make_target(batch)
     outcome = outcome_of(model, matcher, batch, target)
-    matched, mask = outcome.matched, target.spans_mask
+    with unchanged(who, tensors=outcome.tensors, target=target):
+        matched, mask = matcher(outcome.tensors, target), target.spans_mask
+    again = isinstance(matched, Tensor) and torch.equal(outcome.matched, matched)
+    expect(again, f"{who}: calling it again changes its matches. Keep no state.")
     size = predict(model, batch).scores.shape[1]
     expect(
         matched.shape[1:] == mask.shape and not matched.is_floating_point(),
@@ -101,9 +49,11 @@ def check_matcher(part: Part, fixture: ContractFixture) -> None:
     expect(unique, f"{who}: it matches one query to two spans.")
     padded = matcher(outcome.tensors, pad_target(target, windows=2))
     expect(torch.equal(padded[..., : mask.shape[1]], matched), f"{who}: padded spans change its matches.")
-    order = [2, 0, 3, 1]
-    shuffled = outcome_of(model, matcher, pick_rows(batch, order), pick_rows(target, order)).matched
-    expect(torch.equal(shuffled, matched[:, order]), f"{who}: the order of the queries changes its matches.")
+    wide = outcome_of(model, matcher, pad_batch(batch, frames=5, words=2), pad_target(target, frames=5))
+    expect(torch.equal(wide.matched, matched), f"{who}: extra padding changes its matches.")
+    for cause, rows in (("the order of the queries", [2, 0, 3, 1]), ("the rest of the batch", [1])):
+        other = outcome_of(model, matcher, pick_rows(batch, rows), pick_rows(target, rows)).matched
+        expect(torch.equal(other, matched[:, rows]), f"{who}: {cause} changes its matches.")
 
 
 class _Quadratic(nn.Module):
@@ -166,46 +116,3 @@ def check_schedule(part: Part, fixture: ContractFixture) -> None:
         expect(any(value > 0 for value in values), f"{who}: {length} all factors are 0.")
         again = [factor(step) for step in reversed(range(epochs * steps + 1))]
         expect(again[::-1] == values, f"{who}: its factors depend on earlier calls.")
-
-
-def _provider(
-    names: frozenset[str], fixture: ContractFixture, who: str, views: frozenset[str] = frozenset()
-) -> ModelPart:
-    """Return the first model that provides tensors of these names, and has these views."""
-    for part in fixture.all_models():
-        if names <= part.provides.keys() and views <= part.views:
-            return part
-    raise AssertionError(
-        f"{who}: it requires {', '.join(sorted(names)) or 'nothing'}, which no model here provides; "
-        f"pass one that does: check_part(part, registry, models=[...])."
-    )
-
-
-def _leaves(tensors: Tensors) -> dict[str, Tensor]:
-    return {
-        name: tensor.detach().clone().requires_grad_(tensor.is_floating_point())
-        for name, tensor in tensors.items()
-    }
-
-
-def _check_terms(terms: Mapping[str, Tensor], who: str) -> None:
-    expect(bool(terms), f"{who}: it returns no term.")
-    for name, term in terms.items():
-        plain = re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) is not None
-        expect(plain, f"{who}: the name {name!r} of a term is not lower-case letters, digits, '.', '_', '-'.")
-        expect(term.dim() < 2, f"{who}: the term {name!r} has shape {tuple(term.shape)}, not () or (N,).")
-        expect(bool(term.isfinite().all()), f"{who}: the term {name!r} is not finite: {term.tolist()}.")
-
-
-def _check_gradients(loss: nn.Module, outcome: Outcome, who: str) -> None:
-    before = {name: tensor.detach().clone() for name, tensor in outcome.tensors.items()}
-    total = torch.stack([term.sum() for term in loss(outcome).values()]).sum()
-    expect(total.requires_grad, f"{who}: its terms carry no gradient.")
-    total.backward()  # type: ignore[no-untyped-call]
-    inputs = [tensor for view in (outcome.tensors, *outcome.views.values()) for tensor in view.values()]
-    grads = [tensor.grad for tensor in (*inputs, *loss.parameters()) if tensor.grad is not None]
-    expect(all(bool(grad.isfinite().all()) for grad in grads), f"{who}: a gradient is not finite.")
-    expect(any(bool(grad.any()) for grad in grads), f"{who}: all its gradients are zero.")
-    expect_gradients(loss, who)
-    changed = [name for name, tensor in outcome.tensors.items() if not torch.equal(tensor, before[name])]
-    expect(not changed, f"{who}: it writes into {', '.join(changed)}.")

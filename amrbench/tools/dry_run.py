@@ -2,7 +2,7 @@
 
 The time of a stage comes from an earlier training of the same stage with another seed. Without one, steps of
 one and of four queries are timed, and a step of a whole batch is extrapolated from them. Features that do
-not exist yet are made for the first recordings of a split, in a temporary folder.
+not exist yet are made for a few recordings of a split, in a temporary folder.
 """
 
 from __future__ import annotations
@@ -10,54 +10,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from amrbench.config.study import Runnable
 from amrbench.content_hash import content_hash
-from amrbench.data.feature_dataset import DatasetCache
-from amrbench.data.feature_source import EncoderFeatures, FeatureSource, concat_sources
-from amrbench.data.prepare import FEATURES, CachedSplit, local_source
-from amrbench.data.required_splits import FeatureRequest, refuse_missing_files
-from amrbench.data.shards import AudioShard, TextShard
+from amrbench.data.feature_dataset import DatasetCache, is_trainable
+from amrbench.data.feature_source import FeatureSource
 from amrbench.errors import RunError
 from amrbench.experiment.plan import distinct_splits, plan_run
 from amrbench.experiment.run import Runner, Settings
-from amrbench.files.feature_file import open_feature_file
+from amrbench.plugin_errors import naming_plugins
 from amrbench.registry import Registry
+from amrbench.slots.model import Limits
+from amrbench.tools.sampled_split import MIB, SampledSplit, SplitForecast, sample_split
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter, duration
 from amrbench.training.stages import DONE, StageSpec, batches, is_finished, read_done, store_of, untrained
 from amrbench.types import TrainingLength
 
-RECORDINGS = 4
-"""Encoded for each split without features."""
 QUERIES = 4
 """Of the larger of the two batches that are timed."""
 LOADED = 16
-"""Queries whose features are read for these batches; some may have no window to train on."""
+"""Queries whose features are read for these batches."""
 FORWARD = 1 / 3
 """Share of a training step that a prediction takes: backward costs twice as much as forward."""
-MIB = 2**20
-
-
-@dataclass(frozen=True)
-class SplitForecast:
-    """A split of a data set.
-
-    Attributes:
-        name: Data set, split and encoder.
-        present: Whether its features exist.
-        recordings: Number of recordings.
-        seconds: Estimated time of making the features with one process; 0 if present.
-        disk_mib: Size of the features, estimated if not present.
-    """
-
-    name: str
-    present: bool
-    recordings: int
-    seconds: float
-    disk_mib: float
 
 
 @dataclass(frozen=True)
@@ -147,17 +123,19 @@ def dry_run(
     runner = Runner(registry, settings, reporter)
     requests = runner.requests(runner.methods(recipes), protocol)
     splits = distinct_splits(requests)
-    refuse_missing_files(list(splits.values()))
+    annotated = runner.refuse_before_features(requests)
     samples = {
-        key: _joined([_sample(single, settings.cache_folder, reporter) for single in split.by_encoder])
+        key: sample_split(split, settings.cache_folder, reporter, annotated.get(key))
         for key, split in splits.items()
     }
-    sources = {key: sample.source for key, sample in samples.items()}
+    present = {key: sample.source for key, sample in samples.items() if sample.forecast.present}
+    runner.refuse_with_features(requests, present, annotated)
+    sources = {key: sample.planned for key, sample in samples.items()}
     planned = [plan_run(request, sources) for request in requests]
     unfinished = [run for run in planned if not runner.is_finished(run)]
     stages = StageForecaster(
         store_of(settings.cache_folder),
-        {sample.source.fingerprint: sample.scale for sample in samples.values()},
+        {sample.source.fingerprint: sample for sample in samples.values()},
         reporter,
     )
     chains = [[stages.forecast(spec) for spec in last.chain] for run in unfinished for last in run.chains]
@@ -187,64 +165,6 @@ def _distinct(chains: Iterable[Iterable[StageForecast]]) -> list[StageForecast]:
 
 
 @dataclass(frozen=True)
-class _Sample:
-    """A split or, if it has no features yet, its first recordings with the fingerprint of the split."""
-
-    source: FeatureSource
-    forecast: SplitForecast
-    scale: float
-    """Recordings of the split per recording of the source."""
-
-
-def _sample(request: FeatureRequest, cache: Path, reporter: Reporter) -> _Sample:
-    """Return a split for one encoder."""
-    if local := local_source(request):
-        recordings = len({query.vid for query in local.queries})
-        return _Sample(local, SplitForecast(request.name, True, recordings, 0.0, 0.0), scale=1.0)
-    split = CachedSplit(request, cache)
-    recordings = split.recordings
-    if split.is_made:
-        size = (split.folder / FEATURES).stat().st_size / MIB
-        return _Sample(split.read(), SplitForecast(request.name, True, recordings, 0.0, size), scale=1.0)
-
-    reporter.note(f"{request.name}: encoding the first {min(RECORDINGS, recordings)} recordings")
-    indices = range(min(RECORDINGS, recordings))
-    # The first call is slower than the others, so it is not timed.
-    split.backend.audio(split.dataset.recording(request.split, 0).waveform)
-    with fixed_numerics(1), TemporaryDirectory() as folder:  # One thread, as in a worker process.
-        start = perf_counter()
-        audio = AudioShard(
-            Path(folder) / "audio.h5", split.header, request.features, request.dataset, request.split, indices
-        )
-        audio.make()
-        queries = audio.queries()
-        sentences = tuple(sorted({query.query for query in queries}))
-        text = TextShard(Path(folder) / "text.h5", split.header, request.features, sentences)
-        text.make()
-        seconds = perf_counter() - start
-        file = replace(open_feature_file(audio.file), text=open_feature_file(text.file).text)
-        size = file.audio.flat.nbytes / MIB  # Also maps the rows, before the folder is deleted.
-        file.text.flat.flags  # noqa: B018 - maps the rows
-    scale = recordings / len(indices)
-    features = EncoderFeatures.of_file(file, split.key, text_by="sentence")
-    forecast = SplitForecast(request.name, False, recordings, scale * seconds, scale * size)
-    return _Sample(FeatureSource(tuple(queries), (features,)), forecast, scale)
-
-
-def _joined(samples: Sequence[_Sample]) -> _Sample:
-    """Return the samples of several encoders for the same queries as one."""
-    rows = [sample.forecast for sample in samples]
-    forecast = SplitForecast(
-        name=" + ".join(row.name for row in rows),
-        present=all(row.present for row in rows),
-        recordings=rows[0].recordings,
-        seconds=sum(row.seconds for row in rows),
-        disk_mib=sum(row.disk_mib for row in rows),
-    )
-    return _Sample(concat_sources([sample.source for sample in samples]), forecast, scale=samples[0].scale)
-
-
-@dataclass(frozen=True)
 class StageCost:
     """What a stage costs, whatever its seed.
 
@@ -265,13 +185,13 @@ class StageForecaster:
 
     Attributes:
         store: The folder of stages.
-        scales: Of `_Sample`, by fingerprint; recordings are taken to have equally many queries.
+        samples: Of the splits, by fingerprint; recordings are taken to have equally many queries.
         reporter: Receives what is being timed.
         costs: By the content of the stage without its seed.
     """
 
     store: Path
-    scales: Mapping[str, float]
+    samples: Mapping[str, SampledSplit]
     reporter: Reporter
     costs: dict[str, StageCost] = field(default_factory=dict)
 
@@ -297,12 +217,18 @@ class StageForecaster:
         return StageForecast(spec.name, spec.key, present, steps, seconds, cost.memory_mib, cost.disk_mib)
 
     def _queries(self, sources: Iterable[FeatureSource]) -> float:
-        return sum(len(source.queries) * self.scales[source.fingerprint] for source in sources)
+        samples = [self.samples[source.fingerprint] for source in sources]
+        return sum(len(sample.queries) * sample.scale for sample in samples)
 
     def _timed(self, spec: StageSpec) -> StageCost:
+        with_features = tuple(self.samples[source.fingerprint].source for source in spec.train)
+        few = tuple(longest_trainable(source, spec.recipe.limits) for source in with_features)
+        if not any(source.queries for source in few):
+            self.reporter.note(f"{spec.name}: not timed, because the sample has no window to train on")
+            return StageCost(0.0, 0.0, 0.0)
         self.reporter.note(f"{spec.name}: timing steps of 1 and {QUERIES} queries")
         batch = spec.recipe.training.batch
-        times, disk_mib = time_steps(spec, (1, QUERIES))
+        times, disk_mib = time_steps(replace(spec, train=few), (1, QUERIES))
         a_query = max(0.0, (times[1] - times[0]) / (QUERIES - 1))
         step = times[1] + (batch - QUERIES) * a_query
         a_step = batch / self._queries(spec.train)  # Of an epoch, and so of a validation.
@@ -314,17 +240,24 @@ def without_seed(content: Mapping[str, object]) -> str:
     return content_hash({name: value for name, value in content.items() if name not in ("seed", "parent")})
 
 
+def longest_trainable(source: FeatureSource, limits: Limits) -> FeatureSource:
+    """Return the queries about the longest recordings that training does not leave out.
+
+    A batch is as long as its longest recording, and most batches have one that is about the longest.
+    """
+    queries = [
+        query
+        for query in source.queries
+        if is_trainable(query, source.audio_length(query.vid), source.hop, limits)
+    ]
+    return replace(source, queries=tuple(sorted(queries, key=lambda query: -query.duration)[:LOADED]))
+
+
 def time_steps(spec: StageSpec, sizes: Sequence[int]) -> tuple[list[float], float]:
     """Return the seconds of a training step of some sizes, and the size of the two weights files in MiB."""
-    # A batch is as long as its longest recording, and most batches have one that is about the longest.
-    few = tuple(
-        replace(source, queries=tuple(sorted(source.queries, key=lambda query: -query.duration)[:LOADED]))
-        for source in spec.train
-    )
     datasets, times = DatasetCache(), []
-    with fixed_numerics(spec.threads):
-        spec = replace(spec, train=few)
-        train = datasets.load(few, spec.recipe.limits)
+    with naming_plugins(spec.recipe), fixed_numerics(spec.threads):
+        train = datasets.load(spec.train, spec.recipe.limits)
         criterion = untrained(spec, datasets).train()
         length = TrainingLength(1, 2 * len(sizes), spec.recipe.training.clip)
         updater = spec.recipe.training.optimizer.build(criterion, length)

@@ -15,12 +15,15 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
-from amrbench.data.feature_source import matches_duration
+import numpy as np
+
 from amrbench.data.local_dataset import DatasetFolder
-from amrbench.data.published_features import ExpectedFeatures
+from amrbench.data.near_files import NearFiles
+from amrbench.data.published_features import ExpectedFeatures, refuse_row_count
+from amrbench.data.unread_files import not_numbers
 from amrbench.data.worker_pool import Progress, Report, on_wait
 from amrbench.errors import DataError, some
-from amrbench.files.archives import ArchiveEntry, archive_entries
+from amrbench.files.archives import ARRAYS, ArchiveEntry, archive_entries
 from amrbench.files.atomic import remove_leftovers, write_text_atomic
 from amrbench.files.feature_file import KINDS, Kind, open_feature_file
 from amrbench.files.feature_file_writer import (
@@ -30,16 +33,15 @@ from amrbench.files.feature_file_writer import (
     write_feature_file,
 )
 from amrbench.files.file_lock import exclusive
-from amrbench.files.npz_features import AUDIO_KEY, TEXT_KEY, rows_in
+from amrbench.files.folder_files import is_hidden
+from amrbench.files.npz_features import AUDIO_KEY, LARGEST_ARRAY, TEXT_KEY, rows_in
 from amrbench.slots.features import FeaturesPart
 from amrbench.types import Rows
 
 KEYS: Mapping[Kind, str] = {"audio": AUDIO_KEY, "text": TEXT_KEY}
 ITEMS_A_PART = 512
-LARGEST_FILE = 1 << 30
-"""Bytes; the features of five hours have about a twentieth of it."""
-MOST_WORDS = 1 << 14
-"""Rows of a text; no text encoder returns more."""
+LARGEST_FILE = LARGEST_ARRAY
+"""Bytes of a file."""
 _PLURALS: Mapping[Kind, str] = {"audio": "recordings", "text": "queries"}
 _DAMAGED_SHOWN = 10
 
@@ -95,24 +97,27 @@ def import_features(
     encoder: FeaturesPart,
     sources: Sequence[Path],
     *,
+    split: str = "",
     partial: bool = False,
     report: Report,
 ) -> ImportResult:
-    """Read published features of all splits whose annotation files exist.
+    """Read published features of a split, or of all splits whose annotation files exist.
 
     Args:
         folder: Of the data set.
         encoder: The single encoder that made the features.
         sources: Folders and archives, with `<anything>/<vid>.npz` and `<anything>/qid<qid>.npz`.
+        split: Whose features the sources hold; all splits by default. Features of other splits that were
+            imported before are kept.
         partial: Accept that some are missing or damaged.
         report: Called with the progress.
 
     Raises:
-        DataError: There are no annotations, the feature file is complete already, a source cannot be read,
-            features are missing, damaged or of another recording, or the feature file cannot be written. What
-            was read is kept.
+        DataError: There are no annotations, ids do not say whose text a file is, the feature file is complete
+            already, a source cannot be read, features are missing, damaged or of another recording, or the
+            feature file cannot be written. What was read is kept.
     """
-    expected = ExpectedFeatures.of(folder, encoder)
+    expected = ExpectedFeatures.of(folder, encoder, split)
     output, unique = folder.feature_file(encoder), dict.fromkeys(sources)
     with exclusive(output.with_suffix(".lock"), on_wait(report, str(output))):
         remove_leftovers(output)
@@ -129,10 +134,15 @@ def import_features(
             importer.write_part()
         importer.list_missing(accept=partial)
         if not importer.first_location or not importer.imported:
-            raise DataError(f"{expected.dataset}: none of its features are in {', '.join(map(str, unique))}.")
+            line = f"{expected.dataset}: none of its features are in {', '.join(map(str, unique))}."
+            raise DataError("\n".join([line, *importer.near_lines]))
         importer.finish()
         importer.result.seconds = time.monotonic() - start
         return importer.result
+
+
+def _file_stem(kind: Kind, own: str) -> str:
+    return own if kind == "audio" else f"qid{own}"
 
 
 @dataclass(eq=False)
@@ -147,6 +157,8 @@ class _Importer:
     """Rows that are read and not written to a part yet."""
     first_location: dict[tuple[Kind, str], str] = field(default_factory=dict)
     """The first file of each recording or query."""
+    others: list[Path] = field(default_factory=list)
+    """Files that are of no recording or query of the annotations."""
 
     @property
     def folder(self) -> Path:
@@ -170,31 +182,41 @@ class _Importer:
     @cached_property
     def imported(self) -> set[tuple[Kind, str]]:
         """Return the recordings and queries whose features are read and written."""
-        items: set[tuple[Kind, str]] = set()
-        for file in map(open_feature_file, self.parts):
-            items.update(("audio", vid) for vid in file.audio.ids)
-            items.update(("text", qid) for qid in file.text.ids)
-        return items
+        files = [open_feature_file(file) for file in self.parts]
+        names: Mapping[Kind, set[str]] = {
+            "audio": {name for file in files for name in file.audio.ids},
+            "text": {name for file in files for name in file.text.ids},
+        }
+        expected = self.expected
+        return {
+            (kind, own)
+            for kind in KINDS
+            for own in expected.ids(kind)
+            if expected.name(kind, own) in names[kind]
+        }
 
     @property
     def missing(self) -> dict[Kind, list[str]]:
         """Return the ids in the annotations that have no features, without kinds of which none is missing."""
-        names = {
-            kind: [name for name in self.expected.names(kind) if (kind, name) not in self.imported]
+        ids = {
+            kind: [own for own in self.expected.ids(kind) if (kind, own) not in self.imported]
             for kind in KINDS
         }
-        return {kind: own for kind, own in names.items() if own}
+        return {kind: own for kind, own in ids.items() if own}
 
     def read_all(self, source: Path) -> None:
         """Read a folder or archive."""
-        total = sum(len(self.expected.names(kind)) for kind in KINDS)
+        total = sum(len(self.expected.ids(kind)) for kind in KINDS)
         for entry in archive_entries(source):
             item = self.expected.identify(entry.path)
             if item is None:
-                self.result.unknown += entry.path.suffix in (".npz", ".npy")
+                if not is_hidden(entry.path):
+                    self.others.append(source / entry.path)
+                    self.result.unknown += entry.path.suffix.lower() in ARRAYS
                 continue
             self._refuse_duplicate(item, entry)
             if item in self.imported:
+                self._refuse_other_recording(item, entry)
                 self.result.known += 1
                 continue
             try:
@@ -219,6 +241,20 @@ class _Importer:
             )
         self.first_location[item] = entry.location
 
+    def _refuse_other_recording(self, item: tuple[Kind, str], entry: ArchiveEntry) -> None:
+        """Raise DataError where a recording of several splits has other features than were imported."""
+        kind, vid = item
+        if kind == "text" or vid not in self.expected.shared:
+            return
+        tables = [open_feature_file(file).audio for file in self.parts]
+        before = next(table for table in tables if vid in table.ids).rows(vid)
+        if not np.array_equal(before, self._rows(kind, vid, entry)):
+            raise DataError(
+                f"{entry.location}: has other features than were imported before, and {vid!r} is a recording "
+                f"of several splits of {self.expected.dataset}. Give each recording an id of its own in the "
+                "annotations."
+            )
+
     def _rows(self, kind: Kind, name: str, entry: ArchiveEntry) -> Rows:
         if entry.size > LARGEST_FILE:
             raise DataError(
@@ -228,23 +264,15 @@ class _Importer:
         data = entry.read()
         self.result.read += 1
         self.result.size += len(data)
-        header, duration = self.expected.header, self.expected.durations.get(name, 0.0)
+        header = self.expected.header
+        duration = self.expected.durations[name] if kind == "audio" else None
+        width = header.width_of(kind)
 
         def check(count: int) -> None:
-            if kind == "text" and count > MOST_WORDS:
-                raise DataError(
-                    f"{entry.location}: {count} rows cannot be those of the text of query {name!r}; the "
-                    f"largest number is {MOST_WORDS}."
-                )
-            if kind == "audio" and not matches_duration(count, duration, header.hop):
-                raise DataError(
-                    f"{entry.location}: {count} rows of {header.hop:g} s cannot be those of {name!r}, "
-                    f"which lasts {duration:g} s."
-                )
+            refuse_row_count(entry.location, name, count, duration=duration, hop=header.hop)
 
-        width = header.width_of(kind)
         rows = rows_in(BytesIO(data), entry.location, key=KEYS[kind], width=width, check=check)
-        self.result.other_length += kind == "audio" and len(rows) != int(duration / header.hop)
+        self.result.other_length += duration is not None and len(rows) != int(duration / header.hop)
         return rows
 
     def write_part(self) -> None:
@@ -262,8 +290,8 @@ class _Importer:
         numbers = [int(path.stem.removeprefix("part-")) for path in self.folder.glob("part-*.h5")]
         file = self.folder / f"part-{max(numbers, default=-1) + 1:06d}.h5"
         by_kind: dict[Kind, dict[str, Rows]] = {kind: {} for kind in KINDS}
-        for (kind, name), rows in self.pending.items():
-            by_kind[kind][name] = rows
+        for (kind, own), rows in self.pending.items():
+            by_kind[kind][self.expected.name(kind, own)] = rows
         audio, text = (InMemoryTable(tuple(rows), tuple(rows.values())) for rows in by_kind.values())
         write_feature_file(file, self.expected.header, audio=audio, text=text)
         self.parts.append(file)
@@ -277,18 +305,18 @@ class _Importer:
             DataError: Features are missing or damaged, and this is not accepted.
         """
         self.result.missing, file = self.missing, self.result.output.with_suffix(".missing.txt")
-        prefixes: Mapping[Kind, str] = {"audio": "", "text": "qid"}
-        names = [f"{prefixes[kind]}{name}.npz\n" for kind, own in self.missing.items() for name in own]
+        names = [_file_stem(kind, own) for kind, several in self.missing.items() for own in several]
         if names:
-            write_text_atomic(file, "".join(names))
+            write_text_atomic(file, "".join(f"{name}.npz\n" for name in names))
         else:
             file.unlink(missing_ok=True)
         if accept or not (names or self.damaged):
             return
         lines = [f"{self.expected.dataset}: not all features could be imported."]
         for kind, own in self.result.missing.items():
-            total = len(self.expected.names(kind))
+            total = len(self.expected.ids(kind))
             lines.append(f"  {len(own):,} of {total:,} {_PLURALS[kind]} have none: {some(own)}.")
+        lines += self.near_lines
         lines += [f"  {text}" for text in self.damaged[:_DAMAGED_SHOWN]]
         if len(self.damaged) > _DAMAGED_SHOWN:
             lines.append(f"  and {len(self.damaged) - _DAMAGED_SHOWN} more are damaged.")
@@ -298,6 +326,17 @@ class _Importer:
             lines.append(f"  The other features are kept in {self.folder}.")
         lines.append("  Import the missing files too, or accept this with --partial.")
         raise DataError("\n".join(lines))
+
+    @property
+    def near_lines(self) -> list[str]:
+        """Return lines on files that are there instead of missing ones."""
+        absent = [
+            _file_stem(kind, own)
+            for kind, several in self.missing.items()
+            for own in several
+            if (kind, own) not in self.first_location
+        ]
+        return [f"  {line}" for line in NearFiles(self.others, ARRAYS, not_numbers).about(absent)]
 
     def finish(self) -> None:
         """Write the feature file in the order of the annotations, and delete the parts.
@@ -309,13 +348,14 @@ class _Importer:
         for kind in KINDS:
             table = ConcatTable(tuple(file.audio if kind == "audio" else file.text for file in files))
             present = set(table.ids)
-            lost = sorted(name for own, name in self.imported if own == kind and name not in present)
+            imported = {own: self.expected.name(kind, own) for other, own in self.imported if other == kind}
+            lost = sorted(own for own, name in imported.items() if name not in present)
             if lost:
                 raise DataError(
                     f"{self.folder}: features of {len(lost):,} {_PLURALS[kind]} were read and are missing "
                     f"now: {some(lost)}. Delete the folder and import again."
                 )
-            names = [name for name in self.expected.names(kind) if name in present]
+            names = [name for name in self.expected.kept[kind] if name in present]
             selected[kind] = SelectedTable(table, dict(zip(names, names, strict=True)))
         header, audio, text = self.expected.header, selected["audio"], selected["text"]
         write_feature_file(self.result.output, header, audio=audio, text=text)

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from amrbench.errors import RunError, some
+from amrbench.errors import RecipeError, RunError, some
+from amrbench.evaluation.result import Result
 from amrbench.experiment.finished_run import FinishedRun
 from amrbench.files.annotations import read_annotations
 from amrbench.files.atomic import atomic_path
 from amrbench.files.predictions import read_predictions
+from amrbench.files.yaml_file import limited_events, line_of
 from amrbench.types import Moments, Query
 
 TEMPLATE = Path(__file__).parent / "submission.yaml"
@@ -26,6 +28,7 @@ NOTE = (
     "This command was written before the official key list of DCASE 2026 Task 6 was known. Compare the meta "
     "file with the task page before you submit."
 )
+WARNING = "NOT_A_SUBMISSION.txt"
 _FIELD = re.compile(r"\$\{([^}\n]*)\}")
 _UNCLOSED = re.compile(r"\$\{[^}]*$")
 _YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -50,7 +53,7 @@ class Packed:
         trainable: Trained parameters of the model; None where the model is unknown.
         unresolved: Paths of the values of the meta file that are not filled in.
         protocol: Name and description of the run's protocol.
-        stand_ins: Which encoders are replaced by stand-ins; empty for none, or if unknown.
+        faults: Why this is no submission; none unless it was asked for.
     """
 
     path: Path
@@ -60,7 +63,7 @@ class Packed:
     trainable: int | None
     unresolved: tuple[str, ...]
     protocol: str
-    stand_ins: str
+    faults: tuple[str, ...]
 
     def text(self) -> str:
         """Return lines for people."""
@@ -71,10 +74,7 @@ class Packed:
             f"{self.path}: {self.queries} queries, {total} parameters in all, {trained} trained",
             f"Protocol {self.protocol}",
         ]
-        if self.stand_ins:
-            lines.append(
-                f"Stand-ins: {self.stand_ins}. Their predictions are not a submission to the challenge."
-            )
+        lines += [_warning(self.faults)] * bool(self.faults)
         if self.empty:
             lines.append(f"{self.empty:,} windows have length 0 after rounding and cannot match anything")
         return "\n".join([*lines, *(f"still to be filled in: {path}" for path in self.unresolved), NOTE])
@@ -87,6 +87,7 @@ def pack(
     *,
     template: Path | None = None,
     predictions: Path | None = None,
+    not_a_submission: bool = False,
 ) -> Packed:
     """Write the zip file of a submission: `<label>.output.jsonl` and `<label>.meta.yaml` in one folder.
 
@@ -97,10 +98,11 @@ def pack(
         template: YAML to fill in, instead of the shipped one.
         predictions: Prediction file for the run's queries, e.g. of an ensemble, instead of the member's. Its
             models are unknown, so the meta file gets only the protocol of the run.
+        not_a_submission: Pack a run with stand-ins or a smaller budget too; the files say that it is none.
 
     Raises:
-        RunError: The label is wrong, the predictions do not fit the queries, the template is wrong, or the
-            output cannot be written.
+        RunError: The label is wrong, the run has stand-ins or a smaller budget, the predictions do not fit
+            the queries, the template is wrong, or the output cannot be written.
         DataError: The prediction file cannot be read.
     """
     if not LABEL.fullmatch(label):
@@ -108,6 +110,9 @@ def pack(
             f"the label {label!r} is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge requires."
         )
     result = finished.result
+    faults = submission_faults(result)
+    if faults and not not_a_submission:
+        raise _no_submission(finished, faults)
     queries = read_annotations(finished.folder / result.truth)
     file = predictions or finished.folder / finished.member.predictions
     predicted = read_predictions(file)
@@ -123,7 +128,7 @@ def pack(
     }
     meta, unresolved = filled(template or TEMPLATE, fields)
     rows = official(predicted, queries)
-    _write(output, {f"{label}/{label}.output.jsonl": rows, f"{label}/{label}.meta.yaml": meta})
+    _write(output, {f"{label}/{label}.output.jsonl": rows} | _about(label, meta, faults))
     return Packed(
         output,
         len(queries),
@@ -132,8 +137,36 @@ def pack(
         trainable=trainable,
         unresolved=unresolved,
         protocol=result.protocol.title(),
-        stand_ins="" if predictions else result.stand_ins,
+        faults=faults,
     )
+
+
+def submission_faults(result: Result) -> tuple[str, ...]:
+    """Return why the predictions of a run are no submission: stand-ins of encoders, and a smaller budget."""
+    changes = [change for change in result.recipe.replaced if not change.startswith("features")]
+    budget = f"its budget replaces {some(changes, 3)}" if changes else ""
+    return tuple(filter(None, (result.stand_ins, budget)))
+
+
+def _no_submission(finished: FinishedRun, faults: Sequence[str]) -> RunError:
+    return RunError(
+        f"{finished.folder}: was run under the protocol {finished.result.protocol.name!r}, so its "
+        f"predictions are not a submission to the challenge: {'; '.join(faults)}. Run the recipe under a "
+        "protocol without stand-ins and budget, such as dcase2026; to try the packing, use "
+        "--not-a-submission, and the files will say so."
+    )
+
+
+def _about(label: str, meta: str, faults: Sequence[str]) -> dict[str, str]:
+    """Return the meta file, with a warning in it and in a file of its own if this is no submission."""
+    name = f"{label}/{label}.meta.yaml"
+    if not faults:
+        return {name: meta}
+    return {name: f"# {_warning(faults)}\n{meta}", f"{label}/{WARNING}": f"{_warning(faults)}\n"}
+
+
+def _warning(faults: Sequence[str]) -> str:
+    return f"NOT A SUBMISSION: {'; '.join(faults)}."
 
 
 def _parameters(finished: FinishedRun) -> tuple[int | None, int]:
@@ -215,7 +248,15 @@ def filled(template: Path, known: Mapping[str, str]) -> tuple[str, tuple[str, ..
             )
     text = _FIELD.sub(lambda field: known.get(field[1], OPEN), text)
     try:
+        for event in limited_events(text, str(template)):
+            if isinstance(event, yaml.AliasEvent):
+                raise RunError(
+                    f"{template}: line {line_of(event)}: the alias *{event.anchor} points elsewhere in the "
+                    "file; write the value out."
+                )
         return text, tuple(_open_paths(yaml.safe_load(text), ""))
+    except RecipeError as error:
+        raise RunError(str(error)) from error
     except _YAML_ERRORS as error:
         raise RunError(
             f"{template}: is not YAML after filling in ({str(error).partition(chr(10))[0]}). Correct it."

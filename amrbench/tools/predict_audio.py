@@ -18,8 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from amrbench.data.audio import AudioFile, open_audio
+from amrbench.data.cut_notes import note_cut_sentences, note_long_sentences
 from amrbench.data.feature_dataset import load_dataset
 from amrbench.data.feature_source import EncoderFeatures, FeatureSource, RowsInMemory
+from amrbench.data.near_files import refuse_missing_recording
 from amrbench.data.resample import resample
 from amrbench.data.worker_pool import Progress, Report, no_report
 from amrbench.errors import DataError
@@ -122,7 +124,7 @@ def find_moments(
     """Return the moments of each query in a recording.
 
     Args:
-        recording: A file (WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64) of any rate and length.
+        recording: A file of any rate and length; see `open_audio`.
         queries: Sentences.
         finished: The run whose model predicts.
         report: Called after each audio window.
@@ -135,6 +137,7 @@ def find_moments(
     for query in queries:
         if not query.strip():
             raise DataError("a query is blank. Describe in a sentence what to find.")
+    refuse_missing_recording(recording)
     file, queries = open_audio(recording), tuple(queries)
     for part, _ in finished.backends:
         refuse_missing(f"encoder {part.label!r}", part.required_files())
@@ -144,11 +147,13 @@ def find_moments(
             f"{file.path}: lasts {file.seconds:.2f} s, but the encoder gives one row for each "
             f"{predictor.hop:g} s. Use a longer recording."
         )
+    predictor.note_long_sentences()
     windows = audio_windows(predictor.rows, finished.recipe.limits.frames)
     predicted: list[tuple[list[Table], Rows | None]] = []
     for number, window in enumerate(windows, start=1):
         predicted.append(predictor.predict(window))
         report(Progress(f"{recording.name}: windows", number, len(windows)))
+    file.note_levels()
     answers = tuple(
         Answer(
             query,
@@ -264,6 +269,14 @@ class _Predictor:
             RowsInMemory(dict(zip(self.queries, backend.text(self.queries), strict=True)))
             for _, backend in self.finished.backends
         ]
+
+    def note_long_sentences(self) -> None:
+        """Issue notes about sentences of which only the beginning is used."""
+        name = str(self.file.path)
+        for _, backend in self.finished.backends:
+            note_long_sentences(name, self.queries, backend)
+        lengths = {query: max(texts.length(query) for texts in self.texts) for query in self.queries}
+        note_cut_sentences(name, lengths, self.finished.recipe.limits)
 
     def predict(self, window: AudioWindow) -> tuple[list[Table], Rows | None]:
         """Return the moments of each query, in seconds of the recording, and saliency (queries, rows)."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, cast
 import torch
 from pydantic_core import PydanticCustomError
 
+from amrbench.data.cut_notes import note_cut_split
 from amrbench.data.feature_dataset import load_dataset
 from amrbench.data.published_features import published_source
 from amrbench.errors import CheckpointError
-from amrbench.files.annotations import read_annotations
+from amrbench.files.annotations import NAMES_OF_FILES, read_annotations
 from amrbench.files.predictions import write_predictions
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
@@ -44,7 +45,7 @@ def predict_from_checkpoint(
         DataError: Annotations or features are missing or wrong, or the output cannot be written.
     """
     foreign = load_foreign(checkpoint, registry)
-    queries = read_annotations(annotations)
+    queries = read_annotations(annotations, NAMES_OF_FILES)
     predictions = predict_published(foreign, features, queries, ranking=foreign.ranking)
     with_sentences = [
         replace(moments, query=query.query) for moments, query in zip(predictions, queries, strict=True)
@@ -61,6 +62,12 @@ def load_foreign(checkpoint: Path, registry: Registry) -> ForeignModel:
     """
     content = read_checkpoint(checkpoint)
     name = content.options.get("model_name")
+    if name is None:
+        models = ", ".join(registry.names(CheckpointPart.slot)) or "none"
+        raise CheckpointError(
+            f"{checkpoint}: there is no option 'model_name' in 'opt', so it is not known which model the "
+            f"weights belong to. Set it to the name of an installed checkpoint part ({models}) and save again."
+        )
     try:
         part = cast("type[CheckpointPart]", registry.find(CheckpointPart.slot, name))
     except PydanticCustomError as error:
@@ -85,4 +92,5 @@ def predict_published(
         hop=foreign.hop,
     )
     dataset = load_dataset([source], foreign.limits)
+    note_cut_split(source.location, source, foreign.limits)
     return predict(foreign.model, dataset, device=torch.device("cpu"), ranking=ranking)

@@ -13,13 +13,17 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 
-from amrbench.data.feature_source import matches_duration
+from amrbench.data.audio import AudioFile, open_audio
+from amrbench.data.audio_lengths import other_lengths
+from amrbench.data.feature_source import matches_duration, text_name
 from amrbench.data.local_dataset import FEATURES, DatasetFolder
+from amrbench.data.near_files import about_missing_audio
+from amrbench.data.recording_files import RecordingFiles
 from amrbench.errors import DataError, some
 from amrbench.files.annotations import file_name_fault
-from amrbench.files.feature_file import FeatureFile, open_feature_file
+from amrbench.files.feature_file import IMPORTED, FeatureFile, open_feature_file
 from amrbench.types import Query
 
 _ROUNDING = 1.0
@@ -88,37 +92,55 @@ def verify_data(folder: DatasetFolder) -> VerificationReport:
     present = folder.present_splits
     if not present:
         files = ", ".join(str(folder.annotations(split)) for split in folder.splits)
-        raise DataError(f"{folder.name}: there are no annotations. Put them at {files}.")
+        raise folder.without_annotations(f"{folder.name}: there are no annotations. Put them at {files}.")
     known: dict[str, list[Query]] = {}
     findings: dict[str, list[Finding]] = {}
     for split in folder.splits:
         if split not in present:
-            findings[split] = [Finding(f"no annotations: there is no {folder.annotations(split)}")]
+            texts = [f"no annotations: there is no {folder.annotations(split)}"]
+            findings[split] = [Finding(text) for text in (*texts, *folder.near_annotations(split))]
             continue
         try:
             queries = folder.queries(split)
         except DataError as error:
             findings[split] = [Finding(str(error), fault=True)]
             continue
-        findings[split] = [_size(folder, split, queries), *annotation_findings(queries)]
+        findings[split] = [size_finding(folder, split, queries), *annotation_findings(queries)]
         vids = dict.fromkeys(query.vid for query in queries)
         for other, others in known.items():
             other_vids = {query.vid for query in others}
             shared = [vid for vid in vids if vid in other_vids]
             findings[split] += _counted(f"recordings are in {other} too", shared, fault=True)
+            findings[split] += _counted(
+                f"ids of queries are in {folder.annotations(other).name} too, with other sentences; import "
+                "published features, whose files are named by ids, split by split (--split)",
+                _ids_with_other_sentences(queries, others),
+            )
         known[split] = queries
-    for split, own in _of_feature_files(folder, known):
+    of_files = (_of_feature_files, _of_missing_audio, _of_audio_lengths)
+    for split, own in chain.from_iterable(findings_of(folder, known) for findings_of in of_files):
         findings[split] += own
     return VerificationReport(folder.name, findings)
 
 
-def _size(folder: DatasetFolder, split: str, queries: Sequence[Query]) -> Finding:
+def _ids_with_other_sentences(queries: Sequence[Query], others: Sequence[Query]) -> list[str]:
+    sentences = {str(query.qid): query.query for query in others}
+    return [qid for query in queries if sentences.get(qid := str(query.qid), query.query) != query.query]
+
+
+def differs_from_published(folder: DatasetFolder, split: str) -> bool:
+    """Whether the annotation file of a split is another one than the published file."""
+    md5, content = folder.splits[split].md5, folder.annotations(split).read_bytes()
+    return bool(md5) and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5
+
+
+def size_finding(folder: DatasetFolder, split: str, queries: Sequence[Query]) -> Finding:
     """Compare the annotations of a split with what is published."""
-    path, published = folder.annotations(split), folder.splits[split]
+    published = folder.splits[split]
     size = f"{len(queries):,} queries about {len({query.vid for query in queries}):,} recordings"
     if not published.md5:
         return Finding(f"{size}; {published.queries:,} were published" if published.queries else size)
-    if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == published.md5:
+    if not differs_from_published(folder, split):
         return Finding(f"{size}, byte for byte as published")
     return Finding(
         f"{size}; not the newest published file, which has {published.queries:,} queries "
@@ -224,6 +246,54 @@ _CHECKS: tuple[tuple[str, Callable[[Query], int]], ...] = (
 """Notes, each with the number of cases in a query."""
 
 
+# ---------------------------------------------------------------- audio
+
+
+def _of_missing_audio(
+    folder: DatasetFolder, known: Mapping[str, Sequence[Query]]
+) -> Iterator[tuple[str, Iterable[Finding]]]:
+    """Yield each split with findings about recordings that have no file; only extraction needs the files."""
+    has_features = any((folder.root / FEATURES).glob("*.h5"))
+    if not folder.audio_folder.is_dir() and has_features:
+        return
+    vids = {split: list(dict.fromkeys(query.vid for query in queries)) for split, queries in known.items()}
+    every = list(dict.fromkeys(chain.from_iterable(vids.values())))
+    files = RecordingFiles.with_audio(folder.audio_folder, every)
+    try:
+        paths = {vid: files.find(vid) for vid in every}
+    except DataError as error:
+        yield from ((split, [Finding(str(error), fault=True)]) for split in known)
+        return
+    count = Counter(paths.values())
+    for split, own in vids.items():
+        missing = [vid for vid in own if paths[vid] is None]
+        shared = [vid for vid in own if paths[vid] and count[paths[vid]] > 1]
+        yield split, _counted("recordings have the same file as another one", shared)
+        text = f"recordings are not in {folder.audio_folder}, and 'amrbench data extract' needs them"
+        yield split, _counted(text, missing)
+        lines = about_missing_audio(files, missing, folder.root) if missing else []
+        yield split, [Finding(line) for line in lines]
+
+
+def _of_audio_lengths(
+    folder: DatasetFolder, known: Mapping[str, Sequence[Query]]
+) -> Iterator[tuple[str, Iterable[Finding]]]:
+    """Yield each split with findings about recordings that are damaged, or not as long as annotated."""
+    if not folder.audio_folder.is_dir():
+        return
+    for split, queries in known.items():
+        durations = {query.vid: query.duration for query in queries}
+        files: dict[str, AudioFile] = {}
+        for vid in durations:
+            try:
+                if path := folder.recordings.find(vid):
+                    files[vid] = open_audio(path)
+            except DataError as error:
+                yield split, [Finding(str(error), fault=True)]
+        other = other_lengths(files.items(), durations)
+        yield split, _counted("recordings are not as long as annotated", other)
+
+
 # ---------------------------------------------------------------- features
 
 
@@ -247,27 +317,35 @@ def _of_feature_files(
         yield from ((split, [missing]) for split in known)
 
 
-def feature_findings(encoder: str, file: FeatureFile, queries: Sequence[Query]) -> Iterator[Finding]:
+def feature_findings(
+    encoder: str, file: FeatureFile, queries: Sequence[Query], *, read_rows: bool = True
+) -> Iterator[Finding]:
     """Yield the defects of the features of a split.
 
     Args:
         encoder: Its label, for the texts.
         file: Its features.
         queries: Of the split.
+        read_rows: Compare all rows with their checksums, which takes minutes for a large file.
     """
     counted = partial(_counted, encoder=encoder)
-    durations, qids = {query.vid: query.duration for query in queries}, [str(query.qid) for query in queries]
+    durations = {query.vid: query.duration for query in queries}
+    texts = {str(query.qid): text_name(query, file.header.text_by) for query in queries}
     rows = dict(zip(file.audio.ids, map(int, file.audio.lengths), strict=True))
-    encoded_qids, hop = set(file.text.ids), file.header.hop
+    encoded, hop = set(file.text.ids), file.header.hop
+    command = "import" if file.header.fingerprint == IMPORTED else "extract"
     without = [vid for vid in durations if vid not in rows]
     yield from counted("recordings have no features", without, fault=True)
     yield from counted(
-        "queries have no features", (qid for qid in qids if qid not in encoded_qids), fault=True
+        f"queries have sentences without features; 'amrbench data {command}' adds them",
+        (qid for qid, text in texts.items() if text not in encoded),
+        fault=True,
     )
     vids = [vid for vid in durations if vid in rows]
     try:
-        file.audio.verify(vids)
-        file.text.verify([qid for qid in qids if qid in encoded_qids])
+        file.audio.verify(vids if read_rows else ())
+        names = [text for text in dict.fromkeys(texts.values()) if text in encoded]
+        file.text.verify(names if read_rows else ())
     except DataError as error:
         yield Finding(str(error), fault=True)
 

@@ -11,8 +11,19 @@ from torch import Tensor, nn
 from amrbench.config.recipe import Recipe
 from amrbench.errors import PluginError, RecipeError, did_you_mean
 from amrbench.files.weights import names_below
+from amrbench.interfaces import check_results, checked_result
 from amrbench.slots.matcher import Matcher
-from amrbench.types import Batch, BuildContext, Losses, Outcome, Target, Tensors
+from amrbench.training.parameter_limit import limited_parameters
+from amrbench.types import (
+    Batch,
+    BuildContext,
+    Encoded,
+    Losses,
+    Outcome,
+    Prediction,
+    Target,
+    Tensors,
+)
 
 
 class Criterion(nn.Module):
@@ -33,44 +44,54 @@ class Criterion(nn.Module):
         self.views = views
 
     def forward(self, batch: Batch, target: Target, step: int = 0) -> Losses:
-        """Return the losses of some queries at a step of the stage.
+        """Return the losses of some queries at a step of the stage; terms are detached from the graph."""
+        terms = self.terms(batch, target, step)
+        total = torch.stack(list(terms.values())).sum()
+        return Losses(total=total, terms={name: value.detach() for name, value in terms.items()})
 
-        Terms are detached from the graph; those of several decoder layers (N,) are summed. Only the matcher
-        waits for the device.
+    def terms(self, batch: Batch, target: Target, step: int = 0) -> dict[str, Tensor]:
+        """Return the terms of the total, each a scalar; those of several decoder layers (N,) are summed.
+
+        Only the matcher waits for the device.
         """
         encoded = self.model.encode(batch, views=self.views)  # type: ignore[operator]
+        encoded = checked_result(self.model, "encode", encoded, Encoded)
         prediction = self.model.decode(encoded)  # type: ignore[operator]
+        prediction = checked_result(self.model, "decode", prediction, Prediction)
         tensors: Tensors = {**encoded.tensors, **prediction.tensors}
         with torch.no_grad():
-            matched = self.matcher(tensors, target)
+            matched = checked_result(self.matcher, "__call__", self.matcher(tensors, target), Tensor)
         outcome = Outcome(batch, target, tensors, encoded.views, matched, step)
         terms: dict[str, Tensor] = {}
         for use, loss in self.losses.items():
-            for name, value in loss(outcome).items():
+            own = checked_result(loss, "__call__", loss(outcome), dict)
+            check_results(loss, "__call__", own.values(), Tensor)
+            for name, value in own.items():
                 if name in terms:
                     raise PluginError(
                         f"the loss {use!r} gives a term {name!r}, which another loss of this recipe gives "
                         "too. Leave one of them out, or rename the term in its plugin."
                     )
                 terms[name] = value.sum()
-        total = torch.stack(list(terms.values())).sum()
-        return Losses(total=total, terms={name: value.detach() for name, value in terms.items()})
+        return terms
 
 
 def build_criterion(recipe: Recipe, context: BuildContext) -> Criterion:
     """Build model, matcher and losses of a recipe; each draws its initial weights with its own seed.
 
     Raises:
-        RecipeError: `fresh` of a stage names weights that the model does not have.
+        RecipeError: There are too many parameters, or `fresh` of a stage names weights that the model does
+            not have.
     """
     training = recipe.training
-    with context.drawing():
-        model = recipe.model.build(context)
     losses = {}
-    for part in training.losses:
-        loss_context = replace(context, path=f"losses.{part.use}")
-        with loss_context.drawing():
-            losses[part.use] = part.build(loss_context)
+    with limited_parameters(recipe.name):
+        with context.drawing():
+            model = recipe.model.build(context)
+        for part in training.losses:
+            loss_context = replace(context, path=f"losses.{part.use}")
+            with loss_context.drawing():
+                losses[part.use] = part.build(loss_context)
     views = frozenset(view for part in training.losses for view in part.views)
     names = model.state_dict().keys()
     for stage in recipe.stages:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from amrbench.errors import RunError
+
 FILE = "log.jsonl"
 
 
@@ -20,6 +22,7 @@ class Epoch:
         val: Metrics on the selection split, in percent.
         seconds: Time of training and validation.
         memory_mib: Peak memory so far, of the device if one is used, otherwise of the process.
+        first: Sum of the terms of the first step, without their signs.
     """
 
     epoch: int
@@ -27,11 +30,45 @@ class Epoch:
     val: Mapping[str, float]
     seconds: float
     memory_mib: float
+    first: float = 0.0
 
     @property
     def total(self) -> float:
         """Return the sum of the terms."""
         return sum(self.losses.values())
+
+    @property
+    def size(self) -> float:
+        """Return the sum of the terms without their signs."""
+        return sum(map(abs, self.losses.values()))
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """How far a stage is.
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        done: Steps of the epoch that are done.
+        steps: Steps of an epoch; 0 while features are read and the number is not known.
+        doing: What is done at the moment: "reading features", "step" or "validation".
+    """
+
+    epoch: int
+    done: int
+    steps: int
+    doing: str = "step"
+
+    def text(self, epochs: int) -> str:
+        """Return e.g. "epoch 2 of 20, step 5 of 69"."""
+        if not self.steps:
+            return self.doing
+        at = f"step {self.done} of {self.steps}" if self.doing == "step" else self.doing
+        return f"epoch {self.epoch} of {epochs}, {at}"
+
+    def share(self, epochs: int) -> float:
+        """Return how much of the stage is done, from 0 to 1; validation counts as nothing."""
+        return (self.epoch - 1 + self.done / self.steps) / epochs if self.steps and epochs else 0.0
 
 
 @dataclass(frozen=True)
@@ -49,10 +86,25 @@ class RunningStage:
     select: str
 
 
+def begin(path: Path) -> None:
+    """Write an empty log; RunError if it cannot be written."""
+    _write(path, "w", "")
+
+
 def write_epoch(path: Path, epoch: Epoch) -> None:
-    """Add a line to a log."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(epoch)) + "\n")
+    """Add a line to a log; RunError if it cannot be written."""
+    _write(path, "a", json.dumps(asdict(epoch)) + "\n")
+
+
+def _write(path: Path, mode: str, text: str) -> None:
+    try:
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror}). Check the folder and the disk, and give the same "
+            "command again; finished stages are kept."
+        ) from error
 
 
 def read_epochs(path: Path) -> list[Epoch]:

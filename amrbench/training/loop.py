@@ -7,20 +7,26 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from itertools import count
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 
 from amrbench.content_hash import seed_from
-from amrbench.errors import RunError, some
+from amrbench.data.out_of_memory import explained_memory, memory_request
+from amrbench.errors import DataError, RunError
 from amrbench.files.weights import state_of
 from amrbench.slots.optimizers import Updater
 from amrbench.training.criterion import Criterion
-from amrbench.training.log import Epoch
+from amrbench.training.failures import StepError, diagnose
+from amrbench.training.log import Epoch, StageProgress
+from amrbench.training.step_check import StepCheck
 from amrbench.types import Batch, Losses, Target
+
+LESS_MEMORY = (
+    "Each process has its own memory: a smaller --jobs helps and does not change the results. Otherwise "
+    "lower 'training.batch' or 'limits.frames' of the recipe."
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class StageInputs:
         batches: The training batches of an epoch, from 0, on the device of the weights.
         validate: Returns the metrics of the current weights on the selection split.
         epochs: Number of passes over the training split.
+        steps: Number of batches of an epoch.
         seed: Determines all random draws inside the model, epoch by epoch.
     """
 
@@ -43,50 +50,102 @@ class StageInputs:
     batches: Callable[[int], Iterable[tuple[Batch, Target]]]
     validate: Callable[[], Mapping[str, float]]
     epochs: int
+    steps: int
     seed: int
 
+    def at(self, epoch: int, step: int | None = None) -> str:
+        """Return e.g. "toy finetune, epoch 2, step 5 of 69"; epoch and step count from 0."""
+        steps = "" if step is None else f", step {step + 1} of {self.steps}"
+        return f"{self.name}, epoch {epoch + 1}{steps}"
 
-def fit(inputs: StageInputs, *, keep: Callable[[Epoch], None]) -> None:
+
+def fit(
+    inputs: StageInputs,
+    *,
+    keep: Callable[[Epoch], None],
+    report: Callable[[StageProgress], None] = lambda _: None,
+) -> None:
     """Train a stage.
 
     Args:
         inputs: What to train, on what, and for how long.
         keep: Called after each epoch, while the module has the weights that were validated.
+        report: Called after each step, and before validation.
 
     Raises:
-        RunError: A loss or a weight is no longer finite.
+        StepError: A loss, a gradient or a weight is no longer finite.
+        RunError: Memory is short.
     """
-    criterion, steps = inputs.criterion, count()
+    check = StepCheck(inputs.criterion)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     for epoch in range(inputs.epochs):
         began = perf_counter()
         torch.manual_seed(seed_from(inputs.seed, epoch))
-        criterion.train()
-        mean = MeanLosses()
-        try:
-            for batch, target in inputs.batches(epoch):
-                mean.add(inputs.updater.step(partial(criterion, batch, target, next(steps))))
-        except (ValueError, RuntimeError, ArithmeticError, IndexError):
-            _refuse_infinite(criterion, inputs.name, epoch, {})  # Explains the error, unless it is a bug.
-            raise
-        losses = mean.read()
-        _refuse_infinite(criterion, inputs.name, epoch, losses)
+        inputs.criterion.train()
+        mean = _train_epoch(inputs, epoch, check, report)
         inputs.updater.end_epoch()
+        report(StageProgress(epoch + 1, inputs.steps, inputs.steps, "validation"))
         with inputs.updater.eval_weights():
-            val = inputs.validate()
-            keep(Epoch(epoch + 1, losses, val, perf_counter() - began, memory_mib()))
+            val = _validated(inputs, epoch)
+            seconds, memory = perf_counter() - began, memory_mib()
+            keep(Epoch(epoch + 1, mean.read(), val, seconds, memory, mean.first_size()))
+
+
+def _train_epoch(
+    inputs: StageInputs, epoch: int, check: StepCheck, report: Callable[[StageProgress], None]
+) -> MeanLosses:
+    """Take the steps of an epoch and return their losses."""
+    mean = MeanLosses()
+    try:
+        for step, (batch, target) in enumerate(inputs.batches(epoch)):
+            check.begin(epoch, step, batch, target)
+            mean.add(inputs.updater.step(check.losses))
+            report(StageProgress(epoch + 1, step + 1, inputs.steps))
+    except Exception as error:
+        if explained := _explained(inputs, check, error):
+            raise explained from error
+        raise
+    if explained := _explained(inputs, check):
+        raise explained
+    return mean
+
+
+def _explained(inputs: StageInputs, check: StepCheck, error: Exception | None = None) -> RunError | None:
+    """Return the message for what failed in the last steps; None for other exceptions, and if all is well."""
+    if check.records and error and (request := memory_request(error)):
+        last = check.records[-1]
+        frames, words = last.batch.audio.shape[1], last.batch.text.shape[1]
+        return RunError(
+            f"{inputs.at(last.epoch, last.step)}: out of memory: {request}. The batch has "
+            f"{len(last.batch.audio)} queries of up to {frames} rows and {words} words. {LESS_MEMORY}"
+        )
+    if diagnosis := diagnose(check, error):
+        at = inputs.at(diagnosis.record.epoch, diagnosis.record.step)
+        return StepError(at, diagnosis, inputs.criterion)
+    return None
+
+
+def _validated(inputs: StageInputs, epoch: int) -> Mapping[str, float]:
+    where = f"{inputs.at(epoch)}, validation"
+    try:
+        with explained_memory(where, LESS_MEMORY):
+            return inputs.validate()
+    except DataError as error:  # E.g. a predicted window is not finite.
+        raise RunError(f"{where}: {error}") from error
 
 
 class MeanLosses:
-    """Sums loss terms on their device, so that only `read` waits for it."""
+    """Sums loss terms on their device, so that only reading them waits for it."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
+        self.first: dict[str, Tensor] = {}
         self.steps = 0
 
     def add(self, losses: Losses) -> None:
         """Add the terms of a step."""
+        self.first = self.first or dict(losses.terms)
         for name, value in losses.terms.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.steps += 1
@@ -97,6 +156,10 @@ class MeanLosses:
             return {}
         means = (torch.stack(list(self.sums.values())) / self.steps).tolist()
         return dict(zip(self.sums, means, strict=True))
+
+    def first_size(self) -> float:
+        """Return the sum of the terms of the first step, without their signs."""
+        return sum(abs(float(value)) for value in self.first.values())
 
 
 class CheckpointKeeper:
@@ -145,18 +208,3 @@ def memory_mib() -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
-def _refuse_infinite(criterion: nn.Module, name: str, epoch: int, losses: Mapping[str, float]) -> None:
-    terms = [term for term, value in losses.items() if not abs(value) < float("inf")]
-    if terms:
-        what = f"the loss term {some(terms)} is not finite"
-    elif not all(bool(torch.isfinite(weight).all()) for weight in criterion.parameters()):
-        what = "the weights are not finite"
-    else:
-        return
-    raise RunError(
-        f"{name}, epoch {epoch + 1}: {what}; the stage is stopped and nothing of it is kept. Try a lower "
-        "learning rate (training.optimizer), a longer warm-up or a smaller training.clip, and check the "
-        "features."
-    )

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from amrbench.data.feature_dataset import FeatureDataset
+from amrbench.data.worker_pool import Progress, Report
 from amrbench.functional.metrics import STANDARD, Metric, score
 from amrbench.functional.spans import to_windows
+from amrbench.interfaces import ResultError, brief, checked_result
 from amrbench.types import Encoded, Moments, Prediction, Ranking, Rows
 
 Watch = Callable[[Sequence[int], Encoded], None]
@@ -54,7 +56,9 @@ def predict(
             for index, table in zip(indices, rows, strict=True):
                 query = dataset.queries[index]
                 for step in ranking:
-                    table = step(table, query)
+                    table = checked_result(step, "__call__", step(table, query), np.ndarray)
+                    if table.ndim != 2 or table.shape[1] != 3:
+                        raise ResultError(f"it returns {brief(table)}, not (Q, 3).", step, "__call__")
                 table = table.astype(np.float64)
                 moments[index] = Moments(query.qid, query.vid, windows=table[:, :2], scores=table[:, 2])
     return [moments[index] for index in range(len(dataset))]
@@ -69,12 +73,29 @@ def moments_of(prediction: Prediction, durations: Tensor) -> Rows:
     return rows
 
 
+def reported(report: Report, what: str, dataset: FeatureDataset) -> Watch:
+    """Return a function for `watch` that reports how many queries are predicted."""
+    done = 0
+
+    def watch(indices: Sequence[int], _: Encoded) -> None:
+        nonlocal done
+        done += len(indices)
+        report(Progress(what, done, len(dataset)))
+
+    return watch
+
+
 def validate(
-    model: nn.Module, dataset: FeatureDataset, *, device: torch.device, select: Sequence[str]
+    model: nn.Module,
+    dataset: FeatureDataset,
+    *,
+    device: torch.device,
+    select: Sequence[str],
+    watch: Watch = lambda *_: None,
 ) -> dict[str, float]:
     """Return the standard metrics and those of `select`, of moments without ranking steps."""
     metrics = dict.fromkeys([*STANDARD, *map(Metric.parse, select)])
-    moments = predict(model, dataset, device=device)
+    moments = predict(model, dataset, device=device, watch=watch)
     return dict(score(moments, dataset.queries, metrics=list(metrics)).metrics)
 
 

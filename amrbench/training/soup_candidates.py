@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, visit_rngs
+from amrbench.data.worker_pool import Progress, Report, no_report
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.slots.soups import Candidate, SoupScorer, Weights
 from amrbench.training.criterion import Criterion
-from amrbench.training.predict import to_device, validate
+from amrbench.training.predict import reported, to_device, validate
 from amrbench.training.stages import LAST, WEIGHTS, StageSpec
 from amrbench.types import Batch, Target
 
@@ -44,11 +45,14 @@ class StoredCandidate(Candidate):
 class SelectionScorer(SoupScorer):
     """Scores weights of a stage on its selection split."""
 
-    def __init__(self, spec: StageSpec, criterion: Criterion, datasets: DatasetCache) -> None:
-        """Score with a criterion of the stage; its weights are overwritten."""
+    def __init__(
+        self, spec: StageSpec, criterion: Criterion, datasets: DatasetCache, report: Report = no_report
+    ) -> None:
+        """Score with a criterion of the stage, whose weights are overwritten, and report the progress."""
         self.spec = spec
         self.criterion = criterion
         self.datasets = datasets
+        self.report = report
         self.device = torch.device(spec.device)
 
     @cached_property
@@ -65,7 +69,8 @@ class SelectionScorer(SoupScorer):
     def performance(self, weights: Weights) -> float:
         load_weights(self.criterion, weights, name="a soup")
         select = self.spec.recipe.training.select
-        metrics = validate(self.criterion.model, self.select, device=self.device, select=select)
+        watch = reported(self.report, f"{self.spec.recipe.name}: validation of a soup", self.select)
+        metrics = validate(self.criterion.model, self.select, device=self.device, select=select, watch=watch)
         return metrics[select[0]]
 
     @override
@@ -86,10 +91,12 @@ class SelectionScorer(SoupScorer):
     def _samples(self) -> Iterator[tuple[Batch, Target]]:
         """Yield the trainable queries one by one."""
         labels = self.spec.recipe.training.targets.build()
-        for index in self.select.trainable:
+        what, total = f"{self.spec.recipe.name}: Fisher information", len(self.select.trainable)
+        for done, index in enumerate(self.select.trainable, 1):
             batch, target = self.select.training_batch(
                 [int(index)], labels=labels, augments=[], rng_of=visit_rngs(0, 0)
             )
+            self.report(Progress(what, done, total))
             yield to_device(batch, self.device), to_device(target, self.device)
 
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
+from typing_extensions import override
+
 from amrbench.data.feature_dataset import DatasetCache
-from amrbench.data.worker_pool import worker_pool
+from amrbench.data.worker_pool import WorkerPool, with_notes, worker_pool
+from amrbench.data.worker_status import WorkerStatus, report_status
+from amrbench.notes import note
 from amrbench.training import log
-from amrbench.training.progress_bars import NULL_REPORTER, Reporter
+from amrbench.training.divergence import DivergenceNotes
+from amrbench.training.log import RunningStage, StageProgress
+from amrbench.training.progress_bars import Reporter
 from amrbench.training.stages import (
     StageSpec,
     distinct_stages,
     is_finished,
     run_stage,
     unfinished_folder,
-    untrainable_note,
 )
 
 POLL_SECONDS = 0.3
@@ -42,52 +49,79 @@ def train_all(
         datasets: Used with one job; worker processes have their own.
 
     Raises:
-        AmrbenchError: See `run_stage`.
-        RunError: A process was killed.
+        AmrbenchError: See `run_stage`; stages in other processes are finished before.
+        RunError: A process was killed, crashed or ended itself.
     """
     missing = missing_stages(chains, store)
-    notes = _Notes(reporter)
+    reporter = DivergenceNotes(reporter)
     if jobs == 1 or len(missing) < 2:
         for spec in missing:
-            notes.add(untrainable_note(spec, datasets))
             run_stage(spec, store, reporter, datasets)
         return
-    running: dict[Future[str], _LogFollower] = {}
     with worker_pool(min(jobs, len(missing)), "trains") as pool:
-        while missing or running:
-            # A stage is ready as soon as the one that it starts from is finished.
-            ready = [spec for spec in missing if not spec.parent or is_finished(spec.parent, store)]
-            missing = [spec for spec in missing if spec not in ready]
-            for spec in ready:
-                running[pool.submit(_train_in_worker, spec, store)] = _LogFollower(spec, store)
-            done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            for follower in running.values():
-                follower.report_new(reporter)
-            for future in done:
-                notes.add(future.result())
-                del running[future]
+        _train_in_workers(pool, missing, store, reporter)
+
+
+def _train_in_workers(pool: WorkerPool, missing: list[StageSpec], store: Path, reporter: Reporter) -> None:
+    running: dict[Future[tuple[None, list[str]]], _LogFollower] = {}
+    failure: Exception | None = None
+    while (missing and not failure) or running:
+        # A stage is ready as soon as the one that it starts from is finished.
+        ready = [] if failure else [spec for spec in missing if is_ready(spec, store)]
+        missing = [spec for spec in missing if spec not in ready]
+        for spec in ready:
+            task = partial(_train_in_worker, store=store)
+            running[pool.submit(with_notes, task, spec)] = _LogFollower(spec, store)
+        done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+        statuses = {status.task: status for status in pool.statuses()}
+        for follower in running.values():
+            follower.report_new(reporter, statuses.get(follower.spec.name))
+        for future in done:
+            spec = running.pop(future).spec
+            reporter.end(spec.running)
+            try:
+                _, issued = future.result()
+            except BrokenProcessPool:
+                raise
+            except Exception as error:
+                if running:
+                    reporter.note(f"{error} Other stages that are trained at the moment are finished first.")
+                failure = failure or error
+                continue
+            for text in issued:
+                note(text)
+    if failure:
+        raise failure
+
+
+def is_ready(spec: StageSpec, store: Path) -> bool:
+    """Whether a stage can be trained: it starts from no other, or that one is finished."""
+    return not spec.parent or is_finished(spec.parent, store)
 
 
 _datasets = DatasetCache()
 """Of a worker process, which trains several stages on the same splits."""
 
 
-def _train_in_worker(spec: StageSpec, store: Path) -> str:
-    run_stage(spec, store, NULL_REPORTER, _datasets)
-    return untrainable_note(spec, _datasets)
+def _train_in_worker(spec: StageSpec, store: Path) -> None:
+    run_stage(spec, store, StatusReporter(spec.name), _datasets)
 
 
-class _Notes:
-    """Reports each sentence once, because all seeds of a stage give the same one."""
+class StatusReporter(Reporter):
+    """Reports of a worker process, which the parent process reads; epochs are in the log of the stage."""
 
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter = reporter
-        self.reported = {""}
+    def __init__(self, task: str) -> None:
+        self.task = task
+        report_status(WorkerStatus(task))
 
-    def add(self, text: str) -> None:
-        if text not in self.reported:
-            self.reported.add(text)
-            self.reporter.note(text)
+    @override
+    def note(self, text: str) -> None:
+        report_status(WorkerStatus(self.task, text))
+
+    @override
+    def step(self, stage: RunningStage, progress: StageProgress) -> None:
+        at = progress.doing
+        report_status(WorkerStatus(self.task, at, progress.epoch, progress.done, progress.steps))
 
 
 class _LogFollower:
@@ -99,7 +133,14 @@ class _LogFollower:
         self.reported = 0
         self.began = time.time()
 
-    def report_new(self, reporter: Reporter) -> None:
+    def report_new(self, reporter: Reporter, status: WorkerStatus | None) -> None:
+        """Report the epochs since the last call, and what the worker does."""
+        self._report_epochs(reporter)
+        if status and status.epoch > self.reported:
+            progress = StageProgress(status.epoch, status.done, status.total, status.at)
+            reporter.step(self.spec.running, progress)
+
+    def _report_epochs(self, reporter: Reporter) -> None:
         finished = is_finished(self.spec, self.store)
         folder = self.store / self.spec.key if finished else unfinished_folder(self.spec, self.store)
         try:

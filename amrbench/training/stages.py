@@ -2,11 +2,13 @@
 
 `stages/<key>/` holds `weights.safetensors` (the best epoch), `last.safetensors`, `log.jsonl` and
 `done.json`. It is made in `<key>.making/` and renamed at the end, so a folder called `<key>` is a finished
-stage. A stage that was interrupted is trained again from its beginning, to the same bits.
+stage. A stage that was interrupted is trained again from its beginning, to the same bits. One that failed
+leaves `<key>.failed/` with the batch and the weights of the step, which nothing reads.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,16 +20,20 @@ from amrbench.config.recipe import Recipe, Stage
 from amrbench.content_hash import content_hash, seed_from
 from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, epoch_order, visit_rngs
 from amrbench.data.feature_source import FeatureSource
+from amrbench.data.out_of_memory import explained_memory
+from amrbench.errors import RunError, some
 from amrbench.evaluation.result import StageRecord, read_record, write_record
 from amrbench.files.file_lock import exclusive
 from amrbench.files.weights import load_weights, read_weights, write_weights
+from amrbench.plugin_errors import naming_plugins
 from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
-from amrbench.training.log import Epoch, RunningStage
-from amrbench.training.loop import CheckpointKeeper, StageInputs, fit, fixed_numerics
+from amrbench.training.failures import StepError, keep_failure
+from amrbench.training.log import Epoch, RunningStage, StageProgress
+from amrbench.training.loop import LESS_MEMORY, CheckpointKeeper, StageInputs, fit, fixed_numerics
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
-from amrbench.types import Batch, BuildContext, Target, TrainingLength
+from amrbench.types import Batch, BuildContext, Query, Target, TrainingLength
 
 ENGINE = 1
 """Raised when the training loop gives other numbers, so that older stages are not used any more."""
@@ -146,6 +152,11 @@ def unfinished_folder(spec: StageSpec, store: Path) -> Path:
     return store / f"{spec.key}.making"
 
 
+def failed_folder(spec: StageSpec, store: Path) -> Path:
+    """Return the folder with what is kept of a stage that failed."""
+    return store / f"{spec.key}.failed"
+
+
 def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: DatasetCache) -> Path:
     """Return the folder of a stage; if it is not in the store, it and the stages before it are trained.
 
@@ -166,9 +177,16 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
         # Another process may have trained it while this one waited.
         if not is_finished(spec, store):
             unfinished = unfinished_folder(spec, store)
-            unfinished.mkdir(parents=True, exist_ok=True)
-            _train(spec, start, unfinished, reporter, datasets)
-            unfinished.rename(folder)
+            try:
+                unfinished.mkdir(parents=True, exist_ok=True)
+                with naming_plugins(spec.recipe):
+                    _train(spec, start, unfinished, reporter, datasets)
+                unfinished.rename(folder)
+            except StepError as error:
+                raise _kept_failure(spec, error, store, datasets) from error
+            finally:
+                reporter.end(spec.running)
+            shutil.rmtree(failed_folder(spec, store), ignore_errors=True)
     return folder
 
 
@@ -184,19 +202,6 @@ def untrained(spec: StageSpec, datasets: DatasetCache) -> Criterion:
     return build_criterion(spec.recipe, context).to(spec.device)
 
 
-def untrainable_note(spec: StageSpec, datasets: DatasetCache) -> str:
-    """Return a sentence about the queries that training leaves out; empty if there are none."""
-    with fixed_numerics(spec.threads):
-        train = datasets.load(spec.train, spec.recipe.limits)
-    left_out = len(train) - len(train.trainable)
-    if not left_out:
-        return ""
-    return (
-        f"{spec.recipe.name} {spec.stage.name}: training leaves out {left_out:,} of {len(train):,} "
-        "queries, which have no window inside the feature rows of their recording"
-    )
-
-
 def batches(spec: StageSpec, train: FeatureDataset, epoch: int) -> Iterator[tuple[Batch, Target]]:
     """Yield the training batches of an epoch on the device, in the order of the epoch."""
     training, device = spec.recipe.training, torch.device(spec.device)
@@ -210,46 +215,67 @@ def batches(spec: StageSpec, train: FeatureDataset, epoch: int) -> Iterator[tupl
         yield to_device(batch, device), to_device(target, device)
 
 
+def queries_of(spec: StageSpec, train: FeatureDataset, epoch: int, step: int) -> list[Query]:
+    """Return the queries of a batch; epoch and step count from 0."""
+    order = train.trainable[epoch_order(len(train.trainable), spec.sampling_seed, epoch)]
+    start = step * spec.recipe.training.batch
+    return [train.queries[index] for index in order[start : start + spec.recipe.training.batch]]
+
+
 def _train(
     spec: StageSpec, start: Path | None, folder: Path, reporter: Reporter, datasets: DatasetCache
 ) -> None:
     """Train a stage and write its files; `start` is the folder of the stage that it starts from."""
-    training, device = spec.recipe.training, torch.device(spec.device)
-    (folder / log.FILE).write_text("")
+    reporter.step(spec.running, StageProgress(1, 0, 0, "reading features"))
+    log.begin(folder / log.FILE)
     with fixed_numerics(spec.threads):
-        train = datasets.load(spec.train, spec.recipe.limits)
-        select = datasets.load((spec.select,), spec.recipe.limits)
-        criterion = untrained(spec, datasets)
+        with explained_memory(f"{spec.name}, reading features", LESS_MEMORY):
+            train = datasets.load(spec.train, spec.recipe.limits)
+            select = datasets.load((spec.select,), spec.recipe.limits)
+            criterion = untrained(spec, datasets)
         if start:
             fresh = [f"model.{name}" for name in spec.stage.fresh]
             weights = start / WEIGHTS
             load_weights(criterion, read_weights(weights), name=str(weights), fresh=fresh)
-        steps = -(-len(train.trainable) // training.batch)
-        length = TrainingLength(epochs=spec.stage.epochs, steps_per_epoch=steps, clip=training.clip)
-        inputs = StageInputs(
-            name=spec.name,
-            criterion=criterion,
-            updater=training.optimizer.build(criterion, length),
-            batches=partial(batches, spec, train),
-            validate=lambda: validate(criterion.model, select, device=device, select=training.select),
-            epochs=spec.stage.epochs,
-            seed=spec.sampling_seed,
-        )
-        keeper = CheckpointKeeper(criterion, training.select)
+        inputs = _inputs(spec, criterion, train, select)
+        keeper = CheckpointKeeper(criterion, spec.recipe.training.select)
 
         def keep(epoch: Epoch) -> None:
             keeper.update(epoch)
             log.write_epoch(folder / log.FILE, epoch)
             reporter.epoch(spec.running, epoch)
 
-        fit(inputs, keep=keep)
+        fit(inputs, keep=keep, report=partial(reporter.step, spec.running))
+    _write_stage(spec, folder, keeper, steps=inputs.epochs * inputs.steps)
+
+
+def _inputs(
+    spec: StageSpec, criterion: Criterion, train: FeatureDataset, select: FeatureDataset
+) -> StageInputs:
+    training, device = spec.recipe.training, torch.device(spec.device)
+    steps = -(-len(train.trainable) // training.batch)
+    length = TrainingLength(epochs=spec.stage.epochs, steps_per_epoch=steps, clip=training.clip)
+    return StageInputs(
+        name=spec.name,
+        criterion=criterion,
+        updater=training.optimizer.build(criterion, length),
+        batches=partial(batches, spec, train),
+        validate=lambda: validate(criterion.model, select, device=device, select=training.select),
+        epochs=spec.stage.epochs,
+        steps=steps,
+        seed=spec.sampling_seed,
+    )
+
+
+def _write_stage(spec: StageSpec, folder: Path, keeper: CheckpointKeeper, *, steps: int) -> None:
+    """Write weights and record of a trained stage."""
     epochs = log.read_epochs(folder / log.FILE)
     record = StageRecord(
         stage=spec.name,
         key=spec.key,
         epoch=keeper.epoch,
         epochs=spec.stage.epochs,
-        steps=length.steps,
+        steps=steps,
         val=dict(keeper.val),
         seconds=round(sum(epoch.seconds for epoch in epochs), 3),
         memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
@@ -259,3 +285,22 @@ def _train(
     write_weights(folder / WEIGHTS, keeper.best, about)
     write_weights(folder / LAST, keeper.last, about | {"epoch": spec.stage.epochs})
     write_record(folder / DONE, record)
+
+
+def _kept_failure(spec: StageSpec, error: StepError, store: Path, datasets: DatasetCache) -> RunError:
+    """Keep the batch and the weights of a step that failed; return the error that names their folder."""
+    making, folder = unfinished_folder(spec, store), failed_folder(spec, store)
+    record = error.diagnosis.record
+    train = datasets.load(spec.train, spec.recipe.limits)
+    qids = [query.qid for query in queries_of(spec, train, record.epoch, record.step)]
+    try:
+        keep_failure(error, making, {"stage": spec.name, "key": spec.key, "seed": spec.seed, "qids": qids})
+        shutil.rmtree(folder, ignore_errors=True)
+        making.rename(folder)
+        kept = f"The weights from before the step and its batch are in {folder}."
+    except (RunError, OSError) as problem:
+        kept = f"The weights and the batch could not be kept: {problem}"
+    return RunError(
+        f"{error}. The stage is stopped, and nothing of it is used. Its queries: {some(qids, 3)}. {kept} "
+        f"{error.diagnosis.remedy}".rstrip()
+    )

@@ -1,10 +1,13 @@
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import pytest
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from amrbench.part import Part, Strict, budgeted, unique
+from amrbench.errors import dotted
+from amrbench.interfaces import ResultError
+from amrbench.part import Part, Strict, budgeted, parts_with_paths, unique
 from amrbench.registry import Registry
 
 
@@ -125,6 +128,18 @@ def test_a_wrong_type_shows_the_value():
     }
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("gouda", "this must be a list, such as [gouda], not 'gouda'."),
+        ({"use": "gouda"}, "this must be a list; begin each of its items with '- '."),
+        (None, "this must be a list; write [] for an empty one."),
+    ],
+)
+def test_a_single_value_in_place_of_a_list_is_refused_with_the_list(value, text):
+    assert mistakes(bread="rye", cheese=value) == {"cheese": text}
+
+
 def test_a_value_out_of_bounds_shows_the_value():
     assert mistakes(bread={"use": "rye", "slices": 0}) == {
         "bread.slices": "Input should be greater than or equal to 1, not 0."
@@ -190,6 +205,98 @@ def test_a_part_needs_a_docstring_of_its_own():
 
         class Bun(BreadPart):
             use = "bun"
+
+
+@pytest.mark.parametrize(
+    ("use", "near"),
+    [
+        (" rye", "rye"),
+        ("rye ", "rye"),
+        ("rye bread", "rye-bread"),
+        ("rye\n", "rye"),
+        ("rye\u00a0bread", "rye-bread"),
+        ("rye.bread", "rye-bread"),
+        ("", "my-part"),
+        (" ", "my-part"),
+        (7, "my-part"),
+        (None, "my-part"),
+    ],
+)
+def test_the_name_of_a_part_is_one_word(use, near):
+    with pytest.raises(TypeError) as error:
+        type("Loaf", (BreadPart,), {"__doc__": "A loaf.", "use": use, "__module__": __name__})
+    assert str(error.value) == (
+        f"Loaf has use = {use!r}. The name of a part is one word of letters, digits, '-', '_' and '+' "
+        f"without blanks, such as {near!r}."
+    )
+
+
+class WinePart(Part):
+    slot = "wine"
+    requires: ClassVar[frozenset[str]] = frozenset()
+    serves: ClassVar[Mapping[str, str]] = {}
+    old: ClassVar[bool] = False
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "example"),
+    [
+        ("requires", ["glass"], "frozenset", "frozenset()"),
+        ("requires", "glass", "frozenset", "frozenset()"),
+        ("serves", ["glass"], "dict", "{}"),
+        ("old", 3, "bool", "False"),
+        ("version", "2", "int", "1"),
+    ],
+)
+def test_what_a_slot_declares_keeps_its_type(name, value, kind, example):
+    with pytest.raises(TypeError) as error:
+        type("Port", (WinePart,), {"__doc__": "Sweet.", "use": "port", name: value, "__module__": __name__})
+    assert str(error.value) == (
+        f"Port has {name} = {value!r}, where its slot asks for {kind}, such as {example}."
+    )
+
+
+def test_a_set_or_a_property_is_as_good_as_a_frozenset():
+    class Sherry(WinePart):
+        """Dry."""
+
+        use = "sherry"
+        requires = {"glass"}  # noqa: RUF012
+
+    class Riesling(WinePart):
+        """Light."""
+
+        use = "riesling"
+
+        @property
+        def requires(self):
+            return frozenset({"glass"})
+
+    assert Sherry().requires == Riesling().requires == {"glass"}
+
+
+def test_a_validator_that_forgets_to_return_the_part_is_named():
+    class Forgetful(BreadPart):
+        """Stale."""
+
+        use = "forgetful"
+
+        @model_validator(mode="after")
+        def _check(self):
+            pass
+
+    with pytest.raises(ResultError) as error:
+        Sandwich.model_validate({"bread": "forgetful"}, context=Registry.of(Forgetful))
+    assert str(error.value) == "a validator returns None, not the part. End it with `return self`."
+
+
+def test_parts_are_listed_with_the_way_to_them():
+    nested = sandwich(bread={"use": "toast", "around": "rye"}, cheese=["gouda"])
+    assert [(dotted(path), part.use) for path, part in parts_with_paths(nested)] == [
+        ("bread", "toast"),
+        ("bread.around", "rye"),
+        ("cheese.0", "gouda"),
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:Field name")

@@ -100,3 +100,24 @@ def test_the_same_name_from_two_owners_is_refused_in_any_order():
             "two plugins offer the bread part 'rye': a (ay 1) and b (bee 2).\n"
             "Rename one, or leave one out with --without b."
         )
+
+
+def test_a_clash_with_a_shipped_plugin_never_advises_to_leave_that_out():
+    shipped, other = Entry(Rye, Origin("z", "amrbench", "1")), Entry(OtherRye, Origin("a", "ay", "1"))
+    for order in ([shipped, other], [other, shipped]):
+        with pytest.raises(PluginError) as error:
+            Registry(order)
+        assert str(error.value) == (
+            "two plugins offer the bread part 'rye': a (ay 1) and z (amrbench 1).\n"
+            "Rename that of a (ay 1), or leave it out with --without a."
+        )
+
+
+def test_a_plugin_that_offers_a_name_twice_is_named():
+    with pytest.raises(PluginError) as error:
+        Registry.of(Rye, OtherRye)
+    assert str(error.value) == (
+        "plugin here (unknown 0) offers the bread part 'rye' twice: tests.core.test_registry.Rye and "
+        "tests.core.test_registry.OtherRye.\n"
+        "Offer it once, or leave the plugin out with --without here."
+    )

@@ -243,6 +243,9 @@ class DrawnRows:
     def verify(self, names: Iterable[str]) -> None:
         self.verified.append(list(names))
 
+    def length(self, name: str) -> int:
+        return len(self.by_name[name])
+
 
 def drawn_source(
     queries: Sequence[Query],

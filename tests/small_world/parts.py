@@ -2,16 +2,18 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from amrbench.errors import RunError
 from amrbench.functional.targets import as_windows, draw_pairs, label_all_windows, spans_of
 from amrbench.part import budgeted
 from amrbench.registry import Registry
@@ -155,10 +157,10 @@ class SpansLoss(nn.Module):
 
 
 class Failing(LossPart):
-    """Fails in a chosen way after some steps; with "kill", only if the file `at` exists, which it deletes."""
+    """Fails in a chosen way after some steps; with `at`, only if this file exists, which it deletes."""
 
     use = "failing"
-    kind: Literal["nan", "kill", "weights"]
+    kind: str = Field(description="a key of FAILURES")
     at: str = ""
     after: int = 3
 
@@ -172,23 +174,47 @@ class FailingLoss(nn.Module):
     def __init__(self, part: Failing) -> None:
         super().__init__()
         self.part = part
-        self.steps = 0
         self.weight = nn.Parameter(torch.ones(()))
 
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
-        self.steps += 1
-        value = 0 * self.weight
-        if self.steps > self.part.after:
-            if self.part.kind == "kill" and Path(self.part.at).exists():
-                Path(self.part.at).unlink()
-                os.kill(os.getpid(), signal.SIGKILL)
-            if self.part.kind == "nan":
-                value = value + float("nan")
-            if self.part.kind == "weights":
-                with torch.no_grad():
-                    self.weight.fill_(float("inf"))
-                raise ValueError("matrix contains invalid numeric entries")
-        return {"failing": value}
+        nothing = 0 * self.weight
+        if outcome.step < self.part.after or (self.part.at and not Path(self.part.at).exists()):
+            return {"failing": nothing}
+        if self.part.at:
+            Path(self.part.at).unlink()
+        return {"failing": nothing + FAILURES[self.part.kind](self.weight)}
+
+
+def spoil_weights(weight: Tensor) -> Tensor:
+    with torch.no_grad():
+        weight.fill_(float("inf"))
+    raise ValueError("matrix contains invalid numeric entries")
+
+
+def raise_(error: Exception) -> Tensor:
+    raise error
+
+
+FAILURES: dict[str, Callable[[Tensor], Tensor | float]] = {
+    "nan": lambda _: float("nan"),
+    "inf": lambda _: float("inf"),
+    "gradient": lambda weight: (0 * weight).sqrt(),
+    "grow": lambda _: 1e6,
+    "weights": spoil_weights,
+    "memory": lambda _: torch.empty(2**50).sum(),
+    "gpu memory": lambda _: raise_(
+        torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of "
+            "which 1.20 GiB is free."
+        )
+    ),
+    "predictions": lambda _: raise_(RunError("the model predicts spans or scores that are not finite.")),
+    "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL) or 0.0,
+    "crash": lambda _: os.kill(os.getpid(), signal.SIGSEGV) or 0.0,
+    "end": lambda _: os._exit(3),
+    "exit": lambda _: sys.exit(0),
+}
+"""What happens in a step, by the kind of the failure."""
 
 
 class FirstSpan(MatcherPart):

@@ -127,7 +127,7 @@ class Recorder(Reporter):
     """Keeps everything that is reported."""
 
     def __init__(self) -> None:
-        self.notes, self.epochs = [], []
+        self.notes, self.epochs, self.steps, self.ended = [], [], [], set()
 
     def note(self, text):
         self.notes.append(text)
@@ -135,5 +135,11 @@ class Recorder(Reporter):
     def data(self, progress):
         pass
 
+    def step(self, stage, progress):
+        self.steps.append((stage.name, progress))
+
     def epoch(self, stage, epoch):
         self.epochs.append((stage.name, epoch.epoch))
+
+    def end(self, stage):
+        self.ended.add(stage.name)

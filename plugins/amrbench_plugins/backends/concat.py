@@ -50,5 +50,10 @@ class ConcatEncoder(FeatureBackend):
         ]
 
     @override
+    def too_long(self, sentences: Sequence[str]) -> list[str]:
+        cut = {sentence for backend in self.backends for sentence in backend.too_long(sentences)}
+        return [sentence for sentence in sentences if sentence in cut]
+
+    @override
     def fingerprint(self) -> str:
         return " + ".join(backend.fingerprint() for backend in self.backends)

@@ -52,6 +52,12 @@ class LaionClap(LoadedEncoder):
         return [_as_array(self.model.get_text_features(**tokens)) for tokens in inputs]
 
     @override
+    def too_long(self, sentences: Sequence[str]) -> list[str]:
+        marks = self.tokenizer.num_special_tokens_to_add()
+        longest = self.tokenizer.model_max_length - marks
+        return [sentence for sentence in sentences if len(self.tokenizer.tokenize(sentence)) > longest]
+
+    @override
     def fingerprint(self) -> str:
         return f"laion-clap {_CODE} {file_hash(self.file)}"
 

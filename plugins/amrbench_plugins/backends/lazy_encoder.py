@@ -26,6 +26,9 @@ class LoadedEncoder(Protocol):
     def text(self, sentences: Sequence[str]) -> list[Rows]:
         """Return (L, Dt) for each sentence."""
 
+    def too_long(self, sentences: Sequence[str]) -> list[str]:
+        """Return the sentences of which `text` reads only the beginning."""
+
     def fingerprint(self) -> str:
         """Return a hash of everything that determines the numbers."""
 
@@ -53,6 +56,10 @@ class LazyEncoder(FeatureBackend):
     @override
     def text(self, sentences: Sequence[str]) -> list[Rows]:
         return self._loaded.text(sentences)
+
+    @override
+    def too_long(self, sentences: Sequence[str]) -> list[str]:
+        return self._loaded.too_long(sentences)
 
     @cached_property
     def _fingerprint(self) -> str:

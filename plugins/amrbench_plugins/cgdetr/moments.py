@@ -55,8 +55,8 @@ class MomentTargets(TargetsPart):
     saliency: Literal["first-window", "all-windows"] = Field(
         "first-window", description="windows whose frames are relevant; the baseline takes the first listed"
     )
-    max_windows: int | None = Field(5, ge=1, description="most windows in one visit; null for all")
-    pairs: int = Field(2, ge=1, description="pairs of a frame inside and a frame outside")
+    max_windows: int | None = Field(5, ge=1, le=1000, description="most windows in one visit; null for all")
+    pairs: int = Field(2, ge=1, le=1000, description="pairs of a frame inside and a frame outside")
 
     @override
     def build(self) -> Callable[[Query, int, float, np.random.Generator], Labels]:

@@ -14,7 +14,7 @@ from typing_extensions import override
 from amrbench.part import budgeted, problem
 from amrbench.slots.blocks import ActivationPart, heads_fault
 from amrbench.slots.checkpoint import CheckpointPart
-from amrbench.slots.losses import LossPart
+from amrbench.slots.losses import LARGEST_WEIGHT, LossPart
 from amrbench.slots.matcher import MatcherPart
 
 if TYPE_CHECKING:
@@ -30,9 +30,11 @@ class Hungarian(MatcherPart):
 
     use = "hungarian"
     requires = frozenset({"spans", "scores"})
-    span: float = Field(10.0, ge=0, description="weight of the distance of centre and width")
-    giou: float = Field(1.0, ge=0, description="weight of the generalised IoU")
-    score: float = Field(4.0, ge=0, description="weight of the query's score")
+    span: float = Field(
+        10.0, ge=0, le=LARGEST_WEIGHT, description="weight of the distance of centre and width"
+    )
+    giou: float = Field(1.0, ge=0, le=LARGEST_WEIGHT, description="weight of the generalised IoU")
+    score: float = Field(4.0, ge=0, le=LARGEST_WEIGHT, description="weight of the query's score")
 
     @override
     def build(self) -> Matcher:
@@ -46,7 +48,7 @@ class SpanL1(LossPart):
 
     use = "span-l1"
     requires = frozenset({"spans"})
-    weight: float = Field(10.0, ge=0, description="factor of this loss in the total")
+    weight: float = Field(10.0, ge=0, le=LARGEST_WEIGHT, description="factor of this loss in the total")
 
     @override
     def build(self, context: BuildContext) -> nn.Module:
@@ -76,7 +78,7 @@ class Foreground(LossPart):
 
     use = "foreground"
     requires = frozenset({"logits"})
-    weight: float = Field(4.0, ge=0, description="factor of this loss in the total")
+    weight: float = Field(4.0, ge=0, le=LARGEST_WEIGHT, description="factor of this loss in the total")
 
     @override
     def build(self, context: BuildContext) -> nn.Module:
@@ -89,6 +91,7 @@ class Saliency(LossPart):
     """Saliency and attention to words: high inside the moment, low outside and under mismatched texts."""
 
     use = "saliency"
+    compares_queries = True  # The mismatched text is that of the next query.
     requires = frozenset({"saliency", "attention.text"})
     views = {"mismatched-text": frozenset({"saliency", "attention.text", "differs"})}  # noqa: RUF012
 
@@ -107,16 +110,21 @@ class MomentSentence(LossPart):
     """
 
     use = "moment-sentence"
+    compares_queries = True
     example = {"width": 16, "attention_heads": 4, "feedforward": 24}  # noqa: RUF012
     requires = frozenset(
         {"audio", "audio.positions", "attention", "summary.text", "summary.dummies", "summary.keys"}
     )
-    weight: float = Field(1.0, ge=0, description="factor of the alignment in the total")
-    distillation: float = Field(1.0, ge=0, description="factor of the distillation in the total")
-    layers: int = budgeted(1, "layers", ge=1, description="layers of the moment encoder")
-    width: int = budgeted(256, "width", ge=4, multiple_of=4, description="width of the model")
-    attention_heads: int = Field(8, ge=1, description="attention heads; a divisor of the width")
-    feedforward: int = budgeted(1024, "feedforward", ge=1, description="hidden width of feed-forward parts")
+    weight: float = Field(1.0, ge=0, le=LARGEST_WEIGHT, description="factor of the alignment in the total")
+    distillation: float = Field(
+        1.0, ge=0, le=LARGEST_WEIGHT, description="factor of the distillation in the total"
+    )
+    layers: int = budgeted(1, "layers", ge=1, le=32, description="layers of the moment encoder")
+    width: int = budgeted(256, "width", ge=4, le=4096, multiple_of=4, description="width of the model")
+    attention_heads: int = Field(8, ge=1, le=64, description="attention heads; a divisor of the width")
+    feedforward: int = budgeted(
+        1024, "feedforward", ge=1, le=16_384, description="hidden width of feed-forward parts"
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout, and stochastic depth of whole branches")
     activation: ActivationPart = Field(
         "relu-prelu", validate_default=True, description="activation of the encoder"

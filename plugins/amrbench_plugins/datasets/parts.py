@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from amrbench.data.audio import SUFFIXES
 from amrbench.data.local_dataset import DatasetFolder, LocalDataset, PublishedSplit
+from amrbench.files.folder_files import has_file
 from amrbench.files.folders import DATA_VARIABLE, data_folder
 from amrbench.part import location
 from amrbench.required_files import Published, RequiredFile, refuse_missing
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
     from amrbench.slots.features import FeaturesPart
     from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
 
-OWN_FILES = Published("nowhere: they are your own")
+OWN_FILES = Published("no public place: they are your own")
 DEMAND = Published("Zenodo 1227121", "about 9 GB for 18 environments")
 WAVCAPS = Published("cvssp/WavCaps on Hugging Face", "some 100 GB for the three subsets")
 CLOTHO = Published("Zenodo 4783391 (Clotho v2.1)", "about 9 GB")
 TOURS = Published("the ten videos that shashankvkt/DoRA_ICLR24 on GitHub lists")
 
 Subset = Literal["AudioSet_SL", "BBC_Sound_Effects", "SoundBible"]
-Pair = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+LARGEST_SEED = 2**32 - 1
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Pair = tuple[Count, Count]
 
 
 class LocalDatasetPart(DatasetPart):
@@ -104,7 +107,7 @@ class Files(LocalDatasetPart):
 
     use = "files"
     example: ClassVar[Mapping[str, Any]] = {"folder": "somewhere"}
-    folder: str = Field(min_length=1, description="folder of the data set; ~ is the user's own")
+    folder: str = location("folder of the data set; ~ is the user's own", ..., min_length=1)
 
     @property
     @override
@@ -122,7 +125,7 @@ class Procedural(DatasetPart):
 
     use = "procedural"
     preset: Literal["short", "long", "scenes"] = Field("scenes", description="kind of clips")
-    seed: int = Field(0, ge=0, description="another seed, another world")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="another seed, another world")
 
     @override
     def build(self) -> Dataset:
@@ -156,11 +159,11 @@ class Intermediate300(MixedDatasetPart):
     """
 
     use = "intermediate300"
-    seed: int = Field(0, ge=0, description="another seed, another set")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="another seed, another set")
     clips: Pair = Field((5000, 500), description="of train and val")
     queries: Pair = Field((14_385, 1_414), description="of train and val, in all")
-    seconds: int = Field(300, ge=10, description="length of a clip")
-    rate: int = Field(32_000, ge=8_000, description="samples a second")
+    seconds: int = Field(300, ge=10, le=3600, description="length of a clip")
+    rate: int = Field(32_000, ge=8_000, le=192_000, description="samples a second")
     environments: tuple[str, ...] = Field(
         ("NFIELD", "NPARK", "NRIVER", "OHALLWAY", "DLIVING", "TCAR"),
         min_length=1,
@@ -169,7 +172,7 @@ class Intermediate300(MixedDatasetPart):
     subsets: tuple[Subset, ...] = Field(
         ("AudioSet_SL", "BBC_Sound_Effects", "SoundBible"), min_length=1, description="of WavCaps"
     )
-    exclude: tuple[str, ...] = Field((), description="files with ids of WavCaps that must not be used")
+    exclude: tuple[str, ...] = location("files with ids of WavCaps that must not be used", ())
     demand: str = location(f"folder of DEMAND; by default the one of its name in ${DATA_VARIABLE}")
     wavcaps: str = location(f"folder of WavCaps; by default the one of its name in ${DATA_VARIABLE}")
 
@@ -196,8 +199,8 @@ class ClothoMoment60(MixedDatasetPart):
     """One-minute clips in the manner of Clotho-Moment, from local copies of Clotho and Walking Tours."""
 
     use = "clotho-moment60"
-    seed: int = Field(0, ge=0, description="another seed, another set")
-    rate: int = Field(32_000, ge=8_000, description="samples a second")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="another seed, another set")
+    rate: int = Field(32_000, ge=8_000, le=192_000, description="samples a second")
     clotho: str = location(f"folder of Clotho; by default the one of its name in ${DATA_VARIABLE}")
     tours: str = location(f"folder of Walking Tours; by default the one of its name in ${DATA_VARIABLE}")
 
@@ -217,7 +220,7 @@ def _corpus(name: str, chosen: str, where: Published) -> RequiredFile:
     return RequiredFile(
         what=f"corpus {name}",
         path=path,
-        present=any(file.suffix.lower() in SUFFIXES for file in path.rglob("*")),
+        present=has_file(path, SUFFIXES),
         published=where,
         remedy=f"Put a copy there (${DATA_VARIABLE} chooses the folder of data), or name its folder in the "
         "protocol.",

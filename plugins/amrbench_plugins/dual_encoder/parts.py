@@ -31,11 +31,13 @@ class DualEncoder(ModelPart):
 
     use = "dual-encoder"
 
-    width: int = budgeted(256, "width", ge=1, description="width of the shared space")
-    hidden: int = Field(256, ge=1, description="width of the hidden layers")
+    width: int = budgeted(256, "width", ge=1, le=4096, description="width of the shared space")
+    hidden: int = Field(256, ge=1, le=4096, description="width of the hidden layers")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the hidden layers")
-    count: int = Field(10, ge=1, description="windows that are predicted for a query")
-    lengths: int = Field(8, ge=1, description="number of window lengths: quantiles of the training windows")
+    count: int = Field(10, ge=1, le=300, description="windows that are predicted for a query")
+    lengths: int = Field(
+        8, ge=1, le=100, description="number of window lengths: quantiles of the training windows"
+    )
     overlap: float = Field(0.5, ge=0, le=1, description="largest intersection over union of two predictions")
 
     @property

@@ -58,9 +58,13 @@ class MomentDetr(ModelPart):
         "heads": ["spans", "foreground", "saliency"],
     }
 
-    width: int = budgeted(256, "width", ge=4, multiple_of=4, description="features of a row inside the model")
-    attention_heads: int = Field(8, ge=1, description="attention heads; a divisor of the width")
-    feedforward: int = budgeted(1024, "feedforward", ge=1, description="hidden width of feed-forward parts")
+    width: int = budgeted(
+        256, "width", ge=4, le=4096, multiple_of=4, description="features of a row inside the model"
+    )
+    attention_heads: int = Field(8, ge=1, le=64, description="attention heads; a divisor of the width")
+    feedforward: int = budgeted(
+        1024, "feedforward", ge=1, le=16_384, description="hidden width of feed-forward parts"
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout, and stochastic depth of whole branches")
     eps: float = Field(
         1e-3,

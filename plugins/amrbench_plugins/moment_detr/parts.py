@@ -73,15 +73,19 @@ class AdaptiveCrossAttention(FusionPart):
     """Adaptive cross attention with text-conditioned dummies and a prompted global token (CG-DETR)."""
 
     use = "adaptive-cross-attention"
-    layers: int = budgeted(2, "layers", ge=1, description="layers of cross attention")
-    dummies: int = budgeted(45, "dummies", ge=1, description="dummy tokens, which take attention from words")
+    layers: int = budgeted(2, "layers", ge=1, le=32, description="layers of cross attention")
+    dummies: int = budgeted(
+        45, "dummies", ge=1, le=500, description="dummy tokens, which take attention from words"
+    )
     dummy_encoder: EncoderPart = Field(
         {"use": "transformer", "layers": 2},
         validate_default=True,
         description="conditions the dummies on the words",
     )
-    prompts: int = Field(10, ge=1, description="learned prompts that the global token is mixed from")
-    prompts_used: int = Field(2, ge=1, description="prompts that the token of one recording is mixed from")
+    prompts: int = Field(10, ge=1, le=500, description="learned prompts that the global token is mixed from")
+    prompts_used: int = Field(
+        2, ge=1, le=500, description="prompts that the token of one recording is mixed from"
+    )
     norm: NormPart = Field(
         "identity", validate_default=True, description="normalisation before the attention"
     )
@@ -126,8 +130,10 @@ class Transformer(EncoderPart):
     """Layers of self attention and feed-forward with post-normalisation and stochastic depth."""
 
     use = "transformer"
-    layers: int = budgeted(3, "layers", ge=1, description="number of layers")
-    attention_heads: int | None = Field(None, ge=1, description="attention heads; the model's unless given")
+    layers: int = budgeted(3, "layers", ge=1, le=32, description="number of layers")
+    attention_heads: int | None = Field(
+        None, ge=1, le=64, description="attention heads; the model's unless given"
+    )
     dropout: float | None = Field(None, ge=0, lt=1, description="dropout; the model's unless given")
 
     @override
@@ -165,7 +171,7 @@ class RandomAnchors(AnchorsPart):
     """Learned anchors that start at random: the sigmoid of standard normal numbers."""
 
     use = "random"
-    count: int = Field(10, ge=1, description="queries, which is also the number of predicted moments")
+    count: int = Field(10, ge=1, le=300, description="queries, which is also the number of predicted moments")
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
@@ -207,7 +213,7 @@ class Dab(DecoderPart):
 
     use = "dab"
     version = 2  # two of its modules have other names in saved weights
-    layers: int = budgeted(3, "layers", ge=1, description="number of layers")
+    layers: int = budgeted(3, "layers", ge=1, le=32, description="number of layers")
     prior: PriorPart = Field("flat", validate_default=True, description="bias of attention to frames")
 
     @override

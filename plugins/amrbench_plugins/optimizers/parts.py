@@ -11,7 +11,7 @@ is our choice.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from amrbench.types import TrainingLength
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 def _warmup(default: float) -> Any:
@@ -49,8 +51,8 @@ class Step(SchedulePart):
     """A learning rate that drops at given points of the stage."""
 
     use = "step"
-    at: tuple[float, ...] = Field(
-        (0.8,), min_length=1, description="fractions of the stage after which it drops"
+    at: tuple[Fraction, ...] = Field(
+        (0.8,), min_length=1, max_length=100, description="fractions of the stage after which it drops"
     )
     factor: float = Field(0.1, gt=0, lt=1, description="factor of each drop")
     warmup: float = _warmup(0.0)
@@ -83,8 +85,8 @@ class AdamW(OptimizerPart):
     """
 
     use = "adamw"
-    lr: float = budgeted(1e-4, "lr", gt=0, description="learning rate")
-    weight_decay: float = Field(1e-4, ge=0, description="decay of the weights at learning rate 1")
+    lr: float = budgeted(1e-4, "lr", gt=0, le=10, description="learning rate")
+    weight_decay: float = Field(1e-4, ge=0, le=10, description="decay of the weights at learning rate 1")
     decays: Literal["everything", "matrices"] = Field(
         "everything", description="weights that decay: all, or those of linear maps and convolutions only"
     )
@@ -109,7 +111,7 @@ class Ema(OptimizerPart):
     use = "ema"
     example: ClassVar[Mapping[str, Any]] = {"around": "adamw"}
     horizon: float = Field(
-        0.5, gt=0, description="fraction of the stage after which weights count 1/e as much"
+        0.5, ge=1e-6, le=1000, description="fraction of the stage after which weights count 1/e as much"
     )
     every: Literal["epoch", "step"] = Field("epoch", description="when the average is updated")
     start: float = Field(0.125, ge=0, le=1, description="fraction of the stage before the averaging")

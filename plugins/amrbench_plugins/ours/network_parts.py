@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Side = Literal["audio", "text"]
 Output = Literal["spans", "class", "iou"]
+Percentile = Annotated[float, Field(ge=0, le=100)]
 PROVIDED: Mapping[Output, Mapping[str, str]] = {
     "spans": {"spans": "N B Q 2"},
     "class": {"logits": "N B Q 1", "scores": "N B Q"},
@@ -39,7 +40,8 @@ PROVIDED: Mapping[Output, Mapping[str, str]] = {
 SMALLEST_SIGMA = 0.005
 """Least learned standard deviation of a peak, as a fraction of the recording; our choice."""
 InitialSigma = Annotated[
-    float, Field(gt=SMALLEST_SIGMA, description="first standard deviation, as a fraction of the recording")
+    float,
+    Field(gt=SMALLEST_SIGMA, le=10_000, description="first standard deviation, as a fraction of the recording"),
 ]
 
 
@@ -54,9 +56,11 @@ class Fourier(TemporalEmbeddingPart):
     """
 
     use = "fourier"
-    frequencies: int = Field(64, ge=1, description="random frequencies; each gives a sine and a cosine")
+    frequencies: int = Field(
+        64, ge=1, le=4096, description="random frequencies; each gives a sine and a cosine"
+    )
     sigma: float = Field(
-        10.0, gt=0, description="standard deviation of the frequencies, in cycles per recording"
+        10.0, gt=0, le=1000, description="standard deviation of the frequencies, in cycles per recording"
     )
     coordinates: Literal[2, 3] = Field(
         3, description="coordinates of a frame; 2 for start and end without the duration"
@@ -91,7 +95,7 @@ class TemporalDifference(RefinePart):
     """Fuse each frame with its differences from its neighbours, by attention and a gated linear unit."""
 
     use = "temporal-difference"
-    attention_heads: int = Field(4, ge=1, description="heads of the attention to the three sources")
+    attention_heads: int = Field(4, ge=1, le=64, description="heads of the attention to the three sources")
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
@@ -125,7 +129,7 @@ class Registers(EncoderPart):
 
     use = "registers"
     example: ClassVar[Mapping[str, Any]] = {"count": 3, "around": {"use": "transformer", "layers": 2}}
-    count: int = Field(4, ge=1, description="number of registers")
+    count: int = Field(4, ge=1, le=256, description="number of registers")
     around: EncoderPart = Field(description="the encoder that sees them")
 
     @override
@@ -214,16 +218,18 @@ class Percentiles(AnchorsPart):
     """
 
     use = "percentiles"
-    count: int = Field(30, ge=1, description="queries; as many at each location as there are percentiles")
-    percentiles: tuple[float, ...] = Field(
-        (15, 50, 85), min_length=1, description="percentiles of the widths of the training windows"
+    count: int = Field(
+        30, ge=1, le=300, description="queries; as many at each location as there are percentiles"
+    )
+    percentiles: tuple[Percentile, ...] = Field(
+        (15, 50, 85),
+        min_length=1,
+        max_length=100,
+        description="percentiles of the widths of the training windows",
     )
 
     @model_validator(mode="after")
     def _fills_locations(self) -> Percentiles:
-        outside = [percentile for percentile in self.percentiles if not 0 <= percentile <= 100]
-        if outside:
-            raise problem(f"percentiles: {outside[0]:g} is not one; give numbers from 0 to 100.")
         if self.count % len(self.percentiles):
             raise problem(
                 f"count is {self.count}, which is no whole number of locations with {len(self.percentiles)} "
@@ -273,7 +279,7 @@ class FixedBimodalGaussian(PriorPart):
 
     use = "fixed-bimodal-gaussian"
     sigma: float = Field(
-        0.1, gt=0, description="standard deviation of the peaks, as a fraction of the recording"
+        0.1, ge=0.001, le=10_000, description="standard deviation of the peaks, as a fraction of the recording"
     )
 
     @override

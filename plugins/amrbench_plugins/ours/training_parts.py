@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from amrbench.part import problem, unique
 from amrbench.slots.data import AugmentPart
-from amrbench.slots.losses import LossPart
+from amrbench.slots.losses import LARGEST_WEIGHT, LossPart
 from amrbench.slots.optimizers import OptimizerPart, Updater
 from amrbench.types import BuildContext, TrainingLength
 
@@ -49,9 +49,9 @@ class Varifocal(LossPart):
 
     use = "varifocal"
     requires = frozenset({"logits", "spans"})
-    weight: float = Field(4.0, ge=0, description="factor of this loss in the total")
-    alpha: float = Field(0.75, ge=0, description="factor of queries whose target is 0")
-    gamma: float = Field(2.0, ge=0, description="power of the score in the weight of such queries")
+    weight: float = Field(4.0, ge=0, le=LARGEST_WEIGHT, description="factor of this loss in the total")
+    alpha: float = Field(0.75, ge=0, le=1000, description="factor of queries whose target is 0")
+    gamma: float = Field(2.0, ge=0, le=100, description="power of the score in the weight of such queries")
     form: Literal["through", "detached"] = Field(
         "through", description="whether that weight carries a gradient"
     )
@@ -85,16 +85,18 @@ class Sigreg(LossPart):
 
     use = "sigreg"
     requires = frozenset({"audio.refined", "memory.encoded", "summary.text"})
-    weight: float = Field(0.02, ge=0, description="factor of this loss in the total, shared by its features")
+    weight: float = Field(
+        0.02, ge=0, le=LARGEST_WEIGHT, description="factor of this loss in the total, shared by its features"
+    )
     taps: Annotated[tuple[Tap, ...], AfterValidator(unique)] = Field(
         TAPS, min_length=1, description="features that are regularised"
     )
-    slices: int = Field(256, ge=1, description="random directions in each step")
-    rows: int = Field(1024, ge=2, description="most rows of a feature that count in a step")
+    slices: int = Field(256, ge=1, le=16_384, description="random directions in each step")
+    rows: int = Field(1024, ge=2, le=65_536, description="most rows of a feature that count in a step")
     knots: int = Field(
-        17, ge=3, description="points at which characteristic functions are compared; an odd number"
+        17, ge=3, le=1001, description="points at which characteristic functions are compared; an odd number"
     )
-    reach: float = Field(3.0, gt=0, description="largest of these points")
+    reach: float = Field(3.0, ge=0.01, le=100, description="largest of these points")
 
     @field_validator("knots")
     @classmethod
@@ -130,10 +132,13 @@ class RandomShift(AugmentPart):
     use = "random-shift"
     version = 2
     probability: Probability = 0.8
-    margin: int = Field(3, ge=0, description="rows kept between a window and the edge")
-    growth: float = Field(1.0, ge=1, description="times its own length that a recording may grow to")
+    margin: int = Field(3, ge=0, le=10_000, description="rows kept between a window and the edge")
+    growth: float = Field(1.0, ge=1, le=10, description="times its own length that a recording may grow to")
     longest: int = Field(
-        300, ge=1, description="rows that it may grow to at most; give the recipe's limit of frames"
+        300,
+        ge=1,
+        le=100_000,
+        description="rows that it may grow to at most; give the recipe's limit of frames",
     )
 
     @override
@@ -167,9 +172,9 @@ class _Asam(OptimizerPart):
     """The options of both forms of ASAM."""
 
     example: ClassVar[Mapping[str, Any]] = {"around": "adamw"}
-    rho: float = Field(0.5, ge=0, description="radius of the ball, in weights divided by their size")
-    eta: float = Field(0.01, ge=0, description="added to the size of each weight")
-    period: int = Field(5, ge=1, description="steps from one such step to the next; 1 for each")
+    rho: float = Field(0.5, ge=0, le=100, description="radius of the ball, in weights divided by their size")
+    eta: float = Field(0.01, ge=0, le=100, description="added to the size of each weight")
+    period: int = Field(5, ge=1, le=1_000_000, description="steps from one such step to the next; 1 for each")
     scaled: Literal["weights", "matrices", "all", "none"] = Field(
         "weights", description="tensors that are divided by their size"
     )

@@ -22,7 +22,7 @@ class Clip(RankingPart):
 
     use = "clip"
 
-    to: Literal["recording"] | Annotated[float, Field(gt=0)] = Field(
+    to: Literal["recording"] | Annotated[float, Field(gt=0, le=1e6)] = Field(
         "recording", description="last second: the annotated duration, or a number for all recordings"
     )
 
@@ -44,7 +44,7 @@ class Round(RankingPart):
 
     use = "round"
 
-    to: float = Field(1.0, gt=0, description="step in seconds")
+    to: float = Field(1.0, ge=1e-3, le=3600, description="step in seconds")
 
     @override
     def build(self) -> Ranking:

@@ -92,7 +92,9 @@ class Fisher(SoupPart):
         min_length=1,
         description="losses of the recipe whose gradients are used",
     )
-    floor: float = Field(1e-6, gt=0, description="least information of a number, as a multiple of the mean")
+    floor: float = Field(
+        1e-6, ge=1e-12, le=1e6, description="least information of a number, as a multiple of the mean"
+    )
 
     @property
     @override

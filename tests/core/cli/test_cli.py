@@ -127,7 +127,7 @@ _REMEDY = (
 
 @pytest.mark.parametrize("name", ["out.jsonl", Path("out.jsonl"), b"out.jsonl"])
 def test_an_os_error_that_names_a_file_is_one_message(amrbench, monkeypatch, name):
-    def refuse():
+    def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied", name)
 
     monkeypatch.setattr(cli, "app", refuse)
@@ -136,7 +136,7 @@ def test_an_os_error_that_names_a_file_is_one_message(amrbench, monkeypatch, nam
 
 @pytest.mark.parametrize("error", [OSError("no bytes"), OSError(errno.EBADF, "Bad file descriptor", 7)])
 def test_an_os_error_that_names_no_file_is_a_bug(amrbench, monkeypatch, error):
-    def fail():
+    def fail(*_):
         raise error
 
     monkeypatch.setattr(cli, "app", fail)
@@ -146,8 +146,8 @@ def test_an_os_error_that_names_no_file_is_a_bug(amrbench, monkeypatch, error):
 
 def test_a_file_name_longer_than_the_system_allows(amrbench, tmp_path):
     (tmp_path / "in").mkdir()
-    soundfile.write(tmp_path / "in" / "a.wav", np.zeros(32000), 16000)
+    soundfile.write(tmp_path / "in" / "a.wav", np.full(32000, 0.25), 16000)
     output = tmp_path / f"{'x' * 248}.h5"
     code, _, err = amrbench("data", "extract", tmp_path / "in", "--encoder", "mini-clap", "-o", output)
-    assert (code, len(err.splitlines())) == (2, 1)
-    assert "File name too long" in err
+    assert code == 2
+    assert "File name too long" in err.splitlines()[-1]

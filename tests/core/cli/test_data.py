@@ -28,7 +28,7 @@ def castella(tmp_path, monkeypatch):
 def write_audio(folder):
     (folder / "audio").mkdir()
     for name, seconds in (("a", 3), ("b", 2)):
-        soundfile.write(folder / "audio" / f"{name}.flac", np.zeros(16000 * seconds), 16000)
+        soundfile.write(folder / "audio" / f"{name}.flac", np.full(16000 * seconds, 0.25), 16000)
 
 
 def publish(folder):
@@ -55,6 +55,42 @@ def test_status_lists_present_and_missing_files(amrbench, castella):
     assert {"what", "here", "place", "published", "size"} == set(rows[0])
 
 
+def test_status_of_a_data_set_takes_the_names_that_verify_takes(amrbench, castella):
+    code, out, error = amrbench("data", "status", "castella")
+    assert code == 0
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()[2:-1]]
+    assert [row[:2] for row in rows] == [
+        ["annotations of castella train", "no"],
+        ["annotations of castella val", "yes"],
+        ["annotations of castella test", "no"],
+        ["features clap of castella", "no"],
+        ["features m2d-clap of castella", "no"],
+        ["audio of castella", "no"],
+    ]
+    assert out.splitlines()[-1] == "1 of 6 are here."
+    assert (
+        f"note: {castella}/castella_val_release.jsonl: 2 queries about 2 recordings; not the newest" in error
+    )
+    (castella / "test.jsonl").write_text('{"qid": 1')
+    code, out, error = amrbench("data", "status", castella)
+    assert (code, out.splitlines()[-1]) == (0, "0 of 4 are here, 1 faulty.")
+    assert f"note: {castella}/test.jsonl" in error
+    code, _, error = amrbench("data", "status", "castela")
+    assert (code, "there is no recipe 'castela'" in error) == (2, True)
+
+
+def test_status_of_a_protocol_is_as_right_as_verify(amrbench, castella, tmp_path):
+    amrbench("data", "import", "castella", publish(tmp_path / "published"), "--encoder", "clap")
+    features = castella / "features" / "clap.h5"
+    features.write_bytes(features.read_bytes()[:-4])
+    code, out, error = amrbench("data", "status", "cgdetr", "--protocol", "castella", "--json")
+    assert code == 0
+    here = {file["what"]: file["here"] for file in json.loads(out)["files"]}
+    assert here["features clap of castella"] == "faulty"
+    assert [str(features) in text for text in json.loads(out)["notes"]].count(True) == 1
+    assert amrbench("data", "verify", "castella")[0] == 2
+
+
 def test_status_of_a_protocol_that_needs_nothing(amrbench):
     code, out, _ = amrbench("data", "status", "--protocol", "synthetic")
     assert (code, out) == (0, "The protocol synthetic needs only this package.\n")
@@ -78,7 +114,7 @@ def test_published_features_are_imported_and_verified(amrbench, castella, tmp_pa
 
 def test_a_fault_is_exit_code_2(amrbench, castella, tmp_path):
     amrbench("data", "import", "castella", publish(tmp_path / "published"), "--encoder", "clap")
-    rows = [Query("a_1", "a dog", "a", 30.0, ((0.0, 1.0),))]
+    rows = [Query("a_1", "a dog barks", "a", 30.0, ((0.0, 1.0),))]
     write_annotations(castella / "castella_val_release.jsonl", rows)
     code, out, error = amrbench("data", "verify", "castella")
     assert code == 2
@@ -90,10 +126,10 @@ def test_a_fault_is_exit_code_2(amrbench, castella, tmp_path):
 def test_features_are_extracted_for_a_data_set_and_for_a_folder(amrbench, castella, tmp_path):
     write_audio(castella)
     code, out, _ = amrbench("data", "extract", "castella", "--encoder", "mini-clap")
-    assert (code, out) == (0, f"{castella}/features/mini-clap.h5: 2 recordings and 2 queries\n")
+    assert (code, out) == (0, f"{castella}/features/mini-clap.h5: 2 recordings and 2 sentences\n")
     output = tmp_path / "mine.h5"
     code, out, _ = amrbench("data", "extract", castella / "audio", "--encoder", "mini-clap", "-o", output)
-    assert (code, out) == (0, f"{output}: 2 recordings and 0 queries\n")
+    assert (code, out) == (0, f"{output}: 2 recordings and 0 sentences\n")
     paths = (output, castella / "features" / "mini-clap.h5")
     assert np.array_equal(*(open_feature_file(path).audio.rows("a") for path in paths))
 

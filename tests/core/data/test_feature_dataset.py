@@ -16,6 +16,7 @@ from amrbench.data.feature_dataset import (
     load_dataset,
     usable_windows,
     visit_rngs,
+    why_not_shuffled,
     with_shuffled_queries,
 )
 from amrbench.data.feature_source import FeatureSource
@@ -230,10 +231,17 @@ def test_joined_splits_are_their_parts_one_after_another() -> None:
     assert verified == [1, 2], "rows are verified each time they are loaded"
 
 
-def test_joined_splits_may_not_share_a_query_or_recording() -> None:
+def test_ids_may_start_again_in_joined_splits() -> None:
+    again = [replace(query, vid=f"{query.vid}2", query=f"no {query.query}") for query in QUERIES]
+    both = load_dataset([drawn_source(QUERIES), drawn_source(again, "there")], LIMITS)
+    alone, count = load_dataset([drawn_source(again, "there")], LIMITS), len(QUERIES)
+    joined, separate = both.batch(range(count, 2 * count)), alone.batch(range(count))
+    assert torch.equal(joined.audio, separate.audio)
+    assert torch.equal(joined.text, separate.text)
+
+
+def test_joined_splits_may_not_share_a_recording() -> None:
     first = drawn_source(QUERIES[:2])
-    with pytest.raises(DataError, match=r"query id 'q1' is in more than one of /data/here, /data/there"):
-        load_dataset([first, drawn_source([replace(QUERIES[1], vid="z")], "there")], LIMITS)
     with pytest.raises(DataError, match=r"recording 'b' is in more than one of /data/here, /data/there"):
         load_dataset([first, drawn_source([QUERIES[4]], "there")], LIMITS)
 
@@ -326,6 +334,27 @@ def test_shuffling_is_a_function_of_the_seed() -> None:
     assert texts[0] == texts[1] != texts[2]
 
 
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        ([3], "there is no recording but 'v0', and sentences are exchanged between recordings"),
+        (
+            [1, 3],
+            "3 of the 4 queries are about the recording 'v1', and sentences are exchanged between "
+            "recordings, so none may have more than half of them",
+        ),
+        ([2, 2], ""),
+        ([1, 1, 1], ""),
+    ],
+)
+def test_why_queries_cannot_be_shuffled(groups: list[int], reason: str) -> None:
+    queries = many(groups).queries
+    assert why_not_shuffled(queries) == reason
+    if not reason:
+        same = [replace(query, query="a dog") for query in queries]
+        assert why_not_shuffled(same) == f"all {len(queries)} queries have the same sentence"
+
+
 def test_one_large_recording_cannot_be_shuffled() -> None:
-    with pytest.raises(DataError, match="one recording has 3 of 5 queries"):
+    with pytest.raises(DataError, match=r"shuffled: 3 of the 5 queries are about the recording 'v0', and"):
         with_shuffled_queries(many([3, 2]), 0)

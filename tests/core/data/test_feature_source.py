@@ -49,7 +49,7 @@ def test_sources_of_several_encoders_are_concatenated():
     assert both.queries == (QUERY,)
     assert both.widths == FeatureWidths(6, 6)
     assert (both.location, both.encoder, both.hop) == ("a.h5 + b.h5", "a + b", 1.0)
-    assert both.text_key(QUERY) == "a dog q"
+    assert both.text_key(QUERY) == "a dog\0q"
     assert both.audio("v").shape == (3, 6)
     assert both.text(QUERY).shape == (2, 6)
     assert both.fingerprint != concat_sources([second, first]).fingerprint
@@ -71,7 +71,7 @@ def in_file(folder: Path) -> EncoderFeatures:
     header = FeatureHeader(source="x", backend="a", fingerprint="1", hop=1.0, audio_width=4, text_width=4)
     audio, text = InMemoryTable(("v",), (drawn("a", 3, 4),)), InMemoryTable(("a dog",), (drawn("a", 2, 4),))
     write_feature_file(folder / "x.h5", header, audio=audio, text=text)
-    return EncoderFeatures.of_file(open_feature_file(folder / "x.h5"), "key", text_by="sentence")
+    return EncoderFeatures.of_file(open_feature_file(folder / "x.h5"), "key")
 
 
 def published(folder: Path) -> EncoderFeatures:
@@ -91,6 +91,18 @@ def in_memory(folder: Path) -> EncoderFeatures:
         audio=RowsInMemory({"v": drawn("a", 3, 4)}),
         text=RowsInMemory({"a dog": drawn("a", 2, 4)}),
     )
+
+
+@pytest.mark.parametrize("features_of", [in_file, published, in_memory])
+def test_lengths_are_those_of_the_rows(tmp_path, features_of):
+    one = FeatureSource((QUERY,), (features_of(tmp_path),))
+    assert (one.audio_length("v"), one.text_length(QUERY)) == (3, 2)
+
+
+def test_lengths_of_several_encoders_are_those_of_the_concatenated_rows():
+    both = concat_sources([source("a", (3, 4), (2, 4)), source("b", (2, 4), (1, 4))])
+    assert (both.audio_length("v"), both.text_length(QUERY)) == (2, 2)
+    assert (len(both.audio("v")), len(both.text(QUERY))) == (2, 2)
 
 
 @pytest.mark.parametrize("features_of", [in_file, published, in_memory])

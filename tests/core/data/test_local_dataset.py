@@ -1,12 +1,14 @@
+import os
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
 
-from amrbench.data.feature_source import FeatureSource
 from amrbench.data.local_dataset import DatasetFolder, LocalDataset, PublishedSplit
 from amrbench.errors import DataError
 from amrbench.files.annotations import write_annotations
-from amrbench.files.feature_file import FeatureHeader, open_feature_file
+from amrbench.files.feature_file import IMPORTED, FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
 from amrbench.required_files import Published
 from amrbench.slots.features import FeatureBackend, FeaturesPart
@@ -58,16 +60,10 @@ def items(names, width):
     return InMemoryTable(tuple(names), tuple(rows(name, width) for name in names))
 
 
-def add_features(folder):
+def add_features(folder, texts=("a dog", "a cat"), header=HEADER):
     file = folder.feature_file(Ears())
     file.parent.mkdir()
-    qids = [str(query.qid) for query in QUERIES]
-    write_feature_file(file, HEADER, audio=items(("a.0", "b"), 4), text=items(qids, 3))
-
-
-def source_of(folder) -> FeatureSource:
-    queries = folder.queries("train")
-    return FeatureSource(tuple(queries), (folder.encoder_features(queries, Ears()),))
+    write_feature_file(file, header, audio=items(("a.0", "b"), 4), text=items(texts, 3))
 
 
 def test_an_empty_folder_lists_all_files_that_it_needs(empty):
@@ -118,36 +114,78 @@ def test_a_split_that_it_does_not_have(empty):
     )
 
 
-def test_features_of_a_split_are_found_by_the_ids_of_its_queries(folder):
+def test_extracted_texts_are_found_by_their_sentences(folder):
     add_features(folder)
-    source = source_of(folder)
+    source = folder.source("train", Ears())
+    assert source.queries == tuple(QUERIES)
     assert (source.widths, source.hop, source.encoder) == (FeatureWidths(4, 3), 1.0, "ears 1")
     assert np.array_equal(source.audio("a.0"), rows("a.0", 4))
-    assert np.array_equal(source.text(QUERIES[2]), rows("7", 3))
+    assert np.array_equal(source.text(QUERIES[2]), rows("a dog", 3))
+    assert source.text_key(QUERIES[0]) == source.text_key(QUERIES[2]), "one text for both queries"
+    source.verify()
+
+
+IMPORTED_HEADER = replace(HEADER, fingerprint=IMPORTED)
+
+
+def test_imported_texts_are_found_by_ids_and_sentences(folder):
+    add_features(folder, ("a_1\ta dog", "a_2\ta cat", "7\ta dog"), IMPORTED_HEADER)
+    source = folder.source("train", Ears())
+    assert np.array_equal(source.text(QUERIES[2]), rows("7\ta dog", 3))
     assert source.text_key(QUERIES[0]) != source.text_key(QUERIES[2]), "texts have rows query by query"
     source.verify()
 
 
+def test_sentences_that_were_changed_after_the_extraction_are_named(folder):
+    add_features(folder)
+    edited = [QUERIES[0], *(replace(query, query="a cow") for query in QUERIES[1:])]
+    write_annotations(folder.annotations("train"), edited)
+    with pytest.raises(DataError) as error:
+        folder.source("train", Ears())
+    assert str(error.value) == (
+        f"{folder.root}/features/ears.h5: has no features of 2 of the 3 sentences of "
+        f"{folder.root}/x_train.jsonl ('a_2: a cow', '7: a cow'). They were added or changed since it was "
+        "made. Add them with 'amrbench data extract x --encoder ears'."
+    )
+
+
+def test_sentences_that_were_changed_after_the_import_are_named(folder):
+    add_features(folder, ("a_1\ta dog", "a_2\ta cow", "7\ta dog"), IMPORTED_HEADER)
+    with pytest.raises(DataError) as error:
+        folder.source("train", Ears())
+    assert str(error.value) == (
+        f"{folder.root}/features/ears.h5: has no features of 1 of the 3 sentences of "
+        f"{folder.root}/x_train.jsonl ('a_2: a cat'). They were added or changed since it was made. "
+        "Add them with 'amrbench data import x FILES --encoder ears'."
+    )
+
+
+def test_texts_that_are_named_by_ids_alone_are_nobodys(folder):
+    add_features(folder, ("a_1", "a_2", "7"))
+    with pytest.raises(DataError, match=r"has no features of 3 of the 3 sentences"):
+        folder.source("train", Ears())
+
+
 def test_a_missing_feature_file_is_named(folder):
     with pytest.raises(DataError, match="features/ears.h5: there is no such feature file"):
-        folder.encoder_features(QUERIES, Ears())
+        folder.source("train", Ears())
 
 
 def test_other_annotations_are_another_source(folder):
     add_features(folder)
-    before = source_of(folder).fingerprint
-    assert source_of(folder).fingerprint == before
+    before = folder.source("train", Ears()).fingerprint
+    assert folder.source("train", Ears()).fingerprint == before
     write_annotations(folder.annotations("train"), QUERIES[:2])
-    assert source_of(folder).fingerprint != before
+    assert folder.source("train", Ears()).fingerprint != before
 
 
 def test_features_of_a_recording_that_is_not_in_the_file(folder):
     add_features(folder)
     with pytest.raises(DataError, match="'c'"):
-        source_of(folder).audio("c")
-    write_annotations(folder.annotations("train"), [*QUERIES, Query("c", "a cow", "c", 2.0, ())])
+        folder.source("train", Ears()).audio("c")
+    write_annotations(folder.annotations("train"), [*QUERIES, Query("c", "a cat", "c", 2.0, ())])
     with pytest.raises(DataError, match="'c'"):
-        source_of(folder).verify()
+        folder.source("train", Ears()).verify()
     assert open_feature_file(folder.feature_file(Ears())).header == HEADER
 
 
@@ -172,14 +210,16 @@ def test_recordings_come_in_the_order_of_the_annotations(folder):
 def test_dots_may_be_missing_from_file_names(folder):
     add_audio(folder, "a0.flac")
     assert folder.find_audio("a.0") == folder.audio_folder / "a0.flac"
-    assert folder.find_audio("b") is None
+    with pytest.raises(DataError, match="a recording is missing: 'b'"):
+        folder.find_audio("b")
 
 
 def test_dots_may_not_be_missing_where_two_recordings_have_the_same_name_without(folder):
     write_annotations(folder.annotations("test"), [Query("c", "a cow", "a0", 2.0, ())])
     add_audio(folder, "a0.flac")
     assert folder.find_audio("a0") == folder.audio_folder / "a0.flac"
-    assert folder.find_audio("a.0") is None
+    with pytest.raises(DataError, match="a recording is missing: 'a.0'"):
+        folder.find_audio("a.0")
 
 
 def test_two_files_of_one_recording(folder):
@@ -188,7 +228,8 @@ def test_two_files_of_one_recording(folder):
     with pytest.raises(DataError) as error:
         folder.find_audio("b")
     assert str(error.value) == (
-        f"{folder.audio_folder}/b.wav: {folder.audio_folder}/b.flac has the same name; move one of them away."
+        f"{folder.audio_folder}: 'b.flac' and 'b.wav' could both be the file of 'b'. Move one of them away, "
+        "or give the two recordings ids of their own."
     )
 
 
@@ -196,10 +237,39 @@ def test_a_recording_that_is_not_there(folder):
     add_audio(folder, "a.0.wav")
     with pytest.raises(DataError) as error:
         LocalDataset(folder).recording("train", 1)
-    assert str(error.value) == (
-        f"{folder.audio_folder}: there is no recording 'b' (.wav, .flac, .ogg, .opus, .mp3, .aiff, .aif, "
-        ".au, .caf, .w64). Put it there; it is published at a friend."
-    )
+    assert str(error.value) == (f"{folder.audio_folder}: a recording is missing: 'b'. Published at a friend.")
+
+
+def test_missing_recordings_are_counted_with_what_is_there_instead(folder):
+    add_audio(folder, "A.0.wav")
+    with pytest.raises(DataError) as error:
+        folder.refuse_missing_audio(["a.0", "b", "b"])
+    audio = folder.audio_folder
+    assert str(error.value).splitlines() == [
+        f"{audio}: 2 of 2 recordings are missing: 'a.0', 'b'. Published at a friend.",
+        f"  'a.0': {audio}/A.0.wav is there, whose name differs in case only. Rename it.",
+    ]
+
+
+@pytest.mark.parametrize("name", ["b.WAV", "train/b.wav", "b.wav.wav"])
+def test_recordings_are_where_people_put_them(folder, name):
+    (folder.audio_folder / "train").mkdir(parents=True)
+    soundfile.write(folder.audio_folder / name, np.full(8000, 0.25), 8000, format="WAV")
+    assert folder.has_audio
+    assert folder.find_audio("b") == folder.audio_folder / name
+
+
+def test_names_of_files_may_hold_any_bytes(folder):
+    folder.audio_folder.mkdir()
+    before = LocalDataset(folder).fingerprint()
+    (folder.audio_folder / os.fsdecode(b"caf\xe9.wav")).write_bytes(b"x")
+    assert LocalDataset(DatasetFolder(folder.name, folder.root, folder.splits)).fingerprint() != before
+
+
+def test_hidden_files_are_no_audio(folder):
+    folder.audio_folder.mkdir()
+    (folder.audio_folder / "._b.wav").write_bytes(b"x")
+    assert not folder.has_audio
 
 
 def test_another_recording_is_another_data_set(folder):

@@ -80,6 +80,36 @@ def test_ids_may_begin_with_a_dash_and_hold_any_letter(tmp_path: Path) -> None:
     assert published.audio("-é").shape == published.text(queries[0]).shape == (2, 4)
 
 
+@pytest.mark.parametrize(
+    ("vid", "name"), [("che\u0301", "ch\u00e9.npz"), ("a.wav", "a.npz"), ("2.5", "25.npz"), ("a", "x/a.NPZ")]
+)
+def test_files_are_found_by_loose_names(tmp_path: Path, vid: str, name: str) -> None:
+    (tmp_path / "clap" / name).parent.mkdir(parents=True)
+    with (tmp_path / "clap" / name).open("wb") as file:
+        np.savez(file, features=np.ones((2, 4), np.float32))
+    assert source(tmp_path, [Query("1", "a dog", vid, 2.0, ())], width=4).audio(vid).shape == (2, 4)
+
+
+def test_what_is_there_instead_of_a_file_is_named(tmp_path: Path) -> None:
+    for name in ("clap/A.npz", "clap_text/1.npz"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    published = source(tmp_path, [Query(1, "a dog", "a", 2.0, ())])
+    rest = "Give the folder that holds them, or annotations that fit."
+    with pytest.raises(DataError) as error:
+        published.audio("a")
+    assert str(error.value).splitlines() == [
+        f"{tmp_path}/clap: 1 feature files are missing: 'a.npz'. {rest}",
+        f"  'a': {tmp_path}/clap/A.npz is there, whose name differs in case only. Rename it.",
+    ]
+    with pytest.raises(DataError) as error:
+        published.text(published.queries[0])
+    assert str(error.value).splitlines() == [
+        f"{tmp_path}/clap_text: 1 feature files are missing: 'qid1.npz'. {rest}",
+        f"  'qid1': {tmp_path}/clap_text/1.npz is there, without 'qid' in its name. Rename it to qid1.npz.",
+    ]
+
+
 def test_the_fingerprint_follows_folder_encoders_and_queries(tmp_path: Path) -> None:
     assert source().fingerprint == source().fingerprint
     others = [source(queries=QUERIES[1:]), source(tmp_path), source(text="other")]
@@ -88,7 +118,7 @@ def test_the_fingerprint_follows_folder_encoders_and_queries(tmp_path: Path) -> 
 
 def test_a_name_without_dots_is_nobodys_where_two_recordings_could_have_it() -> None:
     header = FeatureHeader("x", "clap", "1", 1.0, 4, 4)
-    expected = ExpectedFeatures("x", header, {"a.b.c": 9.0, "ab.c": 9.0, "d.e": 9.0}, ["1"])
+    expected = ExpectedFeatures("x", header, {"a.b.c": 9.0, "ab.c": 9.0, "d.e": 9.0}, {})
     assert expected.identify(PurePosixPath("clap/abc.npz")) is None
     assert expected.identify(PurePosixPath("clap/ab.c.npz")) == ("audio", "ab.c")
     assert expected.identify(PurePosixPath("clap/de.npz")) == ("audio", "d.e")

@@ -1,14 +1,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from amrbench.errors import AmrbenchError, RunError
+from amrbench.errors import AmrbenchError, DataError, RunError
 from amrbench.evaluation.compare import compare
 from amrbench.evaluation.result import RESULT
-from amrbench.files.annotations import read_annotations
+from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import evaluate
 from amrbench.types import Query
@@ -239,7 +240,21 @@ def test_other_windows_under_the_same_ids_are_refused(runs, tmp_path):
     asked = queries()
     asked[4] = Query("1_1", "a sound", "v1", 60.0, ((3.0, 9.0),))
     message = refused(runs[0], make_run(tmp_path / "other", asked=asked))
-    assert "'1_1' have another recording or other windows" in message
+    assert "'1_1' have other windows" in message
+
+
+def test_other_recordings_under_the_same_ids_are_refused_with_both_names(runs, tmp_path):
+    asked = queries()
+    asked[4] = replace(asked[4], vid="w")
+    message = refused(runs[0], make_run(tmp_path / "other", asked=asked))
+    assert "1 queries are about other recordings, e.g. '1_1' about 'v1' and 'w'." in message
+    truth = tmp_path / "truth.jsonl"
+    write_annotations(truth, asked)
+    file = runs[0] / "predictions/seed-0.test.jsonl"
+    assert refused(file, truth=truth, error=DataError).startswith(
+        f"{file} against {truth}: 1 of {len(asked)} predictions are about other recordings than the queries "
+        "with their ids: the prediction for '1_1' is about 'v1', the query about 'w'."
+    )
 
 
 def test_prediction_files_need_annotations_and_runs_do_not(runs):

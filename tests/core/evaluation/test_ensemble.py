@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from amrbench.errors import DataError, RunError
 from amrbench.evaluation.ensemble import EnsembleOptions, fuse, fuse_files, overlaps
 from amrbench.files.predictions import read_predictions, write_predictions
+from amrbench.notes import collected_notes
 from amrbench.types import Moments
 from tests.folders import DATA
 from tests.small_world.written_runs import make_run
@@ -194,8 +195,10 @@ def refusal(*files, how=DEFAULT):
 
 def test_files_and_weights_that_do_not_fit_are_refused(tmp_path):
     one = written(tmp_path / "one.jsonl", (0, 2, 0.6))
-    message = "do not answer the same queries: 'a' have another recording. Take predictions"
-    assert message in refusal(one, written(tmp_path / "two.jsonl", (0, 2, 0.6), vid="w"))
+    assert refusal(one, written(tmp_path / "two.jsonl", (0, 2, 0.6), vid="w")) == (
+        f"{one} and {tmp_path}/two.jsonl do not answer the same queries: 1 queries are about other "
+        "recordings, e.g. 'a' about 'v' and 'w'. Take predictions for the same annotations."
+    )
     two = written(tmp_path / "two.jsonl", (0, 2, 0.6), qid="b")
     assert f"only {one} has 'a'; only {two} has 'b'. Take predictions" in refusal(one, two)
     assert refusal(one, how=EnsembleOptions(weights=(1, 2))) == (
@@ -222,6 +225,45 @@ def test_missing_or_negative_scores_are_refused(tmp_path):
     )
     write_predictions(one, [Moments("a", "v", np.array([[0.0, 1.0]]))])
     assert refusal(one) == f"{one}: query 'a' has windows without scores, which fusion needs."
+
+
+@pytest.mark.parametrize(
+    ("scores", "weights", "maxima"),
+    [
+        ((90.0, 0.9), None, "one.jsonl: has scores up to 90, and {0}/two.jsonl up to 0.9;"),
+        ((0.9, 1.2), None, "two.jsonl: has scores up to 1.2, and {0}/one.jsonl up to 0.9;"),
+        ((0.9, 0.0), None, "one.jsonl: has scores up to 0.9, and {0}/two.jsonl up to 0;"),
+        (
+            (0.9, 0.9),
+            (1, 20),
+            "two.jsonl: has scores up to 18, and {0}/one.jsonl up to 0.9, with their weights;",
+        ),
+    ],
+)
+def test_scores_on_different_scales_get_a_note(tmp_path, scores, weights, maxima):
+    files = [
+        written(tmp_path / f"{name}.jsonl", (0, 2, score))
+        for name, score in zip(("one", "two"), scores, strict=True)
+    ]
+    with collected_notes() as notes:
+        fuse_files(files, tmp_path / "out.jsonl", EnsembleOptions(weights=weights))
+    assert notes == [
+        f"{tmp_path}/{maxima.format(tmp_path)} so the first counts far more. Bring scores to one scale, or "
+        "weigh the files with --weight."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "weights"), [((0.9, 0.3), None), ((90.0, 0.9), (0.01, 1)), ((12.0, 3.0), None)]
+)
+def test_scores_on_one_scale_get_no_note(tmp_path, scores, weights):
+    files = [
+        written(tmp_path / f"{name}.jsonl", (0, 2, score))
+        for name, score in zip(("one", "two"), scores, strict=True)
+    ]
+    with collected_notes() as notes:
+        fuse_files(files, tmp_path / "out.jsonl", EnsembleOptions(weights=weights))
+    assert notes == []
 
 
 def test_unknown_options_are_refused():

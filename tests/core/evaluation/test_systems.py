@@ -1,10 +1,15 @@
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from amrbench.errors import DataError, RunError
+from amrbench.evaluation.baselines import baseline_predictions
 from amrbench.evaluation.result import RESULT
+from amrbench.evaluation.score_files import score_files
 from amrbench.evaluation.systems import (
+    Compared,
     is_run,
     prediction_files,
     read_system,
@@ -12,8 +17,9 @@ from amrbench.evaluation.systems import (
     run_folder,
 )
 from amrbench.files.annotations import read_annotations, write_annotations
-from amrbench.files.predictions import read_predictions
+from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.functional.metrics import STANDARD, Metric, score
+from amrbench.notes import Note
 from tests.small_world.written_runs import make_run, poor_and_good, queries
 
 
@@ -59,6 +65,19 @@ def test_prediction_files_are_those_of_seeds_of_a_folder_or_itself(runs, tmp_pat
         prediction_files(tmp_path / "nowhere.jsonl")
 
 
+def test_a_folder_is_read_without_hidden_files_and_with_compressed_ones(tmp_path):
+    for name in ("b.jsonl.gz", "a.JSONL", "._a.JSONL", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert [file.name for file in prediction_files(tmp_path)] == ["a.JSONL", "b.jsonl.gz"]
+    (tmp_path / "b.jsonl").write_bytes(b"")
+    with pytest.raises(RunError) as error:
+        prediction_files(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}/b.jsonl.gz: {tmp_path}/b.jsonl has the same name but for its suffix. Move one of them "
+        "away."
+    )
+
+
 # ---------------------------------------------------------------- what is refused
 
 
@@ -91,12 +110,35 @@ def test_predictions_for_other_annotations_are_refused_with_both_files(runs, tmp
     assert refused(runs[0], error=DataError).startswith(f"{file} against {own}: ")
 
 
+def test_predictions_for_other_sentences_are_noted(runs, tmp_path):
+    asked = queries()
+    file, truth = tmp_path / "p.jsonl", runs[0] / "annotations.test.jsonl"
+    repeated = [
+        replace(moments, query=f" {query.query.upper()}. ")
+        for moments, query in zip(baseline_predictions(asked)["always 0-10 s"], asked, strict=True)
+    ]
+    write_predictions(file, repeated)
+    read_system(file, STANDARD, truth)
+    write_predictions(file, [replace(repeated[0], query="a cat"), *repeated[1:]])
+    message = (
+        f"{file}: 1 predictions are for other sentences than the annotations have: {asked[0].qid!r} is 'a "
+        "cat' "
+        f"there and {asked[0].query!r} in the annotations. They are scored all the same."
+    )
+    with pytest.warns(Note, match=re.escape(message)):
+        read_system(file, STANDARD, truth)
+    with pytest.warns(Note, match=re.escape(message)):
+        score_files(file, truth)
+
+
 def test_other_queries_are_refused_by_name():
-    one, two = {"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 3, "d": 4}
+    one = {name: Compared(name, ((1.0, 2.0),)) for name in "abce"}
+    two = {"a": one["a"], "b": Compared("b", ()), "e": Compared("f", ((1.0, 2.0),)), "d": Compared("d", ())}
     refuse_other_queries(Path("one"), one, Path("two"), dict(reversed(one.items())))
     with pytest.raises(RunError) as error:
         refuse_other_queries(Path("one"), one, Path("two"), two)
     assert str(error.value) == (
-        "one and two do not answer the same queries: only one has 'c'; only two has 'd'; 'b' have another "
-        "recording or other windows. Take predictions for the same annotations."
+        "one and two do not answer the same queries: only one has 'c'; only two has 'd'; 1 queries are about "
+        "other recordings, e.g. 'e' about 'e' and 'f'; 'b' have other windows. Take predictions for the same "
+        "annotations."
     )

@@ -39,6 +39,18 @@ def test_a_table_has_protocol_and_stand_ins_above_its_rows():
     ]
 
 
+def test_a_control_that_is_missing_has_a_blank_row_and_a_reason_above():
+    missing = Row(
+        member="shuffled", kind="control", split="test", queries=0, metrics={}, note="missing, because of x"
+    )
+    run = results(rows=(row("seed 0", "seed", 50.0), missing, row("whole recording", "prior", 12.5)))
+    lines = table([run]).splitlines()
+    assert lines[2] == "toy, shuffled: missing, because of x."
+    assert lines[7] == "| toy      | shuffled        |         0 |          |       |"
+    assert "shuffled" not in "".join(table([run], by="kind").splitlines()[4:])
+    assert json.loads(table([run], "json"))["rows"][1]["metrics"] == {}
+
+
 def test_baselines_appear_once_at_the_end():
     lines = table([results(), results("other")]).splitlines()[5:]
     assert [line.split("|")[1].strip() for line in lines] == ["toy", "toy", "other", "other", ""]

@@ -80,11 +80,20 @@ def test_queries_can_be_put_into_sets(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"qid": 1.5}, '"qid" is 1.5, not text; give text or a whole number that no other line has.'),
+        (
+            {"qid": 1.5},
+            '"qid" is 1.5, not text or a whole number; give text or a whole number that no other line has.',
+        ),
+        (
+            {"qid": 7.0},
+            '"qid" is 7.0, not text or a whole number (pandas writes whole numbers so if some are missing); '
+            "give text or a whole number that no other line has.",
+        ),
         ({"qid": True}, '"qid" is true, not text; give text or a whole number that no other line has.'),
         ({"qid": " "}, '"qid" is blank; give text or a whole number that no other line has.'),
         ({"query": None}, '"query" is null, not text; give the sentence that is asked.'),
         ({"query": ""}, '"query" is blank; give the sentence that is asked.'),
+        ({"query": "a\0b"}, '"query" holds a NUL character ("a\\u0000b"); give the sentence that is asked.'),
         (
             {"query": "a \ud83d"},
             '"query" has a lone surrogate, which UTF-8 cannot encode ("a \\ud83d"); give the sentence that '

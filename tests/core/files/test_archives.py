@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import tracemalloc
@@ -117,7 +118,103 @@ def test_a_zip_entry_longer_than_its_header_says_is_not_unpacked(tmp_path: Path)
 
 def test_other_sources_are_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "no") == f"{tmp_path}/no: there is no such folder or archive."
-    (tmp_path / "x.rar").write_bytes(b"x")
-    assert refusal(tmp_path / "x.rar") == (
-        f"{tmp_path}/x.rar: neither a folder nor an archive (.tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, .zip)."
+    (tmp_path / "x.bin").write_bytes(b"\x01\xff")
+    assert refusal(tmp_path / "x.bin") == (
+        f"{tmp_path}/x.bin: neither a folder nor an archive "
+        "(.tar, .tar.gz, .tgz, .tar.bz2, .tbz2, .tar.xz, .txz, .zip)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty. Copy or download it again."),
+        (b"Rar!\x1a\x07\x00", "is a RAR archive. Unpack it first."),
+        (b"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive. Unpack it first."),
+        (
+            b"<!DOCTYPE html><html>",
+            "is a web page. The download failed; open its address in a browser, and download it again.",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid",
+            "is a Git LFS pointer, whose content 'git lfs pull' fetches. Run it, and try again.",
+        ),
+        (
+            gzip.compress(b'{"qid": 1}'),
+            'is compressed, and unpacked it is a JSON file: "{\\"qid\\": 1}". The download failed; open its '
+            "address in a browser, and download it again.",
+        ),
+    ],
+)
+def test_files_that_are_no_archives_are_named(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "x.tar.gz").write_bytes(data)
+    assert refusal(tmp_path / "x.tar.gz") == f"{tmp_path}/x.tar.gz: {message}"
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+@pytest.mark.parametrize("name", ["X.TGZ", "x.tar.gz?download=1", "18358706"])
+def test_archives_are_recognised_by_their_content(tmp_path: Path, kind: str, name: str) -> None:
+    source = make(tmp_path, kind).rename(tmp_path / name)
+    assert contents(source) == list(FILES.values())
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_back_slashes_in_names_are_folders(tmp_path: Path, kind: str) -> None:
+    source = tmp_path / f"x.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(source, "w") as archive:
+            archive.writestr("clap\\", b"")
+            archive.writestr("clap\\a.npz", b"x")
+    else:
+        with tarfile.open(source, "w") as archive:
+            archive.addfile(tarfile.TarInfo("clap\\a.npz"))
+    assert [entry.path.as_posix() for entry in archive_entries(source)] == ["clap/a.npz"]
+
+
+def test_names_in_utf_8_are_read_without_the_flag_for_them(tmp_path: Path) -> None:
+    source = tmp_path / "x.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        archive.writestr("a\u0301.npz", b"x")
+        archive.writestr("b.npz", b"x")
+    data = bytearray(source.read_bytes())
+    for start, flag in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(start) + flag + 1] &= ~0x08
+    source.write_bytes(data.replace(b"b.npz", b"\x81.npz"))
+    assert [entry.path.name for entry in archive_entries(source)] == ["a\u0301.npz", "\u00fc.npz"]
+
+
+@pytest.mark.parametrize("kind", ["", "zip"])
+def test_folders_of_operating_systems_are_left_out(tmp_path: Path, kind: str) -> None:
+    source = make(tmp_path, kind)
+    if kind:
+        with zipfile.ZipFile(source, "a") as archive:
+            archive.writestr("__MACOSX/b/._-2.npz", b"x")
+    else:
+        (source / "__MACOSX").mkdir()
+        (source / "__MACOSX" / "a.npz").write_bytes(b"x")
+    assert len(contents(source)) == len(FILES)
+
+
+def test_one_file_is_a_source_too(tmp_path: Path) -> None:
+    (tmp_path / "clap").mkdir()
+    (tmp_path / "clap" / "a.NPZ").write_bytes(b"x")
+    entry = next(archive_entries(tmp_path / "clap" / "a.NPZ"))
+    assert (entry.path.as_posix(), entry.read()) == ("clap/a.NPZ", b"x")
+
+
+def test_linked_folders_are_followed(tmp_path: Path) -> None:
+    make(tmp_path, "")
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / "clap").symlink_to(tmp_path / "x")
+    (tmp_path / "x" / "again").symlink_to(tmp_path / "y")
+    names = [entry.path.as_posix() for entry in archive_entries(tmp_path / "y")]
+    assert names == [f"clap/{name}" for name in sorted(FILES)]
+
+
+def test_files_of_torch_are_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("a/data.pkl", b"x")
+    assert refusal(tmp_path / "a.pt") == (
+        f"{tmp_path}/a.pt: is a file of torch.save, which is not read. Save the numbers as .npz, with "
+        "numpy.savez."
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,7 @@ def test_numbers_of_lines_count_blank_ones(tmp_path: Path) -> None:
     assert second == f"{path}:5: [3] is not an object; each line must hold one JSON object {{...}}."
 
 
-@pytest.mark.parametrize(
-    "text", ["[" * 100_000, '{"a": ' + "9" * 5000 + "}", '{"a": 1}{"b": 2}', '\ufeff{"a": 1}']
-)
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 5000 + "}", '{"a": 1}{"b": 2}'])
 def test_text_that_no_parser_should_take_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "f.jsonl"
     path.write_text(text, encoding="utf-8")
@@ -58,11 +57,75 @@ def test_empty_file_is_refused(tmp_path: Path, text: str) -> None:
     assert refusal(path) == f"{path}: the file is empty; it must hold one JSON object on each line."
 
 
-def test_other_encodings_are_refused_with_their_line(tmp_path: Path) -> None:
+def test_byte_order_marks_do_not_count(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
-    path.write_bytes(b'{"a": 1}\n{"b": "\xe9"}\n')
+    path.write_text('\ufeff{"id": 1}\n\ufeff{"id": 2}\n', encoding="utf-8")
+    assert read(path) == [{"id": 1}, {"id": 2}]
+
+
+def test_a_compressed_file_reads_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(gzip.compress(b'{"id": 1}\n{"id": 2}\n'))
+    assert read(path) == [{"id": 1}, {"id": 2}]
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"id": 1}, {"id": 2}]', '[\n {\n "id": 1\n }\n]\n', "[]", '[\n{"id": 1},\n']
+)
+def test_an_array_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(text)
     assert refusal(path) == (
-        f"{path}:2: byte 0xe9 is not UTF-8 text; save the file as plain UTF-8 JSON Lines."
+        f"{path}: is one JSON array, not JSON Lines, which have one object on each line. Convert it, e.g. "
+        "with: jq -c '.[]'."
+    )
+
+
+def test_the_json_of_castella_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text('[{"yid": "x", "duration": 60, "moments": []}]')
+    assert refusal(path).endswith("Convert it, with 'amrbench data convert'.")
+
+
+@pytest.mark.parametrize(
+    "text", ['\n{\n  "id": 1\n}\n{\n  "id": 2\n}\n', '\n{"id": 1,\n "a": 2}\n', "\n{\nx"]
+)
+def test_objects_over_several_lines_are_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(text)
+    assert refusal(path) == (
+        f"{path}:2: the JSON goes on over several lines (it is pretty-printed); each line must hold one "
+        "complete object. Convert the file, e.g. with: jq -c ."
+    )
+
+
+@pytest.mark.parametrize("first", ["vid,query,start,end", "<<<<<<< HEAD", "0.5\t2.5\tbark", "null"])
+def test_files_of_other_kinds_are_one_mistake(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(f"{first}\n" * 20)
+    assert refusal(path) == (
+        f"{path}:1: not JSON ({shown(first)}); each line must hold one complete JSON object. Tables and "
+        "label files are converted by 'amrbench data convert'."
+    )
+
+
+def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text('{"id": 1}\n{"id": 2, "a": {"b": 1, "b": 1}}\n')
+    assert refusal(path) == f'{path}:2: the key "b" occurs twice; keep one.'
+
+
+def test_reading_ends_after_many_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text('{"id": 1}\n' + "{}x\n" * 3000)
+    assert refusal(path).splitlines()[-1] == f"{path}: at least 990 more mistakes."
+
+
+def test_output_that_would_be_compressed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as refused:
+        write_rows(tmp_path / "f.jsonl.gz", [])
+    assert str(refused.value) == (
+        f"{tmp_path}/f.jsonl.gz: files are written without compression. Leave out .gz."
     )
 
 

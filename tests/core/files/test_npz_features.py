@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from amrbench.errors import DataError
 from amrbench.files.npz_features import read_rows
@@ -60,12 +61,33 @@ def test_truncated_files_are_refused(tmp_path: Path, fraction: float) -> None:
         read_rows(path, "features", 4)
 
 
-@pytest.mark.parametrize("data", [b"", b"text", b"\x80\x04]\x94.", b"\x93NUMPY"])
-def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty. Copy or download it again."),
+        (b"404: Not Found", 'is text: "404: Not Found". Copy or download the right file.'),
+        (b"\x80\x04]\x94.", "is a pickle. Save the numbers as .npz, with numpy.savez."),
+        (b"\x93NUMPY", "'features' cannot be read (one array, not an archive of named arrays)."),
+        (b"\x01\xff", "'features' cannot be read (not an .npz file). Copy or download the file again."),
+    ],
+)
+def test_other_files_are_named(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "x.npz"
     path.write_bytes(data)
-    with pytest.raises(DataError, match="x.npz: 'features' cannot be read"):
+    with pytest.raises(DataError) as error:
         read_rows(path, "features", 4)
+    assert str(error.value).startswith(f"{path}: {message}")
+
+
+def test_files_of_torch_are_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x/data.pkl", b"x")
+    with pytest.raises(DataError) as error:
+        read_rows(tmp_path / "x.npz", "features", 4)
+    assert str(error.value) == (
+        f"{tmp_path}/x.npz: is a file of torch.save, which is not read. Save the numbers as .npz, with "
+        "numpy.savez."
+    )
 
 
 def test_a_single_array_is_refused(tmp_path: Path) -> None:
@@ -89,5 +111,28 @@ def test_huge_claims_are_refused(tmp_path: Path) -> None:
     header += b"{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000, 4)}".ljust(117) + b"\n"
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("features.npy", header)
-    with pytest.raises(DataError, match="x.npz: 'features' cannot be read"):
+    with pytest.raises(
+        DataError, match="x.npz: 'features' would have 160,000,000,000,000 bytes; features of one"
+    ):
         read_rows(tmp_path / "x.npz", "features", 4)
+
+
+def test_an_array_that_unpacks_to_much_more_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (200_000, 768)}
+    with (
+        zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("features.npy", "w") as file,
+    ):
+        npy.write_array_header_1_0(file, header)
+        file.write(bytes(1 << 22))
+    with pytest.raises(DataError, match="would have 614,400,000 bytes"):
+        read_rows(tmp_path / "x.npz", "features", 768)
+
+
+def test_the_number_of_rows_may_be_refused_before_they_are_read(tmp_path: Path) -> None:
+    def refuse(count: int) -> None:
+        raise DataError(f"{count} rows")
+
+    np.savez(tmp_path / "x.npz", features=np.zeros((7, 4), np.float32))
+    with pytest.raises(DataError, match="^7 rows$"):
+        read_rows(tmp_path / "x.npz", "features", 4, refuse)

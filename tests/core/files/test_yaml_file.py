@@ -171,11 +171,13 @@ def test_an_empty_file_is_refused(text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(RecipeError) as error:
         read_yaml(tmp_path / "none.yaml")
-    assert str(error.value) == f"{tmp_path}/none.yaml cannot be read: No such file or directory."
+    assert str(error.value) == (
+        f"{tmp_path}/none.yaml: cannot be read (No such file or directory). Check the path."
+    )
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(RecipeError, match="cannot be read: Is a directory."):
+    with pytest.raises(RecipeError, match=r"cannot be read \(Is a directory\)\."):
         read_yaml(tmp_path)
 
 
@@ -183,9 +185,114 @@ def test_a_file_in_another_encoding_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_bytes("name: caf\xe9\n".encode("latin-1"))
     with pytest.raises(RecipeError) as error:
         read_yaml(tmp_path / "a.yaml")
-    assert str(error.value) == f"{tmp_path}/a.yaml is not UTF-8 text: invalid continuation byte at byte 9."
+    assert str(error.value) == (
+        f"{tmp_path}/a.yaml, line 1: the byte 0xe9 is not UTF-8 text, but 'é' in Windows-1252 (Latin-1). "
+        "Save the file as UTF-8."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("a:\n  b: 1\n\u00a0 c: 2\n", 3, "this line has the character NO-BREAK SPACE (U+00A0)"),
+        ("a:\n\u3000b: 1\n", 2, "this line has the character IDEOGRAPHIC SPACE (U+3000)"),
+        ("\u200ba: 1\n", 1, "this key has the character ZERO WIDTH SPACE (U+200B)"),
+        ("a: 1\nb\u00a0: 2\n", 2, "this key has the character NO-BREAK SPACE (U+00A0)"),
+        ("a:\u00a01\n", 1, "this value has the character NO-BREAK SPACE (U+00A0)"),
+        (
+            "a: 1\nb:\u00a02\nc: 3\n",
+            3,
+            "This line or the one before has the character NO-BREAK SPACE (U+00A0)",
+        ),
+        ("a: 1\nb: \u00a02\n", 2, "b  this value has the character NO-BREAK SPACE (U+00A0)"),
+        ("a: [1, x\u200b]\n", 1, "a.1  this value has the character ZERO WIDTH SPACE (U+200B)"),
+        ("a: 1\u2028b: 2\n", 1, "this line has the character LINE SEPARATOR (U+2028)"),
+    ],
+)
+def test_characters_that_cannot_be_seen_are_named(text, line, what):
+    message = refused(text)
+    assert f"  line {line}  " in message
+    assert what in message
+
+
+def test_text_may_have_any_character():
+    assert data("a: b\u00a0c\nd: '\u00a0'\n# \u00a0\n") == {"a": "b\u00a0c", "d": "\u00a0"}
+
+
+def test_marks_of_a_merge_conflict_are_named():
+    assert refused("a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> other\n") == (
+        "a.yaml has 2 mistakes\n\n"
+        "  line 2    <<<<<<< is left from a conflict in git; keep one of the versions.\n"
+        "  line 6    >>>>>>> is left from a conflict in git; keep one of the versions."
+    )
+
+
+def test_tabs_are_named():
+    assert refused("a: 1\n\tb: 2\n").endswith(
+        "found character '\\t' that cannot start any token. Indent with spaces, not with tabs."
+    )
 
 
 def test_a_file_with_a_byte_order_mark_reads_like_any_other(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfname: x\n")
     assert read_yaml(tmp_path / "a.yaml").data == {"name": "x"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 2500,
+        "a: " + "{b: " * 1200,
+        "- " * 2500,
+        "".join(" " * level + "a:\n" for level in range(90)),
+    ],
+    ids=["lists", "mappings", "dashes", "lines"],
+)
+def test_deep_nesting_is_refused_at_once(text):
+    assert "mappings and lists are nested more than 30 deep; no such file needs that." in refused(text)
+
+
+def test_the_line_of_the_deepest_value_is_named():
+    assert "  line 31  " in refused("".join(" " * level + "a:\n" for level in range(90)))
+
+
+def test_a_deep_value_within_the_limit_is_read():
+    value = data("a: " + "[" * 29 + "]" * 29)["a"]
+    for _ in range(28):
+        (value,) = value
+    assert value == []
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a" * 100_001, "100,001 characters"),
+        ("[" + "a, " * 6000 + "]", "more than 5,000 values"),
+        ("".join(f"k{number}: 1\n" for number in range(4000)), "more than 5,000 values"),
+    ],
+    ids=["long", "list", "keys"],
+)
+def test_too_much_is_refused(text, what):
+    assert refused(text) == (
+        f"a.yaml has {what}; at most 100,000 characters and 5,000 values are read. Is this another file?"
+    )
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "a.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(RecipeError, match=r"a.yaml has 1,099,511,627,776 bytes; at most"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_of_many_mistakes_the_first_are_shown():
+    message = refused("a: 1\n" * 40)
+    assert message.startswith("a.yaml has 39 mistakes\n")
+    assert message.endswith("  line 21  a  this key is repeated (first on line 1).\n  and 19 more")
+
+
+def test_long_values_are_cut_in_messages():
+    message = refused(f"{'k' * 1000}: !{'t' * 3000} 1")
+    assert len(message) < 2300
+    assert "k" * 97 + "..." in message
+    assert message.endswith("t...")

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from amrbench.errors import AmrbenchError, DataError
-from amrbench.functional.metrics import Metric, evaluate, metrics_at, score, score_by
+from amrbench.functional.metrics import Metric, evaluate, metrics_at, scorable, score, score_by
 from amrbench.functional.official_evaluator import THRESHOLDS
+from amrbench.types import Query
 from tests.core.functional.samples import WINDOWS, average_precisions, hits, moments, query
 from tests.oracle.reference_predictions import published
 
@@ -96,13 +97,38 @@ def test_missing_and_extra_ids_are_reported_together() -> None:
     assert str(refused.value) == (
         "8 of 9 queries have no prediction: 'q1', 'q2', 'q3', 'q4', 'q5' and 3 more; "
         "1 predictions belong to no annotated query: 'other'. "
-        "Give one line for each query, or score the common ones (--partial)."
+        "Give one line for each query, or score the common ones ('amrbench score --partial')."
     )
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_predictions_about_other_recordings_are_refused_with_both_names(partial: bool) -> None:
+    truth = [replace(query(qid, WINDOWS), vid=f"test_{qid}") for qid in (1, 2, 3)]
+    predictions = [replace(moments(str(qid), WINDOWS), vid=f"val_{qid}") for qid in (2, 1)]
+    with pytest.raises(DataError) as refused:
+        score([*predictions, replace(moments("3", WINDOWS), vid="test_3")], truth, partial=partial)
+    assert str(refused.value) == (
+        "2 of 3 predictions are about other recordings than the queries with their ids: the prediction for "
+        "'1' is about 'val_1', the query about 'test_1'. Ids may start again in each split; give the "
+        "predictions for these annotations, with the ids of recordings as they are there."
+    )
+
+
+def test_ids_of_recordings_may_be_composed_or_decomposed() -> None:
+    truth, predictions = replace(query("1", WINDOWS), vid="caf\u00e9"), moments("1", WINDOWS)
+    assert score([replace(predictions, vid="cafe\u0301")], [truth]).queries == 1
 
 
 def test_files_without_a_common_query_are_refused() -> None:
     with pytest.raises(DataError, match="no query in common. Check that they belong together"):
         score([moments("x", WINDOWS)], [query("a", WINDOWS)], partial=True)
+
+
+def test_a_query_is_scorable_if_a_window_has_a_usable_length() -> None:
+    windows = [(), ((1, 1),), ((0, 1600),), ((1, 1), (2, 3)), ((0, 1500),)]
+    queries = [Query(number, "a", "v", 2000.0, own) for number, own in enumerate(windows)]
+    assert scorable(queries).tolist() == [False, False, False, True, True]
+    assert scorable([]).tolist() == []
 
 
 def test_annotations_without_windows_are_refused() -> None:

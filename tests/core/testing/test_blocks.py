@@ -2,30 +2,22 @@
 
 import pytest
 import torch
-from pydantic import Field
 from torch import nn
 
 from amrbench.discovery import load_registry
 from amrbench.registry import Entry, Registry
-from amrbench.slots.blocks import Head, HeadPart, PriorPart, RefinePart
+from amrbench.slots.blocks import ActivationPart, Head, HeadPart, PriorPart, RefinePart
 from amrbench.testing import check_part, sample
 from amrbench.testing.blocks import model_with
 from amrbench_plugins.moment_detr.model import MomentDetr
-from tests.core.testing.defects import failure
-
-
-class Centred(RefinePart):
-    """Subtract the mean over all frames, padded ones included."""
-
-    use = "centred"
-
-    def build(self, context):
-        return CentredModule()
-
-
-class CentredModule(nn.Module):
-    def forward(self, memory):
-        return memory.with_frames(memory.frames - memory.frames.mean(1, keepdim=True))
+from tests.core.testing.defects import (
+    HEAD_DEFECTS,
+    REFINE_DEFECTS,
+    Averaging,
+    BumpHead,
+    Changed,
+    failure,
+)
 
 
 class NaNPrior(PriorPart):
@@ -42,37 +34,18 @@ class NaNModule(nn.Module):
         return torch.full((len(mask), 1, 1, mask.shape[1]), torch.nan)
 
 
-class Bumps(Head, nn.Module):
-    """A number for each frame; `defect` spoils one thing."""
+class NarrowPrior(PriorPart):
+    """A prior of the first frames."""
 
-    def __init__(self, width, defect):
-        super().__init__()
-        self.defect = defect
-        self.linear = nn.Linear(width, 1)
-        self.unused = nn.Linear(width, 1) if defect == "unused" else None
-
-    def of_memory(self, memory):
-        bumps = self.linear(memory.frames).squeeze(-1)
-        results = {
-            "one more axis": bumps[..., None],
-            "no batch": bumps.sum(0),
-            "first frames": bumps[:, :5],
-        }
-        return {"bumps": results.get(self.defect, bumps)}
-
-
-class BumpHead(HeadPart):
-    """A head."""
-
-    use = "bumps"
-    defect: str = Field("none", description="what is wrong")
-
-    @property
-    def provides(self):
-        return {"bumps": "B T"}
+    use = "narrow"
 
     def build(self, context):
-        return Bumps(context.width, self.defect)
+        return NarrowModule()
+
+
+class NarrowModule(nn.Module):
+    def forward(self, anchors, content, mask):
+        return torch.zeros(len(mask), 1, 1, 3)
 
 
 class ScoresOnly(HeadPart):
@@ -88,54 +61,93 @@ class ScoresOnly(HeadPart):
         return Head()
 
 
+class OneModule(ActivationPart):
+    """An activation that makes one module."""
+
+    use = "one-module"
+
+    def build(self):
+        return OneActivation()
+
+
+class OneActivation:
+    def __init__(self):
+        self.module = nn.ReLU()
+
+    def mlp(self):
+        return self.module
+
+    feedforward = mlp
+
+
+class Alone(RefinePart):
+    """A refinement of no model."""
+
+    use = "alone"
+
+    def build(self, context):
+        return nn.Identity()
+
+
 @pytest.fixture(scope="module")
 def registry():
     shipped = load_registry()
     entries = [shipped.entry(slot, use) for slot in shipped.slots() for use in shipped.names(slot)]
     origin = entries[0].origin
-    own = (Centred, NaNPrior, BumpHead, ScoresOnly)
+    own = (Changed, NaNPrior, NarrowPrior, BumpHead, ScoresOnly, Averaging, OneModule)
     return Registry([*entries, *(Entry(part, origin) for part in own)])
 
 
-def test_a_sound_head_passes(registry):
-    check_part(BumpHead(), registry)
+def failed(registry, part):
+    with pytest.raises(AssertionError) as error:
+        check_part(part, registry)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("part", [BumpHead(), Changed()])
+def test_a_sound_block_passes(registry, part):
+    check_part(part, registry)
+
+
+@pytest.mark.parametrize(("defect", "text"), HEAD_DEFECTS, ids=[defect for defect, _ in HEAD_DEFECTS])
+def test_a_defect_of_a_head_is_found(registry, defect, text):
+    assert failed(registry, BumpHead(defect=defect)).startswith(text)
+
+
+@pytest.mark.parametrize(("defect", "text"), REFINE_DEFECTS, ids=[defect for defect, _ in REFINE_DEFECTS])
+def test_a_defect_of_a_refinement_is_found(registry, defect, text):
+    assert failed(registry, Changed(defect=defect)).startswith(text)
 
 
 @pytest.mark.parametrize(
     ("part", "text"),
     [
-        (Centred(), "refine 'centred' in model 'moment-detr': extra padding changes"),
-        (NaNPrior(), "prior 'nan' in model 'moment-detr': spans or scores are not finite"),
+        (NaNPrior(), "prior 'nan': forward: 'result' (B H Q T) is not finite."),
         (
-            BumpHead(defect="unused"),
-            "head 'bumps' in model 'moment-detr': no gradient reaches heads.bumps",
+            NarrowPrior(),
+            "prior 'narrow': forward returns a tensor of shape (4, 1, 1, 3), which does not broadcast to "
+            "(B, H, Q, T): (4, H, 10, 14).",
         ),
+        (Averaging(), "encoder 'averaging': extra padding changes 'result' (B n D): it is "),
         (
-            BumpHead(defect="one more axis"),
-            "head 'bumps' in model 'moment-detr': 'bumps' has shape (4, 14, 1), but `provides` says 'B T'.",
-        ),
-        (
-            BumpHead(defect="no batch"),
-            # The model computes two views as one batch and splits the result: 7 of 14 frames.
-            "head 'bumps' in model 'moment-detr': 'bumps' has shape (7,), but `provides` says 'B T'.",
-        ),
-        (
-            BumpHead(defect="first frames"),
-            "head 'bumps' in model 'moment-detr': 'bumps' has shape (4, 5), but `provides` says 'B T', "
-            "where T is 14.",
+            OneModule(),
+            "activation 'one-module': mlp returns one module twice. Make a new one in each call.",
         ),
     ],
 )
-def test_a_defect_of_a_block_is_found(registry, part, text):
-    with pytest.raises(AssertionError) as error:
-        check_part(part, registry)
-    assert str(error.value).startswith(text)
+def test_a_defect_of_another_block_is_found(registry, part, text):
+    assert failed(registry, part).startswith(text)
+
+
+def test_a_message_says_where_a_tensor_differs_and_what_to_do(registry):
+    text = failed(registry, BumpHead(defect="mean over padding"))
+    assert " instead of " in text
+    assert " at B 2, T " in text
+    assert text.endswith("Leave padding out of sums, means, maxima and attention: use the mask.")
 
 
 def test_a_block_without_a_model_that_has_its_slot_says_what_to_pass():
-    assert failure(Centred) == (
-        "refine 'centred': no installed model has its slot; pass one with models=[...]."
-    )
+    assert failure(Alone) == ("refine 'alone': no installed model has its slot; pass one with models=[...].")
 
 
 def test_a_block_takes_all_fields_of_its_slot(registry):
@@ -152,6 +164,6 @@ def test_a_head_replaces_those_that_provide_the_same_tensors(registry):
 
 
 def test_a_refinement_joins_both_lists(registry):
-    model = model_with(sample(MomentDetr, registry), Centred())
-    assert [part.use for part in model.audio_refine] == ["centred"]
-    assert [part.use for part in model.memory_refine] == ["add-global", "centred"]
+    model = model_with(sample(MomentDetr, registry), Changed())
+    assert [part.use for part in model.audio_refine] == ["changed"]
+    assert [part.use for part in model.memory_refine] == ["add-global", "changed"]

@@ -1,8 +1,10 @@
+from dataclasses import fields
+
 import pytest
 
 from amrbench.errors import CheckpointError
 from amrbench.registry import Registry
-from amrbench.slots.checkpoint import CheckpointPart
+from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
 from amrbench.testing import check_part
 from tests.core.testing.defects import failure
 
@@ -16,6 +18,7 @@ def reader_with(message):
         def build(self, checkpoint):
             if message is not None:
                 raise CheckpointError(message.format(path=checkpoint.path))
+            return ForeignModel(*[None] * len(fields(ForeignModel)))
 
     return Reader
 

@@ -6,7 +6,7 @@ import pytest
 from amrbench.errors import DataError
 from amrbench.registry import Registry
 from amrbench.required_files import Published, RequiredFile
-from amrbench.slots.data import DatasetPart, TargetsPart
+from amrbench.slots.data import AugmentPart, DatasetPart, TargetsPart
 from amrbench.slots.features import FeaturesPart
 from amrbench.testing import check_part
 from tests.core.testing.defects import failure, part_of
@@ -21,12 +21,18 @@ class Zeros:
 
     def audio(self, waveform):
         self.calls += 1
+        waveform += self.defects.get("written", 0)
+        if "nothing" in self.defects:
+            return None
         rows = np.zeros((len(waveform) // 10 + self.defects.get("rows", 0), 4), np.float32)
         return rows + self.calls * self.defects.get("memory", 0)
 
     def text(self, sentences):
         shift = len(sentences) * self.defects.get("company", 0)
         return [np.zeros((1, 4), self.defects.get("dtype", np.float32)) + shift for _ in sentences]
+
+    def too_long(self, sentences):
+        return []
 
     def fingerprint(self):
         return self.defects.get("fingerprint", "f")
@@ -39,7 +45,12 @@ class Zeros:
             Zeros(rows=1),
             "features 'bad': 1 hops of audio give (2, 4), not (1, 4) (floor of seconds / hop rows).",
         ),
-        (Zeros(memory=1), "features 'bad': the same audio gives other rows."),
+        (
+            Zeros(memory=1),
+            "features 'bad': the same audio gives other rows. Keep no state, and draw nothing.",
+        ),
+        (Zeros(written=1), "features 'bad': it writes into the waveform. Change a copy."),
+        (Zeros(nothing=1), "features 'bad': audio is None, not an array."),
         (Zeros(company=1), "features 'bad': the tokens of 'a dog barks' depend on the other sentences."),
         (Zeros(dtype=np.float64), "features 'bad': tokens of 'a dog barks' are float64, not float32."),
         (Zeros(fingerprint=""), "features 'bad': its fingerprint is empty or changes from build to build."),
@@ -132,6 +143,64 @@ def test_labels_outside_the_recording_are_found():
     class Wrong:
         spans = np.array([[0.5, 2.0]], np.float32)
 
-    assert failure(part_of(TargetsPart, lambda *arguments: Wrong())) == (
-        "targets 'bad', windows [(3.0, 8.0)]: a span leaves [0, 1]: [[0.5, 2.0]]."
-    )
+        relevant, positives, negatives = (), (), ()
+
+    text = failure(part_of(TargetsPart, lambda query, frames, hop, rng: Wrong()))
+    assert text.startswith("targets 'bad', windows [(18.0, 20.0), ")
+    assert text.endswith("a span leaves [0, 1]: [[0.5, 2.0]].")
+
+
+class Labelled:
+    def __init__(self, shift=0.0):
+        self.spans = np.array([[0.5, 0.1 + shift]], np.float32)
+        self.relevant = np.zeros(20, np.bool_)
+        self.positives = self.negatives = np.zeros(2, np.int64)
+
+
+class Counted:
+    calls = 0
+
+    def __call__(self, query, frames, hop, rng):
+        self.calls += 1
+        return Labelled(self.calls / 100)
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        (
+            Counted(),
+            "targets 'bad': the same random generator gives other labels (spans). Keep no state.",
+        ),
+        (
+            lambda query, frames, hop, rng: None,
+            "targets 'bad': it returns None without spans, relevant, positives, negatives.",
+        ),
+    ],
+)
+def test_a_defect_of_targets_is_found(label, text):
+    assert failure(part_of(TargetsPart, label)) == text
+
+
+def moved(rows, query, hop, rng):
+    rows += 1
+    return rows, query
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda rows, query, hop, rng: None, "augment 'bad': it returns None, not rows and a query."),
+        (
+            lambda rows, query, hop, rng: rows,
+            "augment 'bad': it returns ndarray of shape (20, 6), not rows and a query.",
+        ),
+        (moved, "augment 'bad': it writes into the rows that it is given. Copy them."),
+        (
+            lambda rows, query, hop, rng: (rows + np.float32(np.random.default_rng().random()), query),
+            "augment 'bad': the same random generator gives other rows. Draw from it alone.",
+        ),
+    ],
+)
+def test_a_defect_of_an_augmentation_is_found(change, text):
+    assert failure(part_of(AugmentPart, change)) == text

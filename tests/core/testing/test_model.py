@@ -17,6 +17,7 @@ class Net(nn.Module):
         self.defect = defect
         self.linear = nn.Linear(12, 3)
         self.unused = nn.Linear(2, 2) if defect == "unused" else None
+        self.calls = 0
 
     def encode(self, batch, views=()):
         mask = batch.audio_mask[..., None]
@@ -24,6 +25,12 @@ class Net(nn.Module):
         means = (self.linear(batch.audio) * mask).sum(1) / count
         if self.defect == "company":
             means = means - means.mean(0)
+        if self.defect == "mutation":
+            batch.audio.add_(1)
+        if self.defect == "dtype":
+            means = means.double()
+        if self.defect == "device":
+            means = means + torch.zeros(3)
         if self.defect == "recording":
             means = means + batch.recording[:, None]
         tensors = {
@@ -41,6 +48,11 @@ class Net(nn.Module):
             spans = spans[..., 0]
         if self.defect == "nan":
             means = means / 0
+        if self.defect == "no gradient":
+            spans, means = spans.detach(), means.detach()
+        if self.defect == "state":
+            self.calls += 1
+            means = means * self.calls
         return Prediction(spans, means, {"extra": means} if self.defect == "undeclared" else {})
 
 
@@ -72,23 +84,27 @@ def test_a_sound_model_passes(axes):
 @pytest.mark.parametrize(
     ("defect", "text"),
     [
-        ("padding", "model 'bad': extra padding changes its spans or scores by more than 1e-05."),
-        ("company", "model 'bad': the rest of the batch changes its spans or scores by more than 1e-05."),
-        ("recording", "model 'bad': which queries share a recording changes its spans or scores by more"),
+        ("padding", "model 'bad': extra padding changes 'the spans' (B Q 2): it is "),
+        ("company", "model 'bad': the rest of the batch changes 'the spans' (B Q 2): it is "),
+        ("recording", "model 'bad': which queries share a recording changes 'the spans' (B Q 2): it is "),
+        ("mutation", "model 'bad': it writes into batch.audio, which it is given. Change a copy (clone)."),
+        ("state", "model 'bad': calling it again changes 'the scores' (B Q): it is "),
+        ("dtype", "model 'bad': 'the spans' (B Q 2) is torch.float64, where the input is torch.float32."),
+        ("device", "model 'bad': on another device than the CPU it fails: Tensor on device cpu"),
         ("unused", "model 'bad': no gradient reaches unused.weight, unused.bias."),
         ("missing", "model 'bad': `provides` lists means, but it does not return them."),
         ("undeclared", "model 'bad': it returns extra, but `provides` does not list them."),
         ("shape", "model 'bad': spans (4, 3) and scores (4, 3) of 4 queries are not (B, Q, 2) and (B, Q)."),
-        ("nan", "model 'bad': spans or scores are not finite for audio (4, 14, 12)."),
+        ("nan", "model 'bad': 'the scores' (B Q) is not finite for audio (4, 14, 12)."),
         ("random", "model 'bad': build draws from the global random state; use context.drawing()."),
         (
             "one more axis",
-            "model 'bad': 'means' has shape (4, 3, 1), but `provides` says 'B 3'.",
+            "model 'bad': 'means' has shape (4, 3, 1), but its axes are 'B 3', which are 2 and not 3.",
         ),
-        ("no batch", "model 'bad': 'means' has shape (3,), but `provides` says 'B 3'."),
+        ("no batch", "model 'bad': 'means' has shape (3), but its axes are 'B 3', which are 2 and not 1."),
         (
             "transposed",
-            "model 'bad': 'means' has shape (3, 4), but `provides` says 'B 3', where B is 4.",
+            "model 'bad': 'means' has shape (3, 4), but its axes are 'B 3': axis 0 is 3, where B is 4.",
         ),
     ],
 )
@@ -99,9 +115,21 @@ def test_a_defect_of_a_model_is_found(defect, text):
 @pytest.mark.parametrize(
     ("axes", "text"),
     [
-        ("B T", "model 'bad': 'means' has shape (4, 3), but `provides` says 'B T', where T is 14."),
-        ("B 2+2", "model 'bad': 'means' has shape (4, 3), but `provides` says 'B 2+2', where 2+2 is 4."),
-        ("N B 3", "model 'bad': 'means' has shape (4, 3), but `provides` says 'N B 3'."),
+        (
+            "B T",
+            "model 'bad': 'means' has shape (4, 3), but its axes are 'B T': axis 1 is 3, where T is 14. "
+            "Return a tensor (B, T), or declare the axes that it has.",
+        ),
+        (
+            "B 2+2",
+            "model 'bad': 'means' has shape (4, 3), but its axes are 'B 2+2': axis 1 is 3, where 2+2 is 4. "
+            "Return a tensor (B, 2+2), or declare the axes that it has.",
+        ),
+        (
+            "N B 3",
+            "model 'bad': 'means' has shape (4, 3), but its axes are 'N B 3', which are 3 and not 2. Return "
+            "a tensor (N, B, 3), or declare the axes that it has.",
+        ),
     ],
 )
 def test_axes_that_a_tensor_does_not_have_are_found(axes, text):

@@ -1,8 +1,18 @@
+import numpy as np
 import pytest
+import torch
 
 from amrbench.slots.ranking import RankingPart
 from amrbench.slots.soups import SoupPart, SoupResult
 from tests.core.testing.defects import failure, part_of
+
+
+class Fading:
+    calls = 0
+
+    def __call__(self, moments, query):
+        self.calls += 1
+        return moments * np.float32([1, 1, 1 / self.calls])
 
 
 @pytest.mark.parametrize(
@@ -14,6 +24,8 @@ from tests.core.testing.defects import failure, part_of
         ),
         (lambda moments, query: moments[:0], "ranking 'bad': it returns no moment of four."),
         (lambda moments, query: moments[:, :2], "ranking 'bad': it returns (4, 2), not (Q, 3)."),
+        (lambda moments, query: None, "ranking 'bad': it returns None, not an array (Q, 3)."),
+        (Fading(), "ranking 'bad': calling it again gives another list. Keep no state."),
     ],
 )
 def test_a_defect_of_a_ranking_step_is_found(rank, text):
@@ -38,6 +50,24 @@ def overwriting(candidates, scorer):
     return {}
 
 
+def infinite(candidates, scorer):
+    weights = candidates[0].best()
+    return {"soup": SoupResult({**weights, "weight": weights["weight"] / 0}, ["seed 0"])}
+
+
+def described_by_a_tensor(candidates, scorer):
+    return {"soup": SoupResult(candidates[0].best(), ["seed 0"], about={"share": torch.ones(1)})}
+
+
+class Counting:
+    calls = 0
+
+    def __call__(self, candidates, scorer):
+        self.calls += 1
+        weights = candidates[0].best()
+        return {"soup": SoupResult({**weights, "weight": weights["weight"] * self.calls}, ["seed 0"])}
+
+
 @pytest.mark.parametrize(
     ("soup", "text"),
     [
@@ -49,6 +79,19 @@ def overwriting(candidates, scorer):
         ),
         (strange, "soup 'bad', member 'soup': its ingredients ['seed 9'] are not candidates."),
         (overwriting, "soup 'bad': it writes into the candidates."),
+        (infinite, "soup 'bad', member 'soup': 'weight' is not finite."),
+        (
+            described_by_a_tensor,
+            "soup 'bad', member 'soup': its `about` cannot be written as JSON: Object of type Tensor is not "
+            "JSON serializable.",
+        ),
+        (
+            Counting(),
+            "soup 'bad', member 'soup': the same candidates give other weights the second time. Keep no "
+            "state.",
+        ),
+        (lambda candidates, scorer: None, "soup 'bad': it returns None, not a mapping of soups by name."),
+        (lambda candidates, scorer: {"soup": 1}, "soup 'bad', member 'soup': it is int 1, not a SoupResult."),
     ],
 )
 def test_a_defect_of_a_soup_is_found(soup, text):

@@ -1,68 +1,30 @@
 import pytest
 import torch
 from pydantic import Field
-from torch import nn
 
 from amrbench.registry import Registry
-from amrbench.slots.losses import LossPart
 from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.optimizers import OptimizerPart, SchedulePart
 from amrbench.testing import check_part
 from amrbench.types import Losses
-from amrbench_plugins.dual_encoder.parts import DualEncoder, NoMatcher
+from amrbench_plugins.dual_encoder.parts import DualEncoder
 from tests.core.testing.defects import failure, part_of
 
 
-def loss_with(terms):
-    class Bad(LossPart):
-        """A loss."""
-
-        use = "bad"
-        requires = frozenset({"similarity"})
-
-        def build(self, context):
-            return Applied(terms, self.weight)
-
-    return Bad
+def in_turn(target, first):
+    """Match the spans of each sample to queries in turn, from the first on."""
+    queries = (torch.arange(target.spans.shape[1]) + first) % 8
+    return torch.where(target.spans_mask, queries, -1)[None]
 
 
-class Applied(nn.Module):
-    def __init__(self, terms, weight):
-        super().__init__()
-        self.terms, self.weight = terms, weight
+class Moving:
+    """A matcher that prefers other queries in each call."""
 
-    def forward(self, outcome):
-        return self.terms(outcome.tensors["similarity"], self.weight)
+    calls = 0
 
-
-@pytest.mark.parametrize(
-    ("terms", "text"),
-    [
-        (lambda x, w: {}, "loss 'bad': it returns no term."),
-        (
-            lambda x, w: {"two words": x.mean()},
-            "loss 'bad': the name 'two words' of a term is not lower-case letters, digits, '.', '_', '-'.",
-        ),
-        (lambda x, w: {"a": w * x}, "loss 'bad': the term 'a' has shape (4, 14), not () or (N,)."),
-        (lambda x, w: {"a": w * x.mean() / 0}, "loss 'bad': the term 'a' is not finite: "),
-        (lambda x, w: {"a": x.mean()}, "loss 'bad': doubling `weight` doubles no term."),
-        (
-            lambda x, w: {"a": w * x.mean(), "b": w**2 * x.mean()},
-            "loss 'bad': doubling `weight` neither doubles nor keeps b.",
-        ),
-        (lambda x, w: {"a": w * x.detach().mean()}, "loss 'bad': its terms carry no gradient."),
-        (lambda x, w: {"a": w * (0 * x).mean()}, "loss 'bad': all its gradients are zero."),
-    ],
-)
-def test_a_defect_of_a_loss_is_found(terms, text):
-    assert failure(loss_with(terms), DualEncoder, NoMatcher).startswith(text)
-
-
-def test_a_loss_without_a_model_that_provides_its_tensors_says_what_to_pass():
-    assert failure(loss_with(None), NoMatcher) == (
-        "loss 'bad': it requires similarity, which no model here provides; pass one that does: "
-        "check_part(part, registry, models=[...])."
-    )
+    def __call__(self, tensors, target):
+        self.calls += 1
+        return in_turn(target, self.calls)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +45,22 @@ def test_a_loss_without_a_model_that_provides_its_tensors_says_what_to_pass():
         (
             lambda tensors, target: torch.where(target.spans_mask, 99, -1)[None],
             "matcher 'bad': a matched query is not one of 0 to 9.",
+        ),
+        (
+            Moving(),
+            "matcher 'bad': calling it again changes its matches. Keep no state.",
+        ),
+        (
+            lambda tensors, target: in_turn(target, target.spans.shape[0]),
+            "matcher 'bad': the rest of the batch changes its matches.",
+        ),
+        (
+            lambda tensors, target: in_turn(target, target.relevant.shape[1]),
+            "matcher 'bad': extra padding changes its matches.",
+        ),
+        (
+            lambda tensors, target: in_turn(target, int(target.spans.mul_(2).sum() * 0)),
+            "matcher 'bad': it writes into target.spans, which it is given. Change a copy (clone).",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from amrbench.data.worker_pool import no_report
 from amrbench.errors import DataError
 from amrbench.files.annotations import write_annotations
 from amrbench.files.feature_file import open_feature_file
-from amrbench.slots.features import FeaturesPart
+from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.tools.import_features import import_features
 from amrbench.types import Query
 
@@ -28,9 +28,11 @@ RECORDINGS = {"-a": 4, "b.0_é": 4, "c": 2}
 """Rows of each recording."""
 TEXTS = {"-a_1": 3, "-a_2": 1, "b.0_1": 2, "7": 2}
 """Rows of each query."""
+NAMES = {"-a_1": "-a_1\tein Hund", "-a_2": "-a_2\ta cat", "b.0_1": "b.0_1\ta dog", "7": "7\ta dog"}
+"""Names of the texts in the feature file."""
 
 
-class Ears:
+class Ears(FeatureBackend):
     name, audio_width, text_width, rate, hop = "ears", 5, 4, 8000, 1.0
 
 
@@ -105,12 +107,11 @@ def expect_complete(dataset):
     file = open_feature_file(feature_file(dataset))
     file.verify()
     assert list(file.audio.ids) == list(RECORDINGS)
-    assert list(file.text.ids) == list(TEXTS)
-    for table, counts, width in ((file.audio, RECORDINGS, 5), (file.text, TEXTS, 4)):
-        assert all(
-            np.array_equal(table.rows(name), random_rows(name, count, width))
-            for name, count in counts.items()
-        )
+    assert list(file.text.ids) == list(NAMES.values())
+    for vid, count in RECORDINGS.items():
+        assert np.array_equal(file.audio.rows(vid), random_rows(vid, count, 5))
+    for qid, count in TEXTS.items():
+        assert np.array_equal(file.text.rows(NAMES[qid]), random_rows(qid, count, 4))
     assert [path for path in feature_file(dataset).parent.iterdir() if path.is_dir()] == []
 
 

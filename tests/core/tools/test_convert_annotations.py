@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ import soundfile
 
 from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations
-from amrbench.tools.convert_annotations import convert
+from amrbench.notes import Note
+from amrbench.tools.convert_annotations import convert, form_of
 from amrbench.types import Query
 
 
@@ -106,15 +108,14 @@ def test_csv_that_cannot_be_used(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("vid,query\n")
     assert refusal(path) == (
-        f"{path}: has no column start, end, duration. It needs vid, query, start, end, duration "
-        "and may have qid."
+        f"{path}: has no column start, end, duration. It needs vid, query, start, end and duration, and may "
+        "have qid; duration may be left out if --audio names the folder of the recordings. Its columns are "
+        "'vid', 'query'."
     )
     path.write_text("vid,query,start,end,duration\na,a dog,x,2,60\n")
-    assert refusal(path) == f"{path}, line 2: start is 'x', not a number of seconds."
-    path.write_text('vid,query,start,end,duration\n\na,"a\ndog",1,2,60\na,a dog,x,2,60\n')
-    assert refusal(path) == f"{path}, line 5: start is 'x', not a number of seconds."
+    assert refusal(path) == f'{path}, line 2: start is "x", not a number of seconds.'
     path.write_bytes(b"\xff\xfe\xfa")
-    assert refusal(path).startswith(f"{path}: cannot be read as CSV (")
+    assert refusal(path) == f"{path}: is damaged UTF-16 text (truncated data). Save it as UTF-8."
 
 
 def test_a_wrong_source_does_not_replace_an_earlier_output(tmp_path):
@@ -126,14 +127,14 @@ def test_a_wrong_source_does_not_replace_an_earlier_output(tmp_path):
     source.write_text(f"{header}q1,a,a dog,5,2,60\nq2,b,,0,1,nan\nq3,c,a cat,0,1,9\nq3,c,a cow,0,1,9\n")
     with pytest.raises(DataError) as error:
         convert(source, output)
-    windows = "give [[start, end], ...] in seconds with 0 <= start <= end."
-    blank = f"{source}: query 'q2' ('' about 'b')"
+    assert str(error.value) == f'{source}, line 3: duration is "nan", not a number of seconds.'
+    source.write_text(f"{header}q1,a,a dog,5,2,60\nq2,b,,0,1,9\nq3,c,a cat,0,1,9\nq3,c,a cow,0,1,9\n")
+    with pytest.raises(DataError) as error:
+        convert(source, output)
     assert str(error.value).splitlines() == [
-        f"{source}: query 'q1' ('a dog' about 'a'): \"relevant_windows\" holds [5, 2] at position 1; "
-        f"{windows}",
-        f'{blank}: "query" is blank; give the sentence that is asked.',
-        f'{blank}: "duration" is NaN; give the length of the recording in seconds, above 0.',
-        f"{source}: 2 different queries have the id 'q3'; give each its own.",
+        f"{source}, line 2: end is 2, before the start, 5.",
+        f"{source}, line 3: the label has no text. Write the sentence that describes the moment.",
+        f"{source}, line 5: the qid 'q3' is that of another query on line 4. Give each its own.",
     ]
     assert output.read_bytes() == before
 
@@ -162,7 +163,7 @@ def labels(tmp_path, text, name="street"):
 
 
 def test_audacity_labels(tmp_path):
-    folder = labels(tmp_path, "1.5\t2.5\ta dog\n\\\t100\t200\n4\t5\ta dog\n\n6\t7\ta cat\n")
+    folder = labels(tmp_path, "1.5\t2.5\ta dog\n4\t5\ta dog\n\n6\t7\ta cat\n")
     assert convert(folder, tmp_path / "out.jsonl", audio=tmp_path / "audio") == 2
     assert read_annotations(tmp_path / "out.jsonl") == [
         Query("street_1", "a dog", "street", 10.0, ((1.5, 2.5), (4.0, 5.0)), {}),
@@ -170,10 +171,63 @@ def test_audacity_labels(tmp_path):
     ]
 
 
+def test_raven_selection_tables(tmp_path):
+    header = "Selection\tView\tBegin Time (s)\tEnd Time (s)\tAnnotation\n"
+    folder = labels(tmp_path, f"{header}1\tWaveform\t1.5\t2.5\ta dog\n1\tSpectrogram\t1.5\t2.5\ta dog\n")
+    for source in (folder, folder / "street.txt"):
+        assert convert(source, tmp_path / "out.jsonl", audio=tmp_path / "audio") == 1
+        assert read_annotations(tmp_path / "out.jsonl") == [
+            Query("street_1", "a dog", "street", 10.0, ((1.5, 2.5),), {})
+        ]
+
+
+def test_durations_come_from_recordings_where_a_table_has_none(tmp_path):
+    folder = labels(tmp_path, "vid;query;start;end\nstreet;a dog;1,5;2\n", "table")
+    with pytest.warns(Note, match=r"table\.txt, line 2: decimal commas are read as decimal points\."):
+        convert(folder / "table.txt", tmp_path / "out.jsonl", audio=tmp_path / "audio")
+    assert read_annotations(tmp_path / "out.jsonl") == [
+        Query("street_1", "a dog", "street", 10.0, ((1.5, 2.0),), {})
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+def test_recordings_that_are_not_needed_get_a_note(tmp_path, name):
+    text = json.dumps([entry()]) if name == "a.json" else "vid,query,start,end,duration\na,a dog,1,2,60\n"
+    (tmp_path / name).write_text(text)
+    with pytest.warns(Note) as notes:
+        convert(tmp_path / name, tmp_path / "out.jsonl", audio=tmp_path / "rec")
+    assert [str(note.message) for note in notes] == [
+        f"{tmp_path}/{name}: has durations, so the recordings in {tmp_path}/rec are not read."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "form"),
+    [
+        ("a.JSON", "[]", "castella"),
+        ("a.json.gz", "[]", "castella"),
+        ("a.txt", "VID\tQuery\tstart\n", "csv"),
+        ("a", "vid;query;start\n", "csv"),
+        ("a.csv", "filename,onset\n", "csv"),
+        ("a.TSV", "filename\tonset\n", "csv"),
+        ("a.txt", "hello", "audacity"),
+        ("a", "0.500000\t2.5\tbark\n", "audacity"),
+        ("a.csv", "0,5\t2,5\tbark\n", "audacity"),
+        ("a.csv", "Selection,Begin Time (s),End Time (s)\n", "raven"),
+        ("a.selections.txt", "Selection\tBegin Time (s)\tEnd Time (s)\n", "raven"),
+    ],
+)
+def test_the_form_is_told_from_content_and_name(name, text, form):
+    assert form_of(Path(name), text) == form
+
+
 def test_label_files_are_not_replaced(tmp_path):
     folder = labels(tmp_path, "1.5\t2.5\ta dog\n")
     with pytest.raises(DataError, match=r"street\.txt: is an input, so it cannot be the output"):
         convert(folder, folder / "street.txt", audio=tmp_path / "audio")
+    convert(folder, folder / "out.jsonl", audio=tmp_path / "audio")
+    with pytest.warns(Note, match=r"'out\.jsonl' in it are not read"):
+        convert(folder, folder / "out.jsonl", audio=tmp_path / "audio")
 
 
 def test_labels_that_cannot_be_used(tmp_path):
@@ -183,25 +237,36 @@ def test_labels_that_cannot_be_used(tmp_path):
         f"{folder}: label files do not contain durations; name the folder of the recordings with --audio."
     )
     assert refusal(folder, audio=audio) == (
-        f"{folder}/street.txt, line 1: has 1 cells separated by tabs, not start, end and text."
+        f"{folder}/street.txt, line 1: has 1 cell, not start, end and text, separated by tabs."
     )
     (folder / "street.txt").unlink()
     labels(tmp_path, "1\t2\ta\n", "other")
     assert refusal(folder, audio=audio).startswith(
-        f"{folder}/other.txt: there is no recording 'other' in {audio} (.wav"
+        f"{folder}/other.txt, line 1: there is no recording 'other' in {audio}."
     )
-    for suffix in ("flac", "wav"):
-        (audio / f"other.{suffix}").write_bytes(b"")
-    assert refusal(folder, audio=audio) == (
-        f"{audio}/other.wav: {audio}/other.flac has the same name; move one of them away."
+    assert (
+        refusal(folder, audio=audio, form="csv") == f"{folder}: is a folder. Name one file of the form 'csv'."
     )
 
 
 def test_files_whose_form_is_unknown(tmp_path):
     (tmp_path / "a.xml").write_text("x")
     assert refusal(tmp_path / "a.xml") == (
-        f"{tmp_path}/a.xml: its form is not clear from its name. Name it with --form: castella, csv, "
-        "audacity."
+        f"{tmp_path}/a.xml: its form is not clear from its name or content. Name it with --form: castella, "
+        "csv, "
+        "audacity, raven."
     )
-    assert refusal(tmp_path / "a.xml", form="xml") == ("there is no form 'xml'. Use castella, csv, audacity.")
+    assert refusal(tmp_path / "a.xml", form="xml") == (
+        "there is no form 'xml'. Use castella, csv, audacity, raven."
+    )
     assert refusal(tmp_path / "no.csv") == f"{tmp_path}/no.csv: there is no such file."
+    (tmp_path / "a.jsonl").write_text("{}")
+    assert refusal(tmp_path / "a.jsonl") == (
+        f"{tmp_path}/a.jsonl: is JSON lines by its name, which need no conversion. Name another form with "
+        "--form."
+    )
+    (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04")
+    assert refusal(tmp_path / "a.xlsx") == (
+        f"{tmp_path}/a.xlsx: is a ZIP archive (Excel and LibreOffice files are such archives), and not plain "
+        "text. Unpack it, or save tables as CSV."
+    )

@@ -1,24 +1,25 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from amrbench.data.feature_source import FeatureSource
 from amrbench.data.local_dataset import DatasetFolder, PublishedSplit
 from amrbench.data.worker_pool import no_report
 from amrbench.errors import DataError
 from amrbench.files.annotations import write_annotations
 from amrbench.files.feature_file import open_feature_file
+from amrbench.notes import Note
 from amrbench.required_files import Published, RequiredFile
-from amrbench.slots.features import FeaturesPart
+from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.tools.extract_features import extract_features, job_for_dataset, job_for_folder
 from amrbench.types import Query
 from tests.small_world.locks import held
 
 
-class Ears:
+class Ears(FeatureBackend):
     """Mean and loudness of each second; the length of each word."""
 
     name, audio_width, text_width, rate, hop = "ears", 2, 1, 8000, 1.0
@@ -135,9 +136,10 @@ def test_a_file_of_another_process_is_not_overwritten(folder, tmp_path):
     with held(output.with_suffix(".lock")) as release:
 
         def report(progress):
-            reported.append(progress.what)
-            output.write_bytes(b"theirs")
-            release()
+            if progress.what != f"{folder}: measuring":
+                reported.append(progress.what)
+                output.write_bytes(b"theirs")
+                release()
 
         with pytest.raises(DataError) as error:
             extract(job_for_folder(folder, output), report=report)
@@ -184,7 +186,10 @@ def test_folders_without_audio_and_names_of_two_files(tmp_path, folder):
     write_tone(folder / "3.flac", 1)
     with pytest.raises(DataError) as error:
         job_for_folder(folder, tmp_path / "out.h5")
-    assert str(error.value) == f"{folder}/3.wav: 3.flac has the same name; rename one of them."
+    assert str(error.value) == (
+        f"{folder}: '3.flac' and '3.wav' could both be the file of '3'. Move one of them away, or give the "
+        "two recordings ids of their own."
+    )
 
 
 def test_a_missing_folder(tmp_path):
@@ -246,7 +251,7 @@ def test_a_data_set_without_some_recordings(tmp_path):
     with pytest.raises(DataError) as error:
         job_for_dataset(dataset, EarsPart())
     assert str(error.value) == (
-        f"{dataset.audio_folder}: 1 of 2 recordings are missing: 'b'. They are published at a friend."
+        f"{dataset.audio_folder}: 1 of 2 recordings are missing: 'b'. Published at a friend."
     )
 
 
@@ -255,8 +260,78 @@ def test_the_features_of_a_data_set_are_those_of_its_recordings_and_queries(tmp_
     write_annotations(dataset.annotations("train"), QUERIES)
     write_tone(dataset.audio_folder / "a.ogg", 3.0)
     write_tone(dataset.audio_folder / "b.wav", 2.0)
-    assert extract(job_for_dataset(dataset, EarsPart())) == (2, 3)
-    source = FeatureSource(tuple(QUERIES), (dataset.encoder_features(QUERIES, EarsPart()),))
+    assert extract(job_for_dataset(dataset, EarsPart())) == (2, 2)
+    source = dataset.source("train", EarsPart())
     source.verify()
     assert source.audio("a").shape == (3, 2)
     assert [source.text(query).ravel().tolist() for query in QUERIES] == [[1, 3, 5], [4], [4]]
+
+
+def in_two_splits(root):
+    return DatasetFolder("x", root, {split: PublishedSplit(f"{split}.jsonl") for split in ("train", "test")})
+
+
+@pytest.fixture
+def extracted(tmp_path):
+    """A folder with the features of its train split."""
+    dataset = in_two_splits(tmp_path / "x")
+    for name, seconds in (("a.wav", 3.0), ("b.wav", 2.0), ("c.wav", 4.0)):
+        write_tone(dataset.audio_folder / name, seconds)
+    write_annotations(dataset.annotations("train"), QUERIES)
+    extract(job_for_dataset(dataset, EarsPart()))
+    return dataset.root
+
+
+def test_what_was_added_or_changed_is_added_to_the_feature_file(extracted):
+    dataset = in_two_splits(extracted)
+    file = dataset.feature_file(EarsPart())
+    by_split = {
+        "train": [*QUERIES[:2], replace(QUERIES[2], query="heavy rain")],
+        "test": [Query("a_1", "a cat", "c", 4.0, ())],
+    }
+    for split, queries in by_split.items():
+        write_annotations(dataset.annotations(split), queries)
+    with pytest.raises(DataError, match=r"has no features of 1 of the 3 sentences"):
+        dataset.source("train", EarsPart())
+    with pytest.warns(Note) as notes:
+        assert extract(job_for_dataset(dataset, EarsPart())) == (3, 4)
+    assert [str(issued.message) for issued in notes] == [
+        f"{file}: its features of 2 recordings and 2 sentences are kept; only the others were extracted."
+    ]
+    for split, queries in by_split.items():
+        source = dataset.source(split, EarsPart())
+        source.verify()
+        assert [len(source.audio(query.vid)) for query in queries] == [query.duration for query in queries]
+        for query in queries:
+            assert source.text(query).ravel().tolist() == [len(word) for word in query.query.split()]
+
+
+def test_a_complete_feature_file_is_not_extracted_again(extracted):
+    dataset = in_two_splits(extracted)
+    with pytest.raises(DataError) as error:
+        extract(job_for_dataset(dataset, EarsPart()))
+    assert str(error.value) == (
+        f"{extracted}/features/ears.h5: is complete already, so nothing was extracted. Move it away to "
+        "extract it again."
+    )
+
+
+def test_features_of_another_encoder_are_not_added(extracted, monkeypatch):
+    monkeypatch.setattr(Ears, "fingerprint", lambda _: "2")
+    with pytest.raises(DataError) as error:
+        extract(job_for_dataset(in_two_splits(extracted), EarsPart()))
+    assert str(error.value) == (
+        f"{extracted}/features/ears.h5: has features of 'ears' (1), and those of 'ears' (2) cannot be added. "
+        "Move it away."
+    )
+
+
+def test_nothing_is_added_to_features_that_have_changed(extracted):
+    dataset = in_two_splits(extracted)
+    file = dataset.feature_file(EarsPart())
+    rows = open_feature_file(file).audio.rows("a").tobytes()
+    content = file.read_bytes()
+    file.write_bytes(content.replace(rows, bytes(len(rows))))
+    write_annotations(dataset.annotations("test"), [Query("c", "a cat", "c", 4.0, ())])
+    with pytest.raises(DataError, match=r"ears\.h5: audio/rows of item 0 \('a'\) have changed on disk"):
+        extract(job_for_dataset(dataset, EarsPart()))

@@ -5,9 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from amrbench.errors import DataError
+from amrbench.files.annotations import write_annotations
 from amrbench.files.feature_file import open_feature_file
+from amrbench.types import Query
 from benchmarks.bench_import import QUICK, measure
 from tests.core.tools.published_files import (
+    EarsPart,
     dataset_in,
     expect_complete,
     feature_file,
@@ -181,6 +185,68 @@ def test_counts_are_those_of_the_feature_file_not_of_the_files_read(dataset, tmp
     assert result.counts == {"audio": 2, "text": 3}
     file = open_feature_file(feature_file(dataset))
     assert (len(file.audio.ids), len(file.text.ids)) == (2, 3)
+
+
+AGAIN = {
+    "train": [Query(1, "a dog", "a", 2.0, ()), Query(2, "rain", "a", 2.0, ())],
+    "test": [Query("1", "a cat", "b", 3.0, ()), Query(2, "rain", "c", 3.0, ())],
+}
+"""Queries whose ids start again."""
+
+
+def publish_again(root, split):
+    """Write the published features of a split."""
+    files = {}
+    for query in AGAIN[split]:
+        audio = npz(features=random_rows(query.vid, int(query.duration), 5))
+        text = npz(last_hidden_state=random_rows(query.query, 2, 4))
+        files |= {f"clap/{query.vid}.npz": audio, f"clap_text/qid{query.qid}.npz": text}
+    return folder(root / split, files)
+
+
+@pytest.fixture
+def again(dataset):
+    for split, queries in AGAIN.items():
+        write_annotations(dataset.annotations(split), queries)
+    return dataset
+
+
+def test_splits_whose_ids_start_again_are_imported_one_by_one(again, tmp_path):
+    for split in AGAIN:
+        take(again, publish_again(tmp_path, split), split=split)
+    for split, queries in AGAIN.items():
+        source = again.source(split, EarsPart())
+        source.verify()
+        for query in queries:
+            assert np.array_equal(source.text(query), random_rows(query.query, 2, 4))
+            assert np.array_equal(source.audio(query.vid), random_rows(query.vid, int(query.duration), 5))
+
+
+def test_the_import_of_a_split_needs_only_its_files_and_keeps_the_others(again, tmp_path):
+    train, test = (publish_again(tmp_path, split) for split in AGAIN)
+    text = train / "clap_text/qid1.npz"
+    text.rename(tmp_path / "later.npz")
+    assert "1 of 2 queries have none: '1'." in refusal(again, train, split="train")
+    assert feature_file(again).with_suffix(".missing.txt").read_text() == "qid1.npz\n"
+    take(again, test, split="test")
+    (tmp_path / "later.npz").rename(text)
+    result = take(again, train, split="train")
+    assert (result.read, result.counts) == (1, {"audio": 3, "text": 3}), "'2: rain' is in both"
+    for split in AGAIN:
+        again.source(split, EarsPart()).verify()
+    assert refusal(again, train, split="train").endswith(
+        "is complete already, so nothing was read. Move it away to import it again."
+    )
+
+
+def test_a_sentence_that_was_changed_after_the_import_is_imported_again(again, tmp_path):
+    train = publish_again(tmp_path, "train")
+    take(again, train, split="train")
+    write_annotations(again.annotations("train"), [replace(AGAIN["train"][0], query="a frog")])
+    with pytest.raises(DataError, match=r"has no features of 1 of the 1 sentences of .*train\.jsonl"):
+        again.source("train", EarsPart())
+    assert take(again, train, split="train").read == 1
+    again.source("train", EarsPart()).verify()
 
 
 def test_an_import_reports_the_process_that_it_waits_for(dataset, tmp_path):

@@ -54,8 +54,8 @@ def overwritten(method):
 def test_the_message_names_no_folder_of_parts_if_nothing_was_read(dataset, tmp_path):
     lines = refusal(dataset, folder(tmp_path / "x", {"clap/-a.npz": b"<html>404</html>"})).splitlines()
     assert lines[3] == (
-        f"  {tmp_path}/x/clap/-a.npz: 'features' cannot be read (not an .npz file). "
-        "Copy or download the file again."
+        f"  {tmp_path}/x/clap/-a.npz: is a web page. The download failed; open its address in a browser, and "
+        "download it again."
     )
     assert lines[4:] == [
         f"  All missing files are listed in {feature_file(dataset).with_suffix('.missing.txt')}.",
@@ -100,7 +100,7 @@ def test_parts_that_were_overwritten_are_refused(dataset, tmp_path, monkeypatch)
         (npz(features=np.array([{}, {}])), "no pickled objects are accepted"),
         (npz(other=random_rows("x", 4, 5)), "there is no array 'features'; the file holds 'other'"),
         (npz(features=random_rows("x", 4, 5))[:60], "'features' cannot be read"),
-        (b"", "'features' cannot be read (not an .npz file). Copy or download the file again."),
+        (b"", "is empty. Copy or download it again."),
         (
             header_alone("features", (1_000_000, 5)),
             "1000000 rows of 1 s cannot be those of '-a', which lasts 4 s.",
@@ -217,10 +217,8 @@ def test_two_files_of_one_recording(dataset, tmp_path):
 
 def test_sources_that_are_neither_folder_nor_archive(dataset, tmp_path):
     assert refusal(dataset, tmp_path / "no") == f"{tmp_path}/no: there is no such folder or archive."
-    (tmp_path / "x.rar").write_bytes(b"x")
-    assert refusal(dataset, tmp_path / "x.rar") == (
-        f"{tmp_path}/x.rar: neither a folder nor an archive (.tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, .zip)."
-    )
+    (tmp_path / "x.rar").write_bytes(b"Rar!\x1a\x07\x00")
+    assert refusal(dataset, tmp_path / "x.rar") == f"{tmp_path}/x.rar: is a RAR archive. Unpack it first."
 
 
 def test_a_source_without_features(dataset, tmp_path):
@@ -237,8 +235,50 @@ def test_a_data_set_without_annotations(tmp_path):
 
 
 def test_ids_that_cannot_be_file_names(dataset, tmp_path):
-    write_annotations(dataset.annotations("train"), [Query("a/b", "x", "../v", 3.0, ())])
-    assert refusal(dataset, tmp_path) == (
-        f"{dataset.root}: query 'a/b' of toy: id \"../v\" cannot be the name of a file; use 1 to 200 bytes "
-        "without '/', '\\' or control characters, not '.' or '..' and no drive letter."
+    queries = [Query(1, "x", "v", 3.0, ()), Query("a/b", "x", "../v", 3.0, ())]
+    write_annotations(dataset.annotations("train"), queries)
+    file = dataset.annotations("train")
+    name = (
+        "which cannot be the name of a file; use 1 to 200 bytes without '/', '\\' or control characters, not "
+        "'.' or '..' and no drive letter."
     )
+    assert refusal(dataset, tmp_path).splitlines() == [
+        f'{file}:2: "qid" is "a/b", {name}',
+        f'{file}:2: "vid" is "../v", {name}',
+    ]
+
+
+def test_ids_that_start_again_with_other_sentences(dataset, tmp_path):
+    train, test = map(dataset.annotations, ("train", "test"))
+    write_annotations(train, [Query(1, "a dog", "a", 3.0, ()), Query(2, "rain", "a", 3.0, ())])
+    write_annotations(test, [Query("1", "a cat", "b", 3.0, ()), Query(2, "rain", "b", 3.0, ())])
+    assert refusal(dataset, tmp_path) == (
+        f"{test}: 1 ids of queries have other sentences in another split, so qid<id>.npz does not say whose "
+        f"text it is: '1' is 'a cat' here and 'a dog' in {train}. Import the files of each split by "
+        "themselves: 'amrbench data import toy FILES --encoder ears --split train'."
+    )
+
+
+def test_a_split_that_is_not_known_or_not_there(dataset, tmp_path):
+    assert refusal(dataset, tmp_path, split="tran") == (
+        "data set 'toy' has no split 'tran'. Did you mean 'train'? Splits: train, test."
+    )
+    dataset.annotations("test").unlink()
+    assert f"annotations of toy test: {dataset.root}/test.jsonl" in refusal(dataset, tmp_path, split="test")
+
+
+def test_a_recording_of_two_splits_with_other_features_in_each(dataset, tmp_path):
+    for split in ("train", "test"):
+        write_annotations(dataset.annotations(split), [Query(split, "a dog", "1", 3.0, ())])
+        files = {
+            "clap/1.npz": npz(features=random_rows(split, 3, 5)),
+            f"clap_text/qid{split}.npz": npz(last_hidden_state=random_rows("a dog", 2, 4)),
+        }
+        folder(tmp_path / split, files)
+    take(dataset, tmp_path / "train", split="train")
+    assert refusal(dataset, tmp_path / "test", split="test") == (
+        f"{tmp_path}/test/clap/1.npz: has other features than were imported before, and '1' is a recording "
+        "of several splits of toy. Give each recording an id of its own in the annotations."
+    )
+    (tmp_path / "test/clap/1.npz").write_bytes((tmp_path / "train/clap/1.npz").read_bytes())
+    assert take(dataset, tmp_path / "test", split="test").known == 1

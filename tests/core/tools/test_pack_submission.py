@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import zipfile
 from dataclasses import replace
@@ -14,16 +15,25 @@ from amrbench.files.annotations import read_annotations
 from amrbench.files.jsonl import write_rows
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.functional.metrics import score
-from amrbench.tools.pack_submission import NOTE, filled, pack, refuse_faults
+from amrbench.tools.pack_submission import NOTE, filled, pack, refuse_faults, submission_faults
 from amrbench.types import Moments, Query
 from tests.small_world.parts import REGISTRY
 
 LABEL = "Lee_KAIST_task6_1"
+FAULTS = "one-hot stands in for absent; its budget replaces 'model.width: 32 -> 16'"
 
 
 @pytest.fixture
-def finished(soup_run):
+def small(soup_run):
+    """A run under a protocol with a stand-in and a budget."""
     return open_run(soup_run.folder, REGISTRY)
+
+
+@pytest.fixture
+def finished(small):
+    """The same run, as it would be under a protocol without them."""
+    recipe = small.result.recipe.model_copy(update={"replaced": ()})
+    return replace(small, result=small.result.model_copy(update={"stand_ins": "", "recipe": recipe}))
 
 
 def packed_files(path):
@@ -36,6 +46,7 @@ def packed_files(path):
 
 def test_a_package_has_predictions_and_a_meta_file(finished, soup_run, tmp_path):
     packed = pack(finished, LABEL, tmp_path / "a.zip")
+    assert packed.text().splitlines()[1] == "Protocol tiny: For tests."
     rows, meta = packed_files(tmp_path / "a.zip")
     truth = read_annotations(soup_run.folder / soup_run.result.truth)
     assert [row["qid"] for row in rows] == [query.qid for query in truth]
@@ -96,10 +107,57 @@ def test_encoders_of_known_size_are_counted(finished, tmp_path, monkeypatch):
 def test_the_command(soup_run, tmp_path, monkeypatch, amrbench):
     monkeypatch.setattr("amrbench.discovery.load_registry", lambda **_: REGISTRY)
     options = ("--label", LABEL, "-o", tmp_path / "a.zip", "--member", "soup")
-    code, out, _ = amrbench("pack", soup_run.folder, *options)
+    code, out, error = amrbench("pack", soup_run.folder, *options)
+    assert (code, out) == (2, "")
+    assert error == (
+        f"error: {soup_run.folder}: was run under the protocol 'tiny', so its predictions are not a "
+        f"submission to the challenge: {FAULTS}. Run the recipe under a protocol without stand-ins and "
+        "budget, such as dcase2026; to try the packing, use --not-a-submission, and the files will say so.\n"
+    )
+    assert not (tmp_path / "a.zip").exists()
+    code, out, _ = amrbench("pack", soup_run.folder, *options, "--not-a-submission")
     assert code == 0
+    assert out.splitlines()[2] == f"NOT A SUBMISSION: {FAULTS}."
     assert out.splitlines()[-1] == NOTE
-    assert (tmp_path / "a.zip").is_file()
+
+
+def test_the_files_of_what_is_not_a_submission_say_so(small, tmp_path):
+    pack(small, LABEL, tmp_path / "a.zip", not_a_submission=True)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        files = {name: archive.read(name).decode() for name in archive.namelist()}
+    warning = f"NOT A SUBMISSION: {FAULTS}."
+    assert files.pop(f"{LABEL}/NOT_A_SUBMISSION.txt") == f"{warning}\n"
+    meta = files.pop(f"{LABEL}/{LABEL}.meta.yaml")
+    assert meta.startswith(f"# {warning}\n")
+    assert yaml.safe_load(meta)["submission"]["label"] == LABEL
+    assert list(files) == [f"{LABEL}/{LABEL}.output.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("stand_ins", "replaced", "faults"),
+    [
+        ("", (), ()),
+        ("a stands in for b", ("features: b -> a",), ("a stands in for b",)),
+        ("", ("stages.0.epochs: 200 -> 1",), ("its budget replaces 'stages.0.epochs: 200 -> 1'",)),
+    ],
+)
+def test_stand_ins_and_budgets_make_no_submission(small, stand_ins, replaced, faults):
+    recipe = small.result.recipe.model_copy(update={"replaced": replaced})
+    result = small.result.model_copy(update={"stand_ins": stand_ins, "recipe": recipe})
+    assert submission_faults(result) == faults
+
+
+def test_an_ensemble_for_a_run_that_makes_no_submission_is_refused_too(small, soup_run, tmp_path):
+    fused = tmp_path / "fused.jsonl"
+    fuse_files([soup_run.folder], fused)
+    with pytest.raises(RunError, match="not a submission to the challenge: one-hot stands in for absent"):
+        pack(small, LABEL, tmp_path / "a.zip", predictions=fused)
+
+
+def test_what_may_be_submitted_has_no_warning(finished, tmp_path):
+    text = pack(finished, LABEL, tmp_path / "a.zip", not_a_submission=True).text()
+    assert "NOT A SUBMISSION" not in text
+    packed_files(tmp_path / "a.zip")
 
 
 QUERIES = [Query("a", "x", "v", 10.0, ()), Query("b", "y", "v", 10.0, ())]
@@ -156,7 +214,7 @@ def test_windows_of_length_0_are_kept_and_counted(soup_run, finished, tmp_path):
     lines[0]["pred_relevant_windows"][0] = [start, start, points]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = pack(replace(finished, folder=tmp_path / "run"), LABEL, tmp_path / "a.zip").text()
-    assert text.splitlines()[3] == "1 windows have length 0 after rounding and cannot match anything"
+    assert text.splitlines()[2] == "1 windows have length 0 after rounding and cannot match anything"
     rows, _ = packed_files(tmp_path / "a.zip")
     assert rows[0]["pred_relevant_windows"][0] == [start, start]
 
@@ -189,22 +247,6 @@ def test_predictions_for_other_queries_are_not_packed(finished, tmp_path):
     assert str(error.value).endswith(" with 'a', 'b'. Give predictions for the queries of this run.")
 
 
-def test_the_text_has_the_protocol_and_the_stand_ins(soup_run, finished, tmp_path):
-    assert pack(finished, LABEL, tmp_path / "a.zip").text().splitlines()[1:3] == [
-        "Protocol tiny: For tests.",
-        "Stand-ins: one-hot stands in for absent. Their predictions are not a submission to the challenge.",
-    ]
-    fused = tmp_path / "fused.jsonl"
-    fuse_files([soup_run.folder], fused)
-    real = replace(finished, result=finished.result.model_copy(update={"stand_ins": ""}))
-    for packed in (
-        pack(real, LABEL, tmp_path / "a.zip"),
-        pack(finished, LABEL, tmp_path / "a.zip", predictions=fused),
-    ):
-        assert packed.text().splitlines()[1] == "Protocol tiny: For tests."
-        assert "Stand-ins" not in packed.text()
-
-
 def test_a_label_of_another_form_is_refused(finished, tmp_path):
     with pytest.raises(RunError) as error:
         pack(finished, "mine", tmp_path / "a.zip")
@@ -221,14 +263,22 @@ def test_templates_and_outputs_that_cannot_be_used(finished, tmp_path):
     with pytest.raises(RunError, match=r"bad\.yaml: is not YAML"):
         filled(tmp_path / "bad.yaml", {})
     for text in (
-        "date: 2026-13-45", "a: !!int abc", "a: !!int ''", "a: !!bool x", "a: !!timestamp abc", "a: &x [*x]",
-        "[" * 100_000, "a: 2001-01-01 00:00:00 +99:99", "a: 1" + ":10" * 400 + ".5",
+        "date: 2026-13-45", "a: !!int abc", "a: !!int ''", "a: !!bool x", "a: !!timestamp abc",
+        "a: 2001-01-01 00:00:00 +99:99", "a: 1" + ":10" * 400 + ".5",
     ):  # fmt: skip
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(RunError) as error:
             filled(tmp_path / "bad.yaml", {})
         assert str(error.value).startswith(f"{tmp_path}/bad.yaml: is not YAML after filling in (")
         assert str(error.value).endswith("). Correct it.")
+    for text, reason in (
+        ("a: &x [*x]", "line 1: the alias *x points elsewhere in the file; write the value out."),
+        ("a: " + "[" * 1000, "mappings and lists are nested more than 30 deep"),
+        ("a: " + "x" * 100_000, "has 100,003 characters"),
+    ):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(RunError, match=rf"(?s)bad\.yaml.*{re.escape(reason)}"):
+            filled(tmp_path / "bad.yaml", {})
     (tmp_path / "bad.yaml").write_text("a: ${label}\nx: ${label\ny: keep}\n")
     with pytest.raises(RunError) as error:
         filled(tmp_path / "bad.yaml", {})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from amrbench.data.audio import AudioFile
+from amrbench.data.audio import AudioFile, open_audio
 from amrbench.errors import DataError
 from amrbench.tools.plot_timeline import draw, spectrogram
 from tests.small_world.data import EVENT_RATE
@@ -16,8 +16,8 @@ ROWS = [("x" * 40, np.array([[1.0, 2.0, 0.5]]), np.linspace(0, 1, 60, dtype=np.f
 @pytest.fixture
 def recording(tmp_path):
     path = tmp_path / "a.wav"
-    soundfile.write(path, np.zeros(60 * EVENT_RATE, np.float32), EVENT_RATE, subtype="FLOAT")
-    return AudioFile(path, EVENT_RATE, 60 * EVENT_RATE)
+    soundfile.write(path, np.ones(60 * EVENT_RATE, np.float32), EVENT_RATE, subtype="FLOAT")
+    return open_audio(path)
 
 
 def test_the_command_writes_a_picture_of_its_answers(soup_run, recording, tmp_path, monkeypatch, amrbench):
@@ -76,17 +76,18 @@ def test_a_spectrogram_reads_a_bounded_part(tmp_path):
     path = tmp_path / "a.flac"
     times = np.arange(16000 * 60) / 16000
     soundfile.write(path, 0.5 * np.sin(2 * np.pi * 1000 * times), 16000)
-    decibels = spectrogram(AudioFile(path, 16000, len(times)), columns=100)
+    decibels = spectrogram(open_audio(path), columns=100)
     assert decibels.shape == (1025, 100)
     assert (decibels.argmax(0) == 128).all(), "1 kHz of 8"
-    short = spectrogram(AudioFile(path, 16000, 700), columns=100)
+    soundfile.write(path, 0.5 * np.sin(2 * np.pi * 1000 * times[:700]), 16000)
+    short = spectrogram(open_audio(path), columns=100)
     assert short.shape == (1025, 1)
 
 
 def test_pictures_need_a_package(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(DataError) as error:
-        draw(tmp_path / "a.png", AudioFile(tmp_path, 1, 1), [], heading=[], hop=1.0)
+        draw(tmp_path / "a.png", AudioFile(tmp_path, ()), [], heading=[], hop=1.0)
     assert str(error.value) == (
         "a picture needs the package matplotlib. Install it with 'pip install amrbench[plot]'."
     )

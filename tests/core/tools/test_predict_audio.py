@@ -99,8 +99,9 @@ def recorded(path, waveform):
 
 
 def long_recording(minutes):
-    """Return silence with one short event of class 2."""
+    """Return silence with one short event of class 1, and one of class 2."""
     wave = np.zeros(60 * minutes * EVENT_RATE, np.float32)
+    wave[:EVENT_RATE] = 1
     wave[100 * EVENT_RATE : 103 * EVENT_RATE] = 2
     return wave
 
@@ -172,7 +173,7 @@ def test_the_command_prints_run_protocol_and_stand_ins(run, tmp_path, monkeypatc
     content = json.loads(call("class 2", "--run", run.folder, "--json", "--top", 3))
     assert content.keys() == {
         *("recording", "seconds", "windows", "run", "recipe", "member"),
-        *("protocol", "protocol_about", "stand_ins", "queries"),
+        *("protocol", "protocol_about", "stand_ins", "queries", "notes"),
     }
     assert content["stand_ins"] == "one-hot stands in for absent"
     assert [row["query"] for row in content["queries"]] == ["class 2"]

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from argparse import Namespace
+from pathlib import Path
+
 import pytest
+import torch
 
 from amrbench.errors import CheckpointError
 from amrbench.registry import Registry
@@ -32,3 +36,12 @@ def test_an_unknown_model_is_named() -> None:
         match=r"best.ckpt: option 'model_name' is 'cg_detr'; no checkpoint part is called 'cg_detr'.*none",
     ):
         load_foreign(FOLDER / "best.ckpt", Registry.of())
+
+
+def test_without_the_name_of_the_model_it_is_asked_for(tmp_path: Path) -> None:
+    content = {"model": {"w": torch.ones(1)}, "opt": Namespace(device=torch.device("cuda"))}
+    torch.save(content, tmp_path / "best.ckpt")
+    with pytest.raises(
+        CheckpointError, match=r"no option 'model_name' in 'opt'.* checkpoint part \(cg_detr\)"
+    ):
+        load_foreign(tmp_path / "best.ckpt", Registry.of(OtherNet))

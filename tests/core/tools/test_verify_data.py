@@ -100,7 +100,7 @@ def test_crops_of_one_source_that_overlap():
 def dataset(tmp_path):
     path = tmp_path / "x" / "train.jsonl"
     path.parent.mkdir()
-    write_annotations(path, [PLAIN, replace(PLAIN, qid="b_1", vid="b")])
+    write_annotations(path, [PLAIN, replace(PLAIN, qid="b_1", vid="b", query="a cat")])
     digest = md5(path.read_bytes()).hexdigest()
     splits = {
         "train": PublishedSplit("train.jsonl", queries=2, recordings=2, md5=digest),
@@ -109,7 +109,7 @@ def dataset(tmp_path):
     return DatasetFolder("x", path.parent, splits)
 
 
-def write_features(dataset, audio, texts=("a_1", "b_1")):
+def write_features(dataset, audio, texts=("a dog", "a cat")):
     path = dataset.root / "features" / "ears.h5"
     path.parent.mkdir(exist_ok=True)
     rows = tuple(np.ones((count, 2), np.float32) for count in audio.values())
@@ -135,9 +135,18 @@ def no_features(dataset):
     )
 
 
+def no_audio(dataset, *vids):
+    audio, names = dataset.root / "audio", ", ".join(map(repr, vids))
+    return [
+        f"  note  {len(vids)} recordings are not in {audio}, and 'amrbench data extract' needs them: {names}",
+        f"  note  There is no folder {audio}.",
+    ]
+
+
 def test_annotations_are_compared_with_the_published_file(dataset):
     published = "  note  2 queries about 2 recordings, byte for byte as published"
-    assert lines(dataset) == ["x train", published, no_features(dataset), *no_annotations(dataset)]
+    missing = [no_features(dataset), *no_audio(dataset, "a", "b")]
+    assert lines(dataset) == ["x train", published, *missing, *no_annotations(dataset)]
     write_annotations(dataset.annotations("train"), [PLAIN])
     digest = dataset.splits["train"].md5[:12]
     assert lines(dataset) == [
@@ -145,6 +154,7 @@ def test_annotations_are_compared_with_the_published_file(dataset):
         "  note  1 queries about 1 recordings; not the newest published file, which has 2 queries "
         f"(md5 {digest}...)",
         no_features(dataset),
+        *no_audio(dataset, "a"),
         *no_annotations(dataset),
     ]
 
@@ -158,11 +168,12 @@ def test_splits_without_annotations_have_a_note_in_their_order(dataset):
 
 def test_a_recording_in_two_splits_is_a_fault(dataset):
     write_annotations(dataset.annotations("test"), [replace(PLAIN, qid="c")])
-    assert lines(dataset)[3:] == [
+    assert lines(dataset)[5:] == [
         "x test",
         "  note  1 queries about 1 recordings; 5 were published",
         "  FAULT 1 recordings are in train too: 'a'",
         no_features(dataset),
+        *no_audio(dataset, "a"),
     ]
     assert verify_data(dataset).faults == 1
     assert verify_data(dataset).as_json()["splits"]["test"][1] == {
@@ -170,6 +181,20 @@ def test_a_recording_in_two_splits_is_a_fault(dataset):
         "fault": True,
         "where": ["a"],
     }
+
+
+def test_ids_that_start_again_with_other_sentences_are_noted(dataset):
+    again = [
+        replace(PLAIN, qid="b_1", vid="c", query="rain"),
+        replace(PLAIN, vid="d"),
+        replace(PLAIN, qid="n"),
+    ]
+    write_annotations(dataset.annotations("test"), [*again[:2], replace(again[2], vid="e")])
+    assert [line for line in lines(dataset) if "ids of queries" in line] == [
+        "  note  1 ids of queries are in train.jsonl too, with other sentences; import published features, "
+        "whose files are named by ids, split by split (--split): 'b_1'",
+    ]
+    assert verify_data(dataset).faults == 0
 
 
 def test_annotations_that_cannot_be_read_are_a_fault(dataset):
@@ -187,10 +212,10 @@ def test_features_that_fit(dataset):
 
 
 def test_features_that_are_missing_or_do_not_fit_are_faults(dataset):
-    write_features(dataset, {"a": 30}, texts=("a_1",))
+    write_features(dataset, {"a": 30}, texts=("a dog",))
     assert lines(dataset)[2:] == [
         "  FAULT ears: 1 recordings have no features: 'b'",
-        "  FAULT ears: 1 queries have no features: 'b_1'",
+        "  FAULT ears: 1 queries have sentences without features; 'amrbench data extract' adds them: 'b_1'",
         "  FAULT ears: 1 recordings have features of another length: 'a'",
         *no_annotations(dataset),
     ]

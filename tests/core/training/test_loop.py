@@ -1,11 +1,14 @@
 import math
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from amrbench.errors import RunError
+from amrbench.errors import DataError, RunError
+from amrbench.testing.small_data import make_batch
+from amrbench.training.failures import StepError
 from amrbench.training.log import Epoch
 from amrbench.training.loop import (
     CheckpointKeeper,
@@ -71,6 +74,7 @@ def inputs(module: Number, epochs: int = 3, batches=None, seed: int = 1) -> Stag
         batches=batches or (lambda epoch: [(1.0, 2.0), (epoch, 1.0)]),
         validate=validate,
         epochs=epochs,
+        steps=2,
         seed=seed,
     )
 
@@ -109,11 +113,85 @@ def test_random_draws_depend_on_seed_and_epoch_alone():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_not_finite_ends_training(value):
+def test_a_loss_that_is_not_finite_ends_training_before_the_weights_change(value):
+    module = Number()
+    with pytest.raises(StepError) as error:
+        fit(
+            inputs(module, batches=lambda epoch: [(1.0, 1.0), (1.0, value if epoch else 1.0)]),
+            keep=lambda _: None,
+        )
+    assert str(error.value) == (
+        f"toy stage, epoch 2, step 2 of 2: the loss term 'value' is not finite ({value})"
+    )
+    assert module.weight.item() == 3, "three steps were taken"
+
+
+class Spoiling(Counter):
+    """Makes the weight infinite at a step."""
+
+    at: int
+
+    def step(self, closure):
+        losses = super().step(closure)
+        if len(self.module.steps) == self.at:
+            with torch.no_grad():
+                self.module.weight.fill_(math.inf)
+        return losses
+
+
+@pytest.mark.parametrize(("at", "step"), [(1, 1), (2, 2)])
+def test_a_step_that_spoils_the_weights_is_named(at, step):
+    """After the first step the next loss shows it, after the last one of an epoch nothing else does."""
+    module = Number()
+    given = inputs(module)
+    given.updater.__class__ = Spoiling
+    given.updater.at = at
     with pytest.raises(
-        RunError, match="stage, epoch 2: the loss term 'value' is not finite; .*learning rate"
+        StepError, match=f"^toy stage, epoch 1, step {step} of 2: the weights 'weight' are not"
     ):
-        trained(batches=lambda epoch: [(1.0, value if epoch else 1.0)])
+        fit(given, keep=pytest.fail)
+
+
+def test_steps_and_validation_are_reported():
+    reports = []
+    fit(inputs(Number(), epochs=2), keep=lambda _: None, report=reports.append)
+    assert [report.text(2) for report in reports] == [
+        f"epoch {epoch} of 2, {at}" for epoch in (1, 2) for at in ("step 1 of 2", "step 2 of 2", "validation")
+    ]
+
+
+class Huge(Number):
+    """Asks for more memory than there is."""
+
+    def forward(self, batch, target, step) -> Losses:
+        return Losses(torch.empty(2**50), {})
+
+
+def test_short_memory_names_the_step_the_request_and_what_to_lower():
+    batch = make_batch()
+    with pytest.raises(RunError) as error:
+        fit(inputs(Huge(), batches=lambda _: [(batch, None)]), keep=pytest.fail)
+    assert str(error.value) == (
+        "toy stage, epoch 1, step 1 of 2: out of memory: 4.00 PiB could not be had. The batch has 4 queries "
+        f"of up to {batch.audio.shape[1]} rows and {batch.text.shape[1]} words. Each process has its own "
+        "memory: a smaller --jobs helps and does not change the results. Otherwise lower 'training.batch' or "
+        "'limits.frames' of the recipe."
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DataError("predicted windows of 'a' are not finite; correct them."), "predicted windows of 'a'"),
+        (MemoryError(), "out of memory: no more could be had. Each process"),
+    ],
+)
+def test_a_failure_of_validation_names_the_epoch(error, message):
+    def fail():
+        raise error
+
+    with pytest.raises(RunError, match=f"^toy stage, epoch 1, validation: {message}"):
+        fit(replace(inputs(Number()), validate=fail), keep=pytest.fail)
 
 
 def test_another_exception_is_not_changed():
@@ -165,7 +243,9 @@ def test_terms_may_be_missing_from_a_step():
     mean.add(Losses(torch.zeros(()), {"a": torch.tensor(4.0)}))
     mean.add(Losses(torch.zeros(()), {"a": torch.tensor(2.0), "b": torch.tensor(2.0)}))
     assert mean.read() == {"a": 3, "b": 1}
+    assert mean.first_size() == 4
     assert MeanLosses().read() == {}
+    assert MeanLosses().first_size() == 0
 
 
 def test_the_settings_of_torch_are_restored():

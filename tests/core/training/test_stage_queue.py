@@ -1,11 +1,18 @@
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import pytest
 
+from amrbench.data.worker_status import WorkerStatus
 from amrbench.errors import RunError
 from amrbench.experiment.run import run
+from amrbench.training import stage_queue
+from amrbench.training.log import StageProgress
 from amrbench.training.stage_queue import missing_stages
 from tests.small_world.parts import RECIPE, REGISTRY
 from tests.small_world.runs import (
     Recorder,
+    changed,
     killed_once,
     plan,
     run_in,
@@ -43,11 +50,15 @@ def test_jobs_change_neither_keys_nor_bits(new_toy_folder):
         [("toy pretrain", n) for n in (1, 2, 3)]
         + [(f"toy finetune, seed {seed}", n) for seed in (0, 1) for n in (1, 2, 3, 4)]
     ), "epochs of the workers are reported here"
+    assert recorder.ended == {"toy pretrain", "toy finetune, seed 0", "toy finetune, seed 1"}
+    assert all(progress.text(4) for _, progress in recorder.steps)
 
 
 def test_finished_stages_are_kept_when_a_worker_is_killed(toy_folder):
     write_yaml(toy_folder / "toy.yaml", killed_once(toy_folder, after=10))
-    with pytest.raises(RunError, match=r"a worker process that trains was killed; .* finished is kept"):
+    with pytest.raises(
+        RunError, match=r"a worker process that trains was killed with SIGKILL at toy finetune, seed \d, "
+    ):
         run_in(toy_folder, jobs=2)
     (pretrained,) = stages_in(toy_folder)
     done = toy_folder / "cache" / "stages" / pretrained / "done.json"
@@ -56,19 +67,31 @@ def test_finished_stages_are_kept_when_a_worker_is_killed(toy_folder):
     assert done.stat().st_mtime_ns == time
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_queries_that_training_leaves_out_are_reported_once_a_stage(toy_folder, jobs):
-    write_yaml(toy_folder / "toy.yaml", RECIPE | {"limits": {"frames": 6}})
-    recorder = Recorder()
-    run_in(toy_folder, reporter=recorder, jobs=jobs)
-    assert [note for note in recorder.notes if "leaves out" in note] == [
-        f"toy {stage}: training leaves out 12 of 24 queries, which have no window inside the feature rows of "
-        "their recording"
-        for stage in ("pretrain", "finetune")
-    ]
+class OneThread(ThreadPoolExecutor):
+    """In place of worker processes, which take seconds to start: a thread that does task after task."""
+
+    def statuses(self):
+        return [WorkerStatus("toy finetune, seed 1", "step", 1, 2, 3)]
 
 
-def test_nothing_is_reported_if_training_leaves_out_no_query(toy_folder):
+@contextmanager
+def one_thread(jobs, doing):
+    with OneThread(1) as pool:
+        yield pool
+
+
+def test_a_failure_is_reported_at_once_and_other_stages_are_finished(toy_folder, monkeypatch):
+    monkeypatch.setattr(stage_queue, "worker_pool", one_thread)
+    marker = toy_folder / "once"
+    marker.touch()
+    failing = {"use": "failing", "kind": "nan", "at": str(marker), "after": 10}  # After pretraining.
+    write_yaml(toy_folder / "toy.yaml", changed(RECIPE, training__losses=["frames", "spans", failing]))
     recorder = Recorder()
-    run_in(toy_folder, reporter=recorder)
-    assert not any("leaves out" in note for note in recorder.notes)
+    with pytest.raises(RunError, match="seed 0, epoch 4, .* 'failing' is not finite") as error:
+        run_in(toy_folder, jobs=2, reporter=recorder)
+    last = "Other stages that are trained at the moment are finished first."
+    assert recorder.notes[-1] == f"{error.value} {last}"
+    assert len(stages_in(toy_folder)) == 2, "pretraining and the other seed"
+    assert recorder.steps[-1] == ("toy finetune, seed 1", StageProgress(1, 2, 3))
+    run_in(toy_folder)
+    assert len(stages_in(toy_folder)) == 3

@@ -2,18 +2,20 @@ import copy
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from amrbench.data.feature_dataset import DatasetCache
-from amrbench.errors import CheckpointError, RecipeError
+from amrbench.errors import CheckpointError, RecipeError, RunError
 from amrbench.files.weights import read_weights
 from amrbench.registry import Entry, Origin, Registry
 from amrbench.training import stages
 from amrbench.training.log import read_epochs
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.predict import validate
-from amrbench.training.stages import StageSpec, read_done, unfinished_folder
+from amrbench.training.stages import StageSpec, failed_folder, read_done, unfinished_folder
+from amrbench.training.step_check import StepCheck
 from tests.small_world.parts import PARTS, PROTOCOL, RECIPE, Frames, ToyModel
 from tests.small_world.runs import load_trained, plan, train
 
@@ -200,3 +202,85 @@ def test_stages_of_a_chain_draw_differently(toy_sources):
     assert last.sampling_seed != last.parent.sampling_seed
     assert last.sampling_seed == replace(last, parent=replace(last.parent)).sampling_seed
     assert isinstance(last, StageSpec)
+
+
+# ---------------------------------------------------------------- stages that fail
+
+
+def fails_once(at, kind="nan") -> dict:
+    """Return a recipe whose pretraining fails in its second step, only once."""
+    at.touch()
+    return with_training(
+        losses=["frames", "spans", {"use": "failing", "kind": kind, "at": str(at), "after": 1}]
+    )
+
+
+def test_a_step_that_failed_is_kept_and_never_used(toy_sources, tmp_path):
+    at, store = tmp_path / "once", tmp_path / "stages"
+    spec = plan(toy_sources, fails_once(at)).chains[0].parent
+    with pytest.raises(RunError) as error:
+        train(spec, store)
+    folder = failed_folder(spec, store)
+    description = json.loads((folder / "failure.json").read_text())
+    first, second, third, *_ = description["qids"]
+    assert str(error.value) == (
+        "toy pretrain, epoch 1, step 2 of 3: the loss term 'failing' is not finite (nan). The stage is "
+        f"stopped, and nothing of it is used. Its queries: {first!r}, {second!r}, {third!r} and 5 more. The "
+        f"weights from before the step and its batch are in {folder}. Try a lower learning rate "
+        "(training.optimizer), a longer warm-up or a smaller training.clip, and check the features."
+    )
+    assert {file.name for file in folder.iterdir()} == {
+        *("weights.safetensors", "batch.safetensors", "failure.json", "log.jsonl")
+    }
+    assert (description["stage"], description["key"]) == ("toy pretrain", spec.key)
+    queries = {query.qid: query for query in spec.train[0].queries}
+    audio = read_weights(folder / "batch.safetensors")["batch.audio"]
+    for row, qid in zip(audio, description["qids"], strict=True):
+        assert np.array_equal(row.argmax(-1), spec.train[0].audio(queries[qid].vid).argmax(-1))
+    assert not unfinished_folder(spec, store).exists()
+
+    trained = train(spec, store)
+    assert read_done(trained).epochs == 3
+    assert not folder.exists(), "it is out of date"
+
+
+def test_a_second_failure_replaces_what_was_kept_of_the_first(toy_sources, tmp_path):
+    at, store = tmp_path / "once", tmp_path / "stages"
+    spec = plan(toy_sources, fails_once(at)).chains[0].parent
+    for _ in range(2):
+        at.touch()
+        with pytest.raises(RunError, match="are in "):
+            train(spec, store)
+    assert len(list(store.glob("*.failed/failure.json"))) == 1
+
+
+def test_a_failure_is_explained_also_if_it_cannot_be_kept(toy_sources, tmp_path, monkeypatch):
+    def full(*_):
+        raise RunError("/x/weights.safetensors: cannot be written (No space left on device).")
+
+    monkeypatch.setattr(stages, "keep_failure", full)
+    spec = plan(toy_sources, fails_once(tmp_path / "once")).chains[0].parent
+    with pytest.raises(
+        RunError,
+        match=r"'failing' is not finite .* could not be kept: /x/.* device\)\. Try a lower learning rate",
+    ):
+        train(spec, tmp_path / "stages")
+
+
+def test_a_gradient_that_is_not_finite_names_its_term(toy_sources, tmp_path):
+    recipe = with_training(losses=["frames", "spans", {"use": "failing", "kind": "gradient", "after": 1}])
+    spec = plan(toy_sources, recipe).chains[0].parent
+    with pytest.raises(RunError) as error:
+        train(spec, tmp_path)
+    assert str(error.value).startswith(
+        "toy pretrain, epoch 1, step 2 of 3: the gradient of the loss term 'failing' is not finite for the "
+        "weights 'losses.failing.weight', though the loss itself is. The stage is stopped"
+    )
+
+
+def test_checks_change_no_bit(toy_sources, tmp_path, monkeypatch):
+    spec = plan(toy_sources).chains[0].parent
+    checked = read_weights(train(spec, tmp_path / "checked") / "last.safetensors")
+    monkeypatch.setattr(StepCheck, "_read", lambda *_: None)
+    plain = read_weights(train(spec, tmp_path / "plain") / "last.safetensors")
+    assert all(torch.equal(checked[name], plain[name]) for name in plain)

@@ -54,6 +54,12 @@ def test_a_row_for_each_second_and_one_for_the_sentence(encoder):
     assert np.array_equal(both[1], encoder.text(["rain falls !"])[0])
 
 
+def test_sentences_that_are_too_long_are_known(encoder):
+    fits, cut = "a" * 30, "a" * 31
+    assert encoder.too_long([fits, cut, "a dog"]) == [cut]
+    assert np.array_equal(*encoder.text([fits, cut]))
+
+
 def test_the_rows_are_those_of_the_library(encoder, folder):
     import torch
 

@@ -15,6 +15,9 @@ class Loaded:
     def text(self, sentences):
         return [np.zeros((1, 1), np.float32) for _ in sentences]
 
+    def too_long(self, sentences):
+        return [sentence for sentence in sentences if len(sentence) > 1]
+
     def fingerprint(self):
         return "loaded"
 
@@ -31,6 +34,7 @@ def test_files_are_read_once_at_the_first_call():
     assert loads == []
     assert encoder.audio(np.zeros(3, np.float32)).shape == (3, 1)
     assert len(encoder.text(["a", "b"])) == 2
+    assert encoder.too_long(["a", "bb"]) == ["bb"]
     assert encoder.fingerprint() == "loaded"
     assert loads == ["load"]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from amrbench.errors import CheckpointError
-from amrbench.files.torch_checkpoint import Plain, read_checkpoint
-from amrbench.types import Checkpoint
+from amrbench.files.torch_checkpoint import read_checkpoint
+from amrbench.types import Checkpoint, Plain
 from amrbench_plugins.cgdetr.reference_checkpoint import Config, config_of, last_second
 from tests.folders import DATA
 from tests.oracle import cgdetr_cases

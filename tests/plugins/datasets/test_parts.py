@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from amrbench.config.load import load_protocol, load_recipe
+from amrbench.config.load import find, load_protocol, load_recipe
 from amrbench.config.protocol import Protocol
 from amrbench.data.prepare import prepare
 from amrbench.data.required_splits import FeatureRequest, RequiredSplits
@@ -76,7 +76,7 @@ def test_ones_own_files_are_a_data_set(tmp_path):
 
 def required_by(protocol: str, recipe: str) -> list[str]:
     rules = load_protocol(protocol, REGISTRY)
-    required = RequiredSplits(load_recipe(recipe, REGISTRY), rules)
+    required = RequiredSplits(load_recipe(recipe, REGISTRY), rules, find("protocol", protocol))
     return [file.what for file in required.required_files]
 
 
@@ -109,7 +109,8 @@ def test_the_submission_trains_on_test_too_and_reports_what_it_was_not_trained_o
         "annotations of dcase2026-evaluation evaluation",
         "features clap of dcase2026-evaluation",
     ]
-    report = RequiredSplits(load_recipe("ours4", REGISTRY), protocol).report
+    file = find("protocol", "dcase2026")
+    report = RequiredSplits(load_recipe("ours4", REGISTRY), protocol, file).report
     assert (report.dataset.use, report.split) == ("dcase2026-evaluation", "evaluation")
 
 
@@ -127,7 +128,7 @@ def test_a_submission_cannot_report_a_split_that_it_trains_on():
 @pytest.mark.parametrize("protocol", ["castella", "dcase2026"])
 def test_a_protocol_is_checked_at_full_size_without_data(protocol):
     rules = load_protocol(protocol, REGISTRY)
-    checked = check_recipe("cgdetr", load_recipe("cgdetr", REGISTRY), rules)
+    checked = check_recipe("cgdetr", load_recipe("cgdetr", REGISTRY), rules, find("protocol", protocol))
     assert checked.parameters > 10_000_000
     assert [file.what for file in checked.missing] == required_by(protocol, "cgdetr")
     text = checked.missing[1].text()

@@ -75,7 +75,7 @@ def test_any_number_of_percentiles_will_do():
             {"count": 10},
             "count is 10, which is no whole number of locations with 3 queries each; give a multiple of 3.",
         ),
-        ({"percentiles": [15, 500], "count": 2}, "percentiles: 500 is not one; give numbers from 0 to 100."),
+        ({"percentiles": [15, 500], "count": 2}, "Input should be less than or equal to 100, not 500."),
     ],
 )
 def test_bad_options_are_refused(options, message):

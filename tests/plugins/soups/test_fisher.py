@@ -91,7 +91,7 @@ def test_information_of_zero_is_refused():
 def test_a_floor_of_zero_is_refused():
     with pytest.raises(ValidationError) as error:
         Fisher(floor=0)
-    assert "Input should be greater than 0, not 0." in str(error.value)
+    assert "Input should be greater than or equal to 0.000000000001, not 0." in str(error.value)
     without_information = [{**fisher, "b": torch.zeros(3, dtype=torch.float64)} for fisher in FISHERS]
     soup = make(Fisher(), Scorer(without_information)).weights["b"]
     assert soup.isfinite().all(), "numbers without information in any seed have a mean all the same"

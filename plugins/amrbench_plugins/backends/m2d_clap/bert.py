@@ -45,6 +45,10 @@ class Bert:
         states: Tensor = self.model(ids).last_hidden_state[0]
         return states
 
+    def is_too_long(self, sentence: str) -> bool:
+        """Whether a sentence loses its last tokens."""
+        return bool(self.tokenizer.encode(sentence).overflowing)
+
 
 def load(tensors: Mapping[str, Tensor], weights: Path, vocabulary: Path) -> Bert:
     """Return BERT with the sizes and weights of the tensors.

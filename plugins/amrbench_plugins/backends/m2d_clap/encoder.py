@@ -62,6 +62,10 @@ class M2dClap(LoadedEncoder):
         return [rows[:1] if self.text_form == "sentence" else rows[:-1] for rows in states]
 
     @override
+    def too_long(self, sentences: Sequence[str]) -> list[str]:
+        return [sentence for sentence in sentences if self.text_net.is_too_long(sentence)]
+
+    @override
     def fingerprint(self) -> str:
         return f"m2d-clap {_CODE} {self.text_form} {' '.join(file_hash(path) for path in self.files)}"
 
@@ -81,7 +85,7 @@ def load(weights: Path, vocabulary: Path, text_form: Text) -> M2dClap:
     refuse_missing_transformers("m2d-clap")
     tensors = {
         name.removeprefix(_IN_TRAINING): tensor
-        for name, tensor in read_checkpoint(weights, allow=("argparse.Namespace",), bare=True).weights.items()
+        for name, tensor in read_checkpoint(weights, bare=True).weights.items()
     }
     audio, text = tensors_below(tensors, "backbone."), tensors_below(tensors, _TEXT)
     if not text:

@@ -57,6 +57,11 @@ class MsClap(LoadedEncoder):
         return [self.text_net.states(sentence).numpy() for sentence in sentences]
 
     @override
+    def too_long(self, sentences: Sequence[str]) -> list[str]:
+        """Return the sentences of more than 76 tokens; with the end mark, 77 are read."""
+        return [sentence for sentence in sentences if self.text_net.is_too_long(sentence)]
+
+    @override
     def fingerprint(self) -> str:
         return f"clap {_CODE} {' '.join(file_hash(path) for path in self.files)}"
 

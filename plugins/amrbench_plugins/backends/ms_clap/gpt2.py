@@ -48,9 +48,16 @@ class Gpt2:
 
         GPT-2 attends to earlier tokens only, so the padding of MS-CLAP changes nothing and is left out.
         """
-        ids = torch.tensor([self.tokenizer.encode(f"{sentence} {END}").ids])
+        ids = torch.tensor([self._encode(sentence).ids])
         states: Tensor = self.model(ids).last_hidden_state[0]
         return states
+
+    def is_too_long(self, sentence: str) -> bool:
+        """Whether a sentence is cut."""
+        return bool(self._encode(sentence).overflowing)
+
+    def _encode(self, sentence: str) -> Any:
+        return self.tokenizer.encode(f"{sentence} {END}")
 
 
 def load(tensors: Mapping[str, Tensor], weights: Path, vocabulary: Path, merges: Path) -> Gpt2:

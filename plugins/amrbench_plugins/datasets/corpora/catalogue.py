@@ -14,6 +14,7 @@ from typing import Any
 from amrbench.content_hash import content_hash
 from amrbench.data.audio import SUFFIXES, audio_by_stem
 from amrbench.errors import DataError, some
+from amrbench.files.folder_files import files_below
 
 WAVCAPS = {
     "AudioSet_SL": ("as_final.json", "YouTube content; ids CC BY 4.0; captions for academic use only"),
@@ -252,7 +253,7 @@ def _read_csv(path: Path, columns: Sequence[str], encoding: str = "utf-8") -> li
 
 
 def _audio_below(folder: Path) -> dict[str, Path]:
-    return audio_by_stem(folder.rglob("*")) if folder.is_dir() else {}
+    return audio_by_stem(files_below(folder).files) if folder.is_dir() else {}
 
 
 def _leaves(content: Any) -> Iterator[object]:

@@ -56,6 +56,8 @@ def test_words_become_their_longest_known_pieces(text, pieces):
 def test_long_texts_are_cut_before_their_end():
     tokens = bert.word_piece(VOCABULARY, 5).encode("dog " * 20).tokens
     assert tokens == ["[CLS]", "dog", "dog", "dog", "[SEP]"]
+    text = bert.Bert(bert.word_piece(VOCABULARY, 5), None)
+    assert [text.is_too_long("dog " * count) for count in (3, 4)] == [False, True]
 
 
 def test_the_number_of_parameters_is_that_of_the_published_model():

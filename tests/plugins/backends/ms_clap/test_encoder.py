@@ -38,6 +38,13 @@ def test_silence_and_full_scale_are_finite(encoder):
 
 def test_long_sentences_are_cut(encoder):
     assert encoder.text(["dog " * 200])[0].shape == (77, 64)
+    assert encoder.too_long(["dog", "dog " * 200]) == ["dog " * 200]
+
+
+def test_a_sentence_of_77_tokens_is_read_whole(encoder):
+    fits = "!" * 75  # With a blank and the end mark.
+    assert len(encoder.text([fits])[0]) == 77
+    assert encoder.too_long([fits, fits + "!"]) == [fits + "!"]
 
 
 def test_files_are_found_in_the_folder_of_models(tmp_path, monkeypatch, files):

@@ -35,6 +35,17 @@ def test_wavcaps_that_cannot_be_used(tmp_path):
     )
 
 
+def test_linked_folders_are_read_and_metadata_of_macos_is_not(tmp_path):
+    folder = tmp_path / "SoundBible"
+    corpora.write(tmp_path / "store" / "1.wav", corpora.tone(1, 440))
+    folder.mkdir()
+    (folder / "part1").symlink_to(tmp_path / "store")
+    (folder / "._1.wav").write_bytes(b"x")
+    (folder / "sb_final.json").write_text(json.dumps({"data": [{"id": "1", "caption": "a dog"}]}))
+    (sound,) = catalogue.wavcaps_sounds(tmp_path, ["SoundBible"], frozenset())
+    assert sound.path == folder / "part1" / "1.wav"
+
+
 def test_empty_captions_of_wavcaps_are_left_out(tmp_path):
     entries = [
         {"id": "1", "caption_1": "a dog", "caption_2": " ", "caption_3": None, "caption_4": "b"},

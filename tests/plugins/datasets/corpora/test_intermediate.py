@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from amrbench.errors import DataError
+from amrbench.notes import collected_notes
 from amrbench.slots.data import DatasetPart
 from amrbench_plugins.datasets.corpora import intermediate, sound
 from amrbench_plugins.datasets.corpora.catalogue import Background, Sound
@@ -122,10 +123,12 @@ def test_silent_and_short_sounds_are_replaced_by_others(tmp_path, corpora_folder
     sources = SplitSources(sounds, [Background("DEMAND", "TCAR ch01", channel, "", "TCAR")])
     options = intermediate.MixOptions(seed=0, seconds=20, rate=8000, clips=(1, 1), queries=(3, 3))
     plan = intermediate.plan_clip(options, "train", 0, sources)
-    clip = intermediate.mix_clip(options, plan, sources)
+    with collected_notes() as notes:
+        clip = intermediate.mix_clip(options, plan, sources)
+    assert all("is silent" in note for note in notes)
     assert {event["id"] for event in clip.provenance["events"]} <= set("4567")
     short = replace(plan, sounds=(0, 1, 4), captions=(0, 0, 0), snrs=(1.0, 1.0, 1.0))
-    with pytest.raises(DataError) as error:
+    with collected_notes(), pytest.raises(DataError) as error:
         intermediate.mix_clip(options, short, sources)
     assert str(error.value) == (
         f"{plan.vid}: only 1 of 3 events fit; the 3 sounds that were drawn are silent, too short, or too "
@@ -157,7 +160,7 @@ def test_a_background_that_is_silent_under_a_clip_or_a_sound_is_refused(tmp_path
     options = intermediate.MixOptions(seed=0, seconds=20, rate=8000, clips=(1, 1), queries=(1, 1))
     sources = SplitSources([dog], [background])
     plan = intermediate.ClipPlan("clip", 0, 0.0, -40.0, 1, (0,), (0,), (5.0,), (0.9,))
-    with pytest.raises(DataError) as error:
+    with collected_notes(), pytest.raises(DataError) as error:
         intermediate.mix_clip(options, plan, sources)
     assert re.fullmatch(
         f"{background.path}: is silent where it is the background of clip from {times} s: its level is below "

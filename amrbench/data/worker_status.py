@@ -1,0 +1,109 @@
+"""What each worker process does at the moment, in a small file that outlives the process."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+PAUSE_SECONDS = 2.0
+"""Time between two reports that differ in their numbers alone; all others are written at once."""
+_FRAME = re.compile(r'most recent call first\):\n  File "(?P<file>.+)", line (?P<line>\d+)')
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """What a worker process does.
+
+    Attributes:
+        task: E.g. "toy finetune, seed 1".
+        at: Where in the task it is, e.g. "step"; empty if the task has no parts.
+        epoch: Of a stage, from 1.
+        done: Finished parts, e.g. steps of an epoch or recordings of a shard.
+        total: Parts in all; 0 while they are not known.
+    """
+
+    task: str = ""
+    at: str = ""
+    epoch: int = 0
+    done: int = 0
+    total: int = 0
+
+    def text(self) -> str:
+        """Return e.g. "toy finetune, seed 1, epoch 2, after step 5 of 69"."""
+        epoch = f", epoch {self.epoch}" if self.epoch else ""
+        if self.at and self.total:
+            return f"{self.task}{epoch}, after {self.at} {self.done} of {self.total}"
+        return f"{self.task}{epoch}{f', {self.at}' if self.at else ''}"
+
+
+class StatusWriter:
+    """Writes the status of this process; a full disk is ignored, because work must not stop for it."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.file = folder / str(os.getpid())
+        self.clock = clock
+        self.status = WorkerStatus()
+        self.written = clock() - PAUSE_SECONDS
+
+    def write(self, status: WorkerStatus) -> None:
+        """Write a status, unless it differs in its numbers alone from one of `PAUSE_SECONDS` ago or less."""
+        now, last = self.clock(), self.status
+        if (status.task, status.at) == (last.task, last.at) and now < self.written + PAUSE_SECONDS:
+            return
+        self.status, self.written = status, now
+        part = self.file.with_suffix(".part")
+        with suppress(OSError):
+            part.write_text(json.dumps(asdict(status)), encoding="utf-8")
+            part.replace(self.file)
+
+
+_writer: StatusWriter | None = None
+
+
+def start_reporting(folder: Path) -> None:
+    """Let this process write its status, and the line at which it crashes, into a folder."""
+    global _writer
+    _writer = StatusWriter(folder)
+    with suppress(OSError):
+        faulthandler.enable((folder / f"{os.getpid()}.crash").open("w"), all_threads=False)
+
+
+def report_status(status: WorkerStatus) -> None:
+    """Write what this worker process does; in any other process this does nothing."""
+    if _writer is not None:
+        _writer.write(status)
+
+
+def report_part(at: str, done: int) -> None:
+    """Write how far this worker process is in its task."""
+    if _writer is not None:
+        _writer.write(replace(_writer.status, at=at, done=done))
+
+
+def read_statuses(folder: Path) -> dict[int, WorkerStatus]:
+    """Return the last status of each worker process by its id; none if somebody has cleaned up the folder."""
+    statuses: dict[int, WorkerStatus] = {}
+    try:
+        files = list(folder.iterdir())
+    except OSError:
+        return statuses
+    for file in files:
+        with suppress(OSError, ValueError, TypeError):
+            statuses[int(file.name)] = WorkerStatus(**json.loads(file.read_text(encoding="utf-8")))
+    return statuses
+
+
+def crash_location(folder: Path, process: int) -> str:
+    """Return the Python file and line at which a process crashed; empty if it is not known."""
+    with suppress(OSError):
+        text = (folder / f"{process}.crash").read_text(encoding="utf-8", errors="replace")
+        if match := _FRAME.search(text):
+            return f"{match['file']}:{match['line']}"
+    return ""

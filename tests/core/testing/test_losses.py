@@ -1,0 +1,98 @@
+import pytest
+from torch import nn
+
+from amrbench.registry import Registry
+from amrbench.slots.losses import LossPart
+from amrbench.testing import check_part
+from amrbench_plugins.dual_encoder.parts import DualEncoder, NoMatcher
+from tests.core.testing.defects import LOSS_DEFECTS, SimilarityLoss, failure
+
+
+def loss_with(terms):
+    class Bad(LossPart):
+        """A loss."""
+
+        use = "bad"
+        requires = frozenset({"similarity"})
+
+        def build(self, context):
+            return Applied(terms, self.weight)
+
+    return Bad
+
+
+class Applied(nn.Module):
+    def __init__(self, terms, weight):
+        super().__init__()
+        self.terms, self.weight = terms, weight
+
+    def forward(self, outcome):
+        return self.terms(outcome.tensors["similarity"], self.weight)
+
+
+REGISTRY = Registry.of(SimilarityLoss, DualEncoder, NoMatcher)
+
+
+@pytest.mark.parametrize("defect", ["none", "sum"])
+def test_a_mean_and_a_sum_pass(defect):
+    check_part(SimilarityLoss(defect=defect), REGISTRY)
+
+
+@pytest.mark.parametrize(("defect", "text"), LOSS_DEFECTS, ids=[defect for defect, _ in LOSS_DEFECTS])
+def test_a_defect_of_a_loss_is_found(defect, text):
+    with pytest.raises(AssertionError) as error:
+        check_part(SimilarityLoss(defect=defect), REGISTRY)
+    assert str(error.value).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("terms", "text"),
+    [
+        (lambda x, w: {}, "loss 'bad': it returns no term."),
+        (
+            lambda x, w: {"two words": x.mean()},
+            "loss 'bad': the name 'two words' of a term is not lower-case letters, digits, '.', '_', '-'.",
+        ),
+        (lambda x, w: {"a": w * x}, "loss 'bad': the term 'a' has shape (4, 14), not () or (N,)."),
+        (lambda x, w: {"a": w * x.mean() / 0}, "loss 'bad': the term 'a' is not finite: "),
+        (lambda x, w: {"a": x.mean()}, "loss 'bad': doubling `weight` doubles no term."),
+        (
+            lambda x, w: {"a": w * x.mean(), "b": w**2 * x.mean()},
+            "loss 'bad': doubling `weight` neither doubles nor keeps b.",
+        ),
+        (lambda x, w: {"a": w * x.detach().mean()}, "loss 'bad': the term 'a' carries no gradient."),
+        (lambda x, w: {"a": w * (0 * x).mean()}, "loss 'bad': all gradients of 'a' are zero."),
+    ],
+)
+def test_a_wrong_term_is_found(terms, text):
+    assert failure(loss_with(terms), DualEncoder, NoMatcher).startswith(text)
+
+
+def test_a_loss_that_compares_queries_says_so():
+    class Contrast(LossPart):
+        """A loss whose first query is special."""
+
+        use = "contrast"
+        requires = frozenset({"similarity"})
+        compares_queries = True
+
+        def build(self, context):
+            return First(self.weight)
+
+    check_part(Contrast(), Registry.of(Contrast, DualEncoder, NoMatcher))
+
+
+class First(nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, outcome):
+        return {"a": self.weight * outcome.tensors["similarity"][0, 0]}
+
+
+def test_a_loss_without_a_model_that_provides_its_tensors_says_what_to_pass():
+    assert failure(loss_with(None), NoMatcher) == (
+        "loss 'bad': it requires similarity, which no model here provides; pass one that does: "
+        "check_part(part, registry, models=[...])."
+    )

@@ -1,0 +1,92 @@
+"""What `amrbench check`, `run` and `run --dry-run` refuse before any data is made."""
+
+import pytest
+import torch
+
+from amrbench.errors import PluginError, RecipeError, RunError
+from amrbench.training import noise_step
+from amrbench.training.noise_step import noise_source, step_on_noise
+from amrbench.types import FeatureWidths
+from tests.small_world.parts import RECIPE, SpansLoss, ToyModel
+from tests.small_world.runs import request_of
+
+
+def refusal(**changes) -> str:
+    with pytest.raises(RecipeError) as error:
+        step_on_noise(request_of(RECIPE | changes).splits)
+    return str(error.value)
+
+
+def test_parts_that_do_not_work_together_are_refused(monkeypatch):
+    monkeypatch.setattr(noise_step, "predict", len)
+    text = refusal()
+    assert text.startswith(
+        "toy: the parts are well-formed, but one batch does not pass through them: TypeError: len() takes "
+    )
+    assert "Parts of third parties in it: " in text
+
+
+def test_a_part_of_a_third_party_that_fails_is_named(monkeypatch):
+    def broken(self, outcome):
+        return torch.zeros(2) @ torch.zeros(3)
+
+    monkeypatch.setattr(SpansLoss, "forward", broken)
+    with pytest.raises(
+        PluginError, match=r"^the loss part 'spans' \(training.losses.1 of toy\) fails: Runtime"
+    ):
+        step_on_noise(request_of(RECIPE).splits)
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_refused(monkeypatch):
+    def hungry(*arguments, **options):
+        return torch.empty(2**50)
+
+    monkeypatch.setattr(noise_step, "predict", hungry)
+    with pytest.raises(RunError) as error:
+        step_on_noise(request_of(RECIPE).splits)
+    assert str(error.value) == (
+        "toy: out of memory: 4.00 PiB could not be had. One batch of three queries does not fit: lower the "
+        "widths, layers and counts of its parts."
+    )
+
+
+def test_a_loss_that_is_not_finite_is_refused():
+    losses = ["frames", {"use": "failing", "kind": "nan", "after": 0}]
+    text = refusal(training=RECIPE["training"] | {"losses": losses})
+    assert text == "toy: the loss term 'failing' is not finite on the first batch."
+
+
+def test_a_prediction_that_is_not_finite_is_refused(monkeypatch):
+    build = ToyModel.build
+
+    def broken(self, context):
+        model = build(self, context)
+        decode = model.decode
+
+        def not_a_number(encoded):
+            prediction = decode(encoded)
+            prediction.spans.fill_(float("nan"))
+            return prediction
+
+        # Not while training, where the loss of the spans would be refused first.
+        model.decode = lambda encoded: decode(encoded) if model.training else not_a_number(encoded)
+        return model
+
+    monkeypatch.setattr(ToyModel, "build", broken)
+    assert refusal().startswith("toy: after one step the model predicts [nan, nan].")
+
+
+def test_fresh_weights_that_the_model_does_not_have_are_refused():
+    stages = [RECIPE["stages"][0], RECIPE["stages"][1] | {"fresh": ["sise"]}]
+    assert "names 'sise', where the model has no weights. Did you mean 'size'?" in refusal(stages=stages)
+
+
+def test_noise_needs_no_data_and_has_the_widths_of_the_encoder():
+    source = noise_source(FeatureWidths(audio=5, text=4), hop=0.5)
+    assert [source.audio(query.vid).shape for query in source.queries] == [(48, 5), (34, 5), (18, 5)]
+    assert [source.text(query).shape for query in source.queries] == [(6, 4), (1, 4), (3, 4)]
+
+
+@pytest.mark.parametrize("frames", [1, 3, 10])
+def test_limits_may_cut_windows_of_the_noise(frames):
+    assert step_on_noise(request_of(RECIPE | {"limits": {"frames": frames}}).splits)
