@@ -25,11 +25,11 @@ def interface_fault(built: object, interface: type | None, *, module: bool) -> s
         interface: A protocol, or a class whose public attributes and methods it must have; None for any.
         module: Whether it must also be an `nn.Module`.
     """
-    wanted = f"{with_article(interface)} ({interface.__module__})" if interface else "an object"
+    expected = f"{with_article(interface)} ({interface.__module__})" if interface else "an object"
     if built is None:
-        return f"build returns None, not {wanted}. Return what the options describe."
+        return f"build returns None, not {expected}. Return what the options describe."
     if isinstance(built, type):
-        return f"build returns the class {built.__name__} itself, not {wanted}. Return an instance of it."
+        return f"build returns the class {built.__name__} itself, not {expected}. Return an instance of it."
     if module and not _is_module(built):
         return f"build returns {_shown(built)}, which is no torch.nn.Module. Let its class extend nn.Module."
     if interface is None:
@@ -37,10 +37,10 @@ def interface_fault(built: object, interface: type | None, *, module: bool) -> s
     members = _members(interface)
     missing = [_written(name, module) for name in members if not _has(built, name, module)]
     if missing:
-        return f"build returns {_shown(built)}, not {wanted}. It lacks {', '.join(missing)}."
+        return f"build returns {_shown(built)}, not {expected}. It lacks {', '.join(missing)}."
     for name, member in members.items():
         if inspect.isfunction(member) and (fault := _arguments_fault(built, name, member)):
-            return f"build returns {_shown(built)}, not {wanted}. {fault}"
+            return f"build returns {_shown(built)}, not {expected}. {fault}"
     return ""
 
 

@@ -42,7 +42,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from amrbench.errors import did_you_mean
-from amrbench.interfaces import InterfaceError, ResultError, interface_fault, remember_part
+from amrbench.interfaces import InterfaceError, ResultError, brief, interface_fault, remember_part
 
 Items = TypeVar("Items", bound="Sequence[Part | str]")
 
@@ -157,6 +157,8 @@ class Part(Strict, ABC):
         build = getattr(cls, "build", None)
         if build and not getattr(build, "__isabstractmethod__", False):
             cls.build = _checked(build)  # type: ignore[attr-defined]
+        if required_files := cls.__dict__.get("required_files"):
+            cls.required_files = _listing(required_files)  # type: ignore[attr-defined]
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -229,6 +231,20 @@ def _checked(build: Callable[..., Any]) -> Callable[..., Any]:
         return built
 
     return checked
+
+
+def _listing(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of a part that raises ResultError if its result is no list or tuple."""
+
+    @wraps(method)
+    def listing(self: Part, *arguments: Any, **named: Any) -> Any:
+        result = method(self, *arguments, **named)
+        if not isinstance(result, (list, tuple)):
+            text = f"{method.__name__} returns {brief(result)}, not a list."
+            raise ResultError(text, type(self), method.__name__)
+        return result
+
+    return listing
 
 
 def parts_in(value: object) -> Iterator[Part]:

@@ -76,8 +76,10 @@ def plugin_error(error: BaseException, options: object = ()) -> PluginError | No
     cause = _cause_of_result(error) if isinstance(error, ResultError) else _cause(error, packages)
     if cause is None or cause.package not in packages:
         return None
-    part = cause.part or _only_part(options, cause.package)
     origin = packages[cause.package]
+    part = cause.part or (_only_part(options, cause.package) if origin else None)
+    if part is None and origin is None:
+        return None  # E.g. of a script with parts of its own, which also calls amrbench.
     who = f"plugin {origin}: " if origin else ""
     who += f"the {part.slot} part {part.use!r}" if part else "its code"
     if part and (paths := _paths_of(options, part)):

@@ -112,7 +112,8 @@ class AudioFile:
                 f"{self.path}: truncated: the header promises {decoder.samples} samples, decoding ends after "
                 f"{start + len(channels)}. Copy it again."
             )
-        mean: Waveform = channels.mean(axis=1, dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # Samples that are not finite are refused later.
+            mean: Waveform = channels.mean(axis=1, dtype=np.float32)
         self._levels.add(channels, mean)
         return mean
 

@@ -36,7 +36,7 @@ class ForwardReader:
         while self._end < start + size and (block := next(self._coming, None)) is not None:
             self._kept.append(block)
             self._end += len(block)
-            while self._start + len(self._kept[0]) <= start - self._most:
+            while self._kept and self._start + len(self._kept[0]) <= start - self._most:
                 self._start += len(self._kept.popleft())
         parts = list(self._parts(start, start + size))
         return np.concatenate(parts) if parts else np.empty((0, 1), np.float32)

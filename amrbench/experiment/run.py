@@ -51,6 +51,8 @@ from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stage_queue import train_all
 from amrbench.training.stages import store_of
 
+FEW = 3
+"""Recipes that are tried on noise without a word."""
 RECIPE, PROTOCOL = "recipe.yaml", "protocol.yaml"
 """Files in the folder of a run."""
 
@@ -209,9 +211,11 @@ class Runner:
         """Refuse missing files, recipes that fail and unusable annotations; return the annotated splits."""
         splits = list(distinct_splits(requests).values())
         refuse_missing_files(splits)
-        for request in requests:
-            if not self._has_finished(request):
-                step_on_noise(request.splits)
+        untried = [request for request in requests if not self._has_finished(request)]
+        if len(untried) > FEW:
+            self.reporter.note(f"trying {len(untried)} recipes on noise")
+        for request in untried:
+            step_on_noise(request.splits)
         annotated = annotated_splits(splits)
         refuse_missing_recordings(annotated.values())
         for request in requests:

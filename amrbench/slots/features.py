@@ -72,9 +72,8 @@ class FeaturesPart(Part):
         changed = {"use": self.use} | self.model_dump(mode="json", exclude_defaults=True)
         if len(changed) == 1:
             return self.use
-        if all(
-            isinstance(value, str) and re.fullmatch(r"[a-z][\w./-]+", value) for value in changed.values()
-        ):
+        plain = re.compile(r"(?!true$|false$|null$)[a-z][\w./-]{3,}")  # What YAML reads as a word.
+        if all(isinstance(value, str) and plain.fullmatch(value) for value in changed.values()):
             return f'"{{{", ".join(f"{name}: {value}" for name, value in changed.items())}}}"'
         return shlex.quote(json.dumps(changed, ensure_ascii=False))
 

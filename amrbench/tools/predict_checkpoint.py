@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, ValidationError
 
 from amrbench.data.cut_notes import note_cut_split
 from amrbench.data.feature_dataset import load_dataset
 from amrbench.data.published_features import published_source
-from amrbench.errors import CheckpointError
+from amrbench.errors import CheckpointError, dotted
 from amrbench.files.annotations import NAMES_OF_FILES, read_annotations
 from amrbench.files.predictions import write_predictions
 from amrbench.files.torch_checkpoint import read_checkpoint
@@ -66,13 +66,19 @@ def load_foreign(checkpoint: Path, registry: Registry) -> ForeignModel:
         models = ", ".join(registry.names(CheckpointPart.slot)) or "none"
         raise CheckpointError(
             f"{checkpoint}: there is no option 'model_name' in 'opt', so it is not known which model the "
-            f"weights belong to. Set it to the name of an installed checkpoint part ({models}) and save again."
+            f"weights belong to. Set it to the name of a checkpoint part ({models}) and save again."
         )
     try:
         part = cast("type[CheckpointPart]", registry.find(CheckpointPart.slot, name))
     except PydanticCustomError as error:
         raise CheckpointError(f"{checkpoint}: option 'model_name' is {name!r}; {error.message()}") from None
-    return part().build(content)
+    try:
+        return part().build(content)
+    except ValidationError as error:
+        mistakes = "; ".join(f"{dotted(item['loc'])}: {item['msg']}" for item in error.errors())
+        raise CheckpointError(
+            f"{checkpoint}: the model of its options cannot be built: {mistakes} Check its entry 'opt'."
+        ) from error
 
 
 def predict_published(

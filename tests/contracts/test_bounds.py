@@ -1,4 +1,4 @@
-"""Every number of recipes and protocols has a least and a largest value, and a recipe with it can be tried."""
+"""Every number of recipes and protocols has a least and a largest value; a recipe with it can be tried."""
 
 from collections.abc import Iterator
 from contextlib import suppress

@@ -290,6 +290,20 @@ def test_a_validator_that_forgets_to_return_the_part_is_named():
     assert str(error.value) == "a validator returns None, not the part. End it with `return self`."
 
 
+def test_required_files_are_a_list():
+    class Crust(BreadPart):
+        """Hard."""
+
+        use = "crust"
+
+        def required_files(self):
+            return None
+
+    with pytest.raises(ResultError) as error:
+        Crust().required_files()
+    assert str(error.value) == "required_files returns None, not a list."
+
+
 def test_parts_are_listed_with_the_way_to_them():
     nested = sandwich(bread={"use": "toast", "around": "rye"}, cheese=["gouda"])
     assert [(dotted(path), part.use) for path, part in parts_with_paths(nested)] == [

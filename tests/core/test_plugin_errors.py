@@ -7,6 +7,7 @@ import pytest
 from torch import nn
 
 from amrbench import plugin_errors
+from amrbench.data.worker_pool import with_notes
 from amrbench.errors import DataError, PluginError
 from amrbench.interfaces import with_article
 from amrbench.plugin_errors import is_of_third_party, naming_plugins, plugin_error, third_party_parts
@@ -153,6 +154,22 @@ def test_errors_of_shipped_code_keep_their_traceback():
     with pytest.raises(AttributeError) as error:
         with_article(None)
     assert plugin_error(below_the_test(error)) is None
+
+
+def test_a_script_with_parts_of_its_own_is_no_plugin():
+    class StopError(Exception): ...
+
+    def report(epoch):
+        raise StopError
+
+    with pytest.raises(StopError), naming_plugins():
+        report(1)
+
+
+def test_a_task_of_a_worker_names_the_plugin(plugin):
+    with pytest.raises(PluginError) as error:
+        with_notes(plugin.Made(kind="build").build, None)
+    assert str(error.value).startswith(f"{WHO} fails: ZeroDivisionError: division by zero")
 
 
 def test_a_part_in_a_part_is_named_if_it_is_the_inner_one_that_builds_nothing(plugin):

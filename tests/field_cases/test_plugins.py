@@ -237,6 +237,32 @@ def test_check_names_a_loss(amrbench, site, body, forward, words):
 
 
 @pytest.mark.parametrize(
+    ("validator", "words"),
+    [
+        pytest.param("return 1 / 0", ["fails: ZeroDivisionError: division by zero", "in check"], id="raises"),
+        pytest.param(
+            "pass", ["a validator returns None, not the part. End it with `return self`."], id="none"
+        ),
+        pytest.param(
+            "raise ValueError('spread is even')", ["toy.yaml has 1 mistake", "spread is even"], id="says"
+        ),
+    ],
+)
+def test_check_names_a_part_whose_options_cannot_be_read(amrbench, site, tmp_path, validator, words):
+    site("world", WORLD)
+    check = f"    @model_validator(mode='after')\n    def check(self):\n        {validator}\n"
+    code = part("LossPart", "return Module()", options=check)
+    site("hello", code.replace("import os\n", "from pydantic import model_validator\n"))
+    training = RECIPE["training"] | {"losses": ["frames", "hello"]}
+    write_yaml(tmp_path / "toy.yaml", RECIPE | {"training": training})
+    write_yaml(tmp_path / "tiny.yaml", PROTOCOL)
+    code, _, err = amrbench("check", "toy.yaml", "--protocol", "tiny.yaml")
+    assert code == 2
+    for word in words:
+        assert word in err
+
+
+@pytest.mark.parametrize(
     ("place", "code", "words"),
     [
         pytest.param(
@@ -376,7 +402,7 @@ class Step(RankingPart):
         return step
 
 def step(moments, query):
-    if query.query == "a dog barks":
+    if query.query == "sound 1":
         raise ValueError(query.query)
     return moments
 """
@@ -395,7 +421,7 @@ def test_run_and_predict_name_what_fails_late(amrbench, site, tmp_path, monkeypa
     training = RECIPE["training"] | {"losses": ["frames", "spans", "hello"]}
     write_yaml(tmp_path / "toy.yaml", RECIPE | {"training": training, "ranking": ["cut", "step"]})
     write_yaml(tmp_path / "tiny.yaml", PROTOCOL)
-    run = ("run", "toy.yaml", "--protocol", "tiny.yaml", "--jobs", "2")
+    run = ("run", "toy.yaml", "--protocol", "tiny.yaml", "--jobs", "1", "--seeds", "1")
 
     monkeypatch.setenv("FAIL", "1")
     for more in ([], ["--dry-run"]):
@@ -405,9 +431,9 @@ def test_run_and_predict_name_what_fails_late(amrbench, site, tmp_path, monkeypa
         assert f"\n  {file}, line {line_of(file, 'many queries')}, in forward: raise ValueError" in err
 
     monkeypatch.delenv("FAIL")
-    assert amrbench(*run[:-2], "--jobs", "1", "--seeds", "1")[0] == 0
+    assert amrbench(*run)[0] == 0
     soundfile.write("tone.wav", np.zeros(80), 10)
-    code, _, err = amrbench("predict", "tone.wav", "a dog barks")
+    code, _, err = amrbench("predict", "tone.wav", "sound 1")
     assert code == 2
-    assert "the ranking part 'step' (ranking.1 of toy) fails: ValueError: a dog barks\n" in err
+    assert "the ranking part 'step' (ranking.1 of toy) fails: ValueError: sound 1\n" in err
     assert f"\n  {file}, line {line_of(file, 'ValueError(query')}, in step: raise ValueError(query" in err

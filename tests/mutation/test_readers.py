@@ -7,7 +7,7 @@ from tests.mutation.isolation import call
 from tests.mutation.preload import preload
 from tests.mutation.readers import READERS, numbers_of, refused_without_a_change, run_case
 
-CASES = 60
+CASES = 40
 
 
 @pytest.fixture(scope="module")

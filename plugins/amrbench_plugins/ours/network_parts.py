@@ -41,7 +41,7 @@ SMALLEST_SIGMA = 0.005
 """Least learned standard deviation of a peak, as a fraction of the recording; our choice."""
 InitialSigma = Annotated[
     float,
-    Field(gt=SMALLEST_SIGMA, le=10_000, description="first standard deviation, as a fraction of the recording"),
+    Field(gt=SMALLEST_SIGMA, le=10_000, description="first standard deviation, in recordings"),
 ]
 
 
@@ -279,7 +279,7 @@ class FixedBimodalGaussian(PriorPart):
 
     use = "fixed-bimodal-gaussian"
     sigma: float = Field(
-        0.1, ge=0.001, le=10_000, description="standard deviation of the peaks, as a fraction of the recording"
+        0.1, ge=0.001, le=10_000, description="standard deviation of the peaks, in recordings"
     )
 
     @override

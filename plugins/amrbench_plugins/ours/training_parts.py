@@ -84,6 +84,7 @@ class Sigreg(LossPart):
     """
 
     use = "sigreg"
+    compares_queries = True  # The rows of a batch are one sample, and which of them count is drawn.
     requires = frozenset({"audio.refined", "memory.encoded", "summary.text"})
     weight: float = Field(
         0.02, ge=0, le=LARGEST_WEIGHT, description="factor of this loss in the total, shared by its features"

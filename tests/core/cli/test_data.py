@@ -83,7 +83,7 @@ def test_status_of_a_protocol_is_as_right_as_verify(amrbench, castella, tmp_path
     amrbench("data", "import", "castella", publish(tmp_path / "published"), "--encoder", "clap")
     features = castella / "features" / "clap.h5"
     features.write_bytes(features.read_bytes()[:-4])
-    code, out, error = amrbench("data", "status", "cgdetr", "--protocol", "castella", "--json")
+    code, out, _ = amrbench("data", "status", "cgdetr", "--protocol", "castella", "--json")
     assert code == 0
     here = {file["what"]: file["here"] for file in json.loads(out)["files"]}
     assert here["features clap of castella"] == "faulty"

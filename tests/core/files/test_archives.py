@@ -140,7 +140,7 @@ def test_other_sources_are_refused(tmp_path: Path) -> None:
             "is a Git LFS pointer, whose content 'git lfs pull' fetches. Run it, and try again.",
         ),
         (
-            gzip.compress(b'{"qid": 1}'),
+            gzip.compress(b'{"qid": 1}', mtime=0),
             'is compressed, and unpacked it is a JSON file: "{\\"qid\\": 1}". The download failed; open its '
             "address in a browser, and download it again.",
         ),

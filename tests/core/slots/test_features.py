@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import shlex
+
+import pytest
 from pydantic import Field
 
+from amrbench.config.load import parse_part
 from amrbench.part import location
+from amrbench.registry import Registry
 from amrbench.slots.features import FeatureBackend, FeaturesPart
 
 
@@ -29,3 +34,24 @@ def test_a_part_is_one_encoder_and_may_be_replaced_by_name() -> None:
     assert part.encoders == (part,)
     assert part.replaced({"ears": other}) is other
     assert part.replaced({"nose": other}) is part
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({}, "ears"),
+        ({"weights": "models/ears.pt"}, '"{use: ears, weights: models/ears.pt}"'),
+        ({"weights": "/my files/it's.pt"}, """'{"use": "ears", "weights": "/my files/it'"'"'s.pt"}'"""),
+        ({"pooled": True}, """'{"use": "ears", "pooled": true}'"""),
+        ({"hop": 0.5, "pooled": True}, """'{"use": "ears", "hop": 0.5, "pooled": true}'"""),
+        ({"weights": "true"}, """'{"use": "ears", "weights": "true"}'"""),
+        ({"weights": "no"}, """'{"use": "ears", "weights": "no"}'"""),
+    ],
+)
+def test_the_argument_of_a_command_is_the_same_encoder(options, argument) -> None:
+    part = Ears(**options)
+    assert part.argument == argument
+    [word] = shlex.split(part.argument)
+    parsed = parse_part(word, FeaturesPart, Registry.of(Ears), called="--encoder")
+    assert parsed == part
+    assert parsed.label == part.label

@@ -95,7 +95,7 @@ def test_an_interrupted_job_continues(tmp_path: Path) -> None:
 
 def test_a_killed_worker_is_an_error_and_finished_recordings_are_kept(tmp_path: Path) -> None:
     job = SynthesisJob(Noise(count=5, rate=8000, defect="die"), "train", None, tmp_path)
-    with pytest.raises(RunError, match="a worker process that writes recordings ended itself with exit code 9"):
+    with pytest.raises(RunError, match="that writes recordings ended itself with exit code 9"):
         synthesize(job, report=no_report)
     assert len(list(tmp_path.glob("*.flac"))) == 3
 

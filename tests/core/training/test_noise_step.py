@@ -90,3 +90,25 @@ def test_noise_needs_no_data_and_has_the_widths_of_the_encoder():
 @pytest.mark.parametrize("frames", [1, 3, 10])
 def test_limits_may_cut_windows_of_the_noise(frames):
     assert step_on_noise(request_of(RECIPE | {"limits": {"frames": frames}}).splits)
+
+
+@pytest.mark.parametrize(
+    ("provides", "text"),
+    [
+        (
+            {"similarity": "B T", "span": "B Q 3"},
+            "'span' has shape (3, 1, 2), but its axes are 'B Q 3': axis 2",
+        ),
+        ({"similarity": "B T"}, "it returns span, but `provides` does not list them."),
+        (
+            {"similarity": "B T", "span": "B Q 2", "more": "B"},
+            "`provides` lists more, but it does not return them.",
+        ),
+    ],
+)
+def test_a_model_that_provides_other_tensors_than_it_declares_is_named(monkeypatch, provides, text):
+    monkeypatch.setattr(ToyModel, "provides", property(lambda self: provides))
+    training = RECIPE["training"] | {"losses": ["frames"]}
+    with pytest.raises(PluginError) as error:
+        step_on_noise(request_of(RECIPE | {"training": training}).splits)
+    assert str(error.value).startswith(f"the model part 'toy' (model of toy) fails: {text}")

@@ -1,12 +1,14 @@
 """Data sets by name: their folders and corpora, what they need, and audio files of them."""
 
 import json
+import re
+import shlex
 from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
-from amrbench.config.load import find, load_protocol, load_recipe
+from amrbench.config.load import find, load_protocol, load_recipe, parse_part
 from amrbench.config.protocol import Protocol
 from amrbench.data.prepare import prepare
 from amrbench.data.required_splits import FeatureRequest, RequiredSplits
@@ -257,3 +259,14 @@ def test_a_damaged_source_is_named_and_not_replaced(tmp_path, monkeypatch):
         path.write_bytes(path.read_bytes()[:-99])
     with pytest.raises(DataError, match=r"wavcaps/AudioSet_SL/Y\d+\.wav: truncated"):
         clips(five_minutes(subsets=["AudioSet_SL"]), "train")
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize("text", ["clap", "m2d-clap", "{use: m2d-clap, text: tokens}", "laion-clap"])
+def test_the_remedy_for_missing_features_names_the_encoder_that_makes_the_very_file(text):
+    encoder = parse_part(text, FeaturesPart, REGISTRY, called="--encoder")
+    folder = Castella().dataset_folder
+    _, missing = folder.required_files("train", encoder)
+    [argument] = re.findall(r"--encoder (\S+|\"[^\"]+\")'", missing.remedy)
+    named = parse_part(shlex.split(argument)[0], FeaturesPart, REGISTRY, called="--encoder")
+    assert folder.feature_file(named) == missing.path
