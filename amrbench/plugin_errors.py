@@ -12,7 +12,7 @@ import gc
 import inspect
 import linecache
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
@@ -155,16 +155,18 @@ def third_party_packages() -> dict[str, Origin | None]:
 
 def third_party_parts(options: object) -> list[str]:
     """Return the parts of plugins that are not shipped, e.g. "head 'edges' (model.heads.3)"."""
+    is_own = third_party_test()
     return [
         f"{part.slot} {part.use!r} ({dotted(path)})"
         for path, part in parts_with_paths(options)
-        if is_of_third_party(part)
+        if is_own(part)
     ]
 
 
-def is_of_third_party(part: Part) -> bool:
-    """Whether a part belongs to a plugin that is not shipped."""
-    return type(part).__module__.partition(".")[0] in third_party_packages()
+def third_party_test() -> Callable[[Part], bool]:
+    """Return a function that says whether a part belongs to a plugin that is not shipped."""
+    packages = third_party_packages()
+    return lambda part: type(part).__module__.partition(".")[0] in packages
 
 
 def origin_of(point: EntryPoint) -> Origin:

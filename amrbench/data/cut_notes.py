@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from amrbench.data.feature_source import FeatureSource
 from amrbench.errors import some
 from amrbench.notes import note
-from amrbench.slots.features import FeatureBackend
+from amrbench.slots.features import FeatureBackend, cut_sentences
 from amrbench.slots.model import Limits
 
 _SHOWN = 40
@@ -53,7 +53,7 @@ def note_cut_sentences(name: str, lengths: Mapping[str, int], limits: Limits) ->
 
 def note_long_sentences(name: str, sentences: Sequence[str], backend: FeatureBackend) -> None:
     """Issue a note if some of these sentences are longer than the encoder reads; `name` is their source."""
-    cut = backend.too_long(sentences)
+    cut = cut_sentences(backend, sentences)
     if cut:
         note(
             f"{name}: of {len(cut):,} of {len(sentences):,} sentences the encoder {backend.name} reads the "

@@ -65,6 +65,7 @@ _CONTAINERS: Mapping[bytes, _Container] = {
     ),
 }
 _AU = {b".snd": ">II", b"dns.": "<II"}
+_AU_HEAD = 24
 _AU_TO_THE_END = 0xFFFFFFFF
 
 
@@ -114,9 +115,9 @@ def chunked_layout(data: Data, start: int, stop: int) -> AudioLayout | None:
 def _audio(data: Data, start: int, stop: int) -> _Audio | None:
     """Return the audio of the container that begins at a position; None if none does."""
     mark = data[start : start + 4]
-    if mark in _AU and stop - start >= 24:
+    if mark in _AU and stop - start >= _AU_HEAD:
         first, size = struct.unpack(_AU[mark], data[start + 4 : start + 12])
-        begin = min(start + first, stop)
+        begin = min(start + max(first, _AU_HEAD), stop)
         return _Audio(begin, 0 if _is_no_size(size, begin, stop) else size, size == _AU_TO_THE_END)
     container = _container(data, start)
     if container is None:

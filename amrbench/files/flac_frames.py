@@ -18,7 +18,7 @@ _AUDIO = 42
 """Position of whatever follows the description."""
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _LONGEST = 1 << 18
-"""Bytes at the end that are searched for the last frame if the description does not say its size."""
+"""Bytes at the end that are searched for the last frame; checksums of more would take seconds."""
 _SHORTEST = 8
 """Bytes that a frame has at least."""
 _BLOCKS = {1: 192, **{code: 576 << code - 2 for code in range(2, 6)}}
@@ -70,8 +70,8 @@ def _checked(data: Data, start: int, stop: int) -> tuple[tuple[Piece, ...], list
 
 
 def _longest(head: bytes) -> int:
-    """Return the bytes of the longest frame, as the description says."""
-    return int.from_bytes(head[15:18], "big") or _LONGEST
+    """Return the bytes of the longest frame, as the description says, or a usual limit."""
+    return min(int.from_bytes(head[15:18], "big") or _LONGEST, _LONGEST)
 
 
 def _samples(tail: bytes, head: bytes) -> tuple[int, bool]:

@@ -7,7 +7,7 @@ import re
 import shlex
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from amrbench.part import Part, locates
 
@@ -37,12 +37,21 @@ class FeatureBackend(Protocol):
     def text(self, sentences: Sequence[str]) -> list[Rows]:
         """Return (L, text_width) for each sentence; L may differ and is at least 1."""
 
-    def too_long(self, sentences: Sequence[str]) -> list[str]:  # noqa: ARG002
-        """Return the sentences of which `text` reads only the beginning; by default none."""
-        return []
-
     def fingerprint(self) -> str:
         """Return a hash of everything that determines the features."""
+
+
+@runtime_checkable
+class CutsSentences(Protocol):
+    """An encoder that reads only the beginning of long sentences."""
+
+    def too_long(self, sentences: Sequence[str]) -> list[str]:
+        """Return the sentences of which `text` reads only the beginning."""
+
+
+def cut_sentences(backend: FeatureBackend, sentences: Sequence[str]) -> list[str]:
+    """Return the sentences of which an encoder reads only the beginning."""
+    return backend.too_long(sentences) if isinstance(backend, CutsSentences) else []
 
 
 class FeaturesPart(Part):

@@ -18,7 +18,7 @@ from amrbench.data.out_of_memory import explained_memory
 from amrbench.data.required_splits import RequiredSplits
 from amrbench.errors import AmrbenchError, RecipeError
 from amrbench.interfaces import ResultError, checked_result
-from amrbench.plugin_errors import is_of_third_party, naming_plugins, third_party_parts
+from amrbench.plugin_errors import naming_plugins, third_party_parts, third_party_test
 from amrbench.slots.model import ModelPart
 from amrbench.training.block_calls import provided_fault, recorded_calls, refuse_wrong_results
 from amrbench.training.criterion import Criterion, build_criterion
@@ -85,7 +85,7 @@ def _one_batch(recipe: Recipe, widths: FeatureWidths, hop: float) -> Criterion:
         rng_of=visit_rngs(0, 0),
     )
     updater = training.optimizer.build(criterion, TrainingLength(1, 1, training.clip))
-    with recorded_calls(criterion.model, is_of_third_party) as calls:
+    with recorded_calls(criterion.model, third_party_test()) as calls:
         try:
             losses = updater.step(partial(criterion, batch, target))
             _refuse_other_tensors(recipe.model, criterion.model, batch)

@@ -10,7 +10,7 @@ from amrbench import plugin_errors
 from amrbench.data.worker_pool import with_notes
 from amrbench.errors import DataError, PluginError
 from amrbench.interfaces import with_article
-from amrbench.plugin_errors import is_of_third_party, naming_plugins, plugin_error, third_party_parts
+from amrbench.plugin_errors import naming_plugins, plugin_error, third_party_parts, third_party_test
 from amrbench.slots.losses import LossPart
 from amrbench.training.criterion import Criterion
 from amrbench_plugins.cgdetr.parts import SpanL1
@@ -218,5 +218,5 @@ class Own(LossPart):
 
 def test_parts_of_third_parties_are_listed_with_their_places():
     assert third_party_parts({"losses": [SpanL1(), Own()]}) == ["loss 'own' (losses.1)"]
-    assert is_of_third_party(Own())
-    assert not is_of_third_party(SpanL1())
+    assert third_party_test()(Own())
+    assert not third_party_test()(SpanL1())

@@ -20,7 +20,7 @@ from tabulate import tabulate
 from tests.mutation.inputs import make_inputs
 from tests.mutation.isolation import Outcome
 from tests.mutation.preload import preload
-from tests.mutation.readers import READERS, numbers_of, refused_without_a_change, run_case
+from tests.mutation.readers import READERS, numbers_of, refused_without_a_change, run_cases
 
 
 @dataclass
@@ -71,20 +71,15 @@ def main() -> int:
                 parser.error(f"without any change, {text}")
             numbers = numbers_of(reader, options.cases) if options.case is None else [options.case]
             start = time.monotonic()
-            for number in numbers:
-                folder = Path(scratch) / "case"
-                about, outcome = run_case(reader, f"{options.seed} {reader.name} {number}", inputs, folder)
+            seeds = [f"{options.seed} {reader.name} {number}" for number in numbers]
+            cases = run_cases(reader, seeds, inputs, Path(scratch) / "cases")
+            for number, (about, folder, outcome) in zip(numbers, cases, strict=True):
                 tally.add(outcome)
                 if outcome.fault or options.case is not None:
-                    print(
-                        f"{reader.name} {number}: {outcome.fault}: {about}\n{outcome.text[-1500:]}",
-                        flush=True,
-                    )
-                    options.kept.mkdir(exist_ok=True)
+                    print(f"{reader.name} {number}: {outcome.fault}: {about}\n{outcome.text[-1500:]}")
                     kept = options.kept / f"{reader.name.replace(' ', '-')}-{number}"
                     shutil.rmtree(kept, ignore_errors=True)
                     shutil.copytree(folder, kept, symlinks=True)
-                shutil.rmtree(folder)
             spent = time.monotonic() - start
             print(f"{reader.name}: {tally.cases} cases in {spent:.0f} s", file=sys.stderr, flush=True)
     faults = sum(sum(tally.faults.values()) for tally in tallies.values())

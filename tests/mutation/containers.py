@@ -16,7 +16,9 @@ import torch
 
 from amrbench.files.feature_file import KINDS, SCHEMA, byte_range
 from amrbench.files.file_digest import write_digest
-from tests.mutation.mutants import NUMBERS, TEXTS, change_value, mutate
+from tests.mutation.mutants import mutate
+from tests.mutation.odd_values import NUMBERS, TEXTS
+from tests.mutation.value_changes import change_value
 
 COUNTS = (0, 1, 2, 3, 5, 767, 769, 2**16, 2**31, 10**9, 10**12, 2**62, 2**63, -1)
 

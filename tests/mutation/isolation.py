@@ -1,5 +1,7 @@
 """Call the command line in a forked process with limits, and report how it ends."""
 
+from __future__ import annotations
+
 import faulthandler
 import io
 import json
@@ -9,6 +11,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -75,42 +78,60 @@ class AtOnce(Executor):
 
 def call(folder: Path, command: Sequence[str]) -> Outcome:
     """Run a command of `amrbench` in a folder, in a forked process."""
+    return call_all([(folder, command)])[0]
+
+
+def call_all(calls: Sequence[tuple[Path, Sequence[str]]]) -> list[Outcome]:
+    """Run commands in their folders, one after another in a forked process; if it ends, in another one."""
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(calls):
+        outcomes += _in_one_process(calls[len(outcomes) :])
+    return outcomes
+
+
+def _in_one_process(calls: Sequence[tuple[Path, Sequence[str]]]) -> list[Outcome]:
+    """Return the outcomes up to a command at which the process ended, or of all."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as report:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Of forks while threads run; none runs here.
             child = os.fork()
         if not child:
-            _run(folder.resolve(), command, report)
-        _, status, usage = os.wait4(child, 0)
+            _run_all(calls, report)
+        _, status = os.waitpid(child, 0)
         report.seek(0)
-        text = report.read()
-    seconds = usage.ru_utime + usage.ru_stime
-    if not text:
+        outcomes = [Outcome(**json.loads(line)) for line in report]
+    if len(outcomes) < len(calls):
         number = os.waitstatus_to_exitcode(status)
-        return Outcome(-1, "", f"ended by {signal.Signals(-number).name if number < 0 else number}", seconds)
-    outcome = Outcome(**json.loads(text))
-    if outcome.fault:
-        return outcome
-    too_slow = f"took {seconds:.1f} s of CPU" if seconds > CPU_SECONDS else ""
-    too_large = f"took {outcome.mebibytes:.0f} MiB" if outcome.mebibytes * 2**20 > MEMORY else ""
-    return Outcome(outcome.code, outcome.text, too_slow or too_large, seconds, outcome.mebibytes)
+        outcomes.append(Outcome(-1, "", f"ended by {signal.Signals(-number).name if number < 0 else number}"))
+    return outcomes
 
 
-def _run(folder: Path, command: Sequence[str], report: io.TextIOBase) -> None:
-    """Run a command, write its outcome and end this process."""
+def _run_all(calls: Sequence[tuple[Path, Sequence[str]]], report: io.TextIOBase) -> None:
+    """Run commands, write their outcomes and end this process."""
     faulthandler.disable()
-    os.chdir(folder)
-    os.environ.update(
-        AMRBENCH_CACHE=str(folder / "cache"), AMRBENCH_DATA=str(folder / "data"), TMPDIR=str(folder)
-    )
-    tempfile.tempdir = None
     worker_pool.ProcessPoolExecutor = AtOnce
-    seen: list[str] = []
-    start = _limit()
-    sys.addaudithook(lambda event, values: _watch(event, values, folder, seen))
+    watch = Watch()
+    sys.addaudithook(watch)
+    for folder, command in calls:
+        watch.folder = folder.resolve()
+        report.write(json.dumps(asdict(_run(command, watch))) + "\n")
+        report.flush()
+    os._exit(0)
+
+
+def _run(command: Sequence[str], watch: Watch) -> Outcome:
+    """Run a command in this process."""
+    folder = watch.folder
+    os.chdir(folder)
+    cache, data = str(folder / "cache"), str(folder / "data")
+    os.environ.update(AMRBENCH_CACHE=cache, AMRBENCH_DATA=data, TMPDIR=str(folder))
+    tempfile.tempdir = None
     output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     errors = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
+    memory = _limit()
     code, fault, text = -1, "", ""
+    watch.seen.clear()
+    started = time.process_time()
     try:
         with redirect_stdout(output), redirect_stderr(errors), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -121,30 +142,34 @@ def _run(folder: Path, command: Sequence[str], report: io.TextIOBase) -> None:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException as error:
         fault, text = _name_of(error), traceback.format_exc()
-    if code == 1:
-        fault = "exit code 1"
-    if seen:
-        fault = f"did {seen[0]}"
+    seconds, mebibytes = time.process_time() - started, (_peak() - memory) / 2**20
     errors.flush()
     text = text or errors.buffer.getvalue().decode()  # type: ignore[attr-defined]
-    if code == 2 and not fault and not text.strip():
-        fault = "exit code 2 without a message"
-    report.write(json.dumps(asdict(Outcome(code, text, fault, mebibytes=(_peak() - start) / 2**20))))
-    report.flush()
-    os._exit(0)
+    fault = fault or _fault_of(code, text, seconds, mebibytes)
+    return Outcome(code, text, f"did {watch.seen[0]}" if watch.seen else fault, seconds, mebibytes)
+
+
+def _fault_of(code: int, text: str, seconds: float, mebibytes: float) -> str:
+    if code not in (0, 2):
+        return f"exit code {code}"
+    if code == 2 and not text.strip():
+        return "exit code 2 without a message"
+    if seconds > CPU_SECONDS:
+        return f"took {seconds:.1f} s of CPU"
+    return f"took {mebibytes:.0f} MiB" if mebibytes * 2**20 > MEMORY else ""
 
 
 def _limit() -> int:
     """Set the limits of this process and return its memory in bytes."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS + 2, CPU_SECONDS + 4))
+    used = int(time.process_time())
+    resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_SECONDS + 2, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    status = Path("/proc/self/status")
-    if not status.exists():
+    if not Path("/proc/self/status").exists():
         return _peak()
     Path("/proc/self/clear_refs").write_text("5")  # The peak begins anew.
     addresses = _kibibytes("VmSize") * 1024
-    resource.setrlimit(resource.RLIMIT_AS, (addresses + ADDRESSES, addresses + ADDRESSES))
-    return _peak()
+    resource.setrlimit(resource.RLIMIT_AS, (addresses + ADDRESSES, resource.RLIM_INFINITY))
+    return _kibibytes("VmRSS") * 1024
 
 
 def _peak() -> int:
@@ -165,21 +190,26 @@ def _name_of(error: BaseException) -> str:
     return f"{type(error).__name__}{where}"
 
 
-def _watch(event: str, values: tuple, folder: Path, seen: list[str]) -> None:
-    """Note a change outside of the folder, or anything that runs something."""
-    if event in _RUNS:
-        seen.append(f"{event} {values!r:.200}")
-    elif event == "open":
-        path, _, flags = values
-        if isinstance(path, str | bytes) and isinstance(flags, int) and flags & _WRITES:
-            _note_outside(event, path, folder, seen)
-    elif event in _CHANGES:
-        for value in values:
-            if isinstance(value, str | bytes | os.PathLike):
-                _note_outside(event, value, folder, seen)
+class Watch:
+    """Notes each change outside of a folder, and whatever runs something, as an audit hook."""
 
+    def __init__(self) -> None:
+        self.folder = Path()
+        self.seen: list[str] = []
 
-def _note_outside(event: str, path: str | bytes | os.PathLike, folder: Path, seen: list[str]) -> None:
-    real = os.path.realpath(os.fsdecode(path))
-    if not real.startswith((f"{folder}{os.sep}", "/dev/null")) and real != str(folder):
-        seen.append(f"{event} {real}")
+    def __call__(self, event: str, values: tuple) -> None:
+        if event in _RUNS:
+            self.seen.append(f"{event} {values!r:.200}")
+        elif event == "open":
+            path, _, flags = values
+            if isinstance(path, str | bytes) and isinstance(flags, int) and flags & _WRITES:
+                self._note_outside(event, path)
+        elif event in _CHANGES:
+            for value in values:
+                if isinstance(value, str | bytes | os.PathLike):
+                    self._note_outside(event, value)
+
+    def _note_outside(self, event: str, path: str | bytes | os.PathLike) -> None:
+        real = os.path.realpath(os.fsdecode(path))
+        if real != str(self.folder) and not real.startswith((f"{self.folder}{os.sep}", "/dev/null")):
+            self.seen.append(f"{event} {real}")

@@ -2,14 +2,16 @@
 
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutation import containers
-from tests.mutation.isolation import Outcome, call
+from tests.mutation.isolation import Outcome, call_all
 from tests.mutation.mutants import mutate
 
+AT_ONCE = 25
+"""Cases that are prepared together and run in one process."""
 CHECKPOINT = (
     *("predict-checkpoint", "--checkpoint", "checkpoints/zip.ckpt", "--features", "checkpoints/features"),
     *("--annotations", "checkpoints/queries.jsonl", "-o", "out.jsonl"),
@@ -141,15 +143,18 @@ def refused_without_a_change(
     reader: Reader, commands: Sequence[Sequence[str]], inputs: Path, folder: Path
 ) -> list[str]:
     """Return what commands say that do not accept unchanged inputs; there should be none."""
-    said = []
-    for command in commands:
-        shutil.copytree(inputs, folder)
+    calls = [(folder / str(number), command) for number, command in enumerate(commands)]
+    for copy, _ in calls:
+        shutil.copytree(inputs, copy)
         if reader.alone:
-            _keep_alone(sorted(folder.glob(reader.cases[0][0])), 0)
-        outcome = call(folder, command)
-        said += [f"amrbench {' '.join(command)}: {outcome.text}"] * bool(outcome.code)
-        shutil.rmtree(folder)
-    return said
+            _keep_alone(sorted(copy.glob(reader.cases[0][0])), 0)
+    outcomes = call_all(calls)
+    shutil.rmtree(folder)
+    return [
+        f"amrbench {' '.join(command)}: {outcome.text}"
+        for command, outcome in zip(commands, outcomes, strict=True)
+        if outcome.code
+    ]
 
 
 def _keep_alone(files: Sequence[Path], index: int) -> None:
@@ -158,20 +163,34 @@ def _keep_alone(files: Sequence[Path], index: int) -> None:
             file.unlink()
 
 
-def run_case(reader: Reader, seed: str, inputs: Path, folder: Path) -> tuple[str, Outcome]:
-    """Change one file of a copy of the inputs and call a command that reads it.
+def run_cases(
+    reader: Reader, seeds: Sequence[str], inputs: Path, folder: Path
+) -> Iterator[tuple[str, Path, Outcome]]:
+    """Change one file of a copy of the inputs for each seed, and call a command that reads it.
 
     Args:
         reader: Of the file.
-        seed: Of all choices.
+        seeds: Of all choices, one for each case.
         inputs: See `make_inputs`.
-        folder: Does not exist; the copy, which is left for inspection.
+        folder: Of the copies; does not exist.
 
-    Returns:
-        What was changed and what was called, and how it ended.
+    Yields:
+        What was changed and what was called, the copy, and how it ended.
     """
-    rng = random.Random(seed)
-    shutil.copytree(inputs, folder)
+    for start in range(0, len(seeds), AT_ONCE):
+        cases = []
+        for number, seed in enumerate(seeds[start : start + AT_ONCE]):
+            copy = folder / str(number)
+            shutil.copytree(inputs, copy)
+            cases.append((copy, *_change(reader, copy, random.Random(seed))))
+        outcomes = call_all([(copy, command) for copy, command, _ in cases])
+        for (copy, command, change), outcome in zip(cases, outcomes, strict=True):
+            yield f"{change}; amrbench {' '.join(command)}", copy, outcome
+        shutil.rmtree(folder)
+
+
+def _change(reader: Reader, folder: Path, rng: random.Random) -> tuple[Sequence[str], str]:
+    """Change a file in a folder; return a command that reads it, and what was changed."""
     pattern, commands = rng.choice(reader.cases)
     files = sorted(folder.glob(pattern))
     file, command = rng.choice(files), rng.choice(commands)
@@ -182,5 +201,4 @@ def run_case(reader: Reader, seed: str, inputs: Path, folder: Path) -> tuple[str
     else:
         change, content = mutate(file.read_bytes(), file.name, rng)
         file.write_bytes(content)
-    about = f"{file.relative_to(folder)}: {change}; amrbench {' '.join(command)}"
-    return about, call(folder, command)
+    return command, f"{file.relative_to(folder)}: {change}"

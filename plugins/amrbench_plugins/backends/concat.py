@@ -8,11 +8,11 @@ from typing_extensions import override
 
 from amrbench.data.concat_features import concat_audio, concat_text
 from amrbench.errors import DataError
-from amrbench.slots.features import FeatureBackend
+from amrbench.slots.features import CutsSentences, FeatureBackend, cut_sentences
 from amrbench.types import Rows
 
 
-class ConcatEncoder(FeatureBackend):
+class ConcatEncoder(FeatureBackend, CutsSentences):
     """Encoders of one sample rate, with their features concatenated, each row of each divided by its norm.
 
     Encoders of different rates cannot read one waveform: their features are made separately and concatenated
@@ -51,7 +51,7 @@ class ConcatEncoder(FeatureBackend):
 
     @override
     def too_long(self, sentences: Sequence[str]) -> list[str]:
-        cut = {sentence for backend in self.backends for sentence in backend.too_long(sentences)}
+        cut = {sentence for backend in self.backends for sentence in cut_sentences(backend, sentences)}
         return [sentence for sentence in sentences if sentence in cut]
 
     @override

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from typing_extensions import override
 
-from amrbench.slots.features import FeatureBackend
+from amrbench.slots.features import CutsSentences, FeatureBackend
 from amrbench.types import Rows
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class LoadedEncoder(Protocol):
 
 
 @dataclass
-class LazyEncoder(FeatureBackend):
+class LazyEncoder(FeatureBackend, CutsSentences):
     """A `FeatureBackend` that knows its sizes at once and reads its files at the first call of a method."""
 
     name: str

@@ -42,12 +42,17 @@ def test_many_sentences_are_counted():
         )
 
 
-def test_sentences_that_an_encoder_cuts_are_named(monkeypatch):
-    encoder = LoudnessEncoder(None)
+class CuttingEncoder(LoudnessEncoder):
+    """Reads all sentences but the first only in part."""
+
+    def too_long(self, sentences):
+        return sentences[1:]
+
+
+def test_sentences_that_an_encoder_cuts_are_named():
     with collected_notes() as notes:
-        note_long_sentences("val.jsonl", ["a dog", LONG], encoder)
-        monkeypatch.setattr(LoudnessEncoder, "too_long", lambda self, sentences: sentences[1:])
-        note_long_sentences("val.jsonl", ["a dog", LONG], encoder)
+        note_long_sentences("train.jsonl", ["a dog", LONG], LoudnessEncoder(None))
+        note_long_sentences("val.jsonl", ["a dog", LONG], CuttingEncoder(None))
     assert notes == [
         "val.jsonl: of 1 of 2 sentences the encoder toy-features reads the beginning only, because they have "
         "too many tokens: 'one two three four five six seven eight ...'."

@@ -194,3 +194,15 @@ def test_chunk_sizes_beyond_the_file_end_the_search():
 )
 def test_another_file_has_no_layout(content):
     assert chunked_layout(content, 0, len(content)) is None
+
+
+@pytest.mark.parametrize("start", [0, 1, 23, 1 << 31])
+@pytest.mark.parametrize("size", [0, 8])
+def test_the_audio_of_an_au_begins_after_its_header(start, size):
+    content = b".snd" + start.to_bytes(4, "big") + size.to_bytes(4, "big") + b".snd" * 300
+    try:
+        layout = chunked_layout(content, 0, len(content))
+    except TruncatedAudioError:
+        return
+    assert layout is not None
+    assert all(stream.samples.start >= 24 for stream in layout.streams)
