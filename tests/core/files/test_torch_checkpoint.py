@@ -342,9 +342,10 @@ def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
         read_checkpoint(path)
 
 
-def test_a_long_pickle_is_refused(tmp_path: Path) -> None:
-    path = saved(tmp_path, tree(opt={"rows": list(range(2_000_000))}))
-    with pytest.raises(CheckpointError, match="its pickle is longer than 4,194,304 bytes"):
+def test_a_long_pickle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amrbench.files.pickle_outline.MOST_BYTES", 10_000)
+    path = saved(tmp_path, tree(opt={"rows": list(range(10_000))}))
+    with pytest.raises(CheckpointError, match="its pickle is longer than 10,000 bytes"):
         read_checkpoint(path)
 
 
