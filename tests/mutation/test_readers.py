@@ -11,7 +11,7 @@ from tests.mutation.isolation import call, call_all
 from tests.mutation.preload import preload
 from tests.mutation.readers import READERS, numbers_of, refused_without_a_change, run_cases
 
-CASES = 100
+CASES = 50
 
 
 @pytest.fixture(scope="module")
