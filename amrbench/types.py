@@ -7,7 +7,7 @@ fractions of the audio in [0, 1]; a window is (start, end) in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,8 +79,39 @@ class Moments:
             raise ValueError(f"scores have shape {self.scores.shape} for {count} windows")
 
 
-Ranking = Callable[[Rows, Query], Rows]
-"""A function of (moments (Q, 3) start, end, score, best first; query) to new moments."""
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The moments that were read out for one query, best first, while they are ranked.
+
+    Attributes:
+        moments: (N, 3) start and end in seconds, and score; N may be 0.
+        evidence: (N,) numbers of each moment by name, which ranking steps may read; see `Proposals`.
+    """
+
+    moments: Rows
+    evidence: Mapping[str, Rows] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    def at(self, rows: Sequence[int] | NDArray[np.int64]) -> Candidates:
+        """Return some of the moments, in this order."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        return Candidates(self.moments[chosen], {name: column[chosen] for name, column in self.evidence.items()})
+
+    def with_scores(self, scores: Rows) -> Candidates:
+        """Return the moments with new scores (N,), best first; equal scores keep their order."""
+        moments = np.column_stack([self.moments[:, :2], scores]).astype(np.float32)
+        return Candidates(moments, self.evidence).at(np.argsort(-moments[:, 2], kind="stable"))
+
+    def with_windows(self, windows: Rows) -> Candidates:
+        """Return the moments with other starts and ends (N, 2)."""
+        moments = np.column_stack([windows, self.moments[:, 2:]]).astype(np.float32)
+        return Candidates(moments, self.evidence)
+
+
+Ranking = Callable[[Candidates, Query], Candidates]
+"""A function of (candidates, query without its ground truth) to new candidates."""
 
 
 @dataclass(frozen=True)
@@ -128,15 +159,25 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Moments for some queries, not yet ranked."""
+class Outputs:
+    """All that a model says about some queries, without ground truth, for read-outs."""
+
+    tensors: Tensors
+    """Provided by the model."""
+    mask: Tensor
+    """(B, T) True for real frames, which come first."""
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Moments that a read-out proposes for some queries, in any order."""
 
     spans: Tensor
-    """(B, Q, 2)"""
+    """(B, N, 2) centre and width as fractions of the audio."""
     scores: Tensor
-    """(B, Q) higher is better."""
-    tensors: Tensors
-    """Provided by the decoder and the heads, for the losses."""
+    """(B, N) higher is better; -inf where a query has fewer than N proposals."""
+    evidence: Tensors = field(default_factory=dict)
+    """(B, N) each, by name: what else is known of a proposal, for ranking steps."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import ModelPart
 from amrbench.slots.optimizers import OptimizerPart, SchedulePart
 from amrbench.slots.ranking import RankingPart
+from amrbench.slots.readout import ReadoutPart
 from amrbench.slots.soups import SoupPart
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "PriorPart",
     "QueryPart",
     "RankingPart",
+    "ReadoutPart",
     "RefinePart",
     "SchedulePart",
     "SoupPart",

@@ -1,4 +1,4 @@
-"""Models: audio features and a sentence in, scored spans out."""
+"""Models: audio features and a sentence in, tensors out that read-outs and losses read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from amrbench.slots.provided import ProvidingPart
 if TYPE_CHECKING:
     from torch import nn
 
-    from amrbench.types import Batch, BuildContext, Encoded, Prediction
+    from amrbench.types import Batch, BuildContext, Encoded, Tensors
 
 
 class Limits(Strict):
@@ -25,13 +25,13 @@ class Limits(Strict):
 
 
 class MomentModel(Protocol):
-    """Audio features and a sentence in, scored spans out. An `nn.Module`."""
+    """Audio features and a sentence in, tensors out. An `nn.Module`."""
 
     def encode(self, batch: Batch, views: Collection[str] = ()) -> Encoded:
         """Compute everything before the decoder, for the batch and each requested view."""
 
-    def decode(self, encoded: Encoded) -> Prediction:
-        """Return the moments of the batch itself; views have none."""
+    def decode(self, encoded: Encoded) -> Tensors:
+        """Return what the decoder and the heads on it provide for the batch itself; {} without a decoder."""
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Return the parameters."""
