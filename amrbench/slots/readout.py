@@ -1,0 +1,53 @@
+"""Read-outs: from what a model says to moments."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from amrbench.part import Part
+
+if TYPE_CHECKING:
+    from amrbench.types import Outputs, Plain, Proposals
+
+
+class Readout(Protocol):
+    """Makes moments of what a model says. It may be a function, and has no weights."""
+
+    def __call__(self, outputs: Outputs) -> Proposals:
+        """Return proposals; each depends on its own query alone, and on no padding."""
+
+
+class ReadoutPart(Part):
+    """How moments are read out of the tensors that a model provides. It trains nothing."""
+
+    slot = "readout"
+    builds = Readout
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """Names of the tensors that it reads."""
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Names of tensors that it reads if the model provides them."""
+    evidence: ClassVar[Mapping[str, str]] = {}
+    """Evidence that it gives with each proposal, and the tensor of the model that each needs.
+
+    Where a model provides "saliency", every proposal also has its mean inside and outside of the proposal,
+    "saliency.inside" and "saliency.outside".
+    """
+
+    @property
+    def readouts(self) -> tuple[ReadoutPart, ...]:
+        """Return the read-outs whose proposals it joins; by default only this one."""
+        return (self,)
+
+    def fit(self, widths: tuple[float, ...]) -> Mapping[str, Plain]:  # noqa: ARG002
+        """Return what it takes from the training windows, for `build`; by default nothing.
+
+        Args:
+            widths: Of all training windows, as fractions of their recordings; may be empty.
+        """
+        return {}
+
+    @abstractmethod
+    def build(self, fitted: Mapping[str, Plain]) -> Readout:
+        """Return the read-out for what `fit` returned."""
