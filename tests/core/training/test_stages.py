@@ -121,7 +121,7 @@ def test_a_stage_has_weights_a_log_and_all_that_determined_it(toy_sources, tmp_p
     last = plan(toy_sources).chains[1]
     folder = train(last, tmp_path)
     assert {file.name for file in folder.iterdir()} == {
-        *("weights.safetensors", "last.safetensors", "log.jsonl", "done.json")
+        *("weights.span.safetensors", "last.safetensors", "log.jsonl", "done.json")
     }
     done = json.loads((folder / "done.json").read_text())
     assert done["stage"] == "toy finetune, seed 1"
@@ -130,15 +130,22 @@ def test_a_stage_has_weights_a_log_and_all_that_determined_it(toy_sources, tmp_p
     assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4]
     assert epochs[0].losses.keys() == {"frames", "spans"}
     assert epochs[0].seconds > 0
-    best = max(epochs, key=lambda epoch: (epoch.val["R1@0.7"], epoch.val["R1@0.5"], -epoch.epoch))
-    assert done["epoch"] == best.epoch
-    assert done["val"] == best.val
+    best = best_epoch(epochs, "span")
+    assert done["selected"] == {"span": {"epoch": best.epoch, "val": best.val["span"]}}
+
+
+def best_epoch(epochs, readout):
+    def score(epoch):
+        val = epoch.val[readout]
+        return val["R1@0.7"], val["R1@0.5"], -epoch.epoch
+
+    return max(epochs, key=score)
 
 
 def test_weights_of_losses_are_passed_on_and_fresh_ones_are_not(toy_sources, tmp_path):
     last = plan(toy_sources, with_stage(1, epochs=0, fresh=["size", "audio"])).chains[1]
     train(last, tmp_path)
-    before, after = (read_weights(tmp_path / spec.key / "weights.safetensors") for spec in last.chain)
+    before, after = (read_weights(tmp_path / spec.key / "weights.span.safetensors") for spec in last.chain)
     fresh = {"model.size", "model.audio.weight", "model.audio.bias"}
     assert "losses.frames.offset" in before
     for name, value in before.items():
@@ -181,19 +188,19 @@ def test_leftovers_of_an_interrupted_stage_are_ignored(toy_sources, tmp_path):
     unfinished = unfinished_folder(last, tmp_path)
     unfinished.mkdir(parents=True)
     (unfinished / "log.jsonl").write_text('{"epoch": 1, "lo')
-    (unfinished / "weights.safetensors").write_bytes(b"half")
+    (unfinished / "weights.span.safetensors").write_bytes(b"half")
     folder = train(last, tmp_path)
     assert [epoch.epoch for epoch in read_epochs(folder / "log.jsonl")] == [1, 2, 3]
-    assert read_weights(folder / "weights.safetensors")
+    assert read_weights(folder / "weights.span.safetensors")
     assert not unfinished.exists()
 
 
 def test_damaged_weights_of_the_stage_before_are_named(toy_sources, tmp_path):
     last = plan(toy_sources).chains[0]
     folder = train(last.parent, tmp_path)
-    file = folder / "weights.safetensors"
+    file = folder / "weights.span.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=r"weights\.safetensors: not a weights file, or truncated"):
+    with pytest.raises(CheckpointError, match=r"weights\.span\.safetensors: not a weights file, or truncated"):
         train(last, tmp_path)
 
 
