@@ -103,6 +103,10 @@ class Recipe(Strict):
     soup: SoupPart
     readout: ReadoutPart
     ranking: Annotated[tuple[RankingPart, ...], AfterValidator(unique)] = ()
+    beside: tuple[Name, ...] = Field(
+        (),
+        description="recipes to run as well, for the same table; e.g. those that read the same stages otherwise",
+    )
 
     @model_validator(mode="after")
     def _losses_get_their_tensors(self) -> Self:
