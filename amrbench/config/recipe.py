@@ -105,7 +105,7 @@ class Recipe(Strict):
     ranking: Annotated[tuple[RankingPart, ...], AfterValidator(unique)] = ()
     beside: tuple[Name, ...] = Field(
         (),
-        description="recipes to run as well, for the same table; e.g. those that read the same stages otherwise",
+        description="recipes to run as well, for the same table; e.g. another read-out of the same stages",
     )
 
     @model_validator(mode="after")

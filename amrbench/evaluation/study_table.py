@@ -49,7 +49,7 @@ class StudyTable:
         families = {
             "only": f"'only' is {self.base} with one change, compared with {self.base}",
             "without": f"'without' is {self.full} less one change, compared with {self.full}",
-            "steps": f"'steps' adds one change after another to {self.base}, each compared with the row before",
+            "steps": f"'steps' adds one change after another to {self.base}, compared with the row before",
             "variant": f"'variant' is compared with {self.base}",
         }
         shown = [

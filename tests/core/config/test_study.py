@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from amrbench.config.load import Method, load_recipe, shipped
@@ -376,7 +378,7 @@ def test_steps_add_one_change_after_another_in_the_order_of_the_groups(load):
         set(differences(study.base.recipe.model_dump(mode="json"), one.recipe.model_dump(mode="json")))
         for one in study.variants
     ]
-    assert all(one < two for one, two in zip(paths, paths[1:], strict=False))
+    assert all(one < two for one, two in pairwise(paths))
     assert without_names(study.variants[-1].recipe) == without_names(study.full.recipe) | {
         "soup": study.base.recipe.soup.model_dump()
     }
