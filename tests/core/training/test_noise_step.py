@@ -106,7 +106,7 @@ def test_limits_may_cut_windows_of_the_noise(frames):
 )
 def test_a_model_that_provides_other_tensors_than_it_declares_is_named(monkeypatch, provides, text):
     monkeypatch.setattr(ToyModel, "provides", property(lambda self: provides))
-    training = RECIPE["training"] | {"losses": ["frames"]}
+    training = RECIPE["training"] | {"losses": ["frames"], "readouts": ["second"]}
     with pytest.raises(PluginError) as error:
-        step_on_noise(request_of(RECIPE | {"training": training}).splits)
+        step_on_noise(request_of(RECIPE | {"training": training, "readout": "second"}).splits)
     assert str(error.value).startswith(f"the model part 'toy' (model of toy) fails: {text}")

@@ -14,6 +14,7 @@ from amrbench.training import stages
 from amrbench.training.log import read_epochs
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.predict import validate
+from amrbench.training.reading import fit_readouts
 from amrbench.training.stages import StageSpec, failed_folder, read_done, unfinished_folder
 from amrbench.training.step_check import StepCheck
 from tests.small_world.parts import PARTS, PROTOCOL, RECIPE, Frames, ToyModel
@@ -168,12 +169,15 @@ def test_fresh_weights_that_the_model_does_not_have_are_named_before_any_trainin
 def test_a_stage_stores_the_weights_of_its_best_epoch(toy_sources, tmp_path):
     last = plan(toy_sources).chains[0]
     done = read_done(train(last, tmp_path))
-    assert 0 < done.epoch < done.epochs, "the last epoch is another one"
+    assert 0 < done.selected["span"].epoch < done.epochs, "the last epoch is another one"
     select = DatasetCache().load((last.select,), last.recipe.limits)
     with fixed_numerics(1):
         model = load_trained(last, tmp_path).model
-        found = validate(model, select, device=torch.device("cpu"), select=last.recipe.training.select)
-    assert found == done.val
+        readouts = fit_readouts(last.recipe.training.readouts, ())
+        found = validate(
+            model, select, readouts, device=torch.device("cpu"), select=last.recipe.training.select
+        )
+    assert found == {"span": done.selected["span"].val}
 
 
 def test_a_finished_stage_is_never_touched(toy_sources, tmp_path, monkeypatch):
@@ -200,7 +204,9 @@ def test_damaged_weights_of_the_stage_before_are_named(toy_sources, tmp_path):
     folder = train(last.parent, tmp_path)
     file = folder / "weights.span.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=r"weights\.span\.safetensors: not a weights file, or truncated"):
+    with pytest.raises(
+        CheckpointError, match=r"weights\.span\.safetensors: not a weights file, or truncated"
+    ):
         train(last, tmp_path)
 
 

@@ -36,9 +36,7 @@ def by_hand(saliency, relevant, mask):
             if mask[row, frame]:
                 label = bool(relevant[row, frame])
                 terms[label].append(
-                    -functional.logsigmoid(
-                        saliency[row, frame] if label else -saliency[row, frame]
-                    ).item()
+                    -functional.logsigmoid(saliency[row, frame] if label else -saliency[row, frame]).item()
                 )
         means = [sum(values) / len(values) for values in terms.values() if values]
         rows.append(sum(means) / len(means))
