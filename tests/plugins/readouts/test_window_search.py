@@ -9,7 +9,7 @@ import torch
 from amrbench.functional.spans import to_windows
 from amrbench.types import Outputs
 from amrbench_plugins.readouts.parts import WindowSearch as Part
-from amrbench_plugins.readouts.window_search import WindowSearch, Windows, best, contrast, quantiles
+from amrbench_plugins.readouts.window_search import Windows, WindowSearch, best, contrast, quantiles
 
 
 def search(curve, mask, widths, *, count, overlap):
