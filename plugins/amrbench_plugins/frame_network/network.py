@@ -114,7 +114,8 @@ class FrameNetworkModel(nn.Module):
     def _sentence(self, batch: Batch) -> Tensor:
         """Return the mean of the words, (B, D)."""
         words = batch.text_mask[..., None]
-        return (self.text(_zero_padding(batch.text, batch.text_mask)) * words).sum(1) / words.sum(1)
+        features = self.text(_zero_padding(batch.text, batch.text_mask))
+        return (features * words).sum(1) / words.sum(1)  # type: ignore[no-any-return]
 
     def _joined(self, audio: Tensor, sentence: Tensor, similarity: Tensor) -> Tensor:
         """Return frames (B, T, D) that know their similarity to the sentence, and what it is made of."""
