@@ -67,11 +67,13 @@ class FeatureDataset:
 
     def audio_rows(self, index: int) -> Rows:
         """Return the audio rows (T, Da) of a query's recording; they are not a copy."""
-        return self.audio[self.recordings[index]].numpy()
+        rows: Rows = self.audio[self.recordings[index]].numpy()
+        return rows
 
     def word_rows(self, index: int) -> Rows:
         """Return the words (L, Dt) of a query; they are not a copy."""
-        return self.text[self.sentences[index]].numpy()
+        rows: Rows = self.text[self.sentences[index]].numpy()
+        return rows
 
     def seconds(self, index: int) -> float:
         """Return the length that spans are fractions of: the recording, or its rows within the limits."""
