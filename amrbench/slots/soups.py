@@ -24,7 +24,7 @@ class Candidate(Protocol):
         """Return e.g. "seed 0"."""
 
     def best(self) -> Weights:
-        """Return the weights of the epoch that scored best on the selection split for the recipe's read-out."""
+        """Return the weights of the epoch that was best for the read-out, on the selection split."""
 
     def last(self) -> Weights:
         """Return the weights of the last epoch."""

@@ -71,10 +71,8 @@ class SelectionScorer(SoupScorer):
     def performance(self, weights: Weights) -> float:
         load_weights(self.criterion, weights, name="a soup")
         recipe = self.spec.recipe
-        select, watch = (
-            recipe.training.select,
-            reported(self.report, f"{recipe.name}: validation of a soup", self.select),
-        )
+        select, what = recipe.training.select, f"{recipe.name}: validation of a soup"
+        watch = reported(self.report, what, self.select)
         metrics = validate(
             self.criterion.model, self.select, self._readouts, device=self.device, select=select, watch=watch
         )

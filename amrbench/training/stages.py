@@ -1,9 +1,10 @@
 """Stages of training, kept in a store and found by a hash of all that determines them.
 
 `stages/<key>/` holds `weights.<readout>.safetensors` (the best epoch for each of `training.readouts`),
-`last.safetensors`, `log.jsonl` and `done.json`. It is made in `<key>.making/` and renamed at the end, so a folder called `<key>` is a finished
-stage. A stage that was interrupted is trained again from its beginning, to the same bits. One that failed
-leaves `<key>.failed/` with the batch and the weights of the step, which nothing reads.
+`last.safetensors`, `log.jsonl` and `done.json`. It is made in `<key>.making/` and renamed at the end, so a
+folder called `<key>` is a finished stage. A stage that was interrupted is trained again from its beginning,
+to the same bits. One that failed leaves `<key>.failed/` with the batch and the weights of the step, which
+nothing reads.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ Names of the tensors it provides (the parts of its slots add theirs):
     saliency                (B, T)        head `saliency`
     spans                   (N, B, Q, 2)  head `spans`
     logits, scores          (N, B, Q, 2), (N, B, Q)   head `foreground`; the matcher reads the scores
-    ranking_scores          (N, B, Q)     what read-outs rank moments by, if a head provides it; else the scores
+    ranking_scores          (N, B, Q)     what moments are ranked by, if a head provides it; else the scores
 
 The view "mismatched-text" pairs each recording with the text of the next sample. It provides the tensors of
 fusion and heads for these pairs, and "differs" (B,), True where that text belongs to another recording.
