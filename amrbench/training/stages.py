@@ -37,7 +37,7 @@ from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import fit_readouts
 from amrbench.types import Batch, BuildContext, Query, Target, TrainingLength
 
-ENGINE = 2
+ENGINE = 1
 """Raised when the training loop gives other numbers, so that older stages are not used any more."""
 
 LAST = "last.safetensors"
