@@ -77,7 +77,7 @@ class Shift(AugmentPart):
 
     use = "shift"
 
-    def build(self): ...
+    def build(self, recordings): ...
 
 
 class Pairs(MatcherPart):
