@@ -42,6 +42,13 @@ def propose(readout: Readout, outputs: Outputs) -> Proposals:
         raise ResultError(
             f"it returns {shapes}, not (B, N, 2) and (B, N) for B = {size}.", readout, "__call__"
         )
+    for name, tensor in proposals.evidence.items():
+        if not isinstance(tensor, Tensor) or tensor.shape != scores.shape:
+            raise ResultError(
+                f"its evidence {name!r} is {brief(tensor)}, not (B, N) like the scores, {tuple(scores.shape)}.",
+                readout,
+                "__call__",
+            )
     if "saliency" not in outputs.tensors:
         return proposals
     means = means_of(outputs.tensors["saliency"], outputs.mask, spans)

@@ -325,9 +325,27 @@ class Cut(RankingPart):
         return lambda own, query: own.with_windows(own.moments[:, :2].clip(0, query.duration))
 
 
+class MeanWidth(RankingPart):
+    """Gives all windows the mean width of the true ones of the selection split."""
+
+    use = "mean-width"
+    learns = True
+
+    def fit(self, examples):
+        widths = [end - start for _, query in examples for start, end in query.windows]
+        return {"width": float(np.mean(widths))}
+
+    def build(self, fitted):
+        def widen(own, query):
+            half = np.array([[-0.5, 0.5]]) * fitted["width"]
+            return own.with_windows(own.moments[:, :2].mean(1, keepdims=True) + half)
+
+        return widen
+
+
 PARTS = (
     *(Events, OneHot, Absent, AllWindows, ToyModel, Frames, Spans, Failing),
-    *(FirstSpan, Descent, NoSoup, MeanSoup, OneSpan, Similar, Cut),
+    *(FirstSpan, Descent, NoSoup, MeanSoup, OneSpan, Similar, Cut, MeanWidth),
 )
 REGISTRY = Registry.of(*PARTS)
 
