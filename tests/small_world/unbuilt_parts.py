@@ -202,6 +202,27 @@ class Widest(ReadoutPart):
     def build(self, fitted): ...
 
 
+class Narrowest(ReadoutPart):
+    """A read-out without evidence."""
+
+    use = "narrowest"
+
+    def build(self, fitted): ...
+
+
+class Joined(ReadoutPart):
+    """A read-out that joins others."""
+
+    use = "joined"
+    of: tuple[ReadoutPart, ...]
+
+    @property
+    def readouts(self):
+        return self.of
+
+    def build(self, fitted): ...
+
+
 class Surest(ReadoutPart):
     """A read-out that requires a tensor that no part provides."""
 
@@ -239,7 +260,7 @@ class Painted(RankingPart):
 
 REGISTRY = Registry.of(
     *(Ears, ToyEars, Tones, Net, Plain, Shift, Pairs, Picky, Distance, Greedy, Contrast, FarContrast),
-    *(BlindContrast, Flat, Descent, Mean, NoSoup, Weighed, Widest, Surest, Cut, Tested, Painted),
+    *(BlindContrast, Flat, Descent, Mean, NoSoup, Weighed, Widest, Narrowest, Joined, Surest, Cut, Tested, Painted),
 )
 
 RECIPE = """\

@@ -5,7 +5,7 @@ from amrbench.config.recipe import Budget, Recipe
 from amrbench.errors import AmrbenchError, RecipeError
 from amrbench.files.yaml_file import parse_yaml
 from amrbench.functional.metrics import Metric
-from tests.small_world.unbuilt_parts import RECIPE, REGISTRY
+from tests.small_world.unbuilt_parts import RECIPE, REGISTRY, Net
 
 
 @pytest.fixture
@@ -157,6 +157,65 @@ def test_a_recipe_has_losses_and_stages(load):
     assert rows == [
         "line 7 training.losses Tuple should have at least 1 item after validation, not 0, not []."
     ]
+
+
+def test_a_readout_needs_what_it_requires(load):
+    text = "line 1 readout 'surest' requires quality, which no chosen part of 'net' provides."
+    assert mistakes(load, ("readout: widest", "readout: surest")) == [text]
+    assert mistakes(load, ("readouts: [widest]", "readouts: [widest, surest]")) == [text]
+
+
+def test_training_needs_a_readout_and_each_only_once(load):
+    assert mistakes(load, ("readouts: [widest]", "readouts: []")) == [
+        "line 11 training.readouts Tuple should have at least 1 item after validation, not 0, not []."
+    ]
+    assert mistakes(load, ("readouts: [widest]", "readouts: [widest, widest]")) == [
+        "line 11 training.readouts 'widest' is listed twice; keep one."
+    ]
+    assert mistakes(load, ("  readouts: [widest]\n", ""), ("readout: widest\n", "")) == [
+        "line 1 readout this field is missing.",
+        "line 4 training.readouts this field is missing.",
+    ]
+
+
+def test_a_ranking_step_needs_the_evidence_that_it_reads(load):
+    assert [part.use for part in load(("ranking: [cut]", "ranking: [tested]")).ranking] == ["tested"]
+    assert mistakes(load, ("ranking: [cut]", "ranking: [tested, painted]")) == [
+        "line 1 ranking 'painted' requires colour, saliency.inside of each moment, which the readout 'widest' "
+        "does not give with this model. It gives: seen."
+    ]
+    assert mistakes(load, ("ranking: [cut]", "ranking: [tested]"), ("readout: widest", "readout: narrowest")) == [
+        "line 1 ranking 'tested' requires seen of each moment, which the readout 'narrowest' does not give "
+        "with this model. It gives: nothing."
+    ]
+
+
+def test_every_readout_gives_evidence_of_saliency_that_the_model_provides(load, monkeypatch):
+    provides = {"spans": "N B Q 2", "scores": "N B Q", "saliency": "B T", "colour": "N B Q"}
+    monkeypatch.setattr(Net, "provides", property(lambda self: provides))
+    assert load(("ranking: [cut]", "ranking: [tested, painted]")).ranking[1].use == "painted"
+    assert mistakes(load, ("ranking: [cut]", "ranking: [painted]"), ("readout: widest", "readout: narrowest")) == [
+        "line 1 ranking 'painted' requires colour of each moment, which the readout 'narrowest' does not give "
+        "with this model. It gives: saliency.inside, saliency.outside."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trained", "readout", "name"),
+    [
+        ("widest", "widest", "widest"),
+        ("widest, narrowest", "widest", "widest"),
+        ("widest, narrowest", "narrowest", "narrowest"),
+        ("widest", "narrowest", "widest"),  # not validated in training: the first
+        ("widest, narrowest", "{use: joined, of: [narrowest, widest]}", "narrowest"),
+        ("widest", "{use: joined, of: [narrowest, widest]}", "widest"),
+        ("narrowest", "{use: joined, of: [widest]}", "narrowest"),
+        ("narrowest, widest", "{use: joined, of: []}", "narrowest"),
+    ],
+)
+def test_the_weights_are_those_that_are_best_for_the_readout(load, trained, readout, name):
+    changes = ("readouts: [widest]", f"readouts: [{trained}]"), ("readout: widest", f"readout: {readout}")
+    assert load(*changes).selected_by == name
 
 
 def test_a_loss_is_listed_once(load):
