@@ -218,9 +218,8 @@ def mean_row(rows: Sequence[Row]) -> Row:
         for key, parts in first.slices.items()
     }
     metrics = _mean([row.metrics for row in rows])
-    return first.model_copy(
-        update={"member": MEAN, "kind": "mean", "metrics": metrics, "slices": slices, "predictions": ""}
-    )
+    about = {"member": MEAN, "kind": "mean", "predictions": "", "fitted": Fitted()}
+    return first.model_copy(update={**about, "metrics": metrics, "slices": slices})
 
 
 def has_truth(queries: Sequence[Query]) -> bool:

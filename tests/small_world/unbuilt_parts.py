@@ -260,7 +260,21 @@ class Painted(RankingPart):
 
 REGISTRY = Registry.of(
     *(Ears, ToyEars, Tones, Net, Plain, Shift, Pairs, Picky, Distance, Greedy, Contrast, FarContrast),
-    *(BlindContrast, Flat, Descent, Mean, NoSoup, Weighed, Widest, Narrowest, Joined, Surest, Cut, Tested, Painted),
+    *(
+        BlindContrast,
+        Flat,
+        Descent,
+        Mean,
+        NoSoup,
+        Weighed,
+        Widest,
+        Narrowest,
+        Joined,
+        Surest,
+        Cut,
+        Tested,
+        Painted,
+    ),
 )
 
 RECIPE = """\

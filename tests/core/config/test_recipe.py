@@ -181,10 +181,12 @@ def test_training_needs_a_readout_and_each_only_once(load):
 def test_a_ranking_step_needs_the_evidence_that_it_reads(load):
     assert [part.use for part in load(("ranking: [cut]", "ranking: [tested]")).ranking] == ["tested"]
     assert mistakes(load, ("ranking: [cut]", "ranking: [tested, painted]")) == [
-        "line 1 ranking 'painted' requires colour, saliency.inside of each moment, which the readout 'widest' "
-        "does not give with this model. It gives: seen."
+        "line 1 ranking 'painted' requires colour, saliency.inside of each moment, which the readout "
+        "'widest' does not give with this model. It gives: seen."
     ]
-    assert mistakes(load, ("ranking: [cut]", "ranking: [tested]"), ("readout: widest", "readout: narrowest")) == [
+    assert mistakes(
+        load, ("ranking: [cut]", "ranking: [tested]"), ("readout: widest", "readout: narrowest")
+    ) == [
         "line 1 ranking 'tested' requires seen of each moment, which the readout 'narrowest' does not give "
         "with this model. It gives: nothing."
     ]
@@ -194,9 +196,11 @@ def test_every_readout_gives_evidence_of_saliency_that_the_model_provides(load, 
     provides = {"spans": "N B Q 2", "scores": "N B Q", "saliency": "B T", "colour": "N B Q"}
     monkeypatch.setattr(Net, "provides", property(lambda self: provides))
     assert load(("ranking: [cut]", "ranking: [tested, painted]")).ranking[1].use == "painted"
-    assert mistakes(load, ("ranking: [cut]", "ranking: [painted]"), ("readout: widest", "readout: narrowest")) == [
-        "line 1 ranking 'painted' requires colour of each moment, which the readout 'narrowest' does not give "
-        "with this model. It gives: saliency.inside, saliency.outside."
+    assert mistakes(
+        load, ("ranking: [cut]", "ranking: [painted]"), ("readout: widest", "readout: narrowest")
+    ) == [
+        "line 1 ranking 'painted' requires colour of each moment, which the readout 'narrowest' does not "
+        "give with this model. It gives: saliency.inside, saliency.outside."
     ]
 
 

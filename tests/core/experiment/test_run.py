@@ -8,7 +8,7 @@ import torch
 from amrbench.errors import DataError, RunError
 from amrbench.evaluation.result import read_result
 from amrbench.evaluation.table import table
-from amrbench.experiment.finished_run import find_run
+from amrbench.experiment.finished_run import find_run, open_run
 from amrbench.experiment.run import compare_with_baseline, run_all
 from amrbench.notes import Note
 from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
@@ -91,6 +91,34 @@ def test_recipes_share_stages_with_equal_content(toy_folder):
     assert [row.member for row in run.result.rows if row.kind == "soup"] == ["soup"]
     assert (run.folder / "soup.safetensors").is_file()
     assert run.result.row("seed 1").metrics == toy.result.row("seed 1").metrics
+
+
+def test_another_readout_or_ranking_trains_nothing(toy_folder, monkeypatch):
+    both = changed(RECIPE, training__readouts=["span", "second"])
+    write_yaml(toy_folder / "toy.yaml", both)
+    toy = run_in(toy_folder)
+    before = stages_in(toy_folder)
+    monkeypatch.setattr("amrbench.training.stages.fit", None)
+    write_yaml(toy_folder / "other.yaml", both | {"name": "other", "readout": "second"})
+    write_yaml(toy_folder / "wide.yaml", both | {"name": "wide", "ranking": ["cut", "mean-width"]})
+    other, wide = (run_in(toy_folder, name) for name in ("other", "wide"))
+    assert stages_in(toy_folder) == before
+    assert len({run.result.hash for run in (toy, other, wide)}) == 3
+    metrics = [[row.metrics for row in run.result.rows if row.kind == "seed"] for run in (toy, other, wide)]
+    assert metrics[0] != metrics[1] != metrics[2] != metrics[0]
+
+
+def test_a_model_has_the_weights_that_are_best_for_its_readout(toy_folder):
+    both = changed(RECIPE, training__readouts=["span", "second"])
+    for name in ("span", "second"):
+        write_yaml(toy_folder / f"{name}.yaml", both | {"name": name, "readout": name})
+    runs = {name: run_in(toy_folder, name) for name in ("span", "second")}
+    done = stages_in(toy_folder)[runs["span"].result.models["seed 1"]]
+    assert done["selected"]["span"]["epoch"] != done["selected"]["second"]["epoch"]
+    for name, run in runs.items():
+        opened = open_run(run.folder, REGISTRY, member="seed 1", cache=toy_folder / "cache")
+        assert opened.weights.name == f"weights.{name}.safetensors"
+        assert opened.weights.parent.name == run.result.models["seed 1"] == done["key"]
 
 
 def test_seeds_with_chains_of_their_own_are_not_averaged(toy_folder):

@@ -151,7 +151,9 @@ def test_candidates_are_in_the_order_of_the_dataset_and_best_first(recordings):
 def test_proposals_with_the_lowest_score_are_dropped_with_their_evidence():
     spans = torch.tensor([[0.1, 0.2], [0.3, 0.2], [0.5, 0.2], [0.7, 0.2]]).expand(3, 4, 2)
     none = -torch.inf
-    scores = torch.tensor([[0.5, none, 0.5, 0.9], [none, none, none, none], [torch.nan, none, 0.1, torch.inf]])
+    scores = torch.tensor(
+        [[0.5, none, 0.5, 0.9], [none, none, none, none], [torch.nan, none, 0.1, torch.inf]]
+    )
     numbers = torch.arange(12.0).view(3, 4)
     first, second, third = candidates_of(Proposals(spans, scores, {"n": numbers}), torch.tensor([10, 20, 30]))
     assert first.evidence["n"].tolist() == [3, 0, 2], "best first; equal scores keep their order"
@@ -176,7 +178,11 @@ def test_a_readout_without_proposals_scores_nothing(recordings):
         return Proposals(torch.zeros(len(outputs.mask), 0, 2), torch.zeros(len(outputs.mask), 0))
 
     metrics = validate(
-        Similarities(), recordings, {"none": none, "text": text_of}, device=torch.device("cpu"), select=["R1@0.1"]
+        Similarities(),
+        recordings,
+        {"none": none, "text": text_of},
+        device=torch.device("cpu"),
+        select=["R1@0.1"],
     )
     assert list(metrics) == ["none", "text"]
     assert set(metrics["none"].values()) == {0.0}

@@ -113,7 +113,10 @@ def test_steps_follow_each_other_and_do_not_see_the_truth():
     [
         (None, "it returns None, not a Candidates."),
         (np.zeros((2, 3)), "it returns ndarray of shape (2, 3), not a Candidates."),
-        (Candidates(np.zeros((2, 2), np.float32)), "it returns moments of ndarray of shape (2, 2), not (N, 3)."),
+        (
+            Candidates(np.zeros((2, 2), np.float32)),
+            "it returns moments of ndarray of shape (2, 2), not (N, 3).",
+        ),
         (Candidates(np.zeros(3, np.float32)), "it returns moments of ndarray of shape (3,), not (N, 3)."),
     ],
 )

@@ -8,14 +8,22 @@ import torch
 
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.errors import CheckpointError, RecipeError, RunError
-from amrbench.files.weights import read_weights
+from amrbench.evaluation.result import Selected
+from amrbench.files.weights import load_weights, read_weights
 from amrbench.registry import Entry, Origin, Registry
 from amrbench.training import stages
 from amrbench.training.log import read_epochs
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.predict import validate
 from amrbench.training.reading import fit_readouts
-from amrbench.training.stages import StageSpec, failed_folder, read_done, unfinished_folder
+from amrbench.training.stages import (
+    StageSpec,
+    failed_folder,
+    read_done,
+    unfinished_folder,
+    untrained,
+    weights_file,
+)
 from amrbench.training.step_check import StepCheck
 from tests.small_world.parts import PARTS, PROTOCOL, RECIPE, Frames, ToyModel
 from tests.small_world.runs import load_trained, plan, train
@@ -141,6 +149,50 @@ def best_epoch(epochs, readout):
         return val["R1@0.7"], val["R1@0.5"], -epoch.epoch
 
     return max(epochs, key=score)
+
+
+def test_a_stage_keeps_the_weights_that_are_best_for_each_readout(toy_sources, tmp_path):
+    last = plan(toy_sources, with_training(readouts=["second", "span"])).chains[0]
+    folder, names = train(last, tmp_path), ["second", "span"]
+    assert {file.name for file in folder.glob("*.safetensors")} == {
+        *("weights.second.safetensors", "weights.span.safetensors", "last.safetensors")
+    }
+    done, epochs = read_done(folder), read_epochs(folder / "log.jsonl")
+    assert [list(epoch.val) for epoch in epochs] == [names] * 4
+    assert len({done.selected[name].epoch for name in names}) == 2, "their best epochs differ"
+    select = DatasetCache().load((last.select,), last.recipe.limits)
+    widths = DatasetCache().load(last.train, last.recipe.limits).window_widths()
+    for name in names:
+        best = best_epoch(epochs, name)
+        assert done.selected[name] == Selected(epoch=best.epoch, val=best.val[name])
+        criterion = untrained(last, DatasetCache())
+        load_weights(criterion, read_weights(folder / weights_file(name)), name="x")
+        with fixed_numerics(1):
+            readouts = fit_readouts(last.recipe.training.readouts, widths)
+            options = {"device": torch.device("cpu"), "select": last.recipe.training.select}
+            assert validate(criterion.model, select, readouts, **options)[name] == best.val[name]
+
+
+@pytest.mark.parametrize("first", ["second", "span"])
+def test_the_next_stage_starts_from_the_weights_that_are_best_for_the_first_readout(
+    toy_sources, tmp_path, first
+):
+    names = [first, *({"second", "span"} - {first})]
+    last = plan(toy_sources, with_training(readouts=names) | {"stages": SHORT}).chains[0]
+    train(last, tmp_path)
+    before = {name: read_weights(tmp_path / last.parent.key / weights_file(name)) for name in names}
+    after = read_weights(tmp_path / last.key / "last.safetensors")
+    same = [all(torch.equal(weights[key], after[key]) for key in after) for weights in before.values()]
+    assert same == [True, False], "no epoch has changed them"
+
+
+SHORT = [RECIPE["stages"][0], RECIPE["stages"][1] | {"epochs": 0}]
+
+
+def test_readouts_that_are_not_validated_in_training_are_not_in_the_keys(toy_sources):
+    assert keys(toy_sources, RECIPE | {"readout": "second", "ranking": ["mean-width"]}) == keys(toy_sources)
+    for training in (with_training(readouts=["span", "second"]), with_training(readouts=["second"])):
+        assert not set(keys(toy_sources, training)) & set(keys(toy_sources))
 
 
 def test_weights_of_losses_are_passed_on_and_fresh_ones_are_not(toy_sources, tmp_path):
