@@ -44,8 +44,8 @@ def propose(readout: Readout, outputs: Outputs) -> Proposals:
         )
     for name, tensor in proposals.evidence.items():
         if not isinstance(tensor, Tensor) or tensor.shape != scores.shape:
-            text = f"its evidence {name!r} is {brief(tensor)}, not (B, N) like the scores, {tuple(scores.shape)}."
-            raise ResultError(text, readout, "__call__")
+            text = f"its evidence {name!r} is {brief(tensor)}, not (B, N) like the scores"
+            raise ResultError(f"{text}, {tuple(scores.shape)}.", readout, "__call__")
     if "saliency" not in outputs.tensors:
         return proposals
     means = means_of(outputs.tensors["saliency"], outputs.mask, spans)
