@@ -8,7 +8,7 @@ from amrbench.slots.model import Limits
 from amrbench.types import Checkpoint, FeatureWidths
 from amrbench_plugins.cgdetr.reference_checkpoint import config_of, last_second
 from amrbench_plugins.cgdetr.reference_weights import load_reference
-from amrbench_plugins.ranking import Clip, Round
+from amrbench_plugins.ranking.parts import Clip, Round
 
 
 def foreign_model(checkpoint: Checkpoint) -> ForeignModel:
@@ -25,7 +25,7 @@ def foreign_model(checkpoint: Checkpoint) -> ForeignModel:
         widths=FeatureWidths(config.audio_width, config.text_width),
         hop=config.clip_length,
         limits=Limits(frames=config.max_clips, words=config.max_words),
-        ranking=(Clip(to=last_second(checkpoint)).build(), Round(to=config.clip_length).build()),
+        ranking=(Clip(to=last_second(checkpoint)).build({}), Round(to=config.clip_length).build({})),
     )
 
 
