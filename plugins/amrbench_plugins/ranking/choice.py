@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,10 +36,12 @@ def best_value(
             f"ranking {use!r}: none of the {len(examples)} queries it should be fitted on has ground truth. "
             "Select on an annotated split, or give the number as an option."
         )
-    queries = [query for _, query in known]
+    # By their own numbers: the same query may be an example more than once.
+    queries = [replace(query, qid=index) for index, (_, query) in enumerate(known)]
+    lists = [candidates for candidates, _ in known]
     recalls = []
     for value in values:
-        first = [_first(rescore(candidates, value), query) for candidates, query in known]
+        first = [_first(rescore(own, value), query) for own, query in zip(lists, queries, strict=True)]
         recalls.append(score(first, queries, metrics=[RECALL]).metrics[RECALL.name])
     return float(values[int(np.argmax(recalls))])
 

@@ -94,16 +94,11 @@ class Pooled(ReadoutPart):
 
     @property
     @override
-    def optional(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset[str]().union(*(part.optional for part in self.of)) - self.requires
-
-    @property
-    @override
     def evidence(self) -> Mapping[str, str]:  # type: ignore[override]
-        """Return the evidence that all read-outs give, and "source", which needs no further tensor."""
+        """Return the evidence that all read-outs give, and "source", which needs no tensor."""
         first, *others = (part.evidence for part in self.of)
-        common = {name: needs for name, needs in first.items() if all(name in other for other in others)}
-        return {**common, "source": min(self.requires, default="")}
+        common = {name: tensor for name, tensor in first.items() if all(name in other for other in others)}
+        return {**common, "source": ""}
 
     @override
     def fit(self, widths: tuple[float, ...]) -> Mapping[str, Plain]:
