@@ -165,8 +165,8 @@ class Calibrated(RankingPart):
     use = "calibrated"
     learns = True
 
-    hidden: int = Field(32, ge=1, le=1024, description="width of the hidden layer")
-    steps: int = Field(400, ge=1, le=100_000, description="steps of AdamW, with 1024 moments each")
+    hidden: int = Field(32, ge=1, le=256, description="width of the hidden layer")
+    steps: int = Field(400, ge=1, le=2000, description="steps of AdamW, with 1024 moments each")
     decay: float = Field(0.05, ge=0, le=10, description="weight decay of AdamW")
 
     @override
