@@ -1,4 +1,4 @@
-"""Negative log likelihood of the true segments, and expected loss of overlap with them."""
+"""Negative log likelihood of the true segments, and their expected overlap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from amrbench.functional.spans import to_windows
 from amrbench.types import Outcome, Target
 from amrbench_plugins.segments.chain import FORBIDDEN, log_marginals, log_partition, relative
 
-_SHORTEST = 1e-6  # frames; lower bound of a denominator
+_SHORTEST = 1e-6  # lower bound of a denominator
 
 
 class SegmentNllLoss(nn.Module):
@@ -32,22 +32,23 @@ class SegmentNllLoss(nn.Module):
     def of_queries(self, potentials: Tensor, relevant: Tensor, mask: Tensor) -> Tensor:
         """Return the negative log likelihood of each query, (B,)."""
         potentials = relative(potentials)
-        correct = potentials + self.restriction(relevant).to(potentials.dtype)
+        correct = potentials + self.restriction(relevant, potentials.dtype)
         return log_partition(potentials, mask) - log_partition(correct, mask)
 
-    def restriction(self, relevant: Tensor) -> Tensor:
+    def restriction(self, relevant: Tensor, dtype: torch.dtype) -> Tensor:
         """Return a summand of potentials (B, T, 4) that leaves the correct segmentations only.
 
         Where a segment starts right after another one, the cut between them has its own log weight.
         """
         after = torch.zeros_like(relevant)
         after[:, 1:] = relevant[:, :-1] & relevant[:, 1:]
-        background, inside, start = relevant * FORBIDDEN, ~relevant * FORBIDDEN, after * self.cut
-        return torch.stack([background, start, inside, torch.zeros_like(inside)], -1)
+        inside, start = relevant.to(dtype), after.to(dtype)
+        parts = [inside * FORBIDDEN, start * self.cut, (1 - inside) * FORBIDDEN, torch.zeros_like(inside)]
+        return torch.stack(parts, -1)
 
 
 class SegmentIouLoss(nn.Module):
-    """The expected loss of intersection over union with the true windows."""
+    """One minus the overlap of segments and true windows, as a harmonic mean of both sides."""
 
     def __init__(self, weight: float) -> None:
         super().__init__()
@@ -57,35 +58,34 @@ class SegmentIouLoss(nn.Module):
         """Return the term "segment-iou", a scalar in [0, weight]: a mean over queries with a window."""
         potentials, labelled = outcome.tensors["segments"], outcome.target.spans_mask.any(1)
         with torch.autocast(potentials.device.type, enabled=False):
-            iou = expected_iou(potentials.float(), outcome.target, outcome.batch.audio_mask)
-        missed = ((1 - iou) * labelled).sum() / labelled.sum().clamp(min=1)
+            overlap = expected_overlap(potentials.float(), outcome.target, outcome.batch.audio_mask)
+        missed = ((1 - overlap) * labelled).sum() / labelled.sum().clamp(min=1)
         return {"segment-iou": self.weight * missed}
 
 
-def expected_iou(potentials: Tensor, target: Target, mask: Tensor) -> Tensor:
-    """Return the expected sum of `gains` over the segments of a random segmentation, (B,)."""
+def expected_overlap(potentials: Tensor, target: Target, mask: Tensor) -> Tensor:
+    """Return 2 I / (N + W) of each query, (B,).
+
+    I is the expected sum of the segments' `best_iou`, N their expected number, W the number of true windows.
+    Segments are disjoint, so it is at most 1, which the windows themselves reach.
+    """
     probabilities = log_marginals(potentials, mask).exp()
-    return (probabilities * gains(target, mask)).sum((1, 2))
+    summed = (probabilities * best_iou(target, mask)).sum((1, 2))
+    both = probabilities.sum((1, 2)) + target.spans_mask.sum(1)
+    return 2 * summed / both.clamp(min=_SHORTEST)
 
 
 @torch.no_grad()
-def gains(target: Target, mask: Tensor) -> Tensor:
-    """Return what each segment contributes to the overlap with the true windows, (B, T, T).
-
-    It is the mean over windows of (the share of the window that frames i to j cover) x (their IoU with it).
-    Summed over the segments of a segmentation, it is the IoU of the segment that covers a random point of a
-    random window, and 0 where that point is background: 1 for the windows themselves.
-    """
-    frames = mask.sum(1)[:, None, None]
-    windows = to_windows(target.spans.float()) * frames  # in frames
-    shares = target.spans_mask / target.spans_mask.sum(1, keepdim=True).clamp(min=1)
+def best_iou(target: Target, mask: Tensor) -> Tensor:
+    """Return the IoU of frames i to j with the true window that they fit best, (B, T, T); 0 for j < i."""
+    windows = to_windows(target.spans) * mask.sum(1)[:, None, None]  # in frames
     edges = torch.arange(mask.shape[1] + 1, device=mask.device, dtype=windows.dtype)
     first, last = edges[:-1, None], edges[1:]
-    total = windows.new_zeros(*mask.shape, mask.shape[1])
-    for window, share in zip(windows.unbind(1), shares.unbind(1), strict=True):  # one at a time: (B, T, T)
+    best = windows.new_zeros(*mask.shape, mask.shape[1])
+    # One window at a time, since (B, W, T, T) would be large.
+    for window, real in zip(windows.unbind(1), target.spans_mask.unbind(1), strict=True):
         start, end = (edge[:, None, None] for edge in window.unbind(1))
-        length = (end - start).clamp(min=_SHORTEST)
-        shared = (last.minimum(end) - first.maximum(start)).clamp(min=0)
-        union = (last - first + length - shared).clamp(min=_SHORTEST)
-        total += share[:, None, None] * shared / length * shared / union
-    return total
+        shared = (last.minimum(end) - first.maximum(start)).clamp(min=0) * real[:, None, None]
+        union = last - first + (end - start) - shared
+        best = best.maximum(shared / union.clamp(min=_SHORTEST))
+    return best.triu()

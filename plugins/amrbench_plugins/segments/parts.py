@@ -69,9 +69,10 @@ class SegmentNll(LossPart):
 
 
 class SegmentIou(LossPart):
-    """One minus the expected IoU of the segment that covers a random point of a random true window.
+    """One minus the expected overlap of segments and true windows: a soft F1 measure.
 
-    The expectation is over the distribution over segments, and exact; a point in the background counts 0.
+    It is 1 - 2 I / (N + W): I is the expected sum over segments of the IoU with the window that each fits
+    best, N the expected number of segments, W the number of true windows. Expectations are exact.
     """
 
     use = "segment-iou"
