@@ -97,7 +97,9 @@ class Candidates:
     def at(self, rows: Sequence[int] | NDArray[np.int64]) -> Candidates:
         """Return some of the moments, in this order."""
         chosen = np.asarray(rows, dtype=np.int64)
-        return Candidates(self.moments[chosen], {name: column[chosen] for name, column in self.evidence.items()})
+        return Candidates(
+            self.moments[chosen], {name: column[chosen] for name, column in self.evidence.items()}
+        )
 
     def with_scores(self, scores: Rows) -> Candidates:
         """Return the moments with new scores (N,), best first; equal scores keep their order."""

@@ -19,6 +19,7 @@ from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import Limits, ModelPart
 from amrbench.slots.optimizers import OptimizerPart
 from amrbench.slots.ranking import RankingPart
+from amrbench.slots.readout import SALIENCY_EVIDENCE, ReadoutPart
 from amrbench.slots.soups import SoupPart
 
 LONGEST_NAME = 100
@@ -60,6 +61,11 @@ class Training(Strict):
     matcher: MatcherPart
     losses: Annotated[tuple[LossPart, ...], AfterValidator(unique)] = Field(min_length=1)
     optimizer: OptimizerPart
+    readouts: Annotated[tuple[ReadoutPart, ...], AfterValidator(unique)] = Field(
+        min_length=1,
+        description="read-outs that are validated after each epoch; the weights that are best for each are "
+        "kept, and the next stage starts from those of the first",
+    )
     select: tuple[MetricName, ...] = Field(
         ("R1@0.7", "R1@0.5"),
         min_length=1,
@@ -95,6 +101,7 @@ class Recipe(Strict):
     training: Training
     stages: tuple[Stage, ...] = Field(min_length=1)
     soup: SoupPart
+    readout: ReadoutPart
     ranking: Annotated[tuple[RankingPart, ...], AfterValidator(unique)] = ()
 
     @model_validator(mode="after")
@@ -110,6 +117,31 @@ class Recipe(Strict):
                 _require(who, names, self.model)
         _require(f"matcher {self.training.matcher.use!r}", self.training.matcher.requires, self.model)
         return self
+
+    @model_validator(mode="after")
+    def _readouts_get_their_tensors(self) -> Self:
+        for readout in (*self.training.readouts, self.readout):
+            _require(f"readout {readout.use!r}", readout.requires, self.model)
+        known = {**self.readout.evidence, **SALIENCY_EVIDENCE}
+        given = sorted(name for name, tensor in known.items() if tensor in ("", *self.model.provides))
+        for step in self.ranking:
+            missing = sorted(step.requires.difference(given))
+            if missing:
+                raise problem(
+                    f"ranking {step.use!r} requires {', '.join(missing)} of each moment, which the readout "
+                    f"{self.readout.use!r} does not give with this model. It gives: "
+                    f"{', '.join(given) or 'nothing'}."
+                )
+        return self
+
+    @property
+    def selected_by(self) -> str:
+        """Return the read-out in `training.readouts` whose best epoch the read-out of this recipe uses.
+
+        It is the first of those that the read-out joins; the first of all where there is none of them.
+        """
+        kept = [readout.use for readout in self.training.readouts]
+        return next((part.use for part in self.readout.readouts if part.use in kept), kept[0])
 
     @model_validator(mode="after")
     def _soup_gets_its_losses(self) -> Self:

@@ -32,6 +32,15 @@ class Slice(Record):
     metrics: Mapping[str, float]
 
 
+class Fitted(Record):
+    """What the read-out and the ranking steps of a model took from data."""
+
+    readout: Mapping[str, Any] = Field(default_factory=dict, description="from the training windows")
+    ranking: Mapping[str, Mapping[str, Any]] = Field(
+        default_factory=dict, description="by ranking step, learned on the selection split"
+    )
+
+
 class Row(Record):
     """The metrics of one member of a run: a model, a mean of models, a control or a baseline."""
 
@@ -50,6 +59,7 @@ class Row(Record):
         "", description="scored file in the run folder; empty for a mean, and for a row that is missing"
     )
     ingredients: tuple[str, ...] = Field((), description="seeds whose weights a soup is made of")
+    fitted: Fitted = Field(Fitted(), description="of a model's read-out and ranking")
     note: str = Field("", description="how the member was made, for readers of the table")
 
 
@@ -91,15 +101,21 @@ class SplitRecord(Record):
     queries: int
 
 
+class Selected(Record):
+    """The epoch that is best for a read-out; its weights are kept."""
+
+    epoch: int = Field(description="from 1")
+    val: Mapping[str, float] = Field(description="metrics on the selection split")
+
+
 class StageRecord(Record):
     """A trained stage. Also the content of done.json beside its weights."""
 
     stage: str = Field(description="recipe, stage and seed")
     key: str = Field(description="name of its folder in the cache")
-    epoch: int = Field(description="whose weights were kept, from 1")
+    selected: Mapping[str, Selected] = Field(description="by read-out of training.readouts")
     epochs: int
     steps: int = Field(description="of the optimizer")
-    val: Mapping[str, float] = Field(description="metrics of the kept weights on the selection split")
     seconds: float = Field(description="of training and validation")
     memory_mib: float = Field(
         description="peak of the GPU, or of the process, which may have trained other stages before"

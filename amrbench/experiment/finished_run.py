@@ -20,7 +20,8 @@ from amrbench.files.weights import load_weights, read_weights
 from amrbench.registry import Registry
 from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.training.criterion import Criterion, build_criterion
-from amrbench.training.stages import WEIGHTS, store_of
+from amrbench.training.reading import Reading, build_reading
+from amrbench.training.stages import store_of, weights_file
 from amrbench.types import BuildContext, FeatureWidths
 
 _KINDS = ("soup", "single", "seed")
@@ -52,7 +53,8 @@ class FinishedRun:
         """Return the file of the model's weights."""
         if self.member.kind != "seed":
             return self.folder / f"{slug(self.member.member)}.safetensors"
-        return store_of(self.cache) / self.result.models[self.member.member] / WEIGHTS
+        stage = store_of(self.cache) / self.result.models[self.member.member]
+        return stage / weights_file(self.recipe.selected_by)
 
     @cached_property
     def backends(self) -> list[tuple[FeaturesPart, FeatureBackend]]:
@@ -84,6 +86,11 @@ class FinishedRun:
         criterion = build_criterion(self.recipe, context)
         load_weights(criterion, read_weights(self.weights), name=str(self.weights))
         return criterion.eval()
+
+    @cached_property
+    def reading(self) -> Reading:
+        """Return the read-out and the ranking steps, with what was fitted in the run."""
+        return build_reading(self.recipe, self.member.fitted)
 
     def about(self) -> dict[str, str]:
         """Return what goes with every prediction, so that no stand-in is taken for the real encoder."""

@@ -88,7 +88,7 @@ class PlannedRun:
     def hash(self) -> str:
         """Return the hash of all that determines the metrics."""
         resolved, protocol = self.request.resolved, self.request.protocol
-        after_training = (resolved.soup, *resolved.ranking)
+        after_training = (resolved.soup, resolved.readout, *resolved.ranking)
         return content_hash(
             {
                 "engine": ENGINE,

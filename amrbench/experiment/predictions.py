@@ -17,7 +17,7 @@ from amrbench.data.feature_dataset import (
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.data.worker_pool import Progress
 from amrbench.evaluation.baselines import baseline_predictions
-from amrbench.evaluation.result import Kind, Row, Slice
+from amrbench.evaluation.result import Fitted, Kind, Row, Slice
 from amrbench.experiment.finished_run import slug
 from amrbench.experiment.plan import PlannedRun
 from amrbench.files.annotations import read_annotations, write_annotations
@@ -27,14 +27,16 @@ from amrbench.functional.metrics import score, score_by
 from amrbench.interfaces import check_results, checked_result
 from amrbench.notes import note
 from amrbench.plugin_errors import naming_plugins
+from amrbench.slots.readout import Readout
 from amrbench.slots.soups import SoupResult
 from amrbench.training.criterion import Criterion
 from amrbench.training.loop import LESS_MEMORY, fixed_numerics
-from amrbench.training.predict import predict, reported
+from amrbench.training.predict import ranked, read, reported
 from amrbench.training.progress_bars import Reporter
+from amrbench.training.reading import Examples, build_reading, fit_ranking
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate
-from amrbench.training.stages import WEIGHTS, StageSpec, untrained
-from amrbench.types import Moments, Query
+from amrbench.training.stages import StageSpec, untrained, weights_file
+from amrbench.types import Candidates, Moments, Query
 
 PREDICTIONS = "predictions"
 CONTROL = "seed 0, queries shuffled"
@@ -73,8 +75,7 @@ class PredictionWriter:
             rows = []
             for spec in self.planned.chains:
                 self._load(spec)
-                moments = self._predict(self._report, spec.model_name)
-                rows.append(self._written(spec.model_name, "seed", moments))
+                rows.append(self._predicted(spec.model_name, "seed"))
             rows += self._soups()
             if has_truth(queries):
                 rows.append(self._control())
@@ -90,6 +91,14 @@ class PredictionWriter:
     def _report(self) -> FeatureDataset:
         return self.datasets.load((self.planned.report,), self.spec.recipe.limits)
 
+    @cached_property
+    def _train(self) -> FeatureDataset:
+        return self.datasets.load(self.spec.train, self.spec.recipe.limits)
+
+    @cached_property
+    def _select(self) -> FeatureDataset:
+        return self.datasets.load((self.spec.select,), self.spec.recipe.limits)
+
     def _soups(self) -> Iterator[Row]:
         if self.planned.request.protocol.chains == "own":
             return  # Without a shared pre-training, the mean of weights is no working model.
@@ -102,7 +111,7 @@ class PredictionWriter:
             load_weights(self._criterion, result.weights, name=name)
             about = {"member": name, "ingredients": list(result.ingredients), **result.about}
             write_weights(self.folder / f"{slug(name)}.safetensors", result.weights, about)
-            row = self._written(name, result.kind, self._predict(self._report, name))
+            row = self._predicted(name, result.kind)
             yield row.model_copy(update={"ingredients": tuple(result.ingredients), "note": result.note})
 
     def _control(self) -> Row:
@@ -121,18 +130,40 @@ class PredictionWriter:
             )
         self._load(self.spec)
         shuffled = with_shuffled_queries(self._report, seed=0)
-        return self._written(CONTROL, "control", self._predict(shuffled, CONTROL))
+        fitted = self._fit(self.spec.model_name)
+        return self._written(CONTROL, "control", self._predict(shuffled, CONTROL, fitted))
 
     def _load(self, spec: StageSpec) -> None:
-        file = self.store / spec.key / WEIGHTS
+        file = self.store / spec.key / weights_file(spec.recipe.selected_by)
         load_weights(self._criterion, read_weights(file), name=str(file))
 
-    def _predict(self, dataset: FeatureDataset, name: str) -> list[Moments]:
-        device, ranking = torch.device(self.spec.device), [part.build() for part in self.spec.recipe.ranking]
-        what = f"{self.spec.recipe.name}: predictions of {name}"
-        watch = reported(self.reporter.scoring, what, dataset)
+    def _predicted(self, name: str, kind: Kind) -> Row:
+        """Return the row of the model whose weights are loaded, after writing its predictions."""
+        fitted = self._fit(name)
+        row = self._written(name, kind, self._predict(self._report, name, fitted))
+        return row.model_copy(update={"fitted": fitted})
+
+    def _fit(self, name: str) -> Fitted:
+        """Fit read-out and ranking for the weights that are loaded; they never see the reported split."""
+        recipe = self.spec.recipe
+        readout = recipe.readout.fit(self._train.window_widths())
+
+        def examples() -> Examples:
+            own = self._read(self._select, f"selection split of {name}", recipe.readout.build(readout))
+            return list(zip(own, self._select.queries, strict=True))
+
+        return Fitted(readout=readout, ranking=fit_ranking(recipe.ranking, examples))
+
+    def _read(self, dataset: FeatureDataset, name: str, readout: Readout) -> list[Candidates]:
+        what = f"{self.spec.recipe.name}: {name}"
+        device, watch = torch.device(self.spec.device), reported(self.reporter.scoring, what, dataset)
         with explained_memory(what, LESS_MEMORY):
-            return predict(self._criterion.model, dataset, device=device, ranking=ranking, watch=watch)
+            return read(self._criterion.model, dataset, {"": readout}, device=device, watch=watch)[""]
+
+    def _predict(self, dataset: FeatureDataset, name: str, fitted: Fitted) -> list[Moments]:
+        reading = build_reading(self.spec.recipe, fitted)
+        candidates = self._read(dataset, f"predictions of {name}", reading.readout)
+        return ranked(candidates, dataset.queries, reading.ranking)
 
     def _written(self, name: str, kind: Kind, moments: Sequence[Moments]) -> Row:
         file = f"{PREDICTIONS}/{slug(name)}.{self.split}.jsonl"

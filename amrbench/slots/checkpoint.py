@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from amrbench.slots.model import Limits
+    from amrbench.slots.readout import Readout
     from amrbench.types import Checkpoint, FeatureWidths, Ranking
 
 
@@ -29,6 +30,10 @@ class ForeignModel:
     hop: float
     """Seconds between two audio rows."""
     limits: Limits
+    provides: frozenset[str]
+    """Names of the tensors of the model that read-outs may read."""
+    readout: Readout
+    """How that program makes moments of them."""
     ranking: tuple[Ranking, ...]
     """The steps of that program from raw moments to its predictions."""
 

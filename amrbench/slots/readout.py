@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from amrbench.types import Outputs, Plain, Proposals
 
 
+SALIENCY_EVIDENCE: Mapping[str, str] = {"saliency.inside": "saliency", "saliency.outside": "saliency"}
+"""Evidence that every proposal has, and the tensor that it needs: the mean inside of it, and outside."""
+
+
 class Readout(Protocol):
     """Makes moments of what a model says. It may be a function, and has no weights."""
 
@@ -26,13 +30,10 @@ class ReadoutPart(Part):
     builds = Readout
     requires: ClassVar[frozenset[str]] = frozenset()
     """Names of the tensors that it reads."""
-    optional: ClassVar[frozenset[str]] = frozenset()
-    """Names of tensors that it reads if the model provides them."""
     evidence: ClassVar[Mapping[str, str]] = {}
-    """Evidence that it gives with each proposal, and the tensor of the model that each needs.
+    """Evidence that it gives with each proposal, and the tensor of the model that each needs ("" for none).
 
-    Where a model provides "saliency", every proposal also has its mean inside and outside of the proposal,
-    "saliency.inside" and "saliency.outside".
+    Where the model provides it, every proposal also has `SALIENCY_EVIDENCE`.
     """
 
     @property

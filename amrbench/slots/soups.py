@@ -24,7 +24,7 @@ class Candidate(Protocol):
         """Return e.g. "seed 0"."""
 
     def best(self) -> Weights:
-        """Return the weights of the epoch that scored best on the selection split."""
+        """Return the weights of the epoch that was best for the read-out, on the selection split."""
 
     def last(self) -> Weights:
         """Return the weights of the last epoch."""
@@ -38,7 +38,7 @@ class SoupScorer(Protocol):
         """Return the names of tensors that training does not change, such as buffers."""
 
     def performance(self, weights: Weights) -> float:
-        """Return the first metric of `training.select`; higher is better."""
+        """Return the first metric of `training.select` for the read-out that chose the epochs."""
 
     def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:
         """Return the diagonal of the empirical Fisher matrix, for each trained tensor, in float64.

@@ -25,7 +25,7 @@ from amrbench.testing.other_device import check_device, on_meta
 from amrbench.testing.small_data import CONTEXT, ContractFixture, expect, make_batch
 from amrbench.testing.unchanged import unchanged
 from amrbench.training.block_calls import BlockCall, provided_fault
-from amrbench.types import Batch, Prediction
+from amrbench.types import Batch, Tensors
 
 SIZES: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((14, 9, 14, 11), (5, 3, 1, 4)),
@@ -86,10 +86,11 @@ def build_model(part: ModelPart) -> nn.Module:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, batch: Batch) -> Prediction:
-    """Return the prediction of a model for a batch."""
+def predict(model: nn.Module, batch: Batch) -> Tensors:
+    """Return all tensors that a model provides for a batch."""
     moments = cast("MomentModel", model)
-    return moments.decode(moments.encode(batch))
+    encoded = moments.encode(batch)
+    return {**encoded.tensors, **moments.decode(encoded)}
 
 
 def expect_gradients(module: nn.Module, who: str) -> None:
@@ -106,13 +107,12 @@ def expect_gradients(module: nn.Module, who: str) -> None:
 def _check_tensors(
     part: ModelPart, model: nn.Module, batch: Batch, sizes: AxisSizes, watched: Part | None
 ) -> None:
-    """Check the prediction, and what is provided with all views, against axes; also types and numbers."""
+    """Check what is provided with all views against axes; also types and numbers."""
     who = f"model {part.use!r}"
-    _check_prediction(run_model(model, batch, watched=watched).prediction, batch, who)
     run = run_model(model.train(), batch, part.views, watched)
     model.eval()
     _check_results(run.calls)
-    fault, owner = provided_fault(part, batch, run.encoded, run.prediction, sizes)
+    fault, owner = provided_fault(part, batch, run.encoded, run.decoded, sizes)
     name = who if owner == part else f"{owner.slot} {owner.use!r}"
     expect(not fault, f"{name}: {fault}")
     where = f"for audio {tuple(batch.audio.shape)}"
@@ -140,16 +140,6 @@ def _expect_finite(tensors: WithAxes, who: str, where: str = "") -> None:
             f"{who}: {name!r} ({axes}) is not finite {where}".rstrip()
             + ". Padding must stay finite too: NaN survives products with 0.",
         )
-
-
-def _check_prediction(prediction: Prediction, batch: Batch, who: str) -> None:
-    spans, scores, size = prediction.spans, prediction.scores, len(batch.audio)
-    expect(
-        spans.shape == (*scores.shape, 2) and scores.shape[0] == size,
-        f"{who}: spans {tuple(spans.shape)} and scores {tuple(scores.shape)} "
-        f"of {size} queries are not (B, Q, 2) and (B, Q).",
-    )
-    expect(bool((spans.nan_to_num()[..., 1] >= 0).all()), f"{who}: a span has a negative width.")
 
 
 def _check_results(calls: Iterable[BlockCall]) -> None:
@@ -202,7 +192,7 @@ def _check_repetition(part: ModelPart, model: nn.Module, plain: ModelRun, who: s
 
 
 def _check_gradients(part: ModelPart, model: nn.Module, batch: Batch, who: str) -> None:
-    """Check that gradients reach all weights from all tensors, and the audio from the prediction."""
+    """Check that gradients reach all weights from all tensors, and the inputs from what is decoded."""
     moments = cast("MomentModel", model)
     batch = replace(
         batch, audio=batch.audio.clone().requires_grad_(), text=batch.text.clone().requires_grad_()
@@ -210,30 +200,25 @@ def _check_gradients(part: ModelPart, model: nn.Module, batch: Batch, who: str) 
     _check_gradients_of_inputs(model, batch, who)
     model.zero_grad()
     encoded = moments.encode(batch, part.views)
-    prediction = moments.decode(encoded)
-    predicted = [prediction.spans, prediction.scores, *prediction.tensors.values()]
-    provided = [tensor for named in (encoded.tensors, *encoded.views.values()) for tensor in named.values()]
-    weighted_sum([*predicted, *provided]).backward()  # type: ignore[no-untyped-call]
+    provided = (moments.decode(encoded), encoded.tensors, *encoded.views.values())
+    weighted_sum(tensor for named in provided for tensor in named.values()).backward()  # type: ignore[no-untyped-call]
     expect_gradients(model, who)
 
 
 def _check_gradients_of_inputs(model: nn.Module, batch: Batch, who: str) -> None:
-    """Check that gradients of the prediction reach the inputs that it depends on."""
+    """Check that gradients of what is decoded, or else encoded, reach the inputs that it depends on."""
     moments = cast("MomentModel", model)
     encoded = moments.encode(batch)
-    prediction = moments.decode(encoded)
-    tensors = [prediction.spans, prediction.scores, *prediction.tensors.values()]
-    if not any(tensor.requires_grad for tensor in tensors):
-        tensors = list(encoded.tensors.values())  # The prediction is a search, which has no gradient.
+    tensors = moments.decode(encoded) or encoded.tensors
     inputs = {"audio": batch.audio, "text": batch.text}
-    gradients = torch.autograd.grad(weighted_sum(tensors), list(inputs.values()), allow_unused=True)
+    gradients = torch.autograd.grad(weighted_sum(tensors.values()), list(inputs.values()), allow_unused=True)
     for (name, tensor), gradient in zip(inputs.items(), gradients, strict=True):
         changed = predict(model, replace(batch, **{name: tensor.detach() * 1.5}))
-        same = torch.equal(changed.spans, prediction.spans) and torch.equal(changed.scores, prediction.scores)
+        same = all(torch.equal(changed[key], tensor) for key, tensor in tensors.items())
         reached = gradient is not None and bool(gradient.any())
         expect(
             reached or same,
-            f"{who}: its prediction depends on the {name}, but no gradient reaches it. Remove the detach() "
+            f"{who}: what it decodes depends on the {name}, but no gradient reaches it. Remove the detach() "
             "or no_grad() on the way.",
         )
 

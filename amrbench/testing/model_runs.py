@@ -14,7 +14,7 @@ from amrbench.part import Part
 from amrbench.slots.model import ModelPart, MomentModel
 from amrbench.testing.small_data import expect, pad_batch, pick_rows
 from amrbench.training.block_calls import BlockCall, recorded_calls, refuse_wrong_results
-from amrbench.types import Batch, Encoded, Prediction
+from amrbench.types import Batch, Encoded, Tensors
 
 WithAxes = Mapping[str, tuple[Tensor, str]]
 """Tensors by name, with their axes."""
@@ -29,23 +29,19 @@ class ModelRun:
     Attributes:
         batch: The input.
         encoded: The result of `encode`.
-        prediction: The result of `decode`.
+        decoded: The result of `decode`.
         calls: The calls of the block that is checked.
     """
 
     batch: Batch
     encoded: Encoded
-    prediction: Prediction
+    decoded: Tensors
     calls: list[BlockCall]
 
     def tensors(self, part: ModelPart) -> WithAxes:
-        """Return the prediction, and what the model provides for the batch itself."""
-        provided = {**self.encoded.tensors, **self.prediction.tensors}
-        return {
-            "the spans": (self.prediction.spans, "B Q 2"),
-            "the scores": (self.prediction.scores, "B Q"),
-            **{name: (tensor, part.provides[name]) for name, tensor in provided.items()},
-        }
+        """Return what the model provides for the batch itself."""
+        provided = {**self.encoded.tensors, **self.decoded}
+        return {name: (tensor, part.provides[name]) for name, tensor in provided.items()}
 
     def view_tensors(self, part: ModelPart) -> WithAxes:
         """Return what it provides for other views, without words: their padding is that of other samples."""
@@ -71,12 +67,12 @@ def run_model(
     with recorded_calls(model, lambda part: part == watched) as calls:
         try:
             encoded = moments.encode(batch, frozenset(views))
-            prediction = moments.decode(encoded)
+            decoded = dict(moments.decode(encoded))
             tensors = dict(encoded.tensors)  # Some are made on request.
         except Exception:
             refuse_wrong_results(calls)  # What a block returned may be why another one fails.
             raise
-        return ModelRun(batch, replace(encoded, tensors=tensors), prediction, calls)
+        return ModelRun(batch, replace(encoded, tensors=tensors), decoded, calls)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def outcome_of(
     moments = cast("MomentModel", model)
     with torch.no_grad():
         encoded = moments.encode(batch, views)
-        tensors = {**encoded.tensors, **moments.decode(encoded).tensors}
+        tensors = {**encoded.tensors, **moments.decode(encoded)}
         matched = matcher(tensors, target)
     seen = {name: leaves(view) for name, view in encoded.views.items()}
     return Outcome(batch, target, leaves(tensors), seen, matched)

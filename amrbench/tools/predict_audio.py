@@ -30,7 +30,7 @@ from amrbench.experiment.finished_run import FinishedRun
 from amrbench.required_files import refuse_missing
 from amrbench.slots.features import FeatureBackend
 from amrbench.training.predict import predict
-from amrbench.types import Encoded, FeatureWidths, Floats, Query, Rows
+from amrbench.types import FeatureWidths, Floats, Outputs, Query, Rows
 
 OVERLAP = 0.25
 """Fraction of an audio window that the next one repeats."""
@@ -281,15 +281,14 @@ class _Predictor:
     def predict(self, window: AudioWindow) -> tuple[list[Table], Rows | None]:
         """Return the moments of each query, in seconds of the recording, and saliency (queries, rows)."""
         dataset = load_dataset([self._source(window)], self.finished.recipe.limits)
-        ranking = [part.build() for part in self.finished.recipe.ranking]
         saliency: dict[int, Rows] = {}
 
-        def watch(indices: Sequence[int], encoded: Encoded) -> None:
-            if _SALIENCY in encoded.tensors:
-                saliency.update(zip(indices, encoded.tensors[_SALIENCY].float().numpy(), strict=True))
+        def watch(indices: Sequence[int], outputs: Outputs) -> None:
+            if _SALIENCY in outputs.tensors:
+                saliency.update(zip(indices, outputs.tensors[_SALIENCY].float().numpy(), strict=True))
 
-        model = self.finished.criterion.model
-        moments = predict(model, dataset, device=torch.device("cpu"), ranking=ranking, watch=watch)
+        model, reading = self.finished.criterion.model, self.finished.reading
+        moments = predict(model, dataset, reading, device=torch.device("cpu"), watch=watch)
         tables = [
             np.column_stack([own.windows + window.start * self.hop, cast("Floats", own.scores)])
             for own in moments

@@ -19,7 +19,8 @@ from amrbench.files.predictions import write_predictions
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
 from amrbench.training.predict import predict
-from amrbench.types import Moments, Query, Ranking
+from amrbench.training.reading import Reading
+from amrbench.types import Moments, Query
 
 if TYPE_CHECKING:
     from amrbench.registry import Registry
@@ -46,7 +47,7 @@ def predict_from_checkpoint(
     """
     foreign = load_foreign(checkpoint, registry)
     queries = read_annotations(annotations, NAMES_OF_FILES)
-    predictions = predict_published(foreign, features, queries, ranking=foreign.ranking)
+    predictions = predict_published(foreign, features, queries, Reading(foreign.readout, foreign.ranking))
     with_sentences = [
         replace(moments, query=query.query) for moments, query in zip(predictions, queries, strict=True)
     ]
@@ -82,9 +83,9 @@ def load_foreign(checkpoint: Path, registry: Registry) -> ForeignModel:
 
 
 def predict_published(
-    foreign: ForeignModel, features: Path, queries: Sequence[Query], *, ranking: Sequence[Ranking] = ()
+    foreign: ForeignModel, features: Path, queries: Sequence[Query], reading: Reading
 ) -> list[Moments]:
-    """Return the moments of each query in their order, after some ranking steps.
+    """Return the moments of each query in their order.
 
     Raises:
         DataError: Features are missing or wrong.
@@ -99,4 +100,4 @@ def predict_published(
     )
     dataset = load_dataset([source], foreign.limits)
     note_cut_split(source.location, source, foreign.limits)
-    return predict(foreign.model, dataset, device=torch.device("cpu"), ranking=ranking)
+    return predict(foreign.model, dataset, reading, device=torch.device("cpu"))

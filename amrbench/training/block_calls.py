@@ -15,7 +15,7 @@ from amrbench.interfaces import ResultError, brief, part_that_built, with_articl
 from amrbench.part import Part, parts_in
 from amrbench.slots.block_data import Decoded, Fused, Keys, Memory, Queries, Tokens
 from amrbench.slots.model import ModelPart
-from amrbench.types import Batch, Encoded, Prediction
+from amrbench.types import Batch, Encoded, Tensors
 
 Named = tuple[str, Any, str]
 """The name of a tensor, the tensor, and its axes; they are empty if nothing declares them."""
@@ -175,7 +175,7 @@ def refuse_wrong_results(calls: Sequence[BlockCall]) -> None:
 
 
 def provided_fault(
-    part: ModelPart, batch: Batch, encoded: Encoded, prediction: Prediction, sizes: AxisSizes | None = None
+    part: ModelPart, batch: Batch, encoded: Encoded, decoded: Tensors, sizes: AxisSizes | None = None
 ) -> tuple[str, Part]:
     """Return how what a model provides differs from what it declares, and the part that declares it.
 
@@ -183,10 +183,10 @@ def provided_fault(
         part: The model.
         batch: What was encoded, with all views of the model.
         encoded: What `encode` returned.
-        prediction: What `decode` returned.
+        decoded: What `decode` returned.
         sizes: Of axes that do not depend on the batch, such as D; those that are seen are added.
     """
-    provided = {**encoded.tensors, **prediction.tensors}
+    provided = {**encoded.tensors, **decoded}
     names = set(provided).union(*encoded.views.values())
     missing, undeclared = sorted(part.provides.keys() - names), sorted(names - part.provides.keys())
     if missing:

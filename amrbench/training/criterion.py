@@ -20,7 +20,6 @@ from amrbench.types import (
     Encoded,
     Losses,
     Outcome,
-    Prediction,
     Target,
     Tensors,
 )
@@ -56,9 +55,8 @@ class Criterion(nn.Module):
         """
         encoded = self.model.encode(batch, views=self.views)  # type: ignore[operator]
         encoded = checked_result(self.model, "encode", encoded, Encoded)
-        prediction = self.model.decode(encoded)  # type: ignore[operator]
-        prediction = checked_result(self.model, "decode", prediction, Prediction)
-        tensors: Tensors = {**encoded.tensors, **prediction.tensors}
+        decoded = checked_result(self.model, "decode", self.model.decode(encoded), Mapping)  # type: ignore[operator, type-abstract]
+        tensors: Tensors = {**encoded.tensors, **decoded}
         with torch.no_grad():
             matched = checked_result(self.matcher, "__call__", self.matcher(tensors, target), Tensor)
         outcome = Outcome(batch, target, tensors, encoded.views, matched, step)

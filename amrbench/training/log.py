@@ -19,7 +19,7 @@ class Epoch:
     Attributes:
         epoch: Its number, from 1.
         losses: Mean of each term over the steps, weights applied; their sum is minimised.
-        val: Metrics on the selection split, in percent.
+        val: Metrics on the selection split in percent, by read-out.
         seconds: Time of training and validation.
         memory_mib: Peak memory so far, of the device if one is used, otherwise of the process.
         first: Sum of the terms of the first step, without their signs.
@@ -27,7 +27,7 @@ class Epoch:
 
     epoch: int
     losses: Mapping[str, float]
-    val: Mapping[str, float]
+    val: Mapping[str, Mapping[str, float]]
     seconds: float
     memory_mib: float
     first: float = 0.0
@@ -78,11 +78,13 @@ class RunningStage:
     Attributes:
         name: E.g. "cgdetr finetune, seed 1".
         epochs: Number of epochs of the stage.
+        readout: The read-out whose validation is shown.
         select: The metric that chooses the epoch.
     """
 
     name: str
     epochs: int
+    readout: str
     select: str
 
 

@@ -38,7 +38,7 @@ class StageInputs:
         criterion: Model and losses.
         updater: Changes their weights.
         batches: The training batches of an epoch, from 0, on the device of the weights.
-        validate: Returns the metrics of the current weights on the selection split.
+        validate: Returns the metrics of the current weights on the selection split, by read-out.
         epochs: Number of passes over the training split.
         steps: Number of batches of an epoch.
         seed: Determines all random draws inside the model, epoch by epoch.
@@ -48,7 +48,7 @@ class StageInputs:
     criterion: Criterion
     updater: Updater
     batches: Callable[[int], Iterable[tuple[Batch, Target]]]
-    validate: Callable[[], Mapping[str, float]]
+    validate: Callable[[], Mapping[str, Mapping[str, float]]]
     epochs: int
     steps: int
     seed: int
@@ -126,7 +126,7 @@ def _explained(inputs: StageInputs, check: StepCheck, error: Exception | None = 
     return None
 
 
-def _validated(inputs: StageInputs, epoch: int) -> Mapping[str, float]:
+def _validated(inputs: StageInputs, epoch: int) -> Mapping[str, Mapping[str, float]]:
     where = f"{inputs.at(epoch)}, validation"
     try:
         with explained_memory(where, LESS_MEMORY):
@@ -162,22 +162,31 @@ class MeanLosses:
         return sum(abs(float(value)) for value in self.first.values())
 
 
-class CheckpointKeeper:
-    """Keeps the weights of the best epoch and of the last."""
+@dataclass(frozen=True)
+class Kept:
+    """The weights of the epoch that is best for a read-out; 0 for the weights before the first epoch."""
 
-    def __init__(self, module: nn.Module, select: Sequence[str]) -> None:
+    weights: Mapping[str, Tensor]
+    epoch: int
+    val: Mapping[str, float]
+
+
+class CheckpointKeeper:
+    """Keeps the weights of the last epoch, and of the best one for each read-out."""
+
+    def __init__(self, module: nn.Module, readouts: Sequence[str], select: Sequence[str]) -> None:
         """Start with the current weights; `select` are the metrics, the most important one first."""
         self.module = module
         self.select = select
-        self.best = self.last = state_of(module)
-        self.epoch = 0
-        self.val: Mapping[str, float] = {}
+        self.last = state_of(module)
+        self.best = {name: Kept(self.last, 0, {}) for name in readouts}
 
     def update(self, epoch: Epoch) -> None:
-        """Keep the current weights as the last, and as the best if they score higher than all before."""
+        """Keep the current weights as the last, and as the best where they score higher than all before."""
         self.last = state_of(self.module)
-        if not self.epoch or self._score(epoch.val) > self._score(self.val):
-            self.best, self.epoch, self.val = self.last, epoch.epoch, epoch.val
+        for name, kept in self.best.items():
+            if not kept.epoch or self._score(epoch.val[name]) > self._score(kept.val):
+                self.best[name] = Kept(self.last, epoch.epoch, epoch.val[name])
 
     def _score(self, val: Mapping[str, float]) -> tuple[float, ...]:
         return tuple(val[name] for name in self.select)

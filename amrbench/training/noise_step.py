@@ -12,20 +12,24 @@ import numpy as np
 import torch
 
 from amrbench.config.recipe import Recipe
-from amrbench.data.feature_dataset import load_dataset, visit_rngs
+from amrbench.data.feature_dataset import FeatureDataset, load_dataset, visit_rngs
 from amrbench.data.feature_source import EncoderFeatures, FeatureSource, RowsInMemory
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.data.required_splits import RequiredSplits
 from amrbench.errors import AmrbenchError, RecipeError
+from amrbench.evaluation.result import Fitted
 from amrbench.interfaces import ResultError, checked_result
 from amrbench.plugin_errors import naming_plugins, third_party_parts, third_party_test
 from amrbench.slots.model import ModelPart
 from amrbench.training.block_calls import provided_fault, recorded_calls, refuse_wrong_results
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.loop import fixed_numerics
-from amrbench.training.predict import predict
-from amrbench.types import Batch, BuildContext, FeatureWidths, Losses, Query, Rows, TrainingLength
+from amrbench.training.predict import ranked, read
+from amrbench.training.reading import build_reading, fit_ranking, fit_readouts
+from amrbench.types import Batch, BuildContext, FeatureWidths, Losses, Moments, Query, Rows, TrainingLength
 
+COPIES = 20
+"""Of each query on noise, for ranking steps that learn."""
 _SMALLER = "One batch of three queries does not fit: lower the widths, layers and counts of its parts."
 
 
@@ -98,13 +102,26 @@ def _one_batch(recipe: Recipe, widths: FeatureWidths, hop: float) -> Criterion:
             raise RecipeError(f"{recipe.name}: the loss term {name!r} is not finite on the first batch.")
 
     recipe.soup.build()  # It has nothing to do here, but a run should not find out at its end.
-    ranking = [part.build() for part in recipe.ranking]
-    for moments in predict(criterion.model, dataset, device=torch.device("cpu"), ranking=ranking):
+    for moments in _predicted(recipe, criterion.model, dataset):
         if not np.isfinite(moments.windows).all():
             raise RecipeError(
                 f"{recipe.name}: after one step the model predicts {moments.windows[0].tolist()}."
             )
     return criterion
+
+
+def _predicted(recipe: Recipe, model: torch.nn.Module, dataset: FeatureDataset) -> list[Moments]:
+    """Return the moments of the recipe's read-out after its ranking, and of the others without ranking."""
+    queries, widths = dataset.queries, dataset.window_widths()
+    fitted = recipe.readout.fit(widths)
+    readouts = {**fit_readouts(recipe.training.readouts, widths), "": recipe.readout.build(fitted)}
+    candidates = read(model, dataset, readouts, device=torch.device("cpu"))
+    examples = list(zip(candidates[""], queries, strict=True)) * COPIES
+    learned = Fitted(readout=fitted, ranking=fit_ranking(recipe.ranking, lambda: examples))
+    ranking = {"": build_reading(recipe, learned).ranking}
+    return [
+        moments for name, own in candidates.items() for moments in ranked(own, queries, ranking.get(name, ()))
+    ]
 
 
 @torch.no_grad()

@@ -278,7 +278,7 @@ def _repeated(call: Callable[[], None], *, seconds: float) -> Iterator[None]:
 
 def scores(stage: RunningStage, epoch: Epoch) -> str:
     """Return e.g. "loss 8.31, val R1@0.7 12.50"."""
-    score = epoch.val.get(stage.select)
+    score = epoch.val.get(stage.readout, {}).get(stage.select)
     val = "" if score is None else f", val {stage.select} {score:.2f}"
     return f"loss {epoch.total:.4g}{val}"
 

@@ -14,10 +14,12 @@ from typing_extensions import override
 from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, visit_rngs
 from amrbench.data.worker_pool import Progress, Report, no_report
 from amrbench.files.weights import load_weights, read_weights
+from amrbench.slots.readout import Readout
 from amrbench.slots.soups import Candidate, SoupScorer, Weights
 from amrbench.training.criterion import Criterion
 from amrbench.training.predict import reported, to_device, validate
-from amrbench.training.stages import LAST, WEIGHTS, StageSpec
+from amrbench.training.reading import fit_readouts
+from amrbench.training.stages import LAST, StageSpec, weights_file
 from amrbench.types import Batch, Target
 
 
@@ -35,7 +37,7 @@ class StoredCandidate(Candidate):
 
     @override
     def best(self) -> Weights:
-        return read_weights(self.store / self.spec.key / WEIGHTS)
+        return read_weights(self.store / self.spec.key / weights_file(self.spec.recipe.selected_by))
 
     @override
     def last(self) -> Weights:
@@ -68,10 +70,20 @@ class SelectionScorer(SoupScorer):
     @override
     def performance(self, weights: Weights) -> float:
         load_weights(self.criterion, weights, name="a soup")
-        select = self.spec.recipe.training.select
-        watch = reported(self.report, f"{self.spec.recipe.name}: validation of a soup", self.select)
-        metrics = validate(self.criterion.model, self.select, device=self.device, select=select, watch=watch)
-        return metrics[select[0]]
+        recipe = self.spec.recipe
+        select, what = recipe.training.select, f"{recipe.name}: validation of a soup"
+        watch = reported(self.report, what, self.select)
+        metrics = validate(
+            self.criterion.model, self.select, self._readouts, device=self.device, select=select, watch=watch
+        )
+        return metrics[recipe.selected_by][select[0]]
+
+    @cached_property
+    def _readouts(self) -> dict[str, Readout]:
+        """Return the read-out that chose the epochs of the candidates."""
+        recipe = self.spec.recipe
+        parts = [part for part in recipe.training.readouts if part.use == recipe.selected_by]
+        return fit_readouts(parts, self.datasets.load(self.spec.train, recipe.limits).window_widths())
 
     @override
     def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:

@@ -1,9 +1,10 @@
 """Stages of training, kept in a store and found by a hash of all that determines them.
 
-`stages/<key>/` holds `weights.safetensors` (the best epoch), `last.safetensors`, `log.jsonl` and
-`done.json`. It is made in `<key>.making/` and renamed at the end, so a folder called `<key>` is a finished
-stage. A stage that was interrupted is trained again from its beginning, to the same bits. One that failed
-leaves `<key>.failed/` with the batch and the weights of the step, which nothing reads.
+`stages/<key>/` holds `weights.<readout>.safetensors` (the best epoch for each of `training.readouts`),
+`last.safetensors`, `log.jsonl` and `done.json`. It is made in `<key>.making/` and renamed at the end, so a
+folder called `<key>` is a finished stage. A stage that was interrupted is trained again from its beginning,
+to the same bits. One that failed leaves `<key>.failed/` with the batch and the weights of the step, which
+nothing reads.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, epoch_or
 from amrbench.data.feature_source import FeatureSource
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.errors import RunError, some
-from amrbench.evaluation.result import StageRecord, read_record, write_record
+from amrbench.evaluation.result import Selected, StageRecord, read_record, write_record
 from amrbench.files.file_lock import exclusive
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.plugin_errors import naming_plugins
@@ -33,12 +34,12 @@ from amrbench.training.log import Epoch, RunningStage, StageProgress
 from amrbench.training.loop import LESS_MEMORY, CheckpointKeeper, StageInputs, fit, fixed_numerics
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
+from amrbench.training.reading import fit_readouts
 from amrbench.types import Batch, BuildContext, Query, Target, TrainingLength
 
-ENGINE = 1
+ENGINE = 2
 """Raised when the training loop gives other numbers, so that older stages are not used any more."""
 
-WEIGHTS = "weights.safetensors"
 LAST = "last.safetensors"
 DONE = "done.json"
 DTYPE = "float32"
@@ -89,7 +90,8 @@ class StageSpec:
     @property
     def running(self) -> RunningStage:
         """Return what people are shown while it is trained."""
-        return RunningStage(self.name, self.stage.epochs, self.recipe.training.select[0])
+        training = self.recipe.training
+        return RunningStage(self.name, self.stage.epochs, training.readouts[0].use, training.select[0])
 
     @property
     def chain(self) -> list[StageSpec]:
@@ -134,6 +136,11 @@ def distinct_stages(chains: Iterable[StageSpec]) -> list[StageSpec]:
 def store_of(cache: Path) -> Path:
     """Return the folder of all stages."""
     return cache / "stages"
+
+
+def weights_file(readout: str) -> str:
+    """Return the name of the file with the weights of the epoch that is best for a read-out."""
+    return f"weights.{readout}.safetensors"
 
 
 def is_finished(spec: StageSpec, store: Path) -> bool:
@@ -235,10 +242,11 @@ def _train(
             criterion = untrained(spec, datasets)
         if start:
             fresh = [f"model.{name}" for name in spec.stage.fresh]
-            weights = start / WEIGHTS
+            weights = start / weights_file(spec.recipe.training.readouts[0].use)
             load_weights(criterion, read_weights(weights), name=str(weights), fresh=fresh)
         inputs = _inputs(spec, criterion, train, select)
-        keeper = CheckpointKeeper(criterion, spec.recipe.training.select)
+        training = spec.recipe.training
+        keeper = CheckpointKeeper(criterion, [part.use for part in training.readouts], training.select)
 
         def keep(epoch: Epoch) -> None:
             keeper.update(epoch)
@@ -254,13 +262,14 @@ def _inputs(
 ) -> StageInputs:
     training, device = spec.recipe.training, torch.device(spec.device)
     steps = -(-len(train.trainable) // training.batch)
+    readouts = fit_readouts(training.readouts, train.window_widths())
     length = TrainingLength(epochs=spec.stage.epochs, steps_per_epoch=steps, clip=training.clip)
     return StageInputs(
         name=spec.name,
         criterion=criterion,
         updater=training.optimizer.build(criterion, length),
         batches=partial(batches, spec, train),
-        validate=lambda: validate(criterion.model, select, device=device, select=training.select),
+        validate=partial(validate, criterion.model, select, readouts, device=device, select=training.select),
         epochs=spec.stage.epochs,
         steps=steps,
         seed=spec.sampling_seed,
@@ -273,16 +282,17 @@ def _write_stage(spec: StageSpec, folder: Path, keeper: CheckpointKeeper, *, ste
     record = StageRecord(
         stage=spec.name,
         key=spec.key,
-        epoch=keeper.epoch,
+        selected={name: Selected(epoch=kept.epoch, val=dict(kept.val)) for name, kept in keeper.best.items()},
         epochs=spec.stage.epochs,
         steps=steps,
-        val=dict(keeper.val),
         seconds=round(sum(epoch.seconds for epoch in epochs), 3),
         memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
         content=spec.content(),
     )
-    about = record.model_dump(include={"key", "stage", "epoch", "val"})
-    write_weights(folder / WEIGHTS, keeper.best, about)
+    about = {"key": spec.key, "stage": spec.name}
+    for name, kept in keeper.best.items():
+        own = {"readout": name, "epoch": kept.epoch, "val": dict(kept.val)}
+        write_weights(folder / weights_file(name), kept.weights, about | own)
     write_weights(folder / LAST, keeper.last, about | {"epoch": spec.stage.epochs})
     write_record(folder / DONE, record)
 

@@ -62,7 +62,9 @@ def numbers(folder):
 
 def of_run(run, folder):
     stages = {
-        stage.stage: tensors_in(folder / "cache" / "stages" / stage.key / "weights.safetensors")
+        stage.stage: tensors_in(
+            folder / "cache" / "stages" / stage.key / f"weights.{next(iter(stage.selected))}.safetensors"
+        )
         for stage in run.result.stages
     }
     soups = {file.stem: tensors_in(file) for file in sorted(run.folder.glob("*.safetensors"))}

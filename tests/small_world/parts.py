@@ -23,6 +23,7 @@ from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import ModelPart
 from amrbench.slots.optimizers import OptimizerPart
 from amrbench.slots.ranking import RankingPart
+from amrbench.slots.readout import ReadoutPart
 from amrbench.slots.soups import SoupPart, SoupResult
 from amrbench.types import (
     Batch,
@@ -30,7 +31,8 @@ from amrbench.types import (
     Encoded,
     Losses,
     Outcome,
-    Prediction,
+    Outputs,
+    Proposals,
     Query,
     Target,
     Tensors,
@@ -74,7 +76,7 @@ class ToyModel(ModelPart):
 
     @property
     def provides(self) -> Mapping[str, str]:
-        return {"similarity": "B T", "span": "B Q 2"}
+        return {"similarity": "B T", "span": "B Q 2", "score": "B Q"}
 
     def build(self, context: BuildContext) -> nn.Module:
         with context.drawing():
@@ -101,12 +103,12 @@ class ToyModule(nn.Module):
     def similarity(self, audio: Tensor, text: Tensor, batch: Batch) -> Tensor:
         return (audio @ text[..., None]).squeeze(-1).masked_fill(~batch.audio_mask, -1e4)
 
-    def decode(self, encoded: Encoded) -> Prediction:
+    def decode(self, encoded: Encoded) -> Tensors:
         weight = encoded.state.softmax(1)
         positions = (torch.arange(weight.shape[1], device=weight.device) + 0.5) / weight.shape[1]
         centre = (weight * positions).sum(1)
         spans = torch.stack([centre, self.size.clamp(0.01, 1).expand_as(centre)], -1)[:, None]
-        return Prediction(spans, encoded.state.amax(1, keepdim=True), {"span": spans})
+        return {"span": spans, "score": encoded.state.amax(1, keepdim=True)}
 
 
 class Frames(LossPart):
@@ -286,18 +288,46 @@ class MeanSoup(SoupPart):
         return soup
 
 
+class OneSpan(ReadoutPart):
+    """The one span of the model."""
+
+    use = "span"
+    requires = frozenset({"span", "score"})
+
+    def build(self, fitted):
+        return lambda outputs: Proposals(outputs.tensors["span"], outputs.tensors["score"])
+
+
+class Similar(ReadoutPart):
+    """The second that is most similar to the sentence."""
+
+    use = "second"
+    requires = frozenset({"similarity"})
+
+    def fit(self, widths):
+        return {"width": float(np.mean(widths))}
+
+    def build(self, fitted):
+        def read(outputs: Outputs) -> Proposals:
+            score, index = outputs.tensors["similarity"].max(1, keepdim=True)
+            centre = (index + 0.5) / outputs.mask.sum(1, keepdim=True)
+            return Proposals(torch.stack([centre, torch.full_like(centre, fitted["width"])], -1), score)
+
+        return read
+
+
 class Cut(RankingPart):
     """Ends no window after the recording."""
 
     use = "cut"
 
-    def build(self):
-        return lambda rows, query: np.column_stack([rows[:, :2].clip(0, query.duration), rows[:, 2:]])
+    def build(self, fitted):
+        return lambda own, query: own.with_windows(own.moments[:, :2].clip(0, query.duration))
 
 
 PARTS = (
     *(Events, OneHot, Absent, AllWindows, ToyModel, Frames, Spans, Failing),
-    *(FirstSpan, Descent, NoSoup, MeanSoup, Cut),
+    *(FirstSpan, Descent, NoSoup, MeanSoup, OneSpan, Similar, Cut),
 )
 REGISTRY = Registry.of(*PARTS)
 
@@ -312,12 +342,14 @@ RECIPE = {
         "matcher": "first",
         "losses": ["frames", "spans"],
         "optimizer": "descent",
+        "readouts": ["span"],
     },
     "stages": [
         {"name": "pretrain", "data": "pretrain", "epochs": 3, "input_dropout": 0.1},
         {"name": "finetune", "data": "target", "epochs": 4, "input_dropout": 0.1, "seeds": "many"},
     ],
     "soup": "none",
+    "readout": "span",
     "ranking": ["cut"],
 }
 PROTOCOL = {

@@ -21,7 +21,7 @@ from amrbench.experiment.run import Run, Settings, run
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.training.criterion import Criterion
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
-from amrbench.training.stages import WEIGHTS, StageSpec, run_stage, untrained
+from amrbench.training.stages import StageSpec, run_stage, untrained, weights_file
 from tests.small_world.data import Events, OneHot
 from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
 
@@ -78,7 +78,9 @@ def train(spec: StageSpec, store: Path) -> Path:
 def load_trained(spec: StageSpec, store: Path) -> Criterion:
     """Return the model and losses of a finished stage, with the weights of its best epoch."""
     criterion = untrained(spec, DatasetCache())
-    load_weights(criterion, read_weights(store / spec.key / WEIGHTS), name=spec.name)
+    load_weights(
+        criterion, read_weights(store / spec.key / weights_file(spec.recipe.selected_by)), name=spec.name
+    )
     return criterion
 
 

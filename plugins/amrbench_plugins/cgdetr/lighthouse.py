@@ -9,6 +9,7 @@ from amrbench.types import Checkpoint, FeatureWidths
 from amrbench_plugins.cgdetr.reference_checkpoint import config_of, last_second
 from amrbench_plugins.cgdetr.reference_weights import load_reference
 from amrbench_plugins.ranking import Clip, Round
+from amrbench_plugins.readouts.decoder import read_decoder
 
 
 def foreign_model(checkpoint: Checkpoint) -> ForeignModel:
@@ -25,7 +26,9 @@ def foreign_model(checkpoint: Checkpoint) -> ForeignModel:
         widths=FeatureWidths(config.audio_width, config.text_width),
         hop=config.clip_length,
         limits=Limits(frames=config.max_clips, words=config.max_words),
-        ranking=(Clip(to=last_second(checkpoint)).build(), Round(to=config.clip_length).build()),
+        provides=frozenset({"spans", "scores", "saliency"}),
+        readout=read_decoder,
+        ranking=(Clip(to=last_second(checkpoint)).build({}), Round(to=config.clip_length).build({})),
     )
 
 

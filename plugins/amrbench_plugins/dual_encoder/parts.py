@@ -22,33 +22,28 @@ if TYPE_CHECKING:
 
 
 class DualEncoder(ModelPart):
-    """Slide windows over the similarity of each audio frame to the sentence; no decoder.
+    """The similarity of each audio frame to the sentence; no decoder.
 
     A small network for each side maps into one space, in which the similarity is a cosine, as in CLAP for
-    whole clips (Elizalde et al. 2023). Trained with `frame-bce`, it is the baseline that a detector has to
-    beat: it compares each frame with the sentence, and no frame with others.
+    whole clips (Elizalde et al. 2023). Trained with `frame-bce` and read by `window-search`, it is the
+    baseline that a detector has to beat: it compares each frame with the sentence, and no frame with others.
     """
 
     use = "dual-encoder"
+    version = 2  # it has no search of its own any more
 
     width: int = budgeted(256, "width", ge=1, le=4096, description="width of the shared space")
     hidden: int = Field(256, ge=1, le=4096, description="width of the hidden layers")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the hidden layers")
-    count: int = Field(10, ge=1, le=300, description="windows that are predicted for a query")
-    lengths: int = Field(
-        8, ge=1, le=100, description="number of window lengths: quantiles of the training windows"
-    )
-    overlap: float = Field(0.5, ge=0, le=1, description="largest intersection over union of two predictions")
 
     @property
     @override
     def provides(self) -> Mapping[str, str]:
-        return {"similarity": "B T"}
+        return {"saliency": "B T"}
 
     @override
     def build(self, context: BuildContext) -> nn.Module:
         from amrbench_plugins.dual_encoder.model import DualEncoderModel, encoder
-        from amrbench_plugins.dual_encoder.windows import SlidingWindows, quantiles
 
         side = partial(
             encoder,
@@ -57,23 +52,21 @@ class DualEncoder(ModelPart):
             input_dropout=context.input_dropout,
             dropout=self.dropout,
         )
-        lengths = quantiles(context.window_widths, self.lengths)
         with context.drawing():
             return DualEncoderModel(
                 audio=side(context.features.audio),
                 text=side(context.features.text),
-                search=SlidingWindows(lengths, count=self.count, overlap=self.overlap),
             )
 
 
 class FrameBce(LossPart):
-    """Cross entropy of each frame's similarity to the sentence; both classes weigh the same in a recording.
+    """Cross entropy of the saliency of each frame, as log odds; both classes weigh the same in a recording.
 
     A recording with frames of one class alone counts with the mean of that class.
     """
 
     use = "frame-bce"
-    requires = frozenset({"similarity"})
+    requires = frozenset({"saliency"})
 
     @override
     def build(self, context: BuildContext) -> nn.Module:

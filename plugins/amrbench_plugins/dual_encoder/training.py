@@ -19,9 +19,9 @@ class FrameBceLoss(nn.Module):
     def forward(self, outcome: Outcome) -> dict[str, Tensor]:
         """Return the term "frame-bce", a scalar."""
         relevant, real = outcome.target.relevant, outcome.batch.audio_mask
-        similarity = outcome.tensors["similarity"]
+        saliency = outcome.tensors["saliency"]
         entropy = functional.binary_cross_entropy_with_logits(
-            similarity, relevant.to(similarity.dtype), reduction="none"
+            saliency, relevant.to(saliency.dtype), reduction="none"
         )
         inside, outside = relevant & real, ~relevant & real
         classes = inside.any(1).long() + outside.any(1).long()

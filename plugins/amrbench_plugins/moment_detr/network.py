@@ -46,7 +46,7 @@ from amrbench.slots.blocks import (
     Tokens,
     learned_tokens,
 )
-from amrbench.types import Batch, Encoded, Prediction, Tensors
+from amrbench.types import Batch, Encoded, Tensors
 from amrbench_plugins.moment_detr.layers import InputProjection
 from amrbench_plugins.moment_detr.positions import sine
 from amrbench_plugins.moment_detr.summary import TextSummary
@@ -57,7 +57,7 @@ TOKEN_TYPE_INIT_STD = 0.02
 
 
 class MomentDetrNetwork(nn.Module):
-    """Audio and a sentence in, scored spans out."""
+    """Audio and a sentence in; spans, scores and saliency out."""
 
     audio_projection: InputProjection
     text_projection: InputProjection
@@ -111,14 +111,13 @@ class MomentDetrNetwork(nn.Module):
             makers["summary.dummies"] = summary
         return Encoded(memory, LazyTensors({**projected, **keys.tensors, **fused}, makers), others)
 
-    def decode(self, encoded: Encoded) -> Prediction:
-        """Decode the memory and apply the heads; the last layer gives the moments."""
+    def decode(self, encoded: Encoded) -> Tensors:
+        """Decode the memory and apply the heads."""
         decoded = self.decoder(self.query(encoded.tensors), encoded.state)
         tensors: dict[str, Tensor] = {}
         for head in self.heads.values():
             tensors.update(head.of_queries(decoded))
-        ranking = tensors.get("ranking_scores", tensors["scores"])
-        return Prediction(tensors["spans"][-1], ranking[-1], tensors)
+        return tensors
 
     def _project_audio(self, batch: Batch) -> Tokens:
         mask = batch.audio_mask

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from typing_extensions import override
 from amrbench.hookspecs import hookimpl
 from amrbench.part import Part
 from amrbench.slots.ranking import RankingPart
-from amrbench.types import Query, Ranking, Rows
+from amrbench.types import Candidates, Plain, Query, Ranking
 
 DECIMALS = 4
 
@@ -27,10 +27,10 @@ class Clip(RankingPart):
     )
 
     @override
-    def build(self) -> Ranking:
-        def clip(moments: Rows, query: Query) -> Rows:
+    def build(self, fitted: Mapping[str, Plain]) -> Ranking:
+        def clip(candidates: Candidates, query: Query) -> Candidates:
             last = query.duration if self.to == "recording" else float(self.to)
-            return np.column_stack([moments[:, :2].clip(0, last), moments[:, 2:]]).astype(np.float32)
+            return candidates.with_windows(candidates.moments[:, :2].clip(0, last))
 
         return clip
 
@@ -47,13 +47,14 @@ class Round(RankingPart):
     to: float = Field(1.0, ge=1e-3, le=3600, description="step in seconds")
 
     @override
-    def build(self) -> Ranking:
-        def round_(moments: Rows, query: Query) -> Rows:
+    def build(self, fitted: Mapping[str, Plain]) -> Ranking:
+        def round_(candidates: Candidates, query: Query) -> Candidates:
+            moments = candidates.moments
             # By way of text, as in the reference; np.round scales by a power of ten and differs at halves.
             values = [float(f"{value:.{DECIMALS}f}") for value in moments.ravel().tolist()]
             decimals = np.array(values, dtype=np.float64).reshape(moments.shape)
             rounded = np.column_stack([np.round(decimals[:, :2] / self.to) * self.to, decimals[:, 2:]])
-            return rounded.astype(np.float32)
+            return Candidates(rounded.astype(np.float32), candidates.evidence)
 
         return round_
 

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from amrbench_plugins.dual_encoder.windows import SlidingWindows, Windows, best, contrast, quantiles
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
+
+from amrbench.types import Outputs, Proposals
 
 _PENALTY = 2.0
 """The range of the scores: a window with this penalty ranks below all without; a picked one gets it twice."""
@@ -82,35 +85,34 @@ def best(windows: Windows, count: int, overlap: float) -> Windows:
     return Windows(torch.cat(starts, 1), torch.cat(ends, 1), torch.cat(picked, 1))
 
 
-class SlidingWindows(nn.Module):
-    """Slides windows of several lengths over a curve and keeps the best."""
+class WindowSearch:
+    """Slides windows of several lengths over the saliency of each recording and keeps the best."""
 
-    widths: Tensor
-
-    def __init__(self, widths: Tensor, *, count: int, overlap: float) -> None:
+    def __init__(self, widths: Sequence[float], *, count: int, overlap: float) -> None:
         """Take the widths (K,) as fractions of a recording; see `best` for the rest."""
-        super().__init__()
-        self.register_buffer("widths", widths)
+        self.widths = torch.tensor(widths, dtype=torch.float32)
         self.count = count
         self.overlap = overlap
 
-    @torch.no_grad()
-    def forward(self, curve: Tensor, mask: Tensor) -> Windows:
-        """Return the best windows of curves (B, T)."""
+    def __call__(self, outputs: Outputs) -> Proposals:
+        """Return the windows with the highest contrast to the rest of their recording."""
+        mask = outputs.mask
         frames = mask.sum(1, keepdim=True)
-        lengths = (self.widths * frames).round().long().clamp(min=1).minimum(frames)
-        return best(contrast(curve, mask, lengths), self.count, self.overlap)
+        lengths = (self.widths.to(mask.device) * frames).round().long().clamp(min=1).minimum(frames)
+        windows = best(contrast(outputs.tensors["saliency"], mask, lengths), self.count, self.overlap)
+        spans = torch.stack([(windows.starts + windows.ends) / 2, windows.ends - windows.starts], -1)
+        return Proposals(spans / frames[..., None], windows.scores)
 
 
-def quantiles(widths: tuple[float, ...], count: int) -> Tensor:
-    """Return (count,) quantiles of the widths: the medians of `count` equal parts.
+def quantiles(widths: Sequence[float], count: int) -> list[float]:
+    """Return `count` quantiles of the widths: the medians of `count` equal parts.
 
     Without widths, return a geometric series from a hundredth of a recording to half of it.
     """
     if not widths:
-        return torch.logspace(-2, -0.30103, count)  # log10 of a half
+        return torch.logspace(-2, -0.30103, count).tolist()  # log10 of a half
     levels = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-    return torch.tensor(widths, dtype=torch.float64).quantile(levels).float()
+    return torch.tensor(widths, dtype=torch.float64).quantile(levels).float().tolist()
 
 
 def _gather(sums: Tensor, index: Tensor) -> Tensor:
