@@ -12,7 +12,7 @@ frames, so the field is a chain with two states between frames: outside of all s
 weights, and products of neighbours are associative.
 
 Potentials are (B, T, 4), in the order background, start, inside, end. A mask (B, T) is True for real frames,
-which come first; padded frames are identity matrices, and their potentials must be finite.
+which come first; padded frames are identity matrices, and their potentials may be anything.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def relative(potentials: Tensor) -> Tensor:
 
 def log_partition(potentials: Tensor, mask: Tensor) -> Tensor:
     """Return the log of the sum of the weights of all segmentations, (B,)."""
-    return _product(_transitions(potentials, mask))[:, 0, 0]
+    return _product(_transitions(_without_padding(potentials, mask), mask))[:, 0, 0]
 
 
 def log_marginals(potentials: Tensor, mask: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def log_marginals(potentials: Tensor, mask: Tensor) -> Tensor:
 
     It is -inf where j is before i, or one of them is padding.
     """
-    potentials = relative(potentials).masked_fill(~mask[..., None], 0)
+    potentials = relative(_without_padding(potentials, mask))
     matrices = _transitions(potentials, mask)
     before, after = _prefixes(matrices)[..., 0, 0], _suffixes(matrices)[..., 0, 0]
     nothing = torch.zeros_like(before[:, :1])
@@ -56,11 +56,15 @@ def log_marginals(potentials: Tensor, mask: Tensor) -> Tensor:
     return (left[:, :, None] + right[:, None]).clamp(max=0).masked_fill(~possible, -torch.inf)
 
 
+def _without_padding(potentials: Tensor, mask: Tensor) -> Tensor:
+    return potentials.masked_fill(~mask[..., None], 0)
+
+
 def _transitions(potentials: Tensor, mask: Tensor) -> Tensor:
     """Return the log weights of each frame, (B, T, 2, 2): rows are the state before it, columns after it."""
     background, start, inside, end = potentials.unbind(-1)
     alone = torch.logaddexp(background, start + inside + end)
-    weights = torch.stack([alone, start + inside, inside + end, inside], -1).unflatten(-1, (2, 2))
+    weights = torch.stack([alone, start + inside, inside + end, inside], -1).view(*alone.shape, 2, 2)
     identity = torch.full_like(weights[:1, :1], FORBIDDEN)
     identity.diagonal(dim1=-2, dim2=-1).zero_()
     return torch.where(mask[..., None, None], weights, identity)

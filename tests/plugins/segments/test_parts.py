@@ -9,14 +9,15 @@ from torch.testing import assert_close
 
 from amrbench.registry import Registry
 from amrbench.slots.blocks import BlockContext, Memory
+from amrbench.testing import check_part
 from amrbench.types import BuildContext, FeatureWidths, Outputs
-from amrbench_plugins import moment_detr, segments
+from amrbench_plugins import cgdetr, moment_detr, segments
 from amrbench_plugins.moment_detr.layers import xavier
 from amrbench_plugins.segments.parts import SegmentIou, SegmentNll, SegmentPosterior, Segments
 from tests.plugins.moment_detr import small
 from tests.plugins.segments.twins import frames_of, mask_of, outcome_of, truth
 
-REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *segments.amrbench_parts())
+REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *cgdetr.amrbench_parts(), *segments.amrbench_parts())
 CONTEXT = BuildContext(FeatureWidths(3, 3))
 
 
@@ -54,6 +55,12 @@ def test_at_first_few_frames_are_in_segments():
     torch.nn.init.zeros_(module.linear.weight)
     potentials = module.of_memory(memory_of([60]))["segments"]
     assert potentials[0, 0].tolist() == [1.0, -2.0, 0.0, -2.0]
+
+
+@pytest.mark.parametrize("part", [Segments(), SegmentNll(), SegmentNll(subdivisions=0), SegmentIou()])
+def test_the_parts_keep_the_contracts_of_their_slots(part):
+    model = small.part(REGISTRY, heads=["spans", "foreground", "saliency", "segments"])
+    check_part(part, REGISTRY, models=[model])
 
 
 def test_a_detector_provides_segments_beside_its_decoder():

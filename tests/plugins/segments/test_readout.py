@@ -58,6 +58,25 @@ def test_the_suppression_equals_its_plain_twin(overlap, count):
         assert all(score == -torch.inf for _, _, score in found[len(expected) :])
 
 
+@pytest.mark.parametrize("overlap", [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
+@pytest.mark.parametrize("length", [20, 130, 210])
+def test_an_overlap_at_the_limit_is_kept_and_one_frame_more_is_not(overlap, length):
+    scores, part = torch.full((1, 300, 300), -torch.inf), round(overlap * length)
+    scores[0, 61, 60 + length] = 3
+    scores[0, 61, 61 + part] = 2
+    scores[0, 61, 60 + part] = 1
+    picked = pick(scores, 3, overlap)
+    assert picked.scores[0].tolist() == [3, 1, -torch.inf]
+
+
+def test_rounding_is_small_for_long_recordings():
+    potentials, mask = drawn([300], 300, scale=10.0)
+    exact = log_marginals(potentials.float().double(), mask).exp()[0]
+    proposals = read(potentials.float(), mask, count=20)
+    expected = pick(exact.log()[None], 20, 0.7).scores[0].exp()
+    assert_close(proposals.scores[0].double(), expected, rtol=2e-6, atol=0)
+
+
 def test_the_score_is_the_probability_of_the_segment():
     potentials, mask = drawn([5], 5)
     proposals = read(potentials.float(), mask, count=15, overlap=1.0)
