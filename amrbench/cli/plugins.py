@@ -51,7 +51,7 @@ def check(recipes: RecipeNames = None, protocol: ProtocolName = "synthetic", wit
             continue
         for method in methods:
             recipe_name = name if len(methods) == 1 else method.recipe.name
-            checked.append(method.recipe)
+            checked.append(method)
             try:
                 result = check_recipe(recipe_name, method.recipe, rules, file)
                 typer.echo(result.text())
@@ -59,7 +59,7 @@ def check(recipes: RecipeNames = None, protocol: ProtocolName = "synthetic", wit
             except AmrbenchError as error:
                 failed.append(str(error))
     try:
-        for recipe in compared_recipes(rules, file, registry, checked):
+        for recipe in compared_recipes(checked, rules, file, registry):
             missing += check_recipe(recipe.name, recipe, rules, file).missing
     except AmrbenchError as error:
         failed.append(str(error))

@@ -103,6 +103,10 @@ class Recipe(Strict):
     soup: SoupPart
     readout: ReadoutPart
     ranking: Annotated[tuple[RankingPart, ...], AfterValidator(unique)] = ()
+    beside: tuple[Name, ...] = Field(
+        (),
+        description="recipes to run as well, for the same table; e.g. another read-out of the same stages",
+    )
 
     @model_validator(mode="after")
     def _losses_get_their_tensors(self) -> Self:

@@ -1,18 +1,20 @@
 """Studies: what single changes are worth, with a generated recipe for each change.
 
 A study is a file of a few lines. It names a `base` and a `full` recipe. Each path where the two differ is a
-change: the family `only` holds the base with one change, the family `without` the full recipe without one.
-`groups` names paths that only make sense together. `variants` lists further recipes to compare with the base.
+change: the family `only` holds the base with one change, the family `without` the full recipe without one,
+and the family `steps` the base with the first change, the first two and so on, each compared with the one
+before. `groups` names paths that only make sense together, and the order of the steps. `variants` lists
+further recipes to compare with the base.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -36,7 +38,7 @@ class StudyFile(Strict):
     about: str = ""
     base: str = Field(min_length=1, description="recipe that single changes are added to")
     full: str = Field("", description="recipe that single changes are taken from")
-    families: tuple[Literal["only", "without"], ...] = Field(("only", "without"), min_length=1)
+    families: tuple[Literal["only", "without", "steps"], ...] = Field(("only", "without"), min_length=1)
     groups: Mapping[Name, tuple[str, ...]] = Field(
         default_factory=dict, description="paths that change together; a path includes all paths below it"
     )
@@ -51,10 +53,10 @@ class StudyFile(Strict):
 
 @dataclass(frozen=True)
 class Variant(Method):
-    """A recipe that a study compares with its base or, in the family `without`, with its full recipe.
+    """A recipe that a study compares with its base; in other families, with the full recipe or the last step.
 
     Attributes:
-        family: "only", "without" or "variant".
+        family: "only", "without", "steps" or "variant".
         change: Name of the change, or of the variant.
     """
 
@@ -195,15 +197,16 @@ def _generated(
 ) -> list[Variant]:
     """Return a variant for each change in each family."""
     first, second = (
-        method.recipe.model_dump(mode="json", exclude={"name", "about"}) for method in (base, full)
+        method.recipe.model_dump(mode="json", exclude={"name", "about", "beside"}) for method in (base, full)
     )
     paths = differences(first, second)
     changes = _changes(paths, _groups(document, study, paths))
 
     def changed(family: str, change: str, own: Collection[str]) -> Recipe | ValidationError:
         """Return the base with these paths of the full recipe, or the full recipe with these of the base."""
-        recipe, other = (base.recipe, full.recipe) if family == "only" else (full.recipe, base.recipe)
-        content = mix(first, second, lambda path: (path in own) == (family == "only"))
+        added = family != "without"
+        recipe, other = (base.recipe, full.recipe) if added else (full.recipe, base.recipe)
+        content = mix(first, second, lambda path: (path in own) == added)
         about = f"{recipe.name} with {', '.join(own)} of {other.name}."
         content |= {"name": f"{study.study}-{family}-{change}", "about": about}
         try:
@@ -212,7 +215,7 @@ def _generated(
             return error
 
     variants, mistakes = [], []
-    for family, (change, own) in product(study.families, changes.items()):
+    for family, change, own in _rows(study, changes):
         recipe = changed(family, change, own)
         if isinstance(recipe, Recipe):
             dump = recipe.model_dump(mode="json")
@@ -231,6 +234,20 @@ def _generated(
     if mistakes:
         raise mistakes_error(document.name, mistakes)
     return variants
+
+
+def _rows(study: StudyFile, changes: Mapping[str, list[str]]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield family, name and paths of each recipe; steps are in the order of the groups, the others last."""
+    for family in study.families:
+        if family != "steps":
+            yield from ((family, change, own) for change, own in changes.items())
+            continue
+        grouped = [name for name in study.groups if name in changes]
+        order = [*grouped, *(name for name in changes if name not in grouped)]
+        taken: list[str] = []
+        for change in order:
+            taken = [*taken, *changes[change]]
+            yield family, change, taken
 
 
 def _groups(document: Document, study: StudyFile, paths: Sequence[str]) -> dict[str, str]:

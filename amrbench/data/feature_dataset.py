@@ -65,6 +65,16 @@ class FeatureDataset:
         """Return the number of audio rows of a query's recording."""
         return len(self.audio[self.recordings[index]])
 
+    def audio_rows(self, index: int) -> Rows:
+        """Return the audio rows (T, Da) of a query's recording; they are not a copy."""
+        rows: Rows = self.audio[self.recordings[index]].numpy()
+        return rows
+
+    def word_rows(self, index: int) -> Rows:
+        """Return the words (L, Dt) of a query; they are not a copy."""
+        rows: Rows = self.text[self.sentences[index]].numpy()
+        return rows
+
     def seconds(self, index: int) -> float:
         """Return the length that spans are fractions of: the recording, or its rows within the limits."""
         if self.cut[self.recordings[index]]:
@@ -94,7 +104,7 @@ class FeatureDataset:
         audio, targets = [], []
         for index in indices:
             rng = rng_of(int(index))
-            rows = self.audio[self.recordings[index]].numpy()
+            rows = self.audio_rows(index)
             windows = tuple((float(start), float(end)) for start, end in self._windows[index])
             query = replace(self.queries[index], windows=windows, duration=self.seconds(index))
             for augment in augments:

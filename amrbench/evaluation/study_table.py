@@ -49,6 +49,7 @@ class StudyTable:
         families = {
             "only": f"'only' is {self.base} with one change, compared with {self.base}",
             "without": f"'without' is {self.full} less one change, compared with {self.full}",
+            "steps": f"'steps' adds one change after another to {self.base}, compared with the row before",
             "variant": f"'variant' is compared with {self.base}",
         }
         shown = [
@@ -74,8 +75,11 @@ def study_table(study: Study, results: Sequence[Result]) -> StudyTable:
         {"family": "", "change": name, "recipe": run.recipe.name, "mean": dict(run.row("mean").metrics)}
         for name, run in given.items()
     ]
+    before = given["base"]
     for variant, run in zip(study.variants, results[len(given) :], strict=True):
         against = given["full" if variant.family == "without" else "base"]
+        if variant.family == "steps":
+            against, before = before, run
         others = {row.member: row.metrics for row in against.rows if row.kind == "seed"}
         seeds = {row.member: row.metrics for row in run.rows if row.kind == "seed" and row.member in others}
         mean = run.row("mean").metrics

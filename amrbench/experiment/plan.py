@@ -118,9 +118,16 @@ class PlannedRun:
         return out / f"{request.recipe.name}@{request.protocol.name}-{self.hash[:HASH_DIGITS]}"
 
 
-def compared_methods(protocol: Protocol, protocol_file: Path, registry: Registry) -> list[Method]:
-    """Return the recipes that a protocol runs as well; RecipeError if one is missing or wrong."""
+def compared_methods(
+    methods: Iterable[Method], protocol: Protocol, protocol_file: Path, registry: Registry
+) -> list[Method]:
+    """Return what is run as well: the recipes of the protocol, and then those that recipes name.
+
+    Raises:
+        RecipeError: One is missing or wrong.
+    """
     files = [find_near("recipe", name, protocol_file) for name in protocol.against]
+    files += [find_near("recipe", name, one.source) for one in methods for name in one.recipe.beside]
     return [method for file in files for method in expand(file, registry).methods]
 
 

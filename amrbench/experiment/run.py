@@ -178,7 +178,7 @@ class Runner:
         return [method for runnable in recipes for method in expand(runnable, self.registry).methods]
 
     def requests(self, methods: Sequence[Method], protocol: str | Path) -> list[RunRequest]:
-        """Return a request for each recipe, and then for those that the protocol compares them with."""
+        """Return a request for each recipe, and then for those that are run as well."""
         file = find("protocol", protocol)
         conditions = load_protocol(file, self.registry)
         if (seeds := self.settings.seeds) is not None:
@@ -187,7 +187,7 @@ class Runner:
             conditions = conditions.model_copy(update={"seeds": seeds})
         device = self.settings.device
         requests = [RunRequest(method, conditions, file, self.registry, device) for method in methods]
-        for method in compared_methods(conditions, file, self.registry):
+        for method in compared_methods(methods, conditions, file, self.registry):
             other = RunRequest(method, conditions, file, self.registry, device)
             if all(other.resolved != request.resolved for request in requests):
                 requests.append(other)

@@ -50,7 +50,7 @@ def means_of(curve: Tensor, mask: Tensor, spans: Tensor) -> Means:
 
 
 def _integral(curve: Tensor, sums: Tensor, until: Tensor) -> Tensor:
-    """Return the integrals (B, N) from 0 to some times, in frames; `sums` (B, T + 1) are those to each edge."""
+    """Return the integrals (B, N) from 0 to times in frames; `sums` (B, T + 1) are those to each edge."""
     whole = until.floor()
     index = whole.long()
     value = curve.gather(1, index.clamp(max=curve.shape[1] - 1))

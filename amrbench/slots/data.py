@@ -117,11 +117,28 @@ class TargetsPart(Part):
         """Return a function of (query, frames, hop in seconds, random generator of this visit)."""
 
 
+class Recordings(Protocol):
+    """What is trained on, for augmentations that look at other recordings."""
+
+    @property
+    def queries(self) -> Sequence[Query]:
+        """Return all queries; windows are as published."""
+
+    def audio_rows(self, index: int) -> Rows:
+        """Return the audio rows (T, Da) of the recording of a query; nobody may write into them."""
+
+    def word_rows(self, index: int) -> Rows:
+        """Return the words (L, Dt) of a query; nobody may write into them."""
+
+
 class Augmentation(Protocol):
     """Changes a training sample at random. It may be a function."""
 
     def __call__(self, rows: Rows, query: Query, hop: float, rng: np.random.Generator) -> tuple[Rows, Query]:
-        """Return new rows and query for audio rows (T, Da)."""
+        """Return new rows and query for audio rows (T, Da) of one of the queries that are trained on.
+
+        Augmentations before this one may have changed the rows and the windows.
+        """
 
 
 class AugmentPart(Part):
@@ -131,5 +148,10 @@ class AugmentPart(Part):
     builds = Augmentation
 
     @abstractmethod
-    def build(self) -> Callable[[Rows, Query, float, np.random.Generator], tuple[Rows, Query]]:
-        """Return a function of (audio rows (T, Da), query, hop, random generator) to new rows and query."""
+    def build(
+        self, recordings: Recordings
+    ) -> Callable[[Rows, Query, float, np.random.Generator], tuple[Rows, Query]]:
+        """Return a function of (audio rows (T, Da), query, hop, random generator) to new rows and query.
+
+        It is built once for a stage, with the recordings that the stage trains on.
+        """

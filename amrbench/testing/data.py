@@ -13,7 +13,7 @@ from amrbench.part import Part
 from amrbench.required_files import missing_files
 from amrbench.slots.data import AugmentPart, Dataset, DatasetPart, Labels, TargetsPart
 from amrbench.slots.features import FeatureBackend, FeaturesPart
-from amrbench.testing.small_data import ContractFixture, expect, make_query
+from amrbench.testing.small_data import ContractFixture, expect, make_query, make_recordings
 from amrbench.types import Rows
 
 _SENTENCES = ("a dog barks", "", "heavy rain falls on a roof while somebody whistles in the distance")
@@ -154,10 +154,11 @@ def _check_labels(labels: Labels, frames: int, who: str) -> None:
 
 
 def check_augment(part: Part, fixture: ContractFixture) -> None:
-    """Check that new rows and query fit each other, and that the given rows are not changed."""
+    """Check that new rows and query fit each other, and that no given rows are changed."""
     who, part = f"augment {part.use!r}", cast("AugmentPart", part)
-    change = part.build()
-    rows = np.random.default_rng(1).standard_normal((20, 6)).astype(np.float32)
+    recordings, plain = make_recordings(*_QUERIES), make_recordings(*_QUERIES)
+    change = part.build(recordings)
+    rows = recordings.audio_rows(0)
     before = rows.copy()
     for seed, query in enumerate(_QUERIES):
         changed = change(rows, query, 1.0, np.random.default_rng(seed))
@@ -174,3 +175,5 @@ def check_augment(part: Part, fixture: ContractFixture) -> None:
         again, _ = change(rows, query, 1.0, np.random.default_rng(seed))
         same = np.array_equal(again, new)
         expect(same, f"{who}: the same random generator gives other rows. Draw from it alone.")
+    kept = all(map(np.array_equal, (*recordings.audio, *recordings.words), (*plain.audio, *plain.words)))
+    expect(kept, f"{who}: it writes into other recordings. Copy their rows.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
@@ -14,7 +15,7 @@ from amrbench.errors import dotted
 from amrbench.part import Part
 from amrbench.registry import Registry
 from amrbench.slots.model import ModelPart
-from amrbench.types import Batch, BuildContext, FeatureWidths, Query, Target
+from amrbench.types import Batch, BuildContext, FeatureWidths, Query, Rows, Target
 
 D = TypeVar("D", Batch, Target)
 WIDTHS = FeatureWidths(audio=12, text=10)
@@ -72,6 +73,40 @@ def make_target(batch: Batch) -> Target:
 def make_query(*windows: tuple[float, float]) -> Query:
     """Return a query about a recording of 20 seconds; by default its window is from 3 to 8 seconds."""
     return Query("q1", "a dog barks", "v1", 20.0, windows or ((3.0, 8.0),))
+
+
+@dataclass(frozen=True)
+class SmallRecordings:
+    """What an augmentation is built with (`amrbench.slots.data.Recordings`), one item for each query."""
+
+    queries: tuple[Query, ...]
+    audio: tuple[Rows, ...]
+    words: tuple[Rows, ...]
+
+    def audio_rows(self, index: int) -> Rows:
+        """Return the audio rows (T, Da) of the recording of a query."""
+        return self.audio[index]
+
+    def word_rows(self, index: int) -> Rows:
+        """Return the words (L, Dt) of a query."""
+        return self.words[index]
+
+
+def make_recordings(*queries: Query) -> SmallRecordings:
+    """Return the given queries and two about each of six other recordings, with noise as features.
+
+    Recordings have a row of 6 numbers for each second, sentences have 3 words of 5 numbers.
+    """
+    others = (
+        Query(f"other {number}", "rain", f"other {number // 2}", 10.0 + number // 2, ((2.0, 4.0),))
+        for number in range(12)
+    )
+    known = (*queries, *others)
+    generator = np.random.default_rng(1)
+    seconds = {query.vid: int(query.duration) for query in known}
+    audio = {vid: generator.standard_normal((rows, 6)).astype(np.float32) for vid, rows in seconds.items()}
+    words = tuple(generator.standard_normal((3, 5)).astype(np.float32) for _ in known)
+    return SmallRecordings(known, tuple(audio[query.vid] for query in known), words)
 
 
 def pad_batch(batch: Batch, *, frames: int = 0, words: int = 0) -> Batch:

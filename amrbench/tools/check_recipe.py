@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
+from amrbench.config.load import Method
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.data.required_splits import RequiredSplits
@@ -75,15 +76,16 @@ def check_recipe(name: str, recipe: Recipe, protocol: Protocol, protocol_file: P
 
 
 def compared_recipes(
-    protocol: Protocol, protocol_file: Path, registry: Registry, checked: Collection[Recipe]
+    checked: Sequence[Method], protocol: Protocol, protocol_file: Path, registry: Registry
 ) -> list[Recipe]:
-    """Return the recipes that a protocol runs as well and that are not checked yet.
+    """Return the recipes that are run together with others, and that are not checked yet.
 
     Raises:
         RecipeError: One is missing or wrong.
     """
-    methods = compared_methods(protocol, protocol_file, registry)
-    return [method.recipe for method in methods if method.recipe not in checked]
+    known = [method.recipe for method in checked]
+    methods = compared_methods(checked, protocol, protocol_file, registry)
+    return [method.recipe for method in methods if method.recipe not in known]
 
 
 def _count(module: nn.Module) -> int:

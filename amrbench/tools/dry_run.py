@@ -25,7 +25,16 @@ from amrbench.slots.model import Limits
 from amrbench.tools.sampled_split import MIB, SampledSplit, SplitForecast, sample_split
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter, duration
-from amrbench.training.stages import DONE, StageSpec, batches, is_finished, read_done, store_of, untrained
+from amrbench.training.stages import (
+    DONE,
+    StageSpec,
+    batches,
+    build_augments,
+    is_finished,
+    read_done,
+    store_of,
+    untrained,
+)
 from amrbench.types import TrainingLength
 
 QUERIES = 4
@@ -261,10 +270,11 @@ def time_steps(spec: StageSpec, sizes: Sequence[int]) -> tuple[list[float], floa
         criterion = untrained(spec, datasets).train()
         length = TrainingLength(1, 2 * len(sizes), spec.recipe.training.clip)
         updater = spec.recipe.training.optimizer.build(criterion, length)
+        augments = build_augments(spec, train)
         for size in sizes:
             training = spec.recipe.training.model_copy(update={"batch": size})
             recipe = spec.recipe.model_copy(update={"training": training})
-            batch, target = next(batches(replace(spec, recipe=recipe), train, 0))
+            batch, target = next(batches(replace(spec, recipe=recipe), train, augments, 0))
             for _ in range(2):  # The first step of a size is slower.
                 start = perf_counter()
                 updater.step(lambda: criterion(batch, target)).total.item()  # noqa: B023 - called at once

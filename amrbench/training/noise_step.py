@@ -85,7 +85,7 @@ def _one_batch(recipe: Recipe, widths: FeatureWidths, hop: float) -> Criterion:
     batch, target = dataset.training_batch(
         dataset.trainable,
         labels=training.targets.build(),
-        augments=[part.build() for part in training.augment],
+        augments=[part.build(dataset) for part in training.augment],
         rng_of=visit_rngs(0, 0),
     )
     updater = training.optimizer.build(criterion, TrainingLength(1, 1, training.clip))

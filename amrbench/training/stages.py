@@ -10,7 +10,7 @@ nothing reads.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 
 from amrbench.config.recipe import Recipe, Stage
 from amrbench.content_hash import content_hash, seed_from
-from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, epoch_order, visit_rngs
+from amrbench.data.feature_dataset import Augment, DatasetCache, FeatureDataset, epoch_order, visit_rngs
 from amrbench.data.feature_source import FeatureSource
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.errors import RunError, some
@@ -37,7 +37,7 @@ from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import fit_readouts
 from amrbench.types import Batch, BuildContext, Query, Target, TrainingLength
 
-ENGINE = 2
+ENGINE = 1
 """Raised when the training loop gives other numbers, so that older stages are not used any more."""
 
 LAST = "last.safetensors"
@@ -209,11 +209,17 @@ def untrained(spec: StageSpec, datasets: DatasetCache) -> Criterion:
     return build_criterion(spec.recipe, context).to(spec.device)
 
 
-def batches(spec: StageSpec, train: FeatureDataset, epoch: int) -> Iterator[tuple[Batch, Target]]:
+def build_augments(spec: StageSpec, train: FeatureDataset) -> list[Augment]:
+    """Return the augmentations of a stage, in their order."""
+    return [part.build(train) for part in spec.recipe.training.augment]
+
+
+def batches(
+    spec: StageSpec, train: FeatureDataset, augments: Sequence[Augment], epoch: int
+) -> Iterator[tuple[Batch, Target]]:
     """Yield the training batches of an epoch on the device, in the order of the epoch."""
     training, device = spec.recipe.training, torch.device(spec.device)
     labels = training.targets.build()
-    augments = [part.build() for part in training.augment]
     rng_of = visit_rngs(spec.sampling_seed, epoch)
     order = train.trainable[epoch_order(len(train.trainable), spec.sampling_seed, epoch)]
     for start in range(0, len(order), training.batch):
@@ -268,7 +274,7 @@ def _inputs(
         name=spec.name,
         criterion=criterion,
         updater=training.optimizer.build(criterion, length),
-        batches=partial(batches, spec, train),
+        batches=partial(batches, spec, train, build_augments(spec, train)),
         validate=partial(validate, criterion.model, select, readouts, device=device, select=training.select),
         epochs=spec.stage.epochs,
         steps=steps,

@@ -279,7 +279,7 @@ def test_check_names_a_part_whose_options_cannot_be_read(amrbench, site, tmp_pat
         ),
         pytest.param(
             "augment",
-            part("AugmentPart", "return lambda rows, query, hop, rng: rows", arguments="self"),
+            part("AugmentPart", "return lambda rows, query, hop, rng: rows", arguments="self, recordings"),
             ["(training.augment.0 of toy) fails: it returns ndarray of shape (", "), not a tuple."],
             id="augment",
         ),

@@ -76,7 +76,7 @@ class Shift(AugmentPart):
 
     use = "shift"
 
-    def build(self): ...
+    def build(self, recordings): ...
 
 
 class Pairs(MatcherPart):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from amrbench.functional.spans import inverse_sigmoid
-from amrbench.slots.blocks import Decoded, Memory, Queries
+from amrbench.slots.blocks import BlockContext, Decoded, Memory, Queries
 from amrbench_plugins.moment_detr.layers import (
     BlockLinear,
     FeedForward,
@@ -95,7 +95,7 @@ class DecoderLayer(nn.Module):
     def __init__(
         self,
         prior: nn.Module,
-        self_attention: DecoderSelfAttention,
+        self_attention: nn.Module,
         cross_attention: DecoderCrossAttention,
         feedforward: FeedForward,
         p: float,
@@ -179,3 +179,39 @@ class DabDecoder(nn.Module):
                 anchors.append((self.correction(x) + inverse_sigmoid(current, self.eps)).sigmoid())
                 current = anchors[-1].detach()
         return Decoded(self.norm(torch.stack(hidden)), torch.stack(anchors))
+
+
+def build_decoder(
+    context: BlockContext,
+    *,
+    priors: Sequence[Callable[[], nn.Module]],
+    self_attention: Callable[[], nn.Module],
+) -> DabDecoder:
+    """Return a decoder with a layer for each prior.
+
+    Args:
+        context: Sizes and initialisation.
+        priors: Make the prior of each layer.
+        self_attention: Makes the module of a layer that lets queries read each other: queries (B, Q, D) and
+            their positions to (B, Q, D).
+    """
+    width, heads, p = context.width, context.attention_heads, context.dropout
+    correction = Perceptron((width, width, width, 2), context.activation.mlp)
+    embedding = AnchorEmbedding(width, context.activation.mlp)
+    layers = [
+        DecoderLayer(
+            prior(),
+            self_attention(),
+            DecoderCrossAttention(width, heads, p, first=index == 0),
+            FeedForward(width, context.feedforward, p, context.activation.feedforward()),
+            p,
+        )
+        for index, prior in enumerate(priors)
+    ]
+    context.initialise(embedding)
+    context.initialise(correction)
+    for layer in layers:
+        for name, module in layer.named_children():
+            if name != "prior":  # which draws its own weights
+                context.initialise(module)
+    return DabDecoder(layers, embedding, correction, context.eps)

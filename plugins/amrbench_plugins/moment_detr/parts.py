@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from pydantic import Field, model_validator
@@ -218,29 +219,18 @@ class Dab(DecoderPart):
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.moment_detr import decoder
-        from amrbench_plugins.moment_detr.layers import FeedForward, Perceptron
+        from amrbench_plugins.moment_detr.decoder import DecoderSelfAttention, build_decoder
 
-        width, heads, p = context.width, context.attention_heads, context.dropout
-        correction = Perceptron((width, width, width, 2), context.activation.mlp)
-        embedding = decoder.AnchorEmbedding(width, context.activation.mlp)
-        layers = [
-            decoder.DecoderLayer(
-                build_at(self.prior, f"layers.{index}.prior", context),
-                decoder.DecoderSelfAttention(width, heads, p),
-                decoder.DecoderCrossAttention(width, heads, p, first=index == 0),
-                FeedForward(width, context.feedforward, p, context.activation.feedforward()),
-                p,
-            )
-            for index in range(self.layers)
-        ]
-        context.initialise(embedding)
-        context.initialise(correction)
-        for layer in layers:
-            for name, module in layer.named_children():
-                if name != "prior":  # which draws its own weights
-                    context.initialise(module)
-        return decoder.DabDecoder(layers, embedding, correction, context.eps)
+        return build_decoder(
+            context,
+            priors=[
+                partial(build_at, self.prior, f"layers.{index}.prior", context)
+                for index in range(self.layers)
+            ],
+            self_attention=partial(
+                DecoderSelfAttention, context.width, context.attention_heads, context.dropout
+            ),
+        )
 
 
 class Spans(HeadPart):

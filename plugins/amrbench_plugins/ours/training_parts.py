@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from amrbench.slots.data import Recordings
     from amrbench_plugins.ours.random_shift import Shifter
 
 Tap = Literal[
@@ -143,7 +144,7 @@ class RandomShift(AugmentPart):
     )
 
     @override
-    def build(self) -> Shifter:
+    def build(self, recordings: Recordings) -> Shifter:
         from amrbench_plugins.ours.random_shift import Shifter, ShiftLimits
 
         limits = ShiftLimits(self.margin, self.growth, self.longest)
@@ -160,7 +161,7 @@ class CyclicShift(AugmentPart):
     probability: Probability = 0.8
 
     @override
-    def build(self) -> Shifter:
+    def build(self, recordings: Recordings) -> Shifter:
         from amrbench_plugins.ours.random_shift import Shifter, draw_cyclic, roll
 
         return Shifter(draw_cyclic, roll, probability=self.probability)

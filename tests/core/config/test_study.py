@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from amrbench.config.load import Method, load_recipe, shipped
@@ -364,3 +366,19 @@ def test_removed_and_added_parts_keep_their_position():
     assert [part["use"] for part in mixed] == ["a", "b", "d", "c", "e"]
     mixed = mix(second, first, ["losses.b"].__contains__)["losses"]
     assert [part["use"] for part in mixed] == ["a", "b", "d", "c", "e"]
+
+
+def test_steps_add_one_change_after_another_in_the_order_of_the_groups(load):
+    text = STUDY.replace("groups:\n", "families: [steps]\ngroups:\n  rate: [training.optimizer]\n")
+    study = load(text)
+    changes = [variant.change for variant in study.variants]
+    assert [variant.family for variant in study.variants] == ["steps"] * len(changes)
+    assert changes[:2] == ["rate", "quality"]
+    paths = [
+        set(differences(study.base.recipe.model_dump(mode="json"), one.recipe.model_dump(mode="json")))
+        for one in study.variants
+    ]
+    assert all(one < two for one, two in pairwise(paths))
+    assert without_names(study.variants[-1].recipe) == without_names(study.full.recipe) | {
+        "soup": study.base.recipe.soup.model_dump()
+    }

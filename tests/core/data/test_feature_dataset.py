@@ -148,6 +148,14 @@ def test_augments_are_applied_in_order_and_leave_the_split_alone(split: FeatureD
     assert all(map(torch.equal, split.audio, before))
 
 
+def test_rows_of_a_query_are_those_of_its_recording_and_sentence(split: FeatureDataset) -> None:
+    for index in range(len(split)):
+        batch = split.batch([index])
+        np.testing.assert_array_equal(split.audio_rows(index), batch.audio[0])
+        np.testing.assert_array_equal(split.word_rows(index), batch.text[0])
+    assert np.shares_memory(split.audio_rows(0), split.audio_rows(2))  # of one recording
+
+
 def test_a_visit_draws_the_same_whatever_was_drawn_before(split: FeatureDataset) -> None:
     def positives(indices: list[int], epoch: int) -> list[list[int]]:
         _, target = split.training_batch(indices, labels=label, augments=[], rng_of=visit_rngs(7, epoch))

@@ -187,6 +187,23 @@ def moved(rows, query, hop, rng):
     return rows, query
 
 
+class Spoils(AugmentPart):
+    """Writes into a recording."""
+
+    use = "bad"
+
+    def build(self, recordings):
+        def change(rows, query, hop, rng):
+            recordings.audio_rows(8)[0] = 0
+            return rows, query
+
+        return change
+
+
+def test_an_augmentation_that_writes_into_another_recording_is_found():
+    assert failure(Spoils) == "augment 'bad': it writes into other recordings. Copy their rows."
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -9,7 +9,7 @@ import pytest
 
 from amrbench.functional.targets import as_windows, label_all_windows, spans_of
 from amrbench.registry import Registry
-from amrbench.testing import check_part
+from amrbench.testing import check_part, make_recordings
 from amrbench.types import Query, Rows
 from amrbench_plugins.cgdetr.moments import MomentTargets
 from amrbench_plugins.ours.random_shift import Excerpt, ShiftLimits, draw_cyclic, roll
@@ -17,6 +17,7 @@ from amrbench_plugins.ours.training_parts import CyclicShift, RandomShift
 
 SHIFT = RandomShift(probability=1.0, growth=5.0)
 FORMS = (RandomShift(probability=1.0, growth=5.0, longest=90), CyclicShift(probability=1.0))
+RECORDINGS = make_recordings()  # which a shift does not look at
 WINDOWS = ((12.0, 17.5), (30.25, 41.0))
 
 
@@ -30,7 +31,7 @@ def query_of(*windows: tuple[float, float], duration: float = 60.0) -> Query:
 
 
 def shifted(seed: int, rows: Rows, query: Query, part: Any = SHIFT, hop: float = 1.0) -> tuple[Rows, Query]:
-    moved: tuple[Rows, Query] = part.build()(rows, query, hop, np.random.default_rng(seed))
+    moved: tuple[Rows, Query] = part.build(RECORDINGS)(rows, query, hop, np.random.default_rng(seed))
     return moved
 
 
