@@ -100,7 +100,7 @@ def plain_step(given: Problem) -> Step:
 
 def our_prediction(given: Problem) -> Step:
     model, batch = build_reference(cases.FULL_CONFIG).model, golden.batch_of(given.inputs)
-    return torch.no_grad()(lambda: model.decode(model.encode(batch)).spans)
+    return torch.no_grad()(lambda: model.decode(model.encode(batch))["spans"])
 
 
 def plain_prediction(given: Problem) -> Step:

@@ -37,7 +37,9 @@ def means_of(curve: Tensor, mask: Tensor, spans: Tensor) -> Means:
     curve = curve.float().masked_fill(~mask, 0)
     frames = mask.sum(1, keepdim=True).float()
     sums = functional.pad(curve.cumsum(1), (1, 0))
-    edges = (to_windows(spans.float()) * frames[..., None]).clamp(min=0).minimum(frames[..., None])
+    # Spans that are not numbers are refused later; here they must not become indices.
+    edges = (to_windows(spans.float()) * frames[..., None]).nan_to_num().clamp(min=0)
+    edges = edges.minimum(frames[..., None])
     starts, ends = edges.unbind(-1)
     covered = ends - starts
     within = _integral(curve, sums, ends) - _integral(curve, sums, starts)

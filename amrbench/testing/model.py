@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -211,7 +211,10 @@ def _check_gradients_of_inputs(model: nn.Module, batch: Batch, who: str) -> None
     encoded = moments.encode(batch)
     tensors = moments.decode(encoded) or encoded.tensors
     inputs = {"audio": batch.audio, "text": batch.text}
-    gradients = torch.autograd.grad(weighted_sum(tensors.values()), list(inputs.values()), allow_unused=True)
+    gradients: Sequence[Tensor | None] = [None] * len(inputs)
+    if any(tensor.requires_grad for tensor in tensors.values()):
+        total = weighted_sum(tensors.values())
+        gradients = torch.autograd.grad(total, list(inputs.values()), allow_unused=True)
     for (name, tensor), gradient in zip(inputs.items(), gradients, strict=True):
         changed = predict(model, replace(batch, **{name: tensor.detach() * 1.5}))
         same = all(torch.equal(changed[key], tensor) for key, tensor in tensors.items())

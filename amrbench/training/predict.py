@@ -88,7 +88,7 @@ def candidates_of(proposals: Proposals, durations: Tensor) -> list[Candidates]:
     table = torch.cat([windows, proposals.scores[..., None].cpu()], dim=-1)
     order = table[..., 2].argsort(dim=1, descending=True, stable=True)
     table = table.take_along_dim(order[..., None], dim=1).float()
-    counts = (table[..., 2] > -torch.inf).sum(1).tolist()
+    counts = (table[..., 2] != -torch.inf).sum(1).tolist()  # NaN stays, so that it is refused.
     columns = {
         name: column.cpu().take_along_dim(order, dim=1).float().numpy()
         for name, column in proposals.evidence.items()

@@ -108,7 +108,10 @@ def stages_in(folder: Path) -> dict[str, dict]:
 def same_bits(folder: Path, other: Path) -> bool:
     """Whether two folders have the same stages with the same weights."""
     first, second = (
-        {file.parent.name: read_weights(file) for file in root.glob("cache/stages/*/*.safetensors")}
+        {
+            (file.parent.name, file.name): read_weights(file)
+            for file in root.glob("cache/stages/*/*.safetensors")
+        }
         for root in (folder, other)
     )
     assert first

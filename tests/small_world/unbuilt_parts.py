@@ -13,6 +13,7 @@ from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import ModelPart
 from amrbench.slots.optimizers import OptimizerPart, SchedulePart
 from amrbench.slots.ranking import RankingPart
+from amrbench.slots.readout import ReadoutPart
 from amrbench.slots.soups import SoupPart
 
 
@@ -191,17 +192,54 @@ class Weighed(SoupPart):
     def build(self): ...
 
 
+class Widest(ReadoutPart):
+    """A read-out."""
+
+    use = "widest"
+    requires = frozenset({"spans"})
+    evidence: ClassVar = {"seen": "", "colour": "colour"}
+
+    def build(self, fitted): ...
+
+
+class Surest(ReadoutPart):
+    """A read-out that requires a tensor that no part provides."""
+
+    use = "surest"
+    requires = frozenset({"quality"})
+
+    def build(self, fitted): ...
+
+
 class Cut(RankingPart):
     """A ranking step."""
 
     use = "cut"
 
-    def build(self): ...
+    def build(self, fitted): ...
+
+
+class Tested(RankingPart):
+    """A ranking step that reads evidence."""
+
+    use = "tested"
+    requires = frozenset({"seen"})
+
+    def build(self, fitted): ...
+
+
+class Painted(RankingPart):
+    """A ranking step that reads evidence that needs a tensor that no part provides."""
+
+    use = "painted"
+    requires = frozenset({"colour", "saliency.inside"})
+
+    def build(self, fitted): ...
 
 
 REGISTRY = Registry.of(
     *(Ears, ToyEars, Tones, Net, Plain, Shift, Pairs, Picky, Distance, Greedy, Contrast, FarContrast),
-    *(BlindContrast, Flat, Descent, Mean, NoSoup, Weighed, Cut),
+    *(BlindContrast, Flat, Descent, Mean, NoSoup, Weighed, Widest, Surest, Cut, Tested, Painted),
 )
 
 RECIPE = """\
@@ -215,10 +253,12 @@ training:
     - {use: distance, weight: 2}
     - contrast
   optimizer: {use: mean, around: {use: descent, lr: 0.5}}
+  readouts: [widest]
 stages:
   - {name: first, data: pretrain, epochs: 20}
   - {name: last, data: target, epochs: 5, seeds: many}
 soup: none
+readout: widest
 ranking: [cut]
 """
 

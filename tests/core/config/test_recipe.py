@@ -73,7 +73,7 @@ def test_a_part_in_the_wrong_slot_is_reported_with_its_line(load):
 
 def test_a_wrong_type_is_reported_with_its_line(load):
     assert mistakes(load, ("epochs: 20", "epochs: many")) == [
-        "line 12 stages.0.epochs Input should be a valid integer, unable to parse string as an integer, "
+        "line 13 stages.0.epochs Input should be a valid integer, unable to parse string as an integer, "
         "not 'many'."
     ]
 
@@ -82,7 +82,7 @@ def test_two_mistakes_are_reported_at_once_in_the_order_of_lines(load):
     rows = mistakes(load, ("cut", "cat"), ("lr: 0.5", "lr: -1"))
     assert [row.split()[:3] for row in rows] == [
         ["line", "10", "training.optimizer.around.lr"],
-        ["line", "15", "ranking.0"],
+        ["line", "17", "ranking.0"],
     ]
 
 
@@ -103,7 +103,7 @@ def test_a_name_must_suit_a_file(load, name):
 
 def test_the_name_of_a_stage_must_suit_a_file(load):
     assert mistakes(load, ("name: first", "name: First")) == [
-        "line 12 stages.0.name 'First' becomes a file name: use small letters, digits and '-'."
+        "line 13 stages.0.name 'First' becomes a file name: use small letters, digits and '-'."
     ]
 
 
@@ -183,7 +183,7 @@ def test_the_last_stage_trains_on_the_target(load):
 
 def test_a_role_must_exist(load):
     assert mistakes(load, ("data: pretrain", "data: pretraining")) == [
-        "line 12 stages.0.data Input should be 'pretrain', 'midtrain' or 'target', not 'pretraining'."
+        "line 13 stages.0.data Input should be 'pretrain', 'midtrain' or 'target', not 'pretraining'."
     ]
 
 

@@ -17,7 +17,8 @@ def test_a_run_lists_time_and_memory_of_each_stage(finished):
         assert stage.steps % stage.epochs == 0 < stage.steps
         assert stage.seconds == pytest.approx(sum(epoch.seconds for epoch in epochs), abs=1e-3)
         assert stage.memory_mib == max(epoch.memory_mib for epoch in epochs) > 50
-        assert stage.val == epochs[stage.epoch - 1].val
+        for readout, selected in stage.selected.items():
+            assert selected.val == epochs[selected.epoch - 1].val[readout]
 
 
 def test_a_run_lists_what_was_replaced_and_where_the_parts_are_from(finished):

@@ -50,7 +50,7 @@ def test_a_finished_run_trains_nothing_and_writes_nothing(toy_folder, monkeypatc
     before = run_in(toy_folder)
     times = {file: file.stat().st_mtime_ns for file in toy_folder.rglob("*")}
     monkeypatch.setattr("amrbench.training.stages.fit", None)
-    monkeypatch.setattr("amrbench.experiment.predictions.predict", None)
+    monkeypatch.setattr("amrbench.experiment.predictions.read", None)
     assert run_in(toy_folder) == before
     assert {file: file.stat().st_mtime_ns for file in toy_folder.rglob("*")} == times
 

@@ -183,7 +183,7 @@ REFINE_DEFECTS = [
     ("mean over padding", "refine 'changed': extra padding changes 'frames' (B T D): it is "),
     (
         "no gradient",
-        "refine 'changed' in model 'moment-detr': its prediction depends on the audio, but no gradient "
+        "refine 'changed' in model 'moment-detr': what it decodes depends on the audio, but no gradient "
         "reaches it.",
     ),
     ("frames only", "refine 'changed': forward returns Tensor of shape (4, 14, 16), not a Memory."),
@@ -214,19 +214,19 @@ class AveragingEncoder(nn.Module):
 # ---------------------------------------------------------------- losses
 
 
-class SimilarityLoss(LossPart):
-    """A loss of the similarity of frames; the defect spoils one thing."""
+class SaliencyLoss(LossPart):
+    """A loss of the saliency of frames; the defect spoils one thing."""
 
     use = "bad"
-    requires = frozenset({"similarity"})
+    requires = frozenset({"saliency"})
     defect: str = Field("none", description="what is wrong")
 
     def build(self, context):
-        return SimilarityCriterion(self.weight, self.defect)
+        return SaliencyCriterion(self.weight, self.defect)
 
 
-class SimilarityCriterion(nn.Module):
-    """See `SimilarityLoss`."""
+class SaliencyCriterion(nn.Module):
+    """See `SaliencyLoss`."""
 
     def __init__(self, weight, defect):
         super().__init__()
@@ -236,7 +236,7 @@ class SimilarityCriterion(nn.Module):
 
     def forward(self, outcome):
         self.calls += 1
-        x, mask = outcome.tensors["similarity"], outcome.batch.audio_mask
+        x, mask = outcome.tensors["saliency"], outcome.batch.audio_mask
         batch, frames = x.shape
         mean = (x * mask).sum() / mask.sum()
         spoil = {
@@ -270,7 +270,7 @@ LOSS_DEFECTS = [
         "loss 'bad': all queries twice in a batch neither keep nor double the term 'a': it is ",
     ),
     ("one query", "loss 'bad' (a batch of one query): the term 'a' is not finite: "),
-    ("mutation", "loss 'bad': it writes into tensors.similarity, which it is given. Change a copy (clone)."),
+    ("mutation", "loss 'bad': it writes into tensors.saliency, which it is given. Change a copy (clone)."),
     ("target mutation", "loss 'bad': it writes into target.spans, which it is given. Change a copy (clone)."),
     ("state", "loss 'bad': calling it again changes the term 'a': it is "),
     (

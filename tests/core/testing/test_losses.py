@@ -5,7 +5,7 @@ from amrbench.registry import Registry
 from amrbench.slots.losses import LossPart
 from amrbench.testing import check_part
 from amrbench_plugins.dual_encoder.parts import DualEncoder, NoMatcher
-from tests.core.testing.defects import LOSS_DEFECTS, SimilarityLoss, failure
+from tests.core.testing.defects import LOSS_DEFECTS, SaliencyLoss, failure
 
 
 def loss_with(terms):
@@ -13,7 +13,7 @@ def loss_with(terms):
         """A loss."""
 
         use = "bad"
-        requires = frozenset({"similarity"})
+        requires = frozenset({"saliency"})
 
         def build(self, context):
             return Applied(terms, self.weight)
@@ -27,21 +27,21 @@ class Applied(nn.Module):
         self.terms, self.weight = terms, weight
 
     def forward(self, outcome):
-        return self.terms(outcome.tensors["similarity"], self.weight)
+        return self.terms(outcome.tensors["saliency"], self.weight)
 
 
-REGISTRY = Registry.of(SimilarityLoss, DualEncoder, NoMatcher)
+REGISTRY = Registry.of(SaliencyLoss, DualEncoder, NoMatcher)
 
 
 @pytest.mark.parametrize("defect", ["none", "sum"])
 def test_a_mean_and_a_sum_pass(defect):
-    check_part(SimilarityLoss(defect=defect), REGISTRY)
+    check_part(SaliencyLoss(defect=defect), REGISTRY)
 
 
 @pytest.mark.parametrize(("defect", "text"), LOSS_DEFECTS, ids=[defect for defect, _ in LOSS_DEFECTS])
 def test_a_defect_of_a_loss_is_found(defect, text):
     with pytest.raises(AssertionError) as error:
-        check_part(SimilarityLoss(defect=defect), REGISTRY)
+        check_part(SaliencyLoss(defect=defect), REGISTRY)
     assert str(error.value).startswith(text)
 
 
@@ -73,7 +73,7 @@ def test_a_loss_that_compares_queries_says_so():
         """A loss whose first query is special."""
 
         use = "contrast"
-        requires = frozenset({"similarity"})
+        requires = frozenset({"saliency"})
         compares_queries = True
 
         def build(self, context):
@@ -88,11 +88,11 @@ class First(nn.Module):
         self.weight = weight
 
     def forward(self, outcome):
-        return {"a": self.weight * outcome.tensors["similarity"][0, 0]}
+        return {"a": self.weight * outcome.tensors["saliency"][0, 0]}
 
 
 def test_a_loss_without_a_model_that_provides_its_tensors_says_what_to_pass():
     assert failure(loss_with(None), NoMatcher) == (
-        "loss 'bad': it requires similarity, which no model here provides; pass one that does: "
+        "loss 'bad': it requires saliency, which no model here provides; pass one that does: "
         "check_part(part, registry, models=[...])."
     )

@@ -5,7 +5,7 @@ from torch import nn
 from amrbench.registry import Registry
 from amrbench.slots.model import ModelPart
 from amrbench.testing import check_part, sample
-from amrbench.types import Encoded, Prediction
+from amrbench.types import Encoded
 from tests.core.testing.defects import failure
 
 
@@ -53,7 +53,8 @@ class Net(nn.Module):
         if self.defect == "state":
             self.calls += 1
             means = means * self.calls
-        return Prediction(spans, means, {"extra": means} if self.defect == "undeclared" else {})
+        decoded = {"spans": spans, "scores": means}
+        return {**decoded, "extra": means} if self.defect == "undeclared" else decoded
 
 
 def model_with(defect, axes="B 3"):
@@ -64,7 +65,7 @@ def model_with(defect, axes="B 3"):
 
         @property
         def provides(self):
-            return {"means": axes}
+            return {"means": axes, "spans": "B 3 2", "scores": "B 3"}
 
         def build(self, context):
             if defect == "random":
@@ -84,18 +85,26 @@ def test_a_sound_model_passes(axes):
 @pytest.mark.parametrize(
     ("defect", "text"),
     [
-        ("padding", "model 'bad': extra padding changes 'the spans' (B Q 2): it is "),
-        ("company", "model 'bad': the rest of the batch changes 'the spans' (B Q 2): it is "),
-        ("recording", "model 'bad': which queries share a recording changes 'the spans' (B Q 2): it is "),
+        ("padding", "model 'bad': extra padding changes 'means' (B 3): it is "),
+        ("company", "model 'bad': the rest of the batch changes 'means' (B 3): it is "),
+        ("recording", "model 'bad': which queries share a recording changes 'means' (B 3): it is "),
         ("mutation", "model 'bad': it writes into batch.audio, which it is given. Change a copy (clone)."),
-        ("state", "model 'bad': calling it again changes 'the scores' (B Q): it is "),
-        ("dtype", "model 'bad': 'the spans' (B Q 2) is torch.float64, where the input is torch.float32."),
+        ("state", "model 'bad': calling it again changes 'scores' (B 3): it is "),
+        ("dtype", "model 'bad': 'means' (B 3) is torch.float64, where the input is torch.float32."),
         ("device", "model 'bad': on another device than the CPU it fails: Tensor on device cpu"),
         ("unused", "model 'bad': no gradient reaches unused.weight, unused.bias."),
         ("missing", "model 'bad': `provides` lists means, but it does not return them."),
         ("undeclared", "model 'bad': it returns extra, but `provides` does not list them."),
-        ("shape", "model 'bad': spans (4, 3) and scores (4, 3) of 4 queries are not (B, Q, 2) and (B, Q)."),
-        ("nan", "model 'bad': 'the scores' (B Q) is not finite for audio (4, 14, 12)."),
+        (
+            "shape",
+            "model 'bad': 'spans' has shape (4, 3), but its axes are 'B 3 2', which are 3 and not 2.",
+        ),
+        (
+            "no gradient",
+            "model 'bad': what it decodes depends on the audio, but no gradient reaches it. Remove the "
+            "detach() or no_grad() on the way.",
+        ),
+        ("nan", "model 'bad': 'scores' (B 3) is not finite for audio (4, 14, 12)."),
         ("random", "model 'bad': build draws from the global random state; use context.drawing()."),
         (
             "one more axis",

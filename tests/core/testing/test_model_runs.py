@@ -14,12 +14,11 @@ def run():
     return run_model(build_model(PART), make_batch(), PART.views)
 
 
-def test_a_run_has_the_prediction_and_all_that_is_provided(run):
+def test_a_run_has_all_that_is_provided(run):
     assert {name: axes for name, (_, axes) in run.tensors(PART).items()} == {
-        "the spans": "B Q 2",
-        "the scores": "B Q",
         "similarity": "B T",
         "span": "B Q 2",
+        "score": "B Q",
     }
     assert list(run.view_tensors(PART)) == ["similarity of the view rolled"]
     assert run.masks.keys() == {"T", "L"}

@@ -29,7 +29,7 @@ def test_tensors_collect_gradients_and_integers_do_not(outcome):
 
 def test_rows_are_chosen_in_all_that_has_a_batch(outcome):
     rows = [2, 0, 2]
-    chosen = rows_of_outcome(outcome, {"similarity": "B T", "span": "B Q 2"}, rows)
+    chosen = rows_of_outcome(outcome, {"similarity": "B T", "span": "B Q 2", "score": "B Q"}, rows)
     assert torch.equal(chosen.tensors["similarity"], outcome.tensors["similarity"][rows])
     assert torch.equal(chosen.views["rolled"]["similarity"], outcome.views["rolled"]["similarity"][rows])
     assert torch.equal(chosen.matched, outcome.matched[:, rows])
@@ -38,5 +38,5 @@ def test_rows_are_chosen_in_all_that_has_a_batch(outcome):
 
 
 def test_what_has_no_batch_stays(outcome):
-    chosen = rows_of_outcome(outcome, {"similarity": "P T", "span": "B Q 2"}, [1])
+    chosen = rows_of_outcome(outcome, {"similarity": "P T", "span": "B Q 2", "score": "B Q"}, [1])
     assert torch.equal(chosen.tensors["similarity"], outcome.tensors["similarity"])

@@ -1,14 +1,44 @@
 import pytest
 import torch
 from pydantic import Field
+from torch import nn
 
 from amrbench.registry import Registry
 from amrbench.slots.matcher import MatcherPart
+from amrbench.slots.model import ModelPart
 from amrbench.slots.optimizers import OptimizerPart, SchedulePart
 from amrbench.testing import check_part
-from amrbench.types import Losses
+from amrbench.types import Encoded, Losses
 from amrbench_plugins.dual_encoder.parts import DualEncoder
 from tests.core.testing.defects import failure, part_of
+
+
+class Asking(ModelPart):
+    """A model with ten queries."""
+
+    use = "asking"
+
+    @property
+    def provides(self):
+        return {"answers": "B Q"}
+
+    def build(self, context):
+        with context.drawing():
+            return AskingNet(context.features.audio)
+
+
+class AskingNet(nn.Module):
+    """See `Asking`."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.linear = nn.Linear(width, 10)
+
+    def encode(self, batch, views=()):
+        return Encoded(self.linear(batch.audio.amax(1)), {})
+
+    def decode(self, encoded):
+        return {"answers": encoded.state}
 
 
 def in_turn(target, first):
@@ -65,7 +95,14 @@ class Moving:
     ],
 )
 def test_a_defect_of_a_matcher_is_found(match, text):
-    assert failure(part_of(MatcherPart, match), DualEncoder).startswith(text)
+    assert failure(part_of(MatcherPart, match), Asking).startswith(text)
+
+
+def test_a_match_with_a_model_without_queries_is_found():
+    part = part_of(MatcherPart, lambda tensors, target: torch.where(target.spans_mask, 0, -1)[None])
+    assert failure(part, DualEncoder) == (
+        "matcher 'bad': a matched query is not there: the model has no queries, so return (0, B, W)."
+    )
 
 
 class Uphill(OptimizerPart):

@@ -29,7 +29,7 @@ from amrbench.training.block_calls import (
     refuse_wrong_results,
     same_bits,
 )
-from amrbench.types import Encoded, Prediction
+from amrbench.types import Encoded
 
 B, T, D, Q = 2, 5, 4, 3
 MASK = torch.ones(B, T).bool()
@@ -274,9 +274,8 @@ class Bumps(ModelPart):
 
 def provided(encoded, decoded, views=("other",), sizes=None):
     batch = make_batch()
-    prediction = Prediction(torch.zeros(4, 1, 2), torch.zeros(4, 1), decoded)
     own = Encoded(None, encoded, {view: {} for view in views})
-    return provided_fault(Bumps(), batch, own, prediction, sizes)[0]
+    return provided_fault(Bumps(), batch, own, decoded, sizes)[0]
 
 
 def test_what_a_model_provides_is_compared_with_what_it_declares():

@@ -8,7 +8,7 @@ from amrbench.training.divergence import DivergenceNotes
 from amrbench.training.log import Epoch, RunningStage, StageProgress
 from tests.small_world.runs import Recorder
 
-STAGE = RunningStage("toy pretrain", 9, "R1@0.7")
+STAGE = RunningStage("toy pretrain", 9, "span", "R1@0.7")
 
 
 def epoch(number: int, **losses: float) -> Epoch:

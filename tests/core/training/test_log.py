@@ -7,7 +7,7 @@ from amrbench.training.log import Epoch, StageProgress, begin, read_epochs, writ
 
 
 def epoch(number: int, seconds: float = 2.0, memory: float = 300.0) -> Epoch:
-    return Epoch(number, {"span-l1": 1.25, "giou": 0.5}, {"R1@0.7": 12.5}, seconds, memory)
+    return Epoch(number, {"span-l1": 1.25, "giou": 0.5}, {"span": {"R1@0.7": 12.5}}, seconds, memory)
 
 
 def test_a_log_is_read_back_without_its_unfinished_line(tmp_path):

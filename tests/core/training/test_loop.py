@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -65,7 +66,7 @@ class Counter:
 def inputs(module: Number, epochs: int = 3, batches=None, seed: int = 1) -> StageInputs:
     def validate():
         module.eval()
-        return {"R1@0.7": module.weight.item()}
+        return {"span": {"R1@0.7": module.weight.item()}}
 
     return StageInputs(
         name="toy stage",
@@ -90,7 +91,7 @@ def trained(**options) -> list[Epoch]:
 def test_each_epoch_is_validated_and_kept_with_the_weights_for_evaluation():
     epochs = trained()
     assert [epoch.epoch for epoch in epochs] == [1, 2, 3]
-    assert [epoch.val["R1@0.7"] for epoch in epochs] == [20, 40, 60]
+    assert [epoch.val["span"]["R1@0.7"] for epoch in epochs] == [20, 40, 60]
 
 
 def test_losses_are_means_over_the_steps():
@@ -202,17 +203,20 @@ def test_another_exception_is_not_changed():
         trained(batches=broken)
 
 
-def epoch(number: int, *values: float) -> Epoch:
-    return Epoch(number, {}, dict(zip(("R1@0.7", "R1@0.5"), values, strict=True)), 0.0, 0.0)
+def epoch(number: int, **values: tuple[float, float]) -> Epoch:
+    """Return an epoch with the metrics R1@0.7 and R1@0.5 of each read-out."""
+    val = {name: dict(zip(("R1@0.7", "R1@0.5"), own, strict=True)) for name, own in values.items()}
+    return Epoch(number, {}, val, 0.0, 0.0)
 
 
-def keeper_of(*scores: tuple[float, float]) -> CheckpointKeeper:
+def keeper_of(**scores: Sequence[tuple[float, float]]) -> CheckpointKeeper:
+    """Return what is kept after epochs whose number is their weight, with these metrics by read-out."""
     module = nn.Linear(1, 1, bias=False)
-    keeper = CheckpointKeeper(module, ("R1@0.7", "R1@0.5"))
-    for number, values in enumerate(scores, start=1):
+    keeper = CheckpointKeeper(module, list(scores), ("R1@0.7", "R1@0.5"))
+    for number, values in enumerate(zip(*scores.values(), strict=True), start=1):
         with torch.no_grad():
             module.weight.fill_(number)
-        keeper.update(epoch(number, *values))
+        keeper.update(epoch(number, **dict(zip(scores, values, strict=True))))
     return keeper
 
 
@@ -226,16 +230,30 @@ def keeper_of(*scores: tuple[float, float]) -> CheckpointKeeper:
     ],
 )
 def test_later_metrics_break_ties_and_of_equal_epochs_the_first_is_kept(scores, best):
-    keeper = keeper_of(*scores)
-    assert keeper.epoch == best
-    assert keeper.best["weight"].item() == best
+    keeper = keeper_of(span=scores)
+    assert keeper.best["span"].epoch == best
+    assert keeper.best["span"].weights["weight"].item() == best
+    assert tuple(keeper.best["span"].val.values()) == scores[best - 1]
     assert keeper.last["weight"].item() == len(scores)
 
 
+def test_the_best_epoch_of_each_readout_is_kept():
+    keeper = keeper_of(
+        span=[(3.0, 0.0), (1.0, 0.0), (2.0, 0.0)],
+        second=[(1.0, 0.0), (2.0, 1.0), (2.0, 2.0)],
+        third=[(0.0, 0.0), (5.0, 0.0), (4.0, 0.0)],
+    )
+    kept = {name: (own.epoch, own.weights["weight"].item()) for name, own in keeper.best.items()}
+    assert kept == {"span": (1, 1.0), "second": (3, 3.0), "third": (2, 2.0)}
+    assert keeper.best["second"].val == {"R1@0.7": 2.0, "R1@0.5": 2.0}
+    assert keeper.last["weight"].item() == 3
+
+
 def test_without_an_epoch_the_first_weights_are_the_best():
-    keeper = keeper_of()
-    assert keeper.epoch == 0
-    assert torch.equal(keeper.best["weight"], keeper.last["weight"])
+    keeper = keeper_of(span=[], second=[])
+    for kept in keeper.best.values():
+        assert (kept.epoch, kept.val) == (0, {})
+        assert torch.equal(kept.weights["weight"], keeper.last["weight"])
 
 
 def test_terms_may_be_missing_from_a_step():

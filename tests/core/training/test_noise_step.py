@@ -18,7 +18,7 @@ def refusal(**changes) -> str:
 
 
 def test_parts_that_do_not_work_together_are_refused(monkeypatch):
-    monkeypatch.setattr(noise_step, "predict", len)
+    monkeypatch.setattr(noise_step, "read", len)
     text = refusal()
     assert text.startswith(
         "toy: the parts are well-formed, but one batch does not pass through them: TypeError: len() takes "
@@ -41,7 +41,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_refused(monkeypatch):
     def hungry(*arguments, **options):
         return torch.empty(2**50)
 
-    monkeypatch.setattr(noise_step, "predict", hungry)
+    monkeypatch.setattr(noise_step, "read", hungry)
     with pytest.raises(RunError) as error:
         step_on_noise(request_of(RECIPE).splits)
     assert str(error.value) == (
@@ -64,9 +64,7 @@ def test_a_prediction_that_is_not_finite_is_refused(monkeypatch):
         decode = model.decode
 
         def not_a_number(encoded):
-            prediction = decode(encoded)
-            prediction.spans.fill_(float("nan"))
-            return prediction
+            return {name: tensor * float("nan") for name, tensor in decode(encoded).items()}
 
         # Not while training, where the loss of the spans would be refused first.
         model.decode = lambda encoded: decode(encoded) if model.training else not_a_number(encoded)
@@ -96,19 +94,19 @@ def test_limits_may_cut_windows_of_the_noise(frames):
     ("provides", "text"),
     [
         (
-            {"similarity": "B T", "span": "B Q 3"},
+            {"similarity": "B T", "span": "B Q 3", "score": "B Q"},
             "'span' has shape (3, 1, 2), but its axes are 'B Q 3': axis 2",
         ),
-        ({"similarity": "B T"}, "it returns span, but `provides` does not list them."),
+        ({"similarity": "B T", "score": "B Q"}, "it returns span, but `provides` does not list them."),
         (
-            {"similarity": "B T", "span": "B Q 2", "more": "B"},
+            {"similarity": "B T", "span": "B Q 2", "score": "B Q", "more": "B"},
             "`provides` lists more, but it does not return them.",
         ),
     ],
 )
 def test_a_model_that_provides_other_tensors_than_it_declares_is_named(monkeypatch, provides, text):
     monkeypatch.setattr(ToyModel, "provides", property(lambda self: provides))
-    training = RECIPE["training"] | {"losses": ["frames"]}
+    training = RECIPE["training"] | {"losses": ["frames"], "readouts": ["second"]}
     with pytest.raises(PluginError) as error:
-        step_on_noise(request_of(RECIPE | {"training": training}).splits)
+        step_on_noise(request_of(RECIPE | {"training": training, "readout": "second"}).splits)
     assert str(error.value).startswith(f"the model part 'toy' (model of toy) fails: {text}")

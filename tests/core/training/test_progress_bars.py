@@ -14,11 +14,12 @@ from amrbench.training import progress_bars
 from amrbench.training.log import Epoch, RunningStage, StageProgress
 from amrbench.training.progress_bars import Lines, Rich, duration, progress
 
-STAGE = RunningStage("toy finetune, seed 1", 4, "R1@0.7")
+STAGE = RunningStage("toy finetune, seed 1", 4, "span", "R1@0.7")
 
 
 def epoch(number: int, seconds: float = 2.0) -> Epoch:
-    return Epoch(number, {"span-l1": 1.25, "giou": 0.5}, {"R1@0.7": 12.5}, seconds, 300.0)
+    val = {"second": {"R1@0.7": 50.0}, "span": {"R1@0.7": 12.5}}
+    return Epoch(number, {"span-l1": 1.25, "giou": 0.5}, val, seconds, 300.0)
 
 
 def data(done: int) -> Progress:
@@ -142,7 +143,7 @@ def test_no_line_is_about_a_stage_that_has_ended():
 def test_stages_that_are_trained_at_the_same_time_share_a_line():
     clock = Clock()
     for number in range(5):
-        stage = RunningStage(f"toy, seed {number}", 4, "R1@0.7")
+        stage = RunningStage(f"toy, seed {number}", 4, "span", "R1@0.7")
         clock.lines.step(stage, StageProgress(1, number, 20))
     clock.wait(30)
     assert clock.written == [

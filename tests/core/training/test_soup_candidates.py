@@ -72,8 +72,8 @@ def test_fisher_is_the_mean_square_of_the_gradients_of_single_queries(candidate,
         batch, target = scorer.select.training_batch(
             [index], labels=labels, augments=[], rng_of=visit_rngs(0, 0)
         )
-        prediction = criterion.model.decode(criterion.model.encode(batch))
-        distance = (prediction.tensors["span"][:, 0] - target.spans[:, 0]).abs().sum()
+        decoded = criterion.model.decode(criterion.model.encode(batch))
+        distance = (decoded["span"][:, 0] - target.spans[:, 0]).abs().sum()
         loss = criterion.losses["spans"].weight * distance
         (gradient,) = torch.autograd.grad(loss, [criterion.model.audio.weight])
         squares.append(gradient.double().square().numpy())

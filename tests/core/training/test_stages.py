@@ -14,6 +14,7 @@ from amrbench.training import stages
 from amrbench.training.log import read_epochs
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.predict import validate
+from amrbench.training.reading import fit_readouts
 from amrbench.training.stages import StageSpec, failed_folder, read_done, unfinished_folder
 from amrbench.training.step_check import StepCheck
 from tests.small_world.parts import PARTS, PROTOCOL, RECIPE, Frames, ToyModel
@@ -121,7 +122,7 @@ def test_a_stage_has_weights_a_log_and_all_that_determined_it(toy_sources, tmp_p
     last = plan(toy_sources).chains[1]
     folder = train(last, tmp_path)
     assert {file.name for file in folder.iterdir()} == {
-        *("weights.safetensors", "last.safetensors", "log.jsonl", "done.json")
+        *("weights.span.safetensors", "last.safetensors", "log.jsonl", "done.json")
     }
     done = json.loads((folder / "done.json").read_text())
     assert done["stage"] == "toy finetune, seed 1"
@@ -130,15 +131,22 @@ def test_a_stage_has_weights_a_log_and_all_that_determined_it(toy_sources, tmp_p
     assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4]
     assert epochs[0].losses.keys() == {"frames", "spans"}
     assert epochs[0].seconds > 0
-    best = max(epochs, key=lambda epoch: (epoch.val["R1@0.7"], epoch.val["R1@0.5"], -epoch.epoch))
-    assert done["epoch"] == best.epoch
-    assert done["val"] == best.val
+    best = best_epoch(epochs, "span")
+    assert done["selected"] == {"span": {"epoch": best.epoch, "val": best.val["span"]}}
+
+
+def best_epoch(epochs, readout):
+    def score(epoch):
+        val = epoch.val[readout]
+        return val["R1@0.7"], val["R1@0.5"], -epoch.epoch
+
+    return max(epochs, key=score)
 
 
 def test_weights_of_losses_are_passed_on_and_fresh_ones_are_not(toy_sources, tmp_path):
     last = plan(toy_sources, with_stage(1, epochs=0, fresh=["size", "audio"])).chains[1]
     train(last, tmp_path)
-    before, after = (read_weights(tmp_path / spec.key / "weights.safetensors") for spec in last.chain)
+    before, after = (read_weights(tmp_path / spec.key / "weights.span.safetensors") for spec in last.chain)
     fresh = {"model.size", "model.audio.weight", "model.audio.bias"}
     assert "losses.frames.offset" in before
     for name, value in before.items():
@@ -161,12 +169,15 @@ def test_fresh_weights_that_the_model_does_not_have_are_named_before_any_trainin
 def test_a_stage_stores_the_weights_of_its_best_epoch(toy_sources, tmp_path):
     last = plan(toy_sources).chains[0]
     done = read_done(train(last, tmp_path))
-    assert 0 < done.epoch < done.epochs, "the last epoch is another one"
+    assert 0 < done.selected["span"].epoch < done.epochs, "the last epoch is another one"
     select = DatasetCache().load((last.select,), last.recipe.limits)
     with fixed_numerics(1):
         model = load_trained(last, tmp_path).model
-        found = validate(model, select, device=torch.device("cpu"), select=last.recipe.training.select)
-    assert found == done.val
+        readouts = fit_readouts(last.recipe.training.readouts, ())
+        found = validate(
+            model, select, readouts, device=torch.device("cpu"), select=last.recipe.training.select
+        )
+    assert found == {"span": done.selected["span"].val}
 
 
 def test_a_finished_stage_is_never_touched(toy_sources, tmp_path, monkeypatch):
@@ -181,19 +192,21 @@ def test_leftovers_of_an_interrupted_stage_are_ignored(toy_sources, tmp_path):
     unfinished = unfinished_folder(last, tmp_path)
     unfinished.mkdir(parents=True)
     (unfinished / "log.jsonl").write_text('{"epoch": 1, "lo')
-    (unfinished / "weights.safetensors").write_bytes(b"half")
+    (unfinished / "weights.span.safetensors").write_bytes(b"half")
     folder = train(last, tmp_path)
     assert [epoch.epoch for epoch in read_epochs(folder / "log.jsonl")] == [1, 2, 3]
-    assert read_weights(folder / "weights.safetensors")
+    assert read_weights(folder / "weights.span.safetensors")
     assert not unfinished.exists()
 
 
 def test_damaged_weights_of_the_stage_before_are_named(toy_sources, tmp_path):
     last = plan(toy_sources).chains[0]
     folder = train(last.parent, tmp_path)
-    file = folder / "weights.safetensors"
+    file = folder / "weights.span.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=r"weights\.safetensors: not a weights file, or truncated"):
+    with pytest.raises(
+        CheckpointError, match=r"weights\.span\.safetensors: not a weights file, or truncated"
+    ):
         train(last, tmp_path)
 
 

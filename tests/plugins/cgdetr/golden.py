@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from amrbench.registry import Registry
 from amrbench.slots.blocks import Keys, Tokens
 from amrbench.slots.matcher import Matcher
-from amrbench.types import Batch, BuildContext, Encoded, FeatureWidths, Outcome, Prediction, Target
-from amrbench_plugins import cgdetr, moment_detr
+from amrbench.types import Batch, BuildContext, Encoded, FeatureWidths, Outcome, Target
+from amrbench_plugins import cgdetr, moment_detr, ranking, readouts
 from amrbench_plugins.cgdetr.reference_weights import Reference, load_reference, reference_names
 from amrbench_plugins.moment_detr.fusion import CrossLayer
 from amrbench_plugins.moment_detr.layers import bias_of
@@ -21,7 +21,9 @@ from tests.oracle import cgdetr_cases as cases
 from tests.oracle.cgdetr import Inputs, real_keys, tiled_keys
 from tests.oracle.cgdetr_loss import Targets
 
-REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *cgdetr.amrbench_parts())
+REGISTRY = Registry.of(
+    *(part for plugin in (moment_detr, cgdetr, ranking, readouts) for part in plugin.amrbench_parts())
+)
 VIEW = "mismatched-text"
 LOSSES = ("span-l1", "span-giou", "foreground", "saliency", "orthogonality")
 
@@ -32,11 +34,11 @@ class Result:
 
     batch: Batch
     encoded: Encoded
-    prediction: Prediction
+    decoded: Mapping[str, Tensor]
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
-        return {**self.encoded.tensors, **self.prediction.tensors}
+        return {**self.encoded.tensors, **self.decoded}
 
     @property
     def view(self) -> Mapping[str, Tensor]:

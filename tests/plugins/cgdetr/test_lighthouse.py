@@ -15,6 +15,7 @@ from amrbench.errors import CheckpointError
 from amrbench.files.annotations import read_annotations
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.tools.predict_checkpoint import predict_from_checkpoint, predict_published
+from amrbench.training.reading import Reading
 from amrbench.types import Checkpoint, Moments
 from amrbench_plugins.cgdetr.lighthouse import foreign_model
 from tests.folders import DATA
@@ -42,7 +43,7 @@ def table(moments: Moments) -> list[list[float]]:
 
 def test_raw_windows_equal_the_reference(checkpoint: Checkpoint) -> None:
     model = foreign_model(checkpoint)
-    predicted = predict_published(model, FEATURES, read_annotations(ANNOTATIONS))
+    predicted = predict_published(model, FEATURES, read_annotations(ANNOTATIONS), Reading(model.readout))
     known = rows(FOLDER / "expected_raw.jsonl")
     assert len(known) == len(predicted) == 14
     for row, moments in zip(known, predicted, strict=True):

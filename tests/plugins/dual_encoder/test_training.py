@@ -10,8 +10,8 @@ from amrbench_plugins.dual_encoder.parts import FrameBce, NoMatcher
 CONTEXT = BuildContext(FeatureWidths(4, 4))
 
 
-def outcome(similarity, relevant, mask):
-    batch, frames = similarity.shape
+def outcome(saliency, relevant, mask):
+    batch, frames = saliency.shape
     empty = torch.zeros(batch, 1, dtype=torch.bool)
     return Outcome(
         Batch(torch.zeros(batch, frames, 4), mask, torch.zeros(batch, 1, 4), ~empty, torch.arange(batch)),
@@ -22,23 +22,21 @@ def outcome(similarity, relevant, mask):
             empty.long(),
             empty.long(),
         ),
-        {"similarity": similarity},
+        {"saliency": saliency},
         {},
         torch.empty(0, batch, 3, dtype=torch.long),
     )
 
 
-def by_hand(similarity, relevant, mask):
+def by_hand(saliency, relevant, mask):
     rows = []
-    for row in range(len(similarity)):
+    for row in range(len(saliency)):
         terms = {True: [], False: []}
-        for frame in range(similarity.shape[1]):
+        for frame in range(saliency.shape[1]):
             if mask[row, frame]:
                 label = bool(relevant[row, frame])
                 terms[label].append(
-                    -functional.logsigmoid(
-                        similarity[row, frame] if label else -similarity[row, frame]
-                    ).item()
+                    -functional.logsigmoid(saliency[row, frame] if label else -saliency[row, frame]).item()
                 )
         means = [sum(values) / len(values) for values in terms.values() if values]
         rows.append(sum(means) / len(means))
@@ -47,23 +45,23 @@ def by_hand(similarity, relevant, mask):
 
 def test_the_loss_equals_its_plain_twin_also_if_one_class_is_missing():
     generator = torch.Generator().manual_seed(0)
-    similarity = torch.randn(4, 9, generator=generator)
+    saliency = torch.randn(4, 9, generator=generator)
     relevant = torch.rand(4, 9, generator=generator) < 0.3
     relevant[1], relevant[2] = False, True
     mask = torch.arange(9)[None] < torch.tensor([9, 5, 7, 3])[:, None]
-    terms = FrameBce(weight=2.0).build(CONTEXT)(outcome(similarity, relevant, mask))
+    terms = FrameBce(weight=2.0).build(CONTEXT)(outcome(saliency, relevant, mask))
     assert list(terms) == ["frame-bce"]
-    assert terms["frame-bce"].item() == pytest.approx(2 * by_hand(similarity, relevant, mask), rel=1e-6)
+    assert terms["frame-bce"].item() == pytest.approx(2 * by_hand(saliency, relevant, mask), rel=1e-6)
 
 
 def test_padded_frames_have_no_gradient():
-    similarity = torch.zeros(1, 4, requires_grad=True)
+    saliency = torch.zeros(1, 4, requires_grad=True)
     relevant = torch.tensor([[True, False, True, False]])
     mask = torch.tensor([[True, True, False, False]])
-    FrameBce().build(CONTEXT)(outcome(similarity, relevant, mask))["frame-bce"].backward()
-    assert similarity.grad is not None
-    assert similarity.grad[0, :2].abs().min() > 0
-    assert similarity.grad[0, 2:].tolist() == [0, 0]
+    FrameBce().build(CONTEXT)(outcome(saliency, relevant, mask))["frame-bce"].backward()
+    assert saliency.grad is not None
+    assert saliency.grad[0, :2].abs().min() > 0
+    assert saliency.grad[0, 2:].tolist() == [0, 0]
 
 
 def test_no_matcher_has_no_layer():

@@ -77,7 +77,7 @@ class Watch(Reporter):
     """Waits for the epoch in which every clip is predicted correctly."""
 
     def epoch(self, stage: RunningStage, epoch: Epoch) -> None:
-        if epoch.val["R1@0.7"] == 100:
+        if epoch.val["decoder"]["R1@0.7"] == 100:
             raise LearnedByHeart
 
 

@@ -78,8 +78,7 @@ def test_the_model_has_no_other_activation():
 def test_every_beta_has_a_gradient():
     model = small.model(activation="swish")
     encoded = model.encode(batch(), {VIEW})
-    prediction = model.decode(encoded)
-    tensors = [*encoded.tensors.values(), *prediction.tensors.values()]
+    tensors = [*encoded.tensors.values(), *model.decode(encoded).values()]
     sum((tensor**2).sum() for tensor in tensors if tensor.requires_grad).backward()
     gradients = [weight.grad for name, weight in model.named_parameters() if name.endswith("beta")]
     assert len(gradients) >= 15

@@ -14,8 +14,9 @@ from amrbench.functional.spans import inverse_sigmoid
 from amrbench.slots.blocks import Decoded, HeadPart
 from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import build_criterion
-from amrbench.types import BuildContext, Prediction, TrainingLength
+from amrbench.types import BuildContext, Outputs, TrainingLength
 from amrbench_plugins.ours.network_parts import TaskAligned, TaskAlignedRanking
+from amrbench_plugins.readouts.decoder import read_decoder
 from tests.plugins.moment_detr.small import batch
 from tests.plugins.ours import small
 
@@ -82,8 +83,8 @@ def test_the_predicted_iou_may_take_part_in_the_ranking(decoded, iou_share):
     assert tensors["scores"].equal(small.stirred(head()).of_queries(decoded)["scores"])
 
 
-def trained(head: HeadPart, *, steps: int = 4) -> tuple[list[torch.Tensor], Prediction]:
-    """Return all weights after some steps on one batch, and the model's prediction for it."""
+def trained(head: HeadPart, *, steps: int = 4) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    """Return all weights after some steps on one batch, and what the model decodes for it."""
     recipe = SMALL.of(load_recipe("ours1", load_registry()))
     heads = (head, *recipe.model.heads[1:])
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"heads": heads})})
@@ -100,19 +101,23 @@ def trained(head: HeadPart, *, steps: int = 4) -> tuple[list[torch.Tensor], Pred
     for step in range(steps):
         updater.step(lambda step=step: criterion(batch, make_target(batch), step))
     with torch.no_grad():
-        prediction = criterion.eval().model.decode(criterion.model.encode(batch))
-    return [weight.detach() for weight in criterion.parameters()], prediction
+        decoded = criterion.eval().model.decode(criterion.model.encode(batch))
+    return [weight.detach() for weight in criterion.parameters()], decoded
 
 
 def test_the_ranking_of_moments_changes_no_training():
     (plain, one), (other, two) = trained(TaskAligned()), trained(TaskAlignedRanking(iou_share=0.5))
     assert all(a.equal(b) for a, b in zip(plain, other, strict=True))
-    assert two.spans.equal(one.spans)
-    assert two.tensors["scores"].equal(one.tensors["scores"])
-    of_class, iou = (two.tensors[name][-1, ..., 0].sigmoid() for name in ("logits", "iou_logits"))
-    assert_close(one.scores, of_class, **NEAR)
-    assert_close(two.scores, (of_class * iou).sqrt(), **NEAR)
-    assert not one.scores.argsort(1).equal(two.scores.argsort(1))
+    assert two["spans"].equal(one["spans"])
+    assert two["scores"].equal(one["scores"])
+    by_class, by_both = (read_decoder(Outputs(decoded, make_batch().audio_mask)) for decoded in (one, two))
+    of_class, iou = (two[name][-1, ..., 0].sigmoid() for name in ("logits", "iou_logits"))
+    assert_close(by_class.scores, of_class, **NEAR)
+    assert_close(by_both.scores, (of_class * iou).sqrt(), **NEAR)
+    assert not by_class.scores.argsort(1).equal(by_both.scores.argsort(1))
+    for proposals in (by_class, by_both):
+        assert_close(proposals.evidence["class"], of_class, **NEAR)
+        assert_close(proposals.evidence["iou"], iou, **NEAR)
 
 
 OUTPUTS = {
@@ -148,8 +153,8 @@ def test_leaving_an_output_out_leaves_the_others_as_they_are(decoded, left_out):
 def test_some_outputs_may_share_features_and_others_not(heads):
     model = small.model(heads=[*heads, "saliency"])
     with torch.no_grad():
-        prediction = model.decode(model.encode(batch()))
-    assert prediction.spans.shape[:2] == prediction.scores.shape
+        decoded = model.decode(model.encode(batch()))
+    assert decoded["spans"].shape[:3] == decoded["scores"].shape
 
 
 @pytest.mark.parametrize(
@@ -176,8 +181,7 @@ def reached(heads, output):
     """The weights of the heads that the gradient of an output reaches."""
     model = small.model(heads=heads)
     small.stirred(model.heads, 0.1)
-    prediction = model.decode(model.encode(batch()))
-    prediction.tensors[output].pow(2).sum().backward()
+    model.decode(model.encode(batch()))[output].pow(2).sum().backward()
     return {
         name
         for name, weight in model.heads.named_parameters()
@@ -202,7 +206,7 @@ def test_separate_heads_train_no_weight_of_each_other():
 def test_the_separate_span_head_is_that_of_the_baseline():
     one, other = (small.model(heads=heads) for heads in (SEPARATE, ["spans", "foreground", "saliency"]))
     with torch.no_grad():
-        spans = [model.decode(model.encode(batch())).spans for model in (one, other)]
+        spans = [model.decode(model.encode(batch()))["spans"] for model in (one, other)]
     assert spans[0].equal(spans[1])
 
 

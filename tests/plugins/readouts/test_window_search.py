@@ -5,7 +5,21 @@ import math
 import numpy as np
 import pytest
 import torch
-from amrbench_plugins.dual_encoder.windows import SlidingWindows, Windows, best, contrast, quantiles
+
+from amrbench.functional.spans import to_windows
+from amrbench.types import Outputs
+from amrbench_plugins.readouts.parts import WindowSearch as Part
+from amrbench_plugins.readouts.window_search import Windows, WindowSearch, best, contrast, quantiles
+
+
+def search(curve, mask, widths, *, count, overlap):
+    """Return the proposals in frames, as `Windows`."""
+    proposals = WindowSearch(widths, count=count, overlap=overlap)(Outputs({"saliency": curve}, mask))
+    frames = mask.sum(1)[:, None]
+    starts, ends = (to_windows(proposals.spans) * frames[..., None]).unbind(-1)
+    assert (starts - starts.round()).abs().max() < 1e-4, "they start with a frame"
+    assert proposals.evidence == {}
+    return Windows(starts.round().long(), ends.round().long(), proposals.scores)
 
 
 def by_hand(curve, widths, count, overlap):
@@ -37,7 +51,7 @@ def test_the_search_equals_its_plain_twin(seed):
     lengths, widths = rng.integers(12, 40, 4).tolist(), rng.uniform(0.02, 0.4, 3).tolist()
     curve = torch.from_numpy(rng.normal(size=(4, 40)).astype(np.float32))
     mask = torch.arange(40)[None] < torch.tensor(lengths)[:, None]
-    picked = SlidingWindows(torch.tensor(widths), count=4, overlap=0.3)(curve, mask)
+    picked = search(curve, mask, widths, count=4, overlap=0.3)
     for row, frames in enumerate(lengths):
         expected = by_hand(curve[row, :frames].tolist(), widths, 4, 0.3)
         assert picked.starts[row].tolist() == [start for start, _, _ in expected]
@@ -48,19 +62,17 @@ def test_the_search_equals_its_plain_twin(seed):
 def test_a_raised_part_is_picked_exactly():
     curve = torch.zeros(1, 30)
     curve[0, 12:17] = 1
-    picked = SlidingWindows(torch.tensor([0.1, 5 / 30, 0.5]), count=3, overlap=0.5)(curve, curve >= 0)
+    picked = search(curve, curve >= 0, [0.1, 5 / 30, 0.5], count=3, overlap=0.5)
     assert (picked.starts[0, 0].item(), picked.ends[0, 0].item()) == (12, 17)
 
 
 def test_padding_changes_nothing_even_where_it_is_not_zero():
     curve = torch.randn(3, 25, generator=torch.Generator().manual_seed(0))
     mask = torch.arange(25)[None] < torch.tensor([25, 20, 9])[:, None]
-    search = SlidingWindows(torch.tensor([0.1, 0.2, 0.6]), count=5, overlap=0.5)
+    options = {"widths": [0.1, 0.2, 0.6], "count": 5, "overlap": 0.5}
     longer = torch.cat([curve, torch.full((3, 11), 99.0)], 1)
-    plain, padded = (
-        search(curve, mask),
-        search(longer, torch.cat([mask, torch.zeros(3, 11, dtype=torch.bool)], 1)),
-    )
+    plain = search(curve, mask, **options)
+    padded = search(longer, torch.cat([mask, torch.zeros(3, 11, dtype=torch.bool)], 1), **options)
     assert torch.equal(plain.starts, padded.starts)
     assert torch.equal(plain.ends, padded.ends)
     torch.testing.assert_close(plain.scores, padded.scores)
@@ -69,7 +81,7 @@ def test_padding_changes_nothing_even_where_it_is_not_zero():
 def test_windows_stay_inside_short_recordings_and_keep_their_order():
     mask = torch.arange(10)[None] < torch.tensor([1, 2, 10])[:, None]
     curve = torch.randn(3, 10, generator=torch.Generator().manual_seed(1))
-    picked = SlidingWindows(torch.tensor([0.05, 0.5, 1.0]), count=6, overlap=0.5)(curve, mask)
+    picked = search(curve, mask, [0.05, 0.5, 1.0], count=6, overlap=0.5)
     assert (picked.ends <= mask.sum(1, keepdim=True)).all()
     assert (picked.ends > picked.starts).all()
     assert torch.isfinite(picked.scores).all()
@@ -90,8 +102,18 @@ def test_the_whole_recording_has_no_contrast():
 
 
 def test_quantiles_are_medians_of_equal_parts():
-    assert quantiles((0.1, 0.2, 0.3, 0.4, 0.5), 2).tolist() == pytest.approx([0.2, 0.4])
+    assert quantiles((0.1, 0.2, 0.3, 0.4, 0.5), 2) == pytest.approx([0.2, 0.4])
 
 
 def test_widths_without_statistics_grow_from_a_hundredth_to_half():
-    assert quantiles((), 3).tolist() == pytest.approx([0.01, 0.0707107, 0.5], rel=1e-4)
+    assert quantiles((), 3) == pytest.approx([0.01, 0.0707107, 0.5], rel=1e-4)
+
+
+def test_the_part_searches_with_quantiles_of_the_training_windows():
+    part = Part(lengths=2, count=3, overlap=0.2)
+    fitted = part.fit((0.1, 0.2, 0.3, 0.4, 0.5))
+    assert fitted == {"widths": pytest.approx([0.2, 0.4])}
+    built = part.build(fitted)
+    assert built.widths.tolist() == pytest.approx([0.2, 0.4])
+    assert (built.count, built.overlap) == (3, 0.2)
+    assert len(part.fit(())["widths"]) == 2
