@@ -171,18 +171,18 @@ def _check_lists(rank: Ranking, requires: frozenset[str], who: str) -> None:
     ranked = rank(given, query)
     expect(isinstance(ranked, Candidates), f"{who}: it returns {brief(ranked)}, not Candidates.")
     expect(_same(given, before), f"{who}: it writes into the list that it is given. Copy it.")
-    found = ranked.moments
-    expect(found.ndim == 2 and found.shape[1] == 3, f"{who}: its moments are {found.shape}, not (N, 3).")
-    expect(len(found) > 0, f"{who}: it returns no moment of four.")
-    expect(bool(np.isfinite(found).all()), f"{who}: a moment is not finite.")
-    expect(bool((found[:, 0] <= found[:, 1]).all()), f"{who}: a moment ends before it starts.")
-    expect(bool((np.diff(found[:, 2]) <= 0).all()), f"{who}: its list is not sorted by score, best first.")
+    table = ranked.moments
+    expect(table.ndim == 2 and table.shape[1] == 3, f"{who}: its moments are {table.shape}, not (N, 3).")
+    expect(len(table) > 0, f"{who}: it returns no moment of four.")
+    expect(bool(np.isfinite(table).all()), f"{who}: a moment is not finite.")
+    expect(bool((table[:, 0] <= table[:, 1]).all()), f"{who}: a moment ends before it starts.")
+    expect(bool((np.diff(table[:, 2]) <= 0).all()), f"{who}: its list is not sorted by score, best first.")
     lost = sorted(given.evidence.keys() - ranked.evidence.keys())
     expect(not lost, f"{who}: it loses the evidence {', '.join(lost)}, which later steps may read.")
     for name, column in ranked.evidence.items():
         expect(
-            column.shape == (len(found),),
-            f"{who}: the evidence {name!r} is {column.shape} for {len(found)} moments.",
+            column.shape == (len(table),),
+            f"{who}: the evidence {name!r} is {column.shape} for {len(table)} moments.",
         )
     empty = rank(given.at([]), query)
     expect(
