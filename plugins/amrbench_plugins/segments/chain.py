@@ -51,9 +51,10 @@ def log_marginals(potentials: Tensor, mask: Tensor) -> Tensor:
     sums = inside.cumsum(1)
     left = torch.cat([nothing, before[:, :-1]], 1) + start - (sums - inside)
     right = sums + end + torch.cat([after[:, 1:], nothing], 1) - before[:, -1:]
-    possible = (mask[:, :, None] & mask[:, None]).triu()
+    left, right = (side.masked_fill(~mask, -torch.inf) for side in (left, right))
+    backwards = torch.ones_like(mask[0]).expand(mask.shape[1], -1).tril(-1)
     # Rounding alone makes a probability larger than 1.
-    return (left[:, :, None] + right[:, None]).clamp(max=0).masked_fill(~possible, -torch.inf)
+    return (left[:, :, None] + right[:, None]).clamp(max=0).masked_fill(backwards, -torch.inf)
 
 
 def _without_padding(potentials: Tensor, mask: Tensor) -> Tensor:

@@ -33,20 +33,20 @@ def pick(scores: Tensor, count: int, overlap: float) -> Picked:
         count: Number of segments to pick.
         overlap: Largest intersection over union with a picked segment.
     """
-    left, frames = scores.flatten(1).clone(), scores.shape[1]
+    left, frames = scores.clone(memory_format=torch.contiguous_format), scores.shape[1]
     first = torch.arange(frames, device=scores.device, dtype=scores.dtype)
     last = first + 1
     starts, ends, tops = [], [], []
     for _ in range(count):
-        top, index = left.max(1, keepdim=True)
-        start, end = index // frames, index % frames + 1
-        left.scatter_(1, index, -torch.inf)
+        top, start = left.amax(2).max(1, keepdim=True)
+        row = left.gather(1, start[..., None].expand(-1, 1, frames))
+        end = row.argmax(2) + 1
         # IoU > overlap means shared x (1 + overlap) > overlap x (both lengths). Both sides are differences of
         # what depends on the end and what depends on the start, so that one comparison covers all segments.
         of_last = (1 + overlap) * last.minimum(end) - overlap * last
         of_first = (1 + overlap) * first.maximum(start) - overlap * first + overlap * (end - start)
-        overlaps = (of_last - _ROUNDING)[:, None] > of_first[:, :, None]
-        left.masked_fill_(overlaps.flatten(1), -torch.inf)
+        left.masked_fill_((of_last - _ROUNDING)[:, None] > of_first[:, :, None], -torch.inf)
+        left.flatten(1).scatter_(1, start * frames + end - 1, -torch.inf)  # also if all overlaps are allowed
         starts.append(start)
         ends.append(end)
         tops.append(top)

@@ -27,7 +27,7 @@ def test_the_partition_function_is_the_sum_over_all_segmentations(frames):
     assert log_partition(potentials, mask).item() == pytest.approx(expected, abs=1e-10)
 
 
-@pytest.mark.parametrize("frames", range(1, 10))
+@pytest.mark.parametrize("frames", range(1, 11))
 def test_marginals_of_all_segments_are_sums_over_the_segmentations_that_have_them(frames):
     potentials, mask = drawn([frames], frames, seed=20 + frames)
     rows = potentials[0].tolist()
