@@ -77,6 +77,7 @@ TESTED_ELSEWHERE = {
     "plugins/amrbench_plugins/optimizers/parts.py": "options only; tests/contracts, files of the modules",
     "plugins/amrbench_plugins/ours/network_parts.py": "options only; tests/contracts, files of the modules",
     "plugins/amrbench_plugins/ours/training_parts.py": "options only; tests/contracts, files of the modules",
+    "plugins/amrbench_plugins/ranking/parts.py": "options only; tests/contracts, files of the modules",
     "plugins/amrbench_plugins/soups/parts.py": "options only; tests/contracts and the files of the modules",
 }
 """Modules without a test file of their name, and what tests them. Packages (`__init__.py`) need none."""

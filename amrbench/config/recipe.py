@@ -103,7 +103,7 @@ class Recipe(Strict):
     soup: SoupPart
     readout: ReadoutPart
     ranking: Annotated[tuple[RankingPart, ...], AfterValidator(unique)] = ()
-    beside: tuple[Name, ...] = Field(
+    against: tuple[Name, ...] = Field(
         (),
         description="recipes to run as well, for the same table; e.g. another read-out of the same stages",
     )

@@ -197,7 +197,7 @@ def _generated(
 ) -> list[Variant]:
     """Return a variant for each change in each family."""
     first, second = (
-        method.recipe.model_dump(mode="json", exclude={"name", "about", "beside"}) for method in (base, full)
+        method.recipe.model_dump(mode="json", exclude={"name", "about", "against"}) for method in (base, full)
     )
     paths = differences(first, second)
     changes = _changes(paths, _groups(document, study, paths))

@@ -127,7 +127,7 @@ def compared_methods(
         RecipeError: One is missing or wrong.
     """
     files = [find_near("recipe", name, protocol_file) for name in protocol.against]
-    files += [find_near("recipe", name, one.source) for one in methods for name in one.recipe.beside]
+    files += [find_near("recipe", name, one.source) for one in methods for name in one.recipe.against]
     return [method for file in files for method in expand(file, registry).methods]
 
 

@@ -26,6 +26,7 @@ from amrbench.testing.losses import check_loss
 from amrbench.testing.model import build_model, check_model, predict
 from amrbench.testing.options import check_options
 from amrbench.testing.outcomes import outcome_of
+from amrbench.testing.reading import check_ranking, check_readout
 from amrbench.testing.small_data import (
     CONTEXT,
     WIDTHS,
@@ -41,7 +42,7 @@ from amrbench.testing.small_data import (
     pick_rows,
     sample,
 )
-from amrbench.testing.soups_and_ranking import check_ranking, check_soup
+from amrbench.testing.soups import check_soup
 from amrbench.testing.training import check_matcher, check_optimizer, check_schedule
 
 __all__ = [
@@ -87,6 +88,7 @@ CONTRACTS: Mapping[str, Contract] = {
     "model": check_model,
     "optimizer": check_optimizer,
     "ranking": check_ranking,
+    "readout": check_readout,
     "schedule": check_schedule,
     "soup": check_soup,
     "targets": check_targets,

@@ -61,7 +61,7 @@ def read(
     model.eval()
     # Sorted by length, so that little of a batch is padding.
     order = sorted(range(len(dataset)), key=dataset.frames)
-    found: dict[str, dict[int, Candidates]] = {name: {} for name in readouts}
+    candidates: dict[str, dict[int, Candidates]] = {name: {} for name in readouts}
     with torch.inference_mode():
         for start in range(0, len(order), BATCH):
             indices = order[start : start + BATCH]
@@ -70,9 +70,9 @@ def read(
             durations = torch.tensor([dataset.seconds(index) for index in indices])
             for name, readout in readouts.items():
                 own = candidates_of(propose(readout, outputs), durations)
-                found[name].update(zip(indices, own, strict=True))
+                candidates[name].update(zip(indices, own, strict=True))
             watch(indices, outputs)
-    return {name: [own[index] for index in range(len(dataset))] for name, own in found.items()}
+    return {name: [own[index] for index in range(len(dataset))] for name, own in candidates.items()}
 
 
 def tensors_of(model: nn.Module, encoded: Encoded) -> Tensors:

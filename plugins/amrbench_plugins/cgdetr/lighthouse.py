@@ -8,7 +8,7 @@ from amrbench.slots.model import Limits
 from amrbench.types import Checkpoint, FeatureWidths
 from amrbench_plugins.cgdetr.reference_checkpoint import config_of, last_second
 from amrbench_plugins.cgdetr.reference_weights import load_reference
-from amrbench_plugins.ranking import Clip, Round
+from amrbench_plugins.ranking.parts import Clip, Round
 from amrbench_plugins.readouts.decoder import read_decoder
 
 

@@ -11,6 +11,9 @@ from amrbench.part import Part
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
     """Offer the read-outs."""
-    from amrbench_plugins.readouts import parts
+    from amrbench_plugins.readouts import further_parts, parts
 
-    return [parts.Decoder, parts.WindowSearch]
+    return [
+        *(parts.Decoder, parts.WindowSearch),
+        *(further_parts.Runs, further_parts.ChangePoints, further_parts.Pooled),
+    ]

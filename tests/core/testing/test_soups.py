@@ -1,35 +1,8 @@
-import numpy as np
 import pytest
 import torch
 
-from amrbench.slots.ranking import RankingPart
 from amrbench.slots.soups import SoupPart, SoupResult
 from tests.core.testing.defects import failure, part_of
-
-
-class Fading:
-    calls = 0
-
-    def __call__(self, moments, query):
-        self.calls += 1
-        return moments * np.float32([1, 1, 1 / self.calls])
-
-
-@pytest.mark.parametrize(
-    ("rank", "text"),
-    [
-        (
-            lambda moments, query: moments[::-1],
-            "ranking 'bad': its list is not sorted by score, best first.",
-        ),
-        (lambda moments, query: moments[:0], "ranking 'bad': it returns no moment of four."),
-        (lambda moments, query: moments[:, :2], "ranking 'bad': it returns (4, 2), not (Q, 3)."),
-        (lambda moments, query: None, "ranking 'bad': it returns None, not an array (Q, 3)."),
-        (Fading(), "ranking 'bad': calling it again gives another list. Keep no state."),
-    ],
-)
-def test_a_defect_of_a_ranking_step_is_found(rank, text):
-    assert failure(part_of(RankingPart, rank)) == text
 
 
 def half(candidates, scorer):

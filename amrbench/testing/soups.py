@@ -1,4 +1,4 @@
-"""The contracts of soups and of ranking steps."""
+"""The contract of soups."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import torch
 
 from amrbench.interfaces import brief
 from amrbench.part import Part
-from amrbench.slots.ranking import RankingPart
 from amrbench.slots.soups import SoupPart, SoupResult, Weights
-from amrbench.testing.small_data import ContractFixture, expect, make_query
+from amrbench.testing.small_data import ContractFixture, expect
 
 
 @dataclass(frozen=True)
@@ -82,23 +80,3 @@ def _check_result(soup: SoupResult, candidates: Sequence[_Seed], who: str) -> No
         raise AssertionError(f"{who}: its `about` cannot be written as JSON: {error}.") from None
     unknown = sorted(set(soup.ingredients) - {candidate.name for candidate in candidates})
     expect(not unknown, f"{who}: its ingredients {unknown} are not candidates.")
-
-
-def check_ranking(part: Part, fixture: ContractFixture) -> None:
-    """Check that the result is a list of moments, best first, and that the given list is not changed."""
-    who, part = f"ranking {part.use!r}", cast("RankingPart", part)
-    rank = part.build()
-    moments = np.array([[3, 8, 0.9], [-2, 4.123456, 0.5], [2.9, 8.2, 0.5], [15, 31, 0.1]], dtype=np.float32)
-    before = moments.copy()
-    ranked = rank(moments, make_query())
-    expect(isinstance(ranked, np.ndarray), f"{who}: it returns {brief(ranked)}, not an array (Q, 3).")
-    expect(np.array_equal(moments, before), f"{who}: it writes into the list that it is given. Copy it.")
-    expect(ranked.ndim == 2 and ranked.shape[1] == 3, f"{who}: it returns {ranked.shape}, not (Q, 3).")
-    expect(len(ranked) > 0, f"{who}: it returns no moment of four.")
-    expect(bool(np.isfinite(ranked).all()), f"{who}: a moment is not finite.")
-    expect(bool((ranked[:, 0] <= ranked[:, 1]).all()), f"{who}: a moment ends before it starts.")
-    expect(bool((np.diff(ranked[:, 2]) <= 0).all()), f"{who}: its list is not sorted by score, best first.")
-    empty = rank(moments[:0], make_query())
-    expect(empty.shape == (0, 3), f"{who}: it returns {empty.shape} for an empty list, not (0, 3).")
-    again = rank(moments, make_query())
-    expect(np.array_equal(again, ranked), f"{who}: calling it again gives another list. Keep no state.")
