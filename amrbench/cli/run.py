@@ -135,12 +135,27 @@ def predict_checkpoint(
     ],
     annotations: Annotated[Path, typer.Option(help="JSON lines with the queries")],
     output: Annotated[Path, typer.Option("--output", "-o", help="prediction file to write")],
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="recipe, by shipped name or file, whose readout and ranking are used",
+            show_default="those of the reference",
+            autocompletion=complete_recipe,
+        ),
+    ] = None,
     without: Without = None,
 ) -> None:
     """Predict with a checkpoint of the reference implementation, from published features."""
+    from amrbench.config.load import load_recipe
     from amrbench.tools.predict_checkpoint import predict_from_checkpoint
 
+    registry = registry_of(without)
     count = predict_from_checkpoint(
-        checkpoint, features=features, annotations=annotations, output=output, registry=registry_of(without)
+        checkpoint,
+        features=features,
+        annotations=annotations,
+        output=output,
+        registry=registry,
+        recipe=load_recipe(recipe, registry) if recipe else None,
     )
     typer.echo(f"{output}: {count} queries", err=True)

@@ -19,7 +19,7 @@ from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import Limits, ModelPart
 from amrbench.slots.optimizers import OptimizerPart
 from amrbench.slots.ranking import RankingPart
-from amrbench.slots.readout import SALIENCY_EVIDENCE, ReadoutPart
+from amrbench.slots.readout import ReadoutPart
 from amrbench.slots.soups import SoupPart
 
 LONGEST_NAME = 100
@@ -126,8 +126,7 @@ class Recipe(Strict):
     def _readouts_get_their_tensors(self) -> Self:
         for readout in (*self.training.readouts, self.readout):
             _require(f"readout {readout.use!r}", readout.requires, self.model)
-        known = {**self.readout.evidence, **SALIENCY_EVIDENCE}
-        given = sorted(name for name, tensor in known.items() if tensor in ("", *self.model.provides))
+        given = self.readout.evidence_with(self.model.provides)
         for step in self.ranking:
             missing = sorted(step.requires.difference(given))
             if missing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from amrbench.part import Part
@@ -40,6 +40,11 @@ class ReadoutPart(Part):
     def readouts(self) -> tuple[ReadoutPart, ...]:
         """Return the read-outs whose proposals it joins; by default only this one."""
         return (self,)
+
+    def evidence_with(self, provided: Collection[str]) -> list[str]:
+        """Return the names of the evidence of each moment if a model provides these tensors."""
+        known = {**self.evidence, **SALIENCY_EVIDENCE}
+        return sorted(name for name, tensor in known.items() if not tensor or tensor in provided)
 
     def fit(self, widths: tuple[float, ...]) -> Mapping[str, Plain]:  # noqa: ARG002
         """Return what it takes from the training windows, for `build`; by default nothing.

@@ -13,21 +13,30 @@ from pydantic_core import PydanticCustomError, ValidationError
 from amrbench.data.cut_notes import note_cut_split
 from amrbench.data.feature_dataset import load_dataset
 from amrbench.data.published_features import published_source
-from amrbench.errors import CheckpointError, dotted
+from amrbench.errors import CheckpointError, RecipeError, dotted
+from amrbench.evaluation.result import Fitted
 from amrbench.files.annotations import NAMES_OF_FILES, read_annotations
 from amrbench.files.predictions import write_predictions
 from amrbench.files.torch_checkpoint import read_checkpoint
+from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
 from amrbench.training.predict import predict
-from amrbench.training.reading import Reading
+from amrbench.training.reading import Reading, build_reading
 from amrbench.types import Moments, Query
 
 if TYPE_CHECKING:
+    from amrbench.config.recipe import Recipe
     from amrbench.registry import Registry
 
 
 def predict_from_checkpoint(
-    checkpoint: Path, *, features: Path, annotations: Path, output: Path, registry: Registry
+    checkpoint: Path,
+    *,
+    features: Path,
+    annotations: Path,
+    output: Path,
+    registry: Registry,
+    recipe: Recipe | None = None,
 ) -> int:
     """Write the predictions of a foreign checkpoint for the queries of an annotation file.
 
@@ -37,6 +46,7 @@ def predict_from_checkpoint(
         annotations: The queries; their windows are not used.
         output: The prediction file to write.
         registry: The installed parts; one of slot `checkpoint` must support the model.
+        recipe: Its read-out and ranking are used, instead of those of the other program.
 
     Returns:
         The number of queries.
@@ -44,10 +54,14 @@ def predict_from_checkpoint(
     Raises:
         CheckpointError: The checkpoint cannot be used.
         DataError: Annotations or features are missing or wrong, or the output cannot be written.
+        RecipeError: The read-out or the ranking of the recipe cannot be used with the checkpoint.
     """
     foreign = load_foreign(checkpoint, registry)
-    queries = read_annotations(annotations, NAMES_OF_FILES)
-    predictions = predict_published(foreign, features, queries, Reading(foreign.readout, foreign.ranking))
+    with naming_plugins(recipe or ()):
+        own = Reading(foreign.readout, foreign.ranking)
+        reading = reading_of(recipe, foreign) if recipe else own
+        queries = read_annotations(annotations, NAMES_OF_FILES)
+        predictions = predict_published(foreign, features, queries, reading)
     with_sentences = [
         replace(moments, query=query.query) for moments, query in zip(predictions, queries, strict=True)
     ]
@@ -80,6 +94,38 @@ def load_foreign(checkpoint: Path, registry: Registry) -> ForeignModel:
         raise CheckpointError(
             f"{checkpoint}: the model of its options cannot be built: {mistakes} Check its entry 'opt'."
         ) from error
+
+
+def reading_of(recipe: Recipe, foreign: ForeignModel) -> Reading:
+    """Return the read-out and the ranking of a recipe for a foreign model.
+
+    Its training windows are not known, so the read-out gets no widths.
+
+    Raises:
+        RecipeError: They read what the model does not provide, or need a selection split.
+    """
+    readout, provided = recipe.readout, ", ".join(sorted(foreign.provides))
+    missing = sorted(readout.requires - foreign.provides)
+    if missing:
+        raise RecipeError(
+            f"{recipe.name}: readout {readout.use!r} requires {', '.join(missing)}, which the model of the "
+            f"checkpoint does not provide. It provides: {provided}."
+        )
+    given = readout.evidence_with(foreign.provides)
+    for step in recipe.ranking:
+        who = f"{recipe.name}: ranking {step.use!r}"
+        if step.learns:
+            raise RecipeError(
+                f"{who} learns from the selection split, but a checkpoint comes without one. Leave the step "
+                "out, or let a recipe train the model."
+            )
+        missing = sorted(step.requires.difference(given))
+        if missing:
+            raise RecipeError(
+                f"{who} requires {', '.join(missing)} of each moment, which the readout {readout.use!r} does "
+                f"not give with the model of the checkpoint. It gives: {', '.join(given) or 'nothing'}."
+            )
+    return build_reading(recipe, Fitted(readout=readout.fit(())))
 
 
 def predict_published(

@@ -2,6 +2,7 @@
 
 import json
 
+from amrbench.config.load import find
 from tests.folders import DATA
 
 CHECKPOINT = DATA / "lighthouse_checkpoint"
@@ -25,6 +26,27 @@ def test_predict_checkpoint_writes_the_predictions_of_the_reference(amrbench, tm
     for row in rows:
         ours = sorted(map(tuple, row["pred_relevant_windows"]))
         assert ours == sorted(map(tuple, by_id[row["qid"]]["pred_relevant_windows"]))
+
+
+def test_predict_checkpoint_reads_moments_as_a_recipe_says(amrbench, tmp_path):
+    def predict(*options):
+        out = tmp_path / "out.jsonl"
+        code, _, err = amrbench(
+            *("predict-checkpoint", "--checkpoint", CHECKPOINT / "best.ckpt"),
+            *("--features", CHECKPOINT / "features" / "castella"),
+            *("--annotations", CHECKPOINT / "data" / "castella_test_release.jsonl", "-o", out, *options),
+        )
+        return code, err, out.read_text() if code == 0 else ""
+
+    text = find("recipe", "cgdetr").read_text()
+    assert "\nreadout: decoder\n" in text
+    (tmp_path / "search.yaml").write_text(text.replace("\nreadout: decoder\n", "\nreadout: window-search\n"))
+    decoded, searched = predict("--recipe", "cgdetr"), predict("--recipe", tmp_path / "search.yaml")
+    assert (decoded[0], searched[0]) == (0, 0)
+    assert decoded[2] != searched[2]
+    code, err, _ = predict("--recipe", "cgdert")
+    assert code == 2
+    assert "there is no recipe 'cgdert'" in err
 
 
 def test_predict_checkpoint_refuses_a_file_that_is_not_a_checkpoint(amrbench, tmp_path):

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from amrbench.errors import CheckpointError
+from amrbench.config.recipe import Recipe
+from amrbench.errors import CheckpointError, RecipeError
 from amrbench.registry import Registry
 from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
 from amrbench.slots.model import Limits
-from amrbench.tools.predict_checkpoint import load_foreign
-from amrbench.types import Checkpoint
+from amrbench.tools.predict_checkpoint import load_foreign, reading_of
+from amrbench.types import Checkpoint, FeatureWidths, Outputs
 from tests.folders import DATA
+from tests.small_world.parts import RECIPE, REGISTRY
 
 FOLDER = DATA / "lighthouse_checkpoint"
 
@@ -65,3 +67,74 @@ def test_options_beyond_the_bounds_of_a_part_are_named() -> None:
         f"{FOLDER}/best.ckpt: the model of its options cannot be built: frames: Input should be less than or "
         "equal to 100000, not 1000000000. Check its entry 'opt'."
     )
+
+
+# ---------------------------------------------------------------- the reading of a recipe
+
+
+def foreign(*provides: str) -> ForeignModel:
+    """Return a model that provides these tensors, and that is never run."""
+    return ForeignModel(
+        model=torch.nn.Identity(),
+        audio="clap",
+        text="clap",
+        widths=FeatureWidths(4, 4),
+        hop=1.0,
+        limits=Limits(),
+        provides=frozenset(provides),
+        readout=pytest.fail,
+        ranking=(pytest.fail,),
+    )
+
+
+def recipe(**changes: object) -> Recipe:
+    return Recipe.model_validate(RECIPE | changes, context=REGISTRY)
+
+
+def refusal(*provides: str, **changes: object) -> str:
+    with pytest.raises(RecipeError) as error:
+        reading_of(recipe(**changes), foreign(*provides))
+    return str(error.value)
+
+
+def test_the_readout_and_ranking_of_a_recipe_replace_those_of_the_program() -> None:
+    reading = reading_of(recipe(), foreign("span", "score"))
+    spans, scores = torch.zeros(1, 1, 2), torch.ones(1, 1)
+    proposals = reading.readout(Outputs({"span": spans, "score": scores}, torch.ones(1, 3).bool()))
+    assert proposals.spans is spans
+    assert proposals.scores is scores
+    assert len(reading.ranking) == 1
+
+
+def test_a_readout_gets_no_widths(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = []
+    monkeypatch.setattr(type(recipe().readout), "fit", lambda self, own: widths.append(own) or {})
+    reading_of(recipe(), foreign("span", "score"))
+    assert widths == [()]
+
+
+def test_a_readout_needs_what_the_model_provides() -> None:
+    assert refusal("span", "saliency") == (
+        "toy: readout 'span' requires score, which the model of the checkpoint does not provide. It "
+        "provides: saliency, span."
+    )
+
+
+def test_a_ranking_step_that_learns_has_nothing_to_learn_from() -> None:
+    assert refusal("span", "score", ranking=["cut", "mean-width"]) == (
+        "toy: ranking 'mean-width' learns from the selection split, but a checkpoint comes without one. "
+        "Leave the step out, or let a recipe train the model."
+    )
+
+
+def test_a_ranking_step_needs_the_evidence_of_the_readout(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = recipe()
+    monkeypatch.setattr(type(own.ranking[0]), "requires", frozenset({"saliency.inside", "iou"}))
+    with pytest.raises(RecipeError) as error:
+        reading_of(own, foreign("span", "score"))
+    assert str(error.value) == (
+        "toy: ranking 'cut' requires iou, saliency.inside of each moment, which the readout 'span' does not "
+        "give with the model of the checkpoint. It gives: nothing."
+    )
+    with pytest.raises(RecipeError, match=r"requires iou of .* It gives: saliency.inside, saliency.outside."):
+        reading_of(own, foreign("span", "score", "saliency"))

@@ -9,15 +9,22 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch.testing import assert_close
 
+from amrbench.config.load import load_recipe
+from amrbench.config.recipe import Recipe
+from amrbench.discovery import load_registry
 from amrbench.errors import CheckpointError
 from amrbench.files.annotations import read_annotations
 from amrbench.files.torch_checkpoint import read_checkpoint
+from amrbench.slots.ranking import RankingPart
+from amrbench.slots.readout import ReadoutPart
 from amrbench.tools.predict_checkpoint import predict_from_checkpoint, predict_published
 from amrbench.training.reading import Reading
-from amrbench.types import Checkpoint, Moments
+from amrbench.types import Checkpoint, Moments, Outputs, Proposals
 from amrbench_plugins.cgdetr.lighthouse import foreign_model
+from amrbench_plugins.cgdetr.reference_checkpoint import last_second
 from tests.folders import DATA
 from tests.oracle.cgdetr_predict import inside_ties
 from tests.plugins.cgdetr import golden
@@ -68,6 +75,53 @@ def test_submission_rows_equal_the_reference(tmp_path: Path) -> None:
         )
         for ours, theirs in pairs:
             assert [window[:2] for window in ours] == [window[:2] for window in theirs]
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return load_recipe("cgdetr", load_registry())
+
+
+def predicted(tmp_path: Path, recipe: Recipe | None) -> list[dict[str, Any]]:
+    output = tmp_path / "predicted.jsonl"
+    predict_from_checkpoint(
+        FOLDER / "best.ckpt", features=FEATURES, annotations=ANNOTATIONS, output=output,
+        registry=golden.REGISTRY, recipe=recipe,
+    )  # fmt: skip
+    return rows(output)
+
+
+def test_the_reading_of_the_baseline_gives_the_predictions_of_the_reference(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    clip = {"use": "clip", "to": last_second(read_checkpoint(FOLDER / "best.ckpt"))}
+    steps = TypeAdapter(tuple[RankingPart, ...]).validate_python([clip, "round"], context=golden.REGISTRY)
+    same = recipe.model_copy(update={"ranking": steps})
+    assert predicted(tmp_path, same) == predicted(tmp_path, None)
+
+
+def test_the_saliency_of_a_checkpoint_may_be_read_instead_of_its_decoder(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    readout = TypeAdapter(ReadoutPart).validate_python("window-search", context=golden.REGISTRY)
+    found = predicted(tmp_path, recipe.model_copy(update={"readout": readout}))
+    assert len(found) == 14
+    for row in found:
+        assert len(row["pred_relevant_windows"]) == 10
+        assert all(0 <= start <= end for start, end, _ in row["pred_relevant_windows"])
+    assert found != predicted(tmp_path, None)
+
+
+def test_what_a_model_provides_is_there_to_be_read(checkpoint: Checkpoint) -> None:
+    seen: dict[str, torch.Tensor] = {}
+    foreign = foreign_model(checkpoint)
+
+    def readout(outputs: Outputs) -> Proposals:
+        seen.update({name: outputs.tensors[name] for name in foreign.provides})
+        return foreign.readout(outputs)
+
+    predict_published(foreign, FEATURES, read_annotations(ANNOTATIONS), Reading(readout))
+    assert set(seen) == foreign.provides
 
 
 def test_options_say_what_the_model_expects(checkpoint: Checkpoint) -> None:
