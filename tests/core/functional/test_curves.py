@@ -12,7 +12,9 @@ EMPTY = 1e-6  # of the frames that a span covers
 def by_hand(curve, centre, width):
     """Return the mean of a list of numbers inside a span and outside of it, frame by frame."""
     frames = len(curve)
-    start, end = (min(max(edge * frames, 0.0), float(frames)) for edge in (centre - width / 2, centre + width / 2))
+    start, end = (
+        min(max(edge * frames, 0.0), float(frames)) for edge in (centre - width / 2, centre + width / 2)
+    )
     inside = outside = covered = 0.0
     for frame, value in enumerate(curve):
         part = max(0.0, min(end, frame + 1) - max(start, frame))
@@ -97,7 +99,10 @@ def test_spans_that_are_not_numbers_give_finite_means():
 
 def test_a_curve_of_other_types_gives_the_same_means():
     spans = torch.tensor([[[0.4, 0.3]]])
-    double, half = means_of(CURVE.double(), CURVE > 0, spans.double()), means_of(CURVE.half(), CURVE > 0, spans.half())
+    double, half = (
+        means_of(CURVE.double(), CURVE > 0, spans.double()),
+        means_of(CURVE.half(), CURVE > 0, spans.half()),
+    )
     plain = means_of(CURVE, CURVE > 0, spans)
     assert_close(double.inside, plain.inside)
     assert_close(half.inside, plain.inside, rtol=1e-3, atol=1e-3)
