@@ -13,4 +13,4 @@ def amrbench_parts() -> Sequence[type[Part]]:
     """Return the parts of this plugin."""
     from amrbench_plugins.beyond import parts
 
-    return [parts.BackgroundMixing, parts.BoundaryContrast, parts.Independent, parts.QueryDropout]
+    return [parts.BackgroundMixing, parts.BoundaryContrast, parts.QueryDropout]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 from typing_extensions import override
 
-from amrbench.part import budgeted
-from amrbench.slots.blocks import DecoderPart, PriorPart, QueryPart, build_at
+from amrbench.slots.blocks import QueryPart, build_at
 from amrbench.slots.data import AugmentPart
 from amrbench.slots.losses import LARGEST_WEIGHT, LossPart
 
@@ -70,32 +68,6 @@ class BoundaryContrast(LossPart):
         return BoundaryContrastLoss(self.weight, self.temperature)
 
 
-class Independent(DecoderPart):
-    """The decoder `dab` whose queries do not read each other (arXiv 2603.02363).
-
-    Nothing keeps two queries from the same moment, so the read-out or the ranking has to suppress doubles.
-    The paper also drops queries in training: `query-dropout`.
-    """
-
-    use = "independent"
-    layers: int = budgeted(3, "layers", ge=1, le=32, description="number of layers")
-    prior: PriorPart = Field("flat", validate_default=True, description="bias of attention to frames")
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.beyond.independent_queries import NoSelfAttention
-        from amrbench_plugins.moment_detr.decoder import build_decoder
-
-        return build_decoder(
-            context,
-            priors=[
-                partial(build_at, self.prior, f"layers.{index}.prior", context)
-                for index in range(self.layers)
-            ],
-            self_attention=NoSelfAttention,
-        )
-
-
 class QueryDropout(QueryPart):
     """Leave a random share of the queries out of each training step (arXiv 2603.02363).
 
@@ -115,6 +87,6 @@ class QueryDropout(QueryPart):
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.beyond.independent_queries import DroppedQueries
+        from amrbench_plugins.beyond.query_dropout import DroppedQueries
 
         return DroppedQueries(build_at(self.around, "around", context), self.share)

@@ -16,6 +16,6 @@ def amrbench_parts() -> Sequence[type[Part]]:
 
     return [
         *(MomentDetr, parts.ReluPRelu, parts.Tef, parts.Identity, parts.AdaptiveCrossAttention),
-        *(parts.Transformer, parts.AddGlobal, parts.Zeros, parts.RandomAnchors, parts.Flat, parts.Dab),
-        *(parts.Spans, parts.Foreground, parts.Saliency),
+        *(parts.Transformer, parts.AddGlobal, parts.Zeros, parts.RandomAnchors, parts.Flat),
+        *(parts.Dab, parts.Independent, parts.Spans, parts.Foreground, parts.Saliency),
     ]

@@ -89,6 +89,14 @@ class DecoderCrossAttention(nn.Module):
         return torch.cat([split_heads(content, self.heads), split_heads(position, self.heads)], -1)
 
 
+class NoSelfAttention(nn.Module):
+    """Queries learn nothing of each other."""
+
+    def forward(self, x: Tensor, position: Tensor) -> Tensor:
+        """Return zeros of the shape of the queries (B, Q, D)."""
+        return torch.zeros_like(x)
+
+
 class DecoderLayer(nn.Module):
     """Self attention, cross attention and feed-forward, each added and then normalised."""
 

@@ -233,6 +233,31 @@ class Dab(DecoderPart):
         )
 
 
+class Independent(DecoderPart):
+    """The decoder `dab` whose queries do not read each other (arXiv 2603.02363).
+
+    Nothing keeps two queries from the same moment, so the read-out or the ranking has to suppress doubles.
+    The paper also drops queries in training: `query-dropout`.
+    """
+
+    use = "independent"
+    layers: int = budgeted(3, "layers", ge=1, le=32, description="number of layers")
+    prior: PriorPart = Field("flat", validate_default=True, description="bias of attention to frames")
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.decoder import NoSelfAttention, build_decoder
+
+        return build_decoder(
+            context,
+            priors=[
+                partial(build_at, self.prior, f"layers.{index}.prior", context)
+                for index in range(self.layers)
+            ],
+            self_attention=NoSelfAttention,
+        )
+
+
 class Spans(HeadPart):
     """A perceptron of three layers that corrects the anchor in logit space, one for all decoder layers."""
 

@@ -11,9 +11,6 @@ from amrbench.part import Part
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
     """Offer the read-outs."""
-    from amrbench_plugins.readouts import further_parts, parts
+    from amrbench_plugins.readouts import parts
 
-    return [
-        *(parts.Decoder, parts.WindowSearch),
-        *(further_parts.Runs, further_parts.ChangePoints, further_parts.Pooled),
-    ]
+    return [parts.Decoder, parts.WindowSearch, parts.Runs, parts.ChangePoints, parts.Pooled]

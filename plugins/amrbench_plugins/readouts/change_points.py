@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from amrbench.types import Outputs, Proposals
-from amrbench_plugins.readouts.segments import proposals_of, shares_of_maximum
+from amrbench_plugins.readouts.saliency import proposals_of, shares_of_maximum
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from amrbench.types import Outputs, Proposals
-from amrbench_plugins.readouts.segments import proposals_of, shares_of_maximum
+from amrbench_plugins.readouts.saliency import proposals_of, shares_of_maximum
 
 
 def read_runs(outputs: Outputs, *, threshold: float, count: int) -> Proposals:

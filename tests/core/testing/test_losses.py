@@ -4,7 +4,7 @@ from torch import nn
 from amrbench.registry import Registry
 from amrbench.slots.losses import LossPart
 from amrbench.testing import check_part
-from amrbench_plugins.dual_encoder.parts import DualEncoder, NoMatcher
+from amrbench_plugins.frame_models.parts import DualEncoder, NoMatcher
 from tests.core.testing.defects import LOSS_DEFECTS, SaliencyLoss, failure
 
 

@@ -9,7 +9,7 @@ from amrbench.slots.model import ModelPart
 from amrbench.slots.optimizers import OptimizerPart, SchedulePart
 from amrbench.testing import check_part
 from amrbench.types import Encoded, Losses
-from amrbench_plugins.dual_encoder.parts import DualEncoder
+from amrbench_plugins.frame_models.parts import DualEncoder
 from tests.core.testing.defects import failure, part_of
 
 

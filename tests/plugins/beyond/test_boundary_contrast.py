@@ -11,8 +11,7 @@ from amrbench.testing import CONTEXT, check_part
 from amrbench.types import Batch, Outcome, Target
 from amrbench_plugins.beyond.boundary_contrast import boundary_contrast
 from amrbench_plugins.beyond.parts import BoundaryContrast
-from amrbench_plugins.dual_encoder.parts import NoMatcher
-from amrbench_plugins.frame_network.parts import FrameNetwork
+from amrbench_plugins.frame_models.parts import FrameNetwork, NoMatcher
 
 EAST, NORTH = (1.0, 0.0), (0.0, 1.0)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from amrbench_plugins.readouts.change_points import change_segments
-from amrbench_plugins.readouts.further_parts import ChangePoints
+from amrbench_plugins.readouts.parts import ChangePoints
 from tests.plugins.readouts.frames import LENGTHS, drawn, outputs_of, segments_of, shares_by_hand
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from amrbench_plugins.readouts.further_parts import Runs
+from amrbench_plugins.readouts.parts import Runs
 from tests.plugins.readouts.frames import LENGTHS, drawn, outputs_of, segments_of, shares_by_hand
 
 

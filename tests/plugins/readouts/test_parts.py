@@ -9,7 +9,7 @@ from amrbench.slots.readout import ReadoutPart
 from amrbench.testing import check_part, sample
 from amrbench.types import Proposals
 from amrbench_plugins.moment_detr import amrbench_parts as models
-from amrbench_plugins.readouts.further_parts import ChangePoints, Pooled, Runs
+from amrbench_plugins.readouts.parts import ChangePoints, Pooled, Runs
 from tests.plugins.readouts.frames import drawn, outputs_of
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
-from amrbench_plugins.dual_encoder.parts import FrameBce, NoMatcher
+from amrbench_plugins.frame_models.parts import FrameBce, NoMatcher
 
 CONTEXT = BuildContext(FeatureWidths(4, 4))
 

@@ -7,9 +7,10 @@ from amrbench.registry import Registry
 from amrbench.slots.blocks import Queries
 from amrbench.testing import CONTEXT, check_part, make_batch, sample
 from amrbench_plugins import beyond, moment_detr
-from amrbench_plugins.beyond.independent_queries import DroppedQueries
-from amrbench_plugins.beyond.parts import Independent, QueryDropout
+from amrbench_plugins.beyond.parts import QueryDropout
+from amrbench_plugins.beyond.query_dropout import DroppedQueries
 from amrbench_plugins.moment_detr.model import MomentDetr
+from amrbench_plugins.moment_detr.parts import Independent
 
 REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *beyond.amrbench_parts())
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from amrbench.config.recipe import Budget
 from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Outputs, Target
-from amrbench_plugins.dual_encoder.parts import DualEncoder, FrameBce
+from amrbench_plugins.frame_models.parts import DualEncoder, FrameBce
 from amrbench_plugins.readouts.parts import WindowSearch
 
 CLASSES = torch.nn.functional.normalize(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from amrbench_plugins.readouts.segments import proposals_of, shares_of_maximum
+from amrbench_plugins.readouts.saliency import proposals_of, shares_of_maximum
 from tests.plugins.readouts.frames import drawn, outputs_of, shares_by_hand
 
 

@@ -1,8 +1,7 @@
-"""Decoder queries that do not know of each other, and of which some are missing in training.
+"""Decoder queries of which some are missing in training (arXiv 2603.02363).
 
-After arXiv 2603.02363. Queries that read nothing of each other give the same moments whichever of them are
-present. So dropout of whole queries takes them out of the batch: what is dropped cannot be matched, adds
-nothing to a loss, and costs no time.
+Dropout of whole queries takes them out of the batch: what is dropped cannot be matched, adds nothing to a
+loss, and costs no time. With the decoder `independent`, the moments of the others stay what they are.
 """
 
 from __future__ import annotations
@@ -12,14 +11,6 @@ from torch import Tensor, nn
 
 from amrbench.slots.blocks import Queries
 from amrbench.types import Tensors
-
-
-class NoSelfAttention(nn.Module):
-    """Queries learn nothing of each other."""
-
-    def forward(self, x: Tensor, position: Tensor) -> Tensor:
-        """Return zeros of the shape of the queries (B, Q, D)."""
-        return torch.zeros_like(x)
 
 
 class DroppedQueries(nn.Module):

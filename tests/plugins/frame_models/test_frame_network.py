@@ -13,7 +13,7 @@ from amrbench.slots.blocks import Head, HeadPart
 from amrbench.testing import CONTEXT, check_model, make_batch, pad_batch, pick_rows
 from amrbench.testing.small_data import ContractFixture
 from amrbench.types import Batch, BuildContext, FeatureWidths
-from amrbench_plugins.frame_network.parts import FrameNetwork
+from amrbench_plugins.frame_models.parts import FrameNetwork
 from amrbench_plugins.moment_detr.parts import Saliency, Spans
 
 SMALL = {"width": 8, "layers": 2, "dropout": 0.0}
