@@ -20,7 +20,7 @@ RECIPE = """\
 name: tiny
 features: mini-clap
 limits: {frames: 30, words: 8}
-model: {use: dual-encoder, width: 8, hidden: 8, dropout: 0.1, count: 3, lengths: 3, overlap: 0.5}
+model: {use: dual-encoder, width: 8, hidden: 8, dropout: 0.1}
 training:
   batch: 4
   clip: 1.0
@@ -28,9 +28,11 @@ training:
   matcher: none
   losses: [frame-bce]
   optimizer: {use: adamw, lr: 1.0e-3, weight_decay: 1.0e-2, schedule: {use: cosine, warmup: 0.1}}
+  readouts: [window-search]
 stages:
   - {name: finetune, data: target, epochs: 1, input_dropout: 0.1, seeds: many}
 soup: uniform
+readout: {use: window-search, count: 3, lengths: 3, overlap: 0.5}
 ranking: [{use: clip, to: recording}, round]
 """
 DETECTOR = """\
@@ -59,10 +61,12 @@ training:
   matcher: {use: hungarian, span: 10, giou: 1, score: 4}
   losses: [{use: span-l1, weight: 10}, {use: varifocal, weight: 4}, {use: saliency, weight: 1}]
   optimizer: {use: ema, horizon: 0.5, around: {use: adamw, lr: 1.0e-4, schedule: {use: cosine, warmup: 0.05}}}
+  readouts: [decoder, window-search]
 stages:
   - {name: pretrain, data: pretrain, epochs: 2, input_dropout: 0.5}
   - {name: finetune, data: target, epochs: 1, input_dropout: 0.1, seeds: many, fresh: [query.anchors]}
 soup: none
+readout: decoder
 ranking: [{use: clip, to: recording}, round]
 """
 STUDY = """\
