@@ -5,56 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 from pydantic import ValidationError
-from torch.testing import assert_close
 
 from amrbench.registry import Registry
-from amrbench.slots.blocks import BlockContext, Memory
 from amrbench.testing import check_part
 from amrbench.types import BuildContext, FeatureWidths, Outputs
 from amrbench_plugins import cgdetr, moment_detr, segments
-from amrbench_plugins.moment_detr.layers import xavier
 from amrbench_plugins.segments.parts import SegmentIou, SegmentNll, SegmentPosterior, Segments
 from tests.plugins.moment_detr import small
-from tests.plugins.segments.twins import frames_of, mask_of, outcome_of, truth
+from tests.plugins.segments.twins import frames_of, head, mask_of, memory_of, outcome_of, truth
 
 REGISTRY = Registry.of(*moment_detr.amrbench_parts(), *cgdetr.amrbench_parts(), *segments.amrbench_parts())
 CONTEXT = BuildContext(FeatureWidths(3, 3))
-
-
-def head(width=8, **options):
-    activation = REGISTRY.find("activation", "relu-prelu")().build()
-    context = BlockContext(width, 2, 12, 0.0, activation, xavier, CONTEXT)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Segments(**options).build(context)
-
-
-def memory_of(lengths, width=8):
-    mask = mask_of(lengths, max(lengths))
-    generator = torch.Generator().manual_seed(1)
-    frames = torch.randn(*mask.shape, width, generator=generator)
-    return Memory(torch.zeros(len(lengths), width), frames, torch.zeros_like(frames), mask)
-
-
-@pytest.mark.parametrize("reach", [0, 1, 5])
-def test_the_head_sees_the_neighbours_of_a_frame_and_no_padding(reach):
-    module, memory = head(reach=reach), memory_of([9, 4])
-    plain = module.of_memory(memory)["segments"]
-    assert plain.shape == (2, 9, 4)
-    alone = Memory(memory.token[1:], memory.frames[1:, :4], memory.positions[1:, :4], memory.mask[1:, :4])
-    assert_close(module.of_memory(alone)["segments"][0], plain[1, :4])
-    frames = memory.frames.clone()
-    frames[0, 2] += 1
-    changed = module.of_memory(memory.with_frames(frames))["segments"]
-    differs = (changed - plain)[0].abs().sum(1) > 1e-6
-    assert differs.nonzero()[:, 0].tolist() == [at for at in range(9) if abs(at - 2) <= reach]
-
-
-def test_at_first_few_frames_are_in_segments():
-    module = head()
-    torch.nn.init.zeros_(module.linear.weight)
-    potentials = module.of_memory(memory_of([60]))["segments"]
-    assert potentials[0, 0].tolist() == [1.0, -2.0, 0.0, -2.0]
 
 
 @pytest.mark.parametrize("part", [Segments(), SegmentNll(), SegmentNll(subdivisions=0), SegmentIou()])

@@ -9,7 +9,13 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from amrbench.types import Batch, Outcome, Target
+from amrbench.slots.blocks import BlockContext, Memory
+from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
+from amrbench_plugins.moment_detr.layers import xavier
+from amrbench_plugins.moment_detr.parts import ReluPRelu
+from amrbench_plugins.segments.parts import Segments
+
+CONTEXT = BuildContext(FeatureWidths(3, 3))
 
 Segment = tuple[int, int]
 """First and last frame, both included."""
@@ -86,3 +92,18 @@ def frames_of(windows: list[list[Segment]], mask: Tensor) -> Tensor:
         for first, last in listed:
             relevant[row, first : last + 1] = True
     return cast("Tensor", relevant & mask)
+
+
+def head(width=8, **options):
+    activation = ReluPRelu().build()
+    context = BlockContext(width, 2, 12, 0.0, activation, xavier, CONTEXT)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Segments(**options).build(context)
+
+
+def memory_of(lengths, width=8):
+    mask = mask_of(lengths, max(lengths))
+    generator = torch.Generator().manual_seed(1)
+    frames = torch.randn(*mask.shape, width, generator=generator)
+    return Memory(torch.zeros(len(lengths), width), frames, torch.zeros_like(frames), mask)
