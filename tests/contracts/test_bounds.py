@@ -24,7 +24,8 @@ REGISTRY = load_registry()
 LOW, HIGH = ("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")
 SMALL = Budget(width=8, feedforward=8, layers=1, dummies=2)
 PROTOCOL = load_protocol("synthetic", REGISTRY).model_copy(update={"budget": Budget()})
-RECIPES = [SMALL.of(load_recipe(name, REGISTRY)) for name in ("ours1", "cgdetr", "sliding-window")]
+NAMES = ("ours1", "cgdetr", "sliding-window", "frames", "beyond")
+RECIPES = [SMALL.of(load_recipe(name, REGISTRY)) for name in NAMES]
 ELSEWHERE = {"checkpoint", "dataset", "features"}
 """Slots whose parts are not tried here: none is built from a recipe's numbers."""
 PARTS = [
