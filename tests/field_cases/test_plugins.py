@@ -140,6 +140,11 @@ FINE = part("LossPart", "return nn.Identity()")
             id="build-without-context",
         ),
         pytest.param(
+            part("RankingPart", "...", arguments="self"),
+            ["whose build takes (self), but is called with (self, fitted)", "line 9: def build(self):"],
+            id="ranking-without-fitted",
+        ),
+        pytest.param(
             "from amrbench.data import LossPart",
             ["amrbench does not have it, but amrbench.slots.losses has 'LossPart'"],
             id="written-for-another-version",
@@ -285,9 +290,21 @@ def test_check_names_a_part_whose_options_cannot_be_read(amrbench, site, tmp_pat
         ),
         pytest.param(
             "ranking",
-            part("RankingPart", "return lambda moments, query: moments[:, :2]", arguments="self"),
-            ["(ranking.0 of toy) fails: it returns ndarray of shape (1, 2), not (Q, 3)."],
+            part("RankingPart", "return lambda own, query: own.moments", arguments="self, fitted"),
+            ["(ranking.0 of toy) fails: it returns ndarray of shape (1, 3), not a Candidates."],
             id="ranking",
+        ),
+        pytest.param(
+            "readout",
+            part("ReadoutPart", "return lambda outputs: outputs.tensors['span']", arguments="self, fitted"),
+            ["(readout of toy) fails: it returns Tensor of shape (3, 1, 2), not a Proposals."],
+            id="readout",
+        ),
+        pytest.param(
+            "readouts",
+            part("ReadoutPart", "return lambda tensors, mask: None", arguments="self, fitted"),
+            ["(training.readouts.0 of toy)", "It takes (tensors, mask), but is called with (outputs)."],
+            id="readout-of-other-arguments",
         ),
         pytest.param("soup", part("SoupPart", "pass", arguments="self"), ["not a Soup (amrbench"], id="soup"),
         pytest.param(
@@ -307,7 +324,8 @@ def test_check_names_a_part_whose_options_cannot_be_read(amrbench, site, tmp_pat
             part(
                 "ModelPart",
                 "return nn.Linear(2, 2)",
-                options="    provides = property(lambda self: {'similarity': 'B T', 'span': 'B Q 2'})\n",
+                options="    provides = property(lambda self: AXES)\n",
+                code="AXES = {'similarity': 'B T', 'span': 'B Q 2', 'score': 'B Q'}",
             ),
             ["(model of toy)", "not a MomentModel (amrbench.slots.model). It lacks encode, decode."],
             id="model",
@@ -319,7 +337,7 @@ def test_check_names_other_parts(amrbench, site, tmp_path, place, code, words):
     site("hello", code)
     recipe = {**RECIPE, "training": dict(RECIPE["training"])}
     target = recipe if place in recipe else recipe["training"]
-    target[place] = ["hello"] if place in ("augment", "ranking") else "hello"
+    target[place] = ["hello"] if place in ("augment", "ranking", "readouts") else "hello"
     write_yaml(tmp_path / "toy.yaml", recipe)
     write_yaml(tmp_path / "tiny.yaml", PROTOCOL)
     code, _, err = amrbench("check", "toy.yaml", "--protocol", "tiny.yaml")
@@ -398,13 +416,13 @@ STEP = """
 class Step(RankingPart):
     '''A step.'''
     use = "step"
-    def build(self):
+    def build(self, fitted):
         return step
 
-def step(moments, query):
+def step(candidates, query):
     if query.query == "sound 1":
         raise ValueError(query.query)
-    return moments
+    return candidates
 """
 PLUGIN = part(
     "LossPart", "return Module()", code=LATE + STEP, options="    requires = frozenset({'similarity'})"

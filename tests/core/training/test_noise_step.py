@@ -6,8 +6,8 @@ import torch
 from amrbench.errors import PluginError, RecipeError, RunError
 from amrbench.training import noise_step
 from amrbench.training.noise_step import noise_source, step_on_noise
-from amrbench.types import FeatureWidths
-from tests.small_world.parts import RECIPE, SpansLoss, ToyModel
+from amrbench.types import FeatureWidths, Proposals
+from tests.small_world.parts import RECIPE, MeanWidth, Similar, SpansLoss, ToyModel
 from tests.small_world.runs import request_of
 
 
@@ -72,6 +72,30 @@ def test_a_prediction_that_is_not_finite_is_refused(monkeypatch):
 
     monkeypatch.setattr(ToyModel, "build", broken)
     assert refusal().startswith("toy: after one step the model predicts [nan, nan].")
+
+
+def test_all_readouts_and_ranking_steps_are_tried(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(MeanWidth, "fit", lambda self, own: seen.setdefault("examples", own) and {"width": 1})
+    fit = Similar.fit
+    monkeypatch.setattr(
+        Similar, "fit", lambda self, widths: seen.setdefault("widths", widths) and fit(self, widths)
+    )
+    training = RECIPE["training"] | {"readouts": ["span", "second"]}
+    request = request_of(RECIPE | {"training": training, "ranking": ["cut", "mean-width"]})
+    assert step_on_noise(request.splits)
+    assert len(seen["widths"]) >= 3
+    assert len(seen["examples"]) == 3 * noise_step.COPIES, "so that a step has enough to learn from"
+    assert all(query.windows for _, query in seen["examples"])
+
+
+def test_a_readout_of_training_that_predicts_no_numbers_is_refused(monkeypatch):
+    def broken(self, fitted):
+        return lambda outputs: Proposals(outputs.tensors["span"] * torch.nan, outputs.tensors["score"])
+
+    monkeypatch.setattr(Similar, "build", broken)
+    training = RECIPE["training"] | {"readouts": ["span", "second"]}
+    assert refusal(training=training).startswith("toy: after one step the model predicts [nan, nan].")
 
 
 def test_fresh_weights_that_the_model_does_not_have_are_refused():

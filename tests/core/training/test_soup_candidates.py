@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from amrbench.data.feature_dataset import DatasetCache, visit_rngs
-from amrbench.files.weights import state_of
+from amrbench.files.weights import read_weights, state_of
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate, diagonal_fisher
-from amrbench.training.stages import untrained
+from amrbench.training.stages import read_done, untrained, weights_file
 from amrbench.types import Losses
 from tests.folders import DATA
 from tests.small_world.parts import RECIPE
@@ -45,6 +45,22 @@ def test_performance_is_the_first_metric_of_the_selection(candidate, scorer):
     with fixed_numerics(1):
         better, worse = scorer.performance(candidate.best()), scorer.performance(zeros)
     assert 0 <= worse < better <= 100
+
+
+@pytest.mark.parametrize("readout", ["span", "second"])
+def test_weights_and_performance_are_those_of_the_readout(toy_sources, tmp_path, readout):
+    training = RECIPE["training"] | {"readouts": ["span", "second"]}
+    recipe = RECIPE | {"stages": RECIPE["stages"][1:], "training": training, "readout": readout}
+    spec, datasets = plan(toy_sources, recipe).chains[0], DatasetCache()
+    folder = train(spec, tmp_path)
+    candidate = StoredCandidate(spec, tmp_path)
+    stored = read_weights(folder / weights_file(readout))
+    assert all(torch.equal(candidate.best()[name], weight) for name, weight in stored.items())
+    with fixed_numerics(1):
+        found = SelectionScorer(spec, untrained(spec, datasets), datasets).performance(candidate.best())
+    selected = read_done(folder).selected
+    assert found == selected[readout].val["R1@0.7"]
+    assert selected["span"].val["R1@0.7"] != selected["second"].val["R1@0.7"]
 
 
 def test_fixed_are_the_tensors_that_training_does_not_change(scorer):
