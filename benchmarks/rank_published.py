@@ -1,7 +1,7 @@
 """What ranking steps do to published predictions of a QD-DETR for CASTELLA.
 
-Steps are fitted on its predictions for val and measured on those for test; the prediction files have scores,
-but no saliency and no predicted IoU. Prints the table of docs/readouts.md: python -m benchmarks.rank_published
+Steps are fitted on its predictions for val and measured on those for test. The files have scores, but no
+saliency and no predicted IoU. Prints the table of docs/readouts.md: python -m benchmarks.rank_published
 """
 
 from __future__ import annotations
