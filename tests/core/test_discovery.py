@@ -58,8 +58,8 @@ def test_an_installed_plugin_is_found_with_its_owner(install):
 
 
 def test_shipped_plugins_are_found_by_the_same_entry_points():
-    assert {"cgdetr", "moment-detr", "dual-encoder"} <= {point.name for point in entry_points(group=GROUP)}
-    assert "dual-encoder (amrbench" in str(load_registry().entry("model", "dual-encoder").origin)
+    assert {"cgdetr", "moment-detr", "frame-models"} <= {point.name for point in entry_points(group=GROUP)}
+    assert "frame-models (amrbench" in str(load_registry().entry("model", "dual-encoder").origin)
 
 
 def test_without_plugins_the_registry_is_empty():

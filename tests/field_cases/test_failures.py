@@ -199,7 +199,7 @@ def test_a_full_disk_is_named(ran, here, monkeypatch):
     monkeypatch.setattr("amrbench.files.weights.save_file", full)
     code, _, err = ran()
     assert code == 2
-    assert "weights.span.safetensors: cannot be written ([Errno 28] No space left on device). Check the" in err
+    assert "weights.span.safetensors: cannot be written ([Errno 28] No space left on device). Check" in err
     assert not list(here.glob("cache/stages/*/done.json"))
 
 

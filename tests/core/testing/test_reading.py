@@ -225,7 +225,7 @@ STATE = random.Random(0)
         ),
         (
             reader(lambda plain, outputs: replace(plain, evidence={"iou": plain.scores[:, 0]})),
-            "the evidence 'iou' is Tensor of shape (4,), not (B, N) = (4, 1).",
+            "its evidence 'iou' is Tensor of shape (4,), not (B, N) like the scores, (4, 1).",
         ),
         (
             reader(lambda plain, outputs: replace(plain, evidence={"iou": plain.scores / 0})),
