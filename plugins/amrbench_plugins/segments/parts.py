@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import override
 
+from amrbench.part import problem
 from amrbench.slots.blocks import BlockContext, HeadPart
 from amrbench.slots.losses import LARGEST_WEIGHT, LossPart
 from amrbench.slots.readout import Readout, ReadoutPart
@@ -86,20 +87,40 @@ class SegmentIou(LossPart):
 
 
 class SegmentPosterior(ReadoutPart):
-    """The segments with the highest probability under the distribution over segments.
+    """The list of segments that is expected to cover the described ones best.
 
-    The probability of a segment is exact: a sum over all segmentations that have it.
+    The probability of a segment is exact: a sum over all segmentations that have it. A list covers a segment
+    as well as the best in the list overlaps it: an intersection over union of `low` or less counts nothing,
+    one of `high` or more counts in full. Segments are picked one by one, each with what it adds as its score,
+    so that neighbours of a picked segment come late. Ranking by the probability alone, as in the paper,
+    divides the score of a moment among segments that differ by a frame.
     """
 
     use = "segment-posterior"
     requires = frozenset({"segments"})
 
     count: int = Field(10, ge=1, le=300, description="moments that are proposed for a query")
-    overlap: float = Field(0.7, ge=0, le=1, description="largest intersection over union of two proposals")
+    candidates: int = Field(
+        200, ge=1, le=2000, description="most probable segments that are compared with each other"
+    )
+    low: float = Field(0.3, ge=0, lt=1, description="largest overlap that counts nothing")
+    high: float = Field(0.9, gt=0, le=1, description="smallest overlap that counts in full; above `low`")
     longest: float = Field(1.0, gt=0, le=1, description="longest proposal as a share of the recording")
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> SegmentPosterior:
+        if self.low >= self.high:
+            raise problem(f"low is {self.low:g}, which must be below high, {self.high:g}.")
+        return self
 
     @override
     def build(self, fitted: Mapping[str, Plain]) -> Readout:
         from amrbench_plugins.segments.readout import SegmentPosteriorReadout
 
-        return SegmentPosteriorReadout(count=self.count, overlap=self.overlap, longest=self.longest)
+        return SegmentPosteriorReadout(
+            count=self.count,
+            candidates=self.candidates,
+            low=self.low,
+            high=self.high,
+            longest=self.longest,
+        )

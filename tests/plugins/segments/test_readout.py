@@ -1,6 +1,8 @@
-"""The read-out equals its plain twin."""
+"""The read-out equals its plain twin, which sums over all segmentations."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
@@ -9,7 +11,6 @@ from torch.testing import assert_close
 from amrbench.types import Outputs
 from amrbench_plugins.segments.chain import log_marginals
 from amrbench_plugins.segments.parts import SegmentPosterior
-from amrbench_plugins.segments.readout import pick
 from tests.plugins.segments.twins import drawn, log_sum, mask_of, score, segmentations
 
 
@@ -23,75 +24,74 @@ def iou(one, other):
     return shared / (one[1] - one[0] + other[1] - other[0] - shared)
 
 
-def by_hand(scores, count, overlap):
-    """Pick one segment after the other; (start, end, score) best first."""
-    frames, kept = len(scores), []
-    found = [
-        (first, last + 1, scores[first][last])
-        for first in range(frames)
-        for last in range(first, frames)
-        if scores[first][last] > -torch.inf
-    ]
-    for segment in sorted(found, key=lambda segment: -segment[2]):
-        if all(iou(segment, other) <= overlap + 1e-9 for other in kept):
-            kept.append(segment)
-    return kept[:count]
-
-
-@pytest.mark.parametrize("overlap", [0.0, 0.3, 0.5, 0.7, 1.0])
-@pytest.mark.parametrize("count", [1, 6, 40])
-def test_the_suppression_equals_its_plain_twin(overlap, count):
-    potentials, mask = drawn([12, 7, 1, 3], 14, seed=int(10 * overlap) + count)
-    scores = log_marginals(potentials, mask).float()
-    picked = pick(scores, count, overlap)
-    for row in range(4):
-        expected = by_hand(scores[row].tolist(), count, overlap)
-        found = list(
-            zip(
-                picked.starts[row].tolist(),
-                picked.ends[row].tolist(),
-                picked.scores[row].tolist(),
-                strict=True,
-            )
-        )
-        assert found[: len(expected)] == expected
-        assert all(score == -torch.inf for _, _, score in found[len(expected) :])
-
-
-@pytest.mark.parametrize("overlap", [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
-@pytest.mark.parametrize("length", [20, 130, 210])
-def test_an_overlap_at_the_limit_is_kept_and_one_frame_more_is_not(overlap, length):
-    scores, part = torch.full((1, 300, 300), -torch.inf), round(overlap * length)
-    scores[0, 61, 60 + length] = 3
-    scores[0, 61, 61 + part] = 2
-    scores[0, 61, 60 + part] = 1
-    picked = pick(scores, 3, overlap)
-    assert picked.scores[0].tolist() == [3, 1, -torch.inf]
-
-
-def test_rounding_is_small_for_long_recordings():
-    potentials, mask = drawn([300], 300, scale=10.0)
-    exact = log_marginals(potentials.float().double(), mask).exp()[0]
-    proposals = read(potentials.float(), mask, count=20)
-    expected = pick(exact.log()[None], 20, 0.7).scores[0].exp()
-    assert_close(proposals.scores[0].double(), expected, rtol=2e-6, atol=0)
-
-
-def test_the_score_is_the_probability_of_the_segment():
-    potentials, mask = drawn([5], 5)
-    proposals = read(potentials.float(), mask, count=15, overlap=1.0)
-    scored = [(segments, score(potentials[0].tolist(), segments)) for segments in segmentations(5)]
+def by_hand(potentials, count, low, high):
+    """Pick one segment after the other by what is gained over all segmentations; (start, end, gain)."""
+    frames = len(potentials)
+    scored = [(segments, score(potentials, segments)) for segments in segmentations(frames)]
     total = log_sum([one for _, one in scored])
-    for (centre, width), value in zip(proposals.spans[0].tolist(), proposals.scores[0].tolist(), strict=True):
-        segment = (round(5 * (centre - width / 2)), round(5 * (centre + width / 2)) - 1)
-        having = log_sum([one for segments, one in scored if segment in segments])
-        assert value == pytest.approx(torch.tensor(having - total).exp().item(), rel=1e-5)
+    every = [(first, last + 1) for first in range(frames) for last in range(first, frames)]
+    chances = {
+        one: sum(math.exp(log - total) for segments, log in scored if (one[0], one[1] - 1) in segments)
+        for one in every
+    }
+
+    def worth(listed):
+        covered = {
+            one: max((min(max((iou(one, own) - low) / (high - low), 0), 1) for own in listed), default=0)
+            for one in every
+        }
+        return sum(chances[one] * covered[one] for one in every)
+
+    listed = []
+    for _ in range(min(count, len(every))):
+        gains = {one: worth([*listed, one]) - worth(listed) for one in every if one not in listed}
+        listed.append(max(gains, key=gains.get))
+        yield (*listed[-1], gains[listed[-1]])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 0.9), (0.0, 1.0), (0.5, 0.6)])
+@pytest.mark.parametrize("seed", range(4))
+def test_it_equals_its_plain_twin(low, high, seed):
+    potentials, mask = drawn([7, 4, 1], 9, seed=seed)
+    proposals = read(potentials, mask, count=4, low=low, high=high)
+    for row, frames in enumerate([7, 4, 1]):
+        expected = list(by_hand(potentials[row, :frames].tolist(), 4, low, high))
+        scores = proposals.scores[row].tolist()
+        assert scores[: len(expected)] == pytest.approx([gain for *_, gain in expected], abs=1e-6)
+        assert scores[len(expected) :] == [-math.inf] * (4 - len(expected))
+        for (start, end, gain), (centre, width) in zip(expected, proposals.spans[row].tolist(), strict=False):
+            if gain > 1e-3:  # Below it, several segments gain the same.
+                assert (centre - width / 2) * frames == pytest.approx(start, abs=1e-4)
+                assert (centre + width / 2) * frames == pytest.approx(end, abs=1e-4)
+
+
+def test_scores_fall_and_no_segment_is_picked_twice():
+    potentials, mask = drawn([30, 12], 30)
+    proposals = read(potentials, mask, count=50)
     assert (proposals.scores.diff(dim=1) <= 0).all()
+    assert all(len(set(map(tuple, spans))) == 50 for spans in proposals.spans.round(decimals=4).tolist())
+
+
+def test_few_candidates_are_the_most_probable_ones():
+    potentials, mask = drawn([12], 12)
+    marginals = log_marginals(potentials, mask)[0]
+    best = marginals.flatten().topk(3).indices
+    expected = {(int(index) // 12 / 12, (int(index) % 12 + 1) / 12) for index in best}
+    spans = read(potentials, mask, count=3, candidates=3).spans[0].double()
+    windows = torch.stack([spans[:, 0] - spans[:, 1] / 2, spans[:, 0] + spans[:, 1] / 2], 1)
+    assert sorted(map(tuple, windows.tolist())) == [pytest.approx(one, abs=1e-6) for one in sorted(expected)]
+
+
+def test_the_score_of_the_first_is_the_overlap_that_is_expected_of_it():
+    potentials, mask = drawn([5], 5)
+    proposals = read(potentials, mask, count=1, low=0.0, high=1.0)
+    (expected,) = by_hand(potentials[0].tolist(), 1, 0.0, 1.0)
+    assert proposals.scores.item() == pytest.approx(expected[2], abs=1e-6)
 
 
 def test_there_are_as_many_rows_as_asked_for_and_missing_ones_have_no_score():
     potentials, mask = drawn([2, 9], 9)
-    proposals = read(potentials.float(), mask, count=7, overlap=1.0)
+    proposals = read(potentials.float(), mask, count=7)
     assert proposals.spans.shape == (2, 7, 2)
     assert proposals.scores.isfinite().sum(1).tolist() == [3, 7]
     assert proposals.scores[0, 3:].eq(-torch.inf).all()
@@ -128,7 +128,7 @@ def test_half_precision_and_large_potentials_are_read():
         proposals = read(tensor, mask)
         assert proposals.scores.dtype == torch.float32
         assert not proposals.scores.isnan().any()
-        assert proposals.scores.max() <= 1
+        assert proposals.scores.isfinite().any(1).all()
 
 
 def test_a_clear_segment_is_read_with_certainty():
