@@ -3,8 +3,8 @@
 A study is a file of a few lines. It names a `base` and a `full` recipe. Each path where the two differ is a
 change: the family `only` holds the base with one change, the family `without` the full recipe without one,
 and the family `steps` the base with the first change, the first two and so on, each compared with the one
-before. `groups` names paths that only make sense together, and the order of the steps. `variants` lists
-further recipes to compare with the base.
+before. `groups` names paths that only make sense together, and the order of the steps. `changes` names
+values to put into the base, and `variants` further recipes to compare with it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from amrbench.config.changed_options import UnknownPathError, with_option
 from amrbench.config.load import Method, find, find_near, load_method, shipped, validated
 from amrbench.config.recipe import Name, Recipe
 from amrbench.errors import RecipeError, did_you_mean, dotted
@@ -42,12 +43,20 @@ class StudyFile(Strict):
     groups: Mapping[Name, tuple[str, ...]] = Field(
         default_factory=dict, description="paths that change together; a path includes all paths below it"
     )
+    changes: Mapping[Name, Annotated[Mapping[str, Any], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="rows by name: a value for each of some paths of the base, e.g. "
+        "'weight-8: {training.losses.saliency.weight: 8}'; null takes an item out of a list",
+    )
     variants: tuple[str, ...] = Field((), description="recipes to compare with the base as they are")
 
     @model_validator(mode="after")
     def _has_rows(self) -> Self:
-        if not self.full and (self.groups or not self.variants):
-            raise problem("name the full recipe ('full'), or recipes to compare with the base ('variants').")
+        if not self.full and (self.groups or not (self.variants or self.changes)):
+            raise problem(
+                "name the full recipe ('full'), changes of the base ('changes'), or recipes to compare with "
+                "the base ('variants')."
+            )
         return self
 
 
@@ -56,7 +65,7 @@ class Variant(Method):
     """A recipe that a study compares with its base; in other families, with the full recipe or the last step.
 
     Attributes:
-        family: "only", "without", "steps" or "variant".
+        family: "only", "without", "steps", "change" or "variant".
         change: Name of the change, or of the variant.
     """
 
@@ -99,6 +108,7 @@ def expand(runnable: Runnable, registry: Registry) -> Study | Method:
     base, *others = _given(document, study, registry)
     full = others.pop(0) if study.full else None
     variants = _generated(document, study, base, full, registry) if full else []
+    variants += _with_changes(document, study, base, registry)
     variants += [Variant(**vars(other), family="variant", change=other.recipe.name) for other in others]
     return Study(study.study, base, full, tuple(variants))
 
@@ -218,9 +228,7 @@ def _generated(
     for family, change, own in _rows(study, changes):
         recipe = changed(family, change, own)
         if isinstance(recipe, Recipe):
-            dump = recipe.model_dump(mode="json")
-            text = yaml.safe_dump(dump, sort_keys=False, allow_unicode=True, width=100)
-            variants.append(Variant(Path(document.name), text.encode(), recipe, family, change))
+            variants.append(_variant(document, recipe, family, change))
             continue
         group = paths  # All paths together give the other recipe, which is valid.
         for path in paths:
@@ -231,6 +239,37 @@ def _generated(
         text = f"this recipe does not hold together: {reasons}. Put into one group: [{', '.join(group)}]."
         line = document.line(("groups", change) if change in study.groups else ("families",))
         mistakes.append(Mistake(line, f"{family}/{change}", text))
+    if mistakes:
+        raise mistakes_error(document.name, mistakes)
+    return variants
+
+
+def _variant(document: Document, recipe: Recipe, family: str, change: str) -> Variant:
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    return Variant(Path(document.name), text.encode(), recipe, family, change)
+
+
+def _with_changes(document: Document, study: StudyFile, base: Method, registry: Registry) -> list[Variant]:
+    """Return a variant for each entry of `changes`."""
+    variants, mistakes = [], []
+    for name, values in study.changes.items():
+        content = base.recipe.model_dump(mode="json", exclude={"against"})
+        about = f"{base.recipe.name} with another {', '.join(values)}."
+        content |= {"name": f"{study.study}-{name}", "about": about}
+        path = ""
+        try:
+            for path, value in values.items():
+                content = with_option(content, path, value)
+            recipe = Recipe.model_validate(content, context=registry)
+        except UnknownPathError as error:
+            key: KeyPath = ("changes", name, path)
+            mistakes.append(Mistake(document.line(key), dotted(key), str(error)))
+        except ValidationError as error:
+            key = ("changes", name)
+            reasons = "; ".join(f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors())
+            mistakes.append(Mistake(document.line(key), dotted(key), reasons))
+        else:
+            variants.append(_variant(document, recipe, "change", name))
     if mistakes:
         raise mistakes_error(document.name, mistakes)
     return variants

@@ -50,6 +50,7 @@ class StudyTable:
             "only": f"'only' is {self.base} with one change, compared with {self.base}",
             "without": f"'without' is {self.full} less one change, compared with {self.full}",
             "steps": f"'steps' adds one change after another to {self.base}, compared with the row before",
+            "change": f"'change' is {self.base} with some options changed, compared with {self.base}",
             "variant": f"'variant' is compared with {self.base}",
         }
         shown = [

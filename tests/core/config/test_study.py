@@ -235,7 +235,8 @@ def test_two_equal_recipes_are_nothing_to_study(load):
 @pytest.mark.parametrize("more", ["", "groups: {all: [model]}\nvariants: [fuller]\n"])
 def test_a_study_has_a_full_recipe_or_variants(load, more):
     assert mistakes(load, "study: x\nbase: toy\n" + more) == [
-        "line 1 name the full recipe ('full'), or recipes to compare with the base ('variants')."
+        "line 1 name the full recipe ('full'), changes of the base ('changes'), or recipes to compare with "
+        "the base ('variants')."
     ]
 
 
@@ -382,3 +383,35 @@ def test_steps_add_one_change_after_another_in_the_order_of_the_groups(load):
     assert without_names(study.variants[-1].recipe) == without_names(study.full.recipe) | {
         "soup": study.base.recipe.soup.model_dump()
     }
+
+
+CHANGES = """\
+study: rates
+base: toy
+changes:
+  wide: {model.width: 16}
+  plain: {training.losses.contrast: null}
+"""
+
+
+def test_changes_put_values_into_the_base(load):
+    study = load(CHANGES)
+    assert [(one.family, one.change, one.recipe.name) for one in study.variants] == [
+        ("change", "wide", "rates-wide"),
+        ("change", "plain", "rates-plain"),
+    ]
+    wide, plain = (one.recipe for one in study.variants)
+    base = study.base.recipe
+    assert wide.about == "toy with another model.width."
+    assert (base.model.width, wide.model.width) == (8, 16)
+    assert wide.training == base.training
+    assert [loss.use for loss in plain.training.losses] == [
+        loss.use for loss in base.training.losses if loss.use != "contrast"
+    ]
+
+
+def test_mistakes_in_changes_are_reported_together_with_their_lines(load):
+    text = CHANGES.replace("model.width", "model.widht").replace("contrast: null", "contrast: {weight: much}")
+    first, second = mistakes(load, text)
+    assert first.startswith("line 4 changes.wide.model.widht there is no 'widht' in 'model'.")
+    assert second.startswith("line 5 changes.plain training.losses.")
