@@ -129,8 +129,11 @@ class StageSpec:
 
 
 def distinct_stages(chains: Iterable[StageSpec]) -> list[StageSpec]:
-    """Return the stages of chains, each once and after the stage that it starts from."""
-    return list({spec.key: spec for last in chains for spec in last.chain}.values())
+    """Return the stages of chains, each once, by its first name, and after the stage that it starts from."""
+    stages: dict[str, StageSpec] = {}
+    for spec in (spec for last in chains for spec in last.chain):
+        stages.setdefault(spec.key, spec)
+    return list(stages.values())
 
 
 def store_of(cache: Path) -> Path:
