@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -52,15 +53,17 @@ class StoredWeights(Mapping[str, Tensor]):
         """
         self._path = path
         with _refused(path):
-            self._file = safe_open(path, "pt")
-            self._names = dict.fromkeys(self._file.keys())
+            opened: Any = safe_open(path, "pt")
+            self._file = opened
+            self._names = dict.fromkeys(opened.keys())
 
     @override
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
             raise KeyError(name)
         with _refused(self._path):
-            return self._file.get_tensor(name)
+            tensor: Tensor = self._file.get_tensor(name)
+        return tensor
 
     @override
     def __iter__(self) -> Iterator[str]:
