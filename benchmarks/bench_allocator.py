@@ -68,6 +68,17 @@ def fresh() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
+def costs_in_turns(
+    fresh: ProcessPoolExecutor, batch: int, lengths: tuple[int, ...]
+) -> dict[bool, list[Cost]]:
+    """Return the costs with and without freed memory kept."""
+    both: dict[bool, list[Cost]] = {True: [], False: []}
+    for _ in range(ROUNDS):
+        for kept, costs in both.items():
+            costs.append(fresh.submit(cost_of, batch, lengths, kept=kept).result())
+    return both
+
+
 @pytest.mark.parametrize(
     ("batch", "lengths"),
     [(32, (60,) * 3), (16, (180, 150, 171))],
@@ -78,10 +89,7 @@ def test_steps(
 ) -> None:
     if not benchmark.enabled:
         pytest.skip("only its figures matter")
-    both: dict[bool, list[Cost]] = {True: [], False: []}
-    for _ in range(ROUNDS):
-        for kept, costs in both.items():
-            costs.append(fresh.submit(cost_of, batch, lengths, kept=kept).result())
+    both = benchmark.pedantic(lambda: costs_in_turns(fresh, batch, lengths), rounds=1)
     for kept, costs in both.items():
         middle = {name: median(vars(cost)[name] for cost in costs) for name in vars(costs[0])}
         benchmark.extra_info["kept" if kept else "defaults"] = middle
@@ -94,4 +102,3 @@ def test_steps(
     ]
     benchmark.extra_info["ratio"] = median(ratios)
     print(f"; processor time {median(ratios):.2f} times less ({', '.join(f'{r:.2f}' for r in ratios)})")
-    benchmark.pedantic(lambda: None, rounds=1)

@@ -96,19 +96,24 @@ def fill_blocks() -> None:
     assert len(blocks) == 5
 
 
-def faults_of_further_blocks() -> None:
-    """Print the page faults of filling blocks, after the same was done before."""
+def fewest_faults() -> None:
+    """Print the fewest page faults of filling blocks in several rounds.
+
+    In a single one, an aligned block may not fit into the gap that one of its size has left.
+    """
+    faults = []
     with freed_memory_kept():
-        for _ in range(3):
+        for _ in range(8):
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             fill_blocks()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    print(min(faults))
 
 
 @pytest.mark.skipif(glibc() is None, reason="needs glibc")
 @pytest.mark.parametrize(("own", "least", "most"), [({}, 0, 20), ({ALL[1]: "1000000"}, 50, 100_000)])
 def test_freed_blocks_are_used_again_without_new_pages(own, least, most):
-    code = "from tests.core.training.test_allocator import *; faults_of_further_blocks()"
+    code = "from tests.core.training.test_allocator import *; fewest_faults()"
     inherited = {name: value for name, value in os.environ.items() if name not in ALL}
     done = subprocess.run(
         [sys.executable, "-c", code],
