@@ -167,19 +167,21 @@ def test_the_work_of_a_stage_is_its_epochs_times_its_rows(toy_sources):
 
 def test_no_stage_waits_in_the_pool(toy_folder, monkeypatch):
     """It could not be overtaken by a stage with a longer chain that gets ready later."""
-    most = []
+    futures, unfinished = [], []
 
     class Watched(OneThread):
         def submit(self, *task):
-            most.append(self._work_queue.qsize())
-            return super().submit(*task)
+            unfinished.append(sum(not future.done() for future in futures))
+            futures.append(super().submit(*task))
+            return futures[-1]
 
     @contextmanager
     def watched(jobs, doing):
-        with Watched(2) as pool:
+        with Watched(1) as pool:
             yield pool
 
     monkeypatch.setattr(stage_queue, "worker_pool", watched)
     run_in(toy_folder, jobs=2, seeds=5)
-    assert len(most) == 6
+    assert len(futures) == 6
+    assert max(unfinished) == 1, "two processes are busy after each start"
     assert len(stages_in(toy_folder)) == 6
