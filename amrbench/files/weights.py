@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.errors import CheckpointError, RunError
 from amrbench.files.atomic import atomic_path
@@ -39,15 +42,52 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str,
         raise RunError(f"{path}: cannot be written ({error}). Check the folder and the disk.") from error
 
 
+class StoredWeights(Mapping[str, Tensor]):
+    """The weights in a file, of which one tensor is read at a time, onto the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file and check its outline: its names, shapes and size.
+
+        Raises:
+            CheckpointError: There is no such file, it is truncated, or it has another format.
+        """
+        self._path = path
+        with _refused(path):
+            opened: Any = safe_open(path, "pt")
+            self._file = opened
+            self._names = dict.fromkeys(opened.keys())
+
+    @override
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        with _refused(self._path):
+            tensor: Tensor = self._file.get_tensor(name)
+        return tensor
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read weights onto the CPU.
+    """Read weights onto the CPU, all at once.
 
     Raises:
         CheckpointError: There is no such file, it is truncated, or it has another format.
     """
+    return dict(StoredWeights(path))
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Turn errors in reading a file into one message."""
     try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        yield
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path}: not a weights file, or truncated ({error}). "

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, visit_rngs
 from amrbench.data.worker_pool import Progress, Report, no_report
-from amrbench.files.weights import load_weights, read_weights
+from amrbench.files.weights import StoredWeights, load_weights
 from amrbench.slots.readout import Readout
 from amrbench.slots.soups import Candidate, SoupScorer, Weights
 from amrbench.training.criterion import Criterion
@@ -25,7 +25,7 @@ from amrbench.types import Batch, Target
 
 @dataclass(frozen=True)
 class StoredCandidate(Candidate):
-    """A finished stage as a candidate of a soup."""
+    """A finished stage as a candidate of a soup; its weights are read tensor by tensor."""
 
     spec: StageSpec
     store: Path
@@ -37,11 +37,11 @@ class StoredCandidate(Candidate):
 
     @override
     def best(self) -> Weights:
-        return read_weights(self.store / self.spec.key / weights_file(self.spec.recipe.selected_by))
+        return StoredWeights(self.store / self.spec.key / weights_file(self.spec.recipe.selected_by))
 
     @override
     def last(self) -> Weights:
-        return read_weights(self.store / self.spec.key / LAST)
+        return StoredWeights(self.store / self.spec.key / LAST)
 
 
 class SelectionScorer(SoupScorer):
@@ -95,10 +95,12 @@ class SelectionScorer(SoupScorer):
             losses={use: self.criterion.losses[use] for use in losses},
             views=frozenset(view for part in parts for view in part.views),
         )
+        information = diagonal_fisher(criterion, self._samples())
         # Parameters of the other losses are not in this criterion.
-        unreached = _zeros_like(_trained(self.criterion))
-        information = unreached | diagonal_fisher(criterion, self._samples())
-        return {name: values.cpu() for name, values in information.items()}
+        trained = _trained(self.criterion)
+        unreached = {name: weight for name, weight in trained.items() if name not in information}
+        information |= _zeros_like(unreached)
+        return {name: information.pop(name).cpu() for name in trained}
 
     def _samples(self) -> Iterator[tuple[Batch, Target]]:
         """Yield the trainable queries one by one."""
@@ -134,7 +136,7 @@ def diagonal_fisher(criterion: nn.Module, samples: Iterable[tuple[Batch, Target]
             if gradient is not None:
                 sums[name] += gradient.double().square()
         count += 1
-    return {name: total / max(1, count) for name, total in sums.items()}
+    return {name: total.div_(max(1, count)) for name, total in sums.items()}
 
 
 def _trained(module: nn.Module) -> dict[str, nn.Parameter]:

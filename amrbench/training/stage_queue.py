@@ -1,9 +1,13 @@
-"""Train the stages of several recipes, as many at the same time as there are processes."""
+"""Train the stages of several recipes, as many at the same time as there are processes.
+
+Of the stages that can be trained, the one with the longest chain before it is started first, so that no long
+chain is left for a single process at the end (list scheduling by levels: Hu 1961; Graham 1969).
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -58,16 +62,46 @@ def train_all(
         for spec in missing:
             run_stage(spec, store, reporter, datasets)
         return
-    with worker_pool(min(jobs, len(missing)), "trains") as pool:
-        _train_in_workers(pool, missing, store, reporter)
+    jobs = min(jobs, len(missing))
+    with worker_pool(jobs, "trains") as pool:
+        _train_in_workers(pool, jobs, longest_first(missing, expected_work), store, reporter)
 
 
-def _train_in_workers(pool: WorkerPool, missing: list[StageSpec], store: Path, reporter: Reporter) -> None:
+def longest_first(stages: Sequence[StageSpec], work: Callable[[StageSpec], float]) -> list[StageSpec]:
+    """Return stages, those with the longest chain of stages from them on first; equals keep their order.
+
+    Args:
+        stages: Each after the stage that it starts from.
+        work: The time of a stage, in any unit.
+    """
+    longest = dict.fromkeys((spec.key for spec in stages), 0.0)
+    for spec in reversed(stages):
+        longest[spec.key] += work(spec)
+        if spec.parent and spec.parent.key in longest:
+            longest[spec.parent.key] = max(longest[spec.parent.key], longest[spec.key])
+    return sorted(stages, key=lambda spec: -longest[spec.key])
+
+
+def expected_work(spec: StageSpec) -> float:
+    """Return the audio rows that a stage trains on in all its epochs, for which its time is in proportion.
+
+    What a row costs differs between models; this decides the order only.
+    """
+    limit = spec.recipe.limits.frames
+    rows = sum(min(query.duration / source.hop, limit) for source in spec.train for query in source.queries)
+    return spec.stage.epochs * rows
+
+
+def _train_in_workers(
+    pool: WorkerPool, jobs: int, missing: list[StageSpec], store: Path, reporter: Reporter
+) -> None:
+    """Train stages, the first of the list that are ready, in as many workers as there are."""
     running: dict[Future[tuple[None, list[str]]], _LogFollower] = {}
     failure: Exception | None = None
     while (missing and not failure) or running:
-        # A stage is ready as soon as the one that it starts from is finished.
-        ready = [] if failure else [spec for spec in missing if is_ready(spec, store)]
+        # What waits in the pool could no longer be overtaken by a stage that gets ready.
+        free = 0 if failure else jobs - len(running)
+        ready = [spec for spec in missing if is_ready(spec, store)][:free]
         missing = [spec for spec in missing if spec not in ready]
         for spec in ready:
             task = partial(_train_in_worker, store=store)

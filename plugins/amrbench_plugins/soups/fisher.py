@@ -33,31 +33,43 @@ def fisher_soup(
         RunError: All information of a seed is zero, or some of it is not finite.
     """
     mean = WeightedMean(scorer.fixed)
-    floored: dict[str, float] = {}
-    for candidate in candidates:
-        weights = weights_of(candidate, epoch)
-        information = scorer.fisher(weights, losses)
-        numbers = flat(information)
-        if not 0 < (norm := numbers.norm()) < torch.inf:
-            raise RunError(
-                f"a soup cannot be made: the norm of the Fisher information of {candidate.name} is "
-                f"{norm.item():g}, so it cannot weight a mean. Check the losses that it is computed of: "
-                f"{', '.join(losses)}."
-            )
-        least = floor * numbers.mean()
-        mean.add(candidate.name, weights, importance(information, least, norm))
-        floored[candidate.name] = round((numbers < least).double().mean().item(), 6)
+    floored = {
+        candidate.name: _add(mean, candidate.name, weights_of(candidate, epoch), scorer, losses, floor)
+        for candidate in candidates
+    }
     fraction = sum(floored.values()) / len(floored)
     note = f"{fraction:.1%} of the numbers count by the floor alone"
     about = {"soup": "fisher", "epoch": epoch, "floored": floored}
     return {named("fisher", epoch): SoupResult(mean.mean(), mean.names, note=note, about=about)}
 
 
-def importance(information: Weights, floor: Tensor | float, norm: Tensor) -> Weights:
-    """Return the weight of each number: its information, at least `floor`, divided by the norm of all."""
-    return {key: tensor.double().clamp(min=floor) / norm for key, tensor in information.items()}
+def _add(
+    mean: WeightedMean, name: str, weights: Weights, scorer: SoupScorer, losses: Sequence[str], floor: float
+) -> float:
+    """Add a seed to the mean; return the part of its numbers that count by the floor alone."""
+    numbers, information = joined(dict(scorer.fisher(weights, losses)))
+    if not 0 < (norm := numbers.norm()) < torch.inf:
+        raise RunError(
+            f"a soup cannot be made: the norm of the Fisher information of {name} is {norm.item():g}, so it "
+            f"cannot weight a mean. Check the losses that it is computed of: {', '.join(losses)}."
+        )
+    least = floor * numbers.mean()
+    floored = int((numbers < least).count_nonzero()) / len(numbers)
+    numbers.clamp_(min=least).div_(norm)
+    mean.add(name, weights, information)
+    return round(floored, 6)
 
 
-def flat(weights: Weights) -> Tensor:
-    """Return all numbers in one row."""
-    return torch.cat([tensor.double().flatten() for tensor in weights.values()])
+def joined(tensors: dict[str, Tensor]) -> tuple[Tensor, Weights]:
+    """Return all numbers in one row in float64, and the tensors as parts of it.
+
+    The given tensors are taken out one by one, so that they and the row are not in memory at the same time.
+    """
+    row = torch.empty(sum(tensor.numel() for tensor in tensors.values()), dtype=torch.float64)
+    parts, start = {}, 0
+    for name in list(tensors):
+        tensor = tensors.pop(name)
+        end = start + tensor.numel()
+        parts[name] = row[start:end].view(tensor.shape).copy_(tensor)
+        start = end
+    return row, parts

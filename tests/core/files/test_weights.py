@@ -1,9 +1,11 @@
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from amrbench.errors import CheckpointError, RunError
-from amrbench.files.weights import load_weights, read_weights, state_of, write_weights
+from amrbench.files import weights
+from amrbench.files.weights import StoredWeights, load_weights, read_weights, state_of, write_weights
 
 
 class Net(nn.Module):
@@ -23,10 +25,43 @@ class Net(nn.Module):
 def test_what_is_written_is_read(tmp_path):
     net = Net(3.0)
     write_weights(tmp_path / "w.safetensors", state_of(net), {"epoch": 3})
-    weights = read_weights(tmp_path / "w.safetensors")
-    assert weights.keys() == net.state_dict().keys()
-    assert all(torch.equal(weights[name], value) for name, value in net.state_dict().items())
+    read = read_weights(tmp_path / "w.safetensors")
+    assert read.keys() == net.state_dict().keys()
+    assert all(torch.equal(read[name], value) for name, value in net.state_dict().items())
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_stored_weights_are_those_that_are_read_at_once(tmp_path):
+    write_weights(tmp_path / "w", state_of(Net(3.0)), {})
+    stored, read = StoredWeights(tmp_path / "w"), read_weights(tmp_path / "w")
+    assert [*stored] == [*read]
+    assert len(stored) == len(read)
+    assert all(torch.equal(stored[name], value) for name, value in read.items())
+    assert "none" not in stored
+    with pytest.raises(KeyError, match="none"):
+        stored["none"]
+
+
+def test_stored_weights_are_read_one_by_one(tmp_path, monkeypatch):
+    write_weights(tmp_path / "w", state_of(Net(3.0)), {})
+    taken = []
+
+    class Watched:
+        def __init__(self, path, framework):
+            self.file = safe_open(path, framework)
+
+        def keys(self):
+            return self.file.keys()
+
+        def get_tensor(self, name):
+            taken.append(name)
+            return self.file.get_tensor(name)
+
+    monkeypatch.setattr(weights, "safe_open", Watched)
+    stored = StoredWeights(tmp_path / "w")
+    assert taken == []
+    assert stored["scale"].item() == 3
+    assert taken == ["scale"]
 
 
 def test_the_same_weights_give_the_same_bytes(tmp_path):

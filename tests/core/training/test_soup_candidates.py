@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from amrbench.data.feature_dataset import DatasetCache, visit_rngs
+from amrbench.errors import CheckpointError
 from amrbench.files.weights import read_weights, state_of
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate, diagonal_fisher
@@ -38,6 +39,15 @@ def test_a_candidate_has_the_weights_of_its_best_epoch_and_of_its_last(candidate
     best = state_of(load_trained(candidate.spec, candidate.store))
     assert all(torch.equal(candidate.best()[name], weight) for name, weight in best.items())
     assert candidate.last().keys() == best.keys()
+
+
+def test_weights_of_a_candidate_that_are_damaged_are_named(candidate, tmp_path):
+    folder = tmp_path / candidate.spec.key
+    folder.mkdir()
+    (folder / "last.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(CheckpointError) as error:
+        StoredCandidate(candidate.spec, tmp_path).last()
+    assert str(error.value).startswith(f"{folder / 'last.safetensors'}: not a weights file, or truncated (")
 
 
 def test_performance_is_the_first_metric_of_the_selection(candidate, scorer):

@@ -1,5 +1,9 @@
+from __future__ import annotations
+
+import heapq
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -8,7 +12,7 @@ from amrbench.errors import RunError
 from amrbench.experiment.run import run
 from amrbench.training import stage_queue
 from amrbench.training.log import StageProgress
-from amrbench.training.stage_queue import missing_stages
+from amrbench.training.stage_queue import expected_work, longest_first, missing_stages
 from tests.small_world.parts import RECIPE, REGISTRY
 from tests.small_world.runs import (
     Recorder,
@@ -95,3 +99,89 @@ def test_a_failure_is_reported_at_once_and_other_stages_are_finished(toy_folder,
     assert recorder.steps[-1] == ("toy finetune, seed 1", StageProgress(1, 2, 3))
     run_in(toy_folder)
     assert len(stages_in(toy_folder)) == 3
+
+
+# ---------------------------------------------------------------- Order
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage with a made-up duration."""
+
+    key: str
+    seconds: float
+    parent: Stage | None = None
+
+
+def makespan(stages: list[Stage], jobs: int) -> tuple[list[str], float]:
+    """Return the order in which stages start, and the time until the last ends.
+
+    A free process takes the first stage of the list whose parent is finished, as in the queue.
+    """
+    waiting, finished, running, now, order = list(stages), set(), [], 0.0, []
+    while waiting or running:
+        ready = [one for one in waiting if not one.parent or one.parent.key in finished]
+        for one in ready[: jobs - len(running)]:
+            waiting.remove(one)
+            order.append(one.key)
+            heapq.heappush(running, (now + one.seconds, one.key))
+        now, key = heapq.heappop(running)
+        finished.add(key)
+    return order, now
+
+
+def seconds(stage: Stage) -> float:
+    return stage.seconds
+
+
+def test_a_long_chain_is_started_first_and_not_left_for_the_end():
+    long = Stage("long", 9)
+    stages = [*[Stage(f"short {seed}", 3) for seed in range(6)], long]
+    stages += [Stage(f"tune {seed}", 3, long) for seed in range(2)]
+    order, took = makespan(longest_first(stages, seconds), jobs=2)
+    assert order[:2] == ["long", "short 0"]
+    work = sum(map(seconds, stages))
+    assert work / 2 <= took == 18 < makespan(stages, jobs=2)[1] == 21
+
+
+def test_a_stage_counts_with_all_that_starts_from_it():
+    root = Stage("root", 1)
+    middle = Stage("middle", 1, root)
+    chain = [Stage("alone", 5), root, middle, Stage("leaf", 4, middle), Stage("other", 2, root)]
+    assert [one.key for one in longest_first(chain, seconds)] == ["root", "alone", "middle", "leaf", "other"]
+
+
+def test_stages_of_equal_length_keep_their_order_and_a_finished_parent_counts_nothing():
+    finished = Stage("finished", 100)
+    stages = [Stage("b", 1, finished), Stage("a", 1), Stage("c", 1, finished)]
+    assert [one.key for one in longest_first(stages, seconds)] == ["b", "a", "c"]
+
+
+def test_the_work_of_a_stage_is_its_epochs_times_its_rows(toy_sources):
+    last = plan(toy_sources).chains[0]
+    (source,) = last.train
+    rows = sum(min(query.duration / source.hop, last.recipe.limits.frames) for query in source.queries)
+    assert rows > 0
+    assert expected_work(last) == last.stage.epochs * rows
+
+
+def test_no_stage_waits_in_the_pool(toy_folder, monkeypatch):
+    """It could not be overtaken by a stage with a longer chain that gets ready later."""
+    futures, unfinished = [], []
+
+    class Watched(OneThread):
+        def submit(self, *task):
+            unfinished.append(sum(not future.done() for future in futures))
+            futures.append(super().submit(*task))
+            return futures[-1]
+
+    @contextmanager
+    def watched(jobs, doing):
+        with Watched(1) as pool:
+            yield pool
+
+    monkeypatch.setattr(stage_queue, "worker_pool", watched)
+    run_in(toy_folder, jobs=2, seeds=5)
+    assert len(futures) == 6
+    assert max(unfinished) == 1, "two processes are busy after each start"
+    assert len(stages_in(toy_folder)) == 6

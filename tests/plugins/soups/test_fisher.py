@@ -1,5 +1,6 @@
 """Fisher-weighted soups equal the recorded ones and their plain twin."""
 
+import copy
 import re
 
 import pytest
@@ -8,10 +9,17 @@ from pydantic import ValidationError
 from torch.testing import assert_close
 
 from amrbench.errors import RunError
-from amrbench_plugins.soups.fisher import flat, importance
+from amrbench_plugins.soups.fisher import joined
 from amrbench_plugins.soups.parts import Fisher
 from amrbench_plugins.soups.weighted_mean import WeightedMean
 from tests.plugins.soups.candidates import FISHERS, GOLDEN, MODELS, Scorer, assert_recorded, make
+from tests.plugins.soups.plain import (
+    drawn_information,
+    drawn_models,
+    plain_fisher,
+    plain_importance,
+    plain_row,
+)
 
 
 def test_the_fisher_soup_says_how_much_is_floored():
@@ -38,10 +46,35 @@ def test_the_fisher_soup_says_how_much_is_floored():
 def test_absolute_floors_and_weights_of_seeds_give_the_recorded_soups(name, floors):
     case, mean = GOLDEN[name], WeightedMean(())
     for index, (coefficient, floor) in enumerate(zip(case["coefficients"], floors, strict=True)):
-        weights = importance(FISHERS[index], floor, flat(FISHERS[index]).norm())
+        weights = plain_importance(FISHERS[index], floor)
         scaled = {key: coefficient * value for key, value in weights.items()}
         mean.add(f"seed {index}", MODELS[index], scaled)
     assert_recorded(mean.mean(), case)
+
+
+@pytest.mark.parametrize("floor", [1e-6, 0.3])
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_soup_has_the_bits_of_its_plain_twin(count, floor):
+    shapes = {"weight": (61, 43), "bias": (43,), "scale": ()}
+    models, information = drawn_models(count, shapes), drawn_information(count, shapes)
+    before = copy.deepcopy(information)
+    soup = make(Fisher(floor=floor), Scorer(information, fixed=("grid",)), models)
+    expected, floored = plain_fisher(models, {"grid"}, information, floor)
+    assert soup.weights.keys() == expected.keys()
+    assert all(torch.equal(soup.weights[name], value) for name, value in expected.items())
+    assert list(soup.about["floored"].values()) == floored
+    for given, old in zip(information, before, strict=True):
+        assert all(torch.equal(given[name], value) for name, value in old.items())
+
+
+def test_joined_tensors_are_parts_of_one_row():
+    given = dict(FISHERS[0])
+    row, parts = joined(given)
+    assert torch.equal(row, plain_row(FISHERS[0]))
+    assert all(torch.equal(parts[name], value) for name, value in FISHERS[0].items())
+    assert given == {}, "a tensor is let go as soon as it is copied"
+    row.zero_()
+    assert not any(part.any() for part in parts.values())
 
 
 def by_hand(floor: float) -> list[float]:
