@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from amrbench.interfaces import checked_result
-from amrbench.slots.data import BatchLabelling, Labelling, Labels
+from amrbench.slots.data import BatchLabelling, Labels
 from amrbench.types import Query, Target
 
 Indices = NDArray[np.int64]
+Labeller = Callable[[Query, int, float, np.random.Generator], Labels]
 _ALIGNED = 64
 """Bytes; the address of a tensor that torch makes is a multiple of it."""
 
@@ -46,7 +47,7 @@ def _empty(shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
 
 
 def make_targets(
-    labels: Labelling,
+    labels: Labeller,
     queries: Sequence[Query],
     frames: Sequence[int],
     hop: float,

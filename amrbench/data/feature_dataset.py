@@ -17,17 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amrbench.data.collate import Indices, make_targets, pad
+from amrbench.data.collate import Indices, Labeller, make_targets, pad
 from amrbench.data.concat_features import normalize_rows
 from amrbench.data.feature_source import FeatureSource, matches_duration
 from amrbench.errors import DataError, some
 from amrbench.functional.targets import as_windows, clip_windows
 from amrbench.interfaces import checked_result
-from amrbench.slots.data import Labels
 from amrbench.slots.model import Limits
 from amrbench.types import Batch, FeatureWidths, Query, Rows, Target
 
-Labeller = Callable[[Query, int, float, np.random.Generator], Labels]
 Augment = Callable[[Rows, Query, float, np.random.Generator], tuple[Rows, Query]]
 
 _ORDER, _VISIT, _SHUFFLE = 1, 2, 3  # First numbers of the seeds, so that no two draws share a generator.
@@ -67,11 +65,11 @@ class FeatureDataset:
 
     def audio_rows(self, index: int) -> Rows:
         """Return the audio rows (T, Da) of a query's recording; they are not a copy."""
-        return self._audio[self.recordings[index]]
+        return self._audio[int(self.recordings[index])]
 
     def word_rows(self, index: int) -> Rows:
         """Return the words (L, Dt) of a query; they are not a copy."""
-        return self._text[self.sentences[index]]
+        return self._text[int(self.sentences[index])]
 
     def seconds(self, index: int) -> float:
         """Return the length that spans are fractions of: the recording, or its rows within the limits."""
@@ -268,7 +266,7 @@ def visit_rngs(seed: int, epoch: int) -> Callable[[int], np.random.Generator]:
     of `_VISIT`, `seed`, `epoch` and the index.
     """
     first = _words(_VISIT) + _words(seed) + _words(epoch)
-    # An array of words is the same seed as the tuple of numbers, and numpy takes it in two thirds of the time.
+    # An array of words is the same seed as the tuple of numbers, and takes numpy two thirds of the time.
     return lambda index: np.random.default_rng(np.frombuffer(first + _words(index), np.uint32))
 
 

@@ -197,7 +197,8 @@ def _nth_true(rows: FrameLabels, ranks: Indices) -> Indices:
     """Return (n, P) columns of the True values of rows (n, T) by their rank in the row, from 0."""
     counts = rows.sum(axis=1)
     first = np.cumsum(counts) - counts
-    return np.nonzero(rows)[1][first[:, None] + ranks]
+    columns: Indices = np.nonzero(rows)[1][first[:, None] + ranks]
+    return columns
 
 
 def _draw(total: int, count: int, generator: np.random.Generator) -> Indices:

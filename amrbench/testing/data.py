@@ -8,12 +8,12 @@ from typing import cast
 import numpy as np
 import torch
 
-from amrbench.data.collate import collate_targets, make_targets
+from amrbench.data.collate import Labeller, collate_targets, make_targets
 from amrbench.errors import DataError
 from amrbench.interfaces import brief
 from amrbench.part import Part
 from amrbench.required_files import missing_files
-from amrbench.slots.data import AugmentPart, Dataset, DatasetPart, Labelling, Labels, TargetsPart
+from amrbench.slots.data import AugmentPart, Dataset, DatasetPart, Labels, TargetsPart
 from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.testing.small_data import ContractFixture, expect, make_query, make_recordings
 from amrbench.types import Rows
@@ -128,7 +128,7 @@ def _check_recordings(data: Dataset, again: Dataset, who: str) -> None:
 
 
 def check_targets(part: Part, fixture: ContractFixture) -> None:
-    """Check shapes and ranges of labels, that they are random only by the generator, and the same in a batch."""
+    """Check shapes and ranges of labels, and that they depend on the generator alone, also in a batch."""
     who, part = f"targets {part.use!r}", cast("TargetsPart", part)
     label, names = part.build(), ("spans", "relevant", "positives", "negatives")
     first = [label(query, 20, 1.0, np.random.default_rng(0)) for query in _QUERIES]
@@ -143,7 +143,7 @@ def check_targets(part: Part, fixture: ContractFixture) -> None:
     _check_batch(label, who)
 
 
-def _check_batch(label: Labelling, who: str) -> None:
+def _check_batch(label: Labeller, who: str) -> None:
     frames = [20, 15, 20, 25, 20]
     one, two = ([np.random.default_rng(seed) for seed in range(len(frames))] for _ in range(2))
     target = make_targets(label, _QUERIES, frames, 1.0, one)

@@ -196,7 +196,8 @@ class Batched:
         return labels
 
     def of_batch(self, queries, frames, hop, rngs):
-        target = collate_targets([self(*pair, hop, None) for pair in zip(queries, frames)], max(frames))
+        calls = [self(query, count, hop, None) for query, count in zip(queries, frames, strict=True)]
+        target = collate_targets(calls, max(frames))
         rngs[0].random(self.drawn)
         return replace(target, spans=target.spans + self.shift)
 

@@ -116,6 +116,6 @@ def test_the_query_without_a_window_is_named_in_a_batch_too() -> None:
     with pytest.raises(DataError) as refused:
         MomentTargets().build().of_batch(queries, [20] * 3, 1.0, [np.random.default_rng(0)] * 3)
     assert str(refused.value) == (
-        "query 'q7' of recording 'v3': no window lies inside its 20 s, so there is nothing to learn; leave it "
-        "out of the training split."
+        "query 'q7' of recording 'v3': no window lies inside its 20 s, so there is nothing to learn; leave "
+        "it out of the training split."
     )
