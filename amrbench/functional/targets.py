@@ -146,7 +146,7 @@ def label_batch(windows: RaggedArray, duration: Floats, frames: Indices) -> Fram
     first = np.minimum(start, last)
     frame = np.arange(frames.max())
     inside = (first[:, None] <= frame) & (frame <= last[:, None])
-    return np.logical_or.reduceat(inside, windows.offsets[:-1], axis=0)
+    return inside if len(own) == len(frames) else np.logical_or.reduceat(inside, windows.offsets[:-1], axis=0)
 
 
 def draw_pairs(labels: FrameLabels, count: int, generator: np.random.Generator) -> FramePairs:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from amrbench.data.collate import pad
 from amrbench.errors import DataError
 from amrbench.functional.targets import (
     as_windows,
@@ -74,13 +73,13 @@ class MomentLabelling:
         duration = np.array([query.duration for query in queries])
         relevant = label_batch(salient, duration, lengths)
         drawn = draw_batch_windows(windows, self._limit(int(windows.counts.max())), rngs)
-        spans, spans_mask = pad(
-            np.split(spans_of(drawn.values, lengths[drawn.query], hop), drawn.offsets[1:-1].tolist())
-        )
+        spans = torch.zeros(len(queries), int(drawn.counts.max()), 2)
+        spans.numpy()[drawn.query, drawn.position] = spans_of(drawn.values, lengths[drawn.query], hop)
+        position = np.arange(spans.shape[1])
         pairs = draw_batch_pairs(relevant, lengths, self.pairs, rngs)
         return Target(
             spans=spans,
-            spans_mask=spans_mask,
+            spans_mask=torch.from_numpy(position < drawn.counts[:, None]),
             relevant=torch.from_numpy(relevant),
             positives=torch.from_numpy(pairs.positives),
             negatives=torch.from_numpy(pairs.negatives),
