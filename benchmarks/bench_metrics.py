@@ -5,19 +5,21 @@ Run: pytest benchmarks/bench_metrics.py --benchmark-enable
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from statistics import median
 from time import process_time
+from unittest import mock
 
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from amrbench.evaluation.baselines import baseline_predictions
 from amrbench.evaluation.score_files import score_files
-from amrbench.files.annotations import write_annotations
-from amrbench.files.predictions import write_predictions
+from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.functional.metrics import Scores, score
 from amrbench.types import Moments, Query
 from tests.oracle import metrics_by_hand
@@ -67,6 +69,32 @@ def test_score_from_files(benchmark: BenchmarkFixture, tmp_path: Path, queries: 
     files = (tmp_path / "predictions.jsonl", tmp_path / "truth.jsonl")
     report = benchmark.pedantic(score_files, args=files, rounds=3, warmup_rounds=1)
     assert report.scores.queries == queries
+
+
+def test_files_against_the_plain_way(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """The plain way reads line by line with the standard library, and scores each baseline like a file."""
+    files = (tmp_path / "predictions.jsonl", tmp_path / "truth.jsonl")
+    write_predictions(files[0], predictions(100_000))
+    write_annotations(files[1], truth(100_000))
+
+    def fast() -> Mapping[str, Scores]:
+        report = score_files(*files)
+        return {"": report.scores, **report.baselines}
+
+    def plain() -> Mapping[str, Scores]:
+        with (
+            mock.patch("amrbench.files.annotations.read_typed", return_value=None),
+            mock.patch("amrbench.files.predictions.read_typed", return_value=None),
+        ):
+            predicted, annotated = read_predictions(files[0]), read_annotations(files[1])
+        lists = {"": predicted, **baseline_predictions(annotated)}
+        return {name: score(moments, annotated) for name, moments in lists.items()}
+
+    assert fast() == plain()
+    pairs = [(seconds(fast), seconds(plain)) for _ in range(5)]
+    benchmark.extra_info["ratio"] = median(slow / quick for quick, slow in pairs)
+    print(f"\nplain / fast = {benchmark.extra_info['ratio']:.1f} of {pairs}")
+    benchmark.pedantic(fast, rounds=3)
 
 
 def test_ratio_to_the_plain_loop(benchmark: BenchmarkFixture) -> None:

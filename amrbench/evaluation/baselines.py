@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amrbench.types import Moments, Query
+from amrbench.types import Floats, Moments, Query
 
 if TYPE_CHECKING:
     from amrbench.evaluation.result import Row
@@ -23,10 +23,18 @@ def baseline_predictions(queries: Sequence[Query]) -> dict[str, list[Moments]]:
     """Return the predictions of each baseline by the name of its row: a window inside each recording."""
     return {
         name: [
-            Moments(query.qid, query.vid, np.array([[0.0, min(end, query.duration)]])) for query in queries
+            Moments(query.qid, query.vid, window[None])
+            for query, window in zip(queries, windows, strict=True)
         ]
-        for name, end in _END.items()
+        for name, windows in baseline_windows(queries).items()
     }
+
+
+def baseline_windows(queries: Sequence[Query]) -> dict[str, Floats]:
+    """Return (Q, 2) the predicted window of each query in seconds, by the name of the baseline."""
+    duration = np.array([query.duration for query in queries])
+    ends = {name: np.minimum(end, duration) for name, end in _END.items()}
+    return {name: np.column_stack([np.zeros(len(queries)), end]) for name, end in ends.items()}
 
 
 def weak_rows(rows: Sequence[Row], metric: str) -> str:

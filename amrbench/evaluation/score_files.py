@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from amrbench.errors import DataError
-from amrbench.evaluation.baselines import baseline_predictions
+from amrbench.evaluation.baselines import baseline_windows
 from amrbench.files.annotations import read_annotations
+from amrbench.files.jsonl import collector_paused
 from amrbench.files.predictions import read_predictions
-from amrbench.functional.metrics import LONGEST, STANDARD, Metric, Scores, score, score_by
+from amrbench.functional.metrics import LONGEST, STANDARD, Metric, Scores, score, score_by, score_windows
 from amrbench.notes import note
 from amrbench.types import Moments, Query
 
@@ -86,6 +87,13 @@ def score_files(
     Raises:
         DataError: A file is wrong, or the two do not belong together.
     """
+    with collector_paused():
+        return _report(predictions, truth, partial, metrics, by)
+
+
+def _report(
+    predictions: Path, truth: Path, partial: bool, metrics: Sequence[Metric], by: str | None
+) -> ScoreReport:
     predicted, queries = read_predictions(predictions), read_annotations(truth)
     qids = {str(moments.qid) for moments in predicted}
     common = [query for query in queries if str(query.qid) in qids]
@@ -97,10 +105,7 @@ def score_files(
             partial=partial,
             by=by or "",
             slices=score_by(predicted, queries, by, metrics=metrics, partial=partial) if by else {},
-            baselines={
-                name: score(moments, common, metrics=metrics)
-                for name, moments in baseline_predictions(common).items()
-            },
+            baselines=score_windows(baseline_windows(common), common, metrics=metrics),
         )
     except DataError as error:
         raise DataError(f"{predictions} against {truth}: {error}") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from amrbench.errors import DataError
 from amrbench.files.jsonl import (
     LARGEST,
@@ -18,6 +20,7 @@ from amrbench.files.jsonl import (
     text_fault,
     write_rows,
 )
+from amrbench.files.typed_lines import EXACT, Objects, are_ids, are_texts, read_typed, window_table
 from amrbench.types import Query
 
 WINDOWS = "relevant_windows"
@@ -41,7 +44,8 @@ def read_annotations(path: Path, further: Sequence[KeyRule] = ()) -> list[Query]
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    return read_rows(path, [*_RULES, *further], _query, unique="qid")
+    queries = None if further else read_typed(path, _Keys, _typed_queries)
+    return read_rows(path, [*_RULES, *further], _query, unique="qid") if queries is None else queries
 
 
 def write_annotations(path: Path, queries: Iterable[Query]) -> None:
@@ -131,6 +135,39 @@ def _query(row: Row) -> Query:
         windows=tuple((float(start), float(end)) for start, end in row.get(WINDOWS, ())),
         extra={key: value for key, value in row.items() if key not in _KNOWN},
     )
+
+
+class _Keys(msgspec.Struct, gc=False):
+    """A line for `read_typed`; an id of type float is a fault."""
+
+    qid: str | int | float
+    query: str
+    vid: str
+    duration: float
+    relevant_windows: tuple[tuple[float, float], ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+def _typed_queries(lines: list[_Keys], objects: Objects) -> list[Query] | None:
+    """Return what `_query` returns for each line; None if lines break a rule, or may have misspelt a key."""
+    windows = [() if line.relevant_windows is msgspec.UNSET else line.relevant_windows for line in lines]
+    if objects and any(line.relevant_windows is msgspec.UNSET for line in lines):
+        return None
+    table = window_table(windows, 2)
+    usable = (
+        table is not None
+        and (table >= 0).all()
+        and all(0 < line.duration < EXACT for line in lines)
+        and are_ids([line.qid for line in lines])
+        and are_texts([line.query for line in lines])
+        and are_texts([line.vid for line in lines])
+    )
+    if not usable:
+        return None
+    extra = [{key: row[key] for key in row if key not in _KNOWN} for row in objects] or [{} for _ in lines]
+    return [
+        Query(line.qid, line.query, line.vid, line.duration, own, more)  # type: ignore[arg-type]
+        for line, own, more in zip(lines, windows, extra, strict=True)
+    ]
 
 
 def _row(query: Query) -> Row:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from amrbench.files.jsonl import (
@@ -20,6 +22,7 @@ from amrbench.files.jsonl import (
     text_fault,
     write_rows,
 )
+from amrbench.files.typed_lines import Objects, are_ids, are_texts, read_typed, window_table
 from amrbench.types import Floats, Moments
 
 WINDOWS = "pred_relevant_windows"
@@ -36,7 +39,8 @@ def read_predictions(path: Path) -> list[Moments]:
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    return read_rows(path, _RULES, _moments, unique="qid")
+    predictions = read_typed(path, _Keys, _typed_moments)
+    return read_rows(path, _RULES, _moments, unique="qid") if predictions is None else predictions
 
 
 def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:
@@ -84,6 +88,38 @@ def _moments(row: Row) -> Moments:
     sentence = row.get("query")
     query = sentence if isinstance(sentence, str) else ""
     return Moments(row["qid"], row["vid"], table[:, :2], scores, query)
+
+
+class _Keys(msgspec.Struct, gc=False):
+    """A line for `read_typed`; an id of type float is a fault."""
+
+    qid: str | int | float
+    vid: str
+    pred_relevant_windows: list[list[float]]
+    query: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def _typed_moments(lines: list[_Keys], _: Objects) -> list[Moments] | None:
+    """Return what `_moments` returns for each line; None if lines break a rule or not all have scores."""
+    listed = [line.pred_relevant_windows for line in lines]
+    widths = set(map(len, chain.from_iterable(listed)))
+    if widths not in ({2}, {3}) or not are_ids([line.qid for line in lines]):
+        return None
+    (width,) = widths
+    table = window_table(listed, width)
+    if table is None or not are_texts([line.vid for line in lines]):
+        return None
+    windows, scores, ends = table[:, :2], table[:, -1], np.cumsum([0, *map(len, listed)]).tolist()
+    return [
+        Moments(
+            line.qid,  # type: ignore[arg-type]  # `are_ids` has checked it.
+            line.vid,
+            windows[first:last],
+            scores[first:last] if width == 3 and first < last else None,
+            "" if line.query is msgspec.UNSET else line.query,
+        )
+        for line, (first, last) in zip(lines, pairwise(ends), strict=True)
+    ]
 
 
 def _row(moments: Moments) -> Row:

@@ -177,12 +177,34 @@ def score(
             a window is reversed or not finite, or nothing is left.
     """
     evaluation = evaluate(predictions, truth, depth=_depth(metrics), partial=partial)
-    return replace(
-        _scores(evaluation, metrics, np.arange(len(evaluation.queries))),
-        missing=len(evaluation.missing),
-        extra=len(evaluation.extra),
-        unanswerable=len(evaluation.unanswerable),
-    )
+    return _all_scores(evaluation, metrics)
+
+
+def score_windows(
+    windows: Mapping[str, Floats], truth: Sequence[Query], *, metrics: Sequence[Metric] = STANDARD
+) -> dict[str, Scores]:
+    """Score one predicted window for each query, for several predictors of the same queries.
+
+    Args:
+        windows: (Q, 2) start and end in seconds, finite, in the order of `truth`; by name.
+        truth: The annotated queries; their ids differ.
+        metrics: The metrics to compute.
+
+    Raises:
+        DataError: No query has a window to score by.
+    """
+    annotated = _annotated(truth)
+    kept = _scored_rows(annotated)
+    queries = tuple(truth[row] for row in kept.tolist())
+    target = RaggedArray.of(annotated.values, annotated.counts[kept])
+    unanswerable = tuple(str(truth[row].qid) for row in np.flatnonzero(annotated.counts == 0).tolist())
+    scores = {}
+    for name, table in windows.items():
+        listed = RaggedArray.of(np.insert(table[kept], 2, 0.0, axis=1), np.ones(len(kept), np.int64))
+        overlap, precision = evaluate_arrays(listed, target, depth=_depth(metrics))
+        evaluation = Evaluation(queries, overlap, precision, _depth(metrics), (), (), unanswerable)
+        scores[name] = _all_scores(evaluation, metrics)
+    return scores
 
 
 def score_by(
@@ -224,9 +246,10 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate each query, for recall up to k = `depth`; other arguments and errors are those of `score`."""
     annotated, predicted = _by_id(truth, "annotations"), _by_id(predictions, "predictions")
-    _refuse_other_recordings(annotated, predicted)
-    missing = tuple(qid for qid in annotated if qid not in predicted)
-    extra = tuple(qid for qid in predicted if qid not in annotated)
+    pairs = [(query, predicted[qid]) for qid, query in annotated.items() if qid in predicted]
+    _refuse_other_recordings(pairs)
+    missing = tuple(qid for qid in annotated if qid not in predicted) if len(pairs) < len(annotated) else ()
+    extra = tuple(qid for qid in predicted if qid not in annotated) if len(pairs) < len(predicted) else ()
     if (missing or extra) and not partial:
         unscored = f"{len(missing)} of {len(annotated)} queries have no prediction: {some(missing)}"
         unknown = f"{len(extra)} predictions belong to no annotated query: {some(extra)}"
@@ -235,37 +258,50 @@ def evaluate(
             f"{'; '.join(faults)}. Give one line for each query, or score the common ones "
             "('amrbench score --partial')."
         )
-    common = [qid for qid in annotated if qid in predicted]
-    if not common:
+    if not pairs:
         raise DataError(
             "predictions and annotations have no query in common. Check that they belong together."
         )
-    windows = _annotated([annotated[qid] for qid in common])
-    kept = np.flatnonzero(windows.counts).tolist()
-    if not kept:
-        raise DataError(
-            f"none of the {len(common)} queries has a window longer than 0 s and at most {LONGEST:g} s "
-            "to score by."
-        )
-    queries = tuple(annotated[common[index]] for index in kept)
+    windows = _annotated([query for query, _ in pairs])
+    kept = _scored_rows(windows).tolist()
     overlap, precision = evaluate_arrays(
-        _listed([predicted[common[index]] for index in kept]),
+        _listed([pairs[row][1] for row in kept]),
         RaggedArray.of(windows.values, windows.counts[kept]),
         depth=depth,
     )
     return Evaluation(
-        queries=queries,
+        queries=tuple(pairs[row][0] for row in kept),
         overlap=overlap,
         average_precision=precision,
         depth=depth,
         missing=missing,
         extra=extra,
-        unanswerable=tuple(common[index] for index in np.flatnonzero(windows.counts == 0).tolist()),
+        unanswerable=tuple(str(pairs[row][0].qid) for row in np.flatnonzero(windows.counts == 0).tolist()),
     )
 
 
 def _depth(metrics: Iterable[Metric]) -> int:
     return max([1, *(metric.k for metric in metrics)])
+
+
+def _scored_rows(annotated: RaggedArray) -> NDArray[np.int64]:
+    """Return the queries with an annotated window of usable length; DataError if there are none."""
+    kept = np.flatnonzero(annotated.counts)
+    if not len(kept):
+        raise DataError(
+            f"none of the {len(annotated.counts)} queries has a window longer than 0 s and at most "
+            f"{LONGEST:g} s to score by."
+        )
+    return kept
+
+
+def _all_scores(evaluation: Evaluation, metrics: Sequence[Metric]) -> Scores:
+    return replace(
+        _scores(evaluation, metrics, np.arange(len(evaluation.queries))),
+        missing=len(evaluation.missing),
+        extra=len(evaluation.extra),
+        unanswerable=len(evaluation.unanswerable),
+    )
 
 
 def _scores(evaluation: Evaluation, metrics: Sequence[Metric], rows: NDArray[np.int64]) -> Scores:
@@ -281,15 +317,15 @@ def _by_id(items: Iterable[_Item], side: str) -> dict[str, _Item]:
     return by_id
 
 
-def _refuse_other_recordings(annotated: Mapping[str, Query], predicted: Mapping[str, Moments]) -> None:
-    common = [qid for qid in annotated if qid in predicted]
-    other = [qid for qid in common if not same_recording(annotated[qid].vid, predicted[qid].vid)]
+def _refuse_other_recordings(pairs: Sequence[tuple[Query, Moments]]) -> None:
+    # Few ids differ at all, and the call that compares them in full costs more than the rest.
+    other = [(one, two) for one, two in pairs if one.vid != two.vid and not same_recording(one.vid, two.vid)]
     if other:
-        qid = other[0]
+        query, moments = other[0]
         raise DataError(
-            f"{len(other)} of {len(common)} predictions are about other recordings than the queries with "
-            f"their ids: the prediction for {qid!r} is about {predicted[qid].vid!r}, the query about "
-            f"{annotated[qid].vid!r}. Ids may start again in each split; give the predictions for these "
+            f"{len(other)} of {len(pairs)} predictions are about other recordings than the queries with "
+            f"their ids: the prediction for {str(query.qid)!r} is about {moments.vid!r}, the query about "
+            f"{query.vid!r}. Ids may start again in each split; give the predictions for these "
             "annotations, with the ids of recordings as they are there."
         )
 

@@ -147,7 +147,7 @@ def average_precision(pairs: OverlappingPairs, listed: RaggedArray, truth: Ragge
     hits = matches.sum(axis=1)
     area, best = np.zeros(hits.shape), np.zeros(hits.shape)
     # From the last rank to the first: the interpolated precision is the best at this rank or a later one.
-    for rank in reversed(range(LISTED)):
+    for rank in reversed(range(min(LISTED, int(listed.counts.max(initial=0))))):
         step = matches[:, rank]
         best = np.where(step, np.maximum(best, hits / (rank + 1)), best)
         area += np.where(step, best, 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from amrbench.errors import DataError, did_you_mean
 from amrbench.part import Part
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from amrbench.required_files import RequiredFile
     from amrbench.slots.features import FeaturesPart
-    from amrbench.types import Query, Rows
+    from amrbench.types import Query, Rows, Target
 
 
 class Recording(Protocol):
@@ -106,6 +106,24 @@ class Labelling(Protocol):
         """Return the labels; `rng` is the random generator of this visit."""
 
 
+@runtime_checkable
+class BatchLabelling(Labelling, Protocol):
+    """A labelling that can also make the targets of a whole batch at once, which is faster.
+
+    Only speed may differ: the targets are those of one call for each query, padded, and the same numbers are
+    drawn from each generator.
+    """
+
+    def of_batch(
+        self,
+        queries: Sequence[Query],
+        frames: Sequence[int],
+        hop: float,
+        rngs: Sequence[np.random.Generator],
+    ) -> Target:
+        """Return the targets of B queries; T is the largest of `frames`, which has one number for each."""
+
+
 class TargetsPart(Part):
     """How annotated windows become training targets."""
 
@@ -114,7 +132,10 @@ class TargetsPart(Part):
 
     @abstractmethod
     def build(self) -> Callable[[Query, int, float, np.random.Generator], Labels]:
-        """Return a function of (query, frames, hop in seconds, random generator of this visit)."""
+        """Return a function of (query, frames, hop in seconds, random generator of this visit).
+
+        It may be an object with a faster method for a whole batch; see `BatchLabelling`.
+        """
 
 
 class Recordings(Protocol):

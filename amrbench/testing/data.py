@@ -6,7 +6,9 @@ import math
 from typing import cast
 
 import numpy as np
+import torch
 
+from amrbench.data.collate import Labeller, collate_targets, make_targets
 from amrbench.errors import DataError
 from amrbench.interfaces import brief
 from amrbench.part import Part
@@ -126,7 +128,7 @@ def _check_recordings(data: Dataset, again: Dataset, who: str) -> None:
 
 
 def check_targets(part: Part, fixture: ContractFixture) -> None:
-    """Check shapes and ranges of labels, and that they are random only by the generator."""
+    """Check shapes and ranges of labels, and that they depend on the generator alone, also in a batch."""
     who, part = f"targets {part.use!r}", cast("TargetsPart", part)
     label, names = part.build(), ("spans", "relevant", "positives", "negatives")
     first = [label(query, 20, 1.0, np.random.default_rng(0)) for query in _QUERIES]
@@ -138,6 +140,19 @@ def check_targets(part: Part, fixture: ContractFixture) -> None:
         for name in names:
             same = np.array_equal(getattr(labels, name), getattr(again, name))
             expect(same, f"{who}: the same random generator gives other labels ({name}). Keep no state.")
+    _check_batch(label, who)
+
+
+def _check_batch(label: Labeller, who: str) -> None:
+    frames = [20, 15, 20, 25, 20]
+    one, two = ([np.random.default_rng(seed) for seed in range(len(frames))] for _ in range(2))
+    target = make_targets(label, _QUERIES, frames, 1.0, one)
+    calls = [label(query, count, 1.0, rng) for query, count, rng in zip(_QUERIES, frames, two, strict=True)]
+    for name, expected in vars(collate_targets(calls, max(frames))).items():
+        same = torch.equal(getattr(target, name), expected)
+        expect(same, f"{who}: its of_batch gives other {name} than one call for each query.")
+    drawn = [first.random() == second.random() for first, second in zip(one, two, strict=True)]
+    expect(all(drawn), f"{who}: its of_batch draws other random numbers than one call for each query.")
 
 
 def _check_labels(labels: Labels, frames: int, who: str) -> None:

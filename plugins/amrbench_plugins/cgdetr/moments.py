@@ -8,39 +8,15 @@ our choice: where a window is left out, a decoder query that predicts it is trai
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from typing_extensions import override
 
-from amrbench.errors import DataError
-from amrbench.functional.targets import (
-    as_windows,
-    clip_windows,
-    draw_pairs,
-    draw_windows,
-    label_all_windows,
-    label_first_window,
-    spans_of,
-)
-from amrbench.slots.data import Labels, TargetsPart
-from amrbench.types import Query
+from amrbench.slots.data import TargetsPart
 
-LABELLERS = {"first-window": label_first_window, "all-windows": label_all_windows}
-
-
-@dataclass(frozen=True)
-class MomentLabels:
-    """True spans and frames of one query."""
-
-    spans: NDArray[np.float32]
-    relevant: NDArray[np.bool_]
-    positives: NDArray[np.int64]
-    negatives: NDArray[np.int64]
+if TYPE_CHECKING:
+    from amrbench_plugins.cgdetr.moment_labels import MomentLabelling
 
 
 class MomentTargets(TargetsPart):
@@ -59,18 +35,7 @@ class MomentTargets(TargetsPart):
     pairs: int = Field(2, ge=1, le=1000, description="pairs of a frame inside and a frame outside")
 
     @override
-    def build(self) -> Callable[[Query, int, float, np.random.Generator], Labels]:
-        return self._labels
+    def build(self) -> MomentLabelling:
+        from amrbench_plugins.cgdetr.moment_labels import MomentLabelling
 
-    def _labels(self, query: Query, frames: int, hop: float, generator: np.random.Generator) -> MomentLabels:
-        windows = clip_windows(as_windows(query.windows), query.duration)
-        if not len(windows):
-            raise DataError(
-                f"query {query.qid!r} of recording {query.vid!r}: no window lies inside its "
-                f"{query.duration:g} s, so there is nothing to learn; leave it out of the training split."
-            )
-        relevant = LABELLERS[self.saliency](windows, query.duration, frames)
-        limit = len(windows) if self.max_windows is None else self.max_windows
-        spans = spans_of(draw_windows(windows, limit, generator), frames, hop)
-        pairs = draw_pairs(relevant, self.pairs, generator)
-        return MomentLabels(spans, relevant, pairs.positives, pairs.negatives)
+        return MomentLabelling(self.saliency, self.max_windows, self.pairs)

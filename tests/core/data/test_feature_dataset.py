@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from amrbench.data.feature_dataset import (
+    Augment,
     DatasetCache,
     FeatureDataset,
     epoch_order,
@@ -23,6 +24,7 @@ from amrbench.data.feature_source import FeatureSource
 from amrbench.errors import DataError
 from amrbench.slots.model import Limits
 from amrbench.types import FeatureWidths, Query, Rows
+from tests.oracle import batches_by_hand
 from tests.small_world.data import drawn_source
 
 LIMITS = Limits(frames=300, words=32)
@@ -154,6 +156,28 @@ def test_rows_of_a_query_are_those_of_its_recording_and_sentence(split: FeatureD
         np.testing.assert_array_equal(split.audio_rows(index), batch.audio[0])
         np.testing.assert_array_equal(split.word_rows(index), batch.text[0])
     assert np.shares_memory(split.audio_rows(0), split.audio_rows(2))  # of one recording
+
+
+@pytest.mark.parametrize("augments", [[], [doubled]])
+@pytest.mark.parametrize("frames", [8, 300])
+def test_batches_equal_their_plain_twin(frames: int, augments: list[Augment]) -> None:
+    dataset = load_dataset([drawn_source(QUERIES)], Limits(frames=frames, words=32))
+    for indices in ([0, 1, 4], [4], [1, 1, 2]):
+        indices = [index for index in indices if index in dataset.trainable]
+        batch, target = dataset.training_batch(
+            indices, labels=label, augments=augments, rng_of=visit_rngs(3, 1)
+        )
+        plain, drawn = batches_by_hand.training_batch(
+            dataset, indices, labels=label, augments=augments, visit=(3, 1)
+        )
+        for one, two in ((batch, plain), (target, drawn)):
+            assert all(torch.equal(getattr(one, name), getattr(two, name)) for name in vars(two))
+
+
+@given(st.integers(0, 2**70), st.integers(0, 2**33), st.integers(0, 2**33))
+def test_generators_of_visits_are_those_of_a_tuple(seed: int, epoch: int, index: int) -> None:
+    drawn = visit_rngs(seed, epoch)(index).integers(0, 2**63, 4)
+    assert drawn.tolist() == np.random.default_rng((2, seed, epoch, index)).integers(0, 2**63, 4).tolist()
 
 
 def test_a_visit_draws_the_same_whatever_was_drawn_before(split: FeatureDataset) -> None:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from amrbench.errors import AmrbenchError, DataError
-from amrbench.functional.metrics import Metric, evaluate, metrics_at, scorable, score, score_by
+from amrbench.functional.metrics import Metric, evaluate, metrics_at, scorable, score, score_by, score_windows
 from amrbench.functional.official_evaluator import THRESHOLDS
 from amrbench.types import Query
 from tests.core.functional.samples import WINDOWS, average_precisions, hits, moments, query
@@ -209,3 +210,28 @@ def test_an_unknown_key_of_groups_is_refused_with_the_known_ones() -> None:
     assert str(refused.value) == "no query has the key 'kin'; they have 'kind', 'twin'. Did you mean 'kind'?"
     with pytest.raises(DataError, match="no query has the key 'kind'; they have no additional keys"):
         score_by([moments("a", WINDOWS)], [query("a", WINDOWS)], "kind")
+
+
+def test_one_window_for_each_query_scores_as_its_moments_do() -> None:
+    truth = [*published("castella_val_best_c2b90e2").truth, query("none", [(3.0, 3.0)])]
+    ends = np.array([asked.duration for asked in truth])
+    tables = {
+        name: np.column_stack([0 * ends, share * ends]) for name, share in (("all", 1.0), ("half", 0.5))
+    }
+    for metrics in (metrics_at((1, 3), (0.5, 0.7)), ()):
+        scores = score_windows(tables, truth, metrics=metrics)
+        for name, table in tables.items():
+            listed = [
+                replace(moments(str(asked.qid), [window]), vid=asked.vid, scores=None)
+                for asked, window in zip(truth, table.tolist(), strict=True)
+            ]
+            assert scores[name] == score(listed, truth, metrics=metrics)
+    assert scores["all"].unanswerable == 1
+
+
+def test_windows_for_queries_without_usable_windows_are_refused() -> None:
+    with pytest.raises(DataError) as refused:
+        score_windows({"all": np.array([[0.0, 1.0]])}, [query("a", [(3.0, 3.0)])])
+    assert str(refused.value) == (
+        "none of the 1 queries has a window longer than 0 s and at most 1500 s to score by."
+    )

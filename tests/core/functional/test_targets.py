@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amrbench.functional import targets
+from amrbench.types import Query
 from tests.folders import DATA
 
 GOLDEN: dict[str, Any] = json.loads((DATA / "cgdetr" / "targets.json").read_text())
@@ -188,3 +191,75 @@ def test_cutting_keeps_the_order_of_the_rest() -> None:
 def test_tolerance_zero_cuts_at_the_duration() -> None:
     cut = targets.clip_windows(targets.as_windows([[290, 300]]), 299, tolerance=0)
     np.testing.assert_array_equal(cut, [[290, 299]])
+
+
+# ---------------------------------------------------------------- a whole batch
+
+SECONDS = st.one_of(st.integers(-3, 30).map(float), st.floats(-3, 30))
+WINDOWS = st.lists(st.tuples(SECONDS, SECONDS).map(lambda pair: tuple(sorted(pair))), max_size=8)
+QUERIES = st.builds(Query, st.just("q"), st.just("a bell"), st.just("v"), st.floats(0.5, 25), WINDOWS)
+BATCHES = st.lists(st.tuples(QUERIES, st.integers(1, 25)), min_size=1, max_size=6)
+
+
+def rngs(count: int) -> list[np.random.Generator]:
+    return [generator(seed) for seed in range(count)]
+
+
+@given(st.lists(QUERIES, min_size=1, max_size=6))
+def test_windows_of_a_batch_are_cut_as_those_of_one_query(queries: list[Query]) -> None:
+    windows = targets.clip_batch(queries)
+    for query, rows in zip(queries, np.split(windows.values, windows.offsets[1:-1]), strict=True):
+        expected = targets.clip_windows(targets.as_windows(query.windows), query.duration)
+        np.testing.assert_array_equal(rows, expected)
+
+
+@given(st.lists(QUERIES, min_size=1, max_size=6), st.integers(1, 4))
+def test_windows_of_a_batch_are_drawn_as_those_of_one_query(queries: list[Query], limit: int) -> None:
+    windows, used, plain = targets.clip_batch(queries), rngs(len(queries)), rngs(len(queries))
+    drawn = targets.draw_batch_windows(windows, limit, used)
+    for index, rows in enumerate(np.split(drawn.values, drawn.offsets[1:-1])):
+        own = windows.values[windows.offsets[index] : windows.offsets[index + 1]]
+        np.testing.assert_array_equal(rows, targets.draw_windows(own, limit, plain[index]))
+    assert [rng.random() for rng in used] == [rng.random() for rng in plain]
+
+
+@given(BATCHES, st.floats(0.1, 3))
+def test_spans_of_a_batch_equal_those_of_one_query(batch: list[tuple[Query, int]], hop: float) -> None:
+    windows = targets.clip_batch([query for query, _ in batch])
+    frames = np.array([frames for _, frames in batch])
+    spans = np.split(targets.spans_of(windows.values, frames[windows.query], hop), windows.offsets[1:-1])
+    for index, rows in enumerate(spans):
+        own = windows.values[windows.offsets[index] : windows.offsets[index + 1]]
+        np.testing.assert_array_equal(rows, targets.spans_of(own, int(frames[index]), hop))
+
+
+@given(BATCHES, st.integers(1, 4))
+def test_labels_and_pairs_of_a_batch_equal_those_of_one_query(
+    batch: list[tuple[Query, int]], count: int
+) -> None:
+    cut = [targets.clip_windows(targets.as_windows(query.windows), query.duration) for query, _ in batch]
+    batch = [pair for pair, windows in zip(batch, cut, strict=True) if len(windows)]
+    if not batch:
+        return
+    windows, frames = (
+        targets.clip_batch([query for query, _ in batch]),
+        np.array([count for _, count in batch]),
+    )
+    labels = targets.label_batch(windows, np.array([query.duration for query, _ in batch]), frames)
+    used, plain = rngs(len(batch)), rngs(len(batch))
+    pairs = targets.draw_batch_pairs(labels, frames, count, used)
+    assert labels.shape == (len(batch), frames.max())
+    for index, (query, length) in enumerate(batch):
+        own = windows.values[windows.offsets[index] : windows.offsets[index + 1]]
+        expected = targets.label_all_windows(own, query.duration, length)
+        assert labels[index].tolist() == [*expected.tolist(), *[False] * (int(frames.max()) - length)]
+        drawn = targets.draw_pairs(expected, count, plain[index])
+        assert pairs.positives[index].tolist() == drawn.positives.tolist()
+        assert pairs.negatives[index].tolist() == drawn.negatives.tolist()
+    assert [rng.random() for rng in used] == [rng.random() for rng in plain]
+
+
+def test_frames_of_a_very_short_recording_are_labelled() -> None:
+    tiny = Query("q", "a bell", "v", 1e-300, ((0.0, 1.0),))
+    labels = targets.label_batch(targets.clip_batch([tiny]), np.array([1e-300]), np.array([4]))
+    assert labels.tolist() == [targets.label_all_windows(np.array([[0.0, 1.0]]), 1e-300, 4).tolist()]

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from amrbench.data.collate import collate_targets
 from amrbench.errors import DataError
 from amrbench.registry import Registry
 from amrbench.required_files import Published, RequiredFile
@@ -180,6 +182,40 @@ class Counted:
 )
 def test_a_defect_of_targets_is_found(label, text):
     assert failure(part_of(TargetsPart, label)) == text
+
+
+class Batched:
+    """Its method for a batch differs from its calls, or draws one more number."""
+
+    def __init__(self, shift, drawn):
+        self.shift, self.drawn = shift, drawn
+
+    def __call__(self, query, frames, hop, rng):
+        labels = Labelled()
+        labels.relevant = np.zeros(frames, np.bool_)
+        return labels
+
+    def of_batch(self, queries, frames, hop, rngs):
+        calls = [self(query, count, hop, None) for query, count in zip(queries, frames, strict=True)]
+        target = collate_targets(calls, max(frames))
+        rngs[0].random(self.drawn)
+        return replace(target, spans=target.spans + self.shift)
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        (Batched(0.1, 0), "targets 'bad': its of_batch gives other spans than one call for each query."),
+        (
+            Batched(0, 1),
+            "targets 'bad': its of_batch draws other random numbers than one call for each query.",
+        ),
+    ],
+)
+def test_a_method_for_a_batch_that_differs_is_found(label, text):
+    assert failure(part_of(TargetsPart, label)) == text
+    same = part_of(TargetsPart, Batched(0, 0))
+    check_part(same(), Registry.of(same))
 
 
 def moved(rows, query, hop, rng):

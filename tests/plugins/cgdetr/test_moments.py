@@ -7,7 +7,8 @@ import pytest
 
 from amrbench.errors import DataError
 from amrbench.types import Query
-from amrbench_plugins.cgdetr.moments import MomentLabels, MomentTargets
+from amrbench_plugins.cgdetr.moment_labels import MomentLabels
+from amrbench_plugins.cgdetr.moments import MomentTargets
 
 
 def query(*windows: tuple[float, float], duration: float = 20.0) -> Query:

@@ -1,0 +1,96 @@
+"""The labels of one query, or of a whole batch of them at once; see `MomentTargets`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from amrbench.errors import DataError
+from amrbench.functional.targets import (
+    as_windows,
+    clip_batch,
+    clip_windows,
+    draw_batch_pairs,
+    draw_batch_windows,
+    draw_pairs,
+    draw_windows,
+    label_all_windows,
+    label_batch,
+    label_first_window,
+    spans_of,
+)
+from amrbench.types import Query, Target
+
+LABELLERS = {"first-window": label_first_window, "all-windows": label_all_windows}
+
+
+@dataclass(frozen=True)
+class MomentLabels:
+    """True spans and frames of one query."""
+
+    spans: NDArray[np.float32]
+    relevant: NDArray[np.bool_]
+    positives: NDArray[np.int64]
+    negatives: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class MomentLabelling:
+    """Labels one query, or a batch of them at once."""
+
+    saliency: str
+    """A key of `LABELLERS`."""
+    max_windows: int | None
+    pairs: int
+
+    def __call__(self, query: Query, frames: int, hop: float, generator: np.random.Generator) -> MomentLabels:
+        """Return the labels of one query; DataError if none of its windows is inside its recording."""
+        windows = clip_windows(as_windows(query.windows), query.duration)
+        if not len(windows):
+            raise _nothing_to_learn(query)
+        relevant = LABELLERS[self.saliency](windows, query.duration, frames)
+        spans = spans_of(draw_windows(windows, self._limit(len(windows)), generator), frames, hop)
+        pairs = draw_pairs(relevant, self.pairs, generator)
+        return MomentLabels(spans, relevant, pairs.positives, pairs.negatives)
+
+    def of_batch(
+        self,
+        queries: Sequence[Query],
+        frames: Sequence[int],
+        hop: float,
+        rngs: Sequence[np.random.Generator],
+    ) -> Target:
+        """Return what one call for each query gives, padded."""
+        windows, lengths = clip_batch(queries), np.array(frames)
+        if not windows.counts.all():
+            raise _nothing_to_learn(queries[int(windows.counts.argmin())])
+        first_only = self.saliency == "first-window"
+        salient = windows.keep(windows.position == 0) if first_only else windows
+        duration = np.array([query.duration for query in queries])
+        relevant = label_batch(salient, duration, lengths)
+        drawn = draw_batch_windows(windows, self._limit(int(windows.counts.max())), rngs)
+        spans = torch.zeros(len(queries), int(drawn.counts.max()), 2)
+        spans.numpy()[drawn.query, drawn.position] = spans_of(drawn.values, lengths[drawn.query], hop)
+        position = np.arange(spans.shape[1])
+        pairs = draw_batch_pairs(relevant, lengths, self.pairs, rngs)
+        return Target(
+            spans=spans,
+            spans_mask=torch.from_numpy(position < drawn.counts[:, None]),
+            relevant=torch.from_numpy(relevant),
+            positives=torch.from_numpy(pairs.positives),
+            negatives=torch.from_numpy(pairs.negatives),
+        )
+
+    def _limit(self, windows: int) -> int:
+        return windows if self.max_windows is None else self.max_windows
+
+
+def _nothing_to_learn(query: Query) -> DataError:
+    return DataError(
+        f"query {query.qid!r} of recording {query.vid!r}: no window lies inside its "
+        f"{query.duration:g} s, so there is nothing to learn; leave it out of the training split."
+    )
