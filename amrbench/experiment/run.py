@@ -155,12 +155,17 @@ def run_all(
 
 
 def compare_with_baseline(runs: Sequence[Run]) -> list[Comparison]:
-    """Return the comparison of runs with the first recipe in `against`; empty if nothing is scored."""
-    others = runs[0].against
-    if not others or not all(result.scored for run in runs for result in run.all_results):
+    """Return the comparison of runs with the first recipe in `against` of the protocol, or else of a recipe.
+
+    Empty if there is nothing to compare with, or nothing is scored.
+    """
+    every = {run.folder: run for run in (*runs, *runs[0].against)}
+    if len(every) == 1 or not all(run.result.scored for run in every.values()):
         return []
-    folders = dict.fromkeys([run.folder for run in runs] + [run.folder for run in others])
-    return [compare(list(folders), against=others[0].folder)]
+    first = list(runs[0].result.protocol.options["against"])[:1]
+    baselines = [folder for folder, run in every.items() if run.result.recipe.name in first]
+    baselines += [run.folder for run in runs[0].against]
+    return [compare(list(every), against=baselines[0])] if baselines else []
 
 
 class Runner:

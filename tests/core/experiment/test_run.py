@@ -163,6 +163,24 @@ def test_a_run_without_others_is_compared_with_nothing(finished):
     assert compare_with_baseline([finished]) == []
 
 
+def test_the_protocol_names_the_reference_even_if_it_is_requested_with_others(toy_folder):
+    write_yaml(toy_folder / "tiny.yaml", PROTOCOL | {"against": ["small"]})
+    for name in ("small", "other"):
+        own = changed(RECIPE, name=name, training__losses=["frames"], training__batch=len(name))
+        write_yaml(toy_folder / f"{name}.yaml", own)
+    write_yaml(toy_folder / "toy.yaml", RECIPE | {"against": ["other"]})
+    runs = run_all(
+        [toy_folder / "toy.yaml", toy_folder / "small.yaml"],
+        toy_folder / "tiny.yaml",
+        registry=REGISTRY,
+        settings=settings_in(toy_folder),
+    )
+    assert [run.result.recipe.name for run in runs[0].against] == ["other"]
+    (comparison,) = compare_with_baseline(runs)
+    assert comparison.against == "small"
+    assert {line.recipe for line in comparison.lines} == {"toy", "small", "other"}
+
+
 def test_several_recipes_are_run_together(toy_folder):
     write_yaml(toy_folder / "small.yaml", changed(RECIPE, name="small", training__losses=["frames"]))
     runs = run_all(
