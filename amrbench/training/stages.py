@@ -28,7 +28,6 @@ from amrbench.files.file_lock import exclusive
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.plugin_errors import naming_plugins
 from amrbench.training import log
-from amrbench.training.allocator import freed_memory_kept
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
 from amrbench.training.log import Epoch, RunningStage, StageProgress
@@ -263,8 +262,7 @@ def _train(
             log.write_epoch(folder / log.FILE, epoch)
             reporter.epoch(spec.running, epoch)
 
-        with freed_memory_kept():
-            fit(inputs, keep=keep, report=partial(reporter.step, spec.running))
+        fit(inputs, keep=keep, report=partial(reporter.step, spec.running))
     _write_stage(spec, folder, keeper, steps=inputs.epochs * inputs.steps)
 
 
