@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import connection, get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -39,6 +41,8 @@ _ONE_THREAD: Mapping[str, str] = dict.fromkeys(
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGFPE}
 _LOOK_SECONDS = 1.0
 """Time between two looks at what the workers do."""
+_JOIN_SECONDS = 2.0
+"""Longest time that ended workers are waited for."""
 KEPT = "What is finished is kept: give the same command again"
 LESS_MEMORY = "Give the same command with a smaller --jobs, or end other programs; what is finished is kept."
 
@@ -85,10 +89,14 @@ class WorkerPool(Executor):
         self._pool = ProcessPoolExecutor(
             jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(folder,)
         )
+        self._processes: dict[int, BaseProcess] = {}
 
     @override
     def submit(self, task: Callable[..., R], /, *args: Any, **options: Any) -> Future[R]:
-        return self._pool.submit(task, *args, **options)
+        future = self._pool.submit(task, *args, **options)
+        # The pool forgets processes while it ends them.
+        self._processes.update(self._pool._processes or {})
+        return future
 
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -100,11 +108,12 @@ class WorkerPool(Executor):
 
     def death(self) -> RunError:
         """Return the error for a worker that ended, with what it did and how it ended."""
-        processes = dict(self._pool._processes or {})
-        for process in processes.values():
-            process.join(1)
+        # The pool joins them at the same time; an exit code may come a moment later.
+        until = time.monotonic() + _JOIN_SECONDS
+        while any(one.exitcode is None for one in self._processes.values()) and time.monotonic() < until:
+            time.sleep(0.01)
         # The pool ends the other workers with SIGTERM.
-        codes = {pid: process.exitcode for pid, process in processes.items() if process.exitcode}
+        codes = {pid: process.exitcode for pid, process in self._processes.items() if process.exitcode}
         first = [pid for pid, code in codes.items() if code != -signal.SIGTERM] or list(codes)
         if not first:
             return RunError(f"a worker process that {self.doing} ended. {KEPT}.")
