@@ -64,6 +64,8 @@ class Outcome:
 class AtOnce(Executor):
     """Runs tasks when they are submitted, in this process: starting a process takes seconds."""
 
+    _processes = None
+
     def __init__(self, *arguments, **options) -> None:
         pass
 
