@@ -78,7 +78,7 @@ class PredictionWriter:
                 rows.append(self._predicted(spec.model_name, "seed"))
             rows += self._soups()
             if has_truth(queries):
-                rows.append(self._control())
+                rows.append(self._control(rows[0].fitted))
                 for name, moments in baseline_predictions(queries).items():
                     rows.append(self._written(name, "prior", moments))
             return rows
@@ -114,8 +114,11 @@ class PredictionWriter:
             row = self._predicted(name, result.kind)
             yield row.model_copy(update={"ingredients": tuple(result.ingredients), "note": result.note})
 
-    def _control(self) -> Row:
-        """Return the row of the first seed with shuffled queries, or one that says why there is none."""
+    def _control(self, fitted: Fitted) -> Row:
+        """Return the row of the first seed with shuffled queries, or one that says why there is none.
+
+        `fitted` is what was fitted for this seed.
+        """
         reason = why_not_shuffled(self.planned.report.queries)
         if reason:
             location = self.planned.request.splits.report.location
@@ -130,7 +133,6 @@ class PredictionWriter:
             )
         self._load(self.spec)
         shuffled = with_shuffled_queries(self._report, seed=0)
-        fitted = self._fit(self.spec.model_name)
         return self._written(CONTROL, "control", self._predict(shuffled, CONTROL, fitted))
 
     def _load(self, spec: StageSpec) -> None:
