@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from amrbench.functional.spans import inverse_sigmoid
-from amrbench.slots.blocks import BlockContext, Decoded, Memory, Queries
+from amrbench.slots.blocks import BlockContext, Decoded, Memory, PriorPart, Queries, build_at
 from amrbench_plugins.moment_detr.layers import (
     BlockLinear,
     FeedForward,
@@ -192,34 +192,36 @@ class DabDecoder(nn.Module):
 def build_decoder(
     context: BlockContext,
     *,
-    priors: Sequence[Callable[[], nn.Module]],
+    layers: int,
+    prior: PriorPart,
     self_attention: Callable[[], nn.Module],
 ) -> DabDecoder:
-    """Return a decoder with a layer for each prior.
+    """Return a decoder.
 
     Args:
         context: Sizes and initialisation.
-        priors: Make the prior of each layer.
+        layers: Their number.
+        prior: Of each layer.
         self_attention: Makes the module of a layer that lets queries read each other: queries (B, Q, D) and
             their positions to (B, Q, D).
     """
     width, heads, p = context.width, context.attention_heads, context.dropout
     correction = Perceptron((width, width, width, 2), context.activation.mlp)
     embedding = AnchorEmbedding(width, context.activation.mlp)
-    layers = [
+    built = [
         DecoderLayer(
-            prior(),
+            build_at(prior, f"layers.{index}.prior", context),
             self_attention(),
             DecoderCrossAttention(width, heads, p, first=index == 0),
             FeedForward(width, context.feedforward, p, context.activation.feedforward()),
             p,
         )
-        for index, prior in enumerate(priors)
+        for index in range(layers)
     ]
     context.initialise(embedding)
     context.initialise(correction)
-    for layer in layers:
+    for layer in built:
         for name, module in layer.named_children():
             if name != "prior":  # which draws its own weights
                 context.initialise(module)
-    return DabDecoder(layers, embedding, correction, context.eps)
+    return DabDecoder(built, embedding, correction, context.eps)

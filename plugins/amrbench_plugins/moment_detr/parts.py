@@ -223,10 +223,8 @@ class Dab(DecoderPart):
 
         return build_decoder(
             context,
-            priors=[
-                partial(build_at, self.prior, f"layers.{index}.prior", context)
-                for index in range(self.layers)
-            ],
+            layers=self.layers,
+            prior=self.prior,
             self_attention=partial(
                 DecoderSelfAttention, context.width, context.attention_heads, context.dropout
             ),
@@ -250,10 +248,8 @@ class Independent(DecoderPart):
 
         return build_decoder(
             context,
-            priors=[
-                partial(build_at, self.prior, f"layers.{index}.prior", context)
-                for index in range(self.layers)
-            ],
+            layers=self.layers,
+            prior=self.prior,
             self_attention=NoSelfAttention,
         )
 
