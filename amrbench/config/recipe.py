@@ -126,15 +126,9 @@ class Recipe(Strict):
     def _readouts_get_their_tensors(self) -> Self:
         for readout in (*self.training.readouts, self.readout):
             _require(f"readout {readout.use!r}", readout.requires, self.model)
-        given = self.readout.evidence_with(self.model.provides)
         for step in self.ranking:
-            missing = sorted(step.requires.difference(given))
-            if missing:
-                raise problem(
-                    f"ranking {step.use!r} requires {', '.join(missing)} of each moment, which the readout "
-                    f"{self.readout.use!r} does not give with this model. It gives: "
-                    f"{', '.join(given) or 'nothing'}."
-                )
+            if fault := self.readout.evidence_fault(step, self.model.provides, "this model"):
+                raise problem(fault)
         return self
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from amrbench.part import Part
 
 if TYPE_CHECKING:
+    from amrbench.slots.ranking import RankingPart
     from amrbench.types import Outputs, Plain, Proposals
 
 
@@ -45,6 +46,23 @@ class ReadoutPart(Part):
         """Return the names of the evidence of each moment if a model provides these tensors."""
         known = {**self.evidence, **SALIENCY_EVIDENCE}
         return sorted(name for name, tensor in known.items() if not tensor or tensor in provided)
+
+    def evidence_fault(self, step: RankingPart, provided: Collection[str], model: str) -> str:
+        """Return what a ranking step lacks after this read-out; empty for nothing.
+
+        Args:
+            step: The ranking step.
+            provided: Names of the tensors that the model provides.
+            model: The model in words, e.g. "this model".
+        """
+        given = self.evidence_with(provided)
+        missing = sorted(step.requires.difference(given))
+        if not missing:
+            return ""
+        return (
+            f"ranking {step.use!r} requires {', '.join(missing)} of each moment, which the readout "
+            f"{self.use!r} does not give with {model}. It gives: {', '.join(given) or 'nothing'}."
+        )
 
     def fit(self, widths: tuple[float, ...]) -> Mapping[str, Plain]:  # noqa: ARG002
         """Return what it takes from the training windows, for `build`; by default nothing.

@@ -111,20 +111,14 @@ def reading_of(recipe: Recipe, foreign: ForeignModel) -> Reading:
             f"{recipe.name}: readout {readout.use!r} requires {', '.join(missing)}, which the model of the "
             f"checkpoint does not provide. It provides: {provided}."
         )
-    given = readout.evidence_with(foreign.provides)
     for step in recipe.ranking:
-        who = f"{recipe.name}: ranking {step.use!r}"
         if step.learns:
             raise RecipeError(
-                f"{who} learns from the selection split, but a checkpoint comes without one. Leave the step "
-                "out, or let a recipe train the model."
+                f"{recipe.name}: ranking {step.use!r} learns from the selection split, but a checkpoint "
+                "comes without one. Leave the step out, or let a recipe train the model."
             )
-        missing = sorted(step.requires.difference(given))
-        if missing:
-            raise RecipeError(
-                f"{who} requires {', '.join(missing)} of each moment, which the readout {readout.use!r} does "
-                f"not give with the model of the checkpoint. It gives: {', '.join(given) or 'nothing'}."
-            )
+        if fault := readout.evidence_fault(step, foreign.provides, "the model of the checkpoint"):
+            raise RecipeError(f"{recipe.name}: {fault}")
     return build_reading(recipe, Fitted(readout=readout.fit(())))
 
 
