@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -54,9 +55,7 @@ class Criterion(nn.Module):
         Only the matcher waits for the device.
         """
         encoded = self.model.encode(batch, views=self.views)  # type: ignore[operator]
-        encoded = checked_result(self.model, "encode", encoded, Encoded)
-        decoded = checked_result(self.model, "decode", self.model.decode(encoded), Mapping)  # type: ignore[operator, type-abstract]
-        tensors: Tensors = {**encoded.tensors, **decoded}
+        tensors = dict(tensors_of(self.model, encoded))
         with torch.no_grad():
             matched = checked_result(self.matcher, "__call__", self.matcher(tensors, target), Tensor)
         outcome = Outcome(batch, target, tensors, encoded.views, matched, step)
@@ -72,6 +71,13 @@ class Criterion(nn.Module):
                     )
                 terms[name] = value.sum()
         return terms
+
+
+def tensors_of(model: nn.Module, encoded: Encoded) -> Tensors:
+    """Return all tensors that a model provides for an encoded batch; those made on request stay so."""
+    encoded = checked_result(model, "encode", encoded, Encoded)
+    decoded = checked_result(model, "decode", model.decode(encoded), Mapping)  # type: ignore[operator, type-abstract]
+    return ChainMap(dict(decoded), encoded.tensors)  # type: ignore[arg-type]
 
 
 def build_criterion(recipe: Recipe, context: BuildContext) -> Criterion:

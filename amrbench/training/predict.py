@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TypeVar
@@ -15,10 +14,10 @@ from amrbench.data.feature_dataset import FeatureDataset
 from amrbench.data.worker_pool import Progress, Report
 from amrbench.functional.metrics import STANDARD, Metric, score
 from amrbench.functional.spans import to_windows
-from amrbench.interfaces import checked_result
 from amrbench.slots.readout import Readout
+from amrbench.training.criterion import tensors_of
 from amrbench.training.reading import Reading, propose, rank
-from amrbench.types import Candidates, Encoded, Moments, Outputs, Proposals, Query, Ranking, Tensors
+from amrbench.types import Candidates, Moments, Outputs, Proposals, Query, Ranking
 
 Watch = Callable[[Sequence[int], Outputs], None]
 
@@ -73,13 +72,6 @@ def read(
                 candidates[name].update(zip(indices, own, strict=True))
             watch(indices, outputs)
     return {name: [own[index] for index in range(len(dataset))] for name, own in candidates.items()}
-
-
-def tensors_of(model: nn.Module, encoded: Encoded) -> Tensors:
-    """Return all tensors that a model provides for an encoded batch; those made on request stay so."""
-    encoded = checked_result(model, "encode", encoded, Encoded)
-    decoded = checked_result(model, "decode", model.decode(encoded), Mapping)  # type: ignore[operator, type-abstract]
-    return ChainMap(dict(decoded), encoded.tensors)  # type: ignore[arg-type]
 
 
 def candidates_of(proposals: Proposals, durations: Tensor) -> list[Candidates]:

@@ -6,7 +6,8 @@ from torch import nn
 from amrbench.data.feature_dataset import load_dataset, visit_rngs
 from amrbench.errors import DataError
 from amrbench.slots.model import Limits
-from amrbench.training.predict import candidates_of, predict, read, tensors_of, validate
+from amrbench.training.criterion import tensors_of
+from amrbench.training.predict import candidates_of, predict, read, validate
 from amrbench.training.reading import Reading
 from amrbench.types import Encoded, Proposals, Query
 from amrbench_plugins.moment_detr.tensors import LazyTensors
