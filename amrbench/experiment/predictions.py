@@ -33,7 +33,7 @@ from amrbench.training.criterion import Criterion
 from amrbench.training.loop import LESS_MEMORY, fixed_numerics
 from amrbench.training.predict import ranked, read, reported
 from amrbench.training.progress_bars import Reporter
-from amrbench.training.reading import Examples, build_reading, fit_ranking
+from amrbench.training.reading import Examples, build_reading, fit_reading
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate
 from amrbench.training.stages import StageSpec, untrained, weights_file
 from amrbench.types import Candidates, Moments, Query
@@ -147,14 +147,12 @@ class PredictionWriter:
 
     def _fit(self, name: str) -> Fitted:
         """Fit read-out and ranking for the weights that are loaded; they never see the reported split."""
-        recipe = self.spec.recipe
-        readout = recipe.readout.fit(self._train.window_widths())
 
-        def examples() -> Examples:
-            own = self._read(self._select, f"selection split of {name}", recipe.readout.build(readout))
+        def examples(readout: Readout) -> Examples:
+            own = self._read(self._select, f"selection split of {name}", readout)
             return list(zip(own, self._select.queries, strict=True))
 
-        return Fitted(readout=readout, ranking=fit_ranking(recipe.ranking, examples))
+        return fit_reading(self.spec.recipe, self._train.window_widths(), examples)
 
     def _read(self, dataset: FeatureDataset, name: str, readout: Readout) -> list[Candidates]:
         what = f"{self.spec.recipe.name}: {name}"

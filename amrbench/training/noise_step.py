@@ -17,15 +17,15 @@ from amrbench.data.feature_source import EncoderFeatures, FeatureSource, RowsInM
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.data.required_splits import RequiredSplits
 from amrbench.errors import AmrbenchError, RecipeError
-from amrbench.evaluation.result import Fitted
 from amrbench.interfaces import ResultError, checked_result
 from amrbench.plugin_errors import naming_plugins, third_party_parts, third_party_test
 from amrbench.slots.model import ModelPart
+from amrbench.slots.readout import Readout
 from amrbench.training.block_calls import provided_fault, recorded_calls, refuse_wrong_results
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.loop import fixed_numerics
-from amrbench.training.predict import ranked, read
-from amrbench.training.reading import build_reading, fit_ranking, fit_readouts
+from amrbench.training.predict import predict, ranked, read
+from amrbench.training.reading import Examples, build_reading, fit_reading, fit_readouts
 from amrbench.types import Batch, BuildContext, FeatureWidths, Losses, Moments, Query, Rows, TrainingLength
 
 COPIES = 20
@@ -112,15 +112,18 @@ def _one_batch(recipe: Recipe, widths: FeatureWidths, hop: float) -> Criterion:
 
 def _predicted(recipe: Recipe, model: torch.nn.Module, dataset: FeatureDataset) -> list[Moments]:
     """Return the moments of the recipe's read-out after its ranking, and of the others without ranking."""
-    queries, widths = dataset.queries, dataset.window_widths()
-    fitted = recipe.readout.fit(widths)
-    readouts = {**fit_readouts(recipe.training.readouts, widths), "": recipe.readout.build(fitted)}
-    candidates = read(model, dataset, readouts, device=torch.device("cpu"))
-    examples = list(zip(candidates[""], queries, strict=True)) * COPIES
-    learned = Fitted(readout=fitted, ranking=fit_ranking(recipe.ranking, lambda: examples))
-    ranking = {"": build_reading(recipe, learned).ranking}
+    queries, widths, device = dataset.queries, dataset.window_widths(), torch.device("cpu")
+
+    def examples(readout: Readout) -> Examples:
+        return (
+            list(zip(read(model, dataset, {"": readout}, device=device)[""], queries, strict=True)) * COPIES
+        )
+
+    reading = build_reading(recipe, fit_reading(recipe, widths, examples))
+    others = read(model, dataset, fit_readouts(recipe.training.readouts, widths), device=device).values()
     return [
-        moments for name, own in candidates.items() for moments in ranked(own, queries, ranking.get(name, ()))
+        *predict(model, dataset, reading, device=device),
+        *(moments for own in others for moments in ranked(own, queries, ())),
     ]
 
 

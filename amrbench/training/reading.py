@@ -95,6 +95,19 @@ def fit_ranking(
     return fitted
 
 
+def fit_reading(recipe: Recipe, widths: tuple[float, ...], examples: Callable[[Readout], Examples]) -> Fitted:
+    """Return what the read-out and the ranking steps of a recipe take from data.
+
+    Args:
+        recipe: The recipe.
+        widths: Of all training windows, as fractions of their recordings.
+        examples: Reads the queries of the selection split; called only if a ranking step learns.
+    """
+    readout = recipe.readout.fit(widths)
+    ranking = fit_ranking(recipe.ranking, lambda: examples(recipe.readout.build(readout)))
+    return Fitted(readout=readout, ranking=ranking)
+
+
 def build_reading(recipe: Recipe, fitted: Fitted) -> Reading:
     """Return the read-out and the ranking steps of a recipe with what was fitted."""
     steps = tuple(part.build(fitted.ranking.get(part.use, {})) for part in recipe.ranking)
