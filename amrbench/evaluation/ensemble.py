@@ -25,6 +25,7 @@ from amrbench.errors import RunError, did_you_mean
 from amrbench.evaluation.systems import Compared, prediction_files, refuse_other_queries
 from amrbench.files.atomic import refuse_replacing
 from amrbench.files.predictions import read_predictions, write_predictions
+from amrbench.functional.windows import iou
 from amrbench.notes import note
 from amrbench.types import Moments
 
@@ -113,7 +114,7 @@ def fuse(tables: Sequence[Table], how: EnsembleOptions = EnsembleOptions()) -> T
     groups: list[Group] = []
     for index in np.lexsort((pool[:, 1], pool[:, 0], -pool[:, 2])):  # by score, start and end
         bounds = np.array([group.bounds for group in groups]).reshape(-1, 2)
-        overlap = overlaps(bounds, pool[index])
+        overlap = iou(bounds, pool[index : index + 1])[:, 0]
         if groups and overlap.max() >= how.iou:
             group = groups[overlap.argmax()]
         else:
@@ -123,15 +124,6 @@ def fuse(tables: Sequence[Table], how: EnsembleOptions = EnsembleOptions()) -> T
     rows = [(*group.bounds.tolist(), group.score(how.points, weights)) for group in groups]
     rows.sort(key=lambda row: -row[2])
     return np.array(rows[: how.top], dtype=np.float64).reshape(-1, 3)
-
-
-def overlaps(moments: Table, moment: Table) -> Table:
-    """Return (n,) the IoU of each moment (n, 2 or more) with another (2 or more,)."""
-    shared = np.minimum(moments[:, 1], moment[1]) - np.maximum(moments[:, 0], moment[0])
-    intersection = np.maximum(shared, 0)
-    union = moments[:, 1] - moments[:, 0] + moment[1] - moment[0] - intersection
-    iou: Table = intersection / np.maximum(union, 1e-9)
-    return iou
 
 
 def fuse_files(

@@ -25,8 +25,9 @@ from amrbench.data.near_files import refuse_missing_recording
 from amrbench.data.resample import resample
 from amrbench.data.worker_pool import Progress, Report, no_report
 from amrbench.errors import DataError
-from amrbench.evaluation.ensemble import Table, overlaps
+from amrbench.evaluation.ensemble import Table
 from amrbench.experiment.finished_run import FinishedRun
+from amrbench.functional.windows import iou
 from amrbench.required_files import refuse_missing
 from amrbench.slots.features import FeatureBackend
 from amrbench.training.predict import predict
@@ -226,7 +227,7 @@ def merge(tables: Sequence[Table], windows: Sequence[AudioWindow], hop: float) -
     kept: list[int] = []
     for index in np.argsort(-moments[:, 2], kind="stable"):
         others = [other for other in kept if window_of[other] != window_of[index]]
-        if not others or overlaps(moments[others], moments[index]).max() < SAME_IOU:
+        if not others or iou(moments[others], moments[index : index + 1]).max() < SAME_IOU:
             kept.append(int(index))
     return moments[kept]
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from amrbench.errors import RunError
+from amrbench.functional.windows import iou
 from amrbench.types import Candidates, Floats, Plain, Query
 from amrbench_plugins.ranking.calibrator import Calibrator, Network
-from amrbench_plugins.ranking.overlap import iou
 from amrbench_plugins.ranking.proposal_features import FeatureSpace, deviation
 
 LEAST = 20

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amrbench.errors import RunError
+from amrbench.functional.windows import iou
 from amrbench.types import Candidates, Floats
-from amrbench_plugins.ranking.overlap import iou
 
 SOURCE = "source"
 _SHORTEST = 0.5  # seconds; a shorter moment has the logarithm of this width

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from amrbench.functional.windows import iou
 from amrbench.types import Candidates, Query
-from amrbench_plugins.ranking.overlap import iou
 
 
 def nms(candidates: Candidates, query: Query, *, overlap: float, keep: int) -> Candidates:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amrbench.errors import DataError, RunError
-from amrbench.evaluation.ensemble import EnsembleOptions, fuse, fuse_files, overlaps
+from amrbench.evaluation.ensemble import EnsembleOptions, fuse, fuse_files
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.notes import collected_notes
 from amrbench.types import Moments
@@ -127,12 +127,6 @@ def test_moments_without_score_or_length_do_no_harm():
     fused = fuse([empty, np.zeros((0, 3))], EnsembleOptions(bounds="mean"))
     assert np.isfinite(fused).all()
     assert fuse([np.zeros((0, 3))]).shape == (0, 3)
-    np.testing.assert_allclose(overlaps(empty, empty[0]), [0, 0, 0])
-
-
-def test_overlaps_are_those_of_intersection_over_union():
-    moments = np.array([[0.0, 10.0, 1], [20.0, 30.0, 1], [5.0, 15.0, 1]])
-    np.testing.assert_allclose(overlaps(moments, np.array([0.0, 10.0, 0])), [1, 0, 1 / 3])
 
 
 # ---------------------------------------------------------------- files

@@ -1,6 +1,6 @@
 import numpy as np
 
-from amrbench_plugins.ranking.overlap import iou
+from amrbench.functional.windows import iou
 from tests.plugins.ranking.lists import iou_by_hand
 
 
@@ -19,3 +19,13 @@ def test_other_columns_are_ignored_and_lists_may_be_empty():
 
 def test_equal_points_do_not_overlap():
     assert iou(np.array([[3, 3]]), np.array([[3, 3], [2, 4]])).tolist() == [[0, 0]]
+
+
+def test_windows_of_no_length_have_no_overlap():
+    empty = np.array([[3, 3, 0.5], [3, 3, 0.0], [0, 4, 0.0]], dtype=float)
+    np.testing.assert_allclose(iou(empty, empty[:1])[:, 0], [0, 0, 0])
+
+
+def test_overlaps_are_those_of_intersection_over_union():
+    moments = np.array([[0.0, 10.0, 1], [20.0, 30.0, 1], [5.0, 15.0, 1]])
+    np.testing.assert_allclose(iou(moments, np.array([[0.0, 10.0, 0]]))[:, 0], [1, 0, 1 / 3])
