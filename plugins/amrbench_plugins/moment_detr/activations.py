@@ -98,8 +98,8 @@ class _AnyOfBlocks:
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             value = functional_call(self.activation, self.parameters, (x,))
-        gradient, *found = torch.autograd.grad(value, [x, *self.parameters.values()], of_value)
-        for total, part in zip(self.learned, found, strict=True):
+        gradient, *of_parameters = torch.autograd.grad(value, [x, *self.parameters.values()], of_value)
+        for total, part in zip(self.learned, of_parameters, strict=True):
             total += part
         return gradient
 

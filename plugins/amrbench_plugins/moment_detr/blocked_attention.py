@@ -41,9 +41,9 @@ def packed_attention(
     """
     if p == 0:
         sizes = list(lengths)
-        each = zip(*(torch.split(rows, sizes) for rows in (query, key, value)), strict=True)
-        return torch.cat([*(_attention(q, k, v, heads) for q, k, v in each), value[:0]])
-    out = _BlockedAttention.apply(query, key, value, lengths, heads, p)  # type: ignore[no-untyped-call]
+        sequences = zip(*(torch.split(rows, sizes) for rows in (query, key, value)), strict=True)
+        return torch.cat([*(_attention(q, k, v, heads) for q, k, v in sequences), value[:0]])
+    out = _BlockedAttention.apply(lengths, heads, p, query, key, value)  # type: ignore[no-untyped-call]
     return cast("Tensor", out)
 
 
@@ -104,9 +104,8 @@ class _BlockedAttention(torch.autograd.Function):
     """Keeps its inputs, its output, the bits of the masks, and the logarithms of the denominators."""
 
     @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, lengths: Sequence[int], heads: int, p: float
-    ) -> Tensor:
+    def forward(ctx: Any, lengths: Sequence[int], heads: int, p: float, *inputs: Tensor) -> Tensor:
+        query, key, value = inputs
         masks, drawn = Masks(p), []
         scaled = query * (query.shape[1] // heads) ** -0.5
         queries, keys, values = (_by_head(rows, heads) for rows in (scaled, key, value))
@@ -137,8 +136,8 @@ class _BlockedAttention(torch.autograd.Function):
         queries = torch.cat([query * scale, -logs], -1)
         keys = F.pad(keys, (0, 1), value=1.0)
         means = (givens * outs).sum(-1, keepdim=True) / ctx.scale
-        found = given.new_zeros(3, *query.shape)
-        of_queries, of_keys, of_values = found
+        of_inputs = given.new_zeros(3, *query.shape)
+        of_queries, of_keys, of_values = of_inputs
         buffers = [_Buffer(given, ctx.lengths) for _ in range(2)]
         for block, mask in zip(_blocks(ctx.lengths, ctx.heads), ctx.masks, strict=True):
             some, seen = (block.heads, block.queries), (block.heads, block.keys)
@@ -152,4 +151,4 @@ class _BlockedAttention(torch.autograd.Function):
             torch.bmm(change, keys[seen][..., :-1], out=of_queries[some])
             of_keys[seen].baddbmm_(change.mT, queries[some][..., :-1])
         of_queries *= scale
-        return *found.transpose(1, 2).flatten(2), None, None, None
+        return None, None, None, *of_inputs.transpose(1, 2).flatten(2)
