@@ -18,7 +18,11 @@ RATE, WEIGHT_DECAY = 1e-4, 1e-4
 class StaticStep:
     """The parts of a step of AdamW; all tensors keep their memory, so that the parts can be captured."""
 
-    def __init__(self, criterion: Criterion, batch: Batch, target: Target, clip: float) -> None:
+    def __init__(
+        self, criterion: Criterion, batch: Batch, target: Target, *, clip: float, half: bool = False
+    ) -> None:
+        """`half` computes matrix products in bfloat16; a `clip` of 0 clips nothing."""
+        self.half = half
         self.criterion, self.batch, self.target, self.clip = criterion, batch, target, clip
         self.weights = [weight for weight in criterion.parameters() if weight.requires_grad]
         capturable = batch.audio.is_cuda
@@ -30,8 +34,9 @@ class StaticStep:
 
     def forward(self) -> None:
         """Encode and decode."""
-        self.encoded: Any = self.criterion.model.encode(self.batch, views=self.criterion.views)
-        self.tensors = dict(tensors_of(self.criterion.model, self.encoded))
+        with self.autocast():
+            self.encoded: Any = self.criterion.model.encode(self.batch, views=self.criterion.views)
+            self.tensors = dict(tensors_of(self.criterion.model, self.encoded))
 
     @torch.no_grad()
     def match(self) -> Tensor:
@@ -41,10 +46,18 @@ class StaticStep:
     def update(self) -> None:
         """Compute the losses and their gradients, and change the weights."""
         outcome = Outcome(self.batch, self.target, self.tensors, self.encoded.views, self.matched, 0)
-        terms = [term.sum() for loss in self.criterion.losses.values() for term in loss(outcome).values()]
-        torch.stack(terms).sum().backward()
-        nn.utils.clip_grad_norm_(self.weights, self.clip)
+        with self.autocast():
+            terms = [term.sum() for loss in self.criterion.losses.values() for term in loss(outcome).values()]
+            total = torch.stack(terms).sum()
+        total.backward()
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.weights, self.clip)
         self.optimizer.step()
+
+    def autocast(self) -> torch.autocast:
+        """Return the context of forward pass and losses; casts that a graph keeps cannot be cached."""
+        device = self.batch.audio.device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.half, cache_enabled=False)
 
     def eager(self) -> None:
         """Take the step without graphs."""
@@ -54,15 +67,14 @@ class StaticStep:
         self.update()
 
 
-def captured_step(criterion: Criterion, batch: Batch, target: Target, *, clip: float) -> Callable[[], None]:
+def captured_step(step: StaticStep) -> Callable[[], None]:
     """Return a step whose kernels are launched by two graphs.
 
     Raises:
         RuntimeError: The device is not a GPU, or a part does what cannot be captured.
     """
-    if not batch.audio.is_cuda:
+    if not step.batch.audio.is_cuda:
         raise RuntimeError("graphs need a GPU")
-    step = StaticStep(criterion, batch, target, clip)
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

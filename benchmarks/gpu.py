@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -25,10 +25,10 @@ from amrbench.config.load import load_protocol
 from amrbench.config.recipe import Recipe
 from amrbench.discovery import load_registry
 from amrbench.training.predict import to_device
-from amrbench.types import Batch, Target
+from amrbench.types import Batch, Losses, Target
 from amrbench_plugins.simulated.marginals import SHAPES
 from benchmarks import ours
-from benchmarks.captured_step import captured_step
+from benchmarks.captured_step import StaticStep, captured_step
 from benchmarks.interleaved import Work
 from benchmarks.model_arrays import step_of_array
 from benchmarks.operations import operations_on_meta
@@ -70,12 +70,12 @@ SMALL = Scale((Size(2, 30),), (1, 2), 1)
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to take a step: how it is made, and of how many models at once."""
+    """A way to take a step: how it is made, of how many models at once, and whether float32 may be TF32."""
 
     name: str
     make: Callable[[Size, torch.device], Work]
-    precision: Callable[[str], AbstractContextManager[None]]
     models: int = 1
+    tf32: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,37 +90,32 @@ class Row:
 
 
 @contextmanager
-def tf32(_: str) -> Iterator[None]:
+def products(*, tf32: bool) -> Iterator[None]:
     """Let products of float32 be rounded to TF32, where the device can."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
 
 
-@contextmanager
-def bfloat16(device: str) -> Iterator[None]:
-    """Compute products in half precision."""
-    with torch.autocast(device, torch.bfloat16, cache_enabled=False):
-        yield
-
-
-def float32(_: str) -> AbstractContextManager[None]:
-    """Leave everything in float32."""
-    return nullcontext()
-
-
-def eager(recipe: Recipe, size: Size, device: torch.device) -> Work:
+def eager(recipe: Recipe, size: Size, device: torch.device, *, half: bool = False) -> Work:
     """Return a step as training takes it."""
     criterion = ours.criterion_of(recipe).to(device)
-    return partial(ours.updater_of(recipe, criterion).step, partial(criterion, *size.on(device)))
+    batch, target = size.on(device)
+
+    def losses() -> Losses:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            return criterion(batch, target)
+
+    return partial(ours.updater_of(recipe, criterion).step, losses)
 
 
-def captured(recipe: Recipe, size: Size, device: torch.device) -> Work:
+def captured(recipe: Recipe, size: Size, device: torch.device, *, half: bool = False) -> Work:
     """Return a step as CUDA graphs."""
-    return captured_step(ours.criterion_of(recipe).to(device), *size.on(device), clip=recipe.training.clip)
+    criterion = ours.criterion_of(recipe).to(device)
+    return captured_step(StaticStep(criterion, *size.on(device), clip=recipe.training.clip, half=half))
 
 
 def at_once(models: int, recipe: Recipe, size: Size, device: torch.device) -> Work:
@@ -131,21 +126,20 @@ def at_once(models: int, recipe: Recipe, size: Size, device: torch.device) -> Wo
 
 def variants(recipe: Recipe, models: Sequence[int]) -> list[Variant]:
     """Return what is measured."""
-    many = [Variant("at once, TF32", partial(at_once, count, recipe), tf32, count) for count in models]
     return [
-        Variant("eager, float32", partial(eager, recipe), float32),
-        Variant("eager, TF32", partial(eager, recipe), tf32),
-        Variant("eager, bfloat16", partial(eager, recipe), bfloat16),
-        Variant("graphs, TF32", partial(captured, recipe), tf32),
-        Variant("graphs, bfloat16", partial(captured, recipe), bfloat16),
-        *many,
+        Variant("eager, float32", partial(eager, recipe), tf32=False),
+        Variant("eager, TF32", partial(eager, recipe)),
+        Variant("eager, bfloat16", partial(eager, recipe, half=True)),
+        Variant("graphs, TF32", partial(captured, recipe)),
+        Variant("graphs, bfloat16", partial(captured, recipe, half=True)),
+        *(Variant("at once, TF32", partial(at_once, count, recipe), count) for count in models),
     ]
 
 
 def measured(variant: Variant, size: Size, device: torch.device, rounds: int) -> Row:
     """Time a variant; what the device or a part does not allow becomes the reason in the row."""
     try:
-        with variant.precision(device.type):
+        with products(tf32=variant.tf32):
             seconds = step_seconds(variant.make(size, device), device, rounds)
         memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
         return Row(size, variant, seconds, memory)
@@ -208,7 +202,7 @@ def projection(device: torch.device, small: bool) -> str:
     for stage, frames, steps in steps_of_stages(recipe):
         if frames not in seconds:
             size = Size(2, 30) if small else Size(recipe.training.batch, frames)
-            five = Variant("", lambda *args: repeated(eager(recipe, *args)), tf32)
+            five = Variant("", lambda *args: repeated(eager(recipe, *args)))
             row = measured(five, size, device, 1 if small else ROUNDS // STEPS_OF_OPTIMIZER)
             if row.fault:
                 return f"ours3 was not possible: {row.fault}"

@@ -13,7 +13,7 @@ from benchmarks.problems import problem
 def test_its_parts_take_the_step_that_training_takes() -> None:
     given, recipe = problem(2, 30), ours.shipped_recipe()
     criteria = [ours.criterion_of(recipe) for _ in range(2)]
-    static = StaticStep(criteria[0], given.batch, given.target, recipe.training.clip)
+    static = StaticStep(criteria[0], given.batch, given.target, clip=recipe.training.clip)
     for step in (static.eager, ours.step_of(recipe, criteria[1], given)):
         torch.manual_seed(0)
         step()
@@ -28,4 +28,13 @@ def test_its_parts_take_the_step_that_training_takes() -> None:
 def test_without_a_gpu_there_are_no_graphs() -> None:
     given, criterion = problem(2, 30), ours.criterion_of(ours.shipped_recipe())
     with pytest.raises(RuntimeError, match="graphs need a GPU"):
-        captured_step(criterion, given.batch, given.target, clip=0.1)
+        captured_step(StaticStep(criterion, given.batch, given.target, clip=0.1))
+
+
+def test_in_half_precision_the_spans_are_close() -> None:
+    given, recipe = problem(2, 30), ours.shipped_recipe()
+    criterion = ours.criterion_of(recipe).eval()
+    step = StaticStep(criterion, given.batch, given.target, clip=0.0, half=True)
+    exact = StaticStep(criterion, given.batch, given.target, clip=0.0)
+    difference = (step.tensors["spans"].float() - exact.tensors["spans"]).abs().max()
+    assert 0 < float(difference.detach()) < 0.05

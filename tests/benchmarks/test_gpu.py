@@ -11,13 +11,12 @@ from benchmarks.gpu import (
     Size,
     Variant,
     bytes_of_step,
-    float32,
     main,
     measured,
+    products,
     step_seconds,
     steps_of_stages,
     table,
-    tf32,
 )
 
 CPU = torch.device("cpu")
@@ -64,13 +63,13 @@ def test_a_variant_that_fails_has_its_reason() -> None:
     def fail(*_: object) -> None:
         raise torch.OutOfMemoryError("no memory\nfor this")
 
-    row = measured(Variant("large", fail, float32), Size(2, 30), CPU, 1)
+    row = measured(Variant("large", fail), Size(2, 30), CPU, 1)
     assert row.fault == "OutOfMemoryError: no memory"
     assert table([row], {}).splitlines()[-1] == "Not possible: large: OutOfMemoryError: no memory"
 
 
 def test_a_row_of_several_models() -> None:
-    size, variant = Size(32, 60), Variant("at once", lambda *_: None, float32, 5)
+    size, variant = Size(32, 60), Variant("at once", lambda *_: None, 5)
     row = cells(table([Row(size, variant, seconds=0.1, memory=3.25)], {size: 0.01}).splitlines()[-1])
     assert row == ["(32, 60)", "at once", "5", "100.0", "50.0", "2.0", "3.2"]
 
@@ -87,7 +86,7 @@ def test_a_step_is_timed_until_there_are_enough_rounds_or_seconds(monkeypatch: p
 
 def test_the_precision_is_restored() -> None:
     before = torch.get_float32_matmul_precision()
-    with tf32("cpu"):
+    with products(tf32=True):
         assert torch.get_float32_matmul_precision() == "high"
     assert torch.get_float32_matmul_precision() == before
 
