@@ -155,7 +155,7 @@ def operations_on_meta() -> Iterator[Operations]:
     """Count what is dispatched for tensors on the device "meta", with dropout in one kernel as on GPUs."""
     with (
         mock.patch("torch.autocast", return_value=nullcontext()),  # It does not know the device.
-        mock.patch("torch.nn.functional.dropout", lambda x, p: torch.native_dropout(x, p, True)[0]),
+        mock.patch("torch.nn.functional.dropout", lambda x, p=0.5, *_: torch.native_dropout(x, p, True)[0]),
         Operations() as operations,
     ):
         yield operations

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from amrbench.testing import other_device
 from amrbench.types import Batch, Target
+from amrbench_plugins.simulated.marginals import CASTELLA, LEVELS
 from tests.oracle.cgdetr import CGDETR, Inputs
 from tests.oracle.cgdetr_cases import FULL_CONFIG
 from tests.oracle.cgdetr_loss import Targets
@@ -41,24 +43,31 @@ class Problem:
 
 
 @cache
-def problem(batch: int, frames: int) -> Problem:
-    """Draw recordings of equal length, each with one window."""
+def problem(batch: int, frames: int, lengths: tuple[int, ...] = ()) -> Problem:
+    """Draw recordings of so many frames, or of these lengths padded to so many, each with one window."""
     torch.manual_seed(0)
-    start = torch.arange(frames) / frames
-    temporal = torch.stack([start, start + 1 / frames], -1).expand(batch, -1, -1)
+    size = torch.tensor(lengths or (frames,) * batch)[:, None]
+    start = torch.arange(frames) / size
+    real = torch.arange(frames) < size
     labels = torch.zeros(batch, frames)
     labels[:, 5:15] = 1
     inputs = Inputs(
         text=nn.functional.normalize(torch.randn(batch, WORDS, WIDTH), dim=-1),
         text_mask=torch.arange(WORDS) < torch.randint(3, WORDS + 1, (batch, 1)),
-        temporal=temporal,
-        audio=nn.functional.normalize(torch.randn(batch, frames, WIDTH), dim=-1),
-        audio_mask=torch.ones(batch, frames, dtype=torch.bool),
+        temporal=torch.stack([start, start + 1 / size], -1) * real[..., None],
+        audio=nn.functional.normalize(torch.randn(batch, frames, WIDTH), dim=-1) * real[..., None],
+        audio_mask=real,
         recordings=[f"v{row}" for row in range(batch)],
     )
-    spans = [torch.tensor([[10 / frames, 10 / frames]]) for _ in range(batch)]
+    spans = [torch.tensor([[10 / length, 10 / length]]) for length in size.flatten().tolist()]
     pairs = torch.tensor([[6, 9]]).expand(batch, -1)
     return Problem(inputs, Targets(spans, labels, pairs, pairs + 20))
+
+
+def castella_lengths(batch: int) -> tuple[int, ...]:
+    """Return seconds of recordings at equal steps of the distribution of CASTELLA train."""
+    levels = (np.arange(batch) + 0.5) / batch
+    return tuple(np.interp(levels, LEVELS, CASTELLA.splits["train"].durations).astype(int).tolist())
 
 
 def on_meta(batch: int, frames: int) -> tuple[Batch, Target]:

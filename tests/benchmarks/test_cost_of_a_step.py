@@ -16,11 +16,13 @@ from amrbench.training.step_check import StepCheck
 from amrbench.types import Losses
 from benchmarks import ours
 from benchmarks.operations import Operations, operations_on_meta
-from benchmarks.problems import on_meta
+from benchmarks.problems import castella_lengths, on_meta, problem
 
 GFLOP = {(32, 60): 141, (32, 300): 610}
 """Of the matrix products of a step, by queries of the batch and frames of each recording."""
 GFLOP_OF_PREDICTION = {(32, 60): 27, (32, 300): 105}
+MOST_OF_PADDED = 0.9
+"""Share of the products of a padded batch, at lengths of CASTELLA."""
 KERNELS = 2_500
 WAITS = 1
 
@@ -74,6 +76,19 @@ def test_a_prediction_has_no_more_matrix_products(size: tuple[int, int]) -> None
     spent, limit = operations.flops / 1e9, GFLOP_OF_PREDICTION[size]
     assert 0.9 * limit < spent <= limit, f"{spent:.1f} GFLOP at {size}"
     assert operations.waits == []
+
+
+def test_on_cpus_padding_and_dropped_branches_of_long_recordings_take_no_products() -> None:
+    batch, frames = 8, 300
+    criterion = ours.criterion_of(ours.shipped_recipe())
+    given = problem(batch, frames, castella_lengths(batch))
+    torch.manual_seed(0)
+    with Operations() as packed:
+        criterion(given.batch, given.target).total.backward()
+    padded = forward_and_backward(batch, frames)
+    assert packed.flops <= MOST_OF_PADDED * padded.flops, (
+        f"{packed.flops / 1e9:.1f} GFLOP of {padded.flops / 1e9:.1f} with padding"
+    )
 
 
 def test_a_step_has_no_more_kernels() -> None:

@@ -1,0 +1,25 @@
+"""Steps of several models at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from amrbench.config.recipe import Recipe
+from amrbench.training.criterion import Criterion
+from amrbench.types import Batch, Losses, Target, TrainingLength
+from benchmarks.ours import STEPS_PER_EPOCH
+
+
+def step_of_array(
+    recipe: Recipe, criteria: Sequence[Criterion], batch: Batch, target: Target
+) -> Callable[[], Losses]:
+    """Return one step of all models, each on the same batch."""
+    from amrbench.training.model_array import CriterionArray, stack
+
+    array = CriterionArray(criteria)
+    clip = recipe.training.clip
+    length = TrainingLength(epochs=1, steps_per_epoch=STEPS_PER_EPOCH, clip=clip, array=True)
+    updater = recipe.training.optimizer.build(array, length)
+    losses = partial(array, stack([batch] * len(criteria)), stack([target] * len(criteria)))
+    return partial(updater.step, losses)
