@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from amrbench.functional.arrays import in_array
+
 LEVELS = 1 << 16
 
 
@@ -25,7 +27,7 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """
     if not training or p == 0:
         return x
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or in_array(x):
         return F.dropout(x, p)
     return cast("Tensor", _CpuDropout.apply(x, min(round(p * LEVELS), LEVELS - 1)))  # type: ignore[no-untyped-call]
 
@@ -63,7 +65,10 @@ def residual(x: Tensor, branch: Tensor, p: float, *, training: bool, groups: Ten
     if not training or p == 0:
         return x + branch
     count = 1 if groups is None else 2
-    scale = x.new_empty(x.shape[0], count).bernoulli_(1 - p).mul_(1 / (1 - p))
+    if in_array(x):
+        scale = torch.bernoulli(x.new_full((x.shape[0], count), 1 - p)) / (1 - p)
+    else:
+        scale = x.new_empty(x.shape[0], count).bernoulli_(1 - p).mul_(1 / (1 - p))
     scale = scale if groups is None else scale.gather(1, groups)
     return torch.addcmul(x, branch, scale[..., None])
 
@@ -190,7 +195,7 @@ def bias_of(visible: Tensor, dtype: torch.dtype) -> Tensor:
         dtype: Of the logits.
     """
     bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
-    return bias.masked_fill_(~visible, torch.finfo(dtype).min)
+    return bias.masked_fill(~visible, torch.finfo(dtype).min)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -220,10 +225,10 @@ def attention(
         (B, m, H * V).
     """
     dropping = training and p > 0
-    if dropping and not query.is_cuda:
-        # On CPUs torch draws the mask slowly; see `dropout`.
+    if not query.is_cuda and (dropping or in_array(query)):
+        # On CPUs torch draws the mask slowly, see `dropout`, and takes the models of an array one by one.
         weights = attention_weights(query, key, bias)
-        return merge_heads(dropout(weights, p, True) @ value)
+        return merge_heads(dropout(weights, p, training) @ value)
     out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=p if dropping else 0.0)
     return merge_heads(out)
 
