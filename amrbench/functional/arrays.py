@@ -32,7 +32,7 @@ def shared(draw: Callable[[], Tensor]) -> Tensor:
 def norms(tensors: Sequence[Tensor]) -> Tensor:
     """Return (K,), for each of K models the norm of all its numbers in some tensors (K, ...)."""
     of_each = [torch.linalg.vector_norm(tensor.reshape(len(tensor), -1), dim=1) for tensor in tensors]
-    return torch.linalg.vector_norm(torch.stack(of_each), dim=0)
+    return torch.stack(of_each).square().sum(0).sqrt()
 
 
 def scale_(tensors: Sequence[Tensor], factors: Tensor) -> None:

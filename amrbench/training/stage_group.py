@@ -5,6 +5,7 @@ On the CPU every stage is trained alone: there it is faster, and processes use t
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -36,6 +37,7 @@ from amrbench.training.stages import (
     StageSpec,
     StageSplits,
     build_augments,
+    failed_folder,
     host_batches,
     is_finished,
     kept_failure,
@@ -176,6 +178,7 @@ def _train(
         if not is_finished(spec, store):
             keeper.write(steps=together.epochs * together.steps, at_once=len(group))
             folder.rename(store / spec.key)
+            shutil.rmtree(failed_folder(spec, store), ignore_errors=True)
     return ""
 
 
