@@ -4,8 +4,8 @@ Run: python -m benchmarks.bench_seeds                     (small, on the CPU)
      python -m benchmarks.bench_seeds --device cuda       (full size)
      python -m benchmarks.bench_seeds --device cuda --recipe ours3 --frames 300 --models 1 2 5
 
-First the losses of both ways are compared, without dropout. Then steps of both take turns in one process: processor
-time on the CPU, wall time on a GPU. On the CPU runs train every seed alone, whatever is measured here.
+First the losses of both ways are compared, without dropout. Then steps of both take turns in one process:
+processor time on the CPU, wall time on a GPU. On the CPU runs train every seed alone, whatever this measures.
 """
 
 from __future__ import annotations

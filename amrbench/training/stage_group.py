@@ -17,6 +17,7 @@ import torch
 
 from amrbench.content_hash import seed_from
 from amrbench.data.feature_dataset import Augment, DatasetCache, FeatureDataset
+from amrbench.data.look_ahead import look_ahead
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.errors import RunError
 from amrbench.files.file_lock import exclusive
@@ -211,9 +212,9 @@ def _batches(
     """Yield the batches of all models of an epoch, stacked; they go to the device as one."""
     device = torch.device(group[0].device)
     of_each = [host_batches(spec, train, own, epoch) for spec, own in zip(group, augments, strict=True)]
-    for pairs in zip(*of_each, strict=True):
-        batches, targets = zip(*pairs, strict=True)
-        yield to_device(stack(batches), device), to_device(stack(targets), device)
+    stacked = (tuple(map(stack, zip(*pairs, strict=True))) for pairs in zip(*of_each, strict=True))
+    for batch, target in look_ahead(stacked):
+        yield to_device(batch, device), to_device(target, device)
 
 
 def _fault(array: CriterionArray, together: StageInputs) -> str:
