@@ -5,6 +5,7 @@ On the CPU every stage is trained alone: there it is faster, and processes use t
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -90,128 +91,125 @@ def run_group(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
     if not spec.together:
         run_stage(spec, store, reporter, datasets)
         return
-    group = spec.group
+    group = StageGroup(spec.group, store, reporter, datasets)
     start = run_stage(spec.parent, store, reporter, datasets) if spec.parent else None
 
     def report_waiting(holder: str) -> None:
-        reporter.note(f"{group_name(spec)}: waiting for process {holder}, which trains them")
+        reporter.note(f"{group.name}: waiting for process {holder}, which trains them")
 
-    with exclusive(store / f"{group[0].key}.group.lock", report_waiting):
-        missing = [own for own in group if not is_finished(own, store)]
-        if not missing:
-            return
-        fault = _train_at_once(group, start, store, reporter, datasets)
-        if fault:
-            note(
-                f"{group_name(spec)}: they are trained one after another, because at once is not possible: "
-                f"{fault}"
-            )
+    with exclusive(store / f"{group.first.key}.group.lock", report_waiting):
+        missing = [own for own in group.specs if not is_finished(own, store)]
+        if missing and (fault := group.train(start)):
+            note(f"{group.name}: they are trained one after another; at once is not possible: {fault}")
+            gc.collect()  # An error, and with it the tensors of its step, may be part of a cycle.
             for own in missing:
                 run_stage(own, store, reporter, datasets)
 
 
-def group_name(spec: StageSpec) -> str:
-    """Return e.g. "cgdetr finetune, seeds 0 to 4"."""
-    return f"{spec.recipe.name} {spec.stage.name}, seeds {spec.together[0]} to {spec.together[-1]}"
+class StageGroup:
+    """Stages that differ in their seed alone, and are trained at once."""
 
+    def __init__(
+        self, specs: Sequence[StageSpec], store: Path, reporter: Reporter, datasets: DatasetCache
+    ) -> None:
+        self.specs, self.first = specs, specs[0]
+        self.store, self.reporter, self.datasets = store, reporter, datasets
+        self.folders = [unfinished_folder(spec, store) for spec in specs]
 
-def _train_at_once(
-    group: Sequence[StageSpec], start: Path | None, store: Path, reporter: Reporter, datasets: DatasetCache
-) -> str:
-    """Train the stages of a group into their folders; return why that is not possible, if it is not."""
-    first = group[0]
-    running = replace(first.running, name=group_name(first))
-    with ExitStack() as closing:
-        for own in (running, *(spec.running for spec in group)):
-            closing.callback(reporter.end, own)
+    @property
+    def name(self) -> str:
+        """Return e.g. "cgdetr finetune, seeds 0 to 4"."""
+        seeds = f"seeds {self.first.seed} to {self.specs[-1].seed}"
+        return f"{self.first.recipe.name} {self.first.stage.name}, {seeds}"
+
+    @property
+    def running(self) -> RunningStage:
+        """Return what people are shown while it is trained."""
+        return replace(self.first.running, name=self.name)
+
+    def train(self, start: Path | None) -> str:
+        """Train the stages from the weights in a folder; return why that is not possible, if it is not.
+
+        Raises:
+            RunError: One of them failed.
+        """
+        with ExitStack() as closing:
+            for own in (self.running, *(spec.running for spec in self.specs)):
+                closing.callback(self.reporter.end, own)
+            try:
+                with naming_plugins(self.first.recipe):
+                    return self._train(start)
+            except ArrayMemoryError as error:
+                return str(error)
+
+    def _train(self, start: Path | None) -> str:
+        self.reporter.step(self.running, StageProgress(1, 0, 0, "reading features"))
+        for folder in self.folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            log.begin(folder / log.FILE)
+        with fixed_numerics(self.first.threads):
+            with explained_memory(f"{self.name}, reading features", LESS_MEMORY):
+                splits = StageSplits.of(self.first, self.datasets)
+                criteria = [untrained(spec, self.datasets) for spec in self.specs]
+            for spec, criterion in zip(self.specs, criteria, strict=True):
+                load_start(spec, criterion, start)
+            array = CriterionArray(criteria)
+            together = self._inputs(array, splits)
+            if fault := _fault(array, together):
+                return fault
+            keepers = self._fit(array, together, splits)
+        self._write(keepers, steps=together.epochs * together.steps)
+        return ""
+
+    def _inputs(self, array: CriterionArray, splits: StageSplits) -> StageInputs:
+        """Return what the training loop needs of all models together."""
+        length = splits.length(self.first, array=True)
+        augments = [build_augments(spec, splits.train) for spec in self.specs]
+        return StageInputs(
+            name=self.name,
+            criterion=array,
+            updater=self.first.recipe.training.optimizer.build(array, length),
+            batches=partial(_batches, self.specs, splits.train, augments),
+            validate=dict,
+            epochs=length.epochs,
+            steps=length.steps_per_epoch,
+            seed=seed_from(*(spec.sampling_seed for spec in self.specs)),
+        )
+
+    def _fit(self, array: CriterionArray, together: StageInputs, splits: StageSplits) -> list[StageKeeper]:
+        """Train the models and return what is kept of each."""
+        parts = list(zip(self.specs, array.criteria, self.folders, strict=True))
+        models = [stage_inputs(spec, splits, own, together.updater) for spec, own, _ in parts]
+        keepers = [StageKeeper(spec, own, folder, self.reporter) for spec, own, folder in parts]
+        report = partial(self.reporter.step, self.running)
         try:
-            with naming_plugins(first.recipe):
-                return _train(group, start, store, reporter, running, datasets)
-        except ArrayMemoryError as error:
-            return str(error)
-
-
-def _train(
-    group: Sequence[StageSpec],
-    start: Path | None,
-    store: Path,
-    reporter: Reporter,
-    running: RunningStage,
-    datasets: DatasetCache,
-) -> str:
-    first = group[0]
-    reporter.step(running, StageProgress(1, 0, 0, "reading features"))
-    folders = [unfinished_folder(spec, store) for spec in group]
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-        log.begin(folder / log.FILE)
-    with fixed_numerics(first.threads):
-        with explained_memory(f"{running.name}, reading features", LESS_MEMORY):
-            splits = StageSplits.of(first, datasets)
-            criteria = [untrained(spec, datasets) for spec in group]
-        for spec, criterion in zip(group, criteria, strict=True):
-            load_start(spec, criterion, start)
-        array = CriterionArray(criteria)
-        together = _inputs(group, splits, array, running)
-        if fault := _fault(array, together):
-            return fault
-        models = [
-            stage_inputs(spec, splits, criterion, together.updater)
-            for spec, criterion in zip(group, criteria, strict=True)
-        ]
-        keepers = [
-            StageKeeper(spec, criterion, folder, reporter)
-            for spec, criterion, folder in zip(group, criteria, folders, strict=True)
-        ]
-        try:
-            fit_array(
-                together,
-                models,
-                keep=lambda number, epoch: keepers[number].keep(epoch),
-                report=partial(reporter.step, running),
-            )
+            fit_array(together, models, keep=lambda model, epoch: keepers[model].keep(epoch), report=report)
         except StepError as error:
-            failed = next(spec for spec, own in zip(group, criteria, strict=True) if own is error.criterion)
-            message = kept_failure(failed, error, store, datasets)
-            others = f"The others of {running.name} were trained with it, and are stopped too."
+            failed = next(spec for spec, own, _ in parts if own is error.criterion)
+            message = kept_failure(failed, error, self.store, self.datasets)
+            others = f"The others of {self.name} were trained with it, and are stopped too."
             raise RunError(f"{message} {others}") from error
-    for spec, keeper, folder in zip(group, keepers, folders, strict=True):
-        if not is_finished(spec, store):
-            keeper.write(steps=together.epochs * together.steps, at_once=len(group))
-            folder.rename(store / spec.key)
-            shutil.rmtree(failed_folder(spec, store), ignore_errors=True)
-    return ""
+        return keepers
 
-
-def _inputs(
-    group: Sequence[StageSpec], splits: StageSplits, array: CriterionArray, running: RunningStage
-) -> StageInputs:
-    """Return what the training loop needs of all models."""
-    first = group[0]
-    length = splits.length(first, array=True)
-    return StageInputs(
-        name=running.name,
-        criterion=array,
-        updater=first.recipe.training.optimizer.build(array, length),
-        batches=partial(
-            _batches, group, splits.train, [build_augments(spec, splits.train) for spec in group]
-        ),
-        validate=dict,
-        epochs=length.epochs,
-        steps=length.steps_per_epoch,
-        seed=seed_from(*(spec.sampling_seed for spec in group)),
-    )
+    def _write(self, keepers: Sequence[StageKeeper], *, steps: int) -> None:
+        """Write the stages; one that an interrupted run had written already is kept."""
+        for spec, keeper, folder in zip(self.specs, keepers, self.folders, strict=True):
+            if not is_finished(spec, self.store):
+                keeper.write(steps=steps, at_once=len(self.specs))
+                folder.rename(self.store / spec.key)
+            for outdated in (folder, failed_folder(spec, self.store)):
+                shutil.rmtree(outdated, ignore_errors=True)
 
 
 def _batches(
-    group: Sequence[StageSpec],
+    specs: Sequence[StageSpec],
     train: FeatureDataset,
     augments: Sequence[Sequence[Augment]],
     epoch: int,
 ) -> Iterator[tuple[Batch, Target]]:
     """Yield the batches of all models of an epoch, stacked; they go to the device as one."""
-    device = torch.device(group[0].device)
-    of_each = [host_batches(spec, train, own, epoch) for spec, own in zip(group, augments, strict=True)]
+    device = torch.device(specs[0].device)
+    of_each = [host_batches(spec, train, own, epoch) for spec, own in zip(specs, augments, strict=True)]
     stacked = (tuple(map(stack, zip(*pairs, strict=True))) for pairs in zip(*of_each, strict=True))
     for batch, target in look_ahead(stacked):
         yield to_device(batch, device), to_device(target, device)

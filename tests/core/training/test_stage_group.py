@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -130,6 +131,18 @@ def test_a_group_is_trained_once_to_the_same_bits(toy_sources, tmp_path, on_cpu,
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_stage_that_an_interrupted_run_has_written_is_kept(toy_sources, tmp_path, on_cpu):
+    _, folders = trained(toy_sources, tmp_path)
+    before = read_weights(folders[2] / "last.safetensors")
+    time = (folders[0] / "done.json").stat().st_mtime_ns
+    shutil.rmtree(folders[2])
+    trained(toy_sources, tmp_path)
+    after = read_weights(folders[2] / "last.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert (folders[0] / "done.json").stat().st_mtime_ns == time
+    assert not list(tmp_path.glob("*.making"))
+
+
 def test_seconds_of_a_group_are_shared(toy_sources, tmp_path, on_cpu):
     _, folders = trained(toy_sources, tmp_path)
     for folder in folders:
@@ -160,7 +173,7 @@ def test_what_cannot_be_trained_at_once_is_trained_one_after_another(toy_sources
     specs, folders = trained(toy_sources, tmp_path, recipe=recipe)
     (text,) = (str(warning.message) for warning in recwarn if "one after another" in str(warning.message))
     assert text.startswith(
-        "toy finetune, seeds 0 to 2: they are trained one after another, because at once is not possible: "
+        "toy finetune, seeds 0 to 2: they are trained one after another; at once is not possible: "
         "RuntimeError: vmap: "
     )
     for spec, folder in zip(specs, folders, strict=True):
