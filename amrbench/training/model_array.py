@@ -1,6 +1,6 @@
 """Several models of one recipe as one: their weights are stacked, and `torch.vmap` runs all of them at once.
 
-A GPU is not busy with one model of this size, and a kernel costs as much to start for one as for many.
+A GPU takes as long to start a kernel for one model as for many.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from amrbench.config.load import load_recipe
+from amrbench.config.load import load_recipe, shipped
 from amrbench.config.recipe import Budget, Recipe
 from amrbench.discovery import load_registry
 from amrbench.slots.optimizers import Updater
@@ -96,3 +96,21 @@ def test_steps_of_an_array_are_the_steps_of_each_model_alone(name):
         # Some losses are computed in single precision.
         assert_close({key: own[seed] for key, own in together.items()}, weights, rtol=0, atol=2e-8)
         assert max(float((weights[key] - start[key]).abs().max()) for key in start) > 1e-5
+
+
+SHIPPED = {
+    str([small.model, small.training.losses, small.training.matcher]): small
+    for small in (SMALL.of(load_recipe(path, REGISTRY)) for path in shipped("recipe"))
+}
+"""Recipes that differ in what runs inside of `torch.vmap`."""
+
+
+@pytest.mark.parametrize("small", SHIPPED.values(), ids=lambda small: small.name)
+def test_shipped_recipes_can_be_trained_at_once(small):
+    batch, target = (stack([item, item]) for item in (make_batch(), make_target(make_batch())))
+    array = CriterionArray([criterion_of(small, seed).float() for seed in range(2)])
+    assert array.fault(batch, target) == ""
+    total = array.train()(batch, target).total
+    total.sum().backward()
+    assert total.isfinite().all()
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in array.parameters())
