@@ -18,6 +18,7 @@ from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.model_array import CriterionArray, stack
 from amrbench.types import Batch, BuildContext, Losses, Target, TrainingLength
+from amrbench_plugins.moment_detr import layers
 
 REGISTRY = load_registry()
 SMALL = Budget(width=16, feedforward=24, layers=2, dummies=3)
@@ -106,8 +107,11 @@ SHIPPED = {
 
 
 @pytest.mark.parametrize("small", SHIPPED.values(), ids=lambda small: small.name)
-def test_shipped_recipes_can_be_trained_at_once(small):
-    batch, target = (stack([item, item]) for item in (make_batch(), make_target(make_batch())))
+@pytest.mark.parametrize("frames", [14, layers.LONG + 3])
+def test_shipped_recipes_can_be_trained_at_once(small, frames):
+    """Alone, long sequences are computed in blocks."""
+    own = make_batch(frames=(frames, 9, frames, 11))
+    batch, target = stack([own, own]), stack([make_target(own), make_target(own)])
     array = CriterionArray([criterion_of(small, seed).float() for seed in range(2)])
     assert array.fault(batch, target) == ""
     total = array.train()(batch, target).total
