@@ -1,21 +1,22 @@
 """Stages of training, kept in a store and found by a hash of all that determines them.
 
 `stages/<key>/` holds `weights.<readout>.safetensors` (the best epoch for each of `training.readouts`),
-`last.safetensors`, `log.jsonl` and `done.json`. It is made in `<key>.making/` and renamed at the end, so a
-folder called `<key>` is a finished stage. A stage that was interrupted is trained again from its beginning,
-to the same bits. One that failed leaves `<key>.failed/` with the batch and the weights of the step, which
-nothing reads.
+`last.safetensors`, `log.jsonl` and `done.json`, the checksums of these files, and `times.jsonl`. It is made
+in `<key>.making/` and renamed at the end. A stage that was interrupted goes on from its last saved state, to
+the same bits. A folder that is not as it was written is renamed to `<key>.damaged`, and the stage is trained
+again. One that failed leaves `<key>.failed/` with the batch and the weights of the step, which nothing reads.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import torch
+from typing_extensions import override
 
 from amrbench.config.recipe import Recipe, Stage
 from amrbench.content_hash import content_hash, seed_from
@@ -23,18 +24,22 @@ from amrbench.data.feature_dataset import Augment, DatasetCache, FeatureDataset,
 from amrbench.data.feature_source import FeatureSource
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.errors import RunError, some
-from amrbench.evaluation.result import Selected, StageRecord, read_record, write_record
+from amrbench.evaluation.result import Selected, StageRecord, TrainedStage, read_record, write_record
+from amrbench.files.atomic import free_name
+from amrbench.files.checksums import changed_files, has_checksums, write_checksums
 from amrbench.files.file_lock import exclusive
+from amrbench.files.tree_file import Tree
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.plugin_errors import naming_plugins
 from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
 from amrbench.training.log import Epoch, RunningStage, StageProgress
-from amrbench.training.loop import LESS_MEMORY, CheckpointKeeper, StageInputs, fit, fixed_numerics
+from amrbench.training.loop import LESS_MEMORY, CheckpointKeeper, Saves, StageInputs, fit, fixed_numerics
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import fit_readouts
+from amrbench.training.saved_states import SavedStates
 from amrbench.types import Batch, BuildContext, Query, Target, TrainingLength
 
 ENGINE = 1
@@ -148,13 +153,41 @@ def weights_file(readout: str) -> str:
 
 def is_finished(spec: StageSpec, store: Path) -> bool:
     """Whether the stage is in the store."""
-    return (store / spec.key / DONE).is_file()
+    return has_checksums(store / spec.key)
+
+
+def is_intact(spec: StageSpec, store: Path, note: Callable[[str], None]) -> bool:
+    """Whether the stage is in the store as it was written; a folder with other content is set aside.
+
+    Args:
+        spec: The stage.
+        store: The folder of stages.
+        note: Called with a sentence about a folder that is set aside.
+    """
+    folder = store / spec.key
+    if not folder.exists():
+        return False
+    if faults := changed_files(folder):
+        aside = free_name(folder.with_name(f"{spec.key}.damaged"))
+        folder.rename(aside)
+        note(
+            f"{spec.name}: {faults[0]} in its folder since it was trained, so it is trained again; the "
+            f"folder is now {aside}"
+        )
+    return not faults
 
 
 def read_done(folder: Path) -> StageRecord:
     """Return what training recorded of a finished stage, or raise RunError if the file is damaged."""
     remedy = "run the recipe again; it trains the stage again"
-    return read_record(folder / DONE, StageRecord, what="the record of a trained stage", remedy=remedy)
+    done = read_record(folder / DONE, TrainedStage, what="the record of a trained stage", remedy=remedy)
+    epochs = log.read_epochs(folder)
+    return StageRecord(
+        **dict(done),
+        stage="",
+        seconds=round(sum(epoch.seconds for epoch in epochs), 3),
+        memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
+    )
 
 
 def unfinished_folder(spec: StageSpec, store: Path) -> Path:
@@ -176,7 +209,7 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
         DataError: Features are damaged, or the store cannot be written to.
     """
     folder = store / spec.key
-    if is_finished(spec, store):
+    if is_intact(spec, store, reporter.note):
         return folder
     start = run_stage(spec.parent, store, reporter, datasets) if spec.parent else None
 
@@ -185,7 +218,7 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
 
     with exclusive(store / f"{spec.key}.lock", report_waiting):
         # Another process may have trained it while this one waited.
-        if not is_finished(spec, store):
+        if not is_intact(spec, store, reporter.note):
             unfinished = unfinished_folder(spec, store)
             try:
                 unfinished.mkdir(parents=True, exist_ok=True)
@@ -218,14 +251,14 @@ def build_augments(spec: StageSpec, train: FeatureDataset) -> list[Augment]:
 
 
 def batches(
-    spec: StageSpec, train: FeatureDataset, augments: Sequence[Augment], epoch: int
+    spec: StageSpec, train: FeatureDataset, augments: Sequence[Augment], epoch: int, step: int = 0
 ) -> Iterator[tuple[Batch, Target]]:
-    """Yield the training batches of an epoch on the device, in the order of the epoch."""
+    """Yield the training batches of an epoch from a step on, on the device, in the order of the epoch."""
     training, device = spec.recipe.training, torch.device(spec.device)
     labels = training.targets.build()
     rng_of = visit_rngs(spec.sampling_seed, epoch)
     order = train.trainable[epoch_order(len(train.trainable), spec.sampling_seed, epoch)]
-    for start in range(0, len(order), training.batch):
+    for start in range(step * training.batch, len(order), training.batch):
         indices = order[start : start + training.batch]
         batch, target = train.training_batch(indices, labels=labels, augments=augments, rng_of=rng_of)
         yield to_device(batch, device), to_device(target, device)
@@ -243,27 +276,77 @@ def _train(
 ) -> None:
     """Train a stage and write its files; `start` is the folder of the stage that it starts from."""
     reporter.step(spec.running, StageProgress(1, 0, 0, "reading features"))
-    log.begin(folder / log.FILE)
+    states = SavedStates(folder)
+    saved = states.load(reporter.note)
     with fixed_numerics(spec.threads):
         with explained_memory(f"{spec.name}, reading features", LESS_MEMORY):
             train = datasets.load(spec.train, spec.recipe.limits)
             select = datasets.load((spec.select,), spec.recipe.limits)
             criterion = untrained(spec, datasets)
-        if start:
+        if start and saved is None:
             fresh = [f"model.{name}" for name in spec.stage.fresh]
             weights = start / weights_file(spec.recipe.training.readouts[0].use)
             load_weights(criterion, read_weights(weights), name=str(weights), fresh=fresh)
         inputs = _inputs(spec, criterion, train, select)
         training = spec.recipe.training
         keeper = CheckpointKeeper(criterion, [part.use for part in training.readouts], training.select)
+        saves = StageSaves(states, keeper, folder, spec.name)
+        if saved is not None:
+            saves.restore(saved)
+            reporter.note(f"{spec.name}: going on after {_where(saved['loop'], inputs.steps)}")
+            for epoch in saves.epochs:
+                reporter.epoch(spec.running, epoch)
+        else:
+            log.begin(folder)
 
         def keep(epoch: Epoch) -> None:
-            keeper.update(epoch)
-            log.write_epoch(folder / log.FILE, epoch)
+            saves.keep(epoch)
             reporter.epoch(spec.running, epoch)
 
-        fit(inputs, keep=keep, report=partial(reporter.step, spec.running))
+        report = partial(reporter.step, spec.running)
+        fit(inputs, keep=keep, report=report, saves=saves, state=saved and saved["loop"])
     _write_stage(spec, folder, keeper, steps=inputs.epochs * inputs.steps)
+
+
+class StageSaves(Saves):
+    """The states of a stage: that of the loop, the weights that are kept, and the log."""
+
+    def __init__(self, states: SavedStates, keeper: CheckpointKeeper, folder: Path, stage: str) -> None:
+        self.stage = stage
+        self.states = states
+        self.keeper = keeper
+        self.folder = folder
+        self.epochs: list[Epoch] = []
+
+    def keep(self, epoch: Epoch) -> None:
+        """Keep the weights of an epoch, and write it into the log."""
+        self.keeper.update(epoch)
+        self.epochs.append(epoch)
+        log.write_epoch(self.folder, self.stage, epoch)
+
+    def restore(self, state: Tree) -> None:
+        """Go on from a state; what the log has of later epochs is left out."""
+        self.keeper.load_state(state["kept"])
+        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        log.begin(self.folder)
+        for epoch in self.epochs:
+            log.write_epoch(self.folder, self.stage, epoch)
+
+    @override
+    def due(self, *, epoch_seconds: float) -> bool:
+        return self.states.due(epoch_seconds)
+
+    @override
+    def save(self, state: Tree) -> None:
+        epochs = [asdict(epoch) for epoch in self.epochs]
+        self.states.save({"loop": state, "kept": self.keeper.state(), "epochs": epochs})
+
+
+def _where(state: Tree, steps: int) -> str:
+    """Return where a stage was stopped, e.g. "epoch 2" or "epoch 2, step 5 of 69"."""
+    if not state["step"]:
+        return f"epoch {state['epoch']}"
+    return f"epoch {state['epoch'] + 1}, step {state['step']} of {steps}"
 
 
 def _inputs(
@@ -286,24 +369,22 @@ def _inputs(
 
 
 def _write_stage(spec: StageSpec, folder: Path, keeper: CheckpointKeeper, *, steps: int) -> None:
-    """Write weights and record of a trained stage."""
-    epochs = log.read_epochs(folder / log.FILE)
-    record = StageRecord(
-        stage=spec.name,
+    """Write weights, record and checksums of a trained stage; its saved states are no longer needed."""
+    record = TrainedStage(
         key=spec.key,
         selected={name: Selected(epoch=kept.epoch, val=dict(kept.val)) for name, kept in keeper.best.items()},
         epochs=spec.stage.epochs,
         steps=steps,
-        seconds=round(sum(epoch.seconds for epoch in epochs), 3),
-        memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
         content=spec.content(),
     )
-    about = {"key": spec.key, "stage": spec.name}
+    about = {"key": spec.key}
     for name, kept in keeper.best.items():
         own = {"readout": name, "epoch": kept.epoch, "val": dict(kept.val)}
         write_weights(folder / weights_file(name), kept.weights, about | own)
     write_weights(folder / LAST, keeper.last, about | {"epoch": spec.stage.epochs})
     write_record(folder / DONE, record)
+    write_checksums(folder, [*map(weights_file, keeper.best), LAST, log.FILE, DONE])
+    SavedStates(folder).remove()
 
 
 def _kept_failure(spec: StageSpec, error: StepError, store: Path, datasets: DatasetCache) -> RunError:

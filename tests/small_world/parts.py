@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -259,6 +260,12 @@ class DescentUpdater:
 
     def end_epoch(self) -> None:
         pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state)
 
     def eval_weights(self) -> nullcontext[None]:
         return nullcontext()

@@ -113,6 +113,7 @@ class Uphill(OptimizerPart):
     restores: bool = Field(True, description="whether eval_weights restores the weights")
     first: bool = Field(True, description="whether the losses are those of the first call")
     frozen: bool = Field(False, description="whether frozen weights move")
+    resumes: bool = Field(True, description="whether the rate goes on as it was")
 
     def build(self, module, length):
         return UphillUpdater(self, module)
@@ -121,18 +122,26 @@ class Uphill(OptimizerPart):
 class UphillUpdater:
     def __init__(self, options, module):
         self.options, self.module = options, module
+        self.steps = 0
 
     def step(self, closure):
         self.module.zero_grad()
         losses = closure()
         losses.total.backward()
         with torch.no_grad():
-            self.module.moved += self.options.rate * self.module.moved.grad
+            self.module.moved += self.options.rate / (1 + self.steps) ** 0.1 * self.module.moved.grad
             if self.options.frozen:
                 self.module.frozen += 1
+        self.steps += 1
         return losses if self.options.first else Losses(losses.total + 1, {})
 
     def end_epoch(self): ...
+
+    def state_dict(self):
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state):
+        self.steps = state["steps"] if self.options.resumes else 0
 
     def eval_weights(self):
         if not self.options.restores:
@@ -154,6 +163,10 @@ class UphillUpdater:
             "optimizer 'bad': step 0 does not return the losses of its first call.",
         ),
         ({"rate": -0.01, "frozen": True}, "optimizer 'bad': it moves a frozen weight."),
+        (
+            {"rate": -0.01, "resumes": False},
+            "optimizer 'bad': with the state_dict of half of the steps, the other half gives other weights.",
+        ),
     ],
 )
 def test_a_defect_of_an_optimizer_is_found(options, text):
