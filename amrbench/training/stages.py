@@ -394,6 +394,7 @@ def _kept_failure(spec: StageSpec, error: StepError, store: Path, datasets: Data
     train = datasets.load(spec.train, spec.recipe.limits)
     qids = [query.qid for query in queries_of(spec, train, record.epoch, record.step)]
     try:
+        SavedStates(making).remove()
         keep_failure(error, making, {"stage": spec.name, "key": spec.key, "seed": spec.seed, "qids": qids})
         shutil.rmtree(folder, ignore_errors=True)
         making.rename(folder)

@@ -215,6 +215,9 @@ FAILURES: dict[str, Callable[[Tensor], Tensor | float]] = {
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL) or 0.0,
     "crash": lambda _: os.kill(os.getpid(), signal.SIGSEGV) or 0.0,
     "end": lambda _: os._exit(3),
+    "interrupt": lambda _: os.kill(os.getpid(), signal.SIGINT) or 0.0,
+    "terminate": lambda _: os.kill(os.getpid(), signal.SIGTERM) or 0.0,
+    "interrupt parent": lambda _: os.kill(os.getppid(), signal.SIGINT) or 0.0,
     "exit": lambda _: sys.exit(0),
 }
 """What happens in a step, by the kind of the failure."""
