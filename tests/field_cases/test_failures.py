@@ -245,7 +245,7 @@ def test_workers_save_and_stop_when_the_command_is_stopped(ran, here):
     once = here / "once"
     once.touch()
     stages = copy.deepcopy(RECIPE["stages"])
-    stages[1]["epochs"] = 300  # Longer than it takes to ask the workers.
+    stages[1]["epochs"] = 100  # Longer than it takes to ask the workers.
     write_recipe(here, failing("interrupt parent", after=PRETRAIN, at=once), stages=stages)
     code, _, err = ran("--jobs", 2)
     assert code == 130
