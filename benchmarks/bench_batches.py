@@ -8,8 +8,8 @@ Run: pytest benchmarks/bench_batches.py --benchmark-enable -s
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from statistics import median
-from time import process_time
 
 import numpy as np
 import pytest
@@ -19,9 +19,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from amrbench.data.feature_dataset import FeatureDataset, visit_rngs
 from amrbench.types import Batch, Query, Target
 from amrbench_plugins.cgdetr.moments import MomentTargets
+from benchmarks.interleaved import interleaved
 from tests.oracle import batches_by_hand
 
-QUERIES, RECORDINGS, WIDTH, BATCH, ROUNDS = 512, 205, 768, 32, 15
+QUERIES, RECORDINGS, WIDTH, BATCH = 512, 205, 768, 32
 LABELS = MomentTargets().build()
 
 Made = tuple[Batch, Target]
@@ -52,17 +53,16 @@ def drawn_rows(random: np.random.Generator, count: int) -> torch.Tensor:
     return torch.from_numpy(random.normal(size=(count, WIDTH)).astype(np.float32))
 
 
-def seconds(make: Callable[[list[int]], Made]) -> float:
+def all_batches(make: Callable[[list[int]], Made]) -> None:
     order = np.random.default_rng(1).permutation(QUERIES)
-    start = process_time()
     for first in range(0, QUERIES, BATCH):
         make(order[first : first + BATCH].tolist())
-    return process_time() - start
 
 
-@pytest.mark.parametrize(("shortest", "longest"), [(60, 60), (60, 300), (300, 300)])
+@pytest.mark.parametrize(
+    ("shortest", "longest"), [(60, 60), pytest.param(60, 300, marks=pytest.mark.quick), (300, 300)]
+)
 def test_batches_with_targets(benchmark: BenchmarkFixture, shortest: int, longest: int) -> None:
-    torch.set_num_threads(1)
     dataset = drawn_dataset(shortest, longest)
 
     def fast(indices: list[int]) -> Made:
@@ -73,12 +73,8 @@ def test_batches_with_targets(benchmark: BenchmarkFixture, shortest: int, longes
 
     for one, two in zip(fast(list(range(BATCH))), plain(list(range(BATCH))), strict=True):
         assert all(torch.equal(getattr(one, name), getattr(two, name)) for name in vars(two))
-    pairs = []
-    for number in range(ROUNDS):
-        times = [seconds(work) for work in ((fast, plain) if number % 2 else (plain, fast))]
-        pairs.append(times if number % 2 else times[::-1])
-    quick, slow = (1000 * BATCH / QUERIES * median(times) for times in zip(*pairs, strict=True))
-    benchmark.extra_info["ratio"] = median(slow / quick for quick, slow in pairs)
-    benchmark.extra_info["fast_ms"], benchmark.extra_info["plain_ms"] = quick, slow
-    print(f"\n{quick:.2f} ms a batch, plain {slow:.2f} ms, ratio {benchmark.extra_info['ratio']:.1f}")
+    rounds = interleaved(partial(all_batches, fast), partial(all_batches, plain))
+    milliseconds = 1000 * BATCH / QUERIES * median(rounds.fast)
+    benchmark.extra_info.update(rounds.extra_info(), ms_a_batch=milliseconds)
+    print(f"\n{milliseconds:.2f} ms a batch; all: {rounds.text()}")
     benchmark(fast, list(range(BATCH)))

@@ -1,171 +1,83 @@
-"""Time of training steps and predictions of our CG-DETR, against the plain module of the tests.
+"""Training steps, predictions and scores of our CG-DETR in turns with other implementations, equality first.
 
-Run: pytest benchmarks/bench_cgdetr.py --benchmark-enable
+The others are the plain module of the tests and, where AMRBENCH_OUTSIDE names one, an implementation from
+outside (see `implementations`).
+
+Run: pytest benchmarks/bench_cgdetr.py --benchmark-enable -s (add -m quick for the smaller sizes)
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
-from statistics import median
-from time import process_time
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
-import torch
 from pytest_benchmark.fixture import BenchmarkFixture
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from amrbench.types import BuildContext, FeatureWidths
-from amrbench_plugins.cgdetr.reference_weights import build_reference
-from tests.oracle import cgdetr_cases as cases
-from tests.oracle.cgdetr import CGDETR, Inputs
-from tests.oracle.cgdetr_loss import Targets, criterion
-from tests.plugins.cgdetr import golden
+from amrbench.files.annotations import write_annotations
+from amrbench.files.predictions import write_predictions
+from benchmarks.drawn_predictions import drawn_predictions, drawn_truth
+from benchmarks.implementations import (
+    OTHERS,
+    OURS,
+    equal_losses,
+    equal_metrics,
+    equal_spans,
+    offered,
+)
+from benchmarks.interleaved import Rounds, Work, interleaved
+from benchmarks.problems import FULL, QUICK, problem, reference_weights
 
-FRAMES, WORDS = 60, 12
-ROUNDS = 5
-WAITS = {"aten._local_scalar_dense.default", "aten.nonzero.default", "aten.masked_select.default"}
-Step = Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A batch and its ground truth."""
-
-    inputs: Inputs
-    targets: Targets
+SIZES = [*(pytest.param(*size, marks=pytest.mark.quick) for size in QUICK), *FULL]
+QUERIES = [pytest.param(1_000, marks=pytest.mark.quick), 100_000]
 
 
-@cache
-def problem(batch: int, frames: int) -> Problem:
-    """Recordings of equal length, each with one window."""
-    torch.manual_seed(0)
-    start = torch.arange(frames) / frames
-    temporal = torch.stack([start, start + 1 / frames], -1).expand(batch, -1, -1)
-    labels = torch.zeros(batch, frames)
-    labels[:, 5:15] = 1
-    inputs = Inputs(
-        text=nn.functional.normalize(torch.randn(batch, WORDS, 768), dim=-1),
-        text_mask=torch.arange(WORDS) < torch.randint(3, WORDS + 1, (batch, 1)),
-        temporal=temporal,
-        audio=nn.functional.normalize(torch.randn(batch, frames, 768), dim=-1),
-        audio_mask=torch.ones(batch, frames, dtype=torch.bool),
-        recordings=[f"v{row}" for row in range(batch)],
+@pytest.fixture(params=OTHERS)
+def name(request: pytest.FixtureRequest) -> str:
+    """What ours is compared with."""
+    return str(request.param)
+
+
+@pytest.mark.parametrize(("batch", "frames"), SIZES)
+def test_training_step(benchmark: BenchmarkFixture, name: str, batch: int, frames: int) -> None:
+    other, given, weights = offered(name, "training_step"), problem(batch, frames), reference_weights()
+    checked = equal_losses(other, given, weights)
+    rounds = compared(
+        benchmark, OURS.training_step(given, weights), other.training_step(given, weights), checked=checked
     )
-    spans = [torch.tensor([[10 / frames, 10 / frames]]) for _ in range(batch)]
-    pairs = torch.tensor([[6, 9]]).expand(batch, -1)
-    return Problem(inputs, Targets(spans, labels, pairs, pairs + 20))
+    assert name != "plain" or rounds.least(1.0)
 
 
-def training_step(module: nn.Module, loss: Callable[[], Tensor]) -> Step:
-    """A step of AdamW with clipped gradients, which both sides train with."""
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, weight_decay=1e-4, fused=True)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss().backward()
-        nn.utils.clip_grad_norm_(module.parameters(), 0.1)
-        optimizer.step()
-
-    return step
+@pytest.mark.parametrize(("batch", "frames"), [pytest.param(1, 60, marks=pytest.mark.quick), *SIZES])
+def test_prediction(benchmark: BenchmarkFixture, name: str, batch: int, frames: int) -> None:
+    other, given, weights = offered(name, "prediction"), problem(batch, frames), reference_weights()
+    own, others = OURS.prediction(given, weights), other.prediction(given, weights)
+    rounds = compared(benchmark, own, others, checked=equal_spans(own(), others()))
+    assert name != "plain" or rounds.least(0.9)
 
 
-def our_step(given: Problem) -> Step:
-    reference = build_reference(cases.FULL_CONFIG)
-    losses = nn.ModuleList(
-        golden.option("loss", use).build(BuildContext(FeatureWidths(768, 768))) for use in golden.LOSSES
-    )
-    losses.append(reference.loss)
-    module = nn.ModuleList([reference.model, losses]).train()
-    batch, target = golden.batch_of(given.inputs), golden.target_of(given.targets)
-    matcher = golden.option("matcher", "hungarian").build()
+@pytest.mark.parametrize("queries", QUERIES)
+def test_scores_of_files(benchmark: BenchmarkFixture, name: str, tmp_path: Path, queries: int) -> None:
+    """Ours scores the trivial baselines too."""
+    other = offered(name, "evaluate")
+    predictions, truth = tmp_path / "predictions.jsonl", tmp_path / "truth.jsonl"
+    write_predictions(predictions, drawn_predictions(queries))
+    write_annotations(truth, drawn_truth(queries))
 
-    def loss() -> Tensor:
-        encoded = reference.model.encode(batch, (golden.VIEW,))
-        result = golden.Result(batch, encoded, reference.model.decode(encoded))
-        outcome = golden.outcome_of(result, target, matcher)
-        return golden.total({name: term for part in losses for name, term in part(outcome).items()})
+    def own() -> Mapping[str, float]:
+        return OURS.evaluate(predictions, truth)
 
-    return training_step(module, loss)
+    def others() -> Mapping[str, float]:
+        return other.evaluate(predictions, truth)
 
-
-def plain_step(given: Problem) -> Step:
-    model = CGDETR(cases.FULL_CONFIG).train()
-    return training_step(model, lambda: criterion(model, model(given.inputs), given.targets).total)
+    rounds = compared(benchmark, own, others, checked=equal_metrics(own(), others()))
+    assert name != "plain" or rounds.least(1.0)
 
 
-def our_prediction(given: Problem) -> Step:
-    model, batch = build_reference(cases.FULL_CONFIG).model, golden.batch_of(given.inputs)
-    return torch.no_grad()(lambda: model.decode(model.encode(batch))["spans"])
-
-
-def plain_prediction(given: Problem) -> Step:
-    # Without recordings the plain module makes no negative pass, as the reference when it predicts.
-    model, inputs = CGDETR(cases.FULL_CONFIG).eval(), replace(given.inputs, recordings=[])
-    return torch.no_grad()(lambda: model(inputs).spans)
-
-
-def seconds(step: Step) -> float:
-    start = process_time()
-    step()
-    return process_time() - start
-
-
-def ratio(benchmark: BenchmarkFixture, ours: Step, plain: Step) -> float:
-    """How many times faster ours is: processor time, in turns in one process with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    for step in (ours, plain):
-        step()
-    pairs = [(seconds(ours), seconds(plain)) for _ in range(ROUNDS)]
-    benchmark.pedantic(ours, rounds=1)
-    torch.set_num_threads(threads)
-    faster = median(other / own for own, other in pairs)
-    benchmark.extra_info.update(
-        times_faster=round(faster, 2),
-        ours_ms=round(1e3 * median(own for own, _ in pairs), 1),
-        plain_ms=round(1e3 * median(other for _, other in pairs), 1),
-    )
-    return faster
-
-
-@pytest.mark.parametrize(("batch", "frames"), [(8, FRAMES), (4, 300)])
-def test_training_step(benchmark: BenchmarkFixture, batch: int, frames: int) -> None:
-    given = problem(batch, frames)
-    assert ratio(benchmark, our_step(given), plain_step(given)) > 1
-
-
-@pytest.mark.parametrize(("batch", "frames"), [(1, FRAMES), (8, FRAMES), (4, 300)])
-def test_prediction(benchmark: BenchmarkFixture, batch: int, frames: int) -> None:
-    given = problem(batch, frames)
-    assert ratio(benchmark, our_prediction(given), plain_prediction(given)) > 0.9
-
-
-class Operations(TorchDispatchMode):
-    """Counts the operations of a step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.counts[str(func)] += 1
-        return func(*args, **(kwargs or {}))
-
-
-def test_operations_of_a_step(benchmark: BenchmarkFixture) -> None:
-    """The number of operations of one step, and how many of them wait for the device."""
-    given, counts = problem(8, FRAMES), {}
-    for side, step in (("ours", our_step(given)), ("plain", plain_step(given))):
-        step()
-        with Operations() as operations:
-            step()
-        waits = sum(operations.counts[name] for name in WAITS)
-        counts[side] = {"operations": sum(operations.counts.values()), "waits": waits}
-    benchmark.extra_info.update(counts)
-    benchmark.pedantic(our_step(given), rounds=1)
-    assert counts["ours"]["operations"] < counts["plain"]["operations"]
+def compared(benchmark: BenchmarkFixture, own: Work, others: Work, *, checked: bool) -> Rounds:
+    """Time both with one thread, and keep and print what was measured."""
+    rounds = interleaved(own, others)
+    benchmark.extra_info.update(rounds.extra_info(), equality_checked=checked)
+    print(f"\n{rounds.text()}{'' if checked else '; NOT CHECKED to compute the same'}")
+    benchmark.pedantic(own, rounds=1)
+    return rounds

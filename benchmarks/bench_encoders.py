@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from time import process_time
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from amrbench_plugins.backends import laion_clap
 from amrbench_plugins.backends.lazy_encoder import whole_seconds
 from amrbench_plugins.backends.m2d_clap import vit
 from amrbench_plugins.backends.ms_clap import htsat
+from benchmarks.interleaved import numerics_of_training, seconds
 
 SECONDS = 16
 Encode = Callable[[Rows], Rows]
@@ -72,15 +72,10 @@ ENCODERS: dict[str, tuple[int, Callable[[], Encode]]] = {
 @pytest.mark.parametrize("name", ENCODERS)
 def test_extraction(benchmark: BenchmarkFixture, name: str) -> None:
     """On one thread, as processor time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     rate, make = ENCODERS[name]
     encode = make()
     waveform = (0.1 * np.random.default_rng(0).standard_normal(rate * SECONDS)).astype(np.float32)
-    encode(waveform)
-    start = process_time()
-    rows = benchmark.pedantic(lambda: encode(waveform), rounds=1)
-    spent = process_time() - start
-    torch.set_num_threads(threads)
-    assert len(rows) == SECONDS
+    with numerics_of_training():
+        assert len(encode(waveform)) == SECONDS
+        spent = seconds(lambda: benchmark.pedantic(lambda: encode(waveform), rounds=1))
     benchmark.extra_info.update(audio_seconds_per_second=round(SECONDS / spent, 1))

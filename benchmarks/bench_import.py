@@ -9,12 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from threading import Event, Thread
-from time import perf_counter
 
 import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -28,6 +25,7 @@ from amrbench.files.npz_features import AUDIO_KEY, TEXT_KEY, read_rows
 from amrbench.slots.features import FeaturesPart
 from amrbench.tools.import_features import import_features
 from amrbench.types import Query
+from benchmarks.interleaved import Rounds, interleaved
 
 SECONDS, TOKENS, WIDTH = 60, 12, 768
 QUICK, FULL = 2_000, 51_240
@@ -98,30 +96,30 @@ def measure(folder: Path, files: int) -> Measured:
     encoder = FeaturesPart.model_validate("clap", context=load_registry())
     with MemorySampler() as memory:
         result = import_features(dataset, encoder, [folder / "published"], report=no_report)
-    pairs = list(reading_times(folder / "published" / "clap", dataset.feature_file(encoder), recordings))
+    reading = reading_times(folder / "published" / "clap", dataset.feature_file(encoder), recordings)
     return Measured(
         files=result.read,
         seconds=round(result.seconds, 1),
         files_a_second=round(result.read / result.seconds),
         megabytes_a_second=round(result.size / result.seconds / 1e6),
         memory_mib=round(memory.peak),
-        times_npz=round(median(npz / ours for npz, ours in pairs), 1),
+        times_npz=round(reading.ratio, 1),
     )
 
 
-def reading_times(published: Path, file: Path, recordings: int) -> Iterator[tuple[float, float]]:
-    """Yield the seconds of reading some recordings from .npz files and from the feature file, in turns."""
+def reading_times(published: Path, file: Path, recordings: int) -> Rounds:
+    """Read some recordings from the feature file and from .npz files, in turns."""
     names = [f"v{n}" for n in np.random.default_rng(1).permutation(recordings)[:READ_BACK]]
     table = open_feature_file(file).audio
-    for turn in range(ROUNDS + 1):
-        start = perf_counter()
-        npz_sum = sum(float(read_rows(published / f"{name}.npz", AUDIO_KEY, WIDTH)[-1, 0]) for name in names)
-        middle = perf_counter()
-        table_sum = sum(float(np.array(table.rows(name))[-1, 0]) for name in names)
-        end = perf_counter()
-        assert npz_sum == table_sum
-        if turn:  # The first turn warms the page cache.
-            yield middle - start, end - middle
+
+    def from_table() -> float:
+        return sum(float(np.array(table.rows(name))[-1, 0]) for name in names)
+
+    def from_npz() -> float:
+        return sum(float(read_rows(published / f"{name}.npz", AUDIO_KEY, WIDTH)[-1, 0]) for name in names)
+
+    assert from_table() == from_npz()
+    return interleaved(from_table, from_npz, ROUNDS)
 
 
 def test_import(benchmark: BenchmarkFixture, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from amrbench.slots.readout import ReadoutPart
 from amrbench.testing import sample
 from amrbench.training.reading import propose
 from amrbench.types import Outputs
+from benchmarks.interleaved import numerics_of_training
 
 QUERIES, FRAMES, SPANS = 32, 300, 10
 SECONDS = 0.3
@@ -26,10 +27,8 @@ WIDTHS = tuple(np.random.default_rng(0).uniform(0.003, 0.5, 1000).tolist())
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with numerics_of_training():
+        yield
 
 
 def outputs() -> Outputs:
@@ -45,6 +44,7 @@ def outputs() -> Outputs:
     return Outputs(tensors, torch.arange(FRAMES) < lengths)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("use", REGISTRY.names("readout"))
 def test_readout(benchmark: BenchmarkFixture, use: str) -> None:
     part = sample(REGISTRY.find("readout", use), REGISTRY)

@@ -12,14 +12,12 @@ Run: pytest benchmarks/bench_soups.py --benchmark-enable -s
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from threading import Event, Thread
-from time import process_time
 
 import pytest
 import torch
@@ -33,6 +31,7 @@ from amrbench.slots.soups import SoupPart, Weights
 from amrbench.training.criterion import build_criterion
 from amrbench.types import BuildContext, FeatureWidths
 from amrbench_plugins.soups.parts import Fisher, Greedy, Uniform
+from benchmarks.interleaved import in_turns, seconds
 from tests.plugins.soups.plain import plain_fisher, plain_mean
 
 CANDIDATES = 25
@@ -149,9 +148,7 @@ def anonymous() -> float:
 
 def seconds_of(name: str, stored: Stored, *, plain: bool) -> float:
     torch.set_num_threads(1)
-    start = process_time()
-    (made_plainly if plain else made)(SOUPS[name], stored)
-    return process_time() - start
+    return seconds(lambda: (made_plainly if plain else made)(SOUPS[name], stored))
 
 
 def models_of(name: str, stored: Stored, *, plain: bool) -> float:
@@ -175,16 +172,16 @@ def test_soup(benchmark: BenchmarkFixture, stored: Stored, fresh: ProcessPoolExe
     part = SOUPS[name]
     ours, twin = made(part, stored), made_plainly(part, stored)
     assert all(torch.equal(value, twin[key]) for key, value in ours.items())
-    pairs = [
-        tuple(fresh.submit(seconds_of, name, stored, plain=plain).result() for plain in (False, True))
-        for _ in range(ROUNDS[name])
-    ]
-    seconds, plain_seconds = (median(column) for column in zip(*pairs, strict=True))
-    models, plain_models = (
-        fresh.submit(models_of, name, stored, plain=plain).result() for plain in (False, True)
+
+    def in_a_process(measure: Callable[..., float], *, plain: bool) -> float:
+        return fresh.submit(measure, name, stored, plain=plain).result()
+
+    rounds = in_turns(
+        lambda: in_a_process(seconds_of, plain=False),
+        lambda: in_a_process(seconds_of, plain=True),
+        ROUNDS[name],
     )
-    ratio = median(plain / own for own, plain in pairs)
-    benchmark.extra_info.update(ratio=ratio, seconds=seconds, models=models, plain_models=plain_models)
-    print(f"\n{name}: {seconds:.2f} s and {models:.1f} models, plainly {plain_seconds:.2f} s and "
-          f"{plain_models:.1f} models; {ratio:.1f} times as fast")  # fmt: skip
+    models, plain_models = (in_a_process(models_of, plain=plain) for plain in (False, True))
+    benchmark.extra_info.update(rounds.extra_info(), models=models, plain_models=plain_models)
+    print(f"\n{name}: {models:.1f} models of memory, plainly {plain_models:.1f}; {rounds.text()}")
     benchmark.pedantic(lambda: seconds_of(name, stored, plain=False), rounds=1)

@@ -8,10 +8,9 @@ Run: pytest benchmarks/bench_store.py --benchmark-enable -s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from time import process_time
 
 import numpy as np
 import pytest
@@ -24,8 +23,9 @@ from amrbench.files.feature_file import FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
 from amrbench.slots.model import Limits
 from amrbench.types import Query
+from benchmarks.interleaved import interleaved
 
-QUERIES, RECORDINGS, WIDTH, BATCH, ROUNDS = 512, 205, 768, 32, 9
+QUERIES, RECORDINGS, WIDTH, BATCH = 512, 205, 768, 32
 LIMITS = Limits(frames=300, words=32)
 
 
@@ -87,32 +87,19 @@ def read(path: Path, limit: int) -> torch.Tensor:
     return torch.from_numpy(rows / (np.linalg.norm(rows, axis=-1, keepdims=True) + 1e-5).astype(np.float32))
 
 
-def seconds(work: Callable[[], Iterator[object]]) -> float:
-    start = process_time()
-    exhaust(work())
-    return process_time() - start
-
-
 def exhaust(iterator: Iterator[object]) -> None:
     for _ in iterator:
         pass
 
 
+@pytest.mark.quick
 def test_an_epoch_of_batches(benchmark: BenchmarkFixture, folder: Path, dataset: FeatureDataset) -> None:
-    torch.set_num_threads(1)
     for fast, plain in zip(from_memory(dataset), from_files(folder), strict=True):
         torch.testing.assert_close(fast, plain)
-    pairs = []
-    for number in range(ROUNDS):
-        both = [lambda: from_memory(dataset), lambda: from_files(folder)]
-        times = [seconds(work) for work in (both if number % 2 else both[::-1])]
-        pairs.append(times if number % 2 else times[::-1])
-    ratio = median(plain / fast for fast, plain in pairs)
-    benchmark.extra_info["ratio"] = ratio
-    benchmark.extra_info["samples/s"] = QUERIES / median(fast for fast, _ in pairs)
-    print(f"\nfeature file {QUERIES / median(fast for fast, _ in pairs):.0f} samples/s, files "
-          f"{QUERIES / median(plain for _, plain in pairs):.0f} samples/s, ratio {ratio:.1f}")  # fmt: skip
-    benchmark.pedantic(lambda: exhaust(from_memory(dataset)), rounds=5)
+    rounds = interleaved(lambda: exhaust(from_memory(dataset)), lambda: exhaust(from_files(folder)), 5)
+    benchmark.extra_info.update(rounds.extra_info(), samples_a_second=QUERIES / median(rounds.fast))
+    print(f"\n{QUERIES / median(rounds.fast):,.0f} samples/s; {rounds.text()}")
+    benchmark.pedantic(lambda: exhaust(from_memory(dataset)), rounds=1)
 
 
 def test_opening_and_checking(benchmark: BenchmarkFixture, folder: Path) -> None:

@@ -170,18 +170,20 @@ def _require(who: str, names: frozenset[str], model: ModelPart) -> None:
 
 
 S = TypeVar("S", bound=Strict)
-_CAPS = ("width", "feedforward", "layers", "dummies", "epochs")
+_CAPS = ("width", "attention_heads", "feedforward", "layers", "dummies", "epochs")
 """Numbers of a budget that are upper limits."""
 
 
 class Budget(Strict):
     """Numbers of a recipe that a protocol may replace, so that it fits the protocol's time.
 
-    Sizes (width, feedforward, layers, dummies) and epochs are upper limits; the rest is replaced.
+    Sizes (width, attention heads, feedforward, layers, dummies) and epochs are upper limits; the rest is
+    replaced.
     """
 
     epochs: Mapping[Role, Annotated[int, Field(ge=0, le=MOST_EPOCHS)]] = Field(default_factory=dict)
     width: int | None = Field(None, ge=1, le=1_000_000)
+    attention_heads: int | None = Field(None, ge=1, le=64)
     feedforward: int | None = Field(None, ge=1, le=1_000_000)
     layers: int | None = Field(None, ge=1, le=1_000_000)
     dummies: int | None = Field(None, ge=1, le=1_000_000)
@@ -229,4 +231,6 @@ def _replaced(value: object, field: FieldInfo | None, numbers: Mapping[str, floa
     if not isinstance(name, str) or name not in numbers:
         return value
     number = numbers[name]
-    return min(number, value) if name in _CAPS and isinstance(value, int) else number
+    if name not in _CAPS:
+        return number
+    return min(number, value) if isinstance(value, int) else value  # None: as another part, which has a limit

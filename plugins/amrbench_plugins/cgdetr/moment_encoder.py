@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from amrbench.slots.blocks import Tokens, learned_tokens
-from amrbench_plugins.moment_detr.layers import EncoderLayer, bias_of
+from amrbench_plugins.moment_detr.layers import EncoderLayer, encode
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,5 @@ class MomentEncoder(nn.Module):
         tokens = both.followed_by(audio)
         sides = torch.arange(2, device=relevant.device).expand(batch, -1)
         sides = torch.cat([sides, (~relevant).long()], 1)  # 0 inside, 1 outside
-        visible = (sides[:, :, None] == sides[:, None]) & tokens.mask[:, None]
-        x, bias = tokens.features, bias_of(visible[:, None], tokens.features.dtype)
-        for layer in self.layers:
-            x = layer(x, tokens.positions, bias, groups=sides)
+        x = encode(self.layers, tokens, sides=sides)
         return EncodedMoments(x[:, 0], x[:, 1], x[:, 2:])

@@ -121,7 +121,9 @@ class MomentSentence(LossPart):
     )
     layers: int = budgeted(1, "layers", ge=1, le=32, description="layers of the moment encoder")
     width: int = budgeted(256, "width", ge=4, le=4096, multiple_of=4, description="width of the model")
-    attention_heads: int = Field(8, ge=1, le=64, description="attention heads; a divisor of the width")
+    attention_heads: int = budgeted(
+        8, "attention_heads", ge=1, le=64, description="attention heads; a divisor of the width"
+    )
     feedforward: int = budgeted(
         1024, "feedforward", ge=1, le=16_384, description="hidden width of feed-forward parts"
     )

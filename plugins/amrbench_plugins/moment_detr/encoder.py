@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from amrbench.slots.blocks import Tokens
-from amrbench_plugins.moment_detr.layers import EncoderLayer, bias_of
+from amrbench_plugins.moment_detr.layers import EncoderLayer, encode
 
 
 class TransformerEncoder(nn.Module):
@@ -17,8 +17,4 @@ class TransformerEncoder(nn.Module):
 
     def forward(self, tokens: Tokens, first: int | None = None) -> Tensor:
         """Return (B, n, D), or only its `first` rows; then the last layer computes no others."""
-        x = tokens.features
-        bias = bias_of(tokens.mask[:, None, None], x.dtype)
-        for layer in self.layers[:-1]:
-            x = layer(x, tokens.positions, bias)
-        return self.layers[-1](x, tokens.positions, bias, first=first)  # type: ignore[no-any-return]
+        return encode(self.layers, tokens, first=first)

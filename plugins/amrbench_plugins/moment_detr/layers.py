@@ -6,7 +6,7 @@ that a faster version for one device changes one function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -14,7 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEVELS = 1 << 16
+from amrbench.slots.blocks import Tokens
+from amrbench_plugins.moment_detr.activations import PReLU as PReLU
+from amrbench_plugins.moment_detr.blocked_attention import packed_attention
+from amrbench_plugins.moment_detr.blocked_feedforward import blocked_feedforward
+from amrbench_plugins.moment_detr.masks import LEVELS, dropped_levels
+from amrbench_plugins.moment_detr.packing import Packing
+
+LONG = 128
+"""From so many rows on, sequences are computed in blocks on CPUs, where this saves time."""
 
 
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
@@ -27,7 +35,7 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
         return x
     if x.device.type != "cpu":
         return F.dropout(x, p)
-    return cast("Tensor", _CpuDropout.apply(x, min(round(p * LEVELS), LEVELS - 1)))  # type: ignore[no-untyped-call]
+    return cast("Tensor", _CpuDropout.apply(x, dropped_levels(p)))  # type: ignore[no-untyped-call]
 
 
 class _CpuDropout(torch.autograd.Function):
@@ -68,37 +76,27 @@ def residual(x: Tensor, branch: Tensor, p: float, *, training: bool, groups: Ten
     return torch.addcmul(x, branch, scale[..., None])
 
 
-class _ParametricRelu(torch.autograd.Function):
-    """ReLU with one learned slope below zero; torch's backward pass is slow on CPUs."""
+def skipping(
+    x: Tensor, branch: Callable[[Tensor, Packing], Tensor], packing: Packing, p: float, *, training: bool
+) -> Tensor:
+    """Return the same as `residual`, but what loses its branch does not pass it either.
 
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, slope: Tensor) -> Tensor:
-        return F.prelu(x, slope)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        x, slope = ctx.saved_tensors
-        above = torch.ops.aten.threshold_backward(gradients[0], x, 0)
-        below = gradients[0] - above
-        return torch.addcmul(above, below, slope), (below * x).sum().reshape(slope.shape)
+    Args:
+        x: (M, ...).
+        branch: Maps the rows that a packing of x takes, (N, ...), to as many.
+        packing: Its sequences are dropped.
+        p: Probability of dropping.
+        training: Whether anything is dropped at all.
+    """
+    dropping = training and p > 0
+    kept = packing.drop(p) if dropping else Packing(None, packing.lengths)
+    return kept.add(x, branch(kept.take(x), kept), 1 / (1 - p) if dropping else 1.0)
 
 
-class PReLU(nn.Module):
-    """x where positive, else x times one learned slope."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.slope = nn.Parameter(torch.full((1,), 0.25))  # as in torch
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the same shape."""
-        return _ParametricRelu.apply(x, self.slope)  # type: ignore[no-any-return, no-untyped-call]
+def is_long(x: Tensor) -> bool:
+    """Return whether rows (..., n, D) are computed in blocks: `LONG` of them, in full precision on a CPU."""
+    full = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
+    return x.device.type == "cpu" and x.shape[-2] >= LONG and full
 
 
 class BlockLinear(nn.Linear):
@@ -177,6 +175,9 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape."""
+        p = self.p if self.training else 0.0
+        if is_long(x):
+            return blocked_feedforward(x, self.up, self.activation, self.down, p)
         return self.down(dropout(self.activation(self.up(x)), self.p, self.training))  # type: ignore[no-any-return]
 
 
@@ -263,6 +264,14 @@ class SelfAttention(nn.Module):
         query, key, value = (split_heads(rows, self.heads) for rows in (query, key, value))
         return self.out(attention(query, key, value, bias, p=self.p, training=self.training))  # type: ignore[no-any-return]
 
+    def packed(self, x: Tensor, positions: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Return (N, D) of the rows of sequences of these lengths; each sees those of its sequence."""
+        width, p = x.shape[-1], self.p if self.training else 0.0
+        weights, biases = self.qkv.weight, self.qkv.bias
+        query, key = F.linear(x + positions, weights[: 2 * width], biases[: 2 * width]).chunk(2, -1)
+        value = F.linear(x, weights[2 * width :], biases[2 * width :])
+        return self.out(packed_attention(query, key, value, lengths, heads=self.heads, p=p))  # type: ignore[no-any-return]
+
 
 class EncoderLayer(nn.Module):
     """Self attention and feed-forward, each added and then normalised."""
@@ -292,3 +301,48 @@ class EncoderLayer(nn.Module):
         kept = self.norm1(residual(kept, attended, self.p, training=self.training, groups=groups))
         changed = self.feedforward(kept)
         return self.norm2(residual(kept, changed, self.p, training=self.training, groups=groups))  # type: ignore[no-any-return]
+
+    def packed(self, x: Tensor, positions: Tensor, packing: Packing) -> Tensor:
+        """Return the same for rows (N, D) and positions (N, D) that a packing took of a batch."""
+
+        def attend(rows: Tensor, kept: Packing) -> Tensor:
+            return self.attention.packed(rows, kept.take(positions), kept.lengths)
+
+        def change(rows: Tensor, kept: Packing) -> Tensor:
+            return self.feedforward(rows)  # type: ignore[no-any-return]
+
+        x = self.norm1(skipping(x, attend, packing, self.p, training=self.training))
+        return self.norm2(skipping(x, change, packing, self.p, training=self.training))  # type: ignore[no-any-return]
+
+
+def encode(
+    layers: nn.ModuleList, tokens: Tokens, *, first: int | None = None, sides: Tensor | None = None
+) -> Tensor:
+    """Pass tokens of n rows through encoder layers.
+
+    Args:
+        layers: Of `EncoderLayer`.
+        tokens: Padded rows are seen by no other.
+        first: Return only these first rows, for which the last layer may compute less.
+        sides: (B, n) the side of each row, 0 or 1; rows see only their own side, and stochastic depth is
+            drawn for each.
+
+    Returns:
+        (B, n, D), or only its first rows.
+    """
+    x, positions, mask = tokens.features, tokens.positions, tokens.mask
+    if first is None and is_long(x):
+        packing = Packing.of(mask, sides)
+        packed, positions = packing.take(x.flatten(0, 1)), packing.take(positions.flatten(0, 1))
+        for layer in layers:
+            packed = cast(EncoderLayer, layer).packed(packed, positions, packing)
+        if packing.rows is None:
+            return packed.view(x.shape)
+        return (
+            packed.new_zeros(mask.numel(), packed.shape[1]).index_copy(0, packing.rows, packed).view(x.shape)
+        )
+    visible = mask[:, None] if sides is None else (sides[:, :, None] == sides[:, None]) & mask[:, None]
+    bias = bias_of(visible[:, None], x.dtype)
+    for layer in layers[:-1]:
+        x = layer(x, positions, bias, groups=sides)
+    return layers[-1](x, positions, bias, first=first, groups=sides)  # type: ignore[no-any-return]

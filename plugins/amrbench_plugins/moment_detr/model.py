@@ -61,7 +61,9 @@ class MomentDetr(ModelPart):
     width: int = budgeted(
         256, "width", ge=4, le=4096, multiple_of=4, description="features of a row inside the model"
     )
-    attention_heads: int = Field(8, ge=1, le=64, description="attention heads; a divisor of the width")
+    attention_heads: int = budgeted(
+        8, "attention_heads", ge=1, le=64, description="attention heads; a divisor of the width"
+    )
     feedforward: int = budgeted(
         1024, "feedforward", ge=1, le=16_384, description="hidden width of feed-forward parts"
     )

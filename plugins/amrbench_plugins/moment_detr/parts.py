@@ -132,8 +132,8 @@ class Transformer(EncoderPart):
 
     use = "transformer"
     layers: int = budgeted(3, "layers", ge=1, le=32, description="number of layers")
-    attention_heads: int | None = Field(
-        None, ge=1, le=64, description="attention heads; the model's unless given"
+    attention_heads: int | None = budgeted(
+        None, "attention_heads", ge=1, le=64, description="attention heads; the model's unless given"
     )
     dropout: float | None = Field(None, ge=0, lt=1, description="dropout; the model's unless given")
 

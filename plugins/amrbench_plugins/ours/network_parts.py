@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import override
 
 from amrbench.errors import RecipeError
-from amrbench.part import problem, unique
+from amrbench.part import budgeted, problem, unique
 from amrbench.slots.blocks import (
     Activation,
     ActivationPart,
@@ -95,7 +95,10 @@ class TemporalDifference(RefinePart):
     """Fuse each frame with its differences from its neighbours, by attention and a gated linear unit."""
 
     use = "temporal-difference"
-    attention_heads: int = Field(4, ge=1, le=64, description="heads of the attention to the three sources")
+    version = 2
+    attention_heads: int = budgeted(
+        4, "attention_heads", ge=1, le=64, description="heads of the attention to the three sources"
+    )
 
     @override
     def build(self, context: BlockContext) -> nn.Module:

@@ -2,6 +2,7 @@ import pytest
 
 from amrbench.config.load import load_recipe
 from amrbench.config.recipe import Budget, Recipe
+from amrbench.discovery import load_registry
 from amrbench.errors import AmrbenchError, RecipeError
 from amrbench.files.yaml_file import parse_yaml
 from amrbench.functional.metrics import Metric
@@ -270,6 +271,14 @@ def test_sizes_and_epochs_of_a_budget_are_upper_limits():
     assert [stage.epochs for stage in recipe.stages] == [3, 5]
     assert (recipe.model.width, recipe.model.layers) == (4, 1)
     assert recipe.training.losses[0].width == 4
+
+
+def test_a_limit_leaves_an_option_without_a_number_alone():
+    recipe = load_recipe("ours3", load_registry())
+    small = Budget(attention_heads=2).of(recipe)
+    assert (small.model.attention_heads, small.model.text_summary.around.attention_heads) == (2, None)
+    assert {part.attention_heads for part in small.model.memory_refine if part.use != "add-global"} == {2}
+    assert Budget(attention_heads=16).of(recipe) == recipe
 
 
 def test_a_budget_leaves_all_else_alone():

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -284,4 +286,7 @@ def test_the_settings_of_torch_are_restored():
 
 
 def test_memory_is_that_of_this_process():
-    assert 50 < memory_mib() < 1e6
+    ballast = b"x" * 2**30
+    command = "from amrbench.training.loop import memory_mib; print(memory_mib())"
+    child = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert 50 < float(child.stdout) < len(ballast) / 2**20 < memory_mib() < 1e6
