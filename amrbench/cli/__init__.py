@@ -1,25 +1,45 @@
 """The command line: each command parses its arguments, calls one function and prints the result.
 
 Heavy imports are inside the commands, so that only commands that compute with torch import it. Exit codes: 0
-success, 1 a bug (with a traceback), 2 an error of the user's input or files (one message).
+success, 1 a bug (with a traceback), 2 an error of the user's input or files (one message), 130 stopped by
+Ctrl-C, 143 stopped by SIGTERM.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
+import signal
 import sys
 from importlib.metadata import version
 from os import PathLike
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
+from typing_extensions import override
 
 from amrbench.cli import data, plugins, results, run
 from amrbench.errors import AmrbenchError
+from amrbench.interrupts import Interrupted
 from amrbench.notes import collected_notes
+
+
+class _Commands(TyperGroup):
+    """The commands; typer itself would say no more than "Aborted" of one that was stopped."""
+
+    @override
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            _end_stopped(stopped)
+
 
 app = typer.Typer(
     name="amrbench",
+    cls=_Commands,
     no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
@@ -59,6 +79,14 @@ def _arguments() -> list[str]:
 
 def _is_dashed_file(argument: str) -> bool:
     return argument.startswith("-") and "." in argument and os.path.exists(argument)
+
+
+def _end_stopped(stopped: KeyboardInterrupt) -> NoReturn:
+    """Say what was saved and how to go on; the exit code is that of a process that its signal ended."""
+    at = f" at {stopped.at}; its state is saved" if isinstance(stopped, Interrupted) else ""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    typer.echo(f"stopped{at}. What is finished is kept. To go on: {command}", err=True)
+    sys.exit(128 + (getattr(stopped, "number", 0) or signal.SIGINT))
 
 
 def _stop(text: str) -> None:

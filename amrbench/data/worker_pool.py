@@ -30,6 +30,7 @@ from amrbench.data.worker_status import (
     start_reporting,
 )
 from amrbench.errors import RunError
+from amrbench.interrupts import follow_parent
 from amrbench.notes import collected_notes, note
 from amrbench.plugin_errors import naming_plugins
 
@@ -43,6 +44,8 @@ _LOOK_SECONDS = 1.0
 """Time between two looks at what the workers do."""
 _JOIN_SECONDS = 2.0
 """Longest time that ended workers are waited for."""
+STOP = "stop"
+"""Name of the file that asks workers to stop."""
 KEPT = "What is finished is kept: give the same command again"
 LESS_MEMORY = "Give the same command with a smaller --jobs, or end other programs; what is finished is kept."
 
@@ -101,6 +104,10 @@ class WorkerPool(Executor):
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def ask_to_stop(self) -> None:
+        """Let the workers save and stop as soon as they can."""
+        (self.folder / STOP).touch()
 
     def statuses(self) -> list[WorkerStatus]:
         """Return what the workers do."""
@@ -232,6 +239,7 @@ def _ending(code: int, location: str, jobs: int) -> tuple[str, str]:
 def _start_worker(folder: Path) -> None:
     """Let a worker report what it does, and end if its parent is killed; otherwise it would never end."""
     start_reporting(folder)
+    follow_parent(folder / STOP)
     parent = parent_process()
 
     def end_with_parent() -> None:

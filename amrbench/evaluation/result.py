@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from amrbench.data.required_splits import Use
 from amrbench.errors import RunError, dotted
 from amrbench.files.atomic import write_text_atomic
+from amrbench.files.checksums import CHECKSUMS, changed_files, write_checksums
 
 RESULT = "result.json"
 Kind = Literal["seed", "mean", "soup", "single", "control", "prior"]
@@ -108,19 +109,24 @@ class Selected(Record):
     val: Mapping[str, float] = Field(description="metrics on the selection split")
 
 
-class StageRecord(Record):
-    """A trained stage. Also the content of done.json beside its weights."""
+class TrainedStage(Record):
+    """What training a stage gave; the content of done.json beside its weights."""
 
-    stage: str = Field(description="recipe, stage and seed")
     key: str = Field(description="name of its folder in the cache")
     selected: Mapping[str, Selected] = Field(description="by read-out of training.readouts")
     epochs: int
     steps: int = Field(description="of the optimizer")
+    content: Mapping[str, Any] = Field(description="what the key is a hash of")
+
+
+class StageRecord(TrainedStage):
+    """A trained stage of a run, and what it cost."""
+
+    stage: str = Field(description="recipe, stage and seed")
     seconds: float = Field(description="of training and validation")
     memory_mib: float = Field(
         description="peak of the GPU, or of the process, which may have trained other stages before"
     )
-    content: Mapping[str, Any] = Field(description="what the key is a hash of")
 
 
 class PartRecord(Record):
@@ -195,14 +201,21 @@ def read_result(path: Path) -> Result:
     file = path / RESULT if path.is_dir() else path
     if not file.is_file():
         raise RunError(f"{path}: there is no finished run ({file.name} is missing).")
+    if faults := changed_files(file.parent):
+        raise RunError(
+            f"{file.parent}: {faults[0]} since the run wrote it. Move the folder away and run the recipe "
+            "again; finished stages are kept."
+        )
     return read_record(
         file, Result, what="the result of a run", remedy="run the recipe again; finished stages are kept"
     )
 
 
 def write_result(folder: Path, result: Result) -> None:
-    """Write result.json atomically: its presence means that the run is finished."""
+    """Write result.json and then the checksums of all files of the run, which mean that it is finished."""
     write_record(folder / RESULT, result)
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    write_checksums(folder, [file.as_posix() for file in files if file.name != CHECKSUMS])
 
 
 def read_record(file: Path, model: type[Record_], *, what: str, remedy: str) -> Record_:

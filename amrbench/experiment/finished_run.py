@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError, RunError
 from amrbench.evaluation.result import RESULT, Result, Row, read_result
+from amrbench.files.checksums import changed_files
 from amrbench.files.folders import cache_folder
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.registry import Registry
@@ -66,13 +67,18 @@ class FinishedRun:
         """Return model and losses with the weights of `member`.
 
         Raises:
-            RunError: The file of the weights is missing.
+            RunError: The file of the weights is missing or has changed.
             CheckpointError: It is damaged.
         """
         if not self.weights.is_file():
             raise RunError(
                 f"{self.weights}: the weights of {self.member.member!r} are no longer there. Run the recipe "
                 "again; it trains what is missing."
+            )
+        if faults := changed_files(self.weights.parent):
+            raise RunError(
+                f"{self.weights.parent}: {faults[0]} since it was written. Run the recipe again; it sets the "
+                "folder aside and makes what it held again."
             )
         context = BuildContext(
             features=FeatureWidths(

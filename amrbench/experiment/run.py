@@ -1,8 +1,8 @@
 """From recipes and a protocol to finished runs.
 
 A run leaves `<out>/<recipe>@<protocol>-<hash8>/`: `recipe.yaml` and `protocol.yaml` as given,
-`annotations.<split>.jsonl`, `predictions/<model>.<split>.jsonl`, weights of soups, and `result.json`,
-which is written last. If the run is finished already, nothing is trained and nothing is written.
+`annotations.<split>.jsonl`, `predictions/<model>.<split>.jsonl`, weights of soups, `result.json`, and last
+the checksums of all these files. If the run is finished already, nothing is trained and nothing is written.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from amrbench.data.usable_splits import (
 from amrbench.errors import RunError
 from amrbench.evaluation.baselines import weak_rows
 from amrbench.evaluation.compare import Comparison, compare
-from amrbench.evaluation.result import RESULT, Result, read_result, write_result
+from amrbench.evaluation.result import Result, read_result, write_result
 from amrbench.experiment.plan import (
     PlannedRun,
     RunRequest,
@@ -42,7 +42,8 @@ from amrbench.experiment.plan import (
 )
 from amrbench.experiment.predictions import PredictionWriter, scored_rows
 from amrbench.experiment.provenance import replaced_options, result_of
-from amrbench.files.atomic import write_bytes_atomic
+from amrbench.files.atomic import free_name, write_bytes_atomic
+from amrbench.files.checksums import changed_files, has_checksums
 from amrbench.files.folders import cache_folder
 from amrbench.notes import note
 from amrbench.registry import Registry
@@ -175,6 +176,7 @@ class Runner:
         self.registry = registry
         self.settings = settings
         self.reporter = reporter
+        self._intact: dict[Path, bool] = {}
         self.datasets = DatasetCache()  # Shared by training with one job and by scoring.
         _refuse_device(settings.device)
 
@@ -281,14 +283,27 @@ class Runner:
             writer = PredictionWriter(planned, folder, store, self.datasets, self.reporter)
             rows = scored_rows(writer.write_all(), folder, writer.truth, request.protocol.slices)
             write_result(folder, result_of(planned, store, rows, writer.truth))
+            self._intact[folder] = True
         result = read_result(folder)
         if text := weak_rows(result.rows, planned.request.recipe.training.select[0]):
             note(f"{result.recipe.name} under {result.protocol.name}: {text}")
         return Run(folder, result)
 
     def is_finished(self, planned: PlannedRun) -> bool:
-        """Whether a run is finished."""
-        return (planned.folder(self.settings.out) / RESULT).is_file()
+        """Whether a run is finished and as it was written; one that is not is set aside."""
+        folder = planned.folder(self.settings.out)
+        if folder not in self._intact:
+            self._intact[folder] = self._checked(folder)
+        return self._intact[folder]
+
+    def _checked(self, folder: Path) -> bool:
+        if not has_checksums(folder):
+            return False
+        if faults := changed_files(folder):
+            aside = free_name(folder.with_name(f"{folder.name}.damaged"))
+            folder.rename(aside)
+            note(f"{folder}: {faults[0]} since the run wrote it, so it is made again; it is now {aside}")
+        return not faults
 
     def _has_finished(self, request: RunRequest) -> bool:
         """Whether this recipe has finished under this protocol before, on whatever data."""
@@ -297,7 +312,7 @@ class Runner:
         return any(
             all(_has_bytes(folder / name, text) for name, text in texts.items())
             for folder in self.settings.out.glob(pattern)
-            if (folder / RESULT).is_file()
+            if has_checksums(folder)
         )
 
     def jobs(self, threads: int) -> int:

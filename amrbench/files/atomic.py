@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from amrbench.errors import DataError, RunError
@@ -37,6 +38,12 @@ def refuse_replacing(output: Path, sources: Iterable[Path]) -> None:
     """Raise DataError if the output file is one of the files that are read."""
     if output.exists() and any(source.samefile(output) for source in sources if source.exists()):
         raise DataError(f"{output}: is an input, so it cannot be the output. Name another output.")
+
+
+def free_name(path: Path) -> Path:
+    """Return the path, or the first of path-2, path-3 ... at which there is nothing."""
+    names = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(name for name in chain([path], names) if not name.exists())
 
 
 def remove_leftovers(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from amrbench.part import Part
 
@@ -26,6 +26,12 @@ class Updater(Protocol):
 
     def end_epoch(self) -> None:
         """Do what follows an epoch; called at the end of each."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that later steps depend on, other than the weights: tensors and plain values, nested."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state, whose tensors are on the CPU."""
 
     def eval_weights(self) -> AbstractContextManager[None]:
         """Return a context in which the modules have the weights to score and save."""

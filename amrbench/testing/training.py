@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from amrbench.files.tree_file import read_tree, write_tree
 from amrbench.part import Part
 from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import ModelPart
-from amrbench.slots.optimizers import OptimizerPart, SchedulePart
+from amrbench.slots.optimizers import OptimizerPart, SchedulePart, Updater
 from amrbench.testing.model import build_model
 from amrbench.testing.outcomes import outcome_of, provider_of
 from amrbench.testing.small_data import (
@@ -93,6 +96,10 @@ def check_optimizer(part: Part, fixture: ContractFixture) -> None:
     )
     expect(same, f"{who}: the same steps give other bits the second time.")
     expect(torch.equal(first.frozen, start.frozen), f"{who}: it moves a frozen weight.")
+    expect(
+        all(torch.equal(a, b) for a, b in zip(_resumed(part), first.state_dict().values(), strict=True)),
+        f"{who}: with the state_dict of half of the steps, the other half gives other weights.",
+    )
     if part.updates_arrays:
         _check_array(part, who)
 
@@ -117,6 +124,31 @@ def _after_steps(part: OptimizerPart, module: _Quadratic, *, array: bool) -> dic
         updater.end_epoch()
     with updater.eval_weights():
         return {name: weight.detach().clone() for name, weight in module.named_parameters()}
+
+
+def _resumed(part: OptimizerPart) -> list[Tensor]:
+    """Return the weights of `_minimized`, where another updater goes on in the middle of an epoch."""
+    torch.manual_seed(0)
+    length = TrainingLength(epochs=6, steps_per_epoch=10, clip=1.0)
+    module, other = _Quadratic(), _Quadratic()
+    updater = part.build(module, length)
+    _take_steps(updater, module, range(33))
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "state.safetensors"
+        write_tree(file, [module.state_dict(), updater.state_dict()])
+        weights, state = read_tree(file)
+    other.load_state_dict(weights)
+    updater = part.build(other, length)
+    updater.load_state_dict(state)
+    _take_steps(updater, other, range(33, 60))
+    return list(other.state_dict().values())
+
+
+def _take_steps(updater: Updater, module: _Quadratic, steps: range) -> None:
+    for step in steps:
+        updater.step(module.losses)
+        if step % 10 == 9:
+            updater.end_epoch()
 
 
 def _minimized(part: OptimizerPart, who: str) -> _Quadratic:

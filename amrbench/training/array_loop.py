@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from time import perf_counter
-
-import torch
 
 from amrbench.data.out_of_memory import memory_request
 from amrbench.errors import RunError
+from amrbench.files.tree_file import Tree
 from amrbench.training.criterion import Criterion
 from amrbench.training.failures import infinite_weights
 from amrbench.training.log import Epoch, StageProgress
-from amrbench.training.loop import StageInputs, explained, memory_mib, train_epoch, validated
+from amrbench.training.loop import (
+    NO_SAVES,
+    Saves,
+    StageInputs,
+    Training,
+    explained,
+    memory_mib,
+    validated,
+)
 from amrbench.training.model_array import one
 from amrbench.training.step_check import NotFiniteError, StepCheck
 
@@ -29,6 +35,8 @@ def fit_array(
     *,
     keep: Callable[[int, Epoch], None],
     report: Callable[[StageProgress], None] = lambda _: None,
+    saves: Saves = NO_SAVES,
+    state: Tree = None,
 ) -> None:
     """Train the models of an array.
 
@@ -36,26 +44,29 @@ def fit_array(
         together: The array, an updater for it, and stacked batches.
         models: What each would be trained with alone; only names, validation and, after a failure, criteria
             are used.
-        keep: Called for each model after each epoch, while it has the weights that were validated.
+        keep: Called for each model after each epoch, while it has the weights that were validated; the models
+            share the seconds of the epoch.
         report: Called after each step, and before validation.
+        saves: As in `fit`.
+        state: As in `fit`.
 
     Raises:
         StepError: A loss, a gradient or a weight of one of them is no longer finite.
         ArrayMemoryError: Memory is short.
+        Interrupted: The process was asked to stop; the state is saved.
     """
-    check = StepCheck(together.criterion)
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    for epoch in range(together.epochs):
-        began = perf_counter()
-        explain = partial(_explained, models, check)
-        mean = train_epoch(together, epoch, check, report=report, explain=explain)
+    training = Training(together, report=report, explain=partial(_explained, models), saves=saves)
+    if state is not None:
+        training.restore(state)
+    while training.epoch < together.epochs:
+        training.train_epoch()
         with together.updater.eval_weights():
-            vals = [validated(model, epoch) for model in models]
-            seconds, memory = perf_counter() - began, memory_mib()
+            vals = [validated(model, training.epoch) for model in models]
+            seconds, memory = training.seconds() / len(models), memory_mib()
             for number, val in enumerate(vals):
-                own = mean.of_model(number)
-                keep(number, Epoch(epoch + 1, own.read(), val, seconds, memory, own.first_size()))
+                own = training.mean.of_model(number)
+                keep(number, Epoch(training.epoch + 1, own.read(), val, seconds, memory, own.first_size()))
+        training.end_epoch()
 
 
 def _explained(models: Sequence[StageInputs], check: StepCheck, error: Exception | None) -> RunError | None:

@@ -1,15 +1,23 @@
-"""The log of a stage: log.jsonl, one line for each epoch."""
+"""The log of a stage, one line for each epoch: what was computed, and in another file what it cost.
+
+Training the same stage again gives the same `log.jsonl`; `times.jsonl` has what differs then.
+"""
 
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from amrbench.errors import RunError
 
 FILE = "log.jsonl"
+TIMES = "times.jsonl"
+_COSTS = ("seconds", "memory_mib")
+"""Fields of an epoch that stand in `times.jsonl`."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +96,20 @@ class RunningStage:
     select: str
 
 
-def begin(path: Path) -> None:
+def begin(folder: Path) -> None:
     """Write an empty log; RunError if it cannot be written."""
-    _write(path, "w", "")
+    for name in (FILE, TIMES):
+        _write(folder / name, "w", "")
 
 
-def write_epoch(path: Path, epoch: Epoch) -> None:
-    """Add a line to a log; RunError if it cannot be written."""
-    _write(path, "a", json.dumps(asdict(epoch)) + "\n")
+def write_epoch(folder: Path, stage: str, epoch: Epoch) -> None:
+    """Add an epoch to a log; RunError if it cannot be written."""
+    computed = asdict(epoch)
+    costs = {name: computed.pop(name) for name in _COSTS}
+    about = {"stage": stage, "host": platform.node(), "epoch": epoch.epoch}
+    # First the costs, because who reads along looks for the other line.
+    _write(folder / TIMES, "a", json.dumps(about | costs) + "\n")
+    _write(folder / FILE, "a", json.dumps(computed) + "\n")
 
 
 def _write(path: Path, mode: str, text: str) -> None:
@@ -105,14 +119,25 @@ def _write(path: Path, mode: str, text: str) -> None:
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written ({error.strerror}). Check the folder and the disk, and give the same "
-            "command again; finished stages are kept."
+            "command again; what is finished is kept."
         ) from error
 
 
-def read_epochs(path: Path) -> list[Epoch]:
-    """Return the complete lines of a log; none if there is no log yet."""
+def read_epochs(folder: Path) -> list[Epoch]:
+    """Return the complete lines of a log; none if there is no log yet.
+
+    What an epoch cost is 0 where it is not known.
+    """
+    costs = {line.get("epoch"): line for line in _lines(folder / TIMES)}
+    return [
+        Epoch(**line, **{name: costs.get(line["epoch"], {}).get(name, 0.0) for name in _COSTS})
+        for line in _lines(folder / FILE)
+    ]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError:
+        return [json.loads(line) for line in lines[:-1]]
+    except (OSError, ValueError):
         return []
-    return [Epoch(**json.loads(line)) for line in lines[:-1]]

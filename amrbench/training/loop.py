@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.content_hash import seed_from
 from amrbench.data.out_of_memory import explained_memory, memory_request
 from amrbench.errors import DataError, RunError
-from amrbench.files.weights import state_of
+from amrbench.files.tree_file import Tree
+from amrbench.files.weights import load_weights, state_of
+from amrbench.interrupts import interrupted, stop_requested
 from amrbench.slots.optimizers import Updater
 from amrbench.training.criterion import Criterion
 from amrbench.training.failures import StepError, diagnose
@@ -40,7 +44,7 @@ class StageInputs:
         name: Of the stage, for messages.
         criterion: Model and losses.
         updater: Changes their weights.
-        batches: The training batches of an epoch, from 0, on the device of the weights.
+        batches: The training batches of an epoch from a step on, both from 0, on the device of the weights.
         validate: Returns the metrics of the current weights on the selection split, by read-out.
         epochs: Number of passes over the training split.
         steps: Number of batches of an epoch.
@@ -50,7 +54,7 @@ class StageInputs:
     name: str
     criterion: Criterion
     updater: Updater
-    batches: Callable[[int], Iterable[tuple[Batch, Target]]]
+    batches: Callable[[int, int], Iterable[tuple[Batch, Target]]]
     validate: Callable[[], Mapping[str, Mapping[str, float]]]
     epochs: int
     steps: int
@@ -62,11 +66,38 @@ class StageInputs:
         return f"{self.name}, epoch {epoch + 1}{steps}"
 
 
+class Saves(Protocol):
+    """Where the state of a stage is saved, so that it can go on after it was stopped."""
+
+    def due(self, *, epoch_seconds: float) -> bool:
+        """Whether it is time to save; `epoch_seconds` is how long the last epoch took, 0 within an epoch."""
+
+    def save(self, state: Tree) -> None:
+        """Save the state of the loop."""
+
+
+class NoSaves(Saves):
+    """Saves nothing."""
+
+    @override
+    def due(self, *, epoch_seconds: float) -> bool:
+        return False
+
+    @override
+    def save(self, state: Tree) -> None:
+        pass
+
+
+NO_SAVES = NoSaves()
+
+
 def fit(
     inputs: StageInputs,
     *,
     keep: Callable[[Epoch], None],
     report: Callable[[StageProgress], None] = lambda _: None,
+    saves: Saves = NO_SAVES,
+    state: Tree = None,
 ) -> None:
     """Train a stage.
 
@@ -74,57 +105,117 @@ def fit(
         inputs: What to train, on what, and for how long.
         keep: Called after each epoch, while the module has the weights that were validated.
         report: Called after each step, and before validation.
+        saves: Gets the state from time to time, and when the process is asked to stop.
+        state: A state that was saved, to go on from it to the same numbers as without a stop.
 
     Raises:
         StepError: A loss, a gradient or a weight is no longer finite.
         RunError: Memory is short.
+        Interrupted: The process was asked to stop; the state is saved.
     """
-    check = StepCheck(inputs.criterion)
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    for epoch in range(inputs.epochs):
-        began = perf_counter()
-        mean = train_epoch(inputs, epoch, check, report=report, explain=partial(explained, inputs, check))
+    training = Training(inputs, report=report, explain=partial(explained, inputs), saves=saves)
+    if state is not None:
+        training.restore(state)
+    while training.epoch < inputs.epochs:
+        training.train_epoch()
         with inputs.updater.eval_weights():
-            val = validated(inputs, epoch)
-            seconds, memory = perf_counter() - began, memory_mib()
-            keep(Epoch(epoch + 1, mean.read(), val, seconds, memory, mean.first_size()))
+            val, mean = validated(inputs, training.epoch), training.mean
+            seconds, memory = training.seconds(), memory_mib()
+            keep(Epoch(training.epoch + 1, mean.read(), val, seconds, memory, mean.first_size()))
+        training.end_epoch()
 
 
-def train_epoch(
-    inputs: StageInputs,
-    epoch: int,
-    check: StepCheck,
-    *,
-    report: Callable[[StageProgress], None],
-    explain: Callable[[Exception | None], RunError | None],
-) -> MeanLosses:
-    """Take the steps of an epoch and return their losses.
+Explain = Callable[[StepCheck, Exception | None], RunError | None]
+"""Returns the message for what was raised, or for what went wrong without it, if anything."""
 
-    Args:
-        inputs: What to train, and on what.
-        epoch: From 0.
-        check: Of the whole stage.
-        report: Called after each step, and before validation.
-        explain: Returns the message for what was raised, or for what went wrong without it, if anything.
-    """
-    torch.manual_seed(seed_from(inputs.seed, epoch))
-    inputs.criterion.train()
-    mean = MeanLosses()
-    try:
-        for step, (batch, target) in enumerate(inputs.batches(epoch)):
-            check.begin(epoch, step, batch, target)
-            mean.add(inputs.updater.step(check.losses))
-            report(StageProgress(epoch + 1, step + 1, inputs.steps))
-    except Exception as error:
-        if message := explain(error):
-            raise message from error
-        raise
-    if message := explain(None):
-        raise message
-    inputs.updater.end_epoch()
-    report(StageProgress(epoch + 1, inputs.steps, inputs.steps, "validation"))
-    return mean
+
+class Training:
+    """The place in a stage, and all that changes on the way."""
+
+    def __init__(
+        self,
+        inputs: StageInputs,
+        *,
+        report: Callable[[StageProgress], None],
+        explain: Explain,
+        saves: Saves = NO_SAVES,
+    ) -> None:
+        """Start at the beginning; the others as in `fit`."""
+        self.inputs, self.report, self.explain, self.saves = inputs, report, explain, saves
+        self.check = StepCheck(inputs.criterion)
+        self.mean = MeanLosses()
+        self.epoch = self.step = 0
+        self._began, self._before = perf_counter(), 0.0
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
+    def seconds(self) -> float:
+        """Return the time of this epoch, with that before a stop."""
+        return self._before + perf_counter() - self._began
+
+    def state(self) -> Tree:
+        """Return all that determines the rest of the stage, with `StageInputs`."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds(),
+            "mean": self.mean.state(),
+            "weights": self.inputs.criterion.state_dict(),
+            "updater": self.inputs.updater.state_dict(),
+            "random": self.check.random_states(),
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Go on from a state."""
+        self.epoch, self.step, self._before = state["epoch"], state["step"], state["seconds"]
+        load_weights(self.inputs.criterion, state["weights"], name="the saved state")
+        self.mean.load_state(state["mean"], self.check.device)
+        self.inputs.updater.load_state_dict(state["updater"])
+        self.check.restore_random_states(state["random"])
+        self.check.steps = self.epoch * self.inputs.steps + self.step
+
+    def train_epoch(self) -> None:
+        """Take the steps of the epoch that are left."""
+        inputs, self._began = self.inputs, perf_counter()
+        if not self.step:
+            torch.manual_seed(seed_from(inputs.seed, self.epoch))
+        inputs.criterion.train()
+        try:
+            for batch, target in inputs.batches(self.epoch, self.step):
+                self._take_step(batch, target)
+        except Exception as error:
+            if message := self.explain(self.check, error):
+                raise message from error
+            raise
+        if message := self.explain(self.check, None):
+            raise message
+        inputs.updater.end_epoch()
+        self.report(StageProgress(self.epoch + 1, inputs.steps, inputs.steps, "validation"))
+
+    def end_epoch(self) -> None:
+        """Go on to the next epoch, after the validation."""
+        took = self.seconds()
+        self.epoch, self.step, self.mean = self.epoch + 1, 0, MeanLosses()
+        self._began, self._before = perf_counter(), 0.0
+        if self.epoch < self.inputs.epochs:
+            self._save(self.saves.due(epoch_seconds=took), self.inputs.at(self.epoch - 1))
+
+    def _take_step(self, batch: Batch, target: Target) -> None:
+        self.check.begin(self.epoch, self.step, batch, target)
+        self.mean.add(self.inputs.updater.step(self.check.losses))
+        self.step += 1
+        self.report(StageProgress(self.epoch + 1, self.step, self.inputs.steps))
+        if self.step < self.inputs.steps:  # After the last step, the epoch ends first.
+            self._save(self.saves.due(epoch_seconds=0), self.inputs.at(self.epoch, self.step - 1))
+
+    def _save(self, due: bool, at: str) -> None:
+        """Save if it is time, and save and stop if the process was asked to."""
+        stopping = stop_requested()
+        if due or stopping:
+            self.check.read_all()
+            self.saves.save(self.state())
+        if stopping:
+            raise interrupted(at)
 
 
 def explained(inputs: StageInputs, check: StepCheck, error: Exception | None) -> RunError | None:
@@ -159,6 +250,17 @@ class MeanLosses:
         self.sums: dict[str, Tensor] = {}
         self.first: dict[str, Tensor] = {}
         self.steps = 0
+
+    def state(self) -> Tree:
+        """Return all that was added so far."""
+        return {"sums": self.sums, "first": self.first, "steps": self.steps}
+
+    def load_state(self, state: Tree, device: torch.device) -> None:
+        """Go on from a state, on the device of the losses."""
+        self.sums, self.first = (
+            {name: value.to(device) for name, value in state[part].items()} for part in ("sums", "first")
+        )
+        self.steps = state["steps"]
 
     def add(self, losses: Losses) -> None:
         """Add the terms of a step."""
@@ -212,6 +314,14 @@ class CheckpointKeeper:
         for name, kept in self.best.items():
             if not kept.epoch or self._score(epoch.val[name]) > self._score(kept.val):
                 self.best[name] = Kept(self.last, epoch.epoch, epoch.val[name])
+
+    def state(self) -> Tree:
+        """Return what is kept; the last weights are those of the next epoch."""
+        return {name: [kept.weights, kept.epoch, kept.val] for name, kept in self.best.items()}
+
+    def load_state(self, state: Tree) -> None:
+        """Keep what a state holds."""
+        self.best = {name: Kept(*kept) for name, kept in state.items()}
 
     def _score(self, val: Mapping[str, float]) -> tuple[float, ...]:
         return tuple(val[name] for name in self.select)

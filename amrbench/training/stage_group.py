@@ -22,26 +22,29 @@ from amrbench.data.look_ahead import look_ahead
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.errors import RunError
 from amrbench.files.file_lock import exclusive
+from amrbench.files.tree_file import Tree
 from amrbench.notes import note
 from amrbench.part import parts_in
 from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.optimizers import OptimizerPart
-from amrbench.training import log
 from amrbench.training.array_loop import ArrayMemoryError, fit_array
 from amrbench.training.failures import StepError
-from amrbench.training.log import RunningStage, StageProgress
+from amrbench.training.log import Epoch, RunningStage, StageProgress
 from amrbench.training.loop import LESS_MEMORY, StageInputs, fixed_numerics
 from amrbench.training.model_array import CriterionArray, stack
 from amrbench.training.predict import to_device
 from amrbench.training.progress_bars import Reporter
+from amrbench.training.saved_states import SavedStates
 from amrbench.training.stages import (
     StageKeeper,
+    StageSaves,
     StageSpec,
     StageSplits,
     build_augments,
     failed_folder,
     host_batches,
     is_finished,
+    is_intact,
     kept_failure,
     load_start,
     run_stage,
@@ -98,7 +101,7 @@ def run_group(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
         reporter.note(f"{group.name}: waiting for process {holder}, which trains them")
 
     with exclusive(store / f"{group.first.key}.group.lock", report_waiting):
-        missing = [own for own in group.specs if not is_finished(own, store)]
+        missing = [own for own in group.specs if not is_intact(own, store, reporter.note)]
         if missing and (fault := group.train(start)):
             note(f"{group.name}: they are trained one after another; at once is not possible: {fault}")
             gc.collect()  # An error, and with it the tensors of its step, may be part of a cycle.
@@ -146,7 +149,8 @@ class StageGroup:
         self.reporter.step(self.running, StageProgress(1, 0, 0, "reading features"))
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
-            log.begin(folder / log.FILE)
+        states = SavedStates(self.folders[0])
+        saved = states.load(self.reporter.note)
         with fixed_numerics(self.first.threads):
             with explained_memory(f"{self.name}, reading features", LESS_MEMORY):
                 splits = StageSplits.of(self.first, self.datasets)
@@ -157,8 +161,11 @@ class StageGroup:
             together = self._inputs(array, splits)
             if fault := _fault(array, together):
                 return fault
-            keepers = self._fit(array, together, splits)
-        self._write(keepers, steps=together.epochs * together.steps)
+            keepers = self._keepers(array)
+            saves = StageSaves(states, keepers)
+            state = saves.begin(saved, name=self.name, steps=together.steps)
+            self._fit(together, splits, saves, state)
+        self._write(keepers, states, steps=together.epochs * together.steps)
         return ""
 
     def _inputs(self, array: CriterionArray, splits: StageSplits) -> StageInputs:
@@ -176,28 +183,37 @@ class StageGroup:
             seed=seed_from(*(spec.sampling_seed for spec in self.specs)),
         )
 
-    def _fit(self, array: CriterionArray, together: StageInputs, splits: StageSplits) -> list[StageKeeper]:
-        """Train the models and return what is kept of each."""
-        parts = list(zip(self.specs, array.criteria, self.folders, strict=True))
-        models = [stage_inputs(spec, splits, own, together.updater) for spec, own, _ in parts]
-        keepers = [StageKeeper(spec, own, folder, self.reporter) for spec, own, folder in parts]
+    def _keepers(self, array: CriterionArray) -> list[StageKeeper]:
+        parts = zip(self.specs, array.criteria, self.folders, strict=True)
+        return [StageKeeper(spec, own, folder, self.reporter) for spec, own, folder in parts]
+
+    def _fit(self, together: StageInputs, splits: StageSplits, saves: StageSaves, state: Tree) -> None:
+        """Train the models."""
+        keepers, updater = saves.keepers, together.updater
+        models = [stage_inputs(keeper.spec, splits, keeper.criterion, updater) for keeper in keepers]
         report = partial(self.reporter.step, self.running)
+
+        def keep(model: int, epoch: Epoch) -> None:
+            keepers[model].keep(epoch)
+
         try:
-            fit_array(together, models, keep=lambda model, epoch: keepers[model].keep(epoch), report=report)
+            fit_array(together, models, keep=keep, report=report, saves=saves, state=state)
         except StepError as error:
-            failed = next(spec for spec, own, _ in parts if own is error.criterion)
+            failed = next(keeper.spec for keeper in keepers if keeper.criterion is error.criterion)
             message = kept_failure(failed, error, self.store, self.datasets)
             others = f"The others of {self.name} were trained with it, and are stopped too."
             raise RunError(f"{message} {others}") from error
-        return keepers
 
-    def _write(self, keepers: Sequence[StageKeeper], *, steps: int) -> None:
+    def _write(self, keepers: Sequence[StageKeeper], states: SavedStates, *, steps: int) -> None:
         """Write the stages; one that an interrupted run had written already is kept."""
-        for spec, keeper, folder in zip(self.specs, keepers, self.folders, strict=True):
-            if not is_finished(spec, self.store):
-                keeper.write(steps=steps, at_once=len(self.specs))
-                folder.rename(self.store / spec.key)
-            for outdated in (folder, failed_folder(spec, self.store)):
+        missing = [keeper for keeper in keepers if not is_finished(keeper.spec, self.store)]
+        for keeper in missing:
+            keeper.write(steps=steps)
+        states.remove()
+        for keeper in missing:
+            keeper.folder.rename(self.store / keeper.spec.key)
+        for keeper in keepers:
+            for outdated in (keeper.folder, failed_folder(keeper.spec, self.store)):
                 shutil.rmtree(outdated, ignore_errors=True)
 
 
@@ -206,10 +222,11 @@ def _batches(
     train: FeatureDataset,
     augments: Sequence[Sequence[Augment]],
     epoch: int,
+    step: int = 0,
 ) -> Iterator[tuple[Batch, Target]]:
-    """Yield the batches of all models of an epoch, stacked; they go to the device as one."""
+    """Yield the batches of all models of an epoch from a step on, stacked; they go to the device as one."""
     device = torch.device(specs[0].device)
-    of_each = [host_batches(spec, train, own, epoch) for spec, own in zip(specs, augments, strict=True)]
+    of_each = [host_batches(spec, train, own, epoch, step) for spec, own in zip(specs, augments, strict=True)]
     stacked = (tuple(map(stack, zip(*pairs, strict=True))) for pairs in zip(*of_each, strict=True))
     for batch, target in look_ahead(stacked):
         yield to_device(batch, device), to_device(target, device)
@@ -217,6 +234,6 @@ def _batches(
 
 def _fault(array: CriterionArray, together: StageInputs) -> str:
     """Return why the first batches cannot be trained on at once."""
-    for batch, target in islice(together.batches(0), 1):
+    for batch, target in islice(together.batches(0, 0), 1):
         return array.fault(batch, target)
     return ""

@@ -6,6 +6,7 @@ chain is left for a single process at the end (list scheduling by levels: Hu 196
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,6 +19,8 @@ from typing_extensions import override
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.data.worker_pool import WorkerPool, with_notes, worker_pool
 from amrbench.data.worker_status import WorkerStatus, report_status
+from amrbench.errors import RunError
+from amrbench.interrupts import Interrupted, refuse_to_go_on, stop_requested, stops_between_steps
 from amrbench.notes import note
 from amrbench.training import log
 from amrbench.training.divergence import DivergenceNotes
@@ -28,6 +31,7 @@ from amrbench.training.stages import (
     StageSpec,
     distinct_stages,
     is_finished,
+    is_intact,
     unfinished_folder,
 )
 
@@ -35,14 +39,15 @@ POLL_SECONDS = 0.3
 """Time between two readings of the logs of running stages."""
 
 
-def missing_stages(chains: Sequence[StageSpec], store: Path) -> list[StageSpec]:
-    """Return the stages that are not in the store, each once and after the stage that it starts from.
+def missing_stages(chains: Sequence[StageSpec], store: Path, note: Callable[[str], None]) -> list[StageSpec]:
+    """Return the stages that are not in the store as they were trained; see `is_intact`.
 
-    Of those that are trained at once, the first stands for all of them.
+    Each is there once, and after the stage that it starts from. Of those that are trained at once, the first
+    stands for all of them.
     """
     missing: dict[str, StageSpec] = {}
     for spec in distinct_stages(chains):
-        if not is_finished(spec, store):
+        if not is_intact(spec, store, note):
             missing.setdefault(spec.group[0].key, spec)
     return list(missing.values())
 
@@ -63,15 +68,29 @@ def train_all(
         AmrbenchError: See `run_group`; stages in other processes are finished before.
         RunError: A process was killed, crashed or ended itself.
     """
-    missing = missing_stages(chains, store)
+    missing = missing_stages(chains, store, note)
     reporter = DivergenceNotes(reporter)
-    if jobs == 1 or len(missing) < 2:
-        for spec in missing:
-            run_group(spec, store, reporter, datasets)
-        return
-    jobs = min(jobs, len(missing))
-    with worker_pool(jobs, "trains") as pool:
-        _train_in_workers(pool, jobs, longest_first(missing, expected_work), store, reporter)
+    told = partial(reporter.note, "stopping after this step; Ctrl-C again stops at once")
+    with stops_between_steps(told):
+        if jobs == 1 or len(missing) < 2:
+            for spec in missing:
+                run_group(spec, store, reporter, datasets)
+                refuse_to_go_on(spec.name)
+            return
+        _train_with(min(jobs, len(missing)), missing, store, reporter)
+
+
+def _train_with(jobs: int, missing: list[StageSpec], store: Path, reporter: Reporter) -> None:
+    """Train stages in several processes."""
+    stages = longest_first(missing, expected_work)
+    try:
+        with worker_pool(jobs, "trains") as pool:
+            _Workers(pool, jobs, stages, store, reporter).train()
+    except RunError:
+        # A batch system sends its signal to the workers too, and they end before they are asked.
+        refuse_to_go_on(stages[0].name)
+        raise
+    refuse_to_go_on(stages[-1].name)
 
 
 def longest_first(stages: Sequence[StageSpec], work: Callable[[StageSpec], float]) -> list[StageSpec]:
@@ -99,39 +118,64 @@ def expected_work(spec: StageSpec) -> float:
     return spec.stage.epochs * rows
 
 
-def _train_in_workers(
-    pool: WorkerPool, jobs: int, missing: list[StageSpec], store: Path, reporter: Reporter
-) -> None:
-    """Train stages, the first of the list that are ready, in as many workers as there are."""
-    running: dict[Future[tuple[None, list[str]]], _GroupFollower] = {}
-    failure: Exception | None = None
-    while (missing and not failure) or running:
+class _Workers:
+    """Stages that are trained in as many workers as there are, the first of a list that are ready."""
+
+    def __init__(
+        self, pool: WorkerPool, jobs: int, missing: list[StageSpec], store: Path, reporter: Reporter
+    ) -> None:
+        self.pool = pool
+        self.jobs = jobs
+        self.missing = missing
+        self.store = store
+        self.reporter = reporter
+        self.running: dict[Future[tuple[None, list[str]]], _GroupFollower] = {}
+        self.failure: BaseException | None = None
+
+    def train(self) -> None:
+        """Train all stages; after a failure, only those that were begun."""
+        while self.running or (self.missing and not self._ending()):
+            if not self._ending():
+                self._start()
+            done, _ = wait(self.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            if stop_requested():
+                self.pool.ask_to_stop()
+            statuses = {status.task: status for status in self.pool.statuses()}
+            for follower in self.running.values():
+                follower.report_new(self.reporter, statuses)
+            for future in done:
+                self._collect(future)
+        if self.failure:
+            raise self.failure
+
+    def _ending(self) -> bool:
+        return self.failure is not None or stop_requested()
+
+    def _start(self) -> None:
         # What waits in the pool could no longer be overtaken by a stage that gets ready.
-        free = 0 if failure else jobs - len(running)
-        ready = [spec for spec in missing if is_ready(spec, store)][:free]
-        missing = [spec for spec in missing if spec not in ready]
+        free = self.jobs - len(self.running)
+        ready = [spec for spec in self.missing if is_ready(spec, self.store)][:free]
+        self.missing = [spec for spec in self.missing if spec not in ready]
+        task = partial(_train_in_worker, store=self.store)
         for spec in ready:
-            task = partial(_train_in_worker, store=store)
-            running[pool.submit(with_notes, task, spec)] = _GroupFollower(spec, store)
-        done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-        statuses = {status.task: status for status in pool.statuses()}
-        for follower in running.values():
-            follower.report_new(reporter, statuses)
-        for future in done:
-            running.pop(future).report_end(reporter)
-            try:
-                _, issued = future.result()
-            except BrokenProcessPool:
-                raise
-            except Exception as error:
-                if running:
-                    reporter.note(f"{error} Other stages that are trained at the moment are finished first.")
-                failure = failure or error
-                continue
+            self.running[self.pool.submit(with_notes, task, spec)] = _GroupFollower(spec, self.store)
+
+    def _collect(self, future: Future[tuple[None, list[str]]]) -> None:
+        """Issue the notes of a stage that has ended, or remember why it failed."""
+        self.running.pop(future).report_end(self.reporter)
+        try:
+            _, issued = future.result()
+        except BrokenProcessPool:
+            raise
+        except Interrupted as stopped:
+            self.failure = self.failure or stopped
+        except Exception as error:
+            if self.running:
+                self.reporter.note(f"{error} Other stages that are trained at the moment are finished first.")
+            self.failure = self.failure or error
+        else:
             for text in issued:
                 note(text)
-    if failure:
-        raise failure
 
 
 def is_ready(spec: StageSpec, store: Path) -> bool:
@@ -144,7 +188,13 @@ _datasets = DatasetCache()
 
 
 def _train_in_worker(spec: StageSpec, store: Path) -> None:
-    run_group(spec, store, StatusReporter(spec.name), _datasets)
+    try:
+        with stops_between_steps():
+            run_group(spec, store, StatusReporter(spec.name), _datasets)
+    except Interrupted as error:
+        if error.number:  # Asked by a signal, not by its parent, which may be gone.
+            os._exit(128 + error.number)
+        raise
 
 
 class StatusReporter(Reporter):
@@ -205,6 +255,6 @@ class _LogFollower:
                 return  # Left by a killed process; the worker is about to replace it.
         except FileNotFoundError:
             return  # Not begun yet, or the folder was just renamed.
-        for epoch in log.read_epochs(folder / log.FILE)[self.reported :]:
+        for epoch in log.read_epochs(folder)[self.reported :]:
             reporter.epoch(self.spec.running, epoch)
             self.reported = epoch.epoch

@@ -1,21 +1,22 @@
 """Stages of training, kept in a store and found by a hash of all that determines them.
 
 `stages/<key>/` holds `weights.<readout>.safetensors` (the best epoch for each of `training.readouts`),
-`last.safetensors`, `log.jsonl` and `done.json`. It is made in `<key>.making/` and renamed at the end, so a
-folder called `<key>` is a finished stage. A stage that was interrupted is trained again from its beginning,
-to the same bits. One that failed leaves `<key>.failed/` with the batch and the weights of the step, which
-nothing reads.
+`last.safetensors`, `log.jsonl` and `done.json`, the checksums of these files, and `times.jsonl`. It is made
+in `<key>.making/` and renamed at the end. A stage that was interrupted goes on from its last saved state, to
+the same bits. A folder that is not as it was written is renamed to `<key>.damaged`, and the stage is trained
+again. One that failed leaves `<key>.failed/` with the batch and the weights of the step, which nothing reads.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import torch
+from typing_extensions import override
 
 from amrbench.config.recipe import Recipe, Stage
 from amrbench.content_hash import content_hash, seed_from
@@ -23,8 +24,11 @@ from amrbench.data.feature_dataset import Augment, DatasetCache, FeatureDataset,
 from amrbench.data.feature_source import FeatureSource
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.errors import RunError, some
-from amrbench.evaluation.result import Selected, StageRecord, read_record, write_record
+from amrbench.evaluation.result import Selected, StageRecord, TrainedStage, read_record, write_record
+from amrbench.files.atomic import free_name
+from amrbench.files.checksums import changed_files, has_checksums, write_checksums
 from amrbench.files.file_lock import exclusive
+from amrbench.files.tree_file import Tree
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.optimizers import Updater
@@ -32,13 +36,14 @@ from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
 from amrbench.training.log import Epoch, RunningStage, StageProgress
-from amrbench.training.loop import LESS_MEMORY, CheckpointKeeper, StageInputs, fit, fixed_numerics
+from amrbench.training.loop import LESS_MEMORY, CheckpointKeeper, Saves, StageInputs, fit, fixed_numerics
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import fit_readouts
+from amrbench.training.saved_states import SavedStates
 from amrbench.types import Batch, BuildContext, Query, Target, TrainingLength
 
-ENGINE = 1
+ENGINE = 2
 """Raised when the training loop gives other numbers, so that older stages are not used any more."""
 
 LAST = "last.safetensors"
@@ -159,13 +164,41 @@ def weights_file(readout: str) -> str:
 
 def is_finished(spec: StageSpec, store: Path) -> bool:
     """Whether the stage is in the store."""
-    return (store / spec.key / DONE).is_file()
+    return has_checksums(store / spec.key)
+
+
+def is_intact(spec: StageSpec, store: Path, note: Callable[[str], None]) -> bool:
+    """Whether the stage is in the store as it was written; a folder with other content is set aside.
+
+    Args:
+        spec: The stage.
+        store: The folder of stages.
+        note: Called with a sentence about a folder that is set aside.
+    """
+    folder = store / spec.key
+    if not folder.exists():
+        return False
+    if faults := changed_files(folder):
+        aside = free_name(folder.with_name(f"{spec.key}.damaged"))
+        folder.rename(aside)
+        note(
+            f"{spec.name}: {faults[0]} in its folder since it was trained, so it is trained again; the "
+            f"folder is now {aside}"
+        )
+    return not faults
 
 
 def read_done(folder: Path) -> StageRecord:
     """Return what training recorded of a finished stage, or raise RunError if the file is damaged."""
     remedy = "run the recipe again; it trains the stage again"
-    return read_record(folder / DONE, StageRecord, what="the record of a trained stage", remedy=remedy)
+    done = read_record(folder / DONE, TrainedStage, what="the record of a trained stage", remedy=remedy)
+    epochs = log.read_epochs(folder)
+    return StageRecord(
+        **dict(done),
+        stage="",
+        seconds=round(sum(epoch.seconds for epoch in epochs), 3),
+        memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
+    )
 
 
 def unfinished_folder(spec: StageSpec, store: Path) -> Path:
@@ -187,7 +220,7 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
         DataError: Features are damaged, or the store cannot be written to.
     """
     folder = store / spec.key
-    if is_finished(spec, store):
+    if is_intact(spec, store, reporter.note):
         return folder
     start = run_stage(spec.parent, store, reporter, datasets) if spec.parent else None
 
@@ -196,7 +229,7 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
 
     with exclusive(store / f"{spec.key}.lock", report_waiting):
         # Another process may have trained it while this one waited.
-        if not is_finished(spec, store):
+        if not is_intact(spec, store, reporter.note):
             unfinished = unfinished_folder(spec, store)
             try:
                 unfinished.mkdir(parents=True, exist_ok=True)
@@ -229,23 +262,23 @@ def build_augments(spec: StageSpec, train: FeatureDataset) -> list[Augment]:
 
 
 def batches(
-    spec: StageSpec, train: FeatureDataset, augments: Sequence[Augment], epoch: int
+    spec: StageSpec, train: FeatureDataset, augments: Sequence[Augment], epoch: int, step: int = 0
 ) -> Iterator[tuple[Batch, Target]]:
-    """Yield the training batches of an epoch on the device, in the order of the epoch."""
+    """Yield the training batches of an epoch from a step on, on the device, in the order of the epoch."""
     device = torch.device(spec.device)
-    for batch, target in host_batches(spec, train, augments, epoch):
+    for batch, target in host_batches(spec, train, augments, epoch, step):
         yield to_device(batch, device), to_device(target, device)
 
 
 def host_batches(
-    spec: StageSpec, train: FeatureDataset, augments: Sequence[Augment], epoch: int
+    spec: StageSpec, train: FeatureDataset, augments: Sequence[Augment], epoch: int, step: int = 0
 ) -> Iterator[tuple[Batch, Target]]:
     """Yield the same in the memory of the host."""
     training = spec.recipe.training
     labels = training.targets.build()
     rng_of = visit_rngs(spec.sampling_seed, epoch)
     order = train.trainable[epoch_order(len(train.trainable), spec.sampling_seed, epoch)]
-    for start in range(0, len(order), training.batch):
+    for start in range(step * training.batch, len(order), training.batch):
         indices = order[start : start + training.batch]
         yield train.training_batch(indices, labels=labels, augments=augments, rng_of=rng_of)
 
@@ -262,17 +295,23 @@ def _train(
 ) -> None:
     """Train a stage and write its files; `start` is the folder of the stage that it starts from."""
     reporter.step(spec.running, StageProgress(1, 0, 0, "reading features"))
-    log.begin(folder / log.FILE)
+    states = SavedStates(folder)
+    saved = states.load(reporter.note)
     with fixed_numerics(spec.threads):
         with explained_memory(f"{spec.name}, reading features", LESS_MEMORY):
             splits = StageSplits.of(spec, datasets)
             criterion = untrained(spec, datasets)
-        load_start(spec, criterion, start)
+        if saved is None:
+            load_start(spec, criterion, start)
         updater = spec.recipe.training.optimizer.build(criterion, splits.length(spec))
         inputs = stage_inputs(spec, splits, criterion, updater)
         keeper = StageKeeper(spec, criterion, folder, reporter)
-        fit(inputs, keep=keeper.keep, report=partial(reporter.step, spec.running))
+        saves = StageSaves(states, [keeper])
+        state = saves.begin(saved, name=spec.name, steps=inputs.steps)
+        report = partial(reporter.step, spec.running)
+        fit(inputs, keep=keeper.keep, report=report, saves=saves, state=state)
     keeper.write(steps=inputs.epochs * inputs.steps)
+    states.remove()
 
 
 def load_start(spec: StageSpec, criterion: Criterion, start: Path | None) -> None:
@@ -326,40 +365,89 @@ class StageKeeper:
 
     def __init__(self, spec: StageSpec, criterion: Criterion, folder: Path, reporter: Reporter) -> None:
         training = spec.recipe.training
-        self.spec, self.folder, self.reporter = spec, folder, reporter
+        self.spec, self.criterion, self.folder, self.reporter = spec, criterion, folder, reporter
+        self.epochs: list[Epoch] = []
         self.kept = CheckpointKeeper(criterion, [part.use for part in training.readouts], training.select)
 
     def keep(self, epoch: Epoch) -> None:
         """Keep an epoch, while the criterion has the weights that were validated."""
         self.kept.update(epoch)
-        log.write_epoch(self.folder / log.FILE, epoch)
+        self._add(epoch)
+
+    def begin(self, state: Tree = None) -> None:
+        """Begin the log, or go on from a state; what the log has of later epochs is left out."""
+        log.begin(self.folder)
+        if state is not None:
+            self.kept.load_state(state["kept"])
+            for epoch in state["epochs"]:
+                self._add(Epoch(**epoch))
+
+    def state(self) -> Tree:
+        """Return what is kept, and the log."""
+        return {"kept": self.kept.state(), "epochs": [asdict(epoch) for epoch in self.epochs]}
+
+    def _add(self, epoch: Epoch) -> None:
+        self.epochs.append(epoch)
+        log.write_epoch(self.folder, self.spec.name, epoch)
         self.reporter.epoch(self.spec.running, epoch)
 
-    def write(self, *, steps: int, at_once: int = 1) -> None:
-        """Write weights and record of the trained stage.
-
-        Args:
-            steps: That it took.
-            at_once: Number of stages that were trained at the same time, and so share the seconds.
-        """
+    def write(self, *, steps: int) -> None:
+        """Write weights, record and checksums of the trained stage; `steps` is their number."""
         spec, folder, best = self.spec, self.folder, self.kept.best
-        epochs = log.read_epochs(folder / log.FILE)
-        record = StageRecord(
-            stage=spec.name,
+        record = TrainedStage(
             key=spec.key,
             selected={name: Selected(epoch=kept.epoch, val=dict(kept.val)) for name, kept in best.items()},
             epochs=spec.stage.epochs,
             steps=steps,
-            seconds=round(sum(epoch.seconds for epoch in epochs) / at_once, 3),
-            memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
             content=spec.content(),
         )
-        about = {"key": spec.key, "stage": spec.name}
+        about = {"key": spec.key}
         for name, kept in best.items():
             own = {"readout": name, "epoch": kept.epoch, "val": dict(kept.val)}
             write_weights(folder / weights_file(name), kept.weights, about | own)
         write_weights(folder / LAST, self.kept.last, about | {"epoch": spec.stage.epochs})
         write_record(folder / DONE, record)
+        write_checksums(folder, [*map(weights_file, best), LAST, log.FILE, DONE])
+
+
+class StageSaves(Saves):
+    """The states of a stage, or of several that are trained at once: that of the loop, and what is kept."""
+
+    def __init__(self, states: SavedStates, keepers: Sequence[StageKeeper]) -> None:
+        self.states = states
+        self.keepers = keepers
+
+    def begin(self, saved: Tree, *, name: str, steps: int) -> Tree:
+        """Begin, or go on from a saved state; return the state of the loop, None at the beginning.
+
+        Args:
+            saved: A state that was saved, if any.
+            name: Of the stage or stages, for the note that it goes on.
+            steps: Of an epoch.
+        """
+        if saved is None:
+            for keeper in self.keepers:
+                keeper.begin()
+            return None
+        self.keepers[0].reporter.note(f"{name}: going on after {_where(saved['loop'], steps)}")
+        for keeper, state in zip(self.keepers, saved["stages"], strict=True):
+            keeper.begin(state)
+        return saved["loop"]
+
+    @override
+    def due(self, *, epoch_seconds: float) -> bool:
+        return self.states.due(epoch_seconds)
+
+    @override
+    def save(self, state: Tree) -> None:
+        self.states.save({"loop": state, "stages": [keeper.state() for keeper in self.keepers]})
+
+
+def _where(state: Tree, steps: int) -> str:
+    """Return where a stage was stopped, e.g. "epoch 2" or "epoch 2, step 5 of 69"."""
+    if not state["step"]:
+        return f"epoch {state['epoch']}"
+    return f"epoch {state['epoch'] + 1}, step {state['step']} of {steps}"
 
 
 def kept_failure(spec: StageSpec, error: StepError, store: Path, datasets: DatasetCache) -> RunError:
@@ -369,6 +457,7 @@ def kept_failure(spec: StageSpec, error: StepError, store: Path, datasets: Datas
     train = datasets.load(spec.train, spec.recipe.limits)
     qids = [query.qid for query in queries_of(spec, train, record.epoch, record.step)]
     try:
+        SavedStates(making).remove()
         keep_failure(error, making, {"stage": spec.name, "key": spec.key, "seed": spec.seed, "qids": qids})
         shutil.rmtree(folder, ignore_errors=True)
         making.rename(folder)

@@ -81,7 +81,8 @@ class StepCheck:
         # One step for each evaluation on its way, the step that is noticed, and the one before it.
         self.records: deque[StepRecord] = deque(maxlen=2 if self.device.type == "cpu" else UNREAD + 2)
         self._coming: deque[_ComingValues] = deque()
-        self._steps = 0
+        self.steps = 0
+        """Of the stage so far."""
 
     def begin(self, epoch: int, step: int, batch: Batch, target: Target) -> None:
         """Remember a step that is about to be taken; epoch and step count from 0."""
@@ -90,9 +91,9 @@ class StepCheck:
         else:
             weights = [torch.empty_like(weight) for weight in (*self.trained, *self.buffers)]
         _copy(weights, self.trained, self.buffers)
-        record = StepRecord(epoch, step, self._steps, batch, target, weights, _random_states(self.device))
+        record = StepRecord(epoch, step, self.steps, batch, target, weights, self.random_states())
         self.records.append(record)
-        self._steps += 1
+        self.steps += 1
 
     def losses(self) -> Losses:
         """Return the losses of the step that was begun last.
@@ -119,9 +120,20 @@ class StepCheck:
         with torch.no_grad():
             for own, weight in zip((*self.trained, *self.buffers), record.weights, strict=True):
                 own.copy_(weight)
-        torch.set_rng_state(record.random[0])
-        if len(record.random) > 1:
-            torch.cuda.set_rng_state(record.random[1], self.device)
+        self.restore_random_states(record.random)
+
+    def random_states(self) -> list[Tensor]:
+        """Return the states of the random generators: of the CPU and, if it is used, of the GPU."""
+        states = [torch.get_rng_state()]
+        if self.device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(self.device))
+        return states
+
+    def restore_random_states(self, states: Sequence[Tensor]) -> None:
+        """Go on with random numbers from such states."""
+        torch.set_rng_state(states[0])
+        if len(states) > 1:
+            torch.cuda.set_rng_state(states[1], self.device)
 
     def _read(self, unread: int) -> None:
         while self._coming and (len(self._coming) > unread or self._coming[0].has_arrived()):
@@ -159,8 +171,3 @@ def _copy(copies: Sequence[Tensor], trained: Sequence[Tensor], buffers: Sequence
         for to, tensors in ((copies[:count], trained), (copies[count:], buffers)):
             if tensors:
                 torch._foreach_copy_(list(to), list(tensors))
-
-
-def _random_states(device: torch.device) -> list[Tensor]:
-    states = [torch.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states

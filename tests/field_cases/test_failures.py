@@ -1,6 +1,8 @@
 """Failures of training, as a person meets them: one message, exit code 2, and what is finished is kept."""
 
+import copy
 import json
+import shutil
 
 import pytest
 
@@ -209,3 +211,47 @@ def test_a_part_that_ends_the_process_is_named(ran, here):
     assert code == 2
     assert "'failing'" in err
     assert "SystemExit: 0" in err
+
+
+@pytest.mark.parametrize(("kind", "code"), [("interrupt", 130), ("terminate", 143)])
+def test_a_stopped_command_says_how_to_go_on_and_goes_on(ran, here, kind, code):
+    once = here / "once"
+    write_recipe(here, failing(kind, after=4, at=once))
+    expected = ran("--json", "--out", "other")[1]
+    for folder in (here / "cache" / "stages").iterdir():
+        shutil.rmtree(folder, ignore_errors=True)
+    once.touch()
+    stopped, out, err = ran("--json")
+    assert (stopped, out) == (code, "")
+    assert "stopping after this step; Ctrl-C again stops at once" in err
+    assert err.splitlines()[-1] == (
+        "stopped at toy pretrain, epoch 2, step 2 of 3; its state is saved. What is finished is kept. To go "
+        "on: amrbench run toy.yaml --protocol tiny.yaml --jobs 1 --json"
+    )
+    done, out, err = ran("--json")
+    assert done == 0, err
+    assert "toy pretrain: going on after epoch 2, step 2 of 3" in err
+    assert without_costs(out) == without_costs(expected)
+
+
+def without_costs(out: str) -> dict:
+    result = json.loads(out)
+    return {key: result[key] for key in ("rows", "notes")}
+
+
+@pytest.mark.slow
+def test_workers_save_and_stop_when_the_command_is_stopped(ran, here):
+    write_yaml(here / "tiny.yaml", changed(PROTOCOL, seeds=2))
+    once = here / "once"
+    once.touch()
+    stages = copy.deepcopy(RECIPE["stages"])
+    stages[1]["epochs"] = 100  # Longer than it takes to ask the workers.
+    write_recipe(here, failing("interrupt parent", after=PRETRAIN, at=once), stages=stages)
+    code, _, err = ran("--jobs", 2)
+    assert code == 130
+    assert "Traceback" not in err
+    assert "stopped at toy finetune, seed " in err
+    assert len(list(here.glob("cache/stages/*/done.json"))) == 1
+    assert list(here.glob("cache/stages/*.making/state-*")), "the state is saved"
+    code, _, err = ran("--jobs", 2)
+    assert code == 0, err

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -214,6 +215,9 @@ FAILURES: dict[str, Callable[[Tensor], Tensor | float]] = {
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL) or 0.0,
     "crash": lambda _: os.kill(os.getpid(), signal.SIGSEGV) or 0.0,
     "end": lambda _: os._exit(3),
+    "interrupt": lambda _: os.kill(os.getpid(), signal.SIGINT) or 0.0,
+    "terminate": lambda _: os.kill(os.getpid(), signal.SIGTERM) or 0.0,
+    "interrupt parent": lambda _: os.kill(os.getppid(), signal.SIGINT) or 0.0,
     "exit": lambda _: sys.exit(0),
 }
 """What happens in a step, by the kind of the failure."""
@@ -260,6 +264,12 @@ class DescentUpdater:
 
     def end_epoch(self) -> None:
         pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state)
 
     def eval_weights(self) -> nullcontext[None]:
         return nullcontext()

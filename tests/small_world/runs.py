@@ -18,6 +18,7 @@ from amrbench.data.required_splits import FeatureRequest
 from amrbench.data.worker_pool import no_report
 from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run
 from amrbench.experiment.run import Run, Settings, run
+from amrbench.files.checksums import CHECKSUMS, write_checksums
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.training.criterion import Criterion
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
@@ -97,6 +98,12 @@ def run_in(folder: Path, recipe: str = "toy", *, reporter: Reporter = NULL_REPOR
         settings=settings_in(folder, **options),
         reporter=reporter,
     )
+
+
+def seal(folder: Path) -> None:
+    """Make a run out of a folder whose files were changed or written by hand."""
+    files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+    write_checksums(folder, [str(file) for file in files if file.name != CHECKSUMS])
 
 
 def stages_in(folder: Path) -> dict[str, dict]:

@@ -93,5 +93,14 @@ class AdamWUpdater(Updater):
         pass  # the schedule counts steps
 
     @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict(), "steps": self.steps}
+
+    @override
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.steps = state["steps"]
+
+    @override
     def eval_weights(self) -> AbstractContextManager[None]:
         return nullcontext()

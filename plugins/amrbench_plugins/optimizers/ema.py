@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,17 @@ class Average(Updater):
     @override
     def end_epoch(self) -> None:
         self.around.end_epoch()
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"around": self.around.state_dict(), "mean": self.mean, "copies": self.copies}
+
+    @override
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.around.load_state_dict(state["around"])
+        self.copies = state["copies"]
+        with torch.no_grad():
+            torch._foreach_copy_(self.mean, state["mean"])
 
     @override
     @contextmanager

@@ -148,5 +148,14 @@ class AsamUpdater(Updater):
         self.around.end_epoch()
 
     @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"around": self.around.state_dict(), "steps": self.steps}
+
+    @override
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.around.load_state_dict(state["around"])
+        self.steps = state["steps"]
+
+    @override
     def eval_weights(self) -> AbstractContextManager[None]:
         return self.around.eval_weights()

@@ -13,6 +13,7 @@ from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import evaluate
 from amrbench.types import Query
+from tests.small_world.runs import seal
 from tests.small_world.written_runs import make_run, poor_and_good, queries
 
 
@@ -82,6 +83,7 @@ def test_pairing_is_by_id_whatever_the_order_of_lines(runs):
     before = compare(runs).lines
     for file in (poor / "predictions/seed-0.test.jsonl", good / "annotations.test.jsonl"):
         file.write_text("".join(reversed(file.read_text().splitlines(keepends=True))))
+        seal(file.parents[1] if file.parent.name == "predictions" else file.parent)
     assert compare(runs).lines == before
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from amrbench.errors import RunError
 from amrbench.evaluation.result import Result, Row, Slice, StageRecord, read_record, read_result, write_result
+from tests.small_world.runs import seal
 from tests.small_world.written_runs import made_up_result
 
 
@@ -44,6 +45,7 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path):
 )
 def test_a_file_that_no_run_wrote_is_refused_by_key(tmp_path, content, key):
     (tmp_path / "result.json").write_text(content)
+    seal(tmp_path)
     with pytest.raises(RunError, match=rf"not the result of a run \({key}.*Move the folder away"):
         read_result(tmp_path)
 

@@ -20,6 +20,7 @@ from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.functional.metrics import STANDARD, Metric, score
 from amrbench.notes import Note
+from tests.small_world.runs import seal
 from tests.small_world.written_runs import make_run, poor_and_good, queries
 
 
@@ -95,6 +96,7 @@ def test_predictions_that_do_not_give_the_metrics_of_the_run_are_refused(runs):
     poor, good = runs
     file = poor / "predictions/seed-0.test.jsonl"
     file.write_bytes((good / "predictions/seed-0.test.jsonl").read_bytes())
+    seal(poor)
     message = refused(poor)
     assert message.startswith(f"{file}: gives R1@0.5 ")
     assert "A file was changed" in message
@@ -107,6 +109,7 @@ def test_predictions_for_other_annotations_are_refused_with_both_files(runs, tmp
     assert refused(file, truth, error=DataError).startswith(f"{file} against {truth}: ")
     own = runs[0] / "annotations.test.jsonl"
     own.write_bytes(truth.read_bytes())
+    seal(runs[0])
     assert refused(runs[0], error=DataError).startswith(f"{file} against {own}: ")
 
 

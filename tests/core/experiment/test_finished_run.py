@@ -7,6 +7,7 @@ from amrbench.errors import RecipeError, RunError
 from amrbench.experiment.finished_run import find_run, open_run, slug
 from amrbench.registry import Registry
 from tests.small_world.parts import PARTS, REGISTRY
+from tests.small_world.runs import seal
 
 
 def test_the_newest_finished_run_is_taken(tmp_path):
@@ -75,6 +76,7 @@ def damaged(run, folder, change):
     content = json.loads((run.folder / "result.json").read_text())
     change(content)
     (folder / "result.json").write_text(json.dumps(content))
+    seal(folder)
     return folder
 
 

@@ -28,7 +28,7 @@ def test_a_run_leaves_all_its_files(finished):
     names = {str(file.relative_to(finished.folder)) for file in finished.folder.rglob("*") if file.is_file()}
     models = ["seed-0", "seed-1", "seed-0-queries-shuffled", "always-0-10-s", "whole-recording"]
     assert names == {
-        *("recipe.yaml", "protocol.yaml", "result.json"),
+        *("recipe.yaml", "protocol.yaml", "result.json", "SHA256SUMS"),
         "annotations.test.jsonl",
         *(f"predictions/{model}.test.jsonl" for model in models),
     }
@@ -233,10 +233,27 @@ def test_models_that_score_no_higher_than_a_baseline_are_noted_each_time(toy_fol
             run_in(toy_folder)
 
 
-def test_a_damaged_result_is_named(toy_folder):
-    run = run_in(toy_folder)
-    (run.folder / "result.json").write_text('{"rows": []')
-    with pytest.raises(RunError, match=r"result\.json: not the result of a run"):
-        run_in(toy_folder)
+def test_a_run_that_has_changed_is_set_aside_and_made_again(toy_folder):
+    first = run_in(toy_folder)
+    aside = first.folder.with_name(f"{first.folder.name}.damaged")
+    for number, name in enumerate(("result.json", "predictions/seed-0.test.jsonl"), 1):
+        (first.folder / name).write_text('{"rows": []')
+        with pytest.raises(RunError) as error:
+            read_result(first.folder)
+        assert str(error.value) == (
+            f"{first.folder}: {name} has changed since the run wrote it. Move the folder away and run the "
+            "recipe again; finished stages are kept."
+        )
+        with pytest.warns(Note) as notes:
+            again = run_in(toy_folder)
+        where = aside if number == 1 else f"{aside}-2"
+        assert str(notes[0].message) == (
+            f"{first.folder}: {name} has changed since the run wrote it, so it is made again; it is now "
+            f"{where}"
+        )
+        assert again.result == first.result
+
+
+def test_a_folder_without_a_run_is_named(toy_folder):
     with pytest.raises(RunError, match="there is no finished run"):
         read_result(toy_folder)

@@ -114,6 +114,7 @@ class Uphill(OptimizerPart):
     first: bool = Field(True, description="whether the losses are those of the first call")
     frozen: bool = Field(False, description="whether frozen weights move")
     unit: bool = Field(False, description="whether steps have the same length for whatever is trained")
+    resumes: bool = Field(True, description="whether the rate goes on as it was")
 
     def build(self, module, length):
         return UphillUpdater(self, module)
@@ -122,6 +123,7 @@ class Uphill(OptimizerPart):
 class UphillUpdater:
     def __init__(self, options, module):
         self.options, self.module = options, module
+        self.steps = 0
 
     def step(self, closure):
         self.module.zero_grad()
@@ -129,12 +131,20 @@ class UphillUpdater:
         losses.total.sum().backward()
         gradient = self.module.moved.grad
         with torch.no_grad():
-            self.module.moved += self.options.rate * gradient / (gradient.norm() if self.options.unit else 1)
+            length = gradient.norm() if self.options.unit else (1 + self.steps) ** 0.1
+            self.module.moved += self.options.rate * gradient / length
             if self.options.frozen:
                 self.module.frozen += 1
+        self.steps += 1
         return losses if self.options.first else Losses(losses.total + 1, {})
 
     def end_epoch(self): ...
+
+    def state_dict(self):
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state):
+        self.steps = state["steps"] if self.options.resumes else 0
 
     def eval_weights(self):
         if not self.options.restores:
@@ -156,6 +166,10 @@ class UphillUpdater:
             "optimizer 'bad': step 0 does not return the losses of its first call.",
         ),
         ({"rate": -0.01, "frozen": True}, "optimizer 'bad': it moves a frozen weight."),
+        (
+            {"rate": -0.01, "resumes": False},
+            "optimizer 'bad': with the state_dict of half of the steps, the other half gives other weights.",
+        ),
     ],
 )
 def test_a_defect_of_an_optimizer_is_found(options, text):

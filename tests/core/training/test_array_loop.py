@@ -71,8 +71,8 @@ def batch_of(seed: int, epoch: int, step: int, spoil):
 
 
 def inputs_of(seeds, module, *, spoil, validate=dict, array=False) -> StageInputs:
-    def batches(epoch):
-        for step in range(STEPS):
+    def batches(epoch, first):
+        for step in range(first, STEPS):
             own = [batch_of(seed, epoch, step, spoil) for seed in seeds]
             yield tuple(map(stack, zip(*own, strict=True))) if array else own[0]
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,25 @@ def epoch(number: int, seconds: float = 2.0, memory: float = 300.0) -> Epoch:
 
 
 def test_a_log_is_read_back_without_its_unfinished_line(tmp_path):
-    file = tmp_path / "log.jsonl"
-    assert read_epochs(file) == []
-    write_epoch(file, epoch(1))
-    write_epoch(file, epoch(2))
-    with file.open("a") as out:
+    assert read_epochs(tmp_path) == []
+    write_epoch(tmp_path, "toy", epoch(1))
+    write_epoch(tmp_path, "toy", epoch(2))
+    with (tmp_path / "log.jsonl").open("a") as out:
         out.write('{"epoch": 3')
-    assert read_epochs(file) == [epoch(1), epoch(2)]
+    assert read_epochs(tmp_path) == [epoch(1), epoch(2)]
+
+
+def test_what_differs_between_two_trainings_is_in_a_file_of_its_own(tmp_path):
+    for name, seconds in (("one", 2.0), ("two", 3.0)):
+        (tmp_path / name).mkdir()
+        write_epoch(tmp_path / name, name, epoch(1, seconds))
+    one, two = ((tmp_path / name / "log.jsonl").read_bytes() for name in ("one", "two"))
+    assert one == two
+    times = json.loads((tmp_path / "two" / "times.jsonl").read_text())
+    assert times.pop("host")
+    assert times == {"stage": "two", "epoch": 1, "seconds": 3.0, "memory_mib": 300.0}
+    (tmp_path / "two" / "times.jsonl").write_text("damaged")
+    assert read_epochs(tmp_path / "two") == [epoch(1, 0.0, 0.0)]
 
 
 def test_the_total_is_the_sum_of_the_terms():
@@ -26,21 +39,21 @@ def test_the_total_is_the_sum_of_the_terms():
 
 
 def test_a_log_begins_anew(tmp_path):
-    file = tmp_path / "log.jsonl"
-    write_epoch(file, epoch(1))
-    begin(file)
-    assert read_epochs(file) == []
+    write_epoch(tmp_path, "toy", epoch(1))
+    begin(tmp_path)
+    assert read_epochs(tmp_path) == []
 
 
-def test_a_full_disk_is_named():
-    full = Path("/dev/full")
-    if not full.exists():
+def test_a_full_disk_is_named(tmp_path):
+    full = tmp_path / "times.jsonl"
+    if not Path("/dev/full").exists():
         pytest.skip("this system has no full device")
+    full.symlink_to("/dev/full")
     with pytest.raises(RunError) as error:
-        write_epoch(full, epoch(1))
+        write_epoch(tmp_path, "toy", epoch(1))
     assert str(error.value) == (
-        "/dev/full: cannot be written (No space left on device). Check the folder and the disk, and give the "
-        "same command again; finished stages are kept."
+        f"{full}: cannot be written (No space left on device). Check the folder and the disk, and give the "
+        "same command again; what is finished is kept."
     )
 
 

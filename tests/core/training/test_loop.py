@@ -56,6 +56,12 @@ class Counter:
     def end_epoch(self) -> None:
         self.epochs += 1
 
+    def state_dict(self):
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state):
+        self.epochs = state["epochs"]
+
     @contextmanager
     def eval_weights(self):
         assert self.epochs
@@ -74,7 +80,7 @@ def inputs(module: Number, epochs: int = 3, batches=None, seed: int = 1) -> Stag
         name="toy stage",
         criterion=module,
         updater=Counter(module),
-        batches=batches or (lambda epoch: [(1.0, 2.0), (epoch, 1.0)]),
+        batches=batches or (lambda epoch, step: [(1.0, 2.0), (epoch, 1.0)][step:]),
         validate=validate,
         epochs=epochs,
         steps=2,
@@ -120,7 +126,7 @@ def test_a_loss_that_is_not_finite_ends_training_before_the_weights_change(value
     module = Number()
     with pytest.raises(StepError) as error:
         fit(
-            inputs(module, batches=lambda epoch: [(1.0, 1.0), (1.0, value if epoch else 1.0)]),
+            inputs(module, batches=lambda epoch, _: [(1.0, 1.0), (1.0, value if epoch else 1.0)]),
             keep=lambda _: None,
         )
     assert str(error.value) == (
@@ -173,7 +179,7 @@ class Huge(Number):
 def test_short_memory_names_the_step_the_request_and_what_to_lower():
     batch = make_batch()
     with pytest.raises(RunError) as error:
-        fit(inputs(Huge(), batches=lambda _: [(batch, None)]), keep=pytest.fail)
+        fit(inputs(Huge(), batches=lambda *_: [(batch, None)]), keep=pytest.fail)
     assert str(error.value) == (
         "toy stage, epoch 1, step 1 of 2: out of memory: 4.00 PiB could not be had. The batch has 4 queries "
         f"of up to {batch.audio.shape[1]} rows and {batch.text.shape[1]} words. Each process has its own "
@@ -198,7 +204,7 @@ def test_a_failure_of_validation_names_the_epoch(error, message):
 
 
 def test_another_exception_is_not_changed():
-    def broken(epoch):
+    def broken(epoch, step):
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):

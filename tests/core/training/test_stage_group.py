@@ -17,6 +17,7 @@ from amrbench.training.log import read_epochs
 from amrbench.training.progress_bars import NULL_REPORTER
 from amrbench.training.stage_group import grouped_seeds, in_group, run_group
 from amrbench.training.stages import failed_folder, read_done
+from tests.core.training.test_resume import files_of, stop_after
 from tests.core.training.test_stage_queue import one_thread
 from tests.small_world.parts import PROTOCOL, RECIPE, Descent
 from tests.small_world.runs import Recorder, changed, plan, run_in, stages_in, train, write_yaml
@@ -145,9 +146,23 @@ def test_a_stage_that_an_interrupted_run_has_written_is_kept(toy_sources, tmp_pa
 
 def test_seconds_of_a_group_are_shared(toy_sources, tmp_path, on_cpu):
     _, folders = trained(toy_sources, tmp_path)
-    for folder in folders:
-        whole = sum(epoch.seconds for epoch in read_epochs(folder / "log.jsonl"))
-        assert read_done(folder).seconds == pytest.approx(whole / 3, abs=1e-3)
+    seconds = {tuple(epoch.seconds for epoch in read_epochs(folder)) for folder in folders}
+    assert len(seconds) == 1
+    assert read_done(folders[0]).seconds == pytest.approx(sum(*seconds), abs=1e-3)
+
+
+@pytest.mark.parametrize("after", [9, 11, 15])  # The stage before asks eight times.
+def test_a_group_that_was_stopped_goes_on_to_the_same_bytes(
+    toy_sources, tmp_path, on_cpu, monkeypatch, after
+):
+    _, expected = trained(toy_sources, tmp_path / "undisturbed")
+    assert stop_after(after, lambda: trained(toy_sources, tmp_path), monkeypatch).at.startswith(
+        "toy finetune, seeds 0 to 2, epoch "
+    )
+    assert len(list(tmp_path.glob("*.making/state-*"))) == 1
+    _, folders = trained(toy_sources, tmp_path)
+    assert [files_of(folder) for folder in folders] == [files_of(folder) for folder in expected]
+    assert not list(tmp_path.glob("*/state-*"))
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

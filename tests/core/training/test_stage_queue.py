@@ -30,11 +30,13 @@ from tests.small_world.runs import (
 
 def test_shared_stages_are_missing_once_and_come_first(toy_sources, tmp_path):
     first, second = plan(toy_sources).chains
-    assert [spec.name for spec in missing_stages([first, second], tmp_path)] == [
+    assert [spec.name for spec in missing_stages([first, second], tmp_path, pytest.fail)] == [
         *("toy pretrain", "toy finetune, seed 0", "toy finetune, seed 1")
     ]
     train(first, tmp_path)
-    assert [spec.name for spec in missing_stages([first, second], tmp_path)] == ["toy finetune, seed 1"]
+    assert [spec.name for spec in missing_stages([first, second], tmp_path, pytest.fail)] == [
+        "toy finetune, seed 1"
+    ]
 
 
 def test_jobs_change_neither_keys_nor_bits(new_toy_folder):

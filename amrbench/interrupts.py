@@ -1,0 +1,92 @@
+"""Stopping on request: after the first Ctrl-C or SIGTERM work ends its step and saves; a second one ends it.
+
+A worker process ignores Ctrl-C, which a terminal sends to all processes; it stops when its parent asks it to,
+by a file that the parent makes.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The work was stopped on request; all that is needed to go on is saved.
+
+    `number` is the signal that this process got; 0 if its parent asked it.
+    """
+
+    def __init__(self, at: str, number: int = 0) -> None:
+        super().__init__(at, number)
+        self.at = at
+        self.number = number
+
+
+class _Requests:
+    """Whether this process was asked to stop."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self.file: Path | None = None
+
+
+_requests = _Requests()
+
+
+def stop_requested() -> bool:
+    """Whether the work should save and stop."""
+    return bool(_requests.signal) or (_requests.file is not None and _requests.file.exists())
+
+
+def interrupted(at: str) -> Interrupted:
+    """Return the exception for work that stops at a place, e.g. "cgdetr finetune, epoch 2, step 5 of 69"."""
+    return Interrupted(at, _requests.signal)
+
+
+def refuse_to_go_on(after: str) -> None:
+    """Raise `Interrupted` if this process was asked to stop."""
+    if stop_requested():
+        raise interrupted(after)
+
+
+@contextmanager
+def stops_between_steps(told: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Within this context the first signal only makes `stop_requested` true; the second acts as ever.
+
+    Args:
+        told: Called at the first signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread may say what signals do.
+        return
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def request(number: int, _: FrameType | None) -> None:
+        _requests.signal = number
+        restore()
+        told()
+
+    for number in before:
+        signal.signal(number, request)
+    try:
+        yield
+    finally:
+        restore()
+        _requests.signal = 0
+
+
+def follow_parent(file: Path) -> None:
+    """Let a worker process stop when its parent makes a file, and at SIGTERM; it ignores Ctrl-C."""
+    _requests.file = file
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,114 @@
+"""The saved states of a stage that is trained, so that it can go on after it was stopped or killed.
+
+A state is a folder `state-<number>` with the tree of `write_tree` and its checksums. The one before it is
+removed once the new one has been read back, so that one of them is whole at any time.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import monotonic
+
+import torch
+
+from amrbench import __version__
+from amrbench.errors import CheckpointError, RunError
+from amrbench.files.checksums import changed_files, write_checksums
+from amrbench.files.tree_file import Tree, read_tree, write_tree
+
+EPOCH_SECONDS = 60.0
+"""Longest time without a saved state, if epochs are shorter."""
+LONGEST_SECONDS = 280.0
+"""Time after which a state is saved within an epoch; a step and the saving may take the rest of 300."""
+_STATE = "state.safetensors"
+_PATTERN = "state-*"
+
+
+class SavedStates:
+    """The states in the folder of a stage that is not finished."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = monotonic) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.saved = clock()
+
+    def due(self, epoch_seconds: float) -> bool:
+        """Whether it is time to save.
+
+        Args:
+            epoch_seconds: How long the epoch took that has just ended; 0 within an epoch. A state is saved
+                at its end if the end of the next epoch would be too late.
+        """
+        waited = self.clock() - self.saved
+        if epoch_seconds:
+            return waited + epoch_seconds > EPOCH_SECONDS
+        return waited > LONGEST_SECONDS
+
+    def save(self, tree: Tree) -> None:
+        """Save a state and remove those before it.
+
+        Raises:
+            RunError: The disk is full, or gives back other bytes than were written.
+        """
+        before = self._folders()
+        number = 1 + max((_number(folder) for folder in before), default=0)
+        folder = self.folder / f"state-{number:06d}"
+        try:
+            folder.mkdir(parents=True)
+            write_tree(folder / _STATE, {"versions": versions(), "state": tree})
+            write_checksums(folder, [_STATE])
+        except OSError as error:
+            raise RunError(
+                f"{folder}: cannot be written ({error.strerror}). Check the folder and the disk."
+            ) from error
+        if faults := changed_files(folder):
+            raise RunError(
+                f"{folder}: {faults[0]} right after it was written. Check the disk, and give the same "
+                "command again."
+            )
+        for old in before:
+            shutil.rmtree(old, ignore_errors=True)
+        self.saved = self.clock()
+
+    def load(self, note: Callable[[str], None]) -> Tree:
+        """Return the newest whole state of these versions of amrbench and torch; None without one.
+
+        Args:
+            note: Called with a sentence for each state that cannot be used; it is removed.
+        """
+        for folder in reversed(self._folders()):
+            try:
+                if faults := changed_files(folder):
+                    raise CheckpointError(f"{folder}: {faults[0]}")
+                tree = read_tree(folder / _STATE)
+                if tree["versions"] == versions():
+                    return tree["state"]
+                note(f"{folder}: saved with other versions ({_text(tree['versions'])}), so it is not used.")
+            except CheckpointError as error:
+                note(f"{error}, so this saved state is not used.")
+            shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def remove(self) -> None:
+        """Remove all states."""
+        for folder in self._folders():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        return sorted(self.folder.glob(_PATTERN))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a state belongs to: others may go on with other bits."""
+    return {"amrbench": __version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def _text(found: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in found.items())
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])

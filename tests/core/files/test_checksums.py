@@ -1,0 +1,62 @@
+import shutil
+import subprocess
+
+import pytest
+
+from amrbench.files.checksums import changed_files, has_checksums, write_checksums
+
+FILES = {"a.jsonl": b'{"a": 1}\n', "below/b c.bin": bytes(range(256)), "empty": b""}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert not has_checksums(tmp_path)
+    assert changed_files(tmp_path) == ["SHA256SUMS is missing"]
+    write_checksums(tmp_path, FILES)
+    assert has_checksums(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_as_it_was_written_has_no_fault_whatever_else_is_in_it(folder):
+    (folder / "notes.txt").write_text("mine")
+    assert changed_files(folder) == []
+
+
+def test_every_flipped_bit_of_every_file_is_found(folder):
+    for name in (*FILES, "SHA256SUMS"):
+        file = folder / name
+        content = file.read_bytes()
+        for position in range(len(content)):
+            damaged = bytearray(content)
+            damaged[position] ^= 1 << position % 8
+            file.write_bytes(damaged)
+            assert changed_files(folder), (name, position)
+        file.write_bytes(content)
+    assert changed_files(folder) == []
+
+
+def test_what_has_changed_is_said(folder):
+    (folder / "a.jsonl").write_text("other")
+    (folder / "below/b c.bin").unlink()
+    assert changed_files(folder) == ["a.jsonl has changed", "below/b c.bin is missing"]
+    (folder / "a.jsonl").unlink()
+    (folder / "a.jsonl").mkdir()
+    assert changed_files(folder)[0] == "a.jsonl cannot be read"
+
+
+@pytest.mark.parametrize("content", ["", "no digest", "\udcff"])
+def test_checksums_that_are_none_have_changed(folder, content):
+    (folder / "SHA256SUMS").write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert changed_files(folder) == ["SHA256SUMS has changed"]
+
+
+def test_the_command_sha256sum_agrees(folder):
+    if not shutil.which("sha256sum"):
+        pytest.skip("this system has no sha256sum")
+    check = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
+    assert subprocess.run(check, cwd=folder, check=False).returncode == 0
+    (folder / "empty").write_text("no longer")
+    assert subprocess.run(check, cwd=folder, check=False, capture_output=True).returncode == 1
