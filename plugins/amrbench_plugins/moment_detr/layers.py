@@ -88,13 +88,14 @@ def skipping(
     Args:
         x: (M, ...).
         branch: Maps the rows that a packing of x takes, (N, ...), to as many.
-        packing: Its sequences are dropped.
+        packing: Rows of x that pass the branch; its sequences are dropped.
         p: Probability of dropping.
         training: Whether anything is dropped at all.
     """
-    dropping = training and p > 0
-    kept = packing.drop(p) if dropping else Packing(None, packing.lengths)
-    return kept.add(x, branch(kept.take(x), kept), 1 / (1 - p) if dropping else 1.0)
+    if not training or p == 0:
+        return packing.add(x, branch(packing.take(x), packing))
+    kept = packing.drop(p)
+    return kept.add(x, branch(kept.take(x), kept), 1 / (1 - p))
 
 
 def is_long(x: Tensor) -> bool:
@@ -309,8 +310,9 @@ class EncoderLayer(nn.Module):
         changed = self.feedforward(kept)
         return self.norm2(residual(kept, changed, self.p, training=self.training, groups=groups))  # type: ignore[no-any-return]
 
-    def packed(self, x: Tensor, positions: Tensor, packing: Packing) -> Tensor:
-        """Return the same for rows (N, D) and positions (N, D) that a packing took of a batch."""
+    def packed(self, x: Tensor, positions: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        """Return the same for the rows (N, D) of sequences of these lengths, one after another."""
+        packing = Packing(None, lengths)
 
         def attend(rows: Tensor, kept: Packing) -> Tensor:
             return self.attention.packed(rows, kept.take(positions), kept.lengths)
@@ -342,7 +344,7 @@ def encode(
         packing = Packing.of(mask, sides)
         packed, positions = packing.take(x.flatten(0, 1)), packing.take(positions.flatten(0, 1))
         for layer in layers:
-            packed = cast(EncoderLayer, layer).packed(packed, positions, packing)
+            packed = cast(EncoderLayer, layer).packed(packed, positions, packing.lengths)
         if packing.rows is None:
             return packed.view(x.shape)
         return (

@@ -34,12 +34,13 @@ class Packing:
         return cls(None if whole else real[order], lengths)
 
     def drop(self, p: float) -> Packing:
-        """Take what this packing took, without some sequences: each is left out with probability p."""
+        """Return the same without some sequences: each is left out with probability p."""
         kept = torch.empty(len(self.lengths)).bernoulli_(1 - p).bool()
         if kept.all():
-            return Packing(None, self.lengths)
+            return self
         lengths = torch.tensor(self.lengths)
         rows = kept.repeat_interleave(lengths).nonzero()[:, 0]
+        rows = rows if self.rows is None else self.rows[rows]
         return Packing(rows, tuple(lengths[kept].tolist()))
 
     def take(self, x: Tensor) -> Tensor:

@@ -19,6 +19,14 @@ def sine(mask: Tensor, width: int) -> Tensor:
 
     Frames count from 1 to n, so that n real frames go once around the circle; padding repeats n.
     """
+    if mask.device.type != "cpu":
+        return _sine(mask, width)
+    # Most recordings of a batch are equally long; a GPU would have to wait to find out.
+    different, index = torch.unique(mask, dim=0, return_inverse=True)
+    return _sine(different, width)[index]
+
+
+def _sine(mask: Tensor, width: int) -> Tensor:
     count = mask.cumsum(-1).to(torch.get_default_dtype())
     return _waves(count / (count[:, -1:] + 1e-6) * (2 * math.pi), width)
 

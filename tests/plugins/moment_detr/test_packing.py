@@ -97,6 +97,19 @@ def test_a_skipped_branch_equals_a_dropped_one() -> None:
     assert max(sizes) == 6
 
 
+def test_padding_and_dropped_sequences_are_skipped() -> None:
+    x, packing, branch = torch.randn(12, WIDTH), Packing.of(MASK), nn.Linear(WIDTH, WIDTH)
+    real = MASK.flatten()[:, None].float()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        ours = skipping(x, lambda rows, kept: branch(rows), packing, 0.5, training=True)
+        torch.manual_seed(seed)
+        scale = (torch.empty(3).bernoulli_(0.5) * 2).repeat_interleave(4)
+        assert_close(ours, x + scale[:, None] * real * branch(x))
+    alone = skipping(x, lambda rows, kept: branch(rows), packing, 0.5, training=False)
+    assert_close(alone, x + real * branch(x))
+
+
 def test_nothing_is_skipped_in_evaluation() -> None:
     x, packing = torch.randn(3, WIDTH), Packing(None, (3,))
     assert skipping(x, lambda rows, kept: 2 * rows, packing, 0.9, training=False).equal(3 * x)

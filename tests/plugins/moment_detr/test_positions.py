@@ -67,3 +67,10 @@ def test_extra_padding_changes_nothing() -> None:
 
 def test_a_recording_without_frames_gives_zeros() -> None:
     assert_close(temporal_columns(torch.zeros(1, 3, dtype=torch.bool)), torch.zeros(1, 3, 2))
+
+
+def test_recordings_of_one_length_have_the_same_code_as_alone() -> None:
+    mask = torch.arange(60) < torch.tensor([[60], [17], [60], [59], [17]])
+    code = sine(mask, 64)
+    for index in range(len(mask)):
+        assert code[index].equal(sine(mask[index : index + 1], 64)[0])
