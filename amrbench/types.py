@@ -200,7 +200,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Losses:
-    """The sum that is minimised, and its terms with their weights applied."""
+    """The sum that is minimised, and its terms with their weights applied.
+
+    Scalars, or (K,) with one value for each model of an array.
+    """
 
     total: Tensor
     terms: Tensors
@@ -255,6 +258,9 @@ class TrainingLength:
     steps_per_epoch: int
     clip: float
     """Largest gradient norm of a step; 0 for no clipping."""
+    array: bool = False
+    """Whether several models are trained at once: then each tensor has one more axis in front, and so has the
+    total of the losses. Only for optimizers that say so: `OptimizerPart.updates_arrays`."""
 
     @property
     def steps(self) -> int:

@@ -19,6 +19,7 @@ from amrbench.data.required_splits import FeatureRequest, RequiredSplits
 from amrbench.data.usable_splits import refuse_known_answers
 from amrbench.part import parts_in
 from amrbench.registry import Registry
+from amrbench.training.stage_group import grouped_seeds, in_group
 from amrbench.training.stages import ENGINE, StageSpec, distinct_stages
 
 HASH_DIGITS = 8
@@ -163,15 +164,19 @@ def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> Plann
             parent=chain[-1] if chain else None,
         )
         chain.append(spec)
-    last, own = chain[-1], request.protocol.chains == "own"
-    seeds = range(request.protocol.seeds if last.stage.seeds == "many" else 1)
-    return PlannedRun(request, tuple(_seeded(last, seed, own=own) for seed in seeds), sources)
+    last = chain[-1]
+    seeds = request.protocol.seeds if last.stage.seeds == "many" else 1
+    if request.protocol.chains == "own":
+        chains = [_with_seed(last, seed) for seed in range(seeds)]
+    else:
+        groups = grouped_seeds(last, seeds)
+        chains = [in_group(last, seed, group) for group in groups for seed in group]
+    return PlannedRun(request, tuple(chains), sources)
 
 
-def _seeded(last: StageSpec, seed: int, *, own: bool) -> StageSpec:
-    """Return a chain with a seed in its last stage, or in all of them if each seed has a chain of its own."""
-    parent = _seeded(last.parent, seed, own=own) if own and last.parent else last.parent
-    return replace(last, seed=seed, parent=parent)
+def _with_seed(last: StageSpec, seed: int) -> StageSpec:
+    """Return a chain with a seed in all of its stages."""
+    return replace(last, seed=seed, parent=_with_seed(last.parent, seed) if last.parent else None)
 
 
 def versions(options: Sequence[BaseModel], registry: Registry) -> dict[str, str]:

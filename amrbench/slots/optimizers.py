@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from amrbench.part import Part
 
@@ -36,6 +36,8 @@ class OptimizerPart(Part):
 
     slot = "optimizer"
     builds = Updater
+    updates_arrays: ClassVar[bool] = False
+    """Whether it can update several models at once, each as if it were alone; see `TrainingLength.array`."""
 
     @abstractmethod
     def build(self, module: nn.Module, length: TrainingLength) -> Updater:

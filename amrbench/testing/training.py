@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -68,14 +69,16 @@ def _queries(model: ModelPart, tensors: Tensors) -> int:
 class _Quadratic(nn.Module):
     """A quadratic of one weight; another is not read by the loss, and a third is frozen."""
 
-    def __init__(self) -> None:
+    def __init__(self, factors: float | Sequence[float] = 1.0) -> None:
+        """Multiply the first weight by a number; a sequence of them makes an array of models."""
         super().__init__()
-        self.moved = nn.Parameter(torch.linspace(-0.05, 0.05, 6).view(2, 3))
-        self.idle = nn.Parameter(torch.ones(2))
-        self.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
+        factor = torch.tensor(factors)
+        self.moved = nn.Parameter(factor[..., None, None] * torch.linspace(-0.05, 0.05, 6).view(2, 3))
+        self.idle = nn.Parameter(torch.ones(*factor.shape, 2))
+        self.frozen = nn.Parameter(torch.ones(*factor.shape, 2), requires_grad=False)
 
     def losses(self) -> Losses:
-        total = (self.moved - torch.tensor([0.2, -0.1, 0.3])).square().sum()
+        total = (self.moved - torch.tensor([0.2, -0.1, 0.3])).square().sum((-2, -1))
         return Losses(total, {"quadratic": total.detach()})
 
 
@@ -90,6 +93,30 @@ def check_optimizer(part: Part, fixture: ContractFixture) -> None:
     )
     expect(same, f"{who}: the same steps give other bits the second time.")
     expect(torch.equal(first.frozen, start.frozen), f"{who}: it moves a frozen weight.")
+    if part.updates_arrays:
+        _check_array(part, who)
+
+
+def _check_array(part: OptimizerPart, who: str) -> None:
+    """Check that models that are updated at once are after some steps where each is alone."""
+    factors = (1.0, -3.0, 20.0)
+    together = _after_steps(part, _Quadratic(factors), array=True)
+    for number, factor in enumerate(factors):
+        alone = _after_steps(part, _Quadratic(factor), array=False)
+        for name, weight in alone.items():
+            close = torch.allclose(together[name][number], weight, rtol=1e-4, atol=1e-6)
+            expect(close, f"{who}: in an array of models, {name!r} is not what it is for a model alone.")
+
+
+def _after_steps(part: OptimizerPart, module: _Quadratic, *, array: bool) -> dict[str, Tensor]:
+    """Return the weights that would be scored after two epochs."""
+    updater = part.build(module, TrainingLength(epochs=2, steps_per_epoch=8, clip=1.0, array=array))
+    for _ in range(2):
+        for _ in range(8):
+            updater.step(module.losses)
+        updater.end_epoch()
+    with updater.eval_weights():
+        return {name: weight.detach().clone() for name, weight in module.named_parameters()}
 
 
 def _minimized(part: OptimizerPart, who: str) -> _Quadratic:

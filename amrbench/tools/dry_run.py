@@ -245,8 +245,12 @@ class StageForecaster:
 
 
 def without_seed(content: Mapping[str, object]) -> str:
-    """Return a hash of what the cost of a step depends on, from `StageSpec.content`."""
-    return content_hash({name: value for name, value in content.items() if name not in ("seed", "parent")})
+    """Return a hash of what the cost of a step depends on, from `StageSpec.content`.
+
+    How many seeds are trained at once counts nothing, because steps are timed with one model.
+    """
+    of_seed = ("seed", "parent", "together")
+    return content_hash({name: value for name, value in content.items() if name not in of_seed})
 
 
 def longest_trainable(source: FeatureSource, limits: Limits) -> FeatureSource:

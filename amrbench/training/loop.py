@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -83,21 +84,32 @@ def fit(
         torch.cuda.reset_peak_memory_stats()
     for epoch in range(inputs.epochs):
         began = perf_counter()
-        torch.manual_seed(seed_from(inputs.seed, epoch))
-        inputs.criterion.train()
-        mean = _train_epoch(inputs, epoch, check, report)
-        inputs.updater.end_epoch()
-        report(StageProgress(epoch + 1, inputs.steps, inputs.steps, "validation"))
+        mean = train_epoch(inputs, epoch, check, report=report, explain=partial(explained, inputs, check))
         with inputs.updater.eval_weights():
-            val = _validated(inputs, epoch)
+            val = validated(inputs, epoch)
             seconds, memory = perf_counter() - began, memory_mib()
             keep(Epoch(epoch + 1, mean.read(), val, seconds, memory, mean.first_size()))
 
 
-def _train_epoch(
-    inputs: StageInputs, epoch: int, check: StepCheck, report: Callable[[StageProgress], None]
+def train_epoch(
+    inputs: StageInputs,
+    epoch: int,
+    check: StepCheck,
+    *,
+    report: Callable[[StageProgress], None],
+    explain: Callable[[Exception | None], RunError | None],
 ) -> MeanLosses:
-    """Take the steps of an epoch and return their losses."""
+    """Take the steps of an epoch and return their losses.
+
+    Args:
+        inputs: What to train, and on what.
+        epoch: From 0.
+        check: Of the whole stage.
+        report: Called after each step, and before validation.
+        explain: Returns the message for what was raised, or for what went wrong without it, if anything.
+    """
+    torch.manual_seed(seed_from(inputs.seed, epoch))
+    inputs.criterion.train()
     mean = MeanLosses()
     try:
         for step, (batch, target) in enumerate(inputs.batches(epoch)):
@@ -105,15 +117,17 @@ def _train_epoch(
             mean.add(inputs.updater.step(check.losses))
             report(StageProgress(epoch + 1, step + 1, inputs.steps))
     except Exception as error:
-        if explained := _explained(inputs, check, error):
-            raise explained from error
+        if message := explain(error):
+            raise message from error
         raise
-    if explained := _explained(inputs, check):
-        raise explained
+    if message := explain(None):
+        raise message
+    inputs.updater.end_epoch()
+    report(StageProgress(epoch + 1, inputs.steps, inputs.steps, "validation"))
     return mean
 
 
-def _explained(inputs: StageInputs, check: StepCheck, error: Exception | None = None) -> RunError | None:
+def explained(inputs: StageInputs, check: StepCheck, error: Exception | None) -> RunError | None:
     """Return the message for what failed in the last steps; None for other exceptions, and if all is well."""
     if check.records and error and (request := memory_request(error)):
         last = check.records[-1]
@@ -128,7 +142,8 @@ def _explained(inputs: StageInputs, check: StepCheck, error: Exception | None = 
     return None
 
 
-def _validated(inputs: StageInputs, epoch: int) -> Mapping[str, Mapping[str, float]]:
+def validated(inputs: StageInputs, epoch: int) -> Mapping[str, Mapping[str, float]]:
+    """Return the metrics of an epoch from 0; RunError if memory is short, or a prediction is not finite."""
     where = f"{inputs.at(epoch)}, validation"
     try:
         with explained_memory(where, LESS_MEMORY):
@@ -151,6 +166,14 @@ class MeanLosses:
         for name, value in losses.terms.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.steps += 1
+
+    def of_model(self, number: int) -> MeanLosses:
+        """Return the losses of one model of an array."""
+        own = MeanLosses()
+        own.sums = {name: values[number] for name, values in self.sums.items()}
+        own.first = {name: values[number] for name, values in self.first.items()}
+        own.steps = self.steps
+        return own
 
     def read(self) -> dict[str, float]:
         """Return the mean of each term; none without steps."""

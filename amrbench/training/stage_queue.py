@@ -7,7 +7,7 @@ chain is left for a single process at the end (list scheduling by levels: Hu 196
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -23,11 +23,11 @@ from amrbench.training import log
 from amrbench.training.divergence import DivergenceNotes
 from amrbench.training.log import RunningStage, StageProgress
 from amrbench.training.progress_bars import Reporter
+from amrbench.training.stage_group import run_group
 from amrbench.training.stages import (
     StageSpec,
     distinct_stages,
     is_finished,
-    run_stage,
     unfinished_folder,
 )
 
@@ -36,8 +36,15 @@ POLL_SECONDS = 0.3
 
 
 def missing_stages(chains: Sequence[StageSpec], store: Path) -> list[StageSpec]:
-    """Return the stages that are not in the store, each once and after the stage that it starts from."""
-    return [spec for spec in distinct_stages(chains) if not is_finished(spec, store)]
+    """Return the stages that are not in the store, each once and after the stage that it starts from.
+
+    Of those that are trained at once, the first stands for all of them.
+    """
+    missing: dict[str, StageSpec] = {}
+    for spec in distinct_stages(chains):
+        if not is_finished(spec, store):
+            missing.setdefault(spec.group[0].key, spec)
+    return list(missing.values())
 
 
 def train_all(
@@ -53,14 +60,14 @@ def train_all(
         datasets: Used with one job; worker processes have their own.
 
     Raises:
-        AmrbenchError: See `run_stage`; stages in other processes are finished before.
+        AmrbenchError: See `run_group`; stages in other processes are finished before.
         RunError: A process was killed, crashed or ended itself.
     """
     missing = missing_stages(chains, store)
     reporter = DivergenceNotes(reporter)
     if jobs == 1 or len(missing) < 2:
         for spec in missing:
-            run_stage(spec, store, reporter, datasets)
+            run_group(spec, store, reporter, datasets)
         return
     jobs = min(jobs, len(missing))
     with worker_pool(jobs, "trains") as pool:
@@ -96,7 +103,7 @@ def _train_in_workers(
     pool: WorkerPool, jobs: int, missing: list[StageSpec], store: Path, reporter: Reporter
 ) -> None:
     """Train stages, the first of the list that are ready, in as many workers as there are."""
-    running: dict[Future[tuple[None, list[str]]], _LogFollower] = {}
+    running: dict[Future[tuple[None, list[str]]], _GroupFollower] = {}
     failure: Exception | None = None
     while (missing and not failure) or running:
         # What waits in the pool could no longer be overtaken by a stage that gets ready.
@@ -105,14 +112,13 @@ def _train_in_workers(
         missing = [spec for spec in missing if spec not in ready]
         for spec in ready:
             task = partial(_train_in_worker, store=store)
-            running[pool.submit(with_notes, task, spec)] = _LogFollower(spec, store)
+            running[pool.submit(with_notes, task, spec)] = _GroupFollower(spec, store)
         done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         statuses = {status.task: status for status in pool.statuses()}
         for follower in running.values():
-            follower.report_new(reporter, statuses.get(follower.spec.name))
+            follower.report_new(reporter, statuses)
         for future in done:
-            spec = running.pop(future).spec
-            reporter.end(spec.running)
+            running.pop(future).report_end(reporter)
             try:
                 _, issued = future.result()
             except BrokenProcessPool:
@@ -138,7 +144,7 @@ _datasets = DatasetCache()
 
 
 def _train_in_worker(spec: StageSpec, store: Path) -> None:
-    run_stage(spec, store, StatusReporter(spec.name), _datasets)
+    run_group(spec, store, StatusReporter(spec.name), _datasets)
 
 
 class StatusReporter(Reporter):
@@ -156,6 +162,23 @@ class StatusReporter(Reporter):
     def step(self, stage: RunningStage, progress: StageProgress) -> None:
         at = progress.doing
         report_status(WorkerStatus(self.task, at, progress.epoch, progress.done, progress.steps))
+
+
+class _GroupFollower:
+    """Follows the logs of all stages that a worker trains at once; mostly one."""
+
+    def __init__(self, spec: StageSpec, store: Path) -> None:
+        self.followers = [_LogFollower(own, store) for own in spec.group]
+
+    def report_new(self, reporter: Reporter, statuses: Mapping[str, WorkerStatus]) -> None:
+        """Report what is new of each; statuses are by the name of the stage."""
+        for follower in self.followers:
+            follower.report_new(reporter, statuses.get(follower.spec.name))
+
+    def report_end(self, reporter: Reporter) -> None:
+        """Report that none of them is trained any more."""
+        for follower in self.followers:
+            reporter.end(follower.spec.running)
 
 
 class _LogFollower:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from amrbench.evaluation.result import Selected, StageRecord, read_record, write
 from amrbench.files.file_lock import exclusive
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.plugin_errors import naming_plugins
+from amrbench.slots.optimizers import Updater
 from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
@@ -59,6 +60,7 @@ class StageSpec:
         threads: Number of threads; it changes the last bits of the weights.
         device: E.g. "cpu" or "cuda:0".
         parent: The stage whose weights it starts from, if any.
+        together: The seeds that are trained at once, its own among them; empty if it is trained alone.
     """
 
     recipe: Recipe
@@ -70,6 +72,7 @@ class StageSpec:
     threads: int
     device: str
     parent: StageSpec | None = None
+    together: tuple[int, ...] = ()
 
     @property
     def stage(self) -> Stage:
@@ -99,6 +102,11 @@ class StageSpec:
         return [*(self.parent.chain if self.parent else ()), self]
 
     @property
+    def group(self) -> list[StageSpec]:
+        """Return the stages that are trained at once, in the order of their seeds; itself if it is alone."""
+        return [replace(self, seed=seed) for seed in self.together] or [self]
+
+    @property
     def sampling_seed(self) -> int:
         """Return the seed of all draws after the initial weights; stages of a chain draw differently."""
         return seed_from(self.seed, len(self.chain))
@@ -106,6 +114,8 @@ class StageSpec:
     def content(self) -> dict[str, object]:
         """Return what the key is a hash of: no names, no paths, and not the number of processes."""
         stage = self.stage.model_dump(mode="json", exclude={"name", "data", "seeds"})
+        # A stage that is trained alone has the key that it had before there were groups.
+        together = {"together": list(self.together)} if self.together else {}
         return {
             "engine": ENGINE,
             "model": self.recipe.model.model_dump(mode="json"),
@@ -120,6 +130,7 @@ class StageSpec:
             "device": torch.device(self.device).type,
             "dtype": DTYPE,
             "parent": self.parent.key if self.parent else "",
+            **together,
         }
 
     @cached_property
@@ -168,7 +179,7 @@ def failed_folder(spec: StageSpec, store: Path) -> Path:
 
 
 def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: DatasetCache) -> Path:
-    """Return the folder of a stage; if it is not in the store, it and the stages before it are trained.
+    """Return the folder of a stage; if it is not in the store, it and the stages before it are trained alone.
 
     Raises:
         RunError: Training failed.
@@ -193,7 +204,7 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
                     _train(spec, start, unfinished, reporter, datasets)
                 unfinished.rename(folder)
             except StepError as error:
-                raise _kept_failure(spec, error, store, datasets) from error
+                raise kept_failure(spec, error, store, datasets) from error
             finally:
                 reporter.end(spec.running)
             shutil.rmtree(failed_folder(spec, store), ignore_errors=True)
@@ -221,14 +232,22 @@ def batches(
     spec: StageSpec, train: FeatureDataset, augments: Sequence[Augment], epoch: int
 ) -> Iterator[tuple[Batch, Target]]:
     """Yield the training batches of an epoch on the device, in the order of the epoch."""
-    training, device = spec.recipe.training, torch.device(spec.device)
+    device = torch.device(spec.device)
+    for batch, target in host_batches(spec, train, augments, epoch):
+        yield to_device(batch, device), to_device(target, device)
+
+
+def host_batches(
+    spec: StageSpec, train: FeatureDataset, augments: Sequence[Augment], epoch: int
+) -> Iterator[tuple[Batch, Target]]:
+    """Yield the same in the memory of the host."""
+    training = spec.recipe.training
     labels = training.targets.build()
     rng_of = visit_rngs(spec.sampling_seed, epoch)
     order = train.trainable[epoch_order(len(train.trainable), spec.sampling_seed, epoch)]
     for start in range(0, len(order), training.batch):
         indices = order[start : start + training.batch]
-        batch, target = train.training_batch(indices, labels=labels, augments=augments, rng_of=rng_of)
-        yield to_device(batch, device), to_device(target, device)
+        yield train.training_batch(indices, labels=labels, augments=augments, rng_of=rng_of)
 
 
 def queries_of(spec: StageSpec, train: FeatureDataset, epoch: int, step: int) -> list[Query]:
@@ -246,67 +265,104 @@ def _train(
     log.begin(folder / log.FILE)
     with fixed_numerics(spec.threads):
         with explained_memory(f"{spec.name}, reading features", LESS_MEMORY):
-            train = datasets.load(spec.train, spec.recipe.limits)
-            select = datasets.load((spec.select,), spec.recipe.limits)
+            splits = StageSplits.of(spec, datasets)
             criterion = untrained(spec, datasets)
-        if start:
-            fresh = [f"model.{name}" for name in spec.stage.fresh]
-            weights = start / weights_file(spec.recipe.training.readouts[0].use)
-            load_weights(criterion, read_weights(weights), name=str(weights), fresh=fresh)
-        inputs = _inputs(spec, criterion, train, select)
+        load_start(spec, criterion, start)
+        updater = spec.recipe.training.optimizer.build(criterion, splits.length(spec))
+        inputs = stage_inputs(spec, splits, criterion, updater)
+        keeper = StageKeeper(spec, criterion, folder, reporter)
+        fit(inputs, keep=keeper.keep, report=partial(reporter.step, spec.running))
+    keeper.write(steps=inputs.epochs * inputs.steps)
+
+
+def load_start(spec: StageSpec, criterion: Criterion, start: Path | None) -> None:
+    """Give a criterion the weights of the stage before, in the folder `start`, except for fresh ones."""
+    if start:
+        fresh = [f"model.{name}" for name in spec.stage.fresh]
+        weights = start / weights_file(spec.recipe.training.readouts[0].use)
+        load_weights(criterion, read_weights(weights), name=str(weights), fresh=fresh)
+
+
+@dataclass(frozen=True)
+class StageSplits:
+    """The splits that a stage reads."""
+
+    train: FeatureDataset
+    select: FeatureDataset
+
+    @classmethod
+    def of(cls, spec: StageSpec, datasets: DatasetCache) -> StageSplits:
+        """Load the splits of a stage."""
+        limits = spec.recipe.limits
+        return cls(datasets.load(spec.train, limits), datasets.load((spec.select,), limits))
+
+    def length(self, spec: StageSpec, *, array: bool = False) -> TrainingLength:
+        """Return how long a stage trains, alone or with others in an array."""
         training = spec.recipe.training
-        keeper = CheckpointKeeper(criterion, [part.use for part in training.readouts], training.select)
-
-        def keep(epoch: Epoch) -> None:
-            keeper.update(epoch)
-            log.write_epoch(folder / log.FILE, epoch)
-            reporter.epoch(spec.running, epoch)
-
-        fit(inputs, keep=keep, report=partial(reporter.step, spec.running))
-    _write_stage(spec, folder, keeper, steps=inputs.epochs * inputs.steps)
+        steps = -(-len(self.train.trainable) // training.batch)
+        return TrainingLength(spec.stage.epochs, steps, training.clip, array=array)
 
 
-def _inputs(
-    spec: StageSpec, criterion: Criterion, train: FeatureDataset, select: FeatureDataset
-) -> StageInputs:
-    training, device = spec.recipe.training, torch.device(spec.device)
-    steps = -(-len(train.trainable) // training.batch)
+def stage_inputs(spec: StageSpec, splits: StageSplits, criterion: Criterion, updater: Updater) -> StageInputs:
+    """Return what the training loop needs."""
+    training, device, train = spec.recipe.training, torch.device(spec.device), splits.train
     readouts = fit_readouts(training.readouts, train.window_widths())
-    length = TrainingLength(epochs=spec.stage.epochs, steps_per_epoch=steps, clip=training.clip)
     return StageInputs(
         name=spec.name,
         criterion=criterion,
-        updater=training.optimizer.build(criterion, length),
+        updater=updater,
         batches=partial(batches, spec, train, build_augments(spec, train)),
-        validate=partial(validate, criterion.model, select, readouts, device=device, select=training.select),
+        validate=partial(
+            validate, criterion.model, splits.select, readouts, device=device, select=training.select
+        ),
         epochs=spec.stage.epochs,
-        steps=steps,
+        steps=splits.length(spec).steps_per_epoch,
         seed=spec.sampling_seed,
     )
 
 
-def _write_stage(spec: StageSpec, folder: Path, keeper: CheckpointKeeper, *, steps: int) -> None:
-    """Write weights and record of a trained stage."""
-    epochs = log.read_epochs(folder / log.FILE)
-    record = StageRecord(
-        stage=spec.name,
-        key=spec.key,
-        selected={name: Selected(epoch=kept.epoch, val=dict(kept.val)) for name, kept in keeper.best.items()},
-        epochs=spec.stage.epochs,
-        steps=steps,
-        seconds=round(sum(epoch.seconds for epoch in epochs), 3),
-        memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
-        content=spec.content(),
-    )
-    about = {"key": spec.key, "stage": spec.name}
-    for name, kept in keeper.best.items():
-        own = {"readout": name, "epoch": kept.epoch, "val": dict(kept.val)}
-        write_weights(folder / weights_file(name), kept.weights, about | own)
-    write_weights(folder / LAST, keeper.last, about | {"epoch": spec.stage.epochs})
-    write_record(folder / DONE, record)
+class StageKeeper:
+    """Keeps the epochs of a stage: weights in memory, and a line of the log; writes its files at the end."""
+
+    def __init__(self, spec: StageSpec, criterion: Criterion, folder: Path, reporter: Reporter) -> None:
+        training = spec.recipe.training
+        self.spec, self.folder, self.reporter = spec, folder, reporter
+        self.kept = CheckpointKeeper(criterion, [part.use for part in training.readouts], training.select)
+
+    def keep(self, epoch: Epoch) -> None:
+        """Keep an epoch, while the criterion has the weights that were validated."""
+        self.kept.update(epoch)
+        log.write_epoch(self.folder / log.FILE, epoch)
+        self.reporter.epoch(self.spec.running, epoch)
+
+    def write(self, *, steps: int, at_once: int = 1) -> None:
+        """Write weights and record of the trained stage.
+
+        Args:
+            steps: That it took.
+            at_once: Number of stages that were trained at the same time, and so share the seconds.
+        """
+        spec, folder, best = self.spec, self.folder, self.kept.best
+        epochs = log.read_epochs(folder / log.FILE)
+        record = StageRecord(
+            stage=spec.name,
+            key=spec.key,
+            selected={name: Selected(epoch=kept.epoch, val=dict(kept.val)) for name, kept in best.items()},
+            epochs=spec.stage.epochs,
+            steps=steps,
+            seconds=round(sum(epoch.seconds for epoch in epochs) / at_once, 3),
+            memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
+            content=spec.content(),
+        )
+        about = {"key": spec.key, "stage": spec.name}
+        for name, kept in best.items():
+            own = {"readout": name, "epoch": kept.epoch, "val": dict(kept.val)}
+            write_weights(folder / weights_file(name), kept.weights, about | own)
+        write_weights(folder / LAST, self.kept.last, about | {"epoch": spec.stage.epochs})
+        write_record(folder / DONE, record)
 
 
-def _kept_failure(spec: StageSpec, error: StepError, store: Path, datasets: DatasetCache) -> RunError:
+def kept_failure(spec: StageSpec, error: StepError, store: Path, datasets: DatasetCache) -> RunError:
     """Keep the batch and the weights of a step that failed; return the error that names their folder."""
     making, folder = unfinished_folder(spec, store), failed_folder(spec, store)
     record = error.diagnosis.record

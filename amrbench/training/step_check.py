@@ -55,12 +55,19 @@ class StepRecord:
 
 
 class NotFiniteError(Exception):
-    """A loss of a step is not finite; `values` are all terms and their sum, by name."""
+    """A loss of a step is not finite.
 
-    def __init__(self, record: StepRecord, values: Mapping[str, float]) -> None:
-        super().__init__(record, values)
+    Attributes:
+        record: The step.
+        values: All terms and their sum, by name.
+        model: The number of the model in an array; 0 for one that is trained alone.
+    """
+
+    def __init__(self, record: StepRecord, values: Mapping[str, float], model: int = 0) -> None:
+        super().__init__(record, values, model)
         self.record = record
         self.values = values
+        self.model = model
 
 
 class StepCheck:
@@ -140,9 +147,9 @@ class _ComingValues:
     def refuse_infinite(self) -> None:
         if self.event is not None:
             self.event.synchronize()
-        values = dict(zip(self.names, self.values.tolist(), strict=True))
-        if not all(map(math.isfinite, values.values())):
-            raise NotFiniteError(self.record, values)
+        for model, values in enumerate(self.values.reshape(len(self.names), -1).T.tolist()):
+            if not all(map(math.isfinite, values)):
+                raise NotFiniteError(self.record, dict(zip(self.names, values, strict=True)), model)
 
 
 def _copy(copies: Sequence[Tensor], trained: Sequence[Tensor], buffers: Sequence[Tensor]) -> None:

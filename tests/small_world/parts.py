@@ -238,6 +238,7 @@ class Descent(OptimizerPart):
     """Adam without anything else."""
 
     use = "descent"
+    updates_arrays = True
     lr: float = budgeted(0.05, "lr", gt=0, description="learning rate")
 
     def build(self, module: nn.Module, length: TrainingLength) -> "DescentUpdater":
@@ -253,7 +254,7 @@ class DescentUpdater:
     def step(self, closure: Callable[[], Losses]) -> Losses:
         self.optimizer.zero_grad()
         losses = closure()
-        losses.total.backward()
+        losses.total.sum().backward()
         self.optimizer.step()
         return losses
 

@@ -5,6 +5,8 @@ That a head of one logit counts with its probability, as the baseline's foregrou
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,12 +38,7 @@ class HungarianMatcher(Matcher):
         Raises:
             RunError: A prediction is not finite.
         """
-        cost = self.cost(tensors, target)
-        # One transfer for costs and mask together: each transfer waits for the device.
-        flat = torch.cat([cost.flatten(), target.spans_mask.flatten().to(cost.dtype)]).cpu().numpy()
-        costs = flat[: cost.numel()].reshape(cost.shape)
-        mask = flat[cost.numel() :].reshape(target.spans_mask.shape) > 0
-        return torch.from_numpy(assign(costs, mask)).to(cost.device, non_blocking=True)
+        return cast("Tensor", _Assignment.apply(self.cost(tensors, target), target.spans_mask))  # type: ignore[no-untyped-call]
 
     def cost(self, tensors: Tensors, target: Target) -> Tensor:
         """Return (N, B, Q, W), the cost of matching a query to a span."""
@@ -49,6 +46,37 @@ class HungarianMatcher(Matcher):
         distance = (spans - true).abs().sum(-1)
         score = tensors["scores"].float()[..., None]
         return self.span * distance - self.giou * giou(spans, true) - self.score * score
+
+
+class _Assignment(torch.autograd.Function):
+    """`assign` for tensors of a device; under `torch.vmap` the samples of all models are one batch."""
+
+    @staticmethod
+    def forward(cost: Tensor, mask: Tensor) -> Tensor:
+        # One transfer for costs and mask together: each transfer waits for the device.
+        flat = torch.cat([cost.flatten(), mask.flatten().to(cost.dtype)]).cpu().numpy()
+        costs = flat[: cost.numel()].reshape(cost.shape)
+        real = flat[cost.numel() :].reshape(mask.shape) > 0
+        return torch.from_numpy(assign(costs, real)).to(cost.device, non_blocking=True)
+
+    @staticmethod
+    def setup_context(ctx: Any, _: Any, output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(
+        info: Any, dims: tuple[int | None, int | None], cost: Tensor, mask: Tensor
+    ) -> tuple[Tensor, int]:
+        models = info.batch_size
+        cost = _stacked(cost, dims[0], models).transpose(0, 1)  # (N, K, B, Q, W)
+        mask = _stacked(mask, dims[1], models)  # (K, B, W)
+        matched = _Assignment.forward(cost.flatten(1, 2), mask.flatten(0, 1))
+        return matched.view(len(matched), models, -1, matched.shape[-1]), 1
+
+
+def _stacked(x: Tensor, dim: int | None, models: int) -> Tensor:
+    """Return a tensor with the axis of models in front, which `dim` is; None if all have the same."""
+    return x.expand(models, *x.shape) if dim is None else x.movedim(dim, 0)
 
 
 def assign(costs: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -15,10 +15,13 @@ from amrbench_plugins.moment_detr.layers import (
     attention_weights,
     bias_of,
     dropout,
+    is_long,
     merge_heads,
     residual,
+    skipping,
     split_heads,
 )
+from amrbench_plugins.moment_detr.packing import Packing
 
 
 @dataclass(frozen=True)
@@ -50,25 +53,36 @@ class CrossLayer(nn.Module):
         self.p = p
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, audio: Tokens, keys: Keys, bias: Tensor) -> Attended:
-        """Attend to the keys under a bias on the logits."""
+    def forward(self, audio: Tokens, keys: Keys, bias: Tensor, packing: Packing | None = None) -> Attended:
+        """Attend to the keys under a bias on the logits.
+
+        Only the frames that a packing of the B * T frames takes pass the feed-forward part.
+        """
         x, text = audio.features, self.norm.text(keys.tokens.features)
         query = split_heads(self.norm.audio(x) + audio.positions, self.heads)
         key = split_heads(text + keys.tokens.positions, self.heads)
         weights = attention_weights(query, key, bias)
         on_words = dropout(weights[..., keys.dummies :], self.p, self.training)
         value = split_heads(text[:, keys.dummies :], self.heads)
-        return Attended(self._add(x, self.out(merge_heads(on_words @ value))), weights.mean(1))
+        return Attended(self._add(x, self.out(merge_heads(on_words @ value)), packing), weights.mean(1))
 
     def without_keys(self, x: Tensor) -> Tensor:
         """Pass rows that attend to nothing: only the bias of the output map is left of the attention."""
         return self._add(x, self.out.bias)
 
-    def _add(self, x: Tensor, attended: Tensor) -> Tensor:
+    def _add(self, x: Tensor, attended: Tensor, packing: Packing | None = None) -> Tensor:
         """Add attention and feed-forward to x."""
         x = residual(x, attended, self.p, training=self.training)
-        changed = self.feedforward(self.norm1(x))
-        return self.norm2(residual(x, changed, self.p, training=self.training))  # type: ignore[no-any-return]
+        if packing is None:
+            changed = residual(x, self._change(x), self.p, training=self.training)
+        else:
+            rows = x.flatten(0, 1)
+            rows = skipping(rows, lambda some, _: self._change(some), packing, self.p, training=self.training)
+            changed = rows.view(x.shape)
+        return self.norm2(changed)  # type: ignore[no-any-return]
+
+    def _change(self, x: Tensor) -> Tensor:
+        return self.feedforward(self.norm1(x))  # type: ignore[no-any-return]
 
 
 class GlobalToken(nn.Module):
@@ -130,8 +144,9 @@ class AdaptiveFusion(nn.Module):
         """Fuse audio with keys and summarise it in a token."""
         bias = bias_of(keys.tokens.mask[:, None, None], audio.features.dtype)
         fused, weights = audio, []
-        for layer in self.layers:
-            attended = layer(fused, keys, bias)
+        for index, layer in enumerate(self.layers):
+            packing = self._packing(audio, last=index + 1 == len(self.layers))
+            attended = layer(fused, keys, bias, packing=packing)
             fused = fused.with_features(attended.features)
             weights.append(attended.weights)
         attention = torch.stack(weights).mean(0)
@@ -141,3 +156,12 @@ class AdaptiveFusion(nn.Module):
             token = cast(CrossLayer, layer).without_keys(token)
         tensors = {"attention": attention, "attention.text": on_words}
         return Fused(fused, token[:, 0], self.token.position, tensors)
+
+    def _packing(self, audio: Tokens, *, last: bool) -> Packing | None:
+        """Return which frames of long recordings pass the feed-forward part of a layer.
+
+        Means over frames include the attention of padded ones, so only the last layer can leave them out.
+        """
+        if not is_long(audio.features):
+            return None
+        return Packing.of(audio.mask if last else torch.ones_like(audio.mask))

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from amrbench.functional.arrays import in_array
 from amrbench.slots.blocks import Tokens
 from amrbench_plugins.moment_detr.activations import PReLU as PReLU
 from amrbench_plugins.moment_detr.blocked_attention import packed_attention
@@ -33,7 +34,7 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """
     if not training or p == 0:
         return x
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or in_array(x):
         return F.dropout(x, p)
     return cast("Tensor", _CpuDropout.apply(x, dropped_levels(p)))  # type: ignore[no-untyped-call]
 
@@ -71,7 +72,10 @@ def residual(x: Tensor, branch: Tensor, p: float, *, training: bool, groups: Ten
     if not training or p == 0:
         return x + branch
     count = 1 if groups is None else 2
-    scale = x.new_empty(x.shape[0], count).bernoulli_(1 - p).mul_(1 / (1 - p))
+    if in_array(x):
+        scale = torch.bernoulli(x.new_full((x.shape[0], count), 1 - p)) / (1 - p)
+    else:
+        scale = x.new_empty(x.shape[0], count).bernoulli_(1 - p).mul_(1 / (1 - p))
     scale = scale if groups is None else scale.gather(1, groups)
     return torch.addcmul(x, branch, scale[..., None])
 
@@ -94,9 +98,12 @@ def skipping(
 
 
 def is_long(x: Tensor) -> bool:
-    """Return whether rows (..., n, D) are computed in blocks: `LONG` of them, in full precision on a CPU."""
+    """Return whether rows (..., n, D) are computed in blocks: `LONG` of them, in full precision on a CPU.
+
+    Blocks do not know of arrays of models, which are for GPUs.
+    """
     full = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
-    return x.device.type == "cpu" and x.shape[-2] >= LONG and full
+    return x.device.type == "cpu" and x.shape[-2] >= LONG and full and not in_array(x)
 
 
 class BlockLinear(nn.Linear):
@@ -191,7 +198,7 @@ def bias_of(visible: Tensor, dtype: torch.dtype) -> Tensor:
         dtype: Of the logits.
     """
     bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
-    return bias.masked_fill_(~visible, torch.finfo(dtype).min)
+    return bias.masked_fill(~visible, torch.finfo(dtype).min)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -221,10 +228,10 @@ def attention(
         (B, m, H * V).
     """
     dropping = training and p > 0
-    if dropping and not query.is_cuda:
-        # On CPUs torch draws the mask slowly; see `dropout`.
+    if not query.is_cuda and (dropping or in_array(query)):
+        # On CPUs torch draws the mask slowly, see `dropout`, and takes the models of an array one by one.
         weights = attention_weights(query, key, bias)
-        return merge_heads(dropout(weights, p, True) @ value)
+        return merge_heads(dropout(weights, p, training) @ value)
     out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=p if dropping else 0.0)
     return merge_heads(out)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from amrbench.functional.arrays import norms, scale_
 from amrbench.slots.optimizers import Updater
 from amrbench.types import Losses
 
@@ -25,15 +27,34 @@ def is_matrix(name: str, weight: Tensor) -> bool:
 DECAYS: Mapping[str, Rule] = {"everything": lambda *_: True, "matrices": is_matrix}
 
 
-def parameter_groups(module: nn.Module, weight_decay: float, *, decays: Rule) -> list[dict[str, Any]]:
+def parameter_groups(
+    module: nn.Module, weight_decay: float, *, decays: Rule, array: bool = False
+) -> list[dict[str, Any]]:
     """Return the trainable parameters in groups for torch: those that decay, and the others."""
     decaying: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, weight in module.named_parameters():
         if weight.requires_grad:
-            (decaying if decays(name, weight) else others).append(weight)
+            of_one = weight[0] if array else weight
+            (decaying if decays(name, of_one) else others).append(weight)
     groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def clipping(norm: float, *, array: bool) -> Callable[[Sequence[Tensor]], object]:
+    """Return a function that shortens the gradient of some weights to a norm; a norm of 0 clips nothing.
+
+    With an `array` of models it does so for each of them.
+    """
+    if not norm:
+        return lambda _: None
+    return partial(clip_each if array else nn.utils.clip_grad_norm_, max_norm=norm)
+
+
+def clip_each(weights: Sequence[Tensor], max_norm: float) -> None:
+    """Do for each model of an array what `torch.nn.utils.clip_grad_norm_` does for one."""
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    scale_(gradients, (max_norm / (norms(gradients) + 1e-6)).clamp(max=1))
 
 
 class AdamWUpdater(Updater):
@@ -45,9 +66,9 @@ class AdamWUpdater(Updater):
         *,
         rate: float,
         schedule: Callable[[int], float],
-        clip: float,
+        clip: Callable[[Sequence[Tensor]], object],
     ) -> None:
-        """`schedule` maps the step to a factor on the rate; a `clip` of 0 clips nothing."""
+        """`schedule` maps the step to a factor on the rate; `clip` changes the gradients of some weights."""
         self.optimizer = torch.optim.AdamW(groups, lr=rate, fused=True)
         self.weights = [weight for group in groups for weight in group["params"]]
         self.rate = rate
@@ -59,9 +80,8 @@ class AdamWUpdater(Updater):
     def step(self, closure: Callable[[], Losses]) -> Losses:
         self.optimizer.zero_grad(set_to_none=True)
         losses = closure()
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        if self.clip:
-            nn.utils.clip_grad_norm_(self.weights, self.clip)
+        losses.total.sum().backward()  # type: ignore[no-untyped-call]
+        self.clip(self.weights)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * self.schedule(self.steps)
         self.optimizer.step()

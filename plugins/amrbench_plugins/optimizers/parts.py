@@ -85,6 +85,7 @@ class AdamW(OptimizerPart):
     """
 
     use = "adamw"
+    updates_arrays = True
     lr: float = budgeted(1e-4, "lr", gt=0, le=10, description="learning rate")
     weight_decay: float = Field(1e-4, ge=0, le=10, description="decay of the weights at learning rate 1")
     decays: Literal["everything", "matrices"] = Field(
@@ -94,10 +95,11 @@ class AdamW(OptimizerPart):
 
     @override
     def build(self, module: nn.Module, length: TrainingLength) -> Updater:
-        from amrbench_plugins.optimizers.adamw import DECAYS, AdamWUpdater, parameter_groups
+        from amrbench_plugins.optimizers.adamw import DECAYS, AdamWUpdater, clipping, parameter_groups
 
-        groups = parameter_groups(module, self.weight_decay, decays=DECAYS[self.decays])
-        return AdamWUpdater(groups, rate=self.lr, schedule=self.schedule.build(length), clip=length.clip)
+        groups = parameter_groups(module, self.weight_decay, decays=DECAYS[self.decays], array=length.array)
+        clip = clipping(length.clip, array=length.array)
+        return AdamWUpdater(groups, rate=self.lr, schedule=self.schedule.build(length), clip=clip)
 
 
 class Ema(OptimizerPart):
@@ -109,6 +111,7 @@ class Ema(OptimizerPart):
     """
 
     use = "ema"
+    updates_arrays = True
     example: ClassVar[Mapping[str, Any]] = {"around": "adamw"}
     horizon: float = Field(
         0.5, ge=1e-6, le=1000, description="fraction of the stage after which weights count 1/e as much"

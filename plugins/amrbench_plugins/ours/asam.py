@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from amrbench.functional.arrays import norms, scale_
 from amrbench.slots.optimizers import Updater
 from amrbench.types import Losses
 
@@ -47,14 +48,17 @@ class Ascent:
     of radius rho around theta, in units of T. Multiplying the loss by a number does not move it.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], *, rho: float, eta: float, rule: Rule) -> None:
+    def __init__(
+        self, weights: Mapping[str, Tensor], *, rho: float, eta: float, rule: Rule, array: bool = False
+    ) -> None:
+        """With an `array` of models each has a ball, and a norm, of its own."""
         self.weights = list(weights.values())
-        self.scaled = [rule(name, weight) for name, weight in weights.items()]
-        self.rho, self.eta = rho, eta
+        self.scaled = [rule(name, weight[0] if array else weight) for name, weight in weights.items()]
+        self.rho, self.eta, self.array = rho, eta, array
 
     def gradients(self, total: Tensor) -> list[Tensor | None]:
         """Return the gradient of a loss for each weight, None where the loss does not depend on it."""
-        return list(torch.autograd.grad(total, self.weights, allow_unused=True))
+        return list(torch.autograd.grad(total.sum(), self.weights, allow_unused=True))
 
     @contextmanager
     def worst_point(self, gradients: Sequence[Tensor | None]) -> Iterator[None]:
@@ -66,9 +70,12 @@ class Ascent:
         with torch.no_grad():
             sizes = [w.abs() + self.eta if scaled else torch.ones_like(w) for w, scaled, _ in reached]
             scaled_gradients = torch._foreach_mul(sizes, [gradient for *_, gradient in reached])
-            norm = torch.stack(torch._foreach_norm(scaled_gradients)).norm() + TINY
             steps = torch._foreach_mul(sizes, scaled_gradients)
-            torch._foreach_mul_(steps, self.rho / norm)
+            if self.array:
+                scale_(steps, self.rho / (norms(scaled_gradients) + TINY))
+            else:
+                norm = torch.stack(torch._foreach_norm(scaled_gradients)).norm() + TINY
+                torch._foreach_mul_(steps, self.rho / norm)
             torch._foreach_add_(weights, steps)
         try:
             yield
@@ -130,7 +137,7 @@ class AsamUpdater(Updater):
             pairs = zip(self.ascent.weights, slopes, strict=True)
             reached = [(weight, slope) for weight, slope in pairs if slope is not None]
             weights, known = [weight for weight, _ in reached], [slope for _, slope in reached]
-            total = _KnownGradient.apply(there.total.detach(), known, *weights)  # type: ignore[no-untyped-call]
+            total = _KnownGradient.apply(there.total.detach().sum(), known, *weights)  # type: ignore[no-untyped-call]
             return Losses(total, there.terms)
 
         self.around.step(at_worst_point)

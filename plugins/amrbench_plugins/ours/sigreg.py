@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from amrbench.errors import RecipeError
+from amrbench.functional.arrays import shared
 from amrbench.types import Outcome
 
 REPORTED = ("audio.refined", "memory.encoded", "memory.temporal-difference", "summary.text", "dummies")
@@ -33,21 +34,28 @@ class _CharacteristicDistance(torch.autograd.Function):
     the gradient; sines and cosines of all knots would take ten times as long.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any, y: Tensor, row_weights: Tensor, step: float, normal: Tensor, weights: Tensor
-    ) -> Tensor:
+        y: Tensor, row_weights: Tensor, step: float, normal: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         z = torch.polar(torch.ones_like(y), step * y)
         power = z.clone()
         later = [_mean(power.mul_(z), row_weights) for _ in range(1, len(normal))]
         gaps = torch.stack([_mean(z, row_weights), *later]) - normal[:, None]  # (knots - 1, K)
+        return weights @ gaps.abs().square(), z, gaps
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, row_weights, ctx.step, _, weights = inputs
+        _, z, gaps = output
+        ctx.mark_non_differentiable(z, gaps)
         ctx.save_for_backward(z, row_weights, gaps, weights)
-        ctx.step = step
-        return weights @ gaps.abs().square()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         z, row_weights, gaps, weights = ctx.saved_tensors
         slopes = ctx.step * torch.arange(1, len(weights) + 1, device=weights.device) * weights
         # Horner's scheme for the sum of slope_j conj(gap_j) z^j.
@@ -84,13 +92,13 @@ def epps_pulley(y: Tensor, real: Tensor, *, knots: int, reach: float) -> Tensor:
     weights[-1] /= 2
     count = real.sum().to(y.dtype)
     row_weights = real.to(y.dtype) / count.clamp(min=1)
-    distance: Tensor = _CharacteristicDistance.apply(y, row_weights, step, normal, weights)  # type: ignore[no-untyped-call]
+    distance: Tensor = _CharacteristicDistance.apply(y, row_weights, step, normal, weights)[0]  # type: ignore[no-untyped-call]
     return count * (count > 1) * distance
 
 
 def unit_columns(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     """Return (rows, columns) random directions, each column of length 1."""
-    drawn = torch.randn(rows, columns, generator=generator, device=generator.device)
+    drawn = shared(lambda: torch.randn(rows, columns, generator=generator, device=generator.device))
     return nn.functional.normalize(drawn, dim=0)
 
 
@@ -102,7 +110,8 @@ def draw_rows(mask: Tensor, most: int, generator: torch.Generator) -> Tensor:
     """
     if mask.numel() <= most:
         return torch.arange(mask.numel(), device=mask.device)
-    keys = torch.rand(mask.shape[1], mask.shape[0], generator=generator, device=mask.device).T
+    rows, length = mask.shape
+    keys = shared(lambda: torch.rand(length, rows, generator=generator, device=generator.device)).T
     return keys.masked_fill(~mask, 2.0).flatten().topk(most, largest=False).indices
 
 

@@ -173,6 +173,7 @@ class CyclicShift(AugmentPart):
 class _Asam(OptimizerPart):
     """The options of both forms of ASAM."""
 
+    updates_arrays = True
     example: ClassVar[Mapping[str, Any]] = {"around": "adamw"}
     rho: float = Field(0.5, ge=0, le=100, description="radius of the ball, in weights divided by their size")
     eta: float = Field(0.01, ge=0, le=100, description="added to the size of each weight")
@@ -191,7 +192,8 @@ class _Asam(OptimizerPart):
         from amrbench_plugins.ours.asam import RULES, AsamUpdater, Ascent
 
         trained = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
-        ascent = Ascent(trained, rho=self.rho, eta=self.eta, rule=RULES[self.scaled])
+        rule = RULES[self.scaled]
+        ascent = Ascent(trained, rho=self.rho, eta=self.eta, rule=rule, array=length.array)
         around = self.around.build(module, length)
         return AsamUpdater(ascent, around, period=self.period, first_pass=first_pass)
 

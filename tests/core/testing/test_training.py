@@ -113,6 +113,7 @@ class Uphill(OptimizerPart):
     restores: bool = Field(True, description="whether eval_weights restores the weights")
     first: bool = Field(True, description="whether the losses are those of the first call")
     frozen: bool = Field(False, description="whether frozen weights move")
+    unit: bool = Field(False, description="whether steps have the same length for whatever is trained")
 
     def build(self, module, length):
         return UphillUpdater(self, module)
@@ -125,9 +126,10 @@ class UphillUpdater:
     def step(self, closure):
         self.module.zero_grad()
         losses = closure()
-        losses.total.backward()
+        losses.total.sum().backward()
+        gradient = self.module.moved.grad
         with torch.no_grad():
-            self.module.moved += self.options.rate * self.module.moved.grad
+            self.module.moved += self.options.rate * gradient / (gradient.norm() if self.options.unit else 1)
             if self.options.frozen:
                 self.module.frozen += 1
         return losses if self.options.first else Losses(losses.total + 1, {})
@@ -160,6 +162,17 @@ def test_a_defect_of_an_optimizer_is_found(options, text):
     with pytest.raises(AssertionError) as error:
         check_part(Uphill(**options), Registry.of(Uphill))
     assert str(error.value) == text
+
+
+def test_an_optimizer_that_mixes_the_models_of_an_array_is_found(monkeypatch):
+    check_part(Uphill(rate=-0.01, unit=True), Registry.of(Uphill))
+    monkeypatch.setattr(Uphill, "updates_arrays", True)
+    check_part(Uphill(rate=-0.01), Registry.of(Uphill))
+    with pytest.raises(AssertionError) as error:
+        check_part(Uphill(rate=-0.01, unit=True), Registry.of(Uphill))
+    assert str(error.value) == (
+        "optimizer 'bad': in an array of models, 'moved' is not what it is for a model alone."
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from amrbench.slots.blocks import Tokens
 from amrbench_plugins.cgdetr.matcher import UNMATCHED
+from amrbench_plugins.moment_detr import layers
 from tests.oracle import cgdetr_cases as cases
 from tests.oracle.cgdetr_cases import LOSS, OUTPUT, expected
 from tests.plugins.cgdetr import golden
@@ -129,3 +130,20 @@ def test_three_steps_equal_the_reference() -> None:
         assert loss.item() == pytest.approx(step["loss"], rel=1e-5)
         assert norm.item() == pytest.approx(step["grad_norm_before_clip"], rel=1e-4)
     cases.assert_sums_after_steps(model.values())
+
+
+@pytest.mark.parametrize("case", cases.WITH_GRADIENTS)
+def test_long_recordings_have_the_losses_and_gradients_of_short_ones(
+    monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    given, found = cases.inputs(case), []
+    assert given.audio.shape[1] > given.text.shape[1] + cases.CONFIG.dummies  # texts are never long
+    for shortest in (given.audio.shape[1], layers.LONG):
+        monkeypatch.setattr(layers, "LONG", shortest)
+        model = golden.ours(tiled=False)
+        terms = golden.terms(model, case)
+        golden.total(terms).backward()
+        found.append((terms, model.gradients()))
+    (long, gradients), (short, plain) = found
+    assert_close(long, short, rtol=1e-5, atol=1e-6)
+    assert_close(gradients, plain, rtol=1e-3, atol=2e-6)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from amrbench.errors import RunError
+from amrbench.testing.small_data import make_batch, make_target
 from amrbench_plugins.cgdetr.matcher import assign
 from tests.plugins.cgdetr import golden
 from tests.plugins.cgdetr.made_up import made_up
@@ -54,4 +58,28 @@ def test_the_matcher_reads_the_device_once(monkeypatch: pytest.MonkeyPatch) -> N
     transfers, plain = [], Tensor.cpu
     monkeypatch.setattr(Tensor, "cpu", lambda self: transfers.append(self.shape) or plain(self))
     golden.outcome_of(result, golden.target_of(targets))
+    assert len(transfers) == 1
+
+
+@pytest.mark.parametrize("same_windows", [True, False])
+def test_all_models_of_an_array_are_matched_in_one_transfer(
+    monkeypatch: pytest.MonkeyPatch, *, same_windows: bool
+) -> None:
+    torch.manual_seed(0)
+    matcher = golden.option("matcher", "hungarian").build()
+    tensors = {"spans": torch.rand(3, 2, 5, 6, 2), "scores": torch.rand(3, 2, 5, 6)}
+    target = make_target(make_batch(frames=(9, 8, 7, 6, 5)[:5], words=(1,) * 5))
+    masks = torch.stack([target.spans_mask, target.spans_mask.roll(1, 0), ~target.spans_mask])
+    masks = masks[:1].expand(3, -1, -1) if same_windows else masks
+    alone = [
+        matcher({name: own[k] for name, own in tensors.items()}, replace(target, spans_mask=masks[k]))
+        for k in range(3)
+    ]
+    transfers, plain = [], Tensor.cpu
+    monkeypatch.setattr(Tensor, "cpu", lambda self: transfers.append(self.shape) or plain(self))
+    together = torch.vmap(
+        lambda own, mask: matcher(own, replace(target, spans_mask=mask)),
+        in_dims=(0, None if same_windows else 0),
+    )(tensors, masks[0] if same_windows else masks)
+    assert torch.equal(together, torch.stack(alone))
     assert len(transfers) == 1

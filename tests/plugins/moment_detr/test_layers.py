@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from amrbench_plugins.moment_detr.layers import (
@@ -107,6 +109,39 @@ def test_groups_of_a_sample_are_dropped_independently() -> None:
 def test_a_residual_in_evaluation_is_a_sum() -> None:
     x, branch = torch.randn(2, 3, 4), torch.randn(4)
     assert residual(x, branch, 0.5, training=False).equal(x + branch)
+
+
+# ---------------------------------------------------------------- arrays of models
+
+
+def of_array(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return what a function gives for each model of an array."""
+    return torch.vmap(function, randomness="different")(x)
+
+
+def test_models_of_an_array_lose_other_numbers_and_branches() -> None:
+    ones = torch.ones(2, 2000, 3, 2)
+    dropped = of_array(lambda x: dropout(x, 0.25, True), ones)
+    lost = of_array(lambda x: residual(0 * x, x, 0.25, training=True), ones)
+    assert lost.flatten(2).std(2).max() == 0, "a sample loses its whole branch or none of it"
+    for out in (dropped, lost):
+        assert out.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+        assert not out[0].equal(out[1])
+        assert float((out == 0).float().mean()) == pytest.approx(0.25, abs=0.035)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_attention_of_an_array_is_that_of_each_model(*, training: bool) -> None:
+    query, key, value = (torch.randn(3, 2, HEADS, n, 4) for n in (3, 5, 5))
+    visible = torch.rand(3, 2, 1, 1, 5) > 0.4
+    visible[..., 0] = True
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
+        bias = bias_of(visible, torch.float32)
+        return attention(query, key, value, bias, p=0.0 if training else 0.5, training=training)
+
+    alone = [attend(*own) for own in zip(query, key, value, visible, strict=True)]
+    assert_close(torch.vmap(attend)(query, key, value, visible), torch.stack(alone))
 
 
 # ---------------------------------------------------------------- attention

@@ -242,6 +242,22 @@ def test_draws_depend_on_the_step_and_leave_the_random_state_alone():
     assert not any(torch.equal(later[name], term) for name, term in first.items())
 
 
+def test_models_of_an_array_have_the_terms_and_gradients_of_each_alone():
+    batch, loss = make_batch(), loss_of(rows=20, slices=8)
+    models = [{tap: 1.5**k * tensor for tap, tensor in features(batch).items()} for k in range(3)]
+    stacked = {tap: torch.stack([own[tap] for own in models]).detach().requires_grad_() for tap in REPORTED}
+    together = torch.vmap(lambda own: loss(outcome(batch, own, step=4)), randomness="different")(stacked)
+    torch.stack(list(together.values())).sum().backward()
+    for k, own in enumerate(models):
+        given = {tap: tensor.detach().requires_grad_() for tap, tensor in own.items()}
+        alone = loss(outcome(batch, given, step=4))
+        torch.stack(list(alone.values())).sum().backward()
+        for name, term in alone.items():
+            assert_close(together[name][k], term)
+        for tap in REPORTED:
+            assert_close(stacked[tap].grad[k], given[tap].grad)
+
+
 def test_features_that_a_model_does_not_provide_are_left_out():
     batch = make_batch()
     given = features(batch)
