@@ -7,6 +7,7 @@ from functools import partial
 
 from amrbench.config.recipe import Recipe
 from amrbench.training.criterion import Criterion
+from amrbench.training.model_array import CriterionArray, stack
 from amrbench.types import Batch, Losses, Target, TrainingLength
 from benchmarks.ours import STEPS_PER_EPOCH
 
@@ -15,8 +16,6 @@ def step_of_array(
     recipe: Recipe, criteria: Sequence[Criterion], batch: Batch, target: Target
 ) -> Callable[[], Losses]:
     """Return one step of all models, each on the same batch."""
-    from amrbench.training.model_array import CriterionArray, stack
-
     array = CriterionArray(criteria)
     clip = recipe.training.clip
     length = TrainingLength(epochs=1, steps_per_epoch=STEPS_PER_EPOCH, clip=clip, array=True)
