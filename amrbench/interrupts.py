@@ -56,11 +56,11 @@ def refuse_to_go_on(after: str) -> None:
 
 
 @contextmanager
-def stops_between_steps(told: Callable[[], None] = lambda: None) -> Iterator[None]:
+def stops_between_steps(announce: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Within this context the first signal only makes `stop_requested` true; the second acts as ever.
 
     Args:
-        told: Called at the first signal.
+        announce: Called at the first signal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Only the main thread may say what signals do.
@@ -75,7 +75,7 @@ def stops_between_steps(told: Callable[[], None] = lambda: None) -> Iterator[Non
     def request(number: int, _: FrameType | None) -> None:
         _requests.signal = number
         restore()
-        told()
+        announce()
 
     for number in before:
         signal.signal(number, request)

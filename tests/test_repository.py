@@ -18,6 +18,7 @@ from tests.source import CORE, PLUGINS, functions_of, identifiers_of, imports_of
 ORDER = (
     *(
         "errors",
+        "interrupts",
         "notes",
         "content_hash",
         "interfaces",

@@ -20,7 +20,7 @@ from amrbench.data.usable_splits import refuse_known_answers
 from amrbench.part import parts_in
 from amrbench.registry import Registry
 from amrbench.training.stage_group import grouped_seeds, in_group
-from amrbench.training.stages import ENGINE, StageSpec, distinct_stages
+from amrbench.training.stage_spec import ENGINE, StageSpec, distinct_stages
 
 HASH_DIGITS = 8
 """Digits of the hash in the name of a run's folder."""

@@ -25,9 +25,9 @@ from amrbench.slots.model import Limits
 from amrbench.tools.sampled_split import MIB, SampledSplit, SplitForecast, sample_split
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter, duration
+from amrbench.training.stage_spec import StageSpec
 from amrbench.training.stages import (
     DONE,
-    StageSpec,
     batches,
     build_augments,
     is_finished,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 
 import torch
 
-from amrbench import __version__
 from amrbench.errors import CheckpointError, RunError
 from amrbench.files.checksums import changed_files, write_checksums
 from amrbench.files.tree_file import Tree, read_tree, write_tree
@@ -103,11 +103,11 @@ class SavedStates:
 
 def versions() -> dict[str, str]:
     """Return the versions that a state belongs to: others may go on with other bits."""
-    return {"amrbench": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {"amrbench": version("amrbench"), "torch": torch.__version__, "python": platform.python_version()}
 
 
-def _text(found: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in found.items())
+def _text(others: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in others.items())
 
 
 def _number(folder: Path) -> int:

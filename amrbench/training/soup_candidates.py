@@ -19,7 +19,8 @@ from amrbench.slots.soups import Candidate, SoupScorer, Weights
 from amrbench.training.criterion import Criterion
 from amrbench.training.predict import reported, to_device, validate
 from amrbench.training.reading import fit_readouts
-from amrbench.training.stages import LAST, StageSpec, weights_file
+from amrbench.training.stage_spec import StageSpec
+from amrbench.training.stages import LAST, weights_file
 from amrbench.types import Batch, Target
 
 

@@ -35,10 +35,10 @@ from amrbench.training.model_array import CriterionArray, stack
 from amrbench.training.predict import to_device
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.saved_states import SavedStates
+from amrbench.training.stage_spec import StageSpec
 from amrbench.training.stages import (
     StageKeeper,
     StageSaves,
-    StageSpec,
     StageSplits,
     build_augments,
     failed_folder,

@@ -27,13 +27,8 @@ from amrbench.training.divergence import DivergenceNotes
 from amrbench.training.log import RunningStage, StageProgress
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.stage_group import run_group
-from amrbench.training.stages import (
-    StageSpec,
-    distinct_stages,
-    is_finished,
-    is_intact,
-    unfinished_folder,
-)
+from amrbench.training.stage_spec import StageSpec, distinct_stages
+from amrbench.training.stages import is_finished, is_intact, unfinished_folder
 
 POLL_SECONDS = 0.3
 """Time between two readings of the logs of running stages."""
@@ -70,8 +65,8 @@ def train_all(
     """
     missing = missing_stages(chains, store, note)
     reporter = DivergenceNotes(reporter)
-    told = partial(reporter.note, "stopping after this step; Ctrl-C again stops at once")
-    with stops_between_steps(told):
+    announce = partial(reporter.note, "stopping after this step; Ctrl-C again stops at once")
+    with stops_between_steps(announce):
         if jobs == 1 or len(missing) < 2:
             for spec in missing:
                 run_group(spec, store, reporter, datasets)

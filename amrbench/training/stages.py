@@ -10,18 +10,15 @@ again. One that failed leaves `<key>.failed/` with the batch and the weights of 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from typing_extensions import override
 
-from amrbench.config.recipe import Recipe, Stage
-from amrbench.content_hash import content_hash, seed_from
 from amrbench.data.feature_dataset import Augment, DatasetCache, FeatureDataset, epoch_order, visit_rngs
-from amrbench.data.feature_source import FeatureSource
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.errors import RunError, some
 from amrbench.evaluation.result import Selected, StageRecord, TrainedStage, read_record, write_record
@@ -35,121 +32,17 @@ from amrbench.slots.optimizers import Updater
 from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
-from amrbench.training.log import Epoch, RunningStage, StageProgress
+from amrbench.training.log import Epoch, StageProgress
 from amrbench.training.loop import LESS_MEMORY, CheckpointKeeper, Saves, StageInputs, fit, fixed_numerics
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import fit_readouts
 from amrbench.training.saved_states import SavedStates
+from amrbench.training.stage_spec import StageSpec
 from amrbench.types import Batch, BuildContext, Query, Target, TrainingLength
-
-ENGINE = 2
-"""Raised when the training loop gives other numbers, so that older stages are not used any more."""
 
 LAST = "last.safetensors"
 DONE = "done.json"
-DTYPE = "float32"
-
-
-@dataclass(frozen=True, eq=False)
-class StageSpec:
-    """All that determines a stage.
-
-    Attributes:
-        recipe: The recipe with stand-ins and budget in place.
-        index: Of the stage in the recipe, from 0.
-        seed: Of initial weights, order, and all other random draws.
-        train: The splits that are trained on.
-        select: The split that chooses the epoch.
-        versions: Of the parts that determine the weights, by slot and name.
-        threads: Number of threads; it changes the last bits of the weights.
-        device: E.g. "cpu" or "cuda:0".
-        parent: The stage whose weights it starts from, if any.
-        together: The seeds that are trained at once, its own among them; empty if it is trained alone.
-    """
-
-    recipe: Recipe
-    index: int
-    seed: int
-    train: tuple[FeatureSource, ...]
-    select: FeatureSource
-    versions: Mapping[str, str]
-    threads: int
-    device: str
-    parent: StageSpec | None = None
-    together: tuple[int, ...] = ()
-
-    @property
-    def stage(self) -> Stage:
-        """Return the options of the stage."""
-        return self.recipe.stages[self.index]
-
-    @property
-    def name(self) -> str:
-        """Return e.g. "cgdetr finetune, seed 1"."""
-        seed = f", seed {self.seed}" if self.stage.seeds == "many" or self.seed else ""
-        return f"{self.recipe.name} {self.stage.name}{seed}"
-
-    @property
-    def model_name(self) -> str:
-        """Return the name of its model in tables, if it is the last stage of a chain."""
-        return f"seed {self.seed}"
-
-    @property
-    def running(self) -> RunningStage:
-        """Return what people are shown while it is trained."""
-        training = self.recipe.training
-        return RunningStage(self.name, self.stage.epochs, training.readouts[0].use, training.select[0])
-
-    @property
-    def chain(self) -> list[StageSpec]:
-        """Return the stages that it builds on and itself, in the order of training."""
-        return [*(self.parent.chain if self.parent else ()), self]
-
-    @property
-    def group(self) -> list[StageSpec]:
-        """Return the stages that are trained at once, in the order of their seeds; itself if it is alone."""
-        return [replace(self, seed=seed) for seed in self.together] or [self]
-
-    @property
-    def sampling_seed(self) -> int:
-        """Return the seed of all draws after the initial weights; stages of a chain draw differently."""
-        return seed_from(self.seed, len(self.chain))
-
-    def content(self) -> dict[str, object]:
-        """Return what the key is a hash of: no names, no paths, and not the number of processes."""
-        stage = self.stage.model_dump(mode="json", exclude={"name", "data", "seeds"})
-        # A stage that is trained alone has the key that it had before there were groups.
-        together = {"together": list(self.together)} if self.together else {}
-        return {
-            "engine": ENGINE,
-            "model": self.recipe.model.model_dump(mode="json"),
-            "training": self.recipe.training.model_dump(mode="json"),
-            "limits": self.recipe.limits.model_dump(mode="json"),
-            "stage": stage,
-            "train": [source.fingerprint for source in self.train],
-            "select": self.select.fingerprint,
-            "seed": self.seed,
-            "versions": dict(sorted(self.versions.items())),
-            "threads": self.threads,
-            "device": torch.device(self.device).type,
-            "dtype": DTYPE,
-            "parent": self.parent.key if self.parent else "",
-            **together,
-        }
-
-    @cached_property
-    def key(self) -> str:
-        """Return the name of the stage in the store."""
-        return content_hash(self.content())
-
-
-def distinct_stages(chains: Iterable[StageSpec]) -> list[StageSpec]:
-    """Return the stages of chains, each once, by its first name, and after the stage that it starts from."""
-    stages: dict[str, StageSpec] = {}
-    for spec in (spec for last in chains for spec in last.chain):
-        stages.setdefault(spec.key, spec)
-    return list(stages.values())
 
 
 def store_of(cache: Path) -> Path:

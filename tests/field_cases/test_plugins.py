@@ -310,7 +310,10 @@ def test_check_names_a_part_whose_options_cannot_be_read(amrbench, site, tmp_pat
         pytest.param(
             "optimizer",
             part("OptimizerPart", "return object()", arguments="self, module, length"),
-            ["(training.optimizer of toy)", "It lacks step, end_epoch, eval_weights."],
+            [
+                "(training.optimizer of toy)",
+                "It lacks step, end_epoch, state_dict, load_state_dict, eval_weights.",
+            ],
             id="optimizer",
         ),
         pytest.param(

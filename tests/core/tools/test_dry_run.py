@@ -76,9 +76,10 @@ def test_a_dry_run_reports_what_it_does(toy_folder):
 
 def test_the_time_of_an_earlier_seed_is_used(toy_folder):
     run_in(toy_folder)
-    for done in (toy_folder / "cache" / "stages").glob("*/done.json"):
-        content = json.loads(done.read_text())
-        done.write_text(json.dumps(content | {"seconds": 100.0 * content["steps"], "memory_mib": 512.0}))
+    for file in (toy_folder / "cache" / "stages").glob("*/times.jsonl"):
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        costs = {"seconds": 300.0, "memory_mib": 512.0}  # An epoch has three steps.
+        file.write_text("".join(json.dumps(line | costs) + "\n" for line in lines))
     recorder = Recorder()
     forecast = forecast_of(toy_folder, seeds=3, reporter=recorder)
     assert not recorder.notes

@@ -18,6 +18,7 @@ from amrbench.functional.metrics import score
 from amrbench.tools.pack_submission import NOTE, filled, pack, refuse_faults, submission_faults
 from amrbench.types import Moments, Query
 from tests.small_world.parts import REGISTRY
+from tests.small_world.runs import seal
 
 LABEL = "Lee_KAIST_task6_1"
 FAULTS = "one-hot stands in for absent; its budget replaces 'model.width: 32 -> 16'"
@@ -213,6 +214,7 @@ def test_windows_of_length_0_are_kept_and_counted(soup_run, finished, tmp_path):
     start, _, points = lines[0]["pred_relevant_windows"][0]
     lines[0]["pred_relevant_windows"][0] = [start, start, points]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    seal(tmp_path / "run")
     text = pack(replace(finished, folder=tmp_path / "run"), LABEL, tmp_path / "a.zip").text()
     assert text.splitlines()[2] == "1 windows have length 0 after rounding and cannot match anything"
     rows, _ = packed_files(tmp_path / "a.zip")

@@ -14,7 +14,8 @@ from amrbench.data.feature_dataset import DatasetCache
 from amrbench.discovery import load_registry
 from amrbench.training.log import Epoch, RunningStage
 from amrbench.training.progress_bars import Reporter
-from amrbench.training.stages import StageSpec, run_stage, store_of
+from amrbench.training.stage_spec import StageSpec
+from amrbench.training.stages import run_stage, store_of
 from tests.plugins.ours.clips import clips
 
 REGISTRY = load_registry()

@@ -16,7 +16,7 @@ from amrbench.files.weights import load_weights, state_of
 from amrbench.part import parts_in
 from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import Criterion, build_criterion
-from amrbench.training.stages import StageSpec
+from amrbench.training.stage_spec import StageSpec
 from amrbench.types import BuildContext, Losses, TrainingLength
 from amrbench_plugins.optimizers.parts import AdamW
 from amrbench_plugins.ours.sigreg import REPORTED
