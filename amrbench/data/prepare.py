@@ -35,9 +35,9 @@ from amrbench.data.shards import (
 from amrbench.data.worker_pool import Progress, Report, WorkerPool, on_wait, worker_pool
 from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.files.claim import exclusive
 from amrbench.files.feature_file import SCHEMA, FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import write_feature_file
-from amrbench.files.file_lock import exclusive
 from amrbench.part import parts_in
 from amrbench.slots.data import Dataset, refuse_unknown_split
 from amrbench.slots.features import FeatureBackend

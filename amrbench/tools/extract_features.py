@@ -35,9 +35,9 @@ from amrbench.data.unread_files import about_unread_audio
 from amrbench.data.worker_pool import Progress, Report, on_wait, worker_pool
 from amrbench.errors import DataError, some
 from amrbench.files.atomic import remove_leftovers
+from amrbench.files.claim import exclusive
 from amrbench.files.feature_file import FeatureFile, FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import ConcatTable, SelectedTable, write_feature_file
-from amrbench.files.file_lock import exclusive
 from amrbench.files.folder_files import files_below
 from amrbench.notes import note
 from amrbench.required_files import refuse_missing

@@ -25,6 +25,7 @@ from amrbench.data.worker_pool import Progress, Report, on_wait
 from amrbench.errors import DataError, some
 from amrbench.files.archives import ARRAYS, ArchiveEntry, archive_entries
 from amrbench.files.atomic import remove_leftovers, write_text_atomic
+from amrbench.files.claim import exclusive
 from amrbench.files.feature_file import KINDS, Kind, open_feature_file
 from amrbench.files.feature_file_writer import (
     ConcatTable,
@@ -32,7 +33,6 @@ from amrbench.files.feature_file_writer import (
     SelectedTable,
     write_feature_file,
 )
-from amrbench.files.file_lock import exclusive
 from amrbench.files.folder_files import is_hidden
 from amrbench.files.npz_features import AUDIO_KEY, LARGEST_ARRAY, TEXT_KEY, rows_in
 from amrbench.slots.features import FeaturesPart

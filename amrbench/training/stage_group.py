@@ -21,7 +21,7 @@ from amrbench.data.feature_dataset import Augment, DatasetCache, FeatureDataset
 from amrbench.data.look_ahead import look_ahead
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.errors import RunError
-from amrbench.files.file_lock import exclusive
+from amrbench.files.claim import exclusive
 from amrbench.files.tree_file import Tree
 from amrbench.notes import note
 from amrbench.part import parts_in
@@ -40,8 +40,11 @@ from amrbench.training.stages import (
     StageKeeper,
     StageSaves,
     StageSplits,
+    begin_folder,
     build_augments,
+    claim_file,
     failed_folder,
+    finish_folder,
     host_batches,
     is_finished,
     is_intact,
@@ -83,6 +86,11 @@ def in_group(spec: StageSpec, seed: int, group: tuple[int, ...]) -> StageSpec:
     return replace(spec, seed=seed, together=group if len(group) > 1 else ())
 
 
+def group_claim_file(spec: StageSpec, store: Path) -> Path:
+    """Return the claim of the process that trains a stage, alone or at once with others."""
+    return store / f"{spec.group[0].key}.group.claim" if spec.together else claim_file(spec, store)
+
+
 def run_group(spec: StageSpec, store: Path, reporter: Reporter, datasets: DatasetCache) -> None:
     """Train all stages of a group that are not in the store, at once; a stage without a group alone.
 
@@ -100,7 +108,7 @@ def run_group(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
     def report_waiting(holder: str) -> None:
         reporter.note(f"{group.name}: waiting for process {holder}, which trains them")
 
-    with exclusive(store / f"{group.first.key}.group.lock", report_waiting):
+    with exclusive(group_claim_file(spec, store), report_waiting):
         missing = [own for own in group.specs if not is_intact(own, store, reporter.note)]
         if missing and (fault := group.train(start)):
             note(f"{group.name}: they are trained one after another; at once is not possible: {fault}")
@@ -147,8 +155,8 @@ class StageGroup:
 
     def _train(self, start: Path | None) -> str:
         self.reporter.step(self.running, StageProgress(1, 0, 0, "reading features"))
-        for folder in self.folders:
-            folder.mkdir(parents=True, exist_ok=True)
+        for spec in self.specs:
+            begin_folder(spec, self.store)
         states = SavedStates(self.folders[0])
         saved = states.load(self.reporter.note)
         with fixed_numerics(self.first.threads):
@@ -211,7 +219,7 @@ class StageGroup:
             keeper.write(steps=steps)
         states.remove()
         for keeper in missing:
-            keeper.folder.rename(self.store / keeper.spec.key)
+            finish_folder(keeper.spec, self.store, self.reporter.note)
         for keeper in keepers:
             for outdated in (keeper.folder, failed_folder(keeper.spec, self.store)):
                 shutil.rmtree(outdated, ignore_errors=True)

@@ -20,15 +20,16 @@ from amrbench.data.feature_dataset import DatasetCache
 from amrbench.data.worker_pool import WorkerPool, with_notes, worker_pool
 from amrbench.data.worker_status import WorkerStatus, report_status
 from amrbench.errors import RunError
+from amrbench.files.claim import Claim
 from amrbench.interrupts import Interrupted, refuse_to_go_on, stop_requested, stops_between_steps
 from amrbench.notes import note
 from amrbench.training import log
 from amrbench.training.divergence import DivergenceNotes
 from amrbench.training.log import RunningStage, StageProgress
 from amrbench.training.progress_bars import Reporter
-from amrbench.training.stage_group import run_group
+from amrbench.training.stage_group import group_claim_file, run_group
 from amrbench.training.stage_spec import StageSpec, distinct_stages
-from amrbench.training.stages import is_finished, is_intact, unfinished_folder
+from amrbench.training.stages import is_finished, is_intact, unfinished_folders
 
 POLL_SECONDS = 0.3
 """Time between two readings of the logs of running stages."""
@@ -68,11 +69,26 @@ def train_all(
     announce = partial(reporter.note, "stopping after this step; Ctrl-C again stops at once")
     with stops_between_steps(announce):
         if jobs == 1 or len(missing) < 2:
-            for spec in missing:
-                run_group(spec, store, reporter, datasets)
-                refuse_to_go_on(spec.name)
+            _train_here(missing, store, reporter, datasets)
             return
         _train_with(min(jobs, len(missing)), missing, store, reporter)
+
+
+def _train_here(
+    missing: Sequence[StageSpec], store: Path, reporter: Reporter, datasets: DatasetCache
+) -> None:
+    """Train stages in this process; those that other processes train meanwhile are waited for at the end."""
+    while missing:
+        ready = free_stages(missing, store) or missing[:1]
+        run_group(ready[0], store, reporter, datasets)
+        refuse_to_go_on(ready[0].name)
+        missing = [spec for spec in missing if not is_finished(spec, store)]
+
+
+def free_stages(missing: Sequence[StageSpec], store: Path) -> list[StageSpec]:
+    """Return the stages that can be trained and that no process trains, in their order."""
+    ready = (spec for spec in missing if is_ready(spec, store))
+    return [spec for spec in ready if Claim(group_claim_file(spec, store)).is_free()]
 
 
 def _train_with(jobs: int, missing: list[StageSpec], store: Path, reporter: Reporter) -> None:
@@ -149,7 +165,11 @@ class _Workers:
     def _start(self) -> None:
         # What waits in the pool could no longer be overtaken by a stage that gets ready.
         free = self.jobs - len(self.running)
-        ready = [spec for spec in self.missing if is_ready(spec, self.store)][:free]
+        self.missing = [spec for spec in self.missing if not is_finished(spec, self.store)]
+        ready = free_stages(self.missing, self.store)[:free]
+        if not self.running and not ready:
+            # Other processes train all that could be trained: a worker waits for one of them.
+            ready = [spec for spec in self.missing if is_ready(spec, self.store)][:1]
         self.missing = [spec for spec in self.missing if spec not in ready]
         task = partial(_train_in_worker, store=self.store)
         for spec in ready:
@@ -243,12 +263,12 @@ class _LogFollower:
             reporter.step(self.spec.running, progress)
 
     def _report_epochs(self, reporter: Reporter) -> None:
-        finished = is_finished(self.spec, self.store)
-        folder = self.store / self.spec.key if finished else unfinished_folder(self.spec, self.store)
         try:
+            folders = [self.store / self.spec.key, *reversed(unfinished_folders(self.spec, self.store))]
+            folder = next(folder for folder in folders if folder.exists())
             if (folder / log.FILE).stat().st_mtime < self.began:
                 return  # Left by a killed process; the worker is about to replace it.
-        except FileNotFoundError:
+        except (FileNotFoundError, StopIteration):
             return  # Not begun yet, or the folder was just renamed.
         for epoch in log.read_epochs(folder)[self.reported :]:
             reporter.epoch(self.spec.running, epoch)

@@ -2,15 +2,17 @@
 
 `stages/<key>/` holds `weights.<readout>.safetensors` (the best epoch for each of `training.readouts`),
 `last.safetensors`, `log.jsonl` and `done.json`, the checksums of these files, and `times.jsonl`. It is made
-in `<key>.making/` and renamed at the end. A stage that was interrupted goes on from its last saved state, to
-the same bits. A folder that is not as it was written is renamed to `<key>.damaged`, and the stage is trained
-again. One that failed leaves `<key>.failed/` with the batch and the weights of the step, which nothing reads.
+in `<key>.making-<host>-<process>/` and renamed at the end; `<key>.claim` says which process trains it. A
+stage that was interrupted goes on from its last saved state, to the same bits. A folder that is not as it was
+written is renamed to `<key>.damaged`, and the stage is trained again. One that failed leaves `<key>.failed/`
+with the batch and the weights of the step, which nothing reads.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,9 +25,10 @@ from amrbench.data.out_of_memory import explained_memory
 from amrbench.errors import RunError, some
 from amrbench.evaluation.result import Selected, StageRecord, TrainedStage, read_record, write_record
 from amrbench.files.atomic import free_name
-from amrbench.files.checksums import changed_files, has_checksums, write_checksums
-from amrbench.files.file_lock import exclusive
-from amrbench.files.tree_file import Tree
+from amrbench.files.checksums import CHECKSUMS, changed_files, has_checksums, write_checksums
+from amrbench.files.claim import exclusive, this_process
+from amrbench.files.disk_space import refuse_full_disk
+from amrbench.files.tree_file import Tree, size_of
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.optimizers import Updater
@@ -43,6 +46,8 @@ from amrbench.types import Batch, BuildContext, Query, Target, TrainingLength
 
 LAST = "last.safetensors"
 DONE = "done.json"
+IN_STATE = 4
+"""Copies of the weights in a saved state: current ones, two moments, an average; kept ones come on top."""
 
 
 def store_of(cache: Path) -> Path:
@@ -94,9 +99,52 @@ def read_done(folder: Path) -> StageRecord:
     )
 
 
+def claim_file(spec: StageSpec, store: Path) -> Path:
+    """Return the claim of the process that trains a stage alone."""
+    return store / f"{spec.key}.claim"
+
+
 def unfinished_folder(spec: StageSpec, store: Path) -> Path:
-    """Return the folder of a stage that is being trained."""
-    return store / f"{spec.key}.making"
+    """Return the folder in which this process trains a stage; no other process writes there."""
+    owner = this_process()
+    return store / f"{spec.key}.making-{owner.host}-{owner.process}"
+
+
+def unfinished_folders(spec: StageSpec, store: Path) -> list[Path]:
+    """Return the folders of all processes that train a stage or have begun to, the last changed one last."""
+    folders = store.glob(f"{spec.key}.making-*")
+    return sorted(folders, key=lambda folder: folder.stat().st_mtime)
+
+
+def begin_folder(spec: StageSpec, store: Path) -> Path:
+    """Return the folder in which this process trains a stage, with what a process that ended had saved."""
+    own, begun = unfinished_folder(spec, store), unfinished_folders(spec, store)
+    saved = [folder for folder in begun if any(folder.glob("state-*"))]
+    for folder in begun:
+        if folder not in saved[-1:]:
+            shutil.rmtree(folder, ignore_errors=True)
+    if saved and saved[-1] != own:
+        saved[-1].rename(own)
+    own.mkdir(parents=True, exist_ok=True)
+    return own
+
+
+def finish_folder(spec: StageSpec, store: Path, note: Callable[[str], None]) -> None:
+    """Give the folder of a trained stage its final name, if no other process was faster.
+
+    Args:
+        spec: The stage; its folder has its checksums.
+        store: The folder of stages.
+        note: Called with a sentence if the other process wrote other bytes.
+    """
+    own, folder = unfinished_folder(spec, store), store / spec.key
+    with suppress(OSError):
+        own.rename(folder)
+        return
+    same = (own / CHECKSUMS).read_bytes() == (folder / CHECKSUMS).read_bytes()
+    if not same:
+        note(f"{spec.name}: another process trained it at the same time, to other bytes; its files are kept")
+    shutil.rmtree(own, ignore_errors=True)
 
 
 def failed_folder(spec: StageSpec, store: Path) -> Path:
@@ -120,21 +168,26 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
     def report_waiting(holder: str) -> None:
         reporter.note(f"{spec.name}: waiting for process {holder}, which trains it")
 
-    with exclusive(store / f"{spec.key}.lock", report_waiting):
+    with exclusive(claim_file(spec, store), report_waiting) as claim:
         # Another process may have trained it while this one waited.
-        if not is_intact(spec, store, reporter.note):
-            unfinished = unfinished_folder(spec, store)
-            try:
-                unfinished.mkdir(parents=True, exist_ok=True)
-                with naming_plugins(spec.recipe):
-                    _train(spec, start, unfinished, reporter, datasets)
-                unfinished.rename(folder)
-            except StepError as error:
+        if is_intact(spec, store, reporter.note):
+            return folder
+        try:
+            with naming_plugins(spec.recipe):
+                _train(spec, start, begin_folder(spec, store), reporter, datasets)
+            finish_folder(spec, store, reporter.note)
+        except Exception as error:
+            if claim.is_held() and isinstance(error, StepError):
                 raise kept_failure(spec, error, store, datasets) from error
-            finally:
-                reporter.end(spec.running)
+            if claim.is_held():
+                raise
+            reporter.note(f"{spec.name}: another process took it over while this one was stopped")
+        else:
             shutil.rmtree(failed_folder(spec, store), ignore_errors=True)
-    return folder
+            return folder
+        finally:
+            reporter.end(spec.running)
+    return run_stage(spec, store, reporter, datasets)
 
 
 def untrained(spec: StageSpec, datasets: DatasetCache) -> Criterion:
@@ -317,7 +370,11 @@ class StageSaves(Saves):
             saved: A state that was saved, if any.
             name: Of the stage or stages, for the note that it goes on.
             steps: Of an epoch.
+
+        Raises:
+            RunError: The disk has too little room for the states and the weights.
         """
+        refuse_full_disk(self.states.folder, sum(map(_needed, self.keepers)), name)
         if saved is None:
             for keeper in self.keepers:
                 keeper.begin()
@@ -334,6 +391,12 @@ class StageSaves(Saves):
     @override
     def save(self, state: Tree) -> None:
         self.states.save({"loop": state, "stages": [keeper.state() for keeper in self.keepers]})
+
+
+def _needed(keeper: StageKeeper) -> int:
+    """Return the bytes that a stage may write: its weights, and two saved states at a time."""
+    kept = len(keeper.kept.best)
+    return size_of(keeper.criterion.state_dict()) * (kept + 1 + 2 * (kept + IN_STATE))
 
 
 def _where(state: Tree, steps: int) -> str:

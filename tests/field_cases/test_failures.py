@@ -252,6 +252,6 @@ def test_workers_save_and_stop_when_the_command_is_stopped(ran, here):
     assert "Traceback" not in err
     assert "stopped at toy finetune, seed " in err
     assert len(list(here.glob("cache/stages/*/done.json"))) == 1
-    assert list(here.glob("cache/stages/*.making/state-*")), "the state is saved"
+    assert list(here.glob("cache/stages/*.making-*/state-*")), "the state is saved"
     code, _, err = ran("--jobs", 2)
     assert code == 0, err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.files.file_lock import exclusive
+from amrbench.files.claim import exclusive
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def test_other_data_has_another_key(tmp_path: Path) -> None:
     sources = prepare(requests, cache=tmp_path, jobs=1, report=no_report)
     assert len({source.fingerprint for source in sources}) == 3
     assert sources[0].fingerprint == sources[3].fingerprint
-    assert sorted(path.suffix for path in (tmp_path / "data").iterdir()) == [""] * 3 + [".lock"] * 3
+    assert sorted(path.suffix for path in (tmp_path / "data").iterdir()) == [""] * 3
 
 
 # ---------------------------------------------------------------- interrupted

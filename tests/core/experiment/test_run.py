@@ -77,7 +77,7 @@ def test_a_killed_run_continues_to_the_same_bits(new_toy_folder):
     assert not stages_in(folder), "the first stage was not finished"
     assert run_in(folder).result.rows == run_in(other).result.rows
     assert same_bits(folder, other)
-    assert not list((folder / "cache" / "stages").glob("*.making"))
+    assert not list((folder / "cache" / "stages").glob("*.making-*"))
 
 
 def test_recipes_share_stages_with_equal_content(toy_folder):

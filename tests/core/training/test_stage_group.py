@@ -141,7 +141,7 @@ def test_a_stage_that_an_interrupted_run_has_written_is_kept(toy_sources, tmp_pa
     after = read_weights(folders[2] / "last.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert (folders[0] / "done.json").stat().st_mtime_ns == time
-    assert not list(tmp_path.glob("*.making"))
+    assert not list(tmp_path.glob("*.making-*"))
 
 
 def test_seconds_of_a_group_are_shared(toy_sources, tmp_path, on_cpu):
@@ -159,7 +159,7 @@ def test_a_group_that_was_stopped_goes_on_to_the_same_bytes(
     assert stop_after(after, lambda: trained(toy_sources, tmp_path), monkeypatch).at.startswith(
         "toy finetune, seeds 0 to 2, epoch "
     )
-    assert len(list(tmp_path.glob("*.making/state-*"))) == 1
+    assert len(list(tmp_path.glob("*.making-*/state-*"))) == 1
     _, folders = trained(toy_sources, tmp_path)
     assert [files_of(folder) for folder in folders] == [files_of(folder) for folder in expected]
     assert not list(tmp_path.glob("*/state-*"))

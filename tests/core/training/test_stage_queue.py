@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import heapq
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
+from amrbench.data.feature_dataset import DatasetCache
 from amrbench.data.worker_status import WorkerStatus
 from amrbench.errors import RunError
 from amrbench.experiment.run import run
-from amrbench.training import stage_queue
+from amrbench.training import stage_queue, stages
 from amrbench.training.log import StageProgress
-from amrbench.training.stage_queue import expected_work, longest_first, missing_stages
-from tests.small_world.parts import RECIPE, REGISTRY
+from amrbench.training.stage_group import run_group
+from amrbench.training.stage_queue import expected_work, free_stages, longest_first, missing_stages
+from amrbench.training.stages import claim_file, run_stage
+from tests.core.training.test_resume import files_of, stop_after
+from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
 from tests.small_world.runs import (
     Recorder,
     changed,
@@ -187,3 +192,95 @@ def test_no_stage_waits_in_the_pool(toy_folder, monkeypatch):
     assert len(futures) == 6
     assert max(unfinished) == 1, "two processes are busy after each start"
     assert len(stages_in(toy_folder)) == 6
+
+
+# ---------------------------------------------------------------- several processes with one store
+
+
+def claim_elsewhere(spec, store):
+    """Claim a stage as a process of another host."""
+    store.mkdir(parents=True, exist_ok=True)
+    claim_file(spec, store).write_text('{"host": "another-host", "process": 7}')
+
+
+def test_a_process_takes_the_stages_that_nobody_has(toy_sources, tmp_path):
+    first, second, third = plan(toy_sources, protocol=PROTOCOL | {"chains": "own", "seeds": 3}).chains
+    missing = missing_stages([first, second, third], tmp_path, pytest.fail)
+    assert free_stages(missing, tmp_path) == [first.parent, second.parent, third.parent]
+    claim_elsewhere(first.parent, tmp_path)
+    assert free_stages(missing, tmp_path) == [second.parent, third.parent]
+    train(second.parent, tmp_path)
+    left = missing_stages([first, second, third], tmp_path, pytest.fail)
+    assert free_stages(left, tmp_path) == [second, third.parent]
+
+
+def test_what_another_process_trains_is_waited_for_at_the_end(toy_folder, monkeypatch):
+    seen = []
+
+    def as_recorded(spec, store, *others):
+        seen.append(spec.name)
+        claim_file(spec, store).unlink(missing_ok=True)  # The other process ends.
+        return run_group(spec, store, *others)
+
+    monkeypatch.setattr(stage_queue, "run_group", as_recorded)
+    write_yaml(toy_folder / "tiny.yaml", PROTOCOL | {"chains": "own"})
+    specs = []
+    listed = stage_queue.missing_stages
+
+    def claim_the_first(chains, store, note):
+        specs.extend(listed(chains, store, note))
+        claim_elsewhere(specs[0], store)
+        return list(specs)
+
+    monkeypatch.setattr(stage_queue, "missing_stages", claim_the_first)
+    run_in(toy_folder)
+    assert seen == ["toy pretrain, seed 1", "toy finetune, seed 1", "toy pretrain", "toy finetune, seed 0"]
+
+
+def test_a_stage_that_another_process_finished_first_is_kept(toy_sources, tmp_path):
+    spec = plan(toy_sources).chains[0].parent
+    folder = train(spec, tmp_path)
+    own = stages.unfinished_folder(spec, tmp_path)
+    for content in ("same", "other"):
+        shutil.copytree(folder, own)
+        if content == "other":
+            (own / "SHA256SUMS").write_text("0  done.json\n")
+        notes = []
+        stages.finish_folder(spec, tmp_path, notes.append)
+        assert bool(notes) == (content == "other")
+        assert not own.exists()
+    assert notes == [
+        "toy pretrain: another process trained it at the same time, to other bytes; its files are kept"
+    ]
+
+
+def test_a_process_goes_on_with_what_one_that_ended_has_saved(toy_sources, tmp_path, monkeypatch):
+    spec = plan(toy_sources).chains[0].parent
+    expected = files_of(train(spec, tmp_path / "undisturbed"))
+    stop_after(5, lambda: train(spec, tmp_path), monkeypatch)
+    own = stages.unfinished_folder(spec, tmp_path)
+    own.rename(tmp_path / f"{spec.key}.making-another-host-7")
+    (tmp_path / f"{spec.key}.making-another-host-8").mkdir()
+    recorder = Recorder()
+    assert files_of(run_stage(spec, tmp_path, recorder, DatasetCache())) == expected
+    assert recorder.notes == ["toy pretrain: going on after epoch 2, step 2 of 3"]
+    assert not list(tmp_path.glob("*.making-*"))
+
+
+def test_a_process_that_lost_its_claim_leaves_the_stage_to_the_other(toy_sources, tmp_path, monkeypatch):
+    spec = plan(toy_sources).chains[0].parent
+    other = train(spec, tmp_path / "other")
+    write = stages.StageKeeper.write
+
+    def overtaken(keeper, **options):
+        claim_elsewhere(spec, tmp_path)
+        shutil.copytree(other, tmp_path / spec.key)
+        claim_file(spec, tmp_path).unlink()
+        shutil.rmtree(keeper.folder)
+        write(keeper, **options)
+
+    monkeypatch.setattr(stages.StageKeeper, "write", overtaken)
+    recorder = Recorder()
+    folder = run_stage(spec, tmp_path, recorder, DatasetCache())
+    assert files_of(folder) == files_of(other)
+    assert recorder.notes == ["toy pretrain: another process took it over while this one was stopped"]

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amrbench.errors import DataError
+from amrbench.files import claim
+from amrbench.files.claim import Claim, Owner, claimed, exclusive, this_process
+
+
+def _hold(path: Path, pipe: Any) -> None:
+    with exclusive(path, lambda holder: None):
+        pipe.send("held")
+        pipe.recv()
+
+
+def holder(path: Path) -> tuple[Any, Any]:
+    context = multiprocessing.get_context("fork")
+    mine, other = context.Pipe()
+    process = context.Process(target=_hold, args=(path, other))
+    process.start()
+    assert mine.recv() == "held"
+    return process, mine
+
+
+def test_a_process_waits_for_a_held_lock_and_gets_the_id_of_its_holder(tmp_path: Path) -> None:
+    process, pipe = holder(tmp_path / "a" / "x.lock")
+    holders: list[str] = []
+
+    def waiting(process_id: str) -> None:
+        holders.append(process_id)
+        pipe.send("release")
+
+    with exclusive(tmp_path / "a" / "x.lock", waiting):
+        process.join(10)
+        assert not process.is_alive()
+    assert holders == [str(process.pid)]
+
+
+def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
+    process, _ = holder(tmp_path / "x.lock")
+    process.kill()
+    process.join()
+    start = time.monotonic()
+    with exclusive(tmp_path / "x.lock", pytest.fail):
+        pass
+    assert time.monotonic() - start < 60
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(
+            DataError, match=r"file/x.lock: cannot be written \(.*/file: File exists\). Choose another folder"
+        ),
+        exclusive(tmp_path / "file" / "x.lock", pytest.fail),
+    ):
+        pass
+
+
+def write_claim(path: Path, owner: Owner, age: float = 0.0) -> None:
+    path.write_text(json.dumps({"host": owner.host, "process": owner.process}))
+    then = time.time() - age
+    os.utime(path, (then, then))
+
+
+OTHER = Owner("another-host", 7)
+
+
+@pytest.mark.parametrize(
+    ("owner", "age", "free"),
+    [
+        (OTHER, 30.0, False),
+        (OTHER, 61.0, True),
+        (Owner(this_process().host, os.getppid()), 30.0, False),
+        (Owner(this_process().host, os.getppid()), 61.0, True),
+        (Owner(this_process().host, 2**22 + 1), 0.0, True),
+        (None, 0.0, True),
+    ],
+    ids=[
+        "other-host",
+        "other-host-late",
+        "alive",
+        "alive-late",
+        "ended",
+        "same-number-as-an-earlier-process",
+    ],
+)
+def test_a_claim_is_void_after_a_minute_or_if_its_process_has_ended(
+    tmp_path: Path, owner: Owner | None, age: float, free: bool
+) -> None:
+    path = tmp_path / "x.claim"
+    write_claim(path, owner or this_process(), age)
+    assert Claim(path).is_free() is free
+    with claimed(path) as held:
+        assert (held is not None) is free
+        assert Claim(path).owner() == (this_process() if free else owner)
+        assert not Claim(path).is_free()
+    assert path.exists() is not free
+    assert {file.name for file in tmp_path.iterdir()} <= {"x.claim"}
+
+
+def test_a_damaged_claim_is_void_after_a_minute(tmp_path: Path) -> None:
+    path = tmp_path / "x.claim"
+    path.write_text("{")
+    assert not Claim(path).is_free()
+    os.utime(path, (0, 0))
+    assert Claim(path).is_free()
+
+
+def test_a_claim_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "RENEW_SECONDS", 0.01)
+    path = tmp_path / "x.claim"
+    with claimed(path):
+        os.utime(path, (0, 0))
+        until = time.monotonic() + 30
+        while path.stat().st_mtime == 0 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert path.stat().st_mtime > 0
+
+
+def test_a_claim_that_was_taken_over_is_no_longer_held_and_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "x.claim"
+    with claimed(path) as held:
+        assert held
+        assert held.is_held()
+        write_claim(path, OTHER)
+        assert not held.is_held()
+    assert Claim(path).owner() == OTHER
+
+
+def test_a_claim_that_another_process_has_just_replaced_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.claim"
+    write_claim(path, Owner("gone", 1), age=100.0)
+    judged = Claim._is_void
+
+    def slowly(own: Claim, owner: Owner | None) -> bool:
+        void = judged(own, owner)
+        write_claim(path, OTHER)
+        return void
+
+    monkeypatch.setattr(Claim, "_is_void", slowly)
+    assert not Claim(path).take()
+    assert Claim(path).owner() == OTHER
+
+
+def test_the_holder_on_another_host_is_named_with_it() -> None:
+    assert OTHER.text() == "7 on another-host"
+    assert this_process().text() == str(os.getpid())
