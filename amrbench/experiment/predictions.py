@@ -36,7 +36,8 @@ from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import Examples, build_reading, fit_reading
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate
 from amrbench.training.stage_spec import StageSpec
-from amrbench.training.stages import untrained, weights_file
+from amrbench.training.stage_store import weights_file
+from amrbench.training.stages import untrained
 from amrbench.types import Candidates, Moments, Query
 
 PREDICTIONS = "predictions"

@@ -23,7 +23,7 @@ from amrbench.evaluation.result import (
 from amrbench.experiment.plan import PlannedRun, RunRequest
 from amrbench.part import parts_in
 from amrbench.training.stage_spec import DTYPE, ENGINE
-from amrbench.training.stages import read_done
+from amrbench.training.stage_store import read_done
 
 _PACKAGES = ("amrbench", "torch", "numpy")
 

@@ -50,7 +50,7 @@ from amrbench.registry import Registry
 from amrbench.training.noise_step import step_on_noise
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stage_queue import train_all
-from amrbench.training.stages import store_of
+from amrbench.training.stage_store import store_of
 
 FEW = 3
 """Recipes that are tried on noise without a word."""

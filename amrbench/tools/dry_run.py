@@ -26,15 +26,8 @@ from amrbench.tools.sampled_split import MIB, SampledSplit, SplitForecast, sampl
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter, duration
 from amrbench.training.stage_spec import StageSpec
-from amrbench.training.stages import (
-    DONE,
-    batches,
-    build_augments,
-    is_finished,
-    read_done,
-    store_of,
-    untrained,
-)
+from amrbench.training.stage_store import DONE, is_finished, read_done, store_of
+from amrbench.training.stages import batches, build_augments, untrained
 from amrbench.types import TrainingLength
 
 QUERIES = 4

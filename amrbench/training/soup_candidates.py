@@ -20,7 +20,7 @@ from amrbench.training.criterion import Criterion
 from amrbench.training.predict import reported, to_device, validate
 from amrbench.training.reading import fit_readouts
 from amrbench.training.stage_spec import StageSpec
-from amrbench.training.stages import LAST, weights_file
+from amrbench.training.stage_store import LAST, weights_file
 from amrbench.types import Batch, Target
 
 

@@ -36,23 +36,25 @@ from amrbench.training.predict import to_device
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.saved_states import SavedStates
 from amrbench.training.stage_spec import StageSpec
+from amrbench.training.stage_store import (
+    begin_folder,
+    claim_file,
+    failed_folder,
+    finish_folder,
+    is_finished,
+    is_intact,
+    unfinished_folder,
+)
 from amrbench.training.stages import (
     StageKeeper,
     StageSaves,
     StageSplits,
-    begin_folder,
     build_augments,
-    claim_file,
-    failed_folder,
-    finish_folder,
     host_batches,
-    is_finished,
-    is_intact,
     kept_failure,
     load_start,
     run_stage,
     stage_inputs,
-    unfinished_folder,
     untrained,
 )
 from amrbench.types import Batch, Target

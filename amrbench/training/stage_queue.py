@@ -29,7 +29,7 @@ from amrbench.training.log import RunningStage, StageProgress
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.stage_group import group_claim_file, run_group
 from amrbench.training.stage_spec import StageSpec, distinct_stages
-from amrbench.training.stages import is_finished, is_intact, unfinished_folders
+from amrbench.training.stage_store import is_finished, is_intact, unfinished_folders
 
 POLL_SECONDS = 0.3
 """Time between two readings of the logs of running stages."""

@@ -23,7 +23,8 @@ from amrbench.files.weights import load_weights, read_weights
 from amrbench.training.criterion import Criterion
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stage_spec import StageSpec
-from amrbench.training.stages import run_stage, untrained, weights_file
+from amrbench.training.stage_store import weights_file
+from amrbench.training.stages import run_stage, untrained
 from tests.small_world.data import Events, OneHot
 from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
 

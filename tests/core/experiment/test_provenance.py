@@ -3,7 +3,7 @@ import pytest
 from amrbench.experiment.provenance import changes
 from amrbench.files.annotations import read_annotations
 from amrbench.training.log import read_epochs
-from amrbench.training.stages import read_done
+from amrbench.training.stage_store import read_done
 
 
 def test_a_run_lists_time_and_memory_of_each_stage(finished):

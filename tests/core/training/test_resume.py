@@ -8,7 +8,8 @@ from amrbench.data.feature_dataset import DatasetCache
 from amrbench.files.checksums import changed_files
 from amrbench.interrupts import Interrupted
 from amrbench.training import loop, saved_states
-from amrbench.training.stages import run_stage, unfinished_folder
+from amrbench.training.stage_store import unfinished_folder
+from amrbench.training.stages import run_stage
 from tests.small_world.parts import RECIPE
 from tests.small_world.runs import Recorder, plan, train
 

@@ -10,7 +10,8 @@ from amrbench.errors import CheckpointError
 from amrbench.files.weights import read_weights, state_of
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate, diagonal_fisher
-from amrbench.training.stages import read_done, untrained, weights_file
+from amrbench.training.stage_store import read_done, weights_file
+from amrbench.training.stages import untrained
 from amrbench.types import Losses
 from tests.folders import DATA
 from tests.small_world.parts import RECIPE

@@ -16,7 +16,7 @@ from amrbench.training.array_loop import ArrayMemoryError
 from amrbench.training.log import read_epochs
 from amrbench.training.progress_bars import NULL_REPORTER
 from amrbench.training.stage_group import grouped_seeds, in_group, run_group
-from amrbench.training.stages import failed_folder, read_done
+from amrbench.training.stage_store import failed_folder, read_done
 from tests.core.training.test_resume import files_of, stop_after
 from tests.core.training.test_stage_queue import one_thread
 from tests.small_world.parts import PROTOCOL, RECIPE, Descent

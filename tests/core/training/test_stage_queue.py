@@ -16,8 +16,9 @@ from amrbench.training import stage_queue, stages
 from amrbench.training.log import StageProgress
 from amrbench.training.stage_group import run_group
 from amrbench.training.stage_queue import expected_work, free_stages, longest_first, missing_stages
-from amrbench.training.stages import claim_file, run_stage
-from tests.core.training.test_resume import files_of, stop_after
+from amrbench.training.stage_store import claim_file
+from amrbench.training.stages import run_stage
+from tests.core.training.test_resume import files_of
 from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
 from tests.small_world.runs import (
     Recorder,
@@ -235,36 +236,6 @@ def test_what_another_process_trains_is_waited_for_at_the_end(toy_folder, monkey
     monkeypatch.setattr(stage_queue, "missing_stages", claim_the_first)
     run_in(toy_folder)
     assert seen == ["toy pretrain, seed 1", "toy finetune, seed 1", "toy pretrain", "toy finetune, seed 0"]
-
-
-def test_a_stage_that_another_process_finished_first_is_kept(toy_sources, tmp_path):
-    spec = plan(toy_sources).chains[0].parent
-    folder = train(spec, tmp_path)
-    own = stages.unfinished_folder(spec, tmp_path)
-    for content in ("same", "other"):
-        shutil.copytree(folder, own)
-        if content == "other":
-            (own / "SHA256SUMS").write_text("0  done.json\n")
-        notes = []
-        stages.finish_folder(spec, tmp_path, notes.append)
-        assert bool(notes) == (content == "other")
-        assert not own.exists()
-    assert notes == [
-        "toy pretrain: another process trained it at the same time, to other bytes; its files are kept"
-    ]
-
-
-def test_a_process_goes_on_with_what_one_that_ended_has_saved(toy_sources, tmp_path, monkeypatch):
-    spec = plan(toy_sources).chains[0].parent
-    expected = files_of(train(spec, tmp_path / "undisturbed"))
-    stop_after(5, lambda: train(spec, tmp_path), monkeypatch)
-    own = stages.unfinished_folder(spec, tmp_path)
-    own.rename(tmp_path / f"{spec.key}.making-another-host-7")
-    (tmp_path / f"{spec.key}.making-another-host-8").mkdir()
-    recorder = Recorder()
-    assert files_of(run_stage(spec, tmp_path, recorder, DatasetCache())) == expected
-    assert recorder.notes == ["toy pretrain: going on after epoch 2, step 2 of 3"]
-    assert not list(tmp_path.glob("*.making-*"))
 
 
 def test_a_process_that_lost_its_claim_leaves_the_stage_to_the_other(toy_sources, tmp_path, monkeypatch):

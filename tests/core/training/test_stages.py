@@ -16,7 +16,8 @@ from amrbench.training.loop import fixed_numerics
 from amrbench.training.predict import validate
 from amrbench.training.reading import fit_readouts
 from amrbench.training.stage_spec import StageSpec
-from amrbench.training.stages import failed_folder, read_done, unfinished_folder, untrained, weights_file
+from amrbench.training.stage_store import failed_folder, read_done, unfinished_folder, weights_file
+from amrbench.training.stages import untrained
 from amrbench.training.step_check import StepCheck
 from tests.core.training.test_stage_spec import keys, with_stage, with_training
 from tests.small_world.parts import RECIPE

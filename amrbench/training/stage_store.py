@@ -1,0 +1,128 @@
+"""Stages of training, kept in a store and found by a hash of all that determines them.
+
+`stages/<key>/` holds `weights.<readout>.safetensors` (the best epoch for each of `training.readouts`),
+`last.safetensors`, `log.jsonl` and `done.json`, the checksums of these files, and `times.jsonl`. It is made
+in `<key>.making-<host>-<process>/` and renamed at the end; `<key>.claim` says which process trains it. A
+stage that was interrupted goes on from its last saved state, to the same bits. A folder that is not as it was
+written is renamed to `<key>.damaged`, and the stage is trained again. One that failed leaves `<key>.failed/`
+with the batch and the weights of the step, which nothing reads.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from amrbench.evaluation.result import StageRecord, TrainedStage, read_record
+from amrbench.files.atomic import free_name
+from amrbench.files.checksums import CHECKSUMS, changed_files, has_checksums
+from amrbench.files.claim import this_process
+from amrbench.training import log
+from amrbench.training.stage_spec import StageSpec
+
+LAST = "last.safetensors"
+DONE = "done.json"
+
+
+def store_of(cache: Path) -> Path:
+    """Return the folder of all stages."""
+    return cache / "stages"
+
+
+def weights_file(readout: str) -> str:
+    """Return the name of the file with the weights of the epoch that is best for a read-out."""
+    return f"weights.{readout}.safetensors"
+
+
+def is_finished(spec: StageSpec, store: Path) -> bool:
+    """Whether the stage is in the store."""
+    return has_checksums(store / spec.key)
+
+
+def is_intact(spec: StageSpec, store: Path, note: Callable[[str], None]) -> bool:
+    """Whether the stage is in the store as it was written; a folder with other content is set aside.
+
+    Args:
+        spec: The stage.
+        store: The folder of stages.
+        note: Called with a sentence about a folder that is set aside.
+    """
+    folder = store / spec.key
+    if not folder.exists():
+        return False
+    if faults := changed_files(folder):
+        aside = free_name(folder.with_name(f"{spec.key}.damaged"))
+        folder.rename(aside)
+        note(
+            f"{spec.name}: {faults[0]} in its folder since it was trained, so it is trained again; the "
+            f"folder is now {aside}"
+        )
+    return not faults
+
+
+def read_done(folder: Path) -> StageRecord:
+    """Return what training recorded of a finished stage, or raise RunError if the file is damaged."""
+    remedy = "run the recipe again; it trains the stage again"
+    done = read_record(folder / DONE, TrainedStage, what="the record of a trained stage", remedy=remedy)
+    epochs = log.read_epochs(folder)
+    return StageRecord(
+        **dict(done),
+        stage="",
+        seconds=round(sum(epoch.seconds for epoch in epochs), 3),
+        memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
+    )
+
+
+def claim_file(spec: StageSpec, store: Path) -> Path:
+    """Return the claim of the process that trains a stage alone."""
+    return store / f"{spec.key}.claim"
+
+
+def unfinished_folder(spec: StageSpec, store: Path) -> Path:
+    """Return the folder in which this process trains a stage; no other process writes there."""
+    owner = this_process()
+    return store / f"{spec.key}.making-{owner.host}-{owner.process}"
+
+
+def unfinished_folders(spec: StageSpec, store: Path) -> list[Path]:
+    """Return the folders of all processes that train a stage or have begun to, the last changed one last."""
+    folders = store.glob(f"{spec.key}.making-*")
+    return sorted(folders, key=lambda folder: folder.stat().st_mtime)
+
+
+def begin_folder(spec: StageSpec, store: Path) -> Path:
+    """Return the folder in which this process trains a stage, with what a process that ended had saved."""
+    own, begun = unfinished_folder(spec, store), unfinished_folders(spec, store)
+    saved = [folder for folder in begun if any(folder.glob("state-*"))]
+    for folder in begun:
+        if folder not in saved[-1:]:
+            shutil.rmtree(folder, ignore_errors=True)
+    if saved and saved[-1] != own:
+        saved[-1].rename(own)
+    own.mkdir(parents=True, exist_ok=True)
+    return own
+
+
+def finish_folder(spec: StageSpec, store: Path, note: Callable[[str], None]) -> None:
+    """Give the folder of a trained stage its final name, if no other process was faster.
+
+    Args:
+        spec: The stage; its folder has its checksums.
+        store: The folder of stages.
+        note: Called with a sentence if the other process wrote other bytes.
+    """
+    own, folder = unfinished_folder(spec, store), store / spec.key
+    with suppress(OSError):
+        own.rename(folder)
+        return
+    same = (own / CHECKSUMS).read_bytes() == (folder / CHECKSUMS).read_bytes()
+    if not same:
+        note(f"{spec.name}: another process trained it at the same time, to other bytes; its files are kept")
+    shutil.rmtree(own, ignore_errors=True)
+
+
+def failed_folder(spec: StageSpec, store: Path) -> Path:
+    """Return the folder with what is kept of a stage that failed."""
+    return store / f"{spec.key}.failed"
