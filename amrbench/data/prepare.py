@@ -35,9 +35,11 @@ from amrbench.data.shards import (
 from amrbench.data.worker_pool import Progress, Report, WorkerPool, on_wait, worker_pool
 from amrbench.errors import DataError
 from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.files.checksums import has_checksums, set_aside_changed, write_checksums
 from amrbench.files.claim import exclusive
 from amrbench.files.feature_file import SCHEMA, FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import write_feature_file
+from amrbench.notes import note
 from amrbench.part import parts_in
 from amrbench.slots.data import Dataset, refuse_unknown_split
 from amrbench.slots.features import FeatureBackend
@@ -143,7 +145,7 @@ class CachedSplit:
     @property
     def is_made(self) -> bool:
         """Whether it is finished."""
-        return (self.folder / ANNOTATIONS).is_file() and (self.folder / FEATURES).is_file()
+        return has_checksums(self.folder) and (self.folder / FEATURES).is_file()
 
     def read(self) -> FeatureSource:
         """Return the finished split."""
@@ -166,7 +168,9 @@ def refuse_recordings(split: CachedSplit, report: Report) -> None:
 
 
 def _made(split: CachedSplit, pool: WorkerPool, report: Report) -> FeatureSource:
-    """Return a split, which is made first if it is not in the cache."""
+    """Return a split, which is made first if it is not in the cache, or if its annotations have changed."""
+    if changed := set_aside_changed(split.folder):
+        note(f"{split.request.dataset.use} {split.request.split} is made again: {changed}")
     if not split.is_made:
         waiting = on_wait(report, f"{split.request.dataset.use} {split.request.split}")
         with exclusive(split.folder.with_name(f"{split.key}.lock"), waiting):
@@ -221,6 +225,7 @@ def _make(split: CachedSplit, pool: WorkerPool, report: Report) -> None:
     done.mkdir()
     write_annotations(done / ANNOTATIONS, queries)
     write_feature_file(done / FEATURES, header, audio=audio_of(audio), text=text_of(text))
+    write_checksums(done, [ANNOTATIONS])  # The feature file has a digest of its own.
     read_annotations(done / ANNOTATIONS)  # Raises what it would raise at every later use.
     shutil.rmtree(split.folder, ignore_errors=True)
     done.rename(split.folder)

@@ -42,8 +42,8 @@ from amrbench.experiment.plan import (
 )
 from amrbench.experiment.predictions import PredictionWriter, scored_rows
 from amrbench.experiment.provenance import replaced_options, result_of
-from amrbench.files.atomic import free_name, write_bytes_atomic
-from amrbench.files.checksums import changed_files, has_checksums
+from amrbench.files.atomic import write_bytes_atomic
+from amrbench.files.checksums import has_checksums, set_aside_changed
 from amrbench.files.folders import cache_folder
 from amrbench.notes import note
 from amrbench.registry import Registry
@@ -297,13 +297,9 @@ class Runner:
         return self._intact[folder]
 
     def _checked(self, folder: Path) -> bool:
-        if not has_checksums(folder):
-            return False
-        if faults := changed_files(folder):
-            aside = free_name(folder.with_name(f"{folder.name}.damaged"))
-            folder.rename(aside)
-            note(f"{folder}: {faults[0]} since the run wrote it, so it is made again; it is now {aside}")
-        return not faults
+        if has_checksums(folder) and (changed := set_aside_changed(folder)):
+            note(f"the run {folder} is made again: {changed}")
+        return has_checksums(folder)
 
     def _has_finished(self, request: RunRequest) -> bool:
         """Whether this recipe has finished under this protocol before, on whatever data."""

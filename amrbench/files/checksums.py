@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from amrbench.files.atomic import write_text_atomic
+from amrbench.files.atomic import free_name, write_text_atomic
 
 CHECKSUMS = "SHA256SUMS"
 
@@ -47,6 +47,20 @@ def changed_files(folder: Path) -> list[str]:
         return [f"{CHECKSUMS} has changed"]
     faults = {name: _fault(folder / name, digest) for name, digest in sums.items()}
     return [f"{name} {fault}" for name, fault in faults.items() if fault]
+
+
+def set_aside_changed(folder: Path) -> str:
+    """Rename a folder that is not as it was when it was finished to `<name>.damaged`.
+
+    Returns:
+        What has changed and the new name, e.g. "log.jsonl is missing; what was there is now in x.damaged";
+        empty if nothing has changed, or if there is no such folder.
+    """
+    if not folder.exists() or not (faults := changed_files(folder)):
+        return ""
+    aside = free_name(folder.with_name(f"{folder.name}.damaged"))
+    folder.rename(aside)
+    return f"{faults[0]}; what was there is now in {aside}"
 
 
 def _fault(file: Path, digest: str) -> str:

@@ -16,8 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from amrbench.evaluation.result import StageRecord, TrainedStage, read_record
-from amrbench.files.atomic import free_name
-from amrbench.files.checksums import CHECKSUMS, changed_files, has_checksums
+from amrbench.files.checksums import CHECKSUMS, has_checksums, set_aside_changed
 from amrbench.files.claim import this_process
 from amrbench.training import log
 from amrbench.training.stage_spec import StageSpec
@@ -49,17 +48,9 @@ def is_intact(spec: StageSpec, store: Path, note: Callable[[str], None]) -> bool
         store: The folder of stages.
         note: Called with a sentence about a folder that is set aside.
     """
-    folder = store / spec.key
-    if not folder.exists():
-        return False
-    if faults := changed_files(folder):
-        aside = free_name(folder.with_name(f"{spec.key}.damaged"))
-        folder.rename(aside)
-        note(
-            f"{spec.name}: {faults[0]} in its folder since it was trained, so it is trained again; the "
-            f"folder is now {aside}"
-        )
-    return not faults
+    if changed := set_aside_changed(store / spec.key):
+        note(f"{spec.name} is trained again: {changed}")
+    return is_finished(spec, store)
 
 
 def read_done(folder: Path) -> StageRecord:

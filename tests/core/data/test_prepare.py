@@ -17,6 +17,7 @@ from amrbench.data.required_splits import FeatureRequest
 from amrbench.data.worker_pool import Progress, Report, no_report
 from amrbench.errors import DataError, RunError
 from amrbench.files.feature_file import open_feature_file
+from amrbench.notes import Note
 from tests.folders import ROOT
 from tests.small_world.data import Loudness, Noise
 
@@ -214,6 +215,19 @@ def test_a_damaged_cache_is_named_and_made_again_once_deleted(first: FeatureSour
         made(tmp_path)
     path.unlink()
     assert content(made(tmp_path)) == content(first)
+
+
+def test_changed_annotations_are_set_aside_and_made_again(first: FeatureSource, tmp_path: Path) -> None:
+    folder = Path(made(tmp_path).location).parent
+    file = folder / "annotations.jsonl"
+    before = file.read_bytes()
+    file.write_bytes(before.replace(b"0", b"1", 1))
+    with pytest.warns(Note) as notes:
+        assert content(made(tmp_path)) == content(first)
+    assert str(notes[0].message).endswith(
+        f" is made again: annotations.jsonl has changed; what was there is now in {folder}.damaged"
+    )
+    assert file.read_bytes() == before
 
 
 # ---------------------------------------------------------------- refused

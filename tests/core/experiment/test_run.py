@@ -248,8 +248,7 @@ def test_a_run_that_has_changed_is_set_aside_and_made_again(toy_folder):
             again = run_in(toy_folder)
         where = aside if number == 1 else f"{aside}-2"
         assert str(notes[0].message) == (
-            f"{first.folder}: {name} has changed since the run wrote it, so it is made again; it is now "
-            f"{where}"
+            f"the run {first.folder} is made again: {name} has changed; what was there is now in {where}"
         )
         assert again.result == first.result
 

@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from amrbench.files.checksums import changed_files, has_checksums, write_checksums
+from amrbench.files.checksums import changed_files, has_checksums, set_aside_changed, write_checksums
 
 FILES = {"a.jsonl": b'{"a": 1}\n', "below/b c.bin": bytes(range(256)), "empty": b""}
 
@@ -60,3 +60,15 @@ def test_the_command_sha256sum_agrees(folder):
     assert subprocess.run(check, cwd=folder, check=False).returncode == 0
     (folder / "empty").write_text("no longer")
     assert subprocess.run(check, cwd=folder, check=False, capture_output=True).returncode == 1
+
+
+def test_a_folder_that_has_changed_is_set_aside(folder):
+    assert set_aside_changed(folder / "nowhere") == ""
+    assert set_aside_changed(folder) == ""
+    (folder / "empty").write_text("no longer")
+    aside = folder.with_name(f"{folder.name}.damaged")
+    assert set_aside_changed(folder) == f"empty has changed; what was there is now in {aside}"
+    assert (aside / "empty").read_text() == "no longer"
+    assert not folder.exists()
+    folder.mkdir()
+    assert set_aside_changed(folder) == f"SHA256SUMS is missing; what was there is now in {aside}-2"

@@ -98,13 +98,10 @@ def test_a_folder_that_has_changed_is_set_aside_and_trained_again(undisturbed, t
         recorder = Recorder()
         assert run_stage(spec, tmp_path, recorder, DatasetCache()) == folder
         (told,) = recorder.notes
-        assert told.startswith(
-            "toy pretrain: " if name == "SHA256SUMS" else f"toy pretrain: {name} has changed"
-        )
-        assert told.endswith(
-            " in its folder since it was trained, so it is trained again; the folder is now "
-            f"{aside if number == 1 else f'{aside}-{number}'}"
-        )
+        assert told.startswith("toy pretrain is trained again: ")
+        assert name == "SHA256SUMS" or f": {name} has changed; " in told
+        where = aside if number == 1 else f"{aside}-{number}"
+        assert told.endswith(f"; what was there is now in {where}")
         assert files_of(folder) == expected
 
 
