@@ -104,7 +104,7 @@ def is_long(x: Tensor) -> bool:
     Blocks do not know of arrays of models, which are for GPUs.
     """
     full = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
-    return x.device.type == "cpu" and x.shape[-2] >= LONG and full and not in_array(x)
+    return x.device.type == "cpu" and x.dim() > 1 and x.shape[-2] >= LONG and full and not in_array(x)
 
 
 class BlockLinear(nn.Linear):

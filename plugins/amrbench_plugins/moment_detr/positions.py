@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from amrbench.functional.arrays import in_array
+
 _LONGEST_WAVE = 10000.0
 
 
@@ -19,9 +21,9 @@ def sine(mask: Tensor, width: int) -> Tensor:
 
     Frames count from 1 to n, so that n real frames go once around the circle; padding repeats n.
     """
-    if mask.device.type != "cpu":
+    if mask.device.type != "cpu" or in_array(mask):
         return _sine(mask, width)
-    # Most recordings of a batch are equally long; a GPU would have to wait to find out.
+    # Most recordings of a batch are equally long; a GPU would have to wait to find out, and an array cannot.
     different, index = torch.unique(mask, dim=0, return_inverse=True)
     return _sine(different, width)[index]
 
