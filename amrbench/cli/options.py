@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,7 +66,7 @@ FormatOption = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
-def registry_of(without: list[str] | None) -> Registry:
+def registry_of(without: Sequence[str] | None) -> Registry:
     """Return the parts of all plugins except some."""
     from amrbench.discovery import load_registry
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +47,14 @@ def run(
             show_default="one a core; one to train on a GPU",
         ),
     ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; all "
+            "machines share the cache folder",
+            show_default="processes of this command",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
     by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
     dry: Annotated[bool, typer.Option("--dry-run", help="only list the work and estimate its cost")] = False,
@@ -54,15 +63,24 @@ def run(
     without: Without = None,
 ) -> None:
     """Run recipes or studies: prepare data, train, predict, score, and print tables with comparisons."""
+    from amrbench.config.load import parse_part
     from amrbench.config.study import expand
     from amrbench.evaluation.study_table import study_tables, with_more
     from amrbench.evaluation.table import table
     from amrbench.experiment.run import Settings, compare_with_baseline, run_all
+    from amrbench.slots.executors import ExecutorPart
     from amrbench.tools.dry_run import dry_run
     from amrbench.training.progress_bars import progress
 
     registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
-    settings = Settings(seeds=seeds, device=device, jobs=jobs, out=out)
+    settings = Settings(
+        seeds=seeds,
+        device=device,
+        jobs=jobs,
+        out=out,
+        executor=parse_part(executor, ExecutorPart, registry, called="--executor") if executor else None,
+        without=tuple(without or ()),
+    )
     runnables = [expand(recipe, registry) for recipe in recipes]
     if dry:
         with progress() as reporter:
@@ -81,6 +99,20 @@ def run(
         print_json(json.loads(text))
     else:
         typer.echo(text)
+
+
+@command(hidden=True)
+def stage(
+    file: Annotated[Path, typer.Argument(help="a task that 'amrbench run --executor' has written")],
+) -> None:
+    """Train one stage of a run; executors call this on other machines."""
+    from amrbench.experiment.stage_task import TaskFile, train_task
+    from amrbench.training.progress_bars import progress
+
+    os.environ.update(TaskFile.read(file).environment)
+    with progress() as reporter:
+        spec = train_task(file, registry_of, reporter)
+    typer.echo(f"{spec.name}: trained", err=True)
 
 
 @command(epilog="Example: amrbench predict street.flac 'a dog barks' --plot street.png")
