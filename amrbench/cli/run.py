@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -73,12 +74,15 @@ def run(
     from amrbench.training.progress_bars import progress
 
     registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
+    trained_by = None
+    if executor:
+        trained_by = parse_part(executor, ExecutorPart, registry, called="--executor")  # type: ignore[type-abstract]
     settings = Settings(
         seeds=seeds,
         device=device,
         jobs=jobs,
         out=out,
-        executor=parse_part(executor, ExecutorPart, registry, called="--executor") if executor else None,
+        executor=trained_by,
         without=tuple(without or ()),
     )
     runnables = [expand(recipe, registry) for recipe in recipes]
@@ -109,6 +113,8 @@ def stage(
     from amrbench.experiment.stage_task import TaskFile, train_task
     from amrbench.training.progress_bars import progress
 
+    # Batch systems send it to all processes of a job; the one that started this command stops it then.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     os.environ.update(TaskFile.read(file).environment)
     with progress() as reporter:
         spec = train_task(file, registry_of, reporter)

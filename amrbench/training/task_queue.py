@@ -39,7 +39,8 @@ FINAL = frozenset({1, 2})
 """Exit codes of a command that would end in the same way once more: a bug, and an error of the input."""
 LOST_REMEDY = (
     "The system kills processes if memory is short, and batch systems do at their limits. What is finished "
-    "is kept, and so is the state of this stage: give the same command again with more memory or time for a job."
+    "is kept, and so is the state of this stage: give the same command again, with more memory or "
+    "time for a job."
 )
 
 
@@ -155,8 +156,10 @@ class _Tasks:
         if not specs:
             return
         tasks = [self.task_of(spec) for spec in specs]
-        for spec, task, job in zip(specs, tasks, self.executor.submit(tasks), strict=True):
-            self.running.append(_Running(spec, task, job, GroupFollower(spec, self.store)))
+        followers = [GroupFollower(spec, self.store) for spec in specs]
+        jobs = self.executor.submit(tasks)
+        for spec, *others in zip(specs, tasks, jobs, followers, strict=True):
+            self.running.append(_Running(spec, *others))
             self.starts[spec.key] = self.starts.get(spec.key, 0) + 1
         self.missing = [spec for spec in self.missing if spec not in specs]
 
