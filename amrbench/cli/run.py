@@ -14,11 +14,13 @@ import typer
 from amrbench.cli.options import (
     MOST_JOBS,
     AsJson,
+    ExecutorOption,
     FormatOption,
     MemberName,
     ProtocolName,
     Without,
     complete_recipe,
+    executor_of,
     print_json,
     registry_of,
     table_form,
@@ -48,14 +50,7 @@ def run(
             show_default="one a core; one to train on a GPU",
         ),
     ] = None,
-    executor: Annotated[
-        str | None,
-        typer.Option(
-            help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; all "
-            "machines share the cache folder",
-            show_default="processes of this command",
-        ),
-    ] = None,
+    executor: ExecutorOption = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
     by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
     dry: Annotated[bool, typer.Option("--dry-run", help="only list the work and estimate its cost")] = False,
@@ -64,26 +59,16 @@ def run(
     without: Without = None,
 ) -> None:
     """Run recipes or studies: prepare data, train, predict, score, and print tables with comparisons."""
-    from amrbench.config.load import parse_part
     from amrbench.config.study import expand
     from amrbench.evaluation.study_table import study_tables, with_more
     from amrbench.evaluation.table import table
     from amrbench.experiment.run import Settings, compare_with_baseline, run_all
-    from amrbench.slots.executors import ExecutorPart
     from amrbench.tools.dry_run import dry_run
     from amrbench.training.progress_bars import progress
 
     registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
-    trained_by = None
-    if executor:
-        trained_by = parse_part(executor, ExecutorPart, registry, called="--executor")  # type: ignore[type-abstract]
     settings = Settings(
-        seeds=seeds,
-        device=device,
-        jobs=jobs,
-        out=out,
-        executor=trained_by,
-        without=tuple(without or ()),
+        seeds, device, jobs, out, executor=executor_of(executor, registry), without=tuple(without or ())
     )
     runnables = [expand(recipe, registry) for recipe in recipes]
     if dry:
@@ -111,11 +96,13 @@ def stage(
 ) -> None:
     """Train one stage of a run; executors call this on other machines."""
     from amrbench.experiment.stage_task import TaskFile, train_task
+    from amrbench.interrupts import stop_with_parent
     from amrbench.training.progress_bars import progress
 
+    os.environ.update(TaskFile.read(file).environment)
     # Batch systems send it to all processes of a job; the one that started this command stops it then.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    os.environ.update(TaskFile.read(file).environment)
+    stop_with_parent()
     with progress() as reporter:
         spec = train_task(file, registry_of, reporter)
     typer.echo(f"{spec.name}: trained", err=True)

@@ -158,8 +158,8 @@ class _Tasks:
         tasks = [self.task_of(spec) for spec in specs]
         followers = [GroupFollower(spec, self.store) for spec in specs]
         jobs = self.executor.submit(tasks)
-        for spec, *others in zip(specs, tasks, jobs, followers, strict=True):
-            self.running.append(_Running(spec, *others))
+        for spec, task, job, follower in zip(specs, tasks, jobs, followers, strict=True):
+            self.running.append(_Running(spec, task, job, follower))
             self.starts[spec.key] = self.starts.get(spec.key, 0) + 1
         self.missing = [spec for spec in self.missing if spec not in specs]
 

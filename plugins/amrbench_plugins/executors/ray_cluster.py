@@ -14,7 +14,8 @@ from amrbench_plugins.executors.missing import imported
 
 LOST = -1
 """Exit code of a command whose worker or machine was lost."""
-LOOPBACK = "127.0.0.1"
+PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Variables that let a private cluster listen on the loopback address alone; Ray reads them when imported."""
 LEAST_STORE = 80 * 2**20
 """Bytes of the object store, through which nothing but paths is passed; Ray takes no less."""
 
@@ -61,11 +62,12 @@ class RayCluster:
     def _connected(self) -> Any:
         """Return Ray, connected to its cluster."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if not self.address:
+            os.environ.update(PRIVATE)
         ray = imported("ray", "ray")
         if not ray.is_initialized():
             private = {
                 "include_dashboard": False,
-                "_node_ip_address": LOOPBACK,
                 "object_store_memory": LEAST_STORE,
                 "num_cpus": self.jobs,
             }

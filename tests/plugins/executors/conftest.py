@@ -21,15 +21,15 @@ def run_toy(tmp_path, monkeypatch):
     without = ("soups",)  # It offers parts of the same names.
     registry = load_registry(without=without)
 
-    def run_in(name, executor=None, recipe=RECIPE, **options):
-        folder, recorder = tmp_path / name, Recorder()
-        if executor:
-            options["executor"] = registry.find("executor", executor.pop("use"))(**executor)
+    def run_in(name, executor=None, recipe=RECIPE, reporter=None, **options):
+        folder, recorder = tmp_path / name, reporter or Recorder()
+        if isinstance(executor, dict):
+            executor = registry.find("executor", executor.pop("use"))(**executor)
         done = run(
             write_yaml(folder / "toy.yaml", recipe),
             write_yaml(folder / "tiny.yaml", PROTOCOL | {"chains": "own"}),
             registry=registry,
-            settings=settings_in(folder, without=without, **options),
+            settings=settings_in(folder, without=without, executor=executor, **options),
             reporter=recorder,
         )
         return done, recorder
