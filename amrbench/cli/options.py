@@ -58,7 +58,7 @@ MemberName = Annotated[
 ExecutorOption = Annotated[
     str | None,
     typer.Option(
-        help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; all machines "
+        help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; machines "
         "share the cache folder",
         show_default="processes of this command",
     ),

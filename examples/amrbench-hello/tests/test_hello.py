@@ -32,12 +32,12 @@ def test_the_command_line_lists_the_loss():
     assert any("edges" in row and "amrbench-hello" in row for row in shown.splitlines())
 
 
-def test_head_keeps_the_contract(registry):
-    check_part(sample(EdgeHead, registry), registry)
-
-
 def test_executor_keeps_the_contract(registry):
     check_part(sample(Ssh, registry), registry)
+
+
+def test_head_keeps_the_contract(registry):
+    check_part(sample(EdgeHead, registry), registry)
 
 
 def test_encoder_block_keeps_the_contract(registry):

@@ -1,5 +1,9 @@
+import os
+import subprocess
+import sys
+
 from amrbench_plugins.executors.local import Local
-from tests.small_world.runs import killed_once
+from tests.small_world.runs import killed_once, same_bits
 
 
 def test_stages_in_processes_of_their_own_have_the_same_metrics(same_with):
@@ -21,3 +25,27 @@ def test_a_process_that_is_killed_ends_no_other_and_is_started_again(run_toy, tm
 def test_the_processes_are_as_many_as_the_jobs():
     assert Local().build(3).slots() == 3
     assert Local.on_this_machine
+
+
+def test_two_processes_with_the_same_command_share_the_work(run_toy, tmp_path):
+    plain, _ = run_toy("plain")
+    (folder := tmp_path / "shared").mkdir()
+    for name in ("toy.yaml", "tiny.yaml"):
+        (folder / name).write_bytes((tmp_path / "plain" / name).read_bytes())
+    command = "-m amrbench run toy.yaml --protocol tiny.yaml --jobs 1 --without soups".split()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=folder,
+            env=os.environ | {"AMRBENCH_CACHE": str(folder / "cache")},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    messages = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], messages
+    assert same_bits(tmp_path / "plain", folder)
+    (done,) = (folder / "runs").iterdir()
+    assert (done / "predictions" / "seed 0.test.jsonl").exists()
+    assert done.name == plain.folder.name
