@@ -93,10 +93,13 @@ def train_with_executor(
     announce = partial(
         reporter.note, "stopping all jobs after their step; Ctrl-C again stops waiting for them"
     )
+    if not missing:
+        return
+    executor.slots()  # Libraries of clusters say what signals do when they connect; what follows must win.
+    tasks = _Tasks(executor, task_of, missing, store, reporter)
     with stops_between_steps(announce):
-        _Tasks(executor, task_of, missing, store, reporter).train()
-        if missing:
-            refuse_to_go_on(missing[-1].name)
+        tasks.train()
+        refuse_to_go_on(tasks.stopped or missing[0].name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +128,7 @@ class _Tasks:
         self.running: list[_Running] = []
         self.starts: dict[str, int] = {}
         self.failures: list[RunError] = []
+        self.stopped = ""
 
     def train(self) -> None:
         """Train all stages that can be trained, then raise the first failure."""
@@ -176,15 +180,17 @@ class _Tasks:
     def _collect(self, one: _Running, code: int) -> None:
         report = TaskReport.read(one.task.file)
         files = [one.task.file, TaskReport.file_of(one.task.file)]
-        if is_finished(one.spec, self.store):
+        if is_finished(one.spec, self.store) or stop_requested():
             files.append(one.task.log)
         for file in files:
             file.unlink(missing_ok=True)
         for text in report.notes:
             note(text)
-        if is_finished(one.spec, self.store) or stop_requested():
+        if is_finished(one.spec, self.store):
             return
-        if code in FINAL:
+        if stop_requested():
+            self.stopped = self.stopped or one.spec.name
+        elif code in FINAL:
             output = one.task.log if one.task.log.exists() else "the output of the job"
             unknown = f"{one.spec.name}: its job ended with exit code {code}; see {output}"
             self._fail(one.spec, report.error or unknown)

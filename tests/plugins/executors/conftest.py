@@ -34,7 +34,6 @@ def run_toy(tmp_path, monkeypatch):
         )
         return done, recorder
 
-    run_in.registry = registry
     yield run_in
     forget_plugins()
 
