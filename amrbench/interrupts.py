@@ -6,14 +6,18 @@ by a file that the parent makes.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOOK_SECONDS = 1.0
+"""Time between two looks whether the parent process is there."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -90,3 +94,15 @@ def follow_parent(file: Path) -> None:
     """Let a worker process stop when its parent makes a file, and at SIGTERM; it ignores Ctrl-C."""
     _requests.file = file
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def stop_with_parent() -> None:
+    """Let this process get SIGTERM when the process that started it ends, because none waits for it then."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from amrbench.notes import issued_notes
 
 if TYPE_CHECKING:
     from amrbench.registry import Registry
+    from amrbench.slots.executors import ExecutorPart
 
 MOST_JOBS = 256
 
@@ -54,6 +55,14 @@ ProtocolName = Annotated[
 MemberName = Annotated[
     str, typer.Option(help="which of the run's models", show_default="its first soup, or seed 0")
 ]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; machines "
+        "share the cache folder",
+        show_default="processes of this command",
+    ),
+]
 Without = Annotated[list[str] | None, typer.Option(help="leave a plugin out; may be repeated")]
 FormatOption = Annotated[
     Format | None,
@@ -66,11 +75,19 @@ FormatOption = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
-def registry_of(without: list[str] | None) -> Registry:
+def registry_of(without: Sequence[str] | None) -> Registry:
     """Return the parts of all plugins except some."""
     from amrbench.discovery import load_registry
 
     return load_registry(without=without or ())
+
+
+def executor_of(text: str | None, registry: Registry) -> ExecutorPart | None:
+    """Return the executor that an option names, if it names one."""
+    from amrbench.config.load import parse_part
+    from amrbench.slots.executors import ExecutorPart
+
+    return parse_part(text, ExecutorPart, registry, called="--executor") if text else None  # type: ignore[type-abstract]
 
 
 def table_form(form: Format | None, *, as_json: bool = False) -> str:

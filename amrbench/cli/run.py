@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +14,13 @@ import typer
 from amrbench.cli.options import (
     MOST_JOBS,
     AsJson,
+    ExecutorOption,
     FormatOption,
     MemberName,
     ProtocolName,
     Without,
     complete_recipe,
+    executor_of,
     print_json,
     registry_of,
     table_form,
@@ -46,6 +50,7 @@ def run(
             show_default="one a core; one to train on a GPU",
         ),
     ] = None,
+    executor: ExecutorOption = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
     by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
     dry: Annotated[bool, typer.Option("--dry-run", help="only list the work and estimate its cost")] = False,
@@ -62,7 +67,9 @@ def run(
     from amrbench.training.progress_bars import progress
 
     registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
-    settings = Settings(seeds=seeds, device=device, jobs=jobs, out=out)
+    settings = Settings(
+        seeds, device, jobs, out, executor=executor_of(executor, registry), without=tuple(without or ())
+    )
     runnables = [expand(recipe, registry) for recipe in recipes]
     if dry:
         with progress() as reporter:
@@ -81,6 +88,24 @@ def run(
         print_json(json.loads(text))
     else:
         typer.echo(text)
+
+
+@command(hidden=True)
+def stage(
+    file: Annotated[Path, typer.Argument(help="a task that 'amrbench run --executor' has written")],
+) -> None:
+    """Train one stage of a run; executors call this on other machines."""
+    from amrbench.experiment.stage_task import TaskFile, train_task
+    from amrbench.interrupts import stop_with_parent
+    from amrbench.training.progress_bars import progress
+
+    os.environ.update(TaskFile.read(file).environment)
+    # Batch systems send it to all processes of a job; the one that started this command stops it then.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    stop_with_parent()
+    with progress() as reporter:
+        spec = train_task(file, registry_of, reporter)
+    typer.echo(f"{spec.name}: trained", err=True)
 
 
 @command(epilog="Example: amrbench predict street.flac 'a dog barks' --plot street.png")

@@ -42,15 +42,18 @@ from amrbench.experiment.plan import (
 )
 from amrbench.experiment.predictions import PredictionWriter, scored_rows
 from amrbench.experiment.provenance import replaced_options, result_of
+from amrbench.experiment.stage_task import TaskWriter
 from amrbench.files.atomic import write_bytes_atomic
 from amrbench.files.checksums import has_checksums, set_aside_changed
 from amrbench.files.folders import cache_folder
 from amrbench.notes import note
 from amrbench.registry import Registry
+from amrbench.slots.executors import ExecutorPart
 from amrbench.training.noise_step import step_on_noise
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stage_queue import train_all
 from amrbench.training.stage_store import store_of
+from amrbench.training.task_queue import train_with_executor
 
 FEW = 3
 """Recipes that are tried on noise without a word."""
@@ -69,6 +72,8 @@ class Settings:
             protocol's threads, one process on a GPU).
         out: Folder of the runs.
         cache: Folder of data and stages; None is the user's.
+        executor: Where stages are trained; None is this process and its workers.
+        without: Plugins that are left out there, as here.
     """
 
     seeds: int | None = None
@@ -76,6 +81,8 @@ class Settings:
     jobs: int | None = None
     out: Path = Path("runs")
     cache: Path | None = None
+    executor: ExecutorPart | None = None
+    without: tuple[str, ...] = ()
 
     @property
     def cache_folder(self) -> Path:
@@ -262,14 +269,23 @@ class Runner:
             if replaced := replaced_options(plan.request):
                 names = f"{plan.request.recipe.name}: the protocol {plan.request.protocol.name}"
                 self.reporter.note(f"{names} replaces {'; '.join(replaced)}")
-        if unfinished:
-            train_all(
-                [spec for plan in unfinished for spec in plan.chains],
-                store_of(self.settings.cache_folder),
-                jobs=self.jobs(unfinished[0].request.protocol.threads),
+        if not unfinished:
+            return
+        chains = [spec for plan in unfinished for spec in plan.chains]
+        settings, store = self.settings, store_of(self.settings.cache_folder)
+        jobs = self.jobs(unfinished[0].request.protocol.threads)
+        if settings.executor:
+            train_with_executor(
+                chains,
+                store,
+                executor=settings.executor.build(
+                    jobs if settings.executor.on_this_machine else settings.jobs
+                ),
+                task_of=TaskWriter(unfinished, cache=settings.cache_folder, without=settings.without),
                 reporter=self.reporter,
-                datasets=self.datasets,
             )
+        else:
+            train_all(chains, store, jobs=jobs, reporter=self.reporter, datasets=self.datasets)
 
     def finish(self, planned: PlannedRun) -> Run:
         """Write the files of a run whose stages are trained, and return it."""

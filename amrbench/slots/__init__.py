@@ -18,6 +18,7 @@ from amrbench.slots.blocks import (
 )
 from amrbench.slots.checkpoint import CheckpointPart
 from amrbench.slots.data import AugmentPart, DatasetPart, TargetsPart
+from amrbench.slots.executors import ExecutorPart
 from amrbench.slots.features import FeaturesPart
 from amrbench.slots.losses import LossPart
 from amrbench.slots.matcher import MatcherPart
@@ -35,6 +36,7 @@ __all__ = [
     "DatasetPart",
     "DecoderPart",
     "EncoderPart",
+    "ExecutorPart",
     "FeaturesPart",
     "FusionPart",
     "HeadPart",

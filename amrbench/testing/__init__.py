@@ -22,6 +22,7 @@ from amrbench.slots.model import ModelPart
 from amrbench.testing.blocks import check_activation, check_block
 from amrbench.testing.checkpoint import check_checkpoint
 from amrbench.testing.data import check_augment, check_dataset, check_features, check_targets
+from amrbench.testing.executors import check_executor
 from amrbench.testing.losses import check_loss
 from amrbench.testing.model import build_model, check_model, predict
 from amrbench.testing.options import check_options
@@ -82,6 +83,7 @@ CONTRACTS: Mapping[str, Contract] = {
     "augment": check_augment,
     "checkpoint": check_checkpoint,
     "dataset": check_dataset,
+    "executor": check_executor,
     "features": check_features,
     "loss": check_loss,
     "matcher": check_matcher,

@@ -140,7 +140,7 @@ class _Workers:
         self.missing = missing
         self.store = store
         self.reporter = reporter
-        self.running: dict[Future[tuple[None, list[str]]], _GroupFollower] = {}
+        self.running: dict[Future[tuple[None, list[str]]], GroupFollower] = {}
         self.failure: BaseException | None = None
 
     def train(self) -> None:
@@ -173,7 +173,7 @@ class _Workers:
         self.missing = [spec for spec in self.missing if spec not in ready]
         task = partial(_train_in_worker, store=self.store)
         for spec in ready:
-            self.running[self.pool.submit(with_notes, task, spec)] = _GroupFollower(spec, self.store)
+            self.running[self.pool.submit(with_notes, task, spec)] = GroupFollower(spec, self.store)
 
     def _collect(self, future: Future[tuple[None, list[str]]]) -> None:
         """Issue the notes of a stage that has ended, or remember why it failed."""
@@ -229,8 +229,8 @@ class StatusReporter(Reporter):
         report_status(WorkerStatus(self.task, at, progress.epoch, progress.done, progress.steps))
 
 
-class _GroupFollower:
-    """Follows the logs of all stages that a worker trains at once; mostly one."""
+class GroupFollower:
+    """Follows the logs of all stages that another process trains at once; mostly one."""
 
     def __init__(self, spec: StageSpec, store: Path) -> None:
         self.followers = [_LogFollower(own, store) for own in spec.group]

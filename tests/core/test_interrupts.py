@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -82,3 +84,29 @@ def test_it_passes_through_a_pool_of_processes_as_it_is():
 
     stopped = pickle.loads(pickle.dumps(Interrupted("step 2", 15)))
     assert (stopped.at, stopped.number) == ("step 2", 15)
+
+
+CHILD = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=sys.stdout)
+sys.stdin.read()
+"""
+GRANDCHILD = """
+import time
+from amrbench import interrupts
+interrupts.LOOK_SECONDS = 0.01
+interrupts.stop_with_parent()
+with interrupts.stops_between_steps():
+    print("begun", flush=True)
+    while not interrupts.stop_requested():
+        time.sleep(0.01)
+    print("saved", flush=True)
+"""
+
+
+def test_a_process_can_stop_with_its_parent():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", CHILD, GRANDCHILD], **pipes) as child:
+        assert child.stdout.readline() == "begun\n"
+        child.kill()
+        assert child.stdout.readline() == "saved\n"

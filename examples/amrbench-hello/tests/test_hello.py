@@ -8,6 +8,7 @@ from amrbench import load_recipe, load_registry
 from amrbench.slots.blocks import Tokens
 from amrbench.testing import check_part, sample
 from amrbench_hello.edges import EdgeHead, EdgeLoss, bumps
+from amrbench_hello.machines import Ssh
 from amrbench_hello.neighbours import NeighbourEncoder, Neighbours
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "hello.yaml"
@@ -22,12 +23,17 @@ def test_amrbench_finds_all_parts(registry):
     assert registry.find("head", "edges") is EdgeHead
     assert registry.find("loss", "edges") is EdgeLoss
     assert registry.find("encoder", "neighbours") is Neighbours
+    assert registry.find("executor", "ssh") is Ssh
     assert registry.origin(EdgeLoss).distribution == "amrbench-hello"
 
 
 def test_the_command_line_lists_the_loss():
     shown = subprocess.run(["amrbench", "parts", "loss"], capture_output=True, text=True, check=True).stdout
     assert any("edges" in row and "amrbench-hello" in row for row in shown.splitlines())
+
+
+def test_executor_keeps_the_contract(registry):
+    check_part(sample(Ssh, registry), registry)
 
 
 def test_head_keeps_the_contract(registry):

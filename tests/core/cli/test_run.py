@@ -59,3 +59,20 @@ def test_predict_checkpoint_refuses_a_file_that_is_not_a_checkpoint(amrbench, tm
     assert code == 2
     assert str(wrong) in err
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_run_refuses_executors_that_do_not_exist(amrbench):
+    code, _, err = amrbench("run", "cgdetr", "--executor", "rai")
+    assert code == 2
+    assert "no executor part is called 'rai'. Did you mean 'ray'?" in err
+    code, _, err = amrbench("run", "cgdetr", "--executor", "{use: submitit, queue: gpu}")
+    assert code == 2
+    assert "--executor" in err
+    assert "unknown field 'queue'" in err
+
+
+def test_stage_refuses_what_is_no_task(amrbench, tmp_path):
+    (file := tmp_path / "task.json").write_text("{}")
+    code, _, err = amrbench("stage", file)
+    assert code == 2
+    assert f"error: {file}: is no task of this version of amrbench" in err

@@ -1,0 +1,206 @@
+"""Tasks: all that is needed to train one stage on a machine that has the folders of this one, as a file.
+
+A task says nothing of how its result comes back: the stage is then in the store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from amrbench.config.load import Method, validated
+from amrbench.config.paths import with_resolved_paths
+from amrbench.config.protocol import Protocol
+from amrbench.config.recipe import Recipe
+from amrbench.data.feature_dataset import DatasetCache
+from amrbench.data.prepare import prepare
+from amrbench.errors import AmrbenchError, RunError, unreadable
+from amrbench.experiment.plan import PlannedRun, RunRequest, distinct_splits, plan_run
+from amrbench.files.atomic import write_text_atomic
+from amrbench.files.claim import this_process
+from amrbench.files.folders import DATA_VARIABLE, MODELS_VARIABLE, data_folder, models_folder
+from amrbench.files.yaml_file import Document
+from amrbench.interrupts import stops_between_steps
+from amrbench.notes import collected_notes
+from amrbench.part import Strict
+from amrbench.plugin_errors import naming_plugins
+from amrbench.registry import Registry
+from amrbench.slots.executors import StageTask
+from amrbench.training.progress_bars import Reporter
+from amrbench.training.stage_group import run_group
+from amrbench.training.stage_spec import StageSpec, distinct_stages
+from amrbench.training.stage_store import store_of
+from amrbench.training.task_queue import TaskReport
+
+TASKS = "tasks"
+"""Folder of tasks in the cache folder."""
+
+
+class TaskFile(Strict):
+    """The content of a task. All its paths are absolute.
+
+    Attributes:
+        key: Of the stage.
+        content: What the key is a hash of, to name what differs on another machine.
+        recipe: As its file says.
+        protocol: As its file says, with the number of seeds that was asked for.
+        device: That the stage is trained on.
+        without: Plugins that are left out.
+        cache: The cache folder, with data and stages.
+        environment: Variables that name the folders of data sets and of encoders.
+    """
+
+    key: str
+    content: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    device: str
+    without: tuple[str, ...]
+    cache: Path
+    environment: Mapping[str, str]
+
+    @classmethod
+    def of(cls, spec: StageSpec, request: RunRequest, *, cache: Path, without: Sequence[str]) -> TaskFile:
+        """Return the task of a stage of a recipe under a protocol."""
+        here = Path.cwd() / "task"  # Paths that are left relative start from the working directory.
+        protocol = with_resolved_paths(request.protocol, request.protocol_file)
+        return cls(
+            key=spec.key,
+            content=spec.content(),
+            recipe=with_resolved_paths(request.recipe, here).model_dump(mode="json"),
+            protocol=with_resolved_paths(protocol, here).model_dump(mode="json"),
+            device=request.device,
+            without=tuple(without),
+            cache=cache.absolute(),
+            environment={DATA_VARIABLE: str(data_folder()), MODELS_VARIABLE: str(models_folder())},
+        )
+
+    @classmethod
+    def read(cls, file: Path) -> TaskFile:
+        """Read a task.
+
+        Raises:
+            DataError: The file cannot be read.
+            RunError: It is no task.
+        """
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except OSError as error:
+            raise unreadable(file, error) from error
+        except ValidationError as error:
+            raise RunError(
+                f"{file}: is no task of this version of amrbench ({error.errors()[0]['msg']}). Tasks are "
+                "written by 'amrbench run --executor'; install the same version there and here."
+            ) from error
+
+    def request(self, registry: Registry, file: Path) -> RunRequest:
+        """Return the recipe under the protocol.
+
+        Args:
+            registry: The parts that they name.
+            file: Of the task, for messages.
+
+        Raises:
+            RecipeError: A part is missing, or has other options here.
+        """
+        recipe, protocol = (Document(str(file), options, {}) for options in (self.recipe, self.protocol))
+        return RunRequest(
+            method=Method(file, b"", validated(recipe, Recipe, registry)),
+            protocol=validated(protocol, Protocol, registry),
+            protocol_file=file,
+            registry=registry,
+            device=self.device,
+        )
+
+
+class TaskWriter:
+    """Writes the tasks of the stages of some runs."""
+
+    def __init__(self, planned: Sequence[PlannedRun], *, cache: Path, without: Sequence[str]) -> None:
+        self.cache, self.without = cache, without
+        self.requests = {spec.key: plan.request for plan in planned for spec in plan.stages}
+
+    def __call__(self, spec: StageSpec) -> StageTask:
+        """Write the task of a stage.
+
+        The name of its file says which process wrote it, because another one may write a task for the same
+        stage, and each removes its own.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        owner = this_process()
+        file = self.cache.absolute() / TASKS / f"{spec.key}.{owner.host}-{owner.process}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        TaskReport.file_of(file).unlink(missing_ok=True)
+        task = TaskFile.of(spec, self.requests[spec.key], cache=self.cache, without=self.without)
+        write_text_atomic(file, task.model_dump_json(indent=1))
+        return StageTask(spec.name, file, spec.device, spec.threads)
+
+
+def train_task(file: Path, registry_of: Callable[[Sequence[str]], Registry], reporter: Reporter) -> StageSpec:
+    """Train the stage of a task, and leave a report beside it; return the stage.
+
+    Args:
+        file: The task.
+        registry_of: Returns the parts of all plugins except some.
+        reporter: Receives what happens.
+
+    Raises:
+        AmrbenchError: The task is none, or asks for a stage that cannot be found here; see also `run_group`.
+    """
+    task, error = TaskFile.read(file), ""
+    with collected_notes(reporter.note) as notes:
+        try:
+            with naming_plugins():
+                return _train(task, file, registry_of(task.without), reporter)
+        except AmrbenchError as failure:
+            error = str(failure)
+            raise
+        finally:
+            TaskReport(notes=tuple(notes), error=error).write(file)
+
+
+def _train(task: TaskFile, file: Path, registry: Registry, reporter: Reporter) -> StageSpec:
+    spec = find_stage(task, file, registry, reporter)
+    announce = partial(reporter.note, "stopping after this step")
+    with stops_between_steps(announce):
+        run_group(spec, store_of(task.cache), reporter, DatasetCache())
+    return spec
+
+
+def find_stage(task: TaskFile, file: Path, registry: Registry, reporter: Reporter) -> StageSpec:
+    """Return the stage of a task.
+
+    Raises:
+        RunError: This machine would train another stage.
+        DataError: Data is missing or damaged.
+    """
+    request = task.request(registry, file)
+    splits = distinct_splits([request])
+    made = prepare(list(splits.values()), cache=task.cache, jobs=1, report=reporter.data)
+    stages = distinct_stages(plan_run(request, dict(zip(splits, made, strict=True))).chains)
+    for spec in stages:
+        if spec.key == task.key:
+            return spec
+    raise RunError(
+        f"{file}: this machine would train other stages. {_difference(task, stages)} The same versions of "
+        "amrbench, of plugins and of data must be on all machines."
+    )
+
+
+def _difference(task: TaskFile, stages: Sequence[StageSpec]) -> str:
+    """Return what differs between a task and the nearest stage of this machine, in words."""
+    differing = sorted((_differing(task.content, spec.content()) for spec in stages), key=len)
+    return f"What differs: {', '.join(differing[0])}."
+
+
+def _differing(content: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    here = json.loads(json.dumps(other))
+    names = sorted({*content, *here})
+    return [name for name in names if content.get(name) != here.get(name)]

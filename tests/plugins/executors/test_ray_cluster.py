@@ -1,0 +1,56 @@
+import os
+
+import pytest
+
+from amrbench_plugins.executors.ray_cluster import PRIVATE, RayCluster
+from tests.small_world.parts import RECIPE
+from tests.small_world.runs import Recorder, killed_once
+
+
+@pytest.fixture
+def ray(monkeypatch):
+    """Return Ray as a private cluster uses it; a cluster that was started is ended after the test."""
+    for name, value in PRIVATE.items():
+        monkeypatch.setenv(name, value)
+    package = pytest.importorskip("ray")
+    yield package
+    package.shutdown()
+
+
+def test_stages_on_a_private_cluster_have_the_same_metrics(same_with, ray):
+    same_with({"use": "ray"}, jobs=2)
+    (node,) = ray.nodes()
+    assert node["NodeManagerAddress"] == "127.0.0.1"
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert RayCluster("", 1.0, 1).slots() == 1
+
+
+def test_a_killed_command_is_started_again(run_toy, tmp_path, ray):
+    (tmp_path / "killed").mkdir()
+    recipe = killed_once(tmp_path / "killed", after=2)
+    _, recorder = run_toy("killed", {"use": "ray"}, recipe, jobs=2, seeds=1)
+    assert any("its job ended with exit code -9" in text for text in recorder.notes)
+
+
+def test_stages_of_a_lost_machine_are_trained_on_another(run_toy, tmp_path, ray):
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    first, *others = RECIPE["stages"]
+    slow = RECIPE | {"stages": [first | {"epochs": 400}, *others]}
+    plain, _ = run_toy("plain", None, slow)
+    cluster = cluster_utils.Cluster(True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    lost = cluster.add_node(num_cpus=1)
+
+    class LosesMachine(Recorder):
+        def epoch(self, stage, epoch):
+            if not self.epochs:
+                cluster.add_node(num_cpus=1)
+                cluster.remove_node(lost, allow_graceful=False)
+            super().epoch(stage, epoch)
+
+    done, recorder = run_toy(
+        "lost", {"use": "ray", "address": cluster.address}, slow, reporter=LosesMachine()
+    )
+    ray.shutdown()
+    cluster.shutdown()
+    assert done.result.rows == plain.result.rows
+    assert any("its job ended with exit code -1 before" in text for text in recorder.notes)
