@@ -146,6 +146,9 @@ class Environment(Record):
     device: str
     dtype: str
     threads: int = Field(description="of one training process")
+    cpu: str = Field(
+        "", description="processor and the instructions that torch uses; others round differently"
+    )
     versions: Mapping[str, str] = Field(description="of Python, the main packages and the training loop")
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 from amrbench.data.required_splits import Use, describe_part
 from amrbench.evaluation.result import (
     Environment,
@@ -61,7 +63,11 @@ def result_of(planned: PlannedRun, store: Path, rows: Sequence[Row], truth: str)
         models={last.model_name: last.key for last in planned.chains},
         parts=tuple(_parts(request)),
         environment=Environment(
-            device=request.device, dtype=DTYPE, threads=protocol.threads, versions=_versions()
+            device=request.device,
+            dtype=DTYPE,
+            threads=protocol.threads,
+            cpu=f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+            versions=_versions(),
         ),
         truth=truth,
         rows=tuple(rows),

@@ -51,6 +51,15 @@ def read_tree(path: Path) -> Tree:
         raise CheckpointError(f"{path}: not a saved state, or truncated ({error}).") from error
 
 
+def size_of(tree: Tree) -> int:
+    """Return the bytes of the tensors of a tree."""
+    if isinstance(tree, Tensor):
+        return tree.numel() * tree.element_size()
+    if isinstance(tree, Mapping):
+        return sum(map(size_of, tree.values()))
+    return sum(map(size_of, tree)) if isinstance(tree, list | tuple) else 0
+
+
 def _outlined(value: Tree, tensors: dict[str, Tensor]) -> Any:
     """Return a value as JSON holds it, with the names of its tensors; every container is [kind, items]."""
     if isinstance(value, Tensor):

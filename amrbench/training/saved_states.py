@@ -17,7 +17,8 @@ import torch
 
 from amrbench.errors import CheckpointError, RunError
 from amrbench.files.checksums import changed_files, write_checksums
-from amrbench.files.tree_file import Tree, read_tree, write_tree
+from amrbench.files.disk_space import refuse_full_disk
+from amrbench.files.tree_file import Tree, read_tree, size_of, write_tree
 
 EPOCH_SECONDS = 60.0
 """Longest time without a saved state, if epochs are shorter."""
@@ -56,6 +57,7 @@ class SavedStates:
         before = self._folders()
         number = 1 + max((_number(folder) for folder in before), default=0)
         folder = self.folder / f"state-{number:06d}"
+        refuse_full_disk(self.folder, size_of(tree), "a saved state")
         try:
             folder.mkdir(parents=True)
             write_tree(folder / _STATE, {"versions": versions(), "state": tree})

@@ -27,7 +27,8 @@ from amrbench.evaluation.result import Selected, StageRecord, TrainedStage, read
 from amrbench.files.atomic import free_name
 from amrbench.files.checksums import CHECKSUMS, changed_files, has_checksums, write_checksums
 from amrbench.files.claim import exclusive, this_process
-from amrbench.files.tree_file import Tree
+from amrbench.files.disk_space import refuse_full_disk
+from amrbench.files.tree_file import Tree, size_of
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.optimizers import Updater
@@ -45,6 +46,8 @@ from amrbench.types import Batch, BuildContext, Query, Target, TrainingLength
 
 LAST = "last.safetensors"
 DONE = "done.json"
+IN_STATE = 4
+"""Copies of the weights in a saved state: current ones, two moments, an average; kept ones come on top."""
 
 
 def store_of(cache: Path) -> Path:
@@ -367,7 +370,11 @@ class StageSaves(Saves):
             saved: A state that was saved, if any.
             name: Of the stage or stages, for the note that it goes on.
             steps: Of an epoch.
+
+        Raises:
+            RunError: The disk has too little room for the states and the weights.
         """
+        refuse_full_disk(self.states.folder, sum(map(_needed, self.keepers)), name)
         if saved is None:
             for keeper in self.keepers:
                 keeper.begin()
@@ -384,6 +391,12 @@ class StageSaves(Saves):
     @override
     def save(self, state: Tree) -> None:
         self.states.save({"loop": state, "stages": [keeper.state() for keeper in self.keepers]})
+
+
+def _needed(keeper: StageKeeper) -> int:
+    """Return the bytes that a stage may write: its weights, and two saved states at a time."""
+    kept = len(keeper.kept.best)
+    return size_of(keeper.criterion.state_dict()) * (kept + 1 + 2 * (kept + IN_STATE))
 
 
 def _where(state: Tree, steps: int) -> str:
