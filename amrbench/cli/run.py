@@ -90,7 +90,7 @@ def run(
         typer.echo(text)
 
 
-@command(hidden=True)
+@command(hidden=True, epilog="Example: amrbench stage task.json")
 def stage(
     file: Annotated[Path, typer.Argument(help="a task that 'amrbench run --executor' has written")],
 ) -> None:

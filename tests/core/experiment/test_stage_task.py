@@ -1,15 +1,22 @@
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import yaml
 
+from amrbench.config.load import find, load_method, load_protocol
+from amrbench.config.paths import with_resolved_paths
+from amrbench.discovery import load_registry
 from amrbench.errors import DataError, RecipeError, RunError
+from amrbench.experiment.plan import RunRequest
 from amrbench.experiment.stage_task import TaskFile, TaskWriter, find_stage, train_task
 from amrbench.registry import Registry
 from amrbench.training.progress_bars import NULL_REPORTER
 from amrbench.training.task_queue import TaskReport
 from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
-from tests.small_world.runs import Recorder, changed, plan, train
+from tests.small_world.runs import Recorder, changed, plan, train, write_yaml
 
 
 @pytest.fixture
@@ -72,6 +79,26 @@ def test_paths_of_a_task_are_absolute(planned, folder, monkeypatch):
     read = TaskFile.read(task.file)
     assert read.cache == folder
     assert all(Path(path).is_absolute() for path in read.environment.values())
+
+
+def test_paths_that_start_from_the_protocol_are_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    registry, file = load_registry(), Path("protocols") / "own.yaml"
+    data = yaml.safe_load(find("protocol", "synthetic").read_text())
+    data["data"]["target"] = {"use": "files", "folder": "own"}
+    write_yaml(file, data)
+    method = load_method(find("recipe", "cgdetr"), registry)
+    request = RunRequest(method, load_protocol(file, registry), file, registry, "cpu")
+    stage = SimpleNamespace(key="key", content=dict)
+    task = TaskFile.of(stage, request, cache=tmp_path, without=[])
+    assert task.protocol["data"]["target"]["folder"] == str(tmp_path / "protocols" / "own")
+    assert task.request(registry, tmp_path / "task.json").resolved == task_free(request).resolved
+
+
+def task_free(request):
+    """Return a request whose protocol has its paths as a task has them."""
+    here = with_resolved_paths(request.protocol, Path.cwd() / request.protocol_file)
+    return replace(request, protocol=here)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"key": 1}'])
