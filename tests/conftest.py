@@ -1,6 +1,7 @@
 """Settings for all tests."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -11,6 +12,9 @@ from amrbench import cli
 # One thread for each test process: several of them share the cores, and threads that wait for a core
 # make small tensors many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell lets what it starts in the background ignore Ctrl-C; tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples everywhere: what passes on one machine passes on the next. To look for new ones:
 # pytest --hypothesis-profile=search

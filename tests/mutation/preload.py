@@ -8,7 +8,7 @@ import torch
 import amrbench
 import amrbench_plugins
 
-_SCRIPTS = ("train_mini_clap", "measure_mini_clap")
+_SCRIPTS = ("__main__", "train_mini_clap", "measure_mini_clap")
 
 
 def preload() -> None:
