@@ -39,14 +39,14 @@ class Tally:
     runs: int = 0
     different: list[str] = field(default_factory=list)
     lost: list[float] = field(default_factory=list)
-    """Seconds between the last saved state, or the begin of a stage, and a kill."""
+    """Seconds from the last saved state, or the begin of a stage, to a kill; starting again is part of them."""
 
     def text(self) -> str:
         """Return one sentence for each number."""
-        lost = f"at most {max(self.lost):.1f} s" if self.lost else "nothing"
+        lost = f"at most {max(self.lost):.1f} s" if self.lost else "no time"
         return (
             f"{self.kills} kills, {self.in_stages} of them inside of stages; {self.runs} runs ended, "
-            f"{len(self.different)} of them with other files; {lost} of training lost by a kill\n"
+            f"{len(self.different)} of them with other files; {lost} from the last saved state to a kill\n"
             + "".join(f"different: {name}\n" for name in self.different)
         )
 
