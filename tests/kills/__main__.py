@@ -39,7 +39,7 @@ class Tally:
     runs: int = 0
     different: list[str] = field(default_factory=list)
     lost: list[float] = field(default_factory=list)
-    """Seconds from the last saved state, or the begin of a stage, to a kill; starting again is part of them."""
+    """Seconds from the last saved state, or the begin of a stage, to a kill; new starts count too."""
 
     def text(self) -> str:
         """Return one sentence for each number."""
