@@ -56,17 +56,15 @@ def fit_array(
         Interrupted: The process was asked to stop; the state is saved.
     """
     training = Training(together, report=report, explain=partial(_explained, models), saves=saves)
-    if state is not None:
-        training.restore(state)
-    while training.epoch < together.epochs:
-        training.train_epoch()
-        with together.updater.eval_weights():
-            vals = [validated(model, training.epoch) for model in models]
-            seconds, memory = training.seconds() / len(models), memory_mib()
-            for number, val in enumerate(vals):
-                own = training.mean.of_model(number)
-                keep(number, Epoch(training.epoch + 1, own.read(), val, seconds, memory, own.first_size()))
-        training.end_epoch()
+
+    def keep_epoch() -> None:
+        vals = [validated(model, training.epoch) for model in models]
+        seconds, memory = training.seconds() / len(models), memory_mib()
+        for number, val in enumerate(vals):
+            own = training.mean.of_model(number)
+            keep(number, Epoch(training.epoch + 1, own.read(), val, seconds, memory, own.first_size()))
+
+    training.run(state, keep_epoch)
 
 
 def _explained(models: Sequence[StageInputs], check: StepCheck, error: Exception | None) -> RunError | None:

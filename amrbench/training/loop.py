@@ -114,15 +114,13 @@ def fit(
         Interrupted: The process was asked to stop; the state is saved.
     """
     training = Training(inputs, report=report, explain=partial(explained, inputs), saves=saves)
-    if state is not None:
-        training.restore(state)
-    while training.epoch < inputs.epochs:
-        training.train_epoch()
-        with inputs.updater.eval_weights():
-            val, mean = validated(inputs, training.epoch), training.mean
-            seconds, memory = training.seconds(), memory_mib()
-            keep(Epoch(training.epoch + 1, mean.read(), val, seconds, memory, mean.first_size()))
-        training.end_epoch()
+
+    def keep_epoch() -> None:
+        val, mean = validated(inputs, training.epoch), training.mean
+        seconds, memory = training.seconds(), memory_mib()
+        keep(Epoch(training.epoch + 1, mean.read(), val, seconds, memory, mean.first_size()))
+
+    training.run(state, keep_epoch)
 
 
 Explain = Callable[[StepCheck, Exception | None], RunError | None]
@@ -148,6 +146,21 @@ class Training:
         self._began, self._before = perf_counter(), 0.0
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
+
+    def run(self, state: Tree, keep_epoch: Callable[[], None]) -> None:
+        """Train to the end.
+
+        Args:
+            state: As in `fit`.
+            keep_epoch: Called after each epoch, while the weights are those to validate.
+        """
+        if state is not None:
+            self.restore(state)
+        while self.epoch < self.inputs.epochs:
+            self.train_epoch()
+            with self.inputs.updater.eval_weights():
+                keep_epoch()
+            self.end_epoch()
 
     def seconds(self) -> float:
         """Return the time of this epoch, with that before a stop."""
