@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from amrbench.errors import CheckpointError, RunError
-from amrbench.files.atomic import atomic_path
+from amrbench.errors import CheckpointError
+from amrbench.files.weights import ABOUT, write_weights
 
 Tree = Any
 """A tensor, a number, text, None, or a mapping, list or tuple of trees."""
@@ -29,12 +28,8 @@ def write_tree(path: Path, tree: Tree) -> None:
         TypeError: It holds something else.
     """
     tensors: dict[str, Tensor] = {}
-    outline = json.dumps(_outlined(tree, tensors))
-    try:
-        with atomic_path(path) as part:
-            save_file(tensors, part, {_OUTLINE: outline})
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{path}: cannot be written ({error}). Check the folder and the disk.") from error
+    outline = _outlined(tree, tensors)
+    write_weights(path, tensors, {_OUTLINE: outline})
 
 
 def read_tree(path: Path) -> Tree:
@@ -46,7 +41,7 @@ def read_tree(path: Path) -> Tree:
     try:
         opened: Any = safe_open(path, "pt")
         with opened as file:
-            return _tree(json.loads(file.metadata()[_OUTLINE]), file)
+            return _tree(json.loads(file.metadata()[ABOUT])[_OUTLINE], file)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a saved state, or truncated ({error}).") from error
 

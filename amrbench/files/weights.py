@@ -17,7 +17,8 @@ from typing_extensions import override
 from amrbench.errors import CheckpointError, RunError
 from amrbench.files.atomic import atomic_path
 
-_ABOUT = "amrbench"
+ABOUT = "amrbench"
+"""Key of the plain values in the header of a file."""
 
 
 def state_of(module: nn.Module) -> dict[str, Tensor]:
@@ -34,7 +35,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str,
         RunError: The file cannot be written.
     """
     # One entry, because the order of several entries is not fixed.
-    metadata = {_ABOUT: json.dumps(about, sort_keys=True)}
+    metadata = {ABOUT: json.dumps(about, sort_keys=True)}
     try:
         with atomic_path(path) as part:
             save_file(dict(weights), part, metadata)
