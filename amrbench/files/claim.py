@@ -82,9 +82,10 @@ class Claim:
         return True
 
     def renew(self) -> None:
-        """Say that the process is still there."""
-        with suppress(OSError):
-            os.utime(self.path)
+        """Say that the process is still there; a claim that another process has taken over is left alone."""
+        if self.is_held():
+            with suppress(OSError):
+                os.utime(self.path)
 
     def is_free(self) -> bool:
         """Whether a process could take the claim now."""
