@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from amrbench.data.required_splits import Use
 from amrbench.errors import RunError, dotted
 from amrbench.files.atomic import write_text_atomic
-from amrbench.files.checksums import CHECKSUMS, changed_files, write_checksums
+from amrbench.files.checksums import changed_files, files_below, write_checksums
 
 RESULT = "result.json"
 Kind = Literal["seed", "mean", "soup", "single", "control", "prior"]
@@ -217,8 +217,7 @@ def read_result(path: Path) -> Result:
 def write_result(folder: Path, result: Result) -> None:
     """Write result.json and then the checksums of all files of the run, which mean that it is finished."""
     write_record(folder / RESULT, result)
-    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    write_checksums(folder, [file.as_posix() for file in files if file.name != CHECKSUMS])
+    write_checksums(folder, files_below(folder))
 
 
 def read_record(file: Path, model: type[Record_], *, what: str, remedy: str) -> Record_:

@@ -26,6 +26,12 @@ def write_checksums(folder: Path, names: Iterable[str]) -> None:
     write_text_atomic(folder / CHECKSUMS, "".join(lines))
 
 
+def files_below(folder: Path) -> list[str]:
+    """Return the names of all files in a folder and below it, but for its checksums."""
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return [file.as_posix() for file in files if file.name != CHECKSUMS]
+
+
 def has_checksums(folder: Path) -> bool:
     """Whether a folder was finished; its files may have changed since."""
     return (folder / CHECKSUMS).is_file()

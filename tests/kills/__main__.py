@@ -6,7 +6,6 @@ those of one that was not disturbed, and the next run begins with an empty store
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -22,6 +21,7 @@ from amrbench.experiment.run import Settings, run
 from amrbench.training import saved_states
 from tests.folders import ROOT
 from tests.golden.numbers import registry
+from tests.small_world.runs import what_runs_left
 
 PROTOCOL = Path(__file__).with_name("small.yaml")
 VARIABLE = "AMRBENCH_TEST_SAVE_EVERY"
@@ -66,24 +66,6 @@ def started(folder: Path, jobs: int, save_every: float) -> subprocess.Popen:
     )
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Return all that a run leaves and that may not depend on kills."""
-    found = {}
-    for file in sorted((folder / "runs").rglob("*")) + sorted((folder / "cache" / "stages").rglob("*")):
-        if file.is_file() and file.name not in ("times.jsonl", "SHA256SUMS"):
-            found[str(file.relative_to(folder))] = without_costs(file)
-    return found
-
-
-def without_costs(file: Path) -> bytes:
-    if file.name != "result.json":
-        return file.read_bytes()
-    result = json.loads(file.read_bytes())
-    for stage in result["stages"]:
-        del stage["seconds"], stage["memory_mib"]
-    return json.dumps(result).encode()
-
-
 def lost_seconds(folder: Path) -> list[float]:
     """Return for each unfinished stage how long ago it was begun or saved."""
     now = time.time()
@@ -101,7 +83,7 @@ def killed(folder: Path, *, kills: int, jobs: int, seed: int, save_every: float,
     whole = started(undisturbed, 1, save_every)
     if whole.wait() != 0:
         raise RuntimeError(whole.stderr.read())
-    expected = files_of(undisturbed)
+    expected = what_runs_left(undisturbed)
     shutil.copytree(undisturbed / "cache" / "data", disturbed / "cache" / "data")
     while tally.kills < kills or not tally.runs:
         process = started(disturbed, jobs, save_every)
@@ -118,7 +100,7 @@ def killed(folder: Path, *, kills: int, jobs: int, seed: int, save_every: float,
         if code:
             raise RuntimeError(process.stderr.read())
         tally.runs += 1
-        if files_of(disturbed) != expected:
+        if what_runs_left(disturbed) != expected:
             tally.different.append(f"run {tally.runs}")
         shutil.rmtree(disturbed / "runs")
         shutil.rmtree(disturbed / "cache" / "stages")

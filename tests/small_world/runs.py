@@ -18,7 +18,7 @@ from amrbench.data.required_splits import FeatureRequest
 from amrbench.data.worker_pool import no_report
 from amrbench.experiment.plan import PlannedRun, RunRequest, plan_run
 from amrbench.experiment.run import Run, Settings, run
-from amrbench.files.checksums import CHECKSUMS, write_checksums
+from amrbench.files.checksums import files_below, write_checksums
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.training.criterion import Criterion
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
@@ -104,8 +104,27 @@ def run_in(folder: Path, recipe: str = "toy", *, reporter: Reporter = NULL_REPOR
 
 def seal(folder: Path) -> None:
     """Make a run out of a folder whose files were changed or written by hand."""
-    files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
-    write_checksums(folder, [str(file) for file in files if file.name != CHECKSUMS])
+    write_checksums(folder, files_below(folder))
+
+
+def what_runs_left(folder: Path) -> dict[str, bytes]:
+    """Return all that runs leave and that may not depend on where they were stopped."""
+    left = {}
+    for below in (folder / "runs", folder / "cache" / "stages"):
+        for name in files_below(below):
+            if not name.endswith("times.jsonl"):
+                left[f"{below.name}/{name}"] = _without_costs(below / name)
+    return left
+
+
+def _without_costs(file: Path) -> bytes:
+    content = file.read_bytes()
+    if file.name != "result.json":
+        return content
+    result = json.loads(content)
+    costs = [stage.pop("seconds") + stage.pop("memory_mib") for stage in result["stages"]]
+    assert all(costs)
+    return json.dumps(result).encode()
 
 
 def stages_in(folder: Path) -> dict[str, dict]:

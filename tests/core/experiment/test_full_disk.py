@@ -1,7 +1,6 @@
 """A run whose disk is full at any of its writes ends with the same files once there is room again."""
 
 import errno
-import json
 import os
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from amrbench.errors import AmrbenchError
 from amrbench.files import atomic
-from tests.small_world.runs import run_in
+from tests.small_world.runs import run_in, what_runs_left
 
 
 class FullDisk:
@@ -43,21 +42,6 @@ class FullDisk:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Return all that a run leaves and that may not depend on where it was stopped."""
-    found = {}
-    for file in (*(folder / "runs").rglob("*"), *(folder / "cache" / "stages").rglob("*")):
-        if file.is_file() and file.name not in ("times.jsonl", "SHA256SUMS"):
-            content = file.read_bytes()
-            if file.name == "result.json":
-                result = json.loads(content)
-                costs = [stage.pop("seconds") + stage.pop("memory_mib") for stage in result["stages"]]
-                assert all(costs)
-                content = json.dumps(result).encode()
-            found[str(file.relative_to(folder))] = content
-    return found
-
-
 def stopped_and_ended(folder, monkeypatch, at: int) -> bool:
     """Run with a disk that is full at a write, and again if that stopped it; return whether it did."""
     with monkeypatch.context() as patch:
@@ -73,10 +57,10 @@ def stopped_and_ended(folder, monkeypatch, at: int) -> bool:
 def ends_alike_whatever_write_fails(new_toy_folder, monkeypatch, step: int) -> None:
     whole = new_toy_folder()
     run_in(whole)
-    expected, at = files_of(whole), 1
+    expected, at = what_runs_left(whole), 1
     folder = new_toy_folder()
     while stopped_and_ended(folder, monkeypatch, at):
-        assert files_of(folder) == expected, f"write {at}"
+        assert what_runs_left(folder) == expected, f"write {at}"
         at, folder = at + step, new_toy_folder()
     assert at > 40, "the writes of a run were counted"
 
