@@ -109,6 +109,11 @@ class WorkerPool(Executor):
         """Let the workers save and stop as soon as they can."""
         (self.folder / STOP).touch()
 
+    def terminate(self) -> None:
+        """End the workers, in the middle of their tasks."""
+        for process in self._processes.values():
+            process.terminate()
+
     def statuses(self) -> list[WorkerStatus]:
         """Return what the workers do."""
         return list(read_statuses(self.folder).values())
@@ -156,6 +161,9 @@ def worker_pool(jobs: int, doing: str) -> Iterator[WorkerPool]:
             yield pool
         except BrokenProcessPool as error:
             raise pool.death() from error
+        except KeyboardInterrupt:
+            pool.terminate()  # Workers ignore Ctrl-C themselves; those that can save do so on SIGTERM.
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
             for name in _ONE_THREAD:

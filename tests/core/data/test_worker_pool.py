@@ -63,6 +63,27 @@ def test_the_first_error_cancels_what_has_not_begun(tmp_path):
     assert len(list(tmp_path.iterdir())) < 50
 
 
+def wait_and_touch(path: Path) -> int:
+    path.with_suffix(".begun").touch()
+    time.sleep(5)
+    path.touch()
+    return 1
+
+
+def interrupt_a_task(path: Path) -> None:
+    with worker_pool(1, "waits") as pool:
+        pool.submit(wait_and_touch, path)
+        while not path.with_suffix(".begun").exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+
+def test_tasks_end_when_the_command_is_interrupted(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_a_task(tmp_path / "task")
+    assert not (tmp_path / "task").exists()
+
+
 KEPT = "What is finished is kept: give the same command again"
 
 
