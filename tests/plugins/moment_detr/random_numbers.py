@@ -1,12 +1,18 @@
-"""The random numbers behind the masks of long sequences."""
+"""Random rows, and the random numbers behind the masks of long sequences."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from amrbench_plugins.moment_detr.masks import LEVELS
+
+
+def rows(*shape: int) -> Tensor:
+    """Normal numbers of a leaf of the graph, in float64."""
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
 def numbers(seed: int, sizes: list[int]) -> list[NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from amrbench_plugins.moment_detr import blocked_attention
 from amrbench_plugins.moment_detr.blocked_attention import packed_attention
 from amrbench_plugins.moment_detr.masks import LEVELS
-from tests.plugins.moment_detr.random_numbers import numbers
+from tests.plugins.moment_detr.random_numbers import numbers, rows
 
 WIDTH, HEADS = 8, 2
 LENGTHS = (5, 1, 7)
@@ -22,10 +22,6 @@ P = 0.3
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
-
-
-def rows(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
 def plain_attention(query: Tensor, key: Tensor, value: Tensor, kept: list[Tensor]) -> Tensor:

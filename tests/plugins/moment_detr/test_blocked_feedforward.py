@@ -14,7 +14,7 @@ from amrbench_plugins.moment_detr import blocked_feedforward
 from amrbench_plugins.moment_detr.activations import PReLU
 from amrbench_plugins.moment_detr.masks import LEVELS
 from amrbench_plugins.ours.swish import SwishModule
-from tests.plugins.moment_detr.random_numbers import numbers
+from tests.plugins.moment_detr.random_numbers import numbers, rows
 
 WIDTH, HIDDEN = 8, 12
 P = 0.3
@@ -23,10 +23,6 @@ P = 0.3
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
-
-
-def rows(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
 class Shifted(nn.Module):
