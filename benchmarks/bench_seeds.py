@@ -14,8 +14,9 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
-from time import perf_counter, process_time
+from time import perf_counter
 
 import torch
 
@@ -23,16 +24,18 @@ from amrbench.config.load import load_recipe
 from amrbench.config.recipe import Budget, Recipe
 from amrbench.discovery import load_registry
 from amrbench.slots.optimizers import Updater
-from amrbench.training.criterion import Criterion, build_criterion
+from amrbench.training.criterion import Criterion
 from amrbench.training.loop import fixed_numerics
 from amrbench.training.model_array import CriterionArray, stack
 from amrbench.training.predict import to_device
 from amrbench.training.step_check import StepCheck
-from amrbench.types import Batch, BuildContext, FeatureWidths, Target, TrainingLength
+from amrbench.types import Batch, Target
+from benchmarks.interleaved import in_turns, seconds
+from benchmarks.ours import criterion_of, updater_of
+from benchmarks.problems import problem
 
 DEVICE = "AMRBENCH_BENCH_DEVICE"
 """The environment variable with the device, where `--device` is not given."""
-WIDTH, WORDS, PAIRS = 768, 12, 2
 SMALL = Budget(width=32, feedforward=64, layers=1, dummies=3)
 STEPS = 5
 """Steps that are timed together, because periodic ASAM does more in every fifth."""
@@ -48,40 +51,11 @@ class Sizes:
     frames: int
 
     def criterion(self, seed: int) -> Criterion:
-        context = BuildContext(FeatureWidths(WIDTH, WIDTH), seed, window_widths=(0.1, 0.2, 0.3))
-        return build_criterion(self.recipe, context).to(self.device)
+        return criterion_of(self.recipe, seed).to(self.device)
 
-    def updater(self, module: Criterion, *, array: bool) -> Updater:
-        training = self.recipe.training
-        return training.optimizer.build(module, TrainingLength(1, 1_000, training.clip, array=array))
-
-    def data(self, seed: int) -> tuple[Batch, Target]:
-        """Draw recordings of equal length, each with one window."""
-        generator = torch.Generator().manual_seed(seed)
-
-        def rows(count: int) -> torch.Tensor:
-            return torch.nn.functional.normalize(
-                torch.randn(self.batch, count, WIDTH, generator=generator), dim=-1
-            )
-
-        relevant = torch.zeros(self.batch, self.frames, dtype=torch.bool)
-        relevant[:, : self.frames // 4] = True
-        pairs = torch.arange(PAIRS).expand(self.batch, -1)
-        batch = Batch(
-            audio=rows(self.frames),
-            audio_mask=torch.ones(self.batch, self.frames, dtype=torch.bool),
-            text=rows(WORDS),
-            text_mask=torch.ones(self.batch, WORDS, dtype=torch.bool),
-            recording=torch.arange(self.batch),
-        )
-        target = Target(
-            spans=torch.tensor([[[0.125, 0.25]]]).expand(self.batch, -1, -1),
-            spans_mask=torch.ones(self.batch, 1, dtype=torch.bool),
-            relevant=relevant,
-            positives=pairs,
-            negatives=self.frames - 1 - pairs,
-        )
-        return batch, target
+    def data(self) -> tuple[Batch, Target]:
+        given = problem(self.batch, self.frames)
+        return given.batch, given.target
 
 
 @dataclass(frozen=True)
@@ -104,17 +78,17 @@ class Row:
 
 def measured(sizes: Sizes, models: int, rounds: int) -> Row:
     """Compare the losses of both ways, and time their steps in turns; medians over rounds."""
-    data = [sizes.data(seed) for seed in range(models)]
-    batch, target = (to_device(stack(items), sizes.device) for items in zip(*data, strict=True))
+    data = sizes.data()
+    batch, target = (to_device(stack([item] * models), sizes.device) for item in data)
     array = CriterionArray([sizes.criterion(seed) for seed in range(models)])
     if fault := array.fault(batch, target):
         raise SystemExit(f"these models cannot be trained at once: {fault}")
-    at_once = _steps(array.train(), sizes.updater(array, array=True), batch, target)
+    at_once = _steps(array.train(), updater_of(sizes.recipe, array), batch, target)
     alone = []
-    for seed, pair in enumerate(data):
-        criterion = sizes.criterion(seed).train()
-        own = (to_device(item, sizes.device) for item in pair)
-        alone.append(_steps(criterion, sizes.updater(criterion, array=False), *own))
+    for seed in range(models):
+        criterion = sizes.criterion(seed)
+        own = (to_device(item, sizes.device) for item in data)
+        alone.append(_steps(criterion, updater_of(sizes.recipe, criterion), *own))
 
     def one_after_another() -> None:
         for steps in alone:
@@ -127,9 +101,10 @@ def measured(sizes: Sizes, models: int, rounds: int) -> Row:
         at_once()
         torch.cuda.synchronize()
     memory = torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0
-    pairs = [(_seconds(at_once, cuda=cuda), _seconds(one_after_another, cuda=cuda)) for _ in range(rounds)]
-    first, second = (median(column) / STEPS for column in zip(*pairs, strict=True))
-    return Row(models, first, second, memory)
+    turns = in_turns(
+        partial(_seconds, at_once, cuda=cuda), partial(_seconds, one_after_another, cuda=cuda), rounds
+    )
+    return Row(models, median(turns.fast) / STEPS, median(turns.slow) / STEPS, memory)
 
 
 def _steps(module: Criterion, updater: Updater, batch: Batch, target: Target) -> Callable[[], None]:
@@ -146,14 +121,14 @@ def _steps(module: Criterion, updater: Updater, batch: Batch, target: Target) ->
 
 def _seconds(work: Callable[[], None], *, cuda: bool) -> float:
     if not cuda:
-        start = process_time()
+        return seconds(work)
+
+    def finished() -> None:
         work()
-        return process_time() - start
+        torch.cuda.synchronize()
+
     torch.cuda.synchronize()
-    start = perf_counter()
-    work()
-    torch.cuda.synchronize()
-    return perf_counter() - start
+    return seconds(finished, perf_counter)
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:

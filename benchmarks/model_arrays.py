@@ -8,8 +8,8 @@ from functools import partial
 from amrbench.config.recipe import Recipe
 from amrbench.training.criterion import Criterion
 from amrbench.training.model_array import CriterionArray, stack
-from amrbench.types import Batch, Losses, Target, TrainingLength
-from benchmarks.ours import STEPS_PER_EPOCH
+from amrbench.types import Batch, Losses, Target
+from benchmarks.ours import updater_of
 
 
 def step_of_array(
@@ -17,8 +17,5 @@ def step_of_array(
 ) -> Callable[[], Losses]:
     """Return one step of all models, each on the same batch."""
     array = CriterionArray(criteria)
-    clip = recipe.training.clip
-    length = TrainingLength(epochs=1, steps_per_epoch=STEPS_PER_EPOCH, clip=clip, array=True)
-    updater = recipe.training.optimizer.build(array, length)
     losses = partial(array, stack([batch] * len(criteria)), stack([target] * len(criteria)))
-    return partial(updater.step, losses)
+    return partial(updater_of(recipe, array).step, losses)

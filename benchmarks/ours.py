@@ -15,6 +15,7 @@ from amrbench.discovery import load_registry
 from amrbench.evaluation.score_files import score_files
 from amrbench.slots.optimizers import Updater
 from amrbench.training.criterion import Criterion, build_criterion, tensors_of
+from amrbench.training.model_array import CriterionArray
 from amrbench.types import BuildContext, FeatureWidths, Losses, TrainingLength
 from amrbench_plugins.cgdetr.reference_weights import Reference, reference_names
 from benchmarks.problems import WIDTH, Problem
@@ -30,10 +31,10 @@ def shipped_recipe(name: str = "cgdetr") -> Recipe:
     return load_recipe(find("recipe", name), load_registry())
 
 
-def criterion_of(recipe: Recipe) -> Criterion:
+def criterion_of(recipe: Recipe, seed: int = 0) -> Criterion:
     """Build model, matcher and losses of a recipe, in training."""
     widths, dropout = FeatureWidths(WIDTH, WIDTH), recipe.stages[-1].input_dropout
-    context = BuildContext(widths, 0, dropout, window_widths=(0.1, 0.2, 0.3))
+    context = BuildContext(widths, seed, dropout, window_widths=(0.1, 0.2, 0.3))
     return build_criterion(recipe, context).train()
 
 
@@ -44,8 +45,9 @@ def step_of(recipe: Recipe, criterion: Criterion, problem: Problem) -> Callable[
 
 
 def updater_of(recipe: Recipe, criterion: Criterion) -> Updater:
-    """Build the optimizer of a recipe, as for a stage of one long epoch."""
-    length = TrainingLength(epochs=1, steps_per_epoch=STEPS_PER_EPOCH, clip=recipe.training.clip)
+    """Build the optimizer of a recipe, as for a stage of one long epoch of a model or of an array of them."""
+    array, clip = isinstance(criterion, CriterionArray), recipe.training.clip
+    length = TrainingLength(epochs=1, steps_per_epoch=STEPS_PER_EPOCH, clip=clip, array=array)
     return recipe.training.optimizer.build(criterion, length)
 
 
