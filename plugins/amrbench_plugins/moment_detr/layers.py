@@ -183,8 +183,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape."""
-        p = self.p if self.training else 0.0
         if is_long(x):
+            p = self.p if self.training else 0.0
             return blocked_feedforward(x, self.up, self.activation, self.down, p)
         return self.down(dropout(self.activation(self.up(x)), self.p, self.training))  # type: ignore[no-any-return]
 
