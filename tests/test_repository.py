@@ -70,7 +70,7 @@ TESTED_ELSEWHERE = {
     "amrbench/slots/optimizers.py": "abstract; tests/contracts",
     "amrbench/slots/ranking.py": "abstract; tests/contracts",
     "amrbench/slots/soups.py": "abstract; tests/contracts",
-    "plugins/amrbench_plugins/backends/mel.py": "the front ends that use it: test_spectral.py, test_vit.py",
+    "plugins/amrbench_plugins/backends/mel.py": "the front ends: test_spectral.py, test_vit.py, test_cnn.py",
     "plugins/amrbench_plugins/beyond/parts.py": "options only; tests/contracts, files of the modules",
     "plugins/amrbench_plugins/cgdetr/parts.py": "options only; tests/contracts and the files of the modules",
     "plugins/amrbench_plugins/datasets/procedural/lexicon.py": "a table; test_captions.py",
