@@ -40,7 +40,8 @@ class ConvBlock(nn.Module):
     @override
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, width, T / pool, F / pool) of (B, inputs, T, F)."""
-        x = self.bn1(self.conv1(x)).relu()
+        # A CPU convolves many channels faster if they are neighbours in memory.
+        x = self.bn1(self.conv1(x)).relu().contiguous(memory_format=torch.channels_last)
         pooled: Tensor = self.pool(self.bn2(self.conv2(x)).relu())
         return pooled
 
