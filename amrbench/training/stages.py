@@ -146,7 +146,7 @@ def _train(
             criterion = untrained(spec, datasets)
         if saved is None:
             load_start(spec, criterion, start)
-        updater = spec.recipe.training.optimizer.build(criterion, splits.length(spec))
+        updater = spec.training.optimizer.build(criterion, splits.length(spec))
         inputs = stage_inputs(spec, splits, criterion, updater)
         keeper = StageKeeper(spec, criterion, folder, reporter)
         saves = StageSaves(states, [keeper])

@@ -119,6 +119,16 @@ def test_stages_are_those_of_each_seed_alone(toy_sources, tmp_path, on_cpu):
     )
 
 
+def test_a_group_is_trained_at_the_rate_of_its_stage(toy_sources, tmp_path, on_cpu):
+    recipe = copy.deepcopy(AT_ONCE)
+    recipe["stages"][1]["lr"] = 1e-9
+    specs, folders = trained(toy_sources, tmp_path, recipe=recipe)
+    start = read_weights(tmp_path / specs[0].parent.key / "weights.span.safetensors")
+    for folder in folders:
+        weights = read_weights(folder / "last.safetensors")
+        assert all(torch.allclose(start[name], weights[name], atol=1e-6) for name in weights)
+
+
 def test_a_group_is_trained_once_to_the_same_bits(toy_sources, tmp_path, on_cpu, monkeypatch):
     specs, folders = trained(toy_sources, tmp_path / "one")
     times = [(folder / "done.json").stat().st_mtime_ns for folder in folders]

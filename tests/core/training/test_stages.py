@@ -131,6 +131,19 @@ def test_a_stage_stores_the_weights_of_its_best_epoch(toy_sources, tmp_path):
     assert found == {"span": done.selected["span"].val}
 
 
+def test_a_stage_is_trained_at_its_own_rate(toy_sources, tmp_path):
+    own = plan(toy_sources, with_stage(1, lr=1e-9)).chains[0]
+    train(own, tmp_path)
+    after = read_weights(tmp_path / own.key / "last.safetensors")
+    start = read_weights(tmp_path / own.parent.key / "weights.span.safetensors")
+    assert all(torch.allclose(start[name], after[name], atol=1e-6) for name in after), "it hardly moves"
+    assert not all(torch.equal(start[name], after[name]) for name in after)
+    usual = plan(toy_sources).chains[0]
+    assert usual.parent.key == own.parent.key
+    moved = read_weights(train(usual, tmp_path) / "last.safetensors")
+    assert not all(torch.allclose(start[name], moved[name], atol=1e-3) for name in moved)
+
+
 def test_a_finished_stage_is_never_touched(toy_sources, tmp_path, monkeypatch):
     last = plan(toy_sources).chains[0]
     folder = train(last, tmp_path)
