@@ -73,6 +73,11 @@ class Training(Strict):
         min_length=1,
         description="metrics on the selection split that choose the epoch; later ones break ties",
     )
+    select_over: Literal[1, 3, 5, 7, 9] = Field(
+        1,
+        description="how many epochs in a row the metrics are averaged over to choose the one in the middle; "
+        "fewer at the ends of a stage",
+    )
 
 
 class Stage(Strict):

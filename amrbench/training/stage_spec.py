@@ -93,12 +93,14 @@ class StageSpec:
         """Return what the key is a hash of: no names, no paths, and not the number of processes."""
         # Rate and schedule are in the training, so stages that say the same in other ways have one key.
         stage = self.stage.model_dump(mode="json", exclude={"name", "data", "seeds", "lr", "schedule"})
-        # A stage that is trained alone has the key that it had before there were groups.
+        # One whose epochs count alone has the key from before there were means over epochs, and one that is
+        # trained alone that from before there were groups.
+        means = {"select_over"} if self.training.select_over == 1 else None
         together = {"together": list(self.together)} if self.together else {}
         return {
             "engine": ENGINE,
             "model": self.recipe.model.model_dump(mode="json"),
-            "training": self.training.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json", exclude=means),
             "limits": self.recipe.limits.model_dump(mode="json"),
             "stage": stage,
             "train": [source.fingerprint for source in self.train],

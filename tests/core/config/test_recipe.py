@@ -394,3 +394,10 @@ def test_a_rate_by_role_that_the_optimizer_refuses_is_named():
         "the protocol's budget does not fit the recipe toy: the stage 'last' has an 'lr' that "
         "'training.optimizer' refuses: Input should be less than or equal to 10, not 11.0."
     )
+
+
+def test_epochs_are_averaged_over_an_odd_number_of_them(load):
+    assert mistakes(load, ("  optimizer", "  select_over: 4\n  optimizer")) == [
+        "line 10 training.select_over Input should be 1, 3, 5, 7 or 9, not 4."
+    ]
+    assert load(("  optimizer", "  select_over: 5\n  optimizer")).training.select_over == 5

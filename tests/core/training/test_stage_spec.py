@@ -67,6 +67,7 @@ def test_names_and_parts_used_after_training_are_not_in_the_keys(toy_sources):
         (with_training(batch=4), PROTOCOL, {}),
         (with_training(losses=["frames"]), PROTOCOL, {}),
         (with_training(select=["mAP"]), PROTOCOL, {}),
+        (with_training(select_over=3), PROTOCOL, {}),
         (RECIPE | {"limits": {"frames": 10}}, PROTOCOL, {}),
         (with_stage(0, epochs=5), PROTOCOL, {}),
         (with_stage(0, data="target"), PROTOCOL, {}),
@@ -106,6 +107,13 @@ def test_stages_have_one_key_however_their_rate_is_given(toy_sources):
 def test_the_key_of_a_stage_without_a_rate_has_nothing_of_rates(toy_sources):
     content = plan(toy_sources).chains[0].content()
     assert content["stage"] == {"epochs": 4, "input_dropout": 0.1, "fresh": []}
+
+
+def test_the_key_of_a_stage_whose_epochs_count_alone_has_nothing_of_means(toy_sources):
+    assert keys(toy_sources, with_training(select_over=1)) == keys(toy_sources)
+    assert "select_over" not in plan(toy_sources).chains[0].content()["training"]
+    three = plan(toy_sources, with_training(select_over=3)).chains[0]
+    assert three.content()["training"]["select_over"] == 3
 
 
 def test_the_schedule_of_a_stage_counts_with_its_version(toy_sources):

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +71,32 @@ def test_a_stage_keeps_the_weights_that_are_best_for_each_readout(toy_sources, t
             readouts = fit_readouts(last.recipe.training.readouts, widths)
             options = {"device": torch.device("cpu"), "select": last.recipe.training.select}
             assert validate(criterion.model, select, readouts, **options)[name] == best.val[name]
+
+
+def test_the_mean_over_epochs_chooses_the_weights_and_the_record_has_the_metrics_of_the_epoch(
+    toy_sources, tmp_path
+):
+    last = plan(toy_sources, with_training(select_over=3) | {"stages": LONG}).chains[0]
+    folder = train(last, tmp_path)
+    epochs, done = read_epochs(folder), read_done(folder)
+    assert len(epochs) == 9
+
+    def mean(index):
+        around = [epoch.val["span"] for epoch in epochs[max(0, index - 1) : index + 2]]
+        return tuple(math.fsum(val[name] for val in around) / len(around) for name in ("R1@0.7", "R1@0.5"))
+
+    best = epochs[max(range(9), key=mean)]
+    assert best.epoch != best_epoch(epochs, "span").epoch, "another one than without means"
+    assert done.selected["span"] == Selected(epoch=best.epoch, val=best.val["span"])
+    select = DatasetCache().load((last.select,), last.recipe.limits)
+    with fixed_numerics(1):
+        model = load_trained(last, tmp_path).model
+        readouts, options = fit_readouts(last.recipe.training.readouts, ()), {"device": torch.device("cpu")}
+        found = validate(model, select, readouts, select=last.recipe.training.select, **options)
+    assert found == {"span": best.val["span"]}
+
+
+LONG = [RECIPE["stages"][0], RECIPE["stages"][1] | {"epochs": 9}]
 
 
 @pytest.mark.parametrize("first", ["second", "span"])
