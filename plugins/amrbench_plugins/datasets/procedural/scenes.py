@@ -9,7 +9,7 @@ import numpy as np
 from typing_extensions import override
 
 from amrbench.content_hash import content_hash
-from amrbench.slots.data import Dataset
+from amrbench.slots.data import Dataset, KnowsQueries
 from amrbench.types import Query
 from amrbench_plugins.datasets.layouts.levels import at_level, mixed, with_changes
 from amrbench_plugins.datasets.layouts.streams import stream
@@ -66,7 +66,7 @@ def rendered_events(scene: ScenePlan) -> list[tuple[int, Signal]]:
     return rendered
 
 
-class ProceduralDataset(Dataset):
+class ProceduralDataset(Dataset, KnowsQueries):
     """Clips of one preset; each is rendered when it is asked for."""
 
     def __init__(self, preset: Preset, seed: int) -> None:
@@ -84,8 +84,8 @@ class ProceduralDataset(Dataset):
     def recording(self, split: str, index: int) -> RenderedClip:
         return render_clip(planning.plan(self.preset, split, index, seed=self.seed))
 
+    @override
     def queries(self, split: str, index: int) -> Sequence[Query]:
-        """Return the queries about one clip, without its audio."""
         return planning.plan(self.preset, split, index, seed=self.seed).queries
 
     @override
