@@ -125,7 +125,7 @@ class Procedural(DatasetPart):
     """
 
     use = "procedural"
-    preset: Literal["short", "long", "scenes"] = Field("scenes", description="kind of clips")
+    preset: Literal["short", "long", "scenes", "scenes-small"] = Field("scenes", description="kind of clips")
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="another seed, another world")
 
     @override

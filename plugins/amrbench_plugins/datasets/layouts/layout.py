@@ -38,10 +38,12 @@ class Sound:
     Attributes:
         asked: Whether a query asks for it, alone or with another one.
         far: Whether it is far away.
+        snr: Its usual level over the background, dB.
     """
 
     asked: bool
     far: bool
+    snr: float
 
 
 @dataclass(frozen=True)
@@ -174,8 +176,9 @@ class _Builder:
         return Layout(self._seconds, tuple(self._sounds), tuple(self._events), tuple(self._requests), bed)
 
     def _sound(self, *, asked: bool) -> int:
-        far = bool(self._rng.random() < self._laws.levels.far_probability)
-        self._sounds.append(Sound(asked, far))
+        levels = self._laws.levels
+        far = bool(self._rng.random() < levels.far_probability)
+        self._sounds.append(Sound(asked, far, (levels.far if far else levels.near).draw(self._rng)))
         return len(self._sounds) - 1
 
     def _moments(self, count: int, factor: float) -> list[Window]:
@@ -192,10 +195,8 @@ class _Builder:
         return draw_widths(self._rng, laws.widths, self._width, factor=factor, count=count, seconds=seconds)
 
     def _add_events(self, sound: int, moments: Sequence[Window]) -> None:
-        levels = self._laws.levels
-        snr = (levels.far if self._sounds[sound].far else levels.near).draw(self._rng)
         for start, end in moments:
-            level = snr + float(self._rng.normal(0, levels.varies))
+            level = self._sounds[sound].snr + float(self._rng.normal(0, self._laws.levels.varies))
             self._events.append(Event(sound, start, end - start, level))
 
     def _request(self, sounds: tuple[int, ...], moments: Sequence[Window]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,7 +13,7 @@ from amrbench_plugins.datasets.layouts.streams import Rng
 
 FULL_SCALE = 0.98
 """Largest peak of a recording."""
-_STEP = 0.05
+STEP = 0.05
 """Seconds between the points of a curve of levels."""
 _SLOW = 1.5
 """Seconds between two independent values of the slow changes."""
@@ -25,9 +26,9 @@ _PAUSED = -34.0
 """Level in a pause, dB."""
 
 
-def level_curve(rng: Rng, changes: Changes, seconds: float) -> tuple[Floats, Floats]:
-    """Return times (n,) from 0 to `seconds`, and the level (n,) there in dB, before any normalisation."""
-    times = np.linspace(0, seconds, max(4, int(seconds / _STEP) + 2))
+def level_curve(rng: Rng, changes: Changes, seconds: float) -> Floats:
+    """Return the level in dB at each of the times 0, `STEP`, ... up to `seconds` or just after."""
+    times = np.arange(math.ceil(seconds / STEP) + 1) * STEP
     knots = np.linspace(0, seconds, max(2, int(seconds / _SLOW) + 2))
     level = np.interp(times, knots, rng.normal(0, changes.wander, len(knots)))
     for since_edge in (times, seconds - times):
@@ -38,14 +39,20 @@ def level_curve(rng: Rng, changes: Changes, seconds: float) -> tuple[Floats, Flo
         if seconds > 4 * length:
             start = rng.uniform(0.15 * seconds, 0.85 * seconds - length)
             level[(times > start) & (times < start + length)] = _PAUSED
-    return times, level
+    return np.asarray(level)
+
+
+def straight_lines(values: Floats, period: int) -> Rows:
+    """Return (n - 1) * period samples: straight lines through n values, one every `period` samples."""
+    first, change = values[:-1, None].astype(np.float32), np.diff(values)[:, None].astype(np.float32)
+    ramp = np.arange(period, dtype=np.float32) / np.float32(period)
+    return np.asarray((first + change * ramp).reshape(-1))
 
 
 def with_changes(rng: Rng, signal: Rows, changes: Changes, *, rate: int) -> Rows:
     """Return a signal (samples,) whose level rises, wanders, pauses and falls."""
-    times, level = level_curve(rng, changes, len(signal) / rate)
-    gain = np.interp(np.arange(len(signal)) / rate, times, 10 ** (level / 20))
-    return np.asarray(signal * gain.astype(np.float32))
+    gain = 10 ** (level_curve(rng, changes, len(signal) / rate) / 20)
+    return np.asarray(signal * straight_lines(gain, round(STEP * rate))[: len(signal)])
 
 
 def at_level(signal: Rows, level: float) -> Rows:

@@ -11,7 +11,7 @@ from amrbench.types import Floats, Window
 from amrbench_plugins.datasets.layouts.laws import Annotators, LogNormal, Widths
 from amrbench_plugins.datasets.layouts.streams import Rng
 
-_LEAST_GAP = 2.5
+_LEAST_GAP = 3.0
 """Seconds between moments of one query, so that their windows do not touch."""
 _GAPS_SHARE = 0.4
 """Of a recording, at most, that such gaps need."""
@@ -45,9 +45,10 @@ def arrange(rng: Rng, widths: Floats, gap: LogNormal, *, seconds: float) -> list
     """Return exact moments of these widths, in order, with gaps that are narrowed if they do not fit."""
     count = len(widths)
     least = least_gap(count, seconds)
-    extra = np.array([max(gap.draw(rng) - least, 0.0) for _ in range(count - 1)])
+    # Those before the first moment and after the last one count too, or crowded moments would begin at 0.
+    extra = np.array([max(gap.draw(rng) - least, 0.0) for _ in range(count + 1)])
     room = seconds - float(widths.sum()) - (count - 1) * least
-    gaps = least + extra * min(1.0, room / max(float(extra.sum()), 1e-9))
+    gaps = least + extra[1:-1] * min(1.0, room / max(float(extra.sum()), 1e-9))
     starts = np.concatenate([[0.0], np.cumsum(widths[:-1] + gaps)])
     starts += rng.uniform(0, max(0.0, seconds - float(starts[-1] + widths[-1])))
     return [(float(start), float(start + width)) for start, width in zip(starts, widths, strict=True)]

@@ -1,14 +1,13 @@
 """The laws of the four kinds of scenes: two targets, and two sets to train on before.
 
-`scenes` has the geometry of CASTELLA. `scenes-small` has the same laws, milder and shorter. `short` differs from
-them as Clotho-Moment differs from CASTELLA, and `long` as the report's set of five-minute clips does: longer
-moments, fewer of them, cleaner sounds, and exact windows.
+`scenes` has the geometry of CASTELLA. `scenes-small` has the same laws, milder and shorter. `short` differs
+from them as Clotho-Moment differs from CASTELLA, and `long` as the report's set of five-minute clips does:
+longer moments, fewer of them, cleaner sounds, and exact windows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from amrbench_plugins.datasets.layouts import castella
 from amrbench_plugins.datasets.layouts.laws import (
@@ -71,7 +70,7 @@ SCENES_SMALL = Laws(
             width=5.0,
         ),
     ),
-    widths=Widths(between=0.8, within=0.65, thinning=0.15),
+    widths=Widths(between=0.7, within=0.6, thinning=0.12),
     gap=LogNormal(median=8.0, sigma=0.9),
     pair_probability=0.5,
     others=(0, 2),
@@ -102,6 +101,4 @@ SCENES = Laws(
     annotators=_PEOPLE,
 )
 
-LAWS: Mapping[str, Laws] = MappingProxyType(
-    {"short": SHORT, "long": LONG, "scenes": SCENES, "scenes-small": SCENES_SMALL}
-)
+LAWS: Mapping[str, Laws] = {"short": SHORT, "long": LONG, "scenes": SCENES, "scenes-small": SCENES_SMALL}
