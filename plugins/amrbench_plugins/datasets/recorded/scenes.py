@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from amrbench.content_hash import content_hash
 from amrbench.data.audio import open_audio
 from amrbench.data.resample import resample
 from amrbench.errors import DataError
-from amrbench.slots.data import Dataset
-from amrbench.types import Query, Window
+from amrbench.slots.data import Dataset, KnowsQueries
+from amrbench.types import Query
 from amrbench_plugins.datasets.corpora.sound import (
     MixedRecording,
     Wave,
@@ -25,21 +25,24 @@ from amrbench_plugins.datasets.corpora.sound import (
     loop_from,
 )
 from amrbench_plugins.datasets.layouts.laws import Laws
-from amrbench_plugins.datasets.layouts.layout import BedLevel, Event, Layout, Request, lay_out
+from amrbench_plugins.datasets.layouts.layout import Layout, lay_out
 from amrbench_plugins.datasets.layouts.levels import at_level, mixed, with_changes
 from amrbench_plugins.datasets.layouts.presets import LAWS
 from amrbench_plugins.datasets.layouts.streams import Key, Rng, stream
 from amrbench_plugins.datasets.procedural import captions
-from amrbench_plugins.datasets.recorded.collection import SPLITS, Collection, SoundClass
+from amrbench_plugins.datasets.procedural.planning import TIGHT
+from amrbench_plugins.datasets.recorded.collection import BACKGROUND, SPLITS, Collection, SoundClass
 
 _VERSION = 1
 """Raised when the same takes give other recordings."""
-_CASTING, _WORDS, _BACKGROUND, _BED, _EVENT = range(1, 6)
+_CASTING, _WORDS, _LEVEL, _BACKGROUND, _BED, _EVENT = range(1, 7)
 """Stages of the random generators."""
 _PRESETS = tuple(LAWS)
 """Their order stands for their names in random seeds."""
-_LEVEL = (-38.0, -28.0)
-"""Of backgrounds, dB relative to full scale."""
+_LEVELS = (-38.0, -28.0)
+"""Of ambience and bed together, dB relative to full scale."""
+_SPEECH_WEIGHT = 6.0
+"""How much more often a sound is a class of speech than one of the others."""
 _LONGEST = 60
 """Seconds of a take that are used, from its start."""
 _CALL = 2.0
@@ -48,8 +51,6 @@ _PAUSE = 0.4
 """Longest of these pauses, seconds."""
 _FADE = 0.01
 """Seconds at both ends of a take."""
-_TIGHT = 4.0
-"""Longest tight window in seconds."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,6 @@ class Options:
     def laws(self) -> Laws:
         """Return the laws of the preset."""
         return LAWS[self.preset]
-
-    def key(self, split: str) -> Key:
-        """Return what names a split in random seeds."""
-        return self.seed, _PRESETS.index(self.preset), SPLITS.index(split)
 
 
 @lru_cache(maxsize=32)
@@ -113,24 +110,25 @@ def played(rng: Rng, takes: Sequence[Path], samples: int, *, rate: int) -> tuple
     return wave, list(dict.fromkeys(used))
 
 
-def cast(rng: Rng, collection: Collection, layout: Layout) -> tuple[list[SoundClass], SoundClass]:
-    """Return the class of each sound of a layout, no two alike, and another one to lie under them.
-
-    The latter is speech if the layout wants that and such a class is left.
+def cast(rng: Rng, collection: Collection, layout: Layout) -> list[SoundClass]:
+    """Return a class for each sound of a layout and, at the end, for its bed; no two are alike.
 
     Raises:
         DataError: The collection has too few classes.
     """
-    count = len(layout.sounds)
-    if count >= len(collection.classes):
+    classes, count = collection.classes, len(layout.sounds)
+    if count >= len(classes):
         raise DataError(
-            f"{collection.folder}: has {len(collection.classes)} classes, but a recording needs {count + 1} "
-            "different ones. Add classes, or choose a preset with fewer sounds."
+            f"{collection.folder}: has {len(classes)} classes, but a recording needs {count + 1} different "
+            "ones. Add classes, or choose a preset with fewer sounds."
         )
-    order = [collection.classes[index] for index in rng.permutation(len(collection.classes))]
-    rest = order[count:]
-    speaks = layout.bed is not None and layout.bed.speech
-    return order[:count], next((each for each in rest if each.speech == speaks), rest[0])
+    weights = np.array([_SPEECH_WEIGHT if each.speech else 1.0 for each in classes])
+    order = np.argsort(rng.exponential(1 / weights))  # a draw without replacement, by weights
+    cast = [classes[index] for index in order]
+    if layout.bed and layout.bed.speech and (speech := [each for each in cast if each.speech]):
+        cast.remove(speech[-1])
+        return [*cast[:count], speech[-1]]
+    return cast[: count + 1]
 
 
 def phrased(rng: Rng, classes: Sequence[SoundClass], split: str) -> tuple[str, bool]:
@@ -144,86 +142,100 @@ def phrased(rng: Rng, classes: Sequence[SoundClass], split: str) -> tuple[str, b
     return captions.finish(rng, text), unseen
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What a recording is made of.
+
+    Attributes:
+        vid: Its id.
+        key: Seed of its random generators.
+        split: Of its takes.
+        layout: When its sounds sound, and how loudly.
+        classes: Of the sounds of the layout, and of its bed at the end.
+        queries: With their windows.
+    """
+
+    vid: str
+    key: Key
+    split: str
+    layout: Layout
+    classes: list[SoundClass]
+    queries: tuple[Query, ...]
+
+
+def plan(collection: Collection, options: Options, split: str, number: int) -> Scene:
+    """Return the plan of a recording; the same whatever was asked before."""
+    of_split = options.seed, _PRESETS.index(options.preset), SPLITS.index(split)
+    key, vid = (*of_split, number), f"recorded_{options.preset}_{split}_{number:04d}"
+    layout = lay_out(options.laws, split, number, of_split)
+    classes = cast(stream(key, _CASTING), collection, layout)
+    rng, queries = stream(key, _WORDS), []
+    for index, request in enumerate(layout.requests):
+        text, unseen = phrased(rng, [classes[sound] for sound in request.sounds], split)
+        extra = {
+            "kind": "while" if len(request.sounds) > 1 else "single",
+            "unseen_phrase": unseen,
+            "tight": any(end - start <= TIGHT for start, end in request.windows),
+        }
+        queries.append(Query(f"{vid}_{index}", text, vid, layout.seconds, request.windows, extra))
+    return Scene(vid, key, split, layout, classes, tuple(queries))
+
+
 class SceneMixer:
-    """Mixes the recordings of a split."""
+    """Mixes a recording and lists what it was mixed from."""
 
-    def __init__(self, collection: Collection, options: Options, split: str) -> None:
-        self._collection, self._options, self._split = collection, options, split
-        self._key = options.key(split)
+    def __init__(self, collection: Collection, options: Options, scene: Scene) -> None:
+        self._collection, self._options, self._scene = collection, options, scene
+        self._rows: list[dict[str, object]] = []
 
-    def recording(self, number: int) -> MixedRecording:
-        """Return a recording; the same whatever was asked before.
+    def recording(self) -> MixedRecording:
+        """Return the recording.
 
         Raises:
-            DataError: A take is damaged or silent, or there are too few classes.
+            DataError: A take is damaged or silent.
         """
-        options, rate = self._options, self._options.rate
-        layout = lay_out(options.laws, self._split, number, self._key)
-        classes, under = cast(stream(self._key, _CASTING, number), self._collection, layout)
-        vid = f"recorded_{options.preset}_{self._split}_{number:04d}"
-        background, level, rows = self._background(number, round(layout.seconds * rate))
+        scene, rate = self._scene, self._options.rate
+        level = float(stream(scene.key, _LEVEL).uniform(*_LEVELS))
+        background = at_level(self._background(), level)
         events = []
-        if layout.bed is not None:
-            wave, row = self._bed(number, layout.bed, under, len(background), level)
-            events.append((0, wave))
-            rows.append(row)
-        for index, event in enumerate(layout.events):
-            wave, row = self._event((number, index), event, classes[event.sound], level)
-            events.append((round(event.start * rate), wave))
-            rows.append(row)
-        rng = stream(self._key, _WORDS, number)
-        queries = tuple(
-            self._query(rng, f"{vid}_{index}", vid, layout.seconds, request, classes)
-            for index, request in enumerate(layout.requests)
-        )
-        return MixedRecording(vid, rate, mixed(background, events), queries, {"vid": vid, "sounds": rows})
+        for number, event in enumerate(scene.layout.events):
+            rng, kind = stream(scene.key, _EVENT, number), scene.classes[event.sound]
+            wave = self._played(rng, kind, event.start, event.end)
+            wave = with_changes(rng, wave, self._options.laws.levels.changes, rate=rate)
+            events.append((round(event.start * rate), at_level(wave, level + event.snr)))
+        provenance = {"vid": scene.vid, "level_db": level, "sounds": self._rows}
+        return MixedRecording(scene.vid, rate, mixed(background, events), scene.queries, provenance)
 
-    def _background(self, number: int, samples: int) -> tuple[Wave, float, list[dict[str, object]]]:
-        rng, rate = stream(self._key, _BACKGROUND, number), self._options.rate
-        takes = self._collection.background.of(self._split)
+    def _background(self) -> Wave:
+        """Return the ambience and the bed."""
+        layout, rate = self._scene.layout, self._options.rate
+        takes = self._collection.background.of(self._scene.split)
+        rng = stream(self._scene.key, _BACKGROUND)
         path = takes[int(rng.integers(len(takes)))]
-        take, level = read_take(path, rate), float(rng.uniform(*_LEVEL))
-        wave = loop_from(take, int(rng.integers(len(take))), samples, fade=rate // 2)
-        background_level(wave, path, "as a background")
-        row = self._row("background", [path], (0.0, samples / rate), level)
-        return at_level(wave, level), level, [row]
+        take = read_take(path, rate)
+        wave = loop_from(take, int(rng.integers(len(take))), round(layout.seconds * rate), fade=rate // 2)
+        background_level(wave, path, "where it is a background")
+        self._note(BACKGROUND, [path], 0.0, layout.seconds)
+        wave = at_level(wave, 0.0)
+        if layout.bed:
+            bed = self._played(stream(self._scene.key, _BED), self._scene.classes[-1], 0.0, layout.seconds)
+            wave = wave + at_level(bed, layout.bed.level)
+        return wave
 
-    def _bed(
-        self, number: int, bed: BedLevel, kind: SoundClass, samples: int, level: float
-    ) -> tuple[Wave, dict[str, object]]:
+    def _played(self, rng: Rng, kind: SoundClass, start: float, end: float) -> Wave:
         rate = self._options.rate
-        wave, used = played(stream(self._key, _BED, number), kind.takes.of(self._split), samples, rate=rate)
-        row = self._row(kind.name, used, (0.0, samples / rate), level + bed.level)
-        return at_level(wave, level + bed.level), row
+        samples = max(1, round((end - start) * rate))
+        wave, used = played(rng, kind.takes.of(self._scene.split), samples, rate=rate)
+        self._note(kind.name, used, start, end)
+        return wave
 
-    def _event(
-        self, stage: tuple[int, int], event: Event, kind: SoundClass, level: float
-    ) -> tuple[Wave, dict[str, object]]:
-        rng, rate = stream(self._key, _EVENT, *stage), self._options.rate
-        samples = max(1, round(event.seconds * rate))
-        wave, used = played(rng, kind.takes.of(self._split), samples, rate=rate)
-        wave = with_changes(rng, wave, self._options.laws.levels.changes, rate=rate)
-        row = self._row(kind.name, used, (event.start, event.end), level + event.snr)
-        return at_level(wave, level + event.snr), row
-
-    def _row(self, name: str, used: Sequence[Path], times: Window, level: float) -> dict[str, object]:
+    def _note(self, name: str, used: Sequence[Path], start: float, end: float) -> None:
         files = [path.relative_to(self._collection.folder).as_posix() for path in used]
-        return {"class": name, "files": files, "seconds": list(times), "level_db": level}
-
-    def _query(
-        self, rng: Rng, qid: str, vid: str, seconds: float, request: Request, classes: Sequence[SoundClass]
-    ) -> Query:
-        text, unseen = phrased(rng, [classes[sound] for sound in request.sounds], self._split)
-        extra = {
-            "kind": "single" if len(request.sounds) == 1 else "while",
-            "unseen_phrase": unseen,
-            "tight": any(end - start <= _TIGHT for start, end in request.windows),
-        }
-        return Query(qid, text, vid, seconds, request.windows, extra)
+        self._rows.append({"class": name, "files": files, "seconds": [start, end]})
 
 
-class RecordedDataset(Dataset):
-    """Recordings of a collection, which is read when the first one is asked for."""
+class RecordedDataset(Dataset, KnowsQueries):
+    """Recordings of a collection, which is listed when the first one is asked for."""
 
     def __init__(self, read: Callable[[], Collection], options: Options) -> None:
         self._read, self._options = read, options
@@ -238,13 +250,17 @@ class RecordedDataset(Dataset):
 
     @override
     def recording(self, split: str, index: int) -> MixedRecording:
-        return SceneMixer(self._collection, self._options, split).recording(index)
+        scene = plan(self._collection, self._options, split, index)
+        return SceneMixer(self._collection, self._options, scene).recording()
+
+    @override
+    def queries(self, split: str, index: int) -> Sequence[Query]:
+        return plan(self._collection, self._options, split, index).queries
 
     @override
     def fingerprint(self) -> str:
         options = self._options
-        laws = repr(options.laws)  # They are not plain values, but their text says all of them.
-        takes = self._collection.fingerprint()
+        laws, takes = asdict(options.laws), self._collection.fingerprint()
         return content_hash([_VERSION, options.preset, options.seed, options.rate, laws, takes])
 
     @cached_property

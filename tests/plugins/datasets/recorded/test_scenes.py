@@ -10,14 +10,13 @@ import soundfile
 
 from amrbench.errors import DataError
 from amrbench_plugins.datasets.corpora import sound
-from amrbench_plugins.datasets.layouts.layout import lay_out
 from amrbench_plugins.datasets.recorded.collection import SPLITS, read_collection
 from amrbench_plugins.datasets.recorded.scenes import (
     Options,
     RecordedDataset,
-    SceneMixer,
     cast,
     phrased,
+    plan,
     played,
     read_take,
 )
@@ -37,13 +36,20 @@ def takes(folder):
     return read_collection(folder)
 
 
+def data(takes, options=OPTIONS):
+    return RecordedDataset(lambda: takes, options)
+
+
 def recordings(takes, split="train", count=5, options=OPTIONS):
-    mixer = SceneMixer(takes, options, split)
-    return [mixer.recording(number) for number in range(count)]
+    return [data(takes, options).recording(split, number) for number in range(count)]
+
+
+def scenes(takes, split="train", count=5):
+    return [plan(takes, OPTIONS, split, number) for number in range(count)]
 
 
 def test_a_recording_depends_on_seed_split_and_number_alone(takes):
-    first, again = recordings(takes), SceneMixer(takes, OPTIONS, "train").recording(3)
+    first, again = recordings(takes), data(takes).recording("train", 3)
     assert first[3].vid == again.vid == "recorded_scenes-small_train_0003"
     assert first[3].queries == again.queries
     assert np.array_equal(first[3].waveform, again.waveform)
@@ -55,35 +61,46 @@ def test_a_recording_depends_on_seed_split_and_number_alone(takes):
 
 
 def test_times_and_windows_are_those_of_the_layout(takes):
-    for number, recording in enumerate(recordings(takes)):
-        layout = lay_out(OPTIONS.laws, "train", number, OPTIONS.key("train"))
+    for scene, recording in zip(scenes(takes), recordings(takes), strict=True):
+        layout = scene.layout
         assert len(recording.waveform) == layout.seconds * RATE
         assert [query.windows for query in recording.queries] == [each.windows for each in layout.requests]
         assert [query.qid for query in recording.queries] == [
             f"{recording.vid}_{index}" for index in range(len(layout.requests))
         ]
-        events = [row for row in recording.provenance["sounds"] if row["seconds"][1] != layout.seconds]
-        assert {(each.start, each.end) for each in layout.events} >= {tuple(row["seconds"]) for row in events}
+        rows = recording.provenance["sounds"]
+        assert rows[0]["class"] == "background"
+        assert rows[1]["class"] == scene.classes[-1].name or not layout.bed
+        events = rows[1 + bool(layout.bed) :]
+        assert [row["seconds"] for row in events] == [[event.start, event.end] for event in layout.events]
+        names = [scene.classes[event.sound].name for event in layout.events]
+        assert [row["class"] for row in events] == names
 
 
-def test_a_sound_has_the_level_of_its_event(takes):
+def test_queries_are_known_before_the_audio_is_made(takes):
+    assert [recording.queries for recording in recordings(takes)] == [
+        data(takes).queries("train", number) for number in range(5)
+    ]
+
+
+def test_sounds_and_background_have_the_levels_of_the_layout(takes):
     """Each class is a tone of its own pitch, which is measured in the mix while it lasts."""
     checked = 0
-    for recording in recordings(takes, count=3):
-        peak = np.abs(recording.waveform).max()
-        for row in recording.provenance["sounds"]:
-            start, end = (round(second * RATE) for second in row["seconds"])
-            if row["class"] == "background" or peak > 0.97 or end - start < RATE:
+    for scene, recording in zip(scenes(takes), recordings(takes), strict=True):
+        level = recording.provenance["level_db"]
+        for event in scene.layout.events:
+            piece = recording.waveform[round(event.start * RATE) : round(event.end * RATE)]
+            alone = [other for other in scene.layout.events if other.sound == event.sound]
+            if event.seconds < 1 or event.snr < 3 or len(alone) > 1:
                 continue
-            piece = recording.waveform[start:end].astype(np.float64)
-            spectrum = np.abs(np.fft.rfft(piece)) ** 2 * 2 / len(piece) ** 2
+            spectrum = np.abs(np.fft.rfft(piece.astype(np.float64))) ** 2 * 2 / len(piece) ** 2
             hertz = np.fft.rfftfreq(len(piece), 1 / RATE)
-            base = 200 + 120 * CLASSES.index(row["class"])
+            base = 200 + 120 * CLASSES.index(scene.classes[event.sound].name)
             inside = (hertz > base - 25) & (hertz < base + 75)
-            if (measured := 10 * np.log10(spectrum[inside].sum())) > -45:
-                assert measured == pytest.approx(row["level_db"], abs=3)
-                checked += 1
-    assert checked > 5
+            measured = 10 * np.log10(spectrum[inside].sum())
+            assert measured == pytest.approx(level + event.snr, abs=2)
+            checked += 1
+    assert checked > 3
 
 
 def test_splits_play_other_takes(takes):
@@ -125,11 +142,20 @@ def test_queries_name_the_sounds_of_their_windows(takes):
     assert kinds == {"single", "while"}
 
 
-def test_classes_of_a_recording_differ(takes):
-    for number, recording in enumerate(recordings(takes)):
-        layout = lay_out(OPTIONS.laws, "train", number, OPTIONS.key("train"))
-        names = {row["class"] for row in recording.provenance["sounds"]} - {"background"}
-        assert len(names) == len(layout.sounds) + (layout.bed is not None)
+def test_classes_of_a_recording_differ_and_speech_lies_under_it_where_the_layout_says_so(takes):
+    beds = []
+    for scene in scenes(takes, count=40):
+        assert (
+            len({kind.name for kind in scene.classes}) == len(scene.classes) == len(scene.layout.sounds) + 1
+        )
+        if scene.layout.bed and scene.layout.bed.speech:
+            beds.append(scene.classes[-1].name)
+    assert set(beds) == {"man"}
+
+
+def test_speech_is_more_common_than_other_classes(takes):
+    names = [kind.name for scene in scenes(takes, count=60) for kind in scene.classes[:-1]]
+    assert names.count("man") > 1.3 * names.count("dog") > 0
 
 
 def test_long_takes_are_cut_and_short_ones_repeated(tmp_path):
@@ -160,7 +186,7 @@ def test_takes_of_another_rate_are_resampled(tmp_path):
 
 
 def test_too_few_classes_are_refused(takes):
-    layout = lay_out(OPTIONS.laws, "train", 0, OPTIONS.key("train"))
+    layout = scenes(takes)[0].layout
     few = replace(takes, classes=takes.classes[: len(layout.sounds)])
     with pytest.raises(DataError) as error:
         cast(np.random.default_rng(0), few, layout)
