@@ -56,13 +56,13 @@ class ModelFile:
         return f"{install} it there"
 
 
-def installed_paths(place: str) -> list[Path]:
+def installed_paths(file: str) -> list[Path]:
     """Return where a file of an installed package can be; the package is not imported.
 
     Args:
-        place: Of the file, beginning with the package, e.g. "package/folder/file"; or empty.
+        file: Its path, beginning with the package, e.g. "package/folder/file"; or empty.
     """
-    package, _, inner = place.partition("/")
+    package, _, inner = file.partition("/")
     spec = find_spec(package) if package else None
     return [Path(folder) / inner for folder in (spec and spec.submodule_search_locations) or ()]
 

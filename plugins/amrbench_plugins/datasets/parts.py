@@ -248,8 +248,8 @@ class Recorded(MixedDatasetPart):
                 path=root,
                 present=(root / "sounds.yaml").is_file(),
                 published=TAKES,
-                remedy=f"Put them there (${DATA_VARIABLE} chooses the folder of data), or name their folder in "
-                "the protocol.",
+                remedy=f"Put them there (${DATA_VARIABLE} chooses the folder of data), or name their folder "
+                "in the protocol.",
             )
         ]
 

@@ -107,7 +107,7 @@ def aisfx_files(folder: Path, weights: Mapping[str, Tensor] | None = None) -> tu
     classifier = {"fc.0.0.weight": torch.zeros(5, 16)}
     # As published: the weights, and the number and size of each classifier, a number of which is of numpy.
     torch.save((OrderedDict(named | classifier), {"prosfx": (np.int64(0), 78)}), audio)
-    names = bert_names(hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96)
+    names = bert_names(64, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96)
     pooler = {"pooler.dense.weight": torch.zeros(64, 64), "pooler.dense.bias": torch.zeros(64)}
     save_file(random(names) | pooler, sentences / "model.safetensors")
     (sentences / "vocab.txt").write_text("\n".join(WORDS) + "\n", "utf-8")

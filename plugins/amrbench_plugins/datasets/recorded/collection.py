@@ -94,7 +94,7 @@ class Collection:
 
     def fingerprint(self) -> str:
         """Return a hash of names, phrases and sizes of files; no audio is read for it."""
-        kinds = [(each.name, each.phrases, each.speech, each.takes) for each in self.classes]
+        kinds = [(kind.name, kind.phrases, kind.speech, kind.takes) for kind in self.classes]
         return content_hash(
             [
                 [name, phrases, speech, [self._sizes(takes.of(split)) for split in SPLITS]]

@@ -122,22 +122,22 @@ def cast(rng: Rng, collection: Collection, layout: Layout) -> list[SoundClass]:
             f"{collection.folder}: has {len(classes)} classes, but a recording needs {count + 1} different "
             "ones. Add classes, or choose a preset with fewer sounds."
         )
-    weights = np.array([_SPEECH_WEIGHT if each.speech else 1.0 for each in classes])
+    weights = np.array([_SPEECH_WEIGHT if kind.speech else 1.0 for kind in classes])
     order = np.argsort(rng.exponential(1 / weights))  # a draw without replacement, by weights
-    cast = [classes[index] for index in order]
-    if layout.bed and layout.bed.speech and (speech := [each for each in cast if each.speech]):
-        cast.remove(speech[-1])
-        return [*cast[:count], speech[-1]]
-    return cast[: count + 1]
+    chosen = [classes[index] for index in order]
+    if layout.bed and layout.bed.speech and (speech := [kind for kind in chosen if kind.speech]):
+        chosen.remove(speech[-1])
+        return [*chosen[:count], speech[-1]]
+    return chosen[: count + 1]
 
 
 def phrased(rng: Rng, classes: Sequence[SoundClass], split: str) -> tuple[str, bool]:
     """Return the sentence for one class or two at the same time, and whether it has a held-out phrase."""
     phrases = []
-    for each in classes:
-        choices = each.phrases if split == "test" else each.known_phrases
+    for kind in classes:
+        choices = kind.phrases if split == "test" else kind.known_phrases
         phrases.append(choices[int(rng.integers(len(choices)))])
-    unseen = any(phrase not in each.known_phrases for phrase, each in zip(phrases, classes, strict=True))
+    unseen = any(phrase not in kind.known_phrases for phrase, kind in zip(phrases, classes, strict=True))
     text = phrases[0] if len(phrases) == 1 else captions.meanwhile(rng, *phrases)
     return captions.finish(rng, text), unseen
 
