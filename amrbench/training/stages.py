@@ -287,7 +287,8 @@ class StageSaves(Saves):
 
     @override
     def save(self, state: Tree) -> None:
-        self.states.save({"loop": state, "stages": [keeper.state() for keeper in self.keepers]})
+        saved = {"loop": state, "stages": [keeper.state() for keeper in self.keepers]}
+        self.states.save(saved, state["epoch"], state["step"])
 
 
 def _needed(keeper: StageKeeper) -> int:
