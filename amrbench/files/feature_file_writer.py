@@ -1,7 +1,7 @@
 """Write feature files; see `amrbench.files.feature_file` for the layout.
 
-HDF5 ends the process if the disk is full while it writes rows. So it lays out a small file without them, where
-there is room, and Python writes all bytes.
+HDF5 ends the process if the disk is full while it writes rows. So it lays out a small file without them,
+where there is room, and Python writes all bytes.
 """
 
 from __future__ import annotations

@@ -123,4 +123,3 @@ def versions() -> dict[str, str]:
 
 def _text(others: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in others.items())
-

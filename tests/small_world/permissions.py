@@ -16,11 +16,11 @@ _OVERRIDE = 0b110
 
 
 class _Header(ctypes.Structure):
-    _fields_ = [("version", ctypes.c_uint32), ("process", ctypes.c_int)]  # noqa: RUF012  as ctypes needs it
+    _fields_ = [("version", ctypes.c_uint32), ("process", ctypes.c_int)]
 
 
 class _Sets(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")]
 
 
 @contextmanager

@@ -78,7 +78,9 @@ def test_a_state_that_was_not_finished_is_not_used(tmp_path):
     (tmp_path / "state-000000-00000001" / "SHA256SUMS").unlink()
     notes = []
     assert SavedStates(tmp_path).load(notes.append) is None
-    assert notes == [f"{tmp_path}/state-000000-00000001: SHA256SUMS is missing, so this saved state is not used."]
+    assert notes == [
+        f"{tmp_path}/state-000000-00000001: SHA256SUMS is missing, so this saved state is not used."
+    ]
 
 
 def test_a_state_of_other_versions_is_not_used(tmp_path, monkeypatch):
@@ -88,7 +90,8 @@ def test_a_state_of_other_versions_is_not_used(tmp_path, monkeypatch):
     notes = []
     assert SavedStates(tmp_path).load(notes.append) is None
     assert notes == [
-        f"{tmp_path}/state-000000-00000001: saved with other versions (amrbench 0.0, torch 1.0), so it is not used."
+        f"{tmp_path}/state-000000-00000001: saved with other versions (amrbench 0.0, torch 1.0), so it "
+        "is not used."
     ]
 
 
@@ -99,16 +102,20 @@ def test_a_disk_that_gives_back_other_bytes_is_named(tmp_path, monkeypatch):
     with pytest.raises(RunError) as error:
         states.save(2, 0, 2)
     assert str(error.value) == (
-        f"{tmp_path}/state-000000-00000002: state.safetensors has changed right after it was written. Check the disk, "
-        "and give the same command again."
+        f"{tmp_path}/state-000000-00000002: state.safetensors has changed right after it was written. "
+        "Check the disk, and give the same command again."
     )
     monkeypatch.undo()
-    assert "state-000000-00000001" in states_in(tmp_path), "the one before is kept until the new one was read back"
+    assert "state-000000-00000001" in states_in(tmp_path), (
+        "the one before is kept until the new one was read back"
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match=re.escape("state-000000-00000001: cannot be written (Not a directory).")):
+    with pytest.raises(
+        RunError, match=re.escape("state-000000-00000001: cannot be written (Not a directory).")
+    ):
         SavedStates(tmp_path / "file").save(1, 0, 1)
 
 
