@@ -289,7 +289,7 @@ def _annotations_of(name: str, registry: Registry) -> Iterator[tuple[str, list[Q
         yield name, read_annotations(Path(name))
     elif name not in registry.names(DatasetPart.slot) and Path(name).is_dir():
         folder = _dataset_folder(name, registry)
-        yield from ((f"{name} {split}", folder.queries(split)) for split in folder.present_splits)
+        yield from ((f"{name} {split}", folder.queries(split)) for split in folder.annotated_splits)
     else:
         part = parse_part(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
         yield from ((f"{describe_part(part)} {split}", queries) for split, queries in known_queries(part))

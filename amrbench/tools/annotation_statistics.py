@@ -91,9 +91,7 @@ def known_queries(part: DatasetPart) -> Iterator[tuple[str, list[Query]]]:
     """
     if isinstance(part, HasDatasetFolder):
         folder = part.dataset_folder
-        if not folder.present_splits:
-            raise folder.without_annotations(f"{folder.name}: there are no annotations.")
-        yield from ((split, folder.queries(split)) for split in folder.present_splits)
+        yield from ((split, folder.queries(split)) for split in folder.annotated_splits)
         return
     dataset = part.build()
     if not isinstance(dataset, KnowsQueries):

@@ -71,7 +71,7 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
         if is_intact(spec, store, reporter.note):
             return folder
         try:
-            with naming_plugins(spec.recipe):
+            with naming_plugins(spec.recipe), explained_memory(spec.name, LESS_MEMORY):
                 _train(spec, start, begin_folder(spec, store), reporter, datasets)
             finish_folder(spec, store, reporter.note)
         except Exception as error:
@@ -140,7 +140,7 @@ def _train(
     """Train a stage and write its files; `start` is the folder of the stage that it starts from."""
     reporter.step(spec.running, StageProgress(1, 0, 0, "reading features"))
     states = SavedStates(folder)
-    saved = states.load(reporter.note)
+    saved = state_for(1, states.load(reporter.note))
     with fixed_numerics(spec.threads):
         with explained_memory(f"{spec.name}, reading features", LESS_MEMORY):
             splits = StageSplits.of(spec, datasets)
@@ -156,6 +156,11 @@ def _train(
         fit(inputs, keep=keeper.keep, report=report, saves=saves, state=state)
     keeper.write(steps=inputs.epochs * inputs.steps)
     states.remove()
+
+
+def state_for(stages: int, saved: Tree) -> Tree:
+    """Return a saved state if it is that of as many stages; None if others were trained at once then."""
+    return saved if saved is not None and len(saved["stages"]) == stages else None
 
 
 def load_start(spec: StageSpec, criterion: Criterion, start: Path | None) -> None:
@@ -289,7 +294,8 @@ class StageSaves(Saves):
 
     @override
     def save(self, state: Tree) -> None:
-        self.states.save({"loop": state, "stages": [keeper.state() for keeper in self.keepers]})
+        saved = {"loop": state, "stages": [keeper.state() for keeper in self.keepers]}
+        self.states.save(saved, state["epoch"], state["step"])
 
 
 def _needed(keeper: StageKeeper) -> int:

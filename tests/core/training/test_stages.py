@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from amrbench.data.feature_dataset import DatasetCache
+from amrbench.data.out_of_memory import MemoryShortError
 from amrbench.errors import RecipeError, RunError
 from amrbench.evaluation.result import Selected
 from amrbench.files.checksums import changed_files
@@ -286,3 +287,19 @@ def test_checks_change_no_bit(toy_sources, tmp_path, monkeypatch):
     monkeypatch.setattr(StepCheck, "_read", lambda *_: None)
     plain = read_weights(train(spec, tmp_path / "plain") / "last.safetensors")
     assert all(torch.equal(checked[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize("name", ["untrained", "stage_inputs", "StageKeeper", "write_record"])
+def test_memory_that_is_short_anywhere_in_a_stage_is_one_message(toy_sources, tmp_path, monkeypatch, name):
+    def out_of_memory(*_, **__):
+        torch.empty(2**40)
+
+    spec = plan(toy_sources).chains[0].parent
+    monkeypatch.setattr(stages, name, out_of_memory)
+    with pytest.raises(MemoryShortError) as error:
+        train(spec, tmp_path)
+    at = ", reading features" if name == "untrained" else ""
+    assert str(error.value).startswith(
+        f"toy pretrain{at}: out of memory: 4.00 TiB could not be had. Each process has its own memory: a "
+        "smaller --jobs helps"
+    )

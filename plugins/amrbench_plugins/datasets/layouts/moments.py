@@ -65,9 +65,9 @@ def write_down(
     """Return windows of the moments as people give them: disjoint, in order, inside the recording."""
     step, windows = annotators.step, list[Window]()
     for start, end in moments:
-        heard = np.array([start, end]) + rng.normal(0, annotators.jitter, 2)
-        first = min(max(math.floor(heard[0] / step), 0), round(seconds / step) - 1)
-        last = min(max(math.ceil(heard[1] / step), first + 1), round(seconds / step))
+        ends = np.array([start, end]) + rng.normal(0, annotators.jitter, 2)
+        first = min(max(math.floor(ends[0] / step), 0), round(seconds / step) - 1)
+        last = min(max(math.ceil(ends[1] / step), first + 1), round(seconds / step))
         window = (round(first * step, 3), round(last * step, 3))
         if windows and window[0] <= windows[-1][1]:
             window = (windows.pop()[0], window[1])
