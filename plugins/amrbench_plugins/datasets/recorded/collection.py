@@ -139,7 +139,7 @@ def _folders_of(folder: Path) -> set[str]:
 
 
 def _refuse_other_folders(document: Document, sounds: SoundsFile, folders: set[str]) -> None:
-    mistakes = [*_unknown_names(document, sounds, folders)]
+    mistakes = list(_unknown_names(document, sounds, folders))
     if BACKGROUND not in folders:
         mistakes.append(Mistake(1, "", f"there is no folder {BACKGROUND!r} with ambiences beside this file."))
     if further := sorted(folders - sounds.phrases.keys() - {BACKGROUND}):
@@ -168,10 +168,12 @@ def _takes_of(folder: Path) -> Takes:
     paths = [path for path in files_below(folder).files if path.suffix.lower() in suffixes]
     groups = [tuple(paths) for _, paths in groupby(paths, lambda path: path.relative_to(folder).parts[0])]
     if len(groups) < 2:
-        inside = " (all in one folder, which stays together)" if len(paths) > 1 else ""
+        held = "no take" if not paths else "one take"
+        if len(paths) > 1:
+            held = f"{len(paths)} takes in one folder, which stays together"
         raise DataError(
-            f"{folder}: holds {len(paths)} takes{inside}. Put at least two there, one of which is kept for "
-            f"test, or delete the class from {SOUNDS} and move its folder away."
+            f"{folder}: holds {held}. At least two are needed, one of which is kept for test. Add takes, or "
+            f"delete the class from {SOUNDS} and move its folder away."
         )
     return divided(groups, folder.name)
 

@@ -110,14 +110,16 @@ def test_a_class_of_one_take_is_refused(tmp_path):
     for number in range(1, 6):
         (folder / "dog" / f"dog {number}.wav").unlink()
     assert refusal(folder) == (
-        f"{folder}/dog: holds 1 takes. Put at least two there, one of which is kept for test, or delete the "
-        "class from sounds.yaml and move its folder away."
+        f"{folder}/dog: holds one take. At least two are needed, one of which is kept for test. Add takes, or "
+        "delete the class from sounds.yaml and move its folder away."
     )
     shutil.copytree(folder / "cat", folder / "dog" / "inside")
     (folder / "dog" / "dog 0.wav").unlink()
     assert refusal(folder).startswith(
-        f"{folder}/dog: holds 6 takes (all in one folder, which stays together). Put at least two there"
+        f"{folder}/dog: holds 6 takes in one folder, which stays together. At least two are needed"
     )
+    shutil.rmtree(folder / "dog" / "inside")
+    assert refusal(folder).startswith(f"{folder}/dog: holds no take. At least two are needed")
 
 
 def test_the_example_names_each_class_once_with_five_phrases(tmp_path):
