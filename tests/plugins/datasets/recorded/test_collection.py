@@ -110,8 +110,8 @@ def test_a_class_of_one_take_is_refused(tmp_path):
     for number in range(1, 6):
         (folder / "dog" / f"dog {number}.wav").unlink()
     assert refusal(folder) == (
-        f"{folder}/dog: holds one take. At least two are needed, one of which is kept for test. Add takes, or "
-        "delete the class from sounds.yaml and move its folder away."
+        f"{folder}/dog: holds one take. At least two are needed, one of which is kept for test. Add takes, "
+        "or delete the class from sounds.yaml and move its folder away."
     )
     shutil.copytree(folder / "cat", folder / "dog" / "inside")
     (folder / "dog" / "dog 0.wav").unlink()
