@@ -26,6 +26,8 @@ EPOCH_SECONDS = 60.0
 """Longest time without a saved state, if epochs are shorter."""
 LONGEST_SECONDS = 280.0
 """Time after which a state is saved within an epoch; a step and the saving may take the rest of 300."""
+FORMAT = 2
+"""Raised when a state holds other things, so that older ones are not read."""
 _STATE = "state.safetensors"
 _PATTERN = "state-*"
 
@@ -117,8 +119,13 @@ class SavedStates:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a state belongs to: others may go on with other bits."""
-    return {"amrbench": version("amrbench"), "torch": torch.__version__, "python": platform.python_version()}
+    """Return the versions that a state belongs to: others may go on with other bits, or not at all."""
+    return {
+        "amrbench": version("amrbench"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "format": str(FORMAT),
+    }
 
 
 def _text(others: Mapping[str, str]) -> str:

@@ -73,7 +73,7 @@ def grouped_seeds(spec: StageSpec, seeds: int) -> list[tuple[int, ...]]:
     Each seed is alone on a CPU, and with an optimizer that cannot update several models at once. Only the
     recipe, the data and the kind of the device count, because groups are in the keys of the stages.
     """
-    training, limit = spec.recipe.training, spec.recipe.limits.frames
+    training, limit = spec.training, spec.recipe.limits.frames
     parts = [part for part in parts_in([training.optimizer]) if isinstance(part, OptimizerPart)]
     if torch.device(spec.device).type not in DEVICES or not all(part.updates_arrays for part in parts):
         return [(seed,) for seed in range(seeds)]
@@ -186,7 +186,7 @@ class StageGroup:
         return StageInputs(
             name=self.name,
             criterion=array,
-            updater=self.first.recipe.training.optimizer.build(array, length),
+            updater=self.first.training.optimizer.build(array, length),
             batches=partial(_batches, self.specs, splits.train, augments),
             validate=dict,
             epochs=length.epochs,

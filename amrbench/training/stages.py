@@ -25,8 +25,9 @@ from amrbench.slots.optimizers import Updater
 from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
+from amrbench.training.kept_epochs import CheckpointKeeper
 from amrbench.training.log import Epoch, StageProgress
-from amrbench.training.loop import LESS_MEMORY, CheckpointKeeper, Saves, StageInputs, fit, fixed_numerics
+from amrbench.training.loop import LESS_MEMORY, Saves, StageInputs, fit, fixed_numerics
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import fit_readouts
@@ -146,7 +147,7 @@ def _train(
             criterion = untrained(spec, datasets)
         if saved is None:
             load_start(spec, criterion, start)
-        updater = spec.recipe.training.optimizer.build(criterion, splits.length(spec))
+        updater = spec.training.optimizer.build(criterion, splits.length(spec))
         inputs = stage_inputs(spec, splits, criterion, updater)
         keeper = StageKeeper(spec, criterion, folder, reporter)
         saves = StageSaves(states, [keeper])
@@ -215,7 +216,8 @@ class StageKeeper:
         training = spec.recipe.training
         self.spec, self.criterion, self.folder, self.reporter = spec, criterion, folder, reporter
         self.epochs: list[Epoch] = []
-        self.kept = CheckpointKeeper(criterion, [part.use for part in training.readouts], training.select)
+        names = [part.use for part in training.readouts]
+        self.kept = CheckpointKeeper(criterion, names, training.select, over=training.select_over)
 
     def keep(self, epoch: Epoch) -> None:
         """Keep an epoch, while the criterion has the weights that were validated."""
@@ -299,7 +301,8 @@ class StageSaves(Saves):
 def _needed(keeper: StageKeeper) -> int:
     """Return the bytes that a stage may write: its weights, and two saved states at a time."""
     kept = len(keeper.kept.best)
-    return size_of(keeper.criterion.state_dict()) * (kept + 1 + 2 * (kept + IN_STATE))
+    in_state = kept + keeper.kept.neighbours + IN_STATE
+    return size_of(keeper.criterion.state_dict()) * (kept + 1 + 2 * in_state)
 
 
 def _where(state: Tree, steps: int) -> str:

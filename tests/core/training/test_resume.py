@@ -78,6 +78,17 @@ def test_random_draws_and_kept_weights_go_on_too(toy_sources, tmp_path, monkeypa
     assert files_of(train(spec, tmp_path)) == expected
 
 
+@pytest.mark.parametrize("after", range(1, 12))
+def test_so_does_a_stage_whose_epochs_are_chosen_by_means(toy_sources, tmp_path, monkeypatch, after):
+    training = RECIPE["training"] | {"select_over": 3, "readouts": ["span", "second"]}
+    spec = plan(toy_sources, RECIPE | {"training": training}).chains[0]
+    train(spec.parent, tmp_path / "undisturbed")
+    train(spec.parent, tmp_path)
+    expected = files_of(train(spec, tmp_path / "undisturbed"))
+    stop_after(after, lambda: train(spec, tmp_path), monkeypatch)
+    assert files_of(train(spec, tmp_path)) == expected
+
+
 def test_a_damaged_state_costs_time_but_no_bits(undisturbed, tmp_path, monkeypatch):
     spec, expected = undisturbed
     stop_after(5, lambda: train(spec, tmp_path), monkeypatch)

@@ -93,8 +93,9 @@ def trained(toy_sources, store, **options):
     return specs, [store / spec.key for spec in specs]
 
 
-def test_stages_are_those_of_each_seed_alone(toy_sources, tmp_path, on_cpu):
-    specs, folders = trained(toy_sources, tmp_path)
+@pytest.mark.parametrize("over", [1, 3])
+def test_stages_are_those_of_each_seed_alone(toy_sources, tmp_path, on_cpu, over):
+    specs, folders = trained(toy_sources, tmp_path, recipe=changed(AT_ONCE, training__select_over=over))
     for spec, folder in zip(specs, folders, strict=True):
         alone = train(replace(spec, together=()), tmp_path)
         assert alone != folder
@@ -116,6 +117,16 @@ def test_stages_are_those_of_each_seed_alone(toy_sources, tmp_path, on_cpu):
         len({tuple(read_weights(folder / "last.safetensors")["model.size"].ravel()) for folder in folders})
         == 3
     )
+
+
+def test_a_group_is_trained_at_the_rate_of_its_stage(toy_sources, tmp_path, on_cpu):
+    recipe = copy.deepcopy(AT_ONCE)
+    recipe["stages"][1]["lr"] = 1e-9
+    specs, folders = trained(toy_sources, tmp_path, recipe=recipe)
+    start = read_weights(tmp_path / specs[0].parent.key / "weights.span.safetensors")
+    for folder in folders:
+        weights = read_weights(folder / "last.safetensors")
+        assert all(torch.allclose(start[name], weights[name], atol=1e-6) for name in weights)
 
 
 def test_a_group_is_trained_once_to_the_same_bits(toy_sources, tmp_path, on_cpu, monkeypatch):
@@ -150,16 +161,17 @@ def test_seconds_of_a_group_are_shared(toy_sources, tmp_path, on_cpu):
     assert read_done(folders[0]).seconds == pytest.approx(sum(*seconds), abs=1e-3)
 
 
+@pytest.mark.parametrize("over", [1, 3])
 @pytest.mark.parametrize("after", [9, 11, 15])  # The stage before asks eight times.
 def test_a_group_that_was_stopped_goes_on_to_the_same_bytes(
-    toy_sources, tmp_path, on_cpu, monkeypatch, after
+    toy_sources, tmp_path, on_cpu, monkeypatch, after, over
 ):
-    _, expected = trained(toy_sources, tmp_path / "undisturbed")
-    assert stop_after(after, lambda: trained(toy_sources, tmp_path), monkeypatch).at.startswith(
-        "toy finetune, seeds 0 to 2, epoch "
-    )
+    recipe = changed(AT_ONCE, training__select_over=over)
+    _, expected = trained(toy_sources, tmp_path / "undisturbed", recipe=recipe)
+    stopped = stop_after(after, lambda: trained(toy_sources, tmp_path, recipe=recipe), monkeypatch)
+    assert stopped.at.startswith("toy finetune, seeds 0 to 2, epoch ")
     assert len(list(tmp_path.glob("*.making-*/state-*"))) == 1
-    _, folders = trained(toy_sources, tmp_path)
+    _, folders = trained(toy_sources, tmp_path, recipe=recipe)
     assert [files_of(folder) for folder in folders] == [files_of(folder) for folder in expected]
     assert not list(tmp_path.glob("*/state-*"))
 
