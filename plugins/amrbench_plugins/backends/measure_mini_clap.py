@@ -24,8 +24,8 @@ from amrbench_plugins.backends.train_mini_clap import FAR_PROBABILITY, PRESETS, 
 from amrbench_plugins.datasets.procedural import captions, sounds
 from amrbench_plugins.datasets.procedural.captions import Subject, Wording
 from amrbench_plugins.datasets.procedural.dsp import Rng
-from amrbench_plugins.datasets.procedural.lexicon import KNOWN_TO_ENCODERS, NEW_TO_ENCODERS, Lexicon
-from amrbench_plugins.datasets.procedural.sounds import ENCODERS, Range
+from amrbench_plugins.datasets.procedural.lexicon import KNOWN_TO_ENCODERS, LEXICON, Lexicon
+from amrbench_plugins.datasets.procedural.sounds import ENCODERS, HELD_OUT, TRAINING, Range
 
 _SEED = 4711
 _DRAWS = 5
@@ -34,13 +34,12 @@ _DRAWS = 5
 KINDS = tuple(Subject(name, value, far=False) for name, value in product(sounds.CLASSES, (0, 1)))
 """Every class with every value; the candidates of each comparison."""
 
-_NEW: Range = (ENCODERS[1], 1.0)
-TAKES: dict[str, Range] = {"trained": ENCODERS, "new": _NEW}
+TAKES: dict[str, Range] = {"trained": ENCODERS, "of data sets": TRAINING, "held out": HELD_OUT}
 """Sections of the ranges of parameters."""
 WORDINGS: dict[str, tuple[Wording, Lexicon]] = {
     "trained": (Wording.VALUE, KNOWN_TO_ENCODERS),
-    "new": (Wording.VALUE, NEW_TO_ENCODERS),
-    "held out": (Wording.UNSEEN, NEW_TO_ENCODERS),
+    "of data sets": (Wording.VALUE, LEXICON),
+    "held out": (Wording.UNSEEN, LEXICON),
 }
 """Kinds of captions and their words."""
 
