@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from amrbench.training.task_report import TaskReport
 
 from amrbench.config.load import find, load_method, load_protocol
 from amrbench.config.paths import with_resolved_paths
@@ -14,7 +15,6 @@ from amrbench.experiment.plan import RunRequest
 from amrbench.experiment.stage_task import TaskFile, TaskWriter, find_stage, train_task
 from amrbench.registry import Registry
 from amrbench.training.progress_bars import NULL_REPORTER
-from amrbench.training.task_queue import TaskReport
 from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
 from tests.small_world.runs import Recorder, changed, plan, train, write_yaml
 
