@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -94,12 +95,13 @@ def run(
 def stage(
     file: Annotated[Path, typer.Argument(help="a task that 'amrbench run --executor' has written")],
 ) -> None:
-    """Train one stage of a run; executors call this on other machines."""
+    """Train one stage of a run; executors call this, most of them on other machines."""
     from amrbench.experiment.stage_task import TaskFile, train_task
     from amrbench.interrupts import stop_with_parent
     from amrbench.training.progress_bars import progress
 
     os.environ.update(TaskFile.read(file).environment)
+    faulthandler.enable()  # What the command shows goes to the log of the task, where the location is read.
     # Batch systems send it to all processes of a job; the one that started this command stops it then.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     stop_with_parent()

@@ -1,12 +1,17 @@
 """Tasks: all that is needed to train one stage on a machine that has the folders of this one, as a file.
 
-A task says nothing of how its result comes back: the stage is then in the store.
+A worker process of this machine gets the stage itself, which pickles with parts that no plugin offers. A task
+says nothing of how its result comes back: the stage is then in the store.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,17 +30,17 @@ from amrbench.files.atomic import write_text_atomic
 from amrbench.files.folders import DATA_VARIABLE, MODELS_VARIABLE, data_folder, models_folder
 from amrbench.files.owner import this_process
 from amrbench.files.yaml_file import Document
-from amrbench.interrupts import stops_between_steps
+from amrbench.interrupts import Interrupted, stops_between_steps
 from amrbench.notes import collected_notes
 from amrbench.part import Strict
 from amrbench.plugin_errors import naming_plugins
 from amrbench.registry import Registry
-from amrbench.slots.executors import StageTask
-from amrbench.training.progress_bars import Reporter
+from amrbench.slots.executors import StageTask, log_of
+from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stage_group import run_group
 from amrbench.training.stage_spec import StageSpec, distinct_stages
 from amrbench.training.stage_store import store_of
-from amrbench.training.task_queue import TaskReport
+from amrbench.training.task_report import TaskReport
 
 TASKS = "tasks"
 """Folder of tasks in the cache folder."""
@@ -139,7 +144,8 @@ class TaskWriter:
         TaskReport.file_of(file).unlink(missing_ok=True)
         task = TaskFile.of(spec, self.requests[spec.key], cache=self.cache, without=self.without)
         write_text_atomic(file, task.model_dump_json(indent=1))
-        return StageTask(spec.name, file, spec.device, spec.threads)
+        train = partial(train_in_worker, spec, store_of(self.cache), file)
+        return StageTask(spec.name, file, spec.device, spec.threads, train)
 
 
 def train_task(file: Path, registry_of: Callable[[Sequence[str]], Registry], reporter: Reporter) -> StageSpec:
@@ -153,11 +159,23 @@ def train_task(file: Path, registry_of: Callable[[Sequence[str]], Registry], rep
     Raises:
         AmrbenchError: The task is none, or asks for a stage that cannot be found here; see also `run_group`.
     """
-    task, error = TaskFile.read(file), ""
-    with collected_notes(reporter.note) as notes:
+    task = TaskFile.read(file)
+    announce = partial(reporter.note, "stopping after this step")
+    with _reported(file, reporter.note):
+        spec = find_stage(task, file, registry_of(task.without), reporter)
+        with stops_between_steps(announce):
+            run_group(spec, store_of(task.cache), reporter, DatasetCache())
+    return spec
+
+
+@contextmanager
+def _reported(file: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Leave a report beside the file of a task, with the notes and the error of what is done inside."""
+    error = ""
+    with collected_notes(report) as notes:
         try:
             with naming_plugins():
-                return _train(task, file, registry_of(task.without), reporter)
+                yield
         except AmrbenchError as failure:
             error = str(failure)
             raise
@@ -165,12 +183,32 @@ def train_task(file: Path, registry_of: Callable[[Sequence[str]], Registry], rep
             TaskReport(notes=tuple(notes), error=error).write(file)
 
 
-def _train(task: TaskFile, file: Path, registry: Registry, reporter: Reporter) -> StageSpec:
-    spec = find_stage(task, file, registry, reporter)
-    announce = partial(reporter.note, "stopping after this step")
-    with stops_between_steps(announce):
-        run_group(spec, store_of(task.cache), reporter, DatasetCache())
-    return spec
+_datasets = DatasetCache()
+"""Of a worker process, which trains several stages on the same splits."""
+
+
+def train_in_worker(spec: StageSpec, store: Path, file: Path) -> int:
+    """Train the stage of a task in a worker process of this machine, and leave a report beside its file.
+
+    Returns:
+        The exit code that the command would have: 0, 1 for a bug, whose traceback is in the log of the task,
+        2 for an error, and 128 and the number of the signal if it was stopped.
+    """
+    with log_of(file).open("a", encoding="utf-8") as log:
+        faulthandler.enable(log, all_threads=False)
+        try:
+            with _reported(file, NULL_REPORTER.note), stops_between_steps():
+                run_group(spec, store, NULL_REPORTER, _datasets)
+        except Interrupted as stopped:
+            return 128 + (stopped.number or signal.SIGINT)
+        except AmrbenchError:
+            return 2
+        except Exception:
+            traceback.print_exc(file=log)
+            return 1
+        finally:
+            faulthandler.disable()
+    return 0
 
 
 def find_stage(task: TaskFile, file: Path, registry: Registry, reporter: Reporter) -> StageSpec:

@@ -26,7 +26,7 @@ from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
 from amrbench.training.kept_epochs import CheckpointKeeper
-from amrbench.training.log import Epoch, StageProgress
+from amrbench.training.log import Epoch, ProgressFile, StageProgress
 from amrbench.training.loop import LESS_MEMORY, Saves, StageInputs, fit
 from amrbench.training.numerics import fixed_numerics, hardware
 from amrbench.training.predict import to_device, validate
@@ -139,7 +139,8 @@ def _train(
     spec: StageSpec, start: Path | None, folder: Path, reporter: Reporter, datasets: DatasetCache
 ) -> None:
     """Train a stage and write its files; `start` is the folder of the stage that it starts from."""
-    reporter.step(spec.running, StageProgress(1, 0, 0, "reading features"))
+    report = ProgressFile(folder, partial(reporter.step, spec.running))
+    report(StageProgress(1, 0, 0, "reading features"))
     states = SavedStates(folder)
     saved = state_for(1, states.load(reporter.note))
     with fixed_numerics(spec.threads, spec.device):
@@ -153,7 +154,6 @@ def _train(
         keeper = StageKeeper(spec, criterion, folder, reporter)
         saves = StageSaves(states, [keeper])
         state = saves.begin(saved, name=spec.name, steps=inputs.steps)
-        report = partial(reporter.step, spec.running)
         fit(inputs, keep=keeper.keep, report=report, saves=saves, state=state)
     keeper.write(steps=inputs.epochs * inputs.steps)
     states.remove()
@@ -321,6 +321,7 @@ def kept_failure(spec: StageSpec, error: StepError, store: Path, datasets: Datas
     qids = [query.qid for query in queries_of(spec, train, record.epoch, record.step)]
     try:
         SavedStates(making).remove()
+        log.remove_progress(making)
         keep_failure(error, making, {"stage": spec.name, "key": spec.key, "seed": spec.seed, "qids": qids})
         shutil.rmtree(folder, ignore_errors=True)
         making.rename(folder)
