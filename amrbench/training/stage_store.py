@@ -64,6 +64,7 @@ def read_done(folder: Path) -> StageRecord:
         stage="",
         seconds=round(sum(epoch.seconds for epoch in epochs), 3),
         memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
+        hardware=log.hardware_of(folder),
     )
 
 
