@@ -15,6 +15,7 @@ from amrbench.slots.blocks import (
     ActivationPart,
     AnchorsPart,
     BlockContext,
+    Corrections,
     EncoderPart,
     HeadPart,
     NormPart,
@@ -307,6 +308,7 @@ class TaskAligned(HeadPart):
     outputs: Annotated[tuple[Output, ...], AfterValidator(unique)] = Field(
         ("spans", "class", "iou"), min_length=1, description="what is predicted from the shared features"
     )
+    first_corrections: Corrections = "zero"
 
     @property
     @override
@@ -317,7 +319,13 @@ class TaskAligned(HeadPart):
     def build(self, context: BlockContext) -> nn.Module:
         from amrbench_plugins.ours.task_aligned import TaskAlignedHead
 
-        return TaskAlignedHead(context.width, context.activation, outputs=self.outputs, eps=context.eps)
+        return TaskAlignedHead(
+            context.width,
+            context.activation,
+            outputs=self.outputs,
+            corrections=self.first_corrections,
+            eps=context.eps,
+        )
 
 
 class TaskAlignedRanking(HeadPart):
@@ -325,6 +333,7 @@ class TaskAlignedRanking(HeadPart):
 
     use = "task-aligned-ranking"
     iou_share: float = Field(0.5, gt=0, lt=1, description="exponent of the IoU in their geometric mean")
+    first_corrections: Corrections = "zero"
 
     @property
     @override
@@ -335,8 +344,13 @@ class TaskAlignedRanking(HeadPart):
     def build(self, context: BlockContext) -> nn.Module:
         from amrbench_plugins.ours.task_aligned import RankingHead, TaskAlignedHead
 
-        outputs = TaskAligned().outputs
-        head = TaskAlignedHead(context.width, context.activation, outputs=outputs, eps=context.eps)
+        head = TaskAlignedHead(
+            context.width,
+            context.activation,
+            outputs=TaskAligned().outputs,
+            corrections=self.first_corrections,
+            eps=context.eps,
+        )
         return RankingHead(head, self.iou_share)
 
 

@@ -3,7 +3,7 @@
 From the report: a third head that predicts the intersection over union (IoU) of each span with the truth, and
 features shared by all heads. From the public baseline: two hidden layers, those of its span head. From the
 usual practice of focal losses (Lin et al. 2017, section 3.3): a class head of one logit that starts at a
-probability of 0.01. Our choice: the span head starts at zero, so that the first predictions are the anchors;
+probability of 0.01. Our choice: the map to spans starts at zero, so that the first predictions are anchors;
 moments are ranked by the class alone, since the report names ranking by more as future work. In any case the
 matcher reads the class alone, as in the public baseline.
 """
@@ -18,8 +18,8 @@ from torch.nn.functional import logsigmoid
 from typing_extensions import override
 
 from amrbench.functional.spans import inverse_sigmoid
-from amrbench.slots.blocks import Activation, Decoded, Head
-from amrbench_plugins.moment_detr.layers import Perceptron
+from amrbench.slots.blocks import Activation, Corrections, Decoded, Head
+from amrbench_plugins.moment_detr.layers import Perceptron, start_corrections
 
 FIRST_PROBABILITY = 0.01
 
@@ -39,15 +39,22 @@ def probability(logits: Tensor) -> Tensor:
 class TaskAlignedHead(Head, nn.Module):
     """Linear maps over one perceptron, one for each output."""
 
-    def __init__(self, width: int, activation: Activation, *, outputs: Collection[str], eps: float) -> None:
+    def __init__(
+        self,
+        width: int,
+        activation: Activation,
+        *,
+        outputs: Collection[str],
+        corrections: Corrections,
+        eps: float,
+    ) -> None:
         """`outputs` are "spans", "class", "iou" or several of them."""
         super().__init__()
         self.trunk = Perceptron((width, width, width), activation.mlp)
         self.activation = activation.mlp()
         # All are drawn, so that leaving one out changes no first weight of the others.
         span, of_class, iou = nn.Linear(width, 2), class_linear(width), nn.Linear(width, 1)
-        nn.init.zeros_(span.weight)
-        nn.init.zeros_(span.bias)
+        start_corrections(span, corrections)
         self.span = span if "spans" in outputs else None
         self.of_class = of_class if "class" in outputs else None
         self.iou = iou if "iou" in outputs else None

@@ -59,9 +59,14 @@ def test_predictions_equal_one_query_at_a_time(decoded):
         assert_close(tensors["scores"][index], module.of_class(shared).sigmoid()[0], **NEAR)
 
 
-def test_the_first_predictions_are_the_anchors(decoded):
-    tensors = head().of_queries(decoded)
-    assert_close(tensors["spans"], decoded.anchors, **NEAR)
+@pytest.mark.parametrize("use", ["task-aligned", "task-aligned-ranking"])
+def test_the_first_predictions_are_the_anchors_unless_the_map_is_drawn(decoded, use):
+    zero, drawn = (head(use, first_corrections=first) for first in ("zero", "drawn"))
+    assert_close(zero.of_queries(decoded)["spans"], decoded.anchors, **NEAR)
+    assert small.gap(drawn.of_queries(decoded)["spans"], decoded.anchors) > 0.01
+    weights = zero.state_dict()
+    changed = [name for name, weight in drawn.state_dict().items() if not weight.equal(weights[name])]
+    assert [name.split(".")[-2] for name in changed] == ["span", "span"]
 
 
 @pytest.mark.parametrize("use", ["task-aligned", "confidence"])
