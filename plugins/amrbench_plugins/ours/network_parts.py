@@ -38,11 +38,11 @@ PROVIDED: Mapping[Output, Mapping[str, str]] = {
     "class": {"logits": "N B Q 1", "scores": "N B Q"},
     "iou": {"iou_logits": "N B Q 1"},
 }
-SMALLEST_SIGMA = 0.005
-"""Least learned standard deviation of a peak, as a fraction of the recording; our choice."""
-InitialSigma = Annotated[
-    float,
-    Field(gt=SMALLEST_SIGMA, le=10_000, description="first standard deviation, in recordings"),
+Sigma = Annotated[float, Field(gt=0, le=10_000, description="first standard deviation of a peak, relative")]
+Unit = Annotated[Literal["span", "recording"], Field(description="what sigma is relative to")]
+Spread = Annotated[
+    Literal["shared", "per-head"],
+    Field(description="whether attention heads share a standard deviation or learn their own, as in SMCA"),
 ]
 
 
@@ -250,48 +250,63 @@ class Percentiles(AnchorsPart):
 
 
 class BimodalGaussian(PriorPart):
-    """Gaussian peaks at both ends of each query's span, with widths that depend on its content."""
+    """Gaussian peaks at both ends of each query's span, with a width that depends on its content.
+
+    No peak has a standard deviation below half a frame.
+    """
 
     use = "bimodal-gaussian"
-    sigma: InitialSigma = 0.1
+    version = 2
+    sigma: Sigma = 0.25
+    relative_to: Unit = "span"
+    spread: Spread = "shared"
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
         from amrbench.functional.spans import to_windows
-        from amrbench_plugins.ours.bimodal_prior import GaussianPrior, PredictedSigma
+        from amrbench_plugins.ours.bimodal_prior import UNITS, GaussianPrior, LearnedFraction
 
-        sigma = PredictedSigma(context.width, 2, initial=self.sigma, smallest=SMALLEST_SIGMA)
-        return GaussianPrior(sigma, to_windows)
+        heads = context.attention_heads if self.spread == "per-head" else 1
+        fraction = LearnedFraction(context.width, 2, heads, self.sigma)
+        return GaussianPrior(fraction, peaks=to_windows, unit=UNITS[self.relative_to])
 
 
 class Gaussian(PriorPart):
-    """One Gaussian peak at the centre of each query's span, as in SMCA (Gao et al. 2021)."""
+    """One Gaussian peak at the centre of each query's span, as in SMCA (Gao et al. 2021).
+
+    Its standard deviation is never below half a frame.
+    """
 
     use = "gaussian"
-    sigma: InitialSigma = 0.1
+    version = 2
+    sigma: Sigma = 0.5
+    relative_to: Unit = "span"
+    spread: Spread = "shared"
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.ours.bimodal_prior import GaussianPrior, PredictedSigma, centre
+        from amrbench_plugins.ours.bimodal_prior import UNITS, GaussianPrior, LearnedFraction, centre
 
-        sigma = PredictedSigma(context.width, 1, initial=self.sigma, smallest=SMALLEST_SIGMA)
-        return GaussianPrior(sigma, centre)
+        heads = context.attention_heads if self.spread == "per-head" else 1
+        fraction = LearnedFraction(context.width, 1, heads, self.sigma)
+        return GaussianPrior(fraction, peaks=centre, unit=UNITS[self.relative_to])
 
 
 class FixedBimodalGaussian(PriorPart):
-    """Gaussian peaks of one width at both ends of each query's span; nothing is learned."""
+    """`bimodal-gaussian` of which nothing is learned."""
 
     use = "fixed-bimodal-gaussian"
-    sigma: float = Field(
-        0.1, ge=0.001, le=10_000, description="standard deviation of the peaks, in recordings"
-    )
+    version = 2
+    sigma: Sigma = 0.25
+    relative_to: Unit = "span"
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
         from amrbench.functional.spans import to_windows
-        from amrbench_plugins.ours.bimodal_prior import FixedSigma, GaussianPrior
+        from amrbench_plugins.ours.bimodal_prior import UNITS, FixedFraction, GaussianPrior
 
-        return GaussianPrior(FixedSigma(self.sigma), to_windows)
+        fraction = FixedFraction(self.sigma)
+        return GaussianPrior(fraction, peaks=to_windows, unit=UNITS[self.relative_to])
 
 
 # ---------------------------------------------------------------- heads
