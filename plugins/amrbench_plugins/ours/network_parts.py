@@ -15,9 +15,7 @@ from amrbench.slots.blocks import (
     ActivationPart,
     AnchorsPart,
     BlockContext,
-    Corrections,
     EncoderPart,
-    HeadPart,
     NormPart,
     PriorPart,
     QueryPart,
@@ -31,16 +29,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 Side = Literal["audio", "text"]
-Output = Literal["spans", "class", "iou"]
 Percentile = Annotated[float, Field(ge=0, le=100)]
-PROVIDED: Mapping[Output, Mapping[str, str]] = {
-    "spans": {"spans": "N B Q 2"},
-    "class": {"logits": "N B Q 1", "scores": "N B Q"},
-    "iou": {"iou_logits": "N B Q 1"},
-}
 Sigma = Annotated[float, Field(gt=0, le=10_000, description="first standard deviation of a peak, relative")]
 Unit = Annotated[Literal["span", "recording"], Field(description="what sigma is relative to")]
-Spread = Annotated[
+Sigmas = Annotated[
     Literal["shared", "per-head"],
     Field(description="whether attention heads share a standard deviation or learn their own, as in SMCA"),
 ]
@@ -259,14 +251,14 @@ class BimodalGaussian(PriorPart):
     version = 2
     sigma: Sigma = 0.25
     relative_to: Unit = "span"
-    spread: Spread = "shared"
+    sigmas: Sigmas = "shared"
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
         from amrbench.functional.spans import to_windows
         from amrbench_plugins.ours.bimodal_prior import UNITS, GaussianPrior, LearnedFraction
 
-        heads = context.attention_heads if self.spread == "per-head" else 1
+        heads = context.attention_heads if self.sigmas == "per-head" else 1
         fraction = LearnedFraction(context.width, 2, heads, self.sigma)
         return GaussianPrior(fraction, peaks=to_windows, unit=UNITS[self.relative_to])
 
@@ -281,13 +273,13 @@ class Gaussian(PriorPart):
     version = 2
     sigma: Sigma = 0.5
     relative_to: Unit = "span"
-    spread: Spread = "shared"
+    sigmas: Sigmas = "shared"
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
         from amrbench_plugins.ours.bimodal_prior import UNITS, GaussianPrior, LearnedFraction, centre
 
-        heads = context.attention_heads if self.spread == "per-head" else 1
+        heads = context.attention_heads if self.sigmas == "per-head" else 1
         fraction = LearnedFraction(context.width, 1, heads, self.sigma)
         return GaussianPrior(fraction, peaks=centre, unit=UNITS[self.relative_to])
 
@@ -307,99 +299,3 @@ class FixedBimodalGaussian(PriorPart):
 
         fraction = FixedFraction(self.sigma)
         return GaussianPrior(fraction, peaks=to_windows, unit=UNITS[self.relative_to])
-
-
-# ---------------------------------------------------------------- heads
-
-
-class TaskAligned(HeadPart):
-    """Span, class (one logit) and IoU of each query from shared features, for all decoder layers.
-
-    Outputs that it leaves out may come from separate heads: `spans`, `confidence`, `iou`.
-    """
-
-    use = "task-aligned"
-    version = 2
-    outputs: Annotated[tuple[Output, ...], AfterValidator(unique)] = Field(
-        ("spans", "class", "iou"), min_length=1, description="what is predicted from the shared features"
-    )
-    first_corrections: Corrections = "zero"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return {name: axes for output in self.outputs for name, axes in PROVIDED[output].items()}
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.ours.task_aligned import TaskAlignedHead
-
-        return TaskAlignedHead(
-            context.width,
-            context.activation,
-            outputs=self.outputs,
-            corrections=self.first_corrections,
-            eps=context.eps,
-        )
-
-
-class TaskAlignedRanking(HeadPart):
-    """`task-aligned` with all outputs; moments are ranked by class and predicted IoU together."""
-
-    use = "task-aligned-ranking"
-    iou_share: float = Field(0.5, gt=0, lt=1, description="exponent of the IoU in their geometric mean")
-    first_corrections: Corrections = "zero"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return {**TaskAligned().provides, "ranking_scores": "N B Q"}
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.ours.task_aligned import RankingHead, TaskAlignedHead
-
-        head = TaskAlignedHead(
-            context.width,
-            context.activation,
-            outputs=TaskAligned().outputs,
-            corrections=self.first_corrections,
-            eps=context.eps,
-        )
-        return RankingHead(head, self.iou_share)
-
-
-class Confidence(HeadPart):
-    """Moment or none, with one logit from a separate linear map; the score is its sigmoid."""
-
-    use = "confidence"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return PROVIDED["class"]
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.ours.task_aligned import ConfidenceHead
-
-        return ConfidenceHead(context.width)
-
-
-class Iou(HeadPart):
-    """Predicted IoU of each span, from a separate perceptron."""
-
-    use = "iou"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return PROVIDED["iou"]
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.moment_detr.layers import Perceptron
-        from amrbench_plugins.ours.task_aligned import IouHead
-
-        width = context.width
-        return IouHead(Perceptron((width, width, width, 1), context.activation.mlp))

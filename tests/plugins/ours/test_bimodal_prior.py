@@ -51,9 +51,9 @@ def test_the_mean_of_two_peaks_is_the_same_prior_as_their_sum():
 
 
 @pytest.mark.parametrize("relative_to", ["span", "recording"])
-@pytest.mark.parametrize(("spread", "heads"), [("shared", 1), ("per-head", 2)])
-def test_the_prior_equals_one_head_query_and_frame_at_a_time(relative_to, spread, heads):
-    module = small.stirred(prior_of(relative_to=relative_to, spread=spread), 0.2)
+@pytest.mark.parametrize(("sigmas", "heads"), [("shared", 1), ("per-head", 2)])
+def test_the_prior_equals_one_head_query_and_frame_at_a_time(relative_to, sigmas, heads):
+    module = small.stirred(prior_of(relative_to=relative_to, sigmas=sigmas), 0.2)
     linear, lengths, mask = module.fraction.linear, (7, 4), small.mask_of(7, 4)
     anchors, content = torch.rand(2, 3, 2), torch.randn(2, 3, 8)
     logarithms = module(anchors, content, mask).detach()
@@ -63,9 +63,9 @@ def test_the_prior_equals_one_head_query_and_frame_at_a_time(relative_to, spread
             centre, width = anchors[row, query].tolist()
             raw = (linear.weight @ content[row, query] + linear.bias).tolist()
             unit = width if relative_to == "span" else 1.0
-            sigmas = [math.hypot(math.log1p(math.exp(x)) * unit, 0.5 / length) for x in raw]
+            both = [math.hypot(math.log1p(math.exp(x)) * unit, 0.5 / length) for x in raw]
             for head in range(heads):
-                start, end = sigmas[2 * head : 2 * head + 2]
+                start, end = both[2 * head : 2 * head + 2]
                 for frame in range(length):
                     position = (frame + 0.5) / length
                     one = math.exp(-(((position - centre + width / 2) / start) ** 2) / 2)
@@ -125,7 +125,7 @@ def test_all_queries_of_one_width_are_equally_restricted_at_first():
 
 
 def test_attention_heads_may_learn_a_sigma_each():
-    module = small.built("prior", "bimodal-gaussian", spread="per-head")
+    module = small.built("prior", "bimodal-gaussian", sigmas="per-head")
     anchors, content, mask = spans((0.4, 0.3)), torch.randn(1, 1, 8), small.mask_of(20)
     first, second = module(anchors, content, mask)[0]
     assert first.equal(second), "alike at first"

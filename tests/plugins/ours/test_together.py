@@ -39,7 +39,7 @@ VARIANTS = {
         "decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "relative_to": "recording"}}
     },
     "a sigma of each head": {
-        "decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "spread": "per-head"}}
+        "decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "sigmas": "per-head"}}
     },
     "no attention": {
         "audio_refine": ["gated-difference"],
