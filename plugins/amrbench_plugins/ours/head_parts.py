@@ -52,7 +52,6 @@ class _SharedFeatures(HeadPart):
 
         width, activation = context.width, context.activation.mlp
         return TaskAlignedHead(
-            width,
             Hidden(width, self.trunk_layers, activation, residual=self.trunk == "residual"),
             lambda: Hidden(width, self.own_layers, activation, residual=False),
             class_map(width, self.logits, self.first_probability),

@@ -65,7 +65,6 @@ class TaskAlignedHead(Head, nn.Module):
 
     def __init__(
         self,
-        width: int,
         trunk: Hidden,
         own: Callable[[], Hidden],
         class_map: nn.Linear,
@@ -77,7 +76,6 @@ class TaskAlignedHead(Head, nn.Module):
         """Take the layers that all outputs share, and what makes those of one output.
 
         Args:
-            width: Of the queries.
             trunk: The shared layers.
             own: Makes the layers of one output.
             class_map: Maps features to the logits of the class.
@@ -88,7 +86,7 @@ class TaskAlignedHead(Head, nn.Module):
         super().__init__()
         self.trunk = trunk
         # All are drawn, so that leaving one out changes no first weight of the others.
-        span, iou = nn.Linear(width, 2), nn.Linear(width, 1)
+        span, iou = (nn.Linear(class_map.in_features, numbers) for numbers in (2, 1))
         start_corrections(span, corrections)
         own_layers = {output: own() for output in ("spans", "class", "iou")}
         self.own = nn.ModuleDict({f"of_{output}": own_layers[output] for output in outputs})
