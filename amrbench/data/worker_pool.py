@@ -36,7 +36,7 @@ from amrbench.plugin_errors import naming_plugins
 
 T = TypeVar("T")
 R = TypeVar("R")
-_ONE_THREAD: Mapping[str, str] = dict.fromkeys(
+ONE_THREAD: Mapping[str, str] = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGFPE}
@@ -153,8 +153,8 @@ def worker_pool(jobs: int, doing: str) -> Iterator[WorkerPool]:
     Raises:
         RunError: A process was killed, crashed or ended itself.
     """
-    before = {name: value for name, value in os.environ.items() if name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
+    before = {name: value for name, value in os.environ.items() if name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     with TemporaryDirectory(prefix="amrbench-", ignore_cleanup_errors=True) as folder:
         pool = WorkerPool(jobs, doing, Path(folder))
         try:
@@ -166,7 +166,7 @@ def worker_pool(jobs: int, doing: str) -> Iterator[WorkerPool]:
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-            for name in _ONE_THREAD:
+            for name in ONE_THREAD:
                 os.environ.pop(name, None)
             os.environ.update(before)
 

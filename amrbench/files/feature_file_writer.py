@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -112,9 +112,9 @@ def write_feature_file(path: Path, header: FeatureHeader, *, audio: RowTable, te
         with atomic_path(path) as part:
             with h5py.File(part, "w", userblock_size=SIZE, alignment_threshold=1,
                            alignment_interval=_ALIGNMENT) as file:  # fmt: skip
-                file.attrs.update({"schema": SCHEMA, **asdict(header)})
+                file.attrs.update({"schema": SCHEMA, **header.attributes})
                 for kind, table in zip(KINDS, (audio, text), strict=True):
-                    _write_table(file.create_group(kind), table, header.width_of(kind), path)
+                    _write_table(file.create_group(kind), table, header, path)
                 file.attrs["complete"] = 1
                 rows = [byte_range(file[f"{kind}/rows"]) for kind in KINDS]
             write_digest(part, SCHEMA, rows)
@@ -123,10 +123,11 @@ def write_feature_file(path: Path, header: FeatureHeader, *, audio: RowTable, te
         raise DataError(f"{path}: cannot be written ({reason}). Check the folder and the disk.") from error
 
 
-def _write_table(group: h5py.Group, table: RowTable, width: int, path: Path) -> None:
+def _write_table(group: h5py.Group, table: RowTable, header: FeatureHeader, path: Path) -> None:
     import h5py
 
     kind = group.name.strip("/")
+    width, dtype = header.width_of(kind), header.dtype
     names = [name.encode("utf-8", "ignore") for name in table.ids]
     for name, stored in zip(table.ids, names, strict=True):
         if not stored or b"\0" in stored or stored.decode("utf-8") != name:
@@ -136,15 +137,13 @@ def _write_table(group: h5py.Group, table: RowTable, width: int, path: Path) -> 
     if repeated := sorted(name for name, count in Counter(table.ids).items() if count > 1):
         raise DataError(f"{path}: {kind} id {some(repeated)} is repeated; give each item its own id.")
     offsets = np.concatenate([[0], np.cumsum(table.lengths)]).astype("<i8")
-    rows = group.create_dataset("rows", (int(offsets[-1]), width), "<f4")
+    rows = group.create_dataset("rows", (int(offsets[-1]), width), dtype)
     checksums: list[int] = []
     stop = 0
     # In blocks of items, because a write for each item is slow.
     for _, block in groupby(range(len(names)), lambda index: offsets[index] // _BLOCK):
-        items = [
-            _checked(table.item(index), width, f"{path}: {kind} features of {table.ids[index]!r}")
-            for index in block
-        ]
+        named = ((f"{path}: {kind} features of {table.ids[index]!r}", table.item(index)) for index in block)
+        items = [_stored(_checked(item, width, what), dtype, what) for what, item in named]
         checksums += [zlib.crc32(item.data) for item in items]
         start, stop = stop, stop + sum(map(len, items))
         rows[start:stop] = np.concatenate(items)
@@ -165,3 +164,17 @@ def _checked(item: Rows, width: int, what: str) -> Rows:
             f"{what} are not finite in row {finite.argmin()}; the encoder or its input is broken."
         )
     return rows
+
+
+def _stored(rows: Rows, dtype: np.dtype[np.floating], what: str) -> NDArray[np.floating]:
+    if rows.dtype == dtype:
+        return rows
+    with np.errstate(over="ignore"):  # refused below
+        stored = rows.astype(dtype, copy=False)
+    finite = np.isfinite(stored).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"{what} are beyond {np.finfo(dtype).max:,.0f} in row {finite.argmin()}, which half precision "
+            "cannot hold. Extract them in single precision."
+        )
+    return stored
