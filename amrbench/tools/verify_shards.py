@@ -34,7 +34,7 @@ def verify_shards(folder: Path) -> VerificationReport:
     )
     findings = [Finding(text)] if len(encoders) == 1 else [Finding(f"{text}; one encoder is expected", True)]
     findings += [
-        Finding(f"a feature file {fault}; extract its recordings again", True, tuple(names))
+        Finding(f"a feature file {fault}; give the command of the extraction again", True, tuple(names))
         for fault, names in faults.items()
     ]
     return VerificationReport(str(folder), {MANIFEST: findings})
