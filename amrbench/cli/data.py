@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -227,25 +225,6 @@ def extract(
             job, encoder_part, jobs=jobs or 1, report=reporter.data, workers=workers
         )
     typer.echo(f"{job.output}: {recordings:,} recordings and {sentences:,} sentences")
-
-
-@commands.command(hidden=True, epilog="Example: amrbench data shards work.json")
-def shards(
-    file: Annotated[Path, typer.Argument(help="work that 'amrbench data extract --executor' has written")],
-) -> None:
-    """Make shards of features until all of a list are there; executors call this on other machines."""
-    from amrbench.data.worker_pool import ONE_THREAD
-
-    os.environ.update(ONE_THREAD)  # Read by numpy and torch when they are imported, which is below.
-    from amrbench.interrupts import stop_with_parent
-    from amrbench.tools.shard_work import ShardWork, do_work
-
-    os.environ.update(ShardWork.read(file).environment)
-    # Batch systems send it to all processes of a job; the one that started this command stops it then.
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Claims are released on the way out.
-    stop_with_parent()
-    typer.echo(f"{file}: {do_work(file, registry_of)} shards", err=True)
 
 
 @commands.command(epilog="Example: amrbench data convert labels.csv -o test.jsonl")

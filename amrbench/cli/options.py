@@ -60,7 +60,7 @@ ExecutorOption = Annotated[
     typer.Option(
         help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; machines "
         "share the cache folder",
-        show_default="processes of this command",
+        show_default="local",
     ),
 ]
 Without = Annotated[list[str] | None, typer.Option(help="leave a plugin out; may be repeated")]

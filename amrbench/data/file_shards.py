@@ -17,6 +17,7 @@ from amrbench.errors import DataError, unreadable
 from amrbench.files.atomic import write_bytes_atomic
 from amrbench.files.feature_file import FeatureHeader
 from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
+from amrbench.interrupts import refuse_to_go_on
 from amrbench.part import Strict
 from amrbench.slots.features import FeaturesPart
 
@@ -37,6 +38,7 @@ class FileShard(Shard):
     def make(self) -> None:
         backend, rows = built(self.features), []
         for done, (name, path) in enumerate(self.files):
+            refuse_to_go_on(f"recording {name!r}")
             report_part(f"recording {name!r}", done)
             file = open_audio(path)
             recording = LocalRecording(name, file.rate, file.read(), ())

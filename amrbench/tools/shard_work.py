@@ -8,7 +8,6 @@ its claim is void, so a process ends when all shards are there, not when none is
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -22,17 +21,16 @@ from amrbench.data.file_shards import FileShard, read_shard_list
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.data.shards import TextShard, header_for
 from amrbench.data.worker_pool import LESS_MEMORY
-from amrbench.errors import AmrbenchError, RunError, unreadable
+from amrbench.errors import RunError, unreadable
 from amrbench.files.claim import claimed
 from amrbench.files.feature_file import FeatureHeader
 from amrbench.files.shard_manifest import ShardEntry, as_entry, entry_of
-from amrbench.notes import collected_notes
+from amrbench.interrupts import refuse_to_go_on, stops_between_steps
 from amrbench.part import Strict
-from amrbench.plugin_errors import naming_plugins
 from amrbench.registry import Registry
 from amrbench.required_files import refuse_missing
 from amrbench.slots.features import FeaturesPart
-from amrbench.training.task_queue import TaskReport
+from amrbench.training.task_report import exit_code_of, reported
 
 WAIT_SECONDS = 1.0
 """Time between two looks whether a shard is free, while other processes make all that are left."""
@@ -124,31 +122,40 @@ def do_work(file: Path, registry_of: Callable[[Sequence[str]], Registry]) -> int
 
     Raises:
         AmrbenchError: The work is none, the encoder is another one here, or a recording cannot be encoded.
+        Interrupted: The process was asked to stop.
     """
-    work, error = ShardWork.read(file), ""
-    with collected_notes() as notes:
-        try:
-            with naming_plugins():
-                return _make_all(work, registry_of(work.without), Journal(file))
-        except AmrbenchError as failure:
-            here = platform.node()
-            error = str(failure) if here == work.host else f"on {here}: {failure}"
-            raise
-        finally:
-            TaskReport(notes=tuple(notes), error=error).write(file)
+    work = ShardWork.read(file)
+    with reported(file, work.host):
+        return _make_all(work, _encoder(work, registry_of(work.without)), Journal(file))
 
 
-def _make_all(work: ShardWork, registry: Registry, journal: Journal) -> int:
-    encoder = _encoder(work, registry)
+def work_in_worker(encoder: FeaturesPart, file: Path) -> int:
+    """Do the same in a worker process of this machine, with an encoder that no plugin need offer here.
+
+    Returns:
+        See `exit_code_of`.
+    """
+
+    def make() -> None:
+        work = ShardWork.read(file)
+        with reported(file, work.host):
+            _make_all(work, encoder, Journal(file))
+
+    return exit_code_of(file, make)
+
+
+def _make_all(work: ShardWork, encoder: FeaturesPart, journal: Journal) -> int:
     shards = [line.shard(work.folder, work.header, encoder) for line in read_shard_list(work.shards)]
     made, missing = 0, shards
-    while missing:
-        before = made
-        for shard in missing:
-            made += _make_free(shard, work.shards.parent, journal)
-        missing = [shard for shard in missing if not shard.file.exists()]
-        if missing and made == before:
-            time.sleep(WAIT_SECONDS)
+    with stops_between_steps():
+        while missing:
+            before = made
+            for shard in missing:
+                made += _make_free(shard, work.shards.parent, journal)
+            missing = [shard for shard in missing if not shard.file.exists()]
+            if missing and made == before:
+                refuse_to_go_on("extracting")
+                time.sleep(WAIT_SECONDS)
     return made
 
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import platform
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
-
-from typing_extensions import override
 
 from amrbench.config.paths import with_resolved_paths
 from amrbench.data.file_shards import FileShard, write_shard_list
@@ -30,9 +28,10 @@ from amrbench.files.claim import this_process
 from amrbench.files.folders import DATA_VARIABLE, MODELS_VARIABLE, data_folder, models_folder
 from amrbench.files.shard_manifest import ShardEntry
 from amrbench.notes import note
-from amrbench.slots.executors import Executor, Job, StageTask
-from amrbench.tools.shard_work import Journal, ShardWork
-from amrbench.training.task_queue import FINAL, LOST_REMEDY, MOST_STARTS, TaskReport
+from amrbench.slots.executors import SHARDS, Executor, Job, StageTask
+from amrbench.tools.shard_work import Journal, ShardWork, work_in_worker
+from amrbench.training.stage_queue import MOST_STARTS
+from amrbench.training.task_report import FINAL, TaskReport, how_lost
 
 POLL_SECONDS = 0.3
 """Time between two looks at the processes."""
@@ -41,21 +40,11 @@ WORKERS = "workers"
 AnyShard: TypeAlias = FileShard | TextShard
 
 
-@dataclass(frozen=True)
-class ShardTask(StageTask):
-    """Shards to make in a process."""
-
-    @property
-    @override
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "amrbench", "data", "shards", str(self.file)]
-
-
 @dataclass(frozen=True, eq=False)
 class _Running:
     """A process that makes shards."""
 
-    task: ShardTask
+    task: StageTask
     job: Job
     journal: Journal
 
@@ -127,9 +116,13 @@ class _Extraction:
         if not self.missing:
             return  # The processes end when they see that all shards are there.
         free = min(self.executor.slots(), len(self.missing)) - len(self.running)
-        tasks = [ShardTask(self.progress.what, next(self.work_files), "cpu", 1) for _ in range(free)]
+        tasks = [self._task(next(self.work_files)) for _ in range(free)]
         for task, job in zip(tasks, self.executor.submit(tasks) if tasks else (), strict=True):
             self.running.append(_Running(task, job, Journal(task.file)))
+
+    def _task(self, file: Path) -> StageTask:
+        encoder = next(iter(self.missing.values())).features
+        return StageTask(self.progress.what, file, "cpu", 1, partial(work_in_worker, encoder, file))
 
     def _look(self, one: _Running) -> None:
         """Report what is new of a process, and collect it if it has ended."""
@@ -164,14 +157,18 @@ class _Extraction:
         if code == 0 and not at:
             return
         self.losses[at] += 1
-        how = f"a job ended with exit code {code}{self._at(at)} before it was done"
+        how, remedy = how_lost(one.task, code, self._where(at))
         if self.losses[at] >= MOST_STARTS:
-            raise RunError(f"{self.progress.what}: {how}, {MOST_STARTS} times. {LOST_REMEDY}")
-        note(f"{self.progress.what}: {how}; it is started again")
+            raise RunError(f"{how}, {MOST_STARTS} times. {remedy}")
+        note(f"{how}; another one goes on")
 
-    def _at(self, name: str) -> str:
+    def _where(self, name: str) -> str:
+        """Return the recordings or sentences of a shard for a message."""
         shard = self.missing.get(name)
-        return f" at {some([own for own, _ in shard.files], 2)}" if isinstance(shard, FileShard) else ""
+        if shard is None:
+            return "its start"
+        names = [own for own, _ in shard.files] if isinstance(shard, FileShard) else shard.sentences
+        return some(names, 2)
 
 
 @contextmanager
@@ -198,7 +195,7 @@ def _work_files(missing: Mapping[str, AnyShard], without: Sequence[str]) -> Iter
 
     def files() -> Iterator[Path]:
         for number in count(1):
-            file = folder / f"{owner.host}-{owner.process}-{number}.json"
+            file = folder / f"{owner.host}-{owner.process}-{number}{SHARDS}"
             write_text_atomic(file, work.model_dump_json(indent=1))
             yield file
 

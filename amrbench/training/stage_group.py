@@ -29,7 +29,7 @@ from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.optimizers import OptimizerPart
 from amrbench.training.array_loop import ArrayMemoryError, fit_array
 from amrbench.training.failures import StepError
-from amrbench.training.log import Epoch, RunningStage, StageProgress
+from amrbench.training.log import Epoch, ProgressFile, RunningStage, StageProgress
 from amrbench.training.loop import LESS_MEMORY, StageInputs, fixed_numerics
 from amrbench.training.model_array import CriterionArray, stack
 from amrbench.training.predict import to_device
@@ -128,6 +128,7 @@ class StageGroup:
         self.specs, self.first = specs, specs[0]
         self.store, self.reporter, self.datasets = store, reporter, datasets
         self.folders = [unfinished_folder(spec, store) for spec in specs]
+        self.report = ProgressFile(self.folders[0], partial(reporter.step, self.running))
 
     @property
     def name(self) -> str:
@@ -156,9 +157,9 @@ class StageGroup:
                 return str(error)
 
     def _train(self, start: Path | None) -> str:
-        self.reporter.step(self.running, StageProgress(1, 0, 0, "reading features"))
         for spec in self.specs:
             begin_folder(spec, self.store)
+        self.report(StageProgress(1, 0, 0, "reading features"))
         states = SavedStates(self.folders[0])
         saved = states.load(self.reporter.note)
         with fixed_numerics(self.first.threads):
@@ -201,13 +202,12 @@ class StageGroup:
         """Train the models."""
         keepers, updater = saves.keepers, together.updater
         models = [stage_inputs(keeper.spec, splits, keeper.criterion, updater) for keeper in keepers]
-        report = partial(self.reporter.step, self.running)
 
         def keep(model: int, epoch: Epoch) -> None:
             keepers[model].keep(epoch)
 
         try:
-            fit_array(together, models, keep=keep, report=report, saves=saves, state=state)
+            fit_array(together, models, keep=keep, report=self.report, saves=saves, state=state)
         except StepError as error:
             failed = next(keeper.spec for keeper in keepers if keeper.criterion is error.criterion)
             message = kept_failure(failed, error, self.store, self.datasets)

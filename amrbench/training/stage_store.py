@@ -105,6 +105,7 @@ def finish_folder(spec: StageSpec, store: Path, note: Callable[[str], None]) -> 
         note: Called with a sentence if the other process wrote other bytes.
     """
     own, folder = unfinished_folder(spec, store), store / spec.key
+    log.remove_progress(own)
     with suppress(OSError):
         own.rename(folder)
         return

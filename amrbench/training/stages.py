@@ -25,7 +25,7 @@ from amrbench.slots.optimizers import Updater
 from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
-from amrbench.training.log import Epoch, StageProgress
+from amrbench.training.log import Epoch, ProgressFile, StageProgress
 from amrbench.training.loop import LESS_MEMORY, CheckpointKeeper, Saves, StageInputs, fit, fixed_numerics
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
@@ -137,7 +137,8 @@ def _train(
     spec: StageSpec, start: Path | None, folder: Path, reporter: Reporter, datasets: DatasetCache
 ) -> None:
     """Train a stage and write its files; `start` is the folder of the stage that it starts from."""
-    reporter.step(spec.running, StageProgress(1, 0, 0, "reading features"))
+    report = ProgressFile(folder, partial(reporter.step, spec.running))
+    report(StageProgress(1, 0, 0, "reading features"))
     states = SavedStates(folder)
     saved = states.load(reporter.note)
     with fixed_numerics(spec.threads):
@@ -151,7 +152,6 @@ def _train(
         keeper = StageKeeper(spec, criterion, folder, reporter)
         saves = StageSaves(states, [keeper])
         state = saves.begin(saved, name=spec.name, steps=inputs.steps)
-        report = partial(reporter.step, spec.running)
         fit(inputs, keep=keeper.keep, report=report, saves=saves, state=state)
     keeper.write(steps=inputs.epochs * inputs.steps)
     states.remove()

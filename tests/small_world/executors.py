@@ -17,11 +17,11 @@ from tests.small_world.parts import REGISTRY
 
 PLUGIN = '''"""The toy parts."""
 from amrbench import hookimpl
-from tests.small_world.parts import REGISTRY
+from tests.small_world.parts import PARTS
 
 @hookimpl
 def amrbench_parts():
-    return [REGISTRY.find(slot, use) for slot in REGISTRY.slots() for use in REGISTRY.names(slot)]
+    return PARTS
 '''
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from amrbench.slots.executors import ExecutorPart, StageTask
+from amrbench.slots.executors import LOST, ExecutorPart, StageTask
 from amrbench_plugins.executors.command import StageCommand
 from amrbench_plugins.executors.missing import imported
 
-LOST = -1
-"""Exit code of a command whose worker or machine was lost."""
 PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Variables that let a private cluster listen on the loopback address alone; Ray reads them when imported."""
 LEAST_STORE = 80 * 2**20
@@ -57,7 +56,7 @@ class RayCluster:
         gpus = self.gpus if task.device.startswith("cuda") else 0
         # Lost tasks are handed over again by the caller, who says so.
         remote = ray.remote(num_cpus=task.threads, num_gpus=gpus, max_retries=0)(train)
-        return RayJob(ray, remote.remote(task))
+        return RayJob(ray, remote.remote(task.file))
 
     def _connected(self) -> Any:
         """Return Ray, connected to its cluster."""
@@ -76,7 +75,7 @@ class RayCluster:
         return ray
 
 
-def train(task: StageTask) -> int:
+def train(task: Path) -> int:
     """Train the stage of a task in a worker of Ray; return the exit code of its command."""
     return StageCommand(task)()
 
@@ -88,7 +87,7 @@ class RayJob:
         self.ray, self.result = ray, result
 
     def poll(self) -> int | None:
-        """Return the exit code of the command; -1 if its worker or machine was lost."""
+        """Return the exit code of the command; `LOST` if its worker or machine was lost."""
         ended, _ = self.ray.wait([self.result], timeout=0)
         if not ended:
             return None

@@ -14,7 +14,7 @@ from amrbench.experiment.plan import RunRequest
 from amrbench.experiment.stage_task import TaskFile, TaskWriter, find_stage, train_task
 from amrbench.registry import Registry
 from amrbench.training.progress_bars import NULL_REPORTER
-from amrbench.training.task_queue import TaskReport
+from amrbench.training.task_report import TaskReport
 from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
 from tests.small_world.runs import Recorder, changed, plan, train, write_yaml
 

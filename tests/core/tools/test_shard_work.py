@@ -1,5 +1,6 @@
 import json
 import platform
+import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from amrbench.data.shards import TextShard, header_for
 from amrbench.errors import AmrbenchError, DataError, RunError
 from amrbench.files.claim import Claim
 from amrbench.files.shard_manifest import entry_of
+from amrbench.interrupts import follow_parent
 from amrbench.registry import Registry
 from amrbench.required_files import Published, RequiredFile
 from amrbench.slots.features import FeaturesPart
 from amrbench.tools import shard_work
-from amrbench.tools.shard_work import Journal, ShardWork, do_work
-from amrbench.training.task_queue import TaskReport
+from amrbench.tools.shard_work import Journal, ShardWork, do_work, work_in_worker
+from amrbench.training.task_report import TaskReport
 from tests.small_world.data import NOISE_RATE, Loudness
 from tests.small_world.locks import held
 
@@ -102,6 +104,27 @@ def test_the_encoder_is_built_once(work, shards, tmp_path):
     log = tmp_path / "calls"
     assert do_work(work(encoder={"use": "toy-features", "note": str(log)}), registry_of) == 4
     assert len({line.split("\t")[1] for line in log.read_text().splitlines()}) == 1
+
+
+def test_a_worker_process_makes_the_same_without_a_plugin(work, shards):
+    file = work(encoder={"use": "of-no-plugin"})
+    assert work_in_worker(Loudness(), file) == 0
+    assert all(shard.is_made() for shard in shards)
+    shards[1].file.unlink()
+    Path(shards[1].files[0][1]).unlink()
+    assert work_in_worker(Loudness(), file) == 2
+    assert f"{shards[1].files[0][1]}: " in TaskReport.read(file).error
+
+
+def test_it_stops_before_the_next_recording(work, shards, monkeypatch):
+    asked = iter([False, True])
+    follow_parent(lambda: next(asked, True))
+    try:
+        assert work_in_worker(Loudness(), work()) == 128 + signal.SIGINT
+    finally:
+        follow_parent(lambda: False)
+    assert [shard.is_made() for shard in shards] == [True, False, False, False]
+    assert not list((shards[0].file.parent / "workers").glob("*.claim"))
 
 
 def test_a_shard_that_another_process_makes_is_waited_for(work, shards, monkeypatch):

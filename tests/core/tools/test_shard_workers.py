@@ -114,7 +114,7 @@ def test_a_lost_process_is_replaced(shards):
     with pytest.warns(Note) as notes:
         make(Here(do=lose(shards[2], 2), at_once=1), shards)
     assert [str(one.message) for one in notes] == [
-        "toy: extracting: a job ended with exit code -9 at '2a', '2b' before it was done; it is started again"
+        "toy: extracting: its process was killed with SIGKILL at '2a', '2b'; another one goes on"
     ] * 2
     assert all(shard.is_made() for shard in shards)
 
@@ -123,8 +123,8 @@ def test_recordings_that_lose_their_processes_again_and_again_are_named(shards):
     with pytest.warns(Note), pytest.raises(RunError) as error:
         make(Here(do=lose(shards[2], 9), at_once=1), shards)
     assert str(error.value).startswith(
-        "toy: extracting: a job ended with exit code -9 at '2a', '2b' before it was done, 3 times. The "
-        "system kills processes if memory is short"
+        "toy: extracting: its process was killed with SIGKILL at '2a', '2b', 3 times. The system does so if "
+        "memory is short"
     )
 
 
@@ -132,7 +132,8 @@ def test_processes_that_do_not_begin(shards):
     with pytest.warns(Note), pytest.raises(RunError) as error:
         make(Here(do=lambda task: -1, at_once=1), shards)
     assert str(error.value).startswith(
-        "toy: extracting: a job ended with exit code -1 before it was done, 3 times. "
+        "toy: extracting: its process was lost with its machine at its start, 3 times. What is finished is "
+        "kept"
     )
 
 

@@ -4,7 +4,17 @@ from pathlib import Path
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.training.log import Epoch, StageProgress, begin, read_epochs, write_epoch
+from amrbench.training.log import (
+    PAUSE_SECONDS,
+    Epoch,
+    ProgressFile,
+    StageProgress,
+    begin,
+    read_epochs,
+    read_progress,
+    remove_progress,
+    write_epoch,
+)
 
 
 def epoch(number: int, seconds: float = 2.0, memory: float = 300.0) -> Epoch:
@@ -72,3 +82,48 @@ def test_progress_is_a_text_and_a_share(progress, text, share):
 
 def test_a_stage_without_epochs_has_no_share():
     assert StageProgress(1, 0, 10).share(0) == 0
+
+
+# ---------------------------------------------------------------- progress
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        (StageProgress(1, 0, 0, "reading features"), "reading features"),
+        (StageProgress(2, 5, 69), "epoch 2, after step 5 of 69"),
+        (StageProgress(2, 69, 69, "validation"), "epoch 2, validation"),
+    ],
+)
+def test_where_a_stage_is_is_a_short_text(progress, text):
+    assert progress.where() == text
+
+
+def test_numbers_are_written_seldom_and_everything_else_at_once(tmp_path):
+    now, reported, written = 0.0, [], []
+    file = ProgressFile(tmp_path, reported.append, clock=lambda: now)
+    steps = [(1, 0.0, "step"), (2, 0.1, "step"), (3, PAUSE_SECONDS, "step"), (3, 0.1, "validation")]
+    for done, seconds, doing in steps:
+        now += seconds
+        file(StageProgress(1, done, 3, doing))
+        progress = read_progress(tmp_path)
+        written.append((progress.done, progress.doing))
+    assert written == [(1, "step"), (1, "step"), (3, "step"), (3, "validation")]
+    assert [progress.done for progress in reported] == [1, 2, 3, 3], "all of them"
+    (tmp_path / "progress.part").touch()
+    remove_progress(tmp_path)
+    remove_progress(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_does_not_stop_the_work(tmp_path):
+    reported = []
+    ProgressFile(tmp_path / "not there", reported.append)(StageProgress(1, 1, 3))
+    assert len(reported) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"epoch": 1}', '{"other": 1}'])
+def test_damaged_progress_is_not_known(tmp_path, text):
+    assert read_progress(tmp_path) is None
+    (tmp_path / "progress.json").write_text(text)
+    assert read_progress(tmp_path) is None

@@ -88,7 +88,9 @@ class KillsOne:
 
 
 def test_a_killed_process_is_replaced(extract, tmp_path):
-    with pytest.warns(Note, match=r"extracting: a job ended with exit code -9 at .*; it is started again"):
+    with pytest.warns(
+        Note, match=r"extracting: its process was killed with SIGKILL at .*; another one goes on"
+    ):
         extract("local", wait=0.05, report=KillsOne(tmp_path / "calls"))
 
 
@@ -103,7 +105,7 @@ def test_a_private_cluster_of_ray(extract, ray):
 
 
 def test_a_killed_process_of_ray_is_replaced(extract, ray, tmp_path):
-    with pytest.warns(Note, match=r"a job ended with exit code -9 at .*; it is started again"):
+    with pytest.warns(Note, match=r"its process was killed with SIGKILL at .*; another one goes on"):
         extract("ray", wait=0.1, report=KillsOne(tmp_path / "calls"))
 
 
@@ -117,7 +119,7 @@ def test_a_lost_machine_is_replaced(extract, ray):
             cluster.add_node(num_cpus=1)
             cluster.remove_node(lost.pop(), allow_graceful=False)
 
-    with pytest.warns(Note, match=r"a job ended with exit code -1 .*; it is started again"):
+    with pytest.warns(Note, match=r"its process was lost with its machine at .*; another one goes on"):
         extract("ray", address=cluster.address, jobs=None, wait=0.1, report=lose_machine)
     assert not lost
     ray.shutdown()
