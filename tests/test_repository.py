@@ -63,7 +63,7 @@ ASSEMBLES = {"train_mini_clap.py", "measure_mini_clap.py", "lighthouse.py", "ref
 TESTED_ELSEWHERE = {
     "amrbench/hookspecs.py": "a signature only; test_discovery.py",
     "amrbench/slots/checkpoint.py": "abstract; tests/contracts",
-    "amrbench/slots/executors.py": "abstract; tests/contracts, test_task_queue.py, test_stage_task.py",
+    "amrbench/slots/executors.py": "abstract; tests/contracts, test_stage_queue.py, test_stage_task.py",
     "amrbench/slots/losses.py": "abstract; tests/contracts",
     "amrbench/slots/matcher.py": "abstract; tests/contracts",
     "amrbench/slots/model.py": "abstract; tests/contracts",

@@ -6,6 +6,7 @@ import faulthandler
 import json
 import os
 import signal
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -98,24 +99,29 @@ def stage(
     ],
 ) -> None:
     """Train one stage of a run, or make shards of features; executors call this, mostly on other machines."""
-    from amrbench.interrupts import stop_with_parent
     from amrbench.slots.executors import SHARDS
 
-    faulthandler.enable()  # What the command shows goes to the log of the task, where the location is read.
-    # Batch systems send it to all processes of a job; the one that started this command stops it then.
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    stop_with_parent()
     if file.name.endswith(SHARDS):
         _make_shards(file)
     else:
         _train_stage(file)
 
 
+def _begin_task(environment: Mapping[str, str]) -> None:
+    from amrbench.interrupts import stop_with_parent
+
+    os.environ.update(environment)
+    faulthandler.enable()  # What the command shows goes to the log of the task, where the location is read.
+    # Batch systems send it to all processes of a job; the one that started this command stops it then.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    stop_with_parent()
+
+
 def _train_stage(file: Path) -> None:
     from amrbench.experiment.stage_task import TaskFile, train_task
     from amrbench.training.progress_bars import progress
 
-    os.environ.update(TaskFile.read(file).environment)
+    _begin_task(TaskFile.read(file).environment)
     with progress() as reporter:
         spec = train_task(file, registry_of, reporter)
     typer.echo(f"{spec.name}: trained", err=True)
@@ -127,7 +133,7 @@ def _make_shards(file: Path) -> None:
     os.environ.update(dict.fromkeys(THREADS, "1"))  # Read by libraries when they are imported, as below.
     from amrbench.tools.shard_work import ShardWork, do_work
 
-    os.environ.update(ShardWork.read(file).environment)
+    _begin_task(ShardWork.read(file).environment)
     typer.echo(f"{file}: {do_work(file, registry_of)} shards", err=True)
 
 

@@ -73,7 +73,11 @@ class PredictionWriter:
         self.reporter.scoring(Progress(f"{self.spec.recipe.name}: reading features", 0, 0))
         (self.folder / PREDICTIONS).mkdir(parents=True, exist_ok=True)
         write_annotations(self.folder / self.truth, queries)
-        with naming_plugins(self.spec.recipe), fixed_numerics(self.planned.request.protocol.threads):
+        with (
+            naming_plugins(self.spec.recipe),
+            fixed_numerics(self.planned.request.protocol.threads),
+            explained_memory(f"{self.spec.recipe.name}, scoring", LESS_MEMORY),
+        ):
             rows = []
             for spec in self.planned.chains:
                 self._load(spec)

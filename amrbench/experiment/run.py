@@ -46,7 +46,8 @@ from amrbench.experiment.provenance import replaced_options, result_of
 from amrbench.experiment.stage_task import TaskWriter
 from amrbench.files.atomic import write_bytes_atomic
 from amrbench.files.checksums import has_checksums, set_aside_changed
-from amrbench.files.folders import cache_folder
+from amrbench.files.folders import OTHER_CACHE, cache_folder
+from amrbench.files.writable_folder import refuse_unwritable
 from amrbench.notes import note
 from amrbench.registry import Registry
 from amrbench.slots.executors import DEFAULT, ExecutorPart
@@ -271,7 +272,11 @@ class Runner:
             if replaced := replaced_options(plan.request):
                 names = f"{plan.request.recipe.name}: the protocol {plan.request.protocol.name}"
                 self.reporter.note(f"{names} replaces {'; '.join(replaced)}")
+        if not unfinished:
+            return
         settings, store = self.settings, store_of(self.settings.cache_folder)
+        refuse_unwritable(store, "trained stages", OTHER_CACHE)
+        refuse_unwritable(settings.out, "the runs", "name another folder with --out")
         chains = [spec for plan in unfinished for spec in plan.chains]
         missing = missing_stages(chains, store, note)
         if not missing:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from amrbench.errors import DataError, did_you_mean
+from amrbench.errors import DataError, did_you_mean, unreadable
 from amrbench.files.file_digest import REMEDY, SIZE, ByteRange, read_digest
 from amrbench.types import Rows
 
@@ -140,7 +140,10 @@ class FeatureTable:
         shape, dtype = (int(self.offsets[-1]), self.width), row_type(half=self.half)
         if not shape[0]:
             return np.zeros(shape, dtype)
-        return np.memmap(self.path, dtype, mode="r", offset=self.start, shape=shape)
+        try:
+            return np.memmap(self.path, dtype, mode="r", offset=self.start, shape=shape)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
 
     @cached_property
     def _indices(self) -> Mapping[str, int]:
@@ -239,11 +242,15 @@ def open_feature_file(path: Path) -> FeatureFile:
     """
     import h5py  # here and below, because commands that open no feature file import this module
 
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such feature file.")
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such feature file.")
+    except OSError as error:
+        raise unreadable(path, error) from error
     digest = read_digest(path, SCHEMA)
     try:
-        with h5py.File(path, "r") as file:
+        # Files are never changed, and some shared file systems have no locks.
+        with h5py.File(path, "r", locking=False) as file:
             if _attribute(file, "complete", int, path) != 1:
                 raise DataError(f"{path}: the file was never finished ('complete' is not 1). {REMEDY}")
             kinds = {name: kind for name, kind in get_type_hints(FeatureHeader).items() if name != "half"}

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from amrbench.errors import RunError
 from amrbench.files.checksums import CHECKSUMS, changed_files, files_below
-from amrbench.files.claim import this_process
+from amrbench.files.owner import this_process
 
 PackedFolder = Mapping[str, bytes]
 
@@ -37,8 +37,7 @@ def unpack_folder(files: PackedFolder, folder: Path) -> str:
         RunError: A file is not as it was when the folder was finished, leads out of the folder, or cannot be
             written.
     """
-    owner = this_process()
-    part = folder.with_name(f"{folder.name}.making-{owner.host}-{owner.process}-received")
+    part = folder.with_name(f"{folder.name}.received-{this_process().label}")
     shutil.rmtree(part, ignore_errors=True)
     try:
         for name, content in files.items():

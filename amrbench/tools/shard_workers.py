@@ -24,8 +24,8 @@ from amrbench.data.shards import TextShard
 from amrbench.data.worker_pool import Progress, Report
 from amrbench.errors import DataError, RunError, some
 from amrbench.files.atomic import write_text_atomic
-from amrbench.files.claim import this_process
 from amrbench.files.folders import DATA_VARIABLE, MODELS_VARIABLE, data_folder, models_folder
+from amrbench.files.owner import this_process
 from amrbench.files.shard_manifest import ShardEntry
 from amrbench.notes import note
 from amrbench.slots.executors import SHARDS, Executor, Job, StageTask
@@ -180,7 +180,7 @@ def _work_files(missing: Mapping[str, AnyShard], without: Sequence[str]) -> Iter
     first, owner = next(iter(missing.values())), this_process()
     folder = first.file.parent.absolute() / WORKERS
     folder.mkdir(exist_ok=True)
-    shards = folder / f"shards-{owner.host}-{owner.process}.jsonl"
+    shards = folder / f"shards-{owner.label}.jsonl"
     write_shard_list(shards, missing.values())
     encoder = with_resolved_paths(first.features, Path.cwd() / "encoder")
     work = ShardWork(
@@ -195,7 +195,7 @@ def _work_files(missing: Mapping[str, AnyShard], without: Sequence[str]) -> Iter
 
     def files() -> Iterator[Path]:
         for number in count(1):
-            file = folder / f"{owner.host}-{owner.process}-{number}{SHARDS}"
+            file = folder / f"{owner.label}-{number}{SHARDS}"
             write_text_atomic(file, work.model_dump_json(indent=1))
             yield file
 

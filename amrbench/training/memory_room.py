@@ -34,7 +34,7 @@ class Room(Protocol):
     def add(self, spec: StageSpec, epochs: Iterable[Epoch]) -> None:
         """Take note of what the epochs of a stage have needed."""
 
-    def lacking(self, spec: StageSpec, running: Sequence[StageSpec]) -> str:
+    def why_not(self, spec: StageSpec, running: Sequence[StageSpec]) -> str:
         """Return why a stage cannot begin beside others; empty if it can."""
 
 
@@ -46,7 +46,7 @@ class AnyRoom(Room):
         pass
 
     @override
-    def lacking(self, spec: StageSpec, running: Sequence[StageSpec]) -> str:
+    def why_not(self, spec: StageSpec, running: Sequence[StageSpec]) -> str:
         return ""
 
 
@@ -72,7 +72,7 @@ class MemoryRoom(Room):
             self.measured[kind] = max(self.measured.get(kind, 0.0), epoch.memory_mib)
 
     @override
-    def lacking(self, spec: StageSpec, running: Sequence[StageSpec]) -> str:
+    def why_not(self, spec: StageSpec, running: Sequence[StageSpec]) -> str:
         needed = self.expected_mib(spec)
         # After an epoch a stage has what it needs, and that is not free any more.
         promised = sum(self.expected_mib(other) for other in running if other.key not in self.grown)

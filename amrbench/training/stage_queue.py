@@ -213,8 +213,8 @@ class StageQueue:
         free = max(0, self.executor.slots() - len(self.running))
         specs: list[StageSpec] = []
         for spec in free_stages(self.missing, self.store)[:free]:
-            if lacking := self.room.lacking(spec, [*(one.spec for one in self.running), *specs]):
-                self._note_once("room", lacking)
+            if why_not := self.room.why_not(spec, [*(one.spec for one in self.running), *specs]):
+                self._note_once("room", why_not)
                 break
             specs.append(spec)
         return specs

@@ -2,7 +2,7 @@ import json
 import platform
 import signal
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from amrbench.data.file_shards import FileShard, write_shard_list
 from amrbench.data.shards import TextShard, header_for
 from amrbench.errors import AmrbenchError, DataError, RunError
 from amrbench.files.claim import Claim
+from amrbench.files.owner import this_process
 from amrbench.files.shard_manifest import entry_of
 from amrbench.interrupts import follow_parent
 from amrbench.registry import Registry
@@ -146,7 +147,7 @@ def test_a_shard_that_another_process_makes_is_waited_for(work, shards, monkeypa
 def test_a_shard_of_a_process_that_ended_is_made(work, shards, monkeypatch):
     file = work()
     claim = file.parent / f"{shards[0].file.name}.claim"
-    claim.write_text(json.dumps({"host": platform.node(), "process": 2**22 + 1}))
+    claim.write_text(json.dumps(asdict(replace(this_process(), process=2**22 + 1))))
     assert not Claim(claim).is_held()
     assert do_work(file, registry_of) == 4
 

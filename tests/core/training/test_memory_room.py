@@ -49,19 +49,19 @@ def test_a_stage_waits_until_it_fits_beside_what_others_will_still_take(chains, 
     first, second = chains
     for spec in chains:
         room.measured[spec.recipe.name, spec.index] = 600.0
-    assert room.lacking(first, []) == ""
-    assert room.lacking(second, [first]) == (
+    assert room.why_not(first, []) == ""
+    assert room.why_not(second, [first]) == (
         "toy finetune, seed 1: waits for memory: it may need 600 MiB, and 400 MiB are free beside the stages "
         "that are trained; with --jobs N, N are trained at the same time in any case"
     )
     room.add(first, [epoch(1, 600.0)])  # It has what it needs, which is not free any more.
-    assert room.lacking(second, [first]) == ""
+    assert room.why_not(second, [first]) == ""
     free = 500.0
-    assert "it may need 600 MiB, and 500 MiB are free" in room.lacking(second, [first])
-    assert room.lacking(second, []) == "", "one stage always runs"
+    assert "it may need 600 MiB, and 500 MiB are free" in room.why_not(second, [first])
+    assert room.why_not(second, []) == "", "one stage always runs"
 
 
 def test_any_room_lets_every_stage_begin(chains):
     room = AnyRoom()
     room.add(chains[0], [epoch(1, 1e9)])
-    assert room.lacking(chains[1], [chains[0]]) == ""
+    assert room.why_not(chains[1], [chains[0]]) == ""

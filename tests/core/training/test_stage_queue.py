@@ -29,7 +29,17 @@ from amrbench.training.task_report import TaskReport
 from tests.core.training.test_resume import files_of
 from tests.small_world.executors import Ended, Here, part_of, train_here
 from tests.small_world.parts import PROTOCOL, RECIPE
-from tests.small_world.runs import Recorder, changed, plan, run_in, same_bits, stages_in, train, write_yaml
+from tests.small_world.runs import (
+    Recorder,
+    changed,
+    killed_once,
+    plan,
+    run_in,
+    same_bits,
+    stages_in,
+    train,
+    write_yaml,
+)
 
 
 def test_shared_stages_are_missing_once_and_come_first(toy_sources, tmp_path):
@@ -43,12 +53,37 @@ def test_shared_stages_are_missing_once_and_come_first(toy_sources, tmp_path):
     ]
 
 
+# ---------------------------------------------------------------- with the executor of this machine
+
+
+def test_workers_change_neither_keys_nor_bits_and_need_no_plugin_for_the_parts_of_a_caller(new_toy_folder):
+    folder, other, recorder = new_toy_folder(), new_toy_folder(), Recorder()
+    assert run_in(folder).result.rows == run_in(other, jobs=2, reporter=recorder).result.rows
+    assert same_bits(folder, other)
+    assert len(recorder.epochs) == 3 + 2 * 4, "epochs of the workers are reported here"
+    assert {"toy pretrain", "toy finetune, seed 0", "toy finetune, seed 1"} == recorder.ended
+    assert all(progress.text(4) for _, progress in recorder.steps)
+
+
+def test_a_process_that_is_killed_ends_no_other_and_is_replaced(toy_folder):
+    write_yaml(toy_folder / "toy.yaml", killed_once(toy_folder, after=10))  # After pretraining.
+    recorder = Recorder()
+    done = run_in(toy_folder, jobs=2, reporter=recorder)
+    assert not (toy_folder / "kill").exists()
+    (lost,) = [text for text in recorder.notes if "again" in text]
+    assert lost.startswith("toy finetune, seed ")
+    assert ": its process was killed with SIGKILL at epoch 4, after step " in lost
+    assert lost.endswith(" of 3; it is started again")
+    assert len(done.result.rows) > 0
+    assert list((toy_folder / "cache" / "tasks").iterdir()) == []
+
+
 # ---------------------------------------------------------------- the queue
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
-    monkeypatch.setattr(stage_queue, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(stage_queue, "POLL_SECONDS", 0.01)
 
 
 def run_by(folder, do=train_here, reporter=None, at_once=2, **options):
@@ -86,7 +121,7 @@ def test_no_more_tasks_are_submitted_than_there_are_slots(toy_folder):
 
 def test_a_stage_waits_for_memory_and_one_always_runs(toy_sources, tmp_path):
     class Little(AnyRoom):
-        def lacking(self, spec, running):
+        def why_not(self, spec, running):
             return f"{spec.name} waits" if running else ""
 
     chains, store, recorder = (
