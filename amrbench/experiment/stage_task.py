@@ -7,6 +7,7 @@ says nothing of how its result comes back: the stage is then in the store.
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.data.prepare import prepare
-from amrbench.errors import RunError, unreadable
+from amrbench.errors import DataError, RunError, unreadable
 from amrbench.experiment.plan import PlannedRun, RunRequest, distinct_splits, plan_run
 from amrbench.files.atomic import write_text_atomic
 from amrbench.files.folders import DATA_VARIABLE, MODELS_VARIABLE, data_folder, models_folder
@@ -52,6 +53,10 @@ class TaskFile(Strict):
         without: Plugins that are left out.
         cache: The cache folder, with data and stages.
         environment: Variables that name the folders of data sets and of encoders.
+        group: Keys of all stages that are trained at once.
+        starts_from: Keys of the stages that they start from.
+        host: The machine that asks.
+        away: Whether it is done on a machine that does not share the folders of that one.
     """
 
     key: str
@@ -62,6 +67,10 @@ class TaskFile(Strict):
     without: tuple[str, ...]
     cache: Path
     environment: Mapping[str, str]
+    group: tuple[str, ...]
+    starts_from: tuple[str, ...]
+    host: str
+    away: bool = False
 
     @classmethod
     def of(cls, spec: StageSpec, request: RunRequest, *, cache: Path, without: Sequence[str]) -> TaskFile:
@@ -77,6 +86,9 @@ class TaskFile(Strict):
             without=tuple(without),
             cache=cache.absolute(),
             environment={DATA_VARIABLE: str(data_folder()), MODELS_VARIABLE: str(models_folder())},
+            group=tuple(own.key for own in spec.group),
+            starts_from=tuple(dict.fromkeys(own.parent.key for own in spec.group if own.parent)),
+            host=platform.node(),
         )
 
     @classmethod
@@ -155,7 +167,7 @@ def train_task(file: Path, registry_of: Callable[[Sequence[str]], Registry], rep
     """
     task = TaskFile.read(file)
     announce = partial(reporter.note, "stopping after this step")
-    with reported(file, report=reporter.note):
+    with reported(file, task.host, report=reporter.note):
         spec = find_stage(task, file, registry_of(task.without), reporter)
         with stops_between_steps(announce):
             run_group(spec, store_of(task.cache), reporter, DatasetCache())
@@ -184,12 +196,20 @@ def find_stage(task: TaskFile, file: Path, registry: Registry, reporter: Reporte
     """Return the stage of a task.
 
     Raises:
-        RunError: This machine would train another stage.
+        RunError: This machine would train another stage, or lacks data and shares no folders.
         DataError: Data is missing or damaged.
     """
     request = task.request(registry, file)
     splits = distinct_splits([request])
-    made = prepare(list(splits.values()), cache=task.cache, jobs=1, report=reporter.data)
+    try:
+        made = prepare(list(splits.values()), cache=task.cache, jobs=1, report=reporter.data)
+    except DataError as error:
+        if not task.away:
+            raise
+        raise RunError(
+            f"{error}\n{platform.node()} shares no folders with {task.host}, so data sets and encoders that "
+            "need files must have them at the same paths on both. Copy them there, or leave the machine out."
+        ) from error
     stages = distinct_stages(plan_run(request, dict(zip(splits, made, strict=True))).chains)
     for spec in stages:
         if spec.key == task.key:
