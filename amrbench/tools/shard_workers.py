@@ -35,6 +35,9 @@ from amrbench.training.task_report import FINAL, TaskReport, how_lost
 
 POLL_SECONDS = 0.3
 """Time between two looks at the processes."""
+PAUSE_SECONDS = 10.0
+"""Time before a lost process is replaced, for each loss at the same shard: clusters notice some seconds later
+that a machine is gone, and send processes there until then."""
 WORKERS = "workers"
 """Folder, beside the shards, of what the processes are asked to do; kept only if they fail."""
 AnyShard: TypeAlias = FileShard | TextShard
@@ -96,6 +99,7 @@ class _Extraction:
         self.begun: dict[Path, str] = {}
         self.losses: Counter[str] = Counter()
         self.entries: dict[str, ShardEntry] = {}
+        self.pause_until = 0.0
 
     def run(self) -> dict[str, ShardEntry]:
         """Make all shards; return their entries, except those that no journal has."""
@@ -113,7 +117,7 @@ class _Extraction:
         return self.entries
 
     def _start(self) -> None:
-        if not self.missing:
+        if not self.missing or time.monotonic() < self.pause_until:
             return  # The processes end when they see that all shards are there.
         free = min(self.executor.slots(), len(self.missing)) - len(self.running)
         tasks = [self._task(next(self.work_files)) for _ in range(free)]
@@ -160,6 +164,7 @@ class _Extraction:
         how, remedy = how_lost(one.task, code, self._where(at))
         if self.losses[at] >= MOST_STARTS:
             raise RunError(f"{how}, {MOST_STARTS} times. {remedy}")
+        self.pause_until = time.monotonic() + PAUSE_SECONDS * self.losses[at]
         note(f"{how}; another one goes on")
 
     def _where(self, name: str) -> str:

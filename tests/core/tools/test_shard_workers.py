@@ -23,6 +23,7 @@ REGISTRY = Registry.of(Loudness)
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
     monkeypatch.setattr(shard_workers, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(shard_workers, "PAUSE_SECONDS", 0.001)
 
 
 @pytest.fixture
