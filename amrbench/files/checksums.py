@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from stat import S_ISREG
 
@@ -57,18 +58,28 @@ def changed_files(folder: Path) -> list[str]:
         DataError: This user may not read a file, which may be as it was.
     """
     try:
-        lines = (folder / CHECKSUMS).read_text(encoding="ascii").splitlines()
-        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+        sums = _checksums(folder)
     except FileNotFoundError:
         return [f"{CHECKSUMS} is missing"]
-    except PermissionError as error:
-        raise _forbidden(folder / CHECKSUMS, error) from error
-    except (OSError, ValueError):
-        sums = {}
     if not sums:
         return [f"{CHECKSUMS} has changed"]
     faults = {name: _fault(folder / name, digest) for name, digest in sums.items()}
     return [f"{name} {fault}" for name, fault in faults.items() if fault]
+
+
+def refuse_changed(file: Path) -> None:
+    """Raise DataError if a file is in a finished folder, or one below it, and not as it was written there."""
+    file = file.absolute()
+    for folder in islice(file.parents, 2):
+        try:
+            digest = _checksums(folder).get(file.relative_to(folder).as_posix())
+        except FileNotFoundError:
+            continue
+        if digest and (fault := _fault(file, digest)):
+            raise DataError(
+                f"{file}: {fault} since it was written, as {folder / CHECKSUMS} says. Run the recipe again; "
+                "or, if it was changed on purpose, copy it into another folder."
+            )
 
 
 def set_aside_changed(folder: Path) -> str:
@@ -95,6 +106,19 @@ def set_aside_changed(folder: Path) -> str:
             f"write in {folder.parent}, or move the folder away; what it held is made again."
         ) from error
     return f"{faults[0]}; what was there is now in {aside}"
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the hashes of files by name; none if they are damaged, FileNotFoundError if there are none."""
+    try:
+        lines = (folder / CHECKSUMS).read_text(encoding="ascii").splitlines()
+        return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise _forbidden(folder / CHECKSUMS, error) from error
+    except (OSError, ValueError):
+        return {}
 
 
 def _fault(file: Path, digest: str) -> str:

@@ -4,7 +4,13 @@ import subprocess
 import pytest
 
 from amrbench.errors import DataError
-from amrbench.files.checksums import changed_files, has_checksums, set_aside_changed, write_checksums
+from amrbench.files.checksums import (
+    changed_files,
+    has_checksums,
+    refuse_changed,
+    set_aside_changed,
+    write_checksums,
+)
 from tests.small_world.permissions import with_mode
 
 FILES = {"a.jsonl": b'{"a": 1}\n', "below/b c.bin": bytes(range(256)), "empty": b""}
@@ -74,6 +80,24 @@ def test_a_folder_that_has_changed_is_set_aside(folder):
     assert not folder.exists()
     folder.mkdir()
     assert set_aside_changed(folder) == f"SHA256SUMS is missing; what was there is now in {aside}-2"
+
+
+def test_a_file_in_a_finished_folder_that_was_changed_is_refused(folder):
+    for name in FILES:
+        refuse_changed(folder / name)
+    (folder / "other").write_text("not listed")
+    refuse_changed(folder / "other")
+    refuse_changed(folder.parent / "nowhere")
+    for name, file in (("a.jsonl", "a.jsonl"), ("below/b c.bin", "b c.bin")):
+        (folder / name).write_text("other")
+        with pytest.raises(DataError) as error:
+            refuse_changed(folder / name)
+        assert str(error.value) == (
+            f"{folder / name}: has changed since it was written, as {folder / 'SHA256SUMS'} says. Run the "
+            "recipe again; or, if it was changed on purpose, copy it into another folder."
+        )
+        shutil.copy(folder / name, folder.parent / file)
+        refuse_changed(folder.parent / file)
 
 
 def test_a_file_that_may_not_be_read_is_named_and_not_taken_for_changed(folder):
