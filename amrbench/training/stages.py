@@ -320,6 +320,7 @@ def kept_failure(spec: StageSpec, error: StepError, store: Path, datasets: Datas
     qids = [query.qid for query in queries_of(spec, train, record.epoch, record.step)]
     try:
         SavedStates(making).remove()
+        log.remove_progress(making)
         keep_failure(error, making, {"stage": spec.name, "key": spec.key, "seed": spec.seed, "qids": qids})
         shutil.rmtree(folder, ignore_errors=True)
         making.rename(folder)
