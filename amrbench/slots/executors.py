@@ -1,4 +1,4 @@
-"""Executors: where the stages of a run are trained."""
+"""Executors: where the stages of a run are trained, and where features of audio are made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def log_of(file: Path) -> Path:
 
 @dataclass(frozen=True)
 class StageTask:
-    """One stage to train: by a command, on any machine that has the folders of this one, or by a function.
+    """One stage to train, or features to make: by a command, on a machine that has the same folders, or here.
+
+    What is said of the stage is true of shards of features too.
 
     Attributes:
         name: Of the stage, for people.
