@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import Field
 
 from amrbench.errors import RunError
-from amrbench.experiment.sent_task import accept, do_sent, is_shared, pack_needed
 from amrbench.notes import note
 from amrbench.slots.executors import LOST, ExecutorPart, StageTask
 from amrbench_plugins.executors.command import StageCommand
@@ -55,6 +54,8 @@ class RayCluster:
         return [self._submit(task) for task in tasks]
 
     def _submit(self, task: StageTask) -> RayJob:
+        from amrbench.experiment.sent_task import pack_needed  # here and below, because it imports torch
+
         ray = self._connected()
         gpus = self.gpus if task.device.startswith("cuda") else 0
         # Lost tasks are handed over again by the caller, who says so.
@@ -92,6 +93,8 @@ def train(path: str, text: str, needed: Sequence[Any]) -> tuple[int, dict[str, b
     Returns:
         The exit code of its command, and what comes back from a machine that does not share that file.
     """
+    from amrbench.experiment.sent_task import do_sent, is_shared
+
     if is_shared(Path(path), text):
         return StageCommand(Path(path))(), {}
     stages = imported("ray", "ray").get(needed[0]) if needed else {}
@@ -109,6 +112,8 @@ class RayJob:
         ended, _ = self.ray.wait([self.result], timeout=0)
         if not ended:
             return None
+        from amrbench.experiment.sent_task import accept
+
         try:
             code, came = self.ray.get(self.result)
         except self.ray.exceptions.RayError:
