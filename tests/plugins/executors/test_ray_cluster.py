@@ -73,7 +73,7 @@ def test_machines_that_share_no_folders(run_toy, tmp_path, ray, monkeypatch):
     for cache in caches:
         cluster.add_node(num_cpus=1, env_vars={"AMRBENCH_CACHE": str(cache)})
     monkeypatch.setattr(ray_cluster, "train", train_elsewhere)
-    done, recorder = run_toy("sent", {"use": "ray", "address": cluster.address}, slow)
+    done, recorder = run_toy("sent", {"use": "ray", "address": cluster.address}, slow, jobs=2)
     ray.shutdown()
     cluster.shutdown()
     assert done.result.rows == plain.result.rows
