@@ -78,6 +78,7 @@ TESTED_ELSEWHERE = {
     "plugins/amrbench_plugins/datasets/published.py": "a table; test_parts.py",
     "plugins/amrbench_plugins/frame_models/parts.py": "options only; tests/contracts, files of the modules",
     "plugins/amrbench_plugins/optimizers/parts.py": "options only; tests/contracts, files of the modules",
+    "plugins/amrbench_plugins/ours/head_parts.py": "options only; tests/contracts, test_task_aligned.py",
     "plugins/amrbench_plugins/ours/network_parts.py": "options only; tests/contracts, files of the modules",
     "plugins/amrbench_plugins/ours/training_parts.py": "options only; tests/contracts, files of the modules",
     "plugins/amrbench_plugins/ranking/parts.py": "options only; tests/contracts, files of the modules",

@@ -48,7 +48,7 @@ def run(
             min=1,
             max=MOST_JOBS,
             help="parallel processes",
-            show_default="one a core; one to train on a GPU",
+            show_default="one a core, as memory allows; one to train on a GPU",
         ),
     ] = None,
     executor: ExecutorOption = None,

@@ -156,11 +156,21 @@ def begin(folder: Path) -> None:
         _write(folder / name, "w", "")
 
 
-def write_epoch(folder: Path, stage: str, epoch: Epoch) -> None:
-    """Add an epoch to a log; RunError if it cannot be written."""
+def write_epoch(folder: Path, stage: str, epoch: Epoch, hardware: str) -> None:
+    """Add an epoch to a log.
+
+    Args:
+        folder: Of the log.
+        stage: Name of the stage.
+        epoch: The epoch.
+        hardware: Model of the processor or GPU.
+
+    Raises:
+        RunError: The log cannot be written.
+    """
     computed = asdict(epoch)
     costs = {name: computed.pop(name) for name in _COSTS}
-    about = {"stage": stage, "host": platform.node(), "epoch": epoch.epoch}
+    about = {"stage": stage, "host": platform.node(), "hardware": hardware, "epoch": epoch.epoch}
     # First the costs, because who reads along looks for the other line.
     _write(folder / TIMES, "a", json.dumps(about | costs) + "\n")
     _write(folder / FILE, "a", json.dumps(computed) + "\n")
@@ -187,6 +197,12 @@ def read_epochs(folder: Path) -> list[Epoch]:
         Epoch(**line, **{name: costs.get(line["epoch"], {}).get(name, 0.0) for name in _COSTS})
         for line in _lines(folder / FILE)
     ]
+
+
+def hardware_of(folder: Path) -> str:
+    """Return the models of the processors or GPUs that a log names; empty if none is known."""
+    known = dict.fromkeys(line.get("hardware", "") for line in _lines(folder / TIMES))
+    return "; ".join(filter(None, known))
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from amrbench.training.log import Epoch, StageProgress
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.stage_spec import StageSpec
 from amrbench.training.stage_store import unfinished_folders
+
+_FILES = (log.FILE, log.PROGRESS)
 
 
 class GroupFollower:
@@ -42,7 +43,8 @@ class _StageFollower:
         self.store = store
         self.reported = 0
         self.progress: StageProgress | None = None
-        self.began = time.time()
+        files = [folder / name for folder in unfinished_folders(spec, store) for name in _FILES]
+        self.left = set(map(_signature, files))
 
     def report_new(self, reporter: Reporter) -> list[Epoch]:
         """Report the epochs since the last call, and how far the stage is; return these epochs."""
@@ -69,6 +71,12 @@ class _StageFollower:
 
     def _is_new(self, file: Path) -> bool:
         """Whether a file is there, and was not left by a killed process, whose folder another one takes."""
-        with suppress(FileNotFoundError):
-            return file.stat().st_mtime >= self.began
-        return False
+        return _signature(file) not in {None, *self.left}
+
+
+def _signature(file: Path) -> tuple[int, int, int] | None:
+    """Return what changes whenever a file is written, whatever the clock says; None if it is not there."""
+    with suppress(FileNotFoundError):
+        state = file.stat()
+        return state.st_ino, state.st_size, state.st_mtime_ns
+    return None

@@ -30,8 +30,9 @@ from amrbench.slots.optimizers import OptimizerPart
 from amrbench.training.array_loop import fit_array
 from amrbench.training.failures import StepError
 from amrbench.training.log import Epoch, ProgressFile, RunningStage, StageProgress
-from amrbench.training.loop import LESS_MEMORY, StageInputs, fixed_numerics
+from amrbench.training.loop import LESS_MEMORY, StageInputs
 from amrbench.training.model_array import CriterionArray, stack
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.predict import to_device
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.saved_states import SavedStates
@@ -163,7 +164,7 @@ class StageGroup:
         self.report(StageProgress(1, 0, 0, "reading features"))
         states = SavedStates(self.folders[0])
         saved = state_for(len(self.specs), states.load(self.reporter.note))
-        with fixed_numerics(self.first.threads):
+        with fixed_numerics(self.first.threads, self.first.device):
             with explained_memory(f"{self.name}, reading features", LESS_MEMORY):
                 splits = StageSplits.of(self.first, self.datasets)
                 criteria = [untrained(spec, self.datasets) for spec in self.specs]

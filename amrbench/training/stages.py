@@ -27,7 +27,8 @@ from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
 from amrbench.training.kept_epochs import CheckpointKeeper
 from amrbench.training.log import Epoch, ProgressFile, StageProgress
-from amrbench.training.loop import LESS_MEMORY, Saves, StageInputs, fit, fixed_numerics
+from amrbench.training.loop import LESS_MEMORY, Saves, StageInputs, fit
+from amrbench.training.numerics import fixed_numerics, hardware
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import fit_readouts
@@ -142,7 +143,7 @@ def _train(
     report(StageProgress(1, 0, 0, "reading features"))
     states = SavedStates(folder)
     saved = state_for(1, states.load(reporter.note))
-    with fixed_numerics(spec.threads):
+    with fixed_numerics(spec.threads, spec.device):
         with explained_memory(f"{spec.name}, reading features", LESS_MEMORY):
             splits = StageSplits.of(spec, datasets)
             criterion = untrained(spec, datasets)
@@ -238,7 +239,7 @@ class StageKeeper:
 
     def _add(self, epoch: Epoch) -> None:
         self.epochs.append(epoch)
-        log.write_epoch(self.folder, self.spec.name, epoch)
+        log.write_epoch(self.folder, self.spec.name, epoch, hardware(self.spec.device))
         self.reporter.epoch(self.spec.running, epoch)
 
     def write(self, *, steps: int) -> None:

@@ -10,6 +10,7 @@ from amrbench.training.log import (
     ProgressFile,
     StageProgress,
     begin,
+    hardware_of,
     read_epochs,
     read_progress,
     remove_progress,
@@ -23,8 +24,8 @@ def epoch(number: int, seconds: float = 2.0, memory: float = 300.0) -> Epoch:
 
 def test_a_log_is_read_back_without_its_unfinished_line(tmp_path):
     assert read_epochs(tmp_path) == []
-    write_epoch(tmp_path, "toy", epoch(1))
-    write_epoch(tmp_path, "toy", epoch(2))
+    write_epoch(tmp_path, "toy", epoch(1), "a CPU")
+    write_epoch(tmp_path, "toy", epoch(2), "a CPU")
     with (tmp_path / "log.jsonl").open("a") as out:
         out.write('{"epoch": 3')
     assert read_epochs(tmp_path) == [epoch(1), epoch(2)]
@@ -33,14 +34,23 @@ def test_a_log_is_read_back_without_its_unfinished_line(tmp_path):
 def test_what_differs_between_two_trainings_is_in_a_file_of_its_own(tmp_path):
     for name, seconds in (("one", 2.0), ("two", 3.0)):
         (tmp_path / name).mkdir()
-        write_epoch(tmp_path / name, name, epoch(1, seconds))
+        write_epoch(tmp_path / name, name, epoch(1, seconds), "a CPU")
     one, two = ((tmp_path / name / "log.jsonl").read_bytes() for name in ("one", "two"))
     assert one == two
     times = json.loads((tmp_path / "two" / "times.jsonl").read_text())
     assert times.pop("host")
-    assert times == {"stage": "two", "epoch": 1, "seconds": 3.0, "memory_mib": 300.0}
+    assert times == {"stage": "two", "hardware": "a CPU", "epoch": 1, "seconds": 3.0, "memory_mib": 300.0}
     (tmp_path / "two" / "times.jsonl").write_text("damaged")
     assert read_epochs(tmp_path / "two") == [epoch(1, 0.0, 0.0)]
+
+
+def test_the_hardware_of_all_epochs_is_named_once(tmp_path):
+    assert hardware_of(tmp_path) == ""
+    for number, hardware in enumerate(["a CPU", "a GPU", "a CPU"], 1):
+        write_epoch(tmp_path, "toy", epoch(number), hardware)
+    assert hardware_of(tmp_path) == "a CPU; a GPU"
+    (tmp_path / "times.jsonl").write_text('{"epoch": 1}\n')
+    assert hardware_of(tmp_path) == ""
 
 
 def test_the_total_is_the_sum_of_the_terms():
@@ -49,7 +59,7 @@ def test_the_total_is_the_sum_of_the_terms():
 
 
 def test_a_log_begins_anew(tmp_path):
-    write_epoch(tmp_path, "toy", epoch(1))
+    write_epoch(tmp_path, "toy", epoch(1), "a CPU")
     begin(tmp_path)
     assert read_epochs(tmp_path) == []
 
@@ -60,7 +70,7 @@ def test_a_full_disk_is_named(tmp_path):
         pytest.skip("this system has no full device")
     full.symlink_to("/dev/full")
     with pytest.raises(RunError) as error:
-        write_epoch(tmp_path, "toy", epoch(1))
+        write_epoch(tmp_path, "toy", epoch(1), "a CPU")
     assert str(error.value) == (
         f"{full}: cannot be written (No space left on device). Check the folder and the disk, and give the "
         "same command again; what is finished is kept."

@@ -35,10 +35,10 @@ def test_epochs_and_progress_are_reported_once_they_are_new(spec, tmp_path):
     folder, report = begun(spec, tmp_path)
     report(StageProgress(1, 0, 0, "reading features"))
     assert follower.report_new(recorder) == []
-    write_epoch(folder, spec.name, epoch(1))
+    write_epoch(folder, spec.name, epoch(1), "a CPU")
     report(StageProgress(2, 1, 3))
     assert follower.report_new(recorder) == [epoch(1)]
-    write_epoch(folder, spec.name, epoch(2))
+    write_epoch(folder, spec.name, epoch(2), "a CPU")
     assert follower.report_new(recorder) == [epoch(2)]
     folder.rename(tmp_path / spec.key)
     assert follower.report_new(recorder) == []
@@ -52,22 +52,25 @@ def test_epochs_and_progress_are_reported_once_they_are_new(spec, tmp_path):
     assert recorder.ended == {spec.name}
 
 
-def test_what_a_killed_process_has_left_is_not_reported(spec, tmp_path):
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_what_a_killed_process_has_left_is_not_reported_whatever_clocks_say(spec, tmp_path, jump):
     folder, report = begun(spec, tmp_path)
-    write_epoch(folder, spec.name, epoch(1))
+    write_epoch(folder, spec.name, epoch(1), "a CPU")
     report(StageProgress(2, 1, 3))
     for file in folder.iterdir():
-        os.utime(file, (time.time() - 10, time.time() - 10))
+        os.utime(file, (time.time() + jump, time.time() + jump))
     follower, recorder = GroupFollower(spec, tmp_path), Recorder()
     assert follower.report_new(recorder) == []
     assert (recorder.steps, follower.where()) == ([], "")
+    write_epoch(folder, spec.name, epoch(2), "a CPU")
+    assert len(follower.report_new(recorder)) == 2, "it is alive"
 
 
 def test_stages_that_are_trained_at_once_are_followed_at_once(spec, tmp_path):
     group = in_group(spec, 0, (0, 1))
     follower, recorder = GroupFollower(group, tmp_path), Recorder()
     for own in group.group:
-        write_epoch(begun(own, tmp_path)[0], own.name, epoch(1))
+        write_epoch(begun(own, tmp_path)[0], own.name, epoch(1), "a CPU")
     assert len(follower.report_new(recorder)) == 2
     assert recorder.epochs == [(own.name, 1) for own in group.group]
     shutil.rmtree(tmp_path)

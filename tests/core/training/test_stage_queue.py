@@ -142,6 +142,22 @@ def test_a_stage_waits_for_memory_and_one_always_runs(toy_sources, tmp_path):
     assert recorder.notes == ["toy finetune, seed 1 waits"], "once"
 
 
+@pytest.mark.parametrize("kind", ["memory", "gpu memory"])
+def test_a_stage_without_memory_ends_no_other(toy_folder, kind):
+    once = toy_folder / "once"
+    once.touch()
+    failing = {"use": "failing", "kind": kind, "after": 9, "at": str(once)}
+    write_yaml(toy_folder / "toy.yaml", changed(RECIPE, training__losses=["frames", "spans", failing]))
+    recorder = Recorder()
+    with pytest.raises(
+        RunError, match=r"^toy finetune, seed 0, epoch 4, step 1 of 3: out of memory: .* --jobs"
+    ):
+        run_by(toy_folder, reporter=recorder)
+    assert len(stages_in(toy_folder)) == 2, "the stage before and the other seed"
+    assert ("toy finetune, seed 1", 4) in recorder.epochs
+    assert len(run_by(toy_folder)[1].result.rows) > 0, "the same command goes on with what is missing"
+
+
 def test_a_lost_task_is_started_again(toy_folder):
     lost = []
 
