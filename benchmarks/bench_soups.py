@@ -68,7 +68,7 @@ class Improving:
         # Candidates are scored first, and tried from the highest score to the lowest.
         return float(self.scored if self.scored > CANDIDATES else -self.scored)
 
-    def fisher(self, weights: Weights, _: Sequence[str]) -> Weights:
+    def fisher(self, weights: Weights, _: Sequence[str], __: str) -> Weights:
         return squares(weights, self.fixed)
 
 

@@ -58,8 +58,8 @@ MemberName = Annotated[
 ExecutorOption = Annotated[
     str | None,
     typer.Option(
-        help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; machines "
-        "share the cache folder",
+        help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; except "
+        "with ray, machines share the cache folder",
         show_default="local",
     ),
 ]

@@ -46,6 +46,7 @@ from amrbench.experiment.provenance import replaced_options, result_of
 from amrbench.experiment.stage_task import TaskWriter
 from amrbench.files.atomic import write_bytes_atomic
 from amrbench.files.checksums import has_checksums, set_aside_changed
+from amrbench.files.claim import exclusive
 from amrbench.files.folders import OTHER_CACHE, cache_folder
 from amrbench.files.writable_folder import refuse_unwritable
 from amrbench.notes import note
@@ -308,21 +309,32 @@ class Runner:
 
     def finish(self, planned: PlannedRun) -> Run:
         """Write the files of a run whose stages are trained, and return it."""
-        folder = planned.folder(self.settings.out)
+        folder, name = planned.folder(self.settings.out), planned.request.recipe.name
         if not self.is_finished(planned):
-            request, store = planned.request, store_of(self.settings.cache_folder)
-            self.reporter.note(f"{request.recipe.name}: scoring")
-            folder.mkdir(parents=True, exist_ok=True)
-            write_bytes_atomic(folder / RECIPE, request.method.text)
-            write_bytes_atomic(folder / PROTOCOL, request.protocol_file.read_bytes())
-            writer = PredictionWriter(planned, folder, store, self.datasets, self.reporter)
-            rows = scored_rows(writer.write_all(), folder, writer.truth, request.protocol.slices)
-            write_result(folder, result_of(planned, store, rows, writer.truth))
+
+            def report_waiting(holder: str) -> None:
+                self.reporter.note(f"{name}: waiting for process {holder}, which scores it")
+
+            with exclusive(folder.with_name(f".{folder.name}.claim"), report_waiting):
+                # Another process may have scored it while this one trained or waited.
+                if not self._checked(folder):
+                    self._write(planned, folder)
             self._intact[folder] = True
         result = read_result(folder)
         if text := weak_rows(result.rows, planned.request.recipe.training.select[0]):
             note(f"{result.recipe.name} under {result.protocol.name}: {text}")
         return Run(folder, result)
+
+    def _write(self, planned: PlannedRun, folder: Path) -> None:
+        """Predict and score, and write all files of a run."""
+        request, store = planned.request, store_of(self.settings.cache_folder)
+        self.reporter.note(f"{request.recipe.name}: scoring")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomic(folder / RECIPE, request.method.text)
+        write_bytes_atomic(folder / PROTOCOL, request.protocol_file.read_bytes())
+        writer = PredictionWriter(planned, folder, store, self.datasets, self.reporter)
+        rows = scored_rows(writer.write_all(), folder, writer.truth, request.protocol.slices)
+        write_result(folder, result_of(planned, store, rows, writer.truth))
 
     def is_finished(self, planned: PlannedRun) -> bool:
         """Whether a run is finished and as it was written; one that is not is set aside."""

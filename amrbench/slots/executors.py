@@ -1,4 +1,4 @@
-"""Executors: where the stages of a run are trained."""
+"""Executors: where the stages of a run are trained, and where features of audio are made."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ DEFAULT = "local"
 """The executor of a run that names none."""
 MOST_JOBS = 1000
 """Stages that an executor without a limit of its own takes at the same time."""
+SHARDS = ".shards.json"
+"""How the name of a file ends that asks for shards of features; all others ask for a stage."""
 LOST = -1
 """Exit code of a job that was lost with its machine, or that nobody knows any more."""
 
@@ -35,7 +37,9 @@ def log_of(file: Path) -> Path:
 
 @dataclass(frozen=True)
 class StageTask:
-    """One stage to train: by a command, on any machine that has the folders of this one, or by a function.
+    """One stage to train, or features to make: by a command, on a machine that has the same folders, or here.
+
+    What is said of the stage is true of shards of features too.
 
     Attributes:
         name: Of the stage, for people.

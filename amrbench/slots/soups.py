@@ -30,17 +30,24 @@ class Candidate(Protocol):
         """Return the weights of the last epoch."""
 
 
+FisherData = Literal["select", "train"]
+"""Queries that Fisher information is computed of: those of the selection split, or of the training splits."""
+
+
 class SoupScorer(Protocol):
-    """Measures weights for a soup, on the selection split only."""
+    """Measures weights for a soup, on the data of the stage that made them."""
 
     @property
     def fixed(self) -> frozenset[str]:
         """Return the names of tensors that training does not change, such as buffers."""
 
     def performance(self, weights: Weights) -> float:
-        """Return the first metric of `training.select` for the read-out that chose the epochs."""
+        """Return the first metric of `training.select` on the selection split.
 
-    def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:
+        It is that of the read-out that chose the epochs.
+        """
+
+    def fisher(self, weights: Weights, losses: Sequence[str], data: FisherData) -> Weights:
         """Return the diagonal of the empirical Fisher matrix, for each trained tensor, in float64.
 
         It is the mean over queries of the squared gradient of the sum of these losses, computed for each

@@ -11,7 +11,7 @@ import torch
 
 from amrbench.interfaces import brief
 from amrbench.part import Part
-from amrbench.slots.soups import SoupPart, SoupResult, Weights
+from amrbench.slots.soups import FisherData, SoupPart, SoupResult, Weights
 from amrbench.testing.small_data import ContractFixture, expect
 
 
@@ -37,7 +37,7 @@ class _SmallestWeights:
     def performance(self, weights: Weights) -> float:
         return -float(weights["weight"].sum())
 
-    def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:
+    def fisher(self, weights: Weights, losses: Sequence[str], data: FisherData) -> Weights:
         size = weights["weight"].numel()
         return {"weight": torch.linspace(1, 0, size, dtype=torch.float64).view_as(weights["weight"])}
 

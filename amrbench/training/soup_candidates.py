@@ -1,4 +1,4 @@
-"""What a soup is given: the candidates, and a scorer of weights on the selection split."""
+"""What a soup is given: the candidates, and a scorer of weights on the data of their stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from amrbench.data.feature_dataset import DatasetCache, FeatureDataset, visit_rn
 from amrbench.data.worker_pool import Progress, Report, no_report
 from amrbench.files.weights import StoredWeights, load_weights
 from amrbench.slots.readout import Readout
-from amrbench.slots.soups import Candidate, SoupScorer, Weights
+from amrbench.slots.soups import Candidate, FisherData, SoupScorer, Weights
 from amrbench.training.criterion import Criterion
 from amrbench.training.predict import reported, to_device, validate
 from amrbench.training.reading import fit_readouts
@@ -46,7 +46,7 @@ class StoredCandidate(Candidate):
 
 
 class SelectionScorer(SoupScorer):
-    """Scores weights of a stage on its selection split."""
+    """Scores weights of a stage on its selection split, and computes Fisher information of its data."""
 
     def __init__(
         self, spec: StageSpec, criterion: Criterion, datasets: DatasetCache, report: Report = no_report
@@ -84,10 +84,10 @@ class SelectionScorer(SoupScorer):
         """Return the read-out that chose the epochs of the candidates."""
         recipe = self.spec.recipe
         parts = [part for part in recipe.training.readouts if part.use == recipe.selected_by]
-        return fit_readouts(parts, self.datasets.load(self.spec.train, recipe.limits).window_widths())
+        return fit_readouts(parts, self._train.window_widths())
 
     @override
-    def fisher(self, weights: Weights, losses: Sequence[str]) -> Weights:
+    def fisher(self, weights: Weights, losses: Sequence[str], data: FisherData) -> Weights:
         load_weights(self.criterion, weights, name="a candidate of a soup")
         parts = [part for part in self.spec.recipe.training.losses if part.use in losses]
         criterion = Criterion(
@@ -96,19 +96,24 @@ class SelectionScorer(SoupScorer):
             losses={use: self.criterion.losses[use] for use in losses},
             views=frozenset(view for part in parts for view in part.views),
         )
-        information = diagonal_fisher(criterion, self._samples())
+        dataset = self.select if data == "select" else self._train
+        information = diagonal_fisher(criterion, self._samples(dataset))
         # Parameters of the other losses are not in this criterion.
         trained = _trained(self.criterion)
         unreached = {name: weight for name, weight in trained.items() if name not in information}
         information |= _zeros_like(unreached)
         return {name: information.pop(name).cpu() for name in trained}
 
-    def _samples(self) -> Iterator[tuple[Batch, Target]]:
-        """Yield the trainable queries one by one."""
+    @cached_property
+    def _train(self) -> FeatureDataset:
+        return self.datasets.load(self.spec.train, self.spec.recipe.limits)
+
+    def _samples(self, dataset: FeatureDataset) -> Iterator[tuple[Batch, Target]]:
+        """Yield the trainable queries one by one, as they are: augmentations take no part."""
         labels = self.spec.recipe.training.targets.build()
-        what, total = f"{self.spec.recipe.name}: Fisher information", len(self.select.trainable)
-        for done, index in enumerate(self.select.trainable, 1):
-            batch, target = self.select.training_batch(
+        what, total = f"{self.spec.recipe.name}: Fisher information", len(dataset.trainable)
+        for done, index in enumerate(dataset.trainable, 1):
+            batch, target = dataset.training_batch(
                 [int(index)], labels=labels, augments=[], rng_of=visit_rngs(0, 0)
             )
             self.report(Progress(what, done, total))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import faulthandler
+import platform
 import signal
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from amrbench.data.worker_process import KEPT, crash_location, ending
+from amrbench.errors import AmrbenchError
 from amrbench.files.atomic import write_text_atomic
+from amrbench.interrupts import Interrupted
+from amrbench.notes import collected_notes
 from amrbench.part import Strict
+from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.executors import LOST, StageTask, log_of
 
 FINAL = frozenset({1, 2})
@@ -38,6 +47,55 @@ class TaskReport(Strict):
             return cls.model_validate_json(cls.file_of(task).read_bytes())
         except (FileNotFoundError, ValidationError):
             return cls()
+
+
+@contextmanager
+def reported(task: Path, host: str = "", *, report: Callable[[str], object] = str) -> Iterator[None]:
+    """Leave a report beside the file of a task, with the notes and the error of what is done inside.
+
+    Args:
+        task: The file.
+        host: The machine that waits for the task; an error on another one names that.
+        report: Called with each note as it is issued.
+    """
+    error = ""
+    with collected_notes(report) as notes:
+        try:
+            with naming_plugins():
+                yield
+        except AmrbenchError as failure:
+            here = platform.node()
+            error = f"on {here}: {failure}" if host and host != here else str(failure)
+            raise
+        finally:
+            TaskReport(notes=tuple(notes), error=error).write(task)
+
+
+def exit_code_of(task: Path, do: Callable[[], object]) -> int:
+    """Do a task in a worker process of this machine.
+
+    Args:
+        task: Its file.
+        do: Does it, and leaves a report.
+
+    Returns:
+        The exit code that the command would have: 0, 1 for a bug, whose traceback is in the log of the task,
+        2 for an error, and 128 and the number of the signal if it was stopped.
+    """
+    with log_of(task).open("a", encoding="utf-8") as log:
+        faulthandler.enable(log, all_threads=False)
+        try:
+            do()
+        except Interrupted as stopped:
+            return 128 + (stopped.number or signal.SIGINT)
+        except AmrbenchError:
+            return 2
+        except Exception:
+            traceback.print_exc(file=log)
+            return 1
+        finally:
+            faulthandler.disable()
+    return 0
 
 
 def remove_files(task: Path, *, trained: bool) -> None:

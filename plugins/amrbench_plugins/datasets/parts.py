@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from typing_extensions import override
 
 from amrbench.data.audio import SUFFIXES
 from amrbench.data.local_dataset import DatasetFolder, LocalDataset, PublishedSplit
 from amrbench.files.folder_files import has_file
 from amrbench.files.folders import DATA_VARIABLE, data_folder
-from amrbench.part import location
+from amrbench.part import location, unique
 from amrbench.required_files import Published, RequiredFile, refuse_missing
 from amrbench.slots.data import Dataset, DatasetPart
 from amrbench_plugins.datasets import published
@@ -165,10 +165,10 @@ class Intermediate300(MixedDatasetPart):
     queries: Pair = Field((14_385, 1_414), description="of train and val, in all")
     seconds: int = Field(300, ge=10, le=3600, description="length of a clip")
     rate: int = Field(32_000, ge=8_000, le=192_000, description="samples a second")
-    environments: tuple[str, ...] = Field(
+    environments: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
         ("NFIELD", "NPARK", "NRIVER", "OHALLWAY", "DLIVING", "TCAR"),
-        min_length=1,
-        description="of DEMAND; which six the report used is not stated",
+        min_length=2,
+        description="of DEMAND, the last for val alone; which six the report used is not stated",
     )
     subsets: tuple[Subset, ...] = Field(
         ("AudioSet_SL", "BBC_Sound_Effects", "SoundBible"), min_length=1, description="of WavCaps"

@@ -2,9 +2,10 @@
 
 m <- decay m + (1 - decay) theta, after an epoch or after a step. The report does not mention it. Sources of
 the defaults: an update after each epoch, a decay of 0.99 and the start at an eighth of the stage (epoch 25 of
-200) are those of the team's public code; a decay relative to the length of the stage is our choice. That code
-saves the raw weights of the epoch whose average scored best, and averages integers too. Here the average is
-both scored and saved, and buffers are the model's own.
+200) are those of the team's public code; a decay relative to the length of the stage is our choice. So is the
+horizon of the recipes, a twentieth of the stage in steps: half of a short stage would include weights from
+early in training. The team's code saves the raw weights of the epoch whose average scored best, and averages
+integers too. Here the average is both scored and saved, and buffers are the model's own.
 """
 
 from __future__ import annotations

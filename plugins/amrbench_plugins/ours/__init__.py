@@ -19,6 +19,7 @@ def amrbench_parts() -> Sequence[type[Part]]:
         network.Fourier,
         network.Coordinates,
         network.TemporalDifference,
+        network.DifferenceOverTime,
         network.GatedDifference,
         network.Registers,
         network.Modality,

@@ -104,6 +104,23 @@ class TemporalDifference(RefinePart):
         return DifferenceFusion(attention, width, sources_width=width, p=context.dropout)
 
 
+class DifferenceOverTime(RefinePart):
+    """`temporal-difference` whose attention goes over the frames and differences of the whole recording."""
+
+    use = "difference-over-time"
+    attention_heads: int = budgeted(4, "attention_heads", ge=1, le=64, description="heads of this attention")
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.ours.temporal_difference import DifferenceFusion, TimeAttention
+
+        width = context.width
+        if fault := heads_fault(self.attention_heads, width):
+            raise RecipeError(f"{context.build.path}: {fault}")
+        attention = TimeAttention(width, self.attention_heads)
+        return DifferenceFusion(attention, width, sources_width=width, p=context.dropout)
+
+
 class GatedDifference(RefinePart):
     """`temporal-difference` without attention: the gated linear unit reads both differences itself."""
 

@@ -23,8 +23,9 @@ REPORTED = ("audio.refined", "memory.encoded", "memory.temporal-difference", "su
 """In the words of the report: "the audio features after fusing temporal differences, the standard DETR
 encoder output features, the encoder outputs following temporal difference fusion, the summarized text
 features, and the dummy tokens"."""
-SEED_OF = {tap: number for number, tap in enumerate(REPORTED)} | {"memory.gated-difference": 2}
-"""The other form of the temporal difference takes the place of the reported one."""
+OTHER_FORMS = ("memory.difference-over-time", "memory.gated-difference")
+"""Of the temporal difference; they take the place of the reported one."""
+SEED_OF = {tap: number for number, tap in enumerate(REPORTED)} | dict.fromkeys(OTHER_FORMS, 2)
 
 
 class _CharacteristicDistance(torch.autograd.Function):

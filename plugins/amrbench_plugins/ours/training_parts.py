@@ -28,6 +28,7 @@ Tap = Literal[
     "audio.refined",
     "memory.encoded",
     "memory.temporal-difference",
+    "memory.difference-over-time",
     "memory.gated-difference",
     "summary.text",
     "dummies",
@@ -178,6 +179,7 @@ class _Asam(OptimizerPart):
     rho: float = Field(0.5, ge=0, le=100, description="radius of the ball, in weights divided by their size")
     eta: float = Field(0.01, ge=0, le=100, description="added to the size of each weight")
     period: int = Field(5, ge=1, le=1_000_000, description="steps from one such step to the next; 1 for each")
+    start: float = Field(0.0, ge=0, le=1, description="fraction of the stage before the first such step")
     scaled: Literal["weights", "matrices", "all", "none"] = Field(
         "weights", description="tensors that are divided by their size"
     )
@@ -195,7 +197,8 @@ class _Asam(OptimizerPart):
         rule = RULES[self.scaled]
         ascent = Ascent(trained, rho=self.rho, eta=self.eta, rule=rule, array=length.array)
         around = self.around.build(module, length)
-        return AsamUpdater(ascent, around, period=self.period, first_pass=first_pass)
+        skipped = round(self.start * length.steps)
+        return AsamUpdater(ascent, around, period=self.period, skipped=skipped, first_pass=first_pass)
 
 
 class PeriodicAsam(_Asam):

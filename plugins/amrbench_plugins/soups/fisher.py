@@ -2,20 +2,23 @@
 
 The report weights each number of each model by its Fisher information on data that was not trained on, and
 cites no code. The formula, the division by the norm and the floor of 1e-6 follow the public code of Matena
-and Raffel (2022). Our choices: that data is the selection split; the losses of spans, class and IoU replace
-the likelihood, which this model lacks; and the floor is relative to the mean, because squared gradients are
-far below 1e-6, so that an absolute floor would silently make the soup uniform.
+and Raffel (2022). Our choices: that data is the selection split, or by an option the training splits; the
+losses of spans, class and IoU replace the likelihood, which this model lacks; and the floor is relative to
+the root mean square, because squared gradients are far below 1e-6, so that an absolute floor would silently
+make the soup uniform. Divided by the norm, such a floor is the same for all seeds, so that numbers that no
+loss reaches have the plain mean.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from amrbench.errors import RunError
-from amrbench.slots.soups import Candidate, SoupResult, SoupScorer, Weights
+from amrbench.slots.soups import Candidate, FisherData, SoupResult, SoupScorer, Weights
 from amrbench_plugins.soups.weighted_mean import Epoch, WeightedMean, named, weights_of
 
 
@@ -25,18 +28,21 @@ def fisher_soup(
     *,
     epoch: Epoch,
     losses: Sequence[str],
+    data: FisherData,
     floor: float,
 ) -> Mapping[str, SoupResult]:
-    """Return the mean weighted by Fisher information, which is at least `floor` times its mean.
+    """Return the mean weighted by Fisher information.
+
+    The information of a number is at least `floor` times the root mean square of that of all.
 
     Raises:
         RunError: All information of a seed is zero, or some of it is not finite.
     """
-    mean = WeightedMean(scorer.fixed)
-    floored = {
-        candidate.name: _add(mean, candidate.name, weights_of(candidate, epoch), scorer, losses, floor)
-        for candidate in candidates
-    }
+    mean, floored = WeightedMean(scorer.fixed), {}
+    for candidate in candidates:
+        weights = weights_of(candidate, epoch)
+        information = dict(scorer.fisher(weights, losses, data))
+        floored[candidate.name] = _add(mean, candidate.name, weights, information, floor, losses)
     fraction = sum(floored.values()) / len(floored)
     note = f"{fraction:.1%} of the numbers count by the floor alone"
     about = {"soup": "fisher", "epoch": epoch, "floored": floored}
@@ -44,18 +50,24 @@ def fisher_soup(
 
 
 def _add(
-    mean: WeightedMean, name: str, weights: Weights, scorer: SoupScorer, losses: Sequence[str], floor: float
+    mean: WeightedMean,
+    name: str,
+    weights: Weights,
+    given: dict[str, Tensor],
+    floor: float,
+    losses: Sequence[str],
 ) -> float:
-    """Add a seed to the mean; return the part of its numbers that count by the floor alone."""
-    numbers, information = joined(dict(scorer.fisher(weights, losses)))
+    """Add a seed with its information to the mean; return the part of its numbers below the floor."""
+    numbers, information = joined(given)
     if not 0 < (norm := numbers.norm()) < torch.inf:
         raise RunError(
             f"a soup cannot be made: the norm of the Fisher information of {name} is {norm.item():g}, so it "
             f"cannot weight a mean. Check the losses that it is computed of: {', '.join(losses)}."
         )
-    least = floor * numbers.mean()
+    numbers.div_(norm)
+    least = floor / math.sqrt(len(numbers))  # Their root mean square is one over this root now.
     floored = int((numbers < least).count_nonzero()) / len(numbers)
-    numbers.clamp_(min=least).div_(norm)
+    numbers.clamp_(min=least)
     mean.add(name, weights, information)
     return round(floored, 6)
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from amrbench.part import refuse_repeated
-from amrbench.slots.soups import Soup, SoupPart
+from amrbench.slots.soups import FisherData, Soup, SoupPart
 from amrbench_plugins.soups.several import changed_options, in_brackets, several_soups
 
 Ingredient = Annotated[
@@ -83,17 +83,23 @@ class Fisher(SoupPart):
     """The mean of all seeds, each number weighted by its Fisher information (Matena and Raffel 2022).
 
     The information of each seed is divided by its norm, so that no seed outweighs the others as a whole.
+    Numbers that no loss reaches have the plain mean.
     """
 
     use = "fisher"
+    version = 2
     ingredient: Ingredient = "best"
     losses: tuple[str, ...] = Field(
         ("span-l1", "span-giou", "varifocal", "iou-l1"),
         min_length=1,
         description="losses of the recipe whose gradients are used",
     )
+    data: FisherData = Field(
+        "select",
+        description="queries whose gradients are used: of the selection split, or of the training splits",
+    )
     floor: float = Field(
-        1e-6, ge=1e-12, le=1e6, description="least information of a number, as a multiple of the mean"
+        1e-6, ge=1e-12, le=1e6, description="least information of a number, in root mean squares of all"
     )
 
     @property
@@ -105,7 +111,9 @@ class Fisher(SoupPart):
     def build(self) -> Soup:
         from amrbench_plugins.soups.fisher import fisher_soup
 
-        return partial(fisher_soup, epoch=self.ingredient, losses=self.losses, floor=self.floor)
+        return partial(
+            fisher_soup, epoch=self.ingredient, losses=self.losses, data=self.data, floor=self.floor
+        )
 
 
 class Several(SoupPart):

@@ -1,5 +1,6 @@
 import copy
 import multiprocessing
+import os
 import signal
 
 import pytest
@@ -12,6 +13,7 @@ from amrbench.evaluation.table import table
 from amrbench.experiment import run as experiment
 from amrbench.experiment.finished_run import find_run, open_run
 from amrbench.experiment.run import compare_with_baseline, run_all
+from amrbench.files.claim import Claim
 from amrbench.notes import Note
 from amrbench.registry import Registry
 from amrbench.training.memory_room import AnyRoom, MemoryRoom
@@ -58,6 +60,41 @@ def test_a_finished_run_trains_nothing_and_writes_nothing(toy_folder, monkeypatc
     monkeypatch.setattr("amrbench.experiment.predictions.read", None)
     assert run_in(toy_folder) == before
     assert {file: file.stat().st_mtime_ns for file in toy_folder.rglob("*")} == times
+
+
+def test_a_run_that_another_process_has_finished_meanwhile_is_not_written_again(toy_folder, monkeypatch):
+    times = {}
+
+    def overtaken(*arguments):
+        monkeypatch.undo()
+        train_here(*arguments)
+        other = run_in(toy_folder)
+        times.update({file: file.stat().st_mtime_ns for file in other.folder.rglob("*")})
+
+    monkeypatch.setattr(experiment, "train_here", overtaken)
+    done = run_in(toy_folder, reporter=(recorder := Recorder()))
+    assert {file: file.stat().st_mtime_ns for file in done.folder.rglob("*")} == times
+    assert "toy: scoring" not in recorder.notes
+
+
+def test_a_run_waits_for_the_process_that_scores_it(toy_folder):
+    folder = run_in(toy_folder).folder
+    (folder / "SHA256SUMS").unlink()
+    claim = Claim(folder.with_name(f".{folder.name}.claim"))
+    assert claim.take()
+
+    class Releases(Recorder):
+        def note(self, text):
+            super().note(text)
+            if "waiting" in text:
+                claim.release()
+
+    run_in(toy_folder, reporter=(recorder := Releases()))
+    assert recorder.notes[-2:] == [
+        f"toy: waiting for process {os.getpid()}, which scores it",
+        "toy: scoring",
+    ]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_two_runs_have_the_same_bits(new_toy_folder):

@@ -92,7 +92,7 @@ def test_paths_that_start_from_the_protocol_are_absolute(tmp_path, monkeypatch):
     write_yaml(file, data)
     method = load_method(find("recipe", "cgdetr"), registry)
     request = RunRequest(method, load_protocol(file, registry), file, registry, "cpu")
-    stage = SimpleNamespace(key="key", content=dict)
+    stage = SimpleNamespace(key="key", content=dict, group=[])
     task = TaskFile.of(stage, request, cache=tmp_path, without=[])
     assert task.protocol["data"]["target"]["folder"] == str(tmp_path / "protocols" / "own")
     assert task.request(registry, tmp_path / "task.json").resolved == task_free(request).resolved

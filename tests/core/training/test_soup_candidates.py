@@ -90,15 +90,16 @@ def test_a_soup_that_asks_nothing_loads_no_split(candidate):
 # ---------------------------------------------------------------- Fisher information
 
 
-def test_fisher_is_the_mean_square_of_the_gradients_of_single_queries(candidate, scorer):
+@pytest.mark.parametrize("data", ["select", "train"])
+def test_fisher_is_the_mean_square_of_the_gradients_of_single_queries(candidate, scorer, data):
+    splits = candidate.spec.train if data == "train" else (candidate.spec.select,)
+    dataset = scorer.datasets.load(splits, candidate.spec.recipe.limits)
     criterion = load_trained(candidate.spec, candidate.store).eval()
     labels = candidate.spec.recipe.training.targets.build()
-    fisher = scorer.fisher(candidate.best(), ["spans"])
+    fisher = scorer.fisher(candidate.best(), ["spans"], data)
     squares = []
-    for index in range(len(scorer.select)):
-        batch, target = scorer.select.training_batch(
-            [index], labels=labels, augments=[], rng_of=visit_rngs(0, 0)
-        )
+    for index in range(len(dataset)):
+        batch, target = dataset.training_batch([index], labels=labels, augments=[], rng_of=visit_rngs(0, 0))
         decoded = criterion.model.decode(criterion.model.encode(batch))
         distance = (decoded["span"][:, 0] - target.spans[:, 0]).abs().sum()
         loss = criterion.losses["spans"].weight * distance
@@ -110,7 +111,7 @@ def test_fisher_is_the_mean_square_of_the_gradients_of_single_queries(candidate,
 
 
 def test_parameters_of_a_named_loss_count(candidate, scorer):
-    fisher = scorer.fisher(candidate.best(), ["frames", "spans"])
+    fisher = scorer.fisher(candidate.best(), ["frames", "spans"], "select")
     assert fisher["losses.frames.offset"] > 0
 
 

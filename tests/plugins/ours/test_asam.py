@@ -174,6 +174,22 @@ def drawn_in_steps(part: type[PeriodicAsam | PeriodicAsamFreshDropout]) -> list[
     return drawn
 
 
+@pytest.mark.parametrize(
+    ("start", "period", "double"),
+    [(0.0, 2, [2, 4, 6, 8, 10]), (0.5, 2, [6, 8, 10]), (0.55, 3, [9]), (1, 1, [])],
+)
+def test_it_may_begin_after_a_part_of_the_stage(start, period, double):
+    module = Recorded()
+    updater = PeriodicAsam(around=ADAMW, period=period, start=start).build(module, TrainingLength(2, 5, 0.0))
+    passes = []
+    for _ in range(10):
+        before = len(module.seen)
+        updater.step(module.losses)
+        passes.append(len(module.seen) - before)
+    assert [step for step, count in enumerate(passes, 1) if count == 2] == double
+    assert set(passes) <= {1, 2}
+
+
 def test_the_passes_of_a_step_may_draw_separately():
     torch.manual_seed(0)
     expected = [torch.rand(3) for _ in range(6)]

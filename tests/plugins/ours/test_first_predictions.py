@@ -18,7 +18,7 @@ from amrbench.types import BuildContext
 from amrbench_plugins.ours.percentile_anchors import grid, window_percentiles
 
 REGISTRY = load_registry()
-OURS = ("ours1", "ours2", "ours3", "ours4")
+OURS = ("ours1-report", "ours1", "ours2", "ours3", "ours4")
 TRUE_WIDTHS = {
     "castella": tuple(seconds / 300 for seconds in (1, 1, 2, 4, 7, 15, 40)),
     "clotho-moment": tuple(seconds / 60 for seconds in (8, 15, 18, 20, 23, 26, 30)),

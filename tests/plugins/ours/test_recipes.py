@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from amrbench.config.load import load_recipe, shipped
 from amrbench.config.recipe import Budget, Recipe
+from amrbench.config.study import differences as paths_of_differences
 from amrbench.discovery import load_registry
 from amrbench.files.weights import load_weights, state_of
 from amrbench.part import parts_in
@@ -21,6 +22,7 @@ from amrbench.types import BuildContext, Losses, TrainingLength
 from amrbench_plugins.optimizers.parts import AdamW, Cosine
 from amrbench_plugins.ours.sigreg import REPORTED
 from amrbench_plugins.ours.training_parts import PeriodicAsam
+from tests.folders import ROOT
 from tests.plugins.moment_detr.test_network import Reads
 from tests.plugins.ours.clips import clips
 
@@ -41,13 +43,44 @@ def differences(one: Recipe, other: Recipe) -> set[str]:
 
 
 def test_the_four_recipes_differ_in_one_section_each():
-    assert sorted(OURS) == ["ours1", "ours2", "ours3", "ours3-search", "ours4"]
+    assert sorted(OURS) == ["ours1", "ours1-report", "ours2", "ours3", "ours3-search", "ours4"]
     assert differences(OURS["ours1"], OURS["ours2"]) == {"features"}
     assert differences(OURS["ours2"], OURS["ours3"]) == {"stages"}
     assert differences(OURS["ours3"], OURS["ours4"]) == {"soup"}, "so they share every stage"
     assert differences(OURS["ours3"], OURS["ours3-search"]) == {"readout"}, "these too"
     assert [stage.name for stage in OURS["ours2"].stages] == ["pretrain", "finetune"]
     assert [stage.name for stage in OURS["ours3"].stages] == ["pretrain", "midtrain", "finetune"]
+
+
+BEYOND_THE_REPORT = {
+    "model.eps",
+    "stages.finetune.input_dropout",
+    "training.optimizer.adamw.decays",
+    "training.optimizer.ema",
+    "training.optimizer.periodic-asam",
+    "training.optimizer.periodic-asam-fresh-dropout",
+    "training.targets.max_windows",
+    "training.targets.pairs",
+    "training.targets.saliency",
+}
+
+
+def test_what_ours1_has_beyond_the_report_is_listed():
+    report, ours1 = (OURS[name].model_dump(mode="json") for name in ("ours1-report", "ours1"))
+    paths = set(paths_of_differences(report, ours1)) - {"name", "about"}
+    assert paths == BEYOND_THE_REPORT
+    page = (ROOT / "docs" / "components.md").read_text()
+    section = page.split("## What ours1 has beyond the report")[1].split("\n## ")[0]
+    assert [path for path in paths if f"`{path.removesuffix('-fresh-dropout')}`" not in section] == []
+
+
+def test_where_the_report_says_nothing_ours1_report_is_the_baseline():
+    report, baseline = OURS["ours1-report"], load_recipe("cgdetr", REGISTRY)
+    assert report.training.targets == baseline.training.targets
+    assert report.model.eps == baseline.model.eps
+    for mine, its in zip(report.stages, baseline.stages, strict=True):
+        assert mine.model_copy(update={"fresh": ()}) == its
+    assert report.training.optimizer.around.decays == baseline.training.optimizer.decays == "everything"
 
 
 @pytest.mark.parametrize("name", ["ours1", "ours3"])

@@ -16,7 +16,14 @@ from amrbench.registry import Registry
 from amrbench.testing import check_part, make_batch, pad_batch
 from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
 from amrbench_plugins import cgdetr, moment_detr
-from amrbench_plugins.ours.sigreg import REPORTED, SigregLoss, draw_rows, epps_pulley, unit_columns
+from amrbench_plugins.ours.sigreg import (
+    OTHER_FORMS,
+    REPORTED,
+    SigregLoss,
+    draw_rows,
+    epps_pulley,
+    unit_columns,
+)
 from amrbench_plugins.ours.training_parts import TAPS, Sigreg
 from tests.plugins.ours.small import golden_arrays
 
@@ -313,14 +320,13 @@ def test_the_baseline_provides_all_but_the_temporal_difference():
     assert set(REPORTED) - set(model.provides) == {"memory.temporal-difference"}
 
 
-def test_the_other_form_of_the_temporal_difference_counts_as_the_reported_one():
-    assert set(TAPS) - set(REPORTED) == {"memory.gated-difference"}
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_other_forms_of_the_temporal_difference_count_as_the_reported_one(form):
+    assert set(TAPS) - set(REPORTED) == set(OTHER_FORMS)
     batch = make_batch()
     given, loss = features(batch), loss_of()
     reported = loss(outcome(batch, given, step=3))
-    given["memory.gated-difference"] = given.pop("memory.temporal-difference")
+    given[form] = given.pop("memory.temporal-difference")
     other = loss(outcome(batch, given, step=3))
-    assert other.pop("sigreg.memory.gated-difference").equal(
-        reported.pop("sigreg.memory.temporal-difference")
-    )
+    assert other.pop(f"sigreg.{form}").equal(reported.pop("sigreg.memory.temporal-difference"))
     assert other == reported

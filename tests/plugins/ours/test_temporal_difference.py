@@ -72,6 +72,49 @@ def test_fusion_equals_one_frame_at_a_time(lengths):
             assert_close(fused[row, frame], expected, **NEAR)
 
 
+def fused_over_time(module, x, positions):
+    """All frames of (T, D), one query and key at a time."""
+    attention, keys = module.attention, []
+    for frame, position in enumerate(positions):
+        rows = [x[frame]]
+        rows += [x[frame] - x[frame - 1]] if frame > 0 else [None]
+        rows += [x[frame] - x[frame + 1]] if frame < len(x) - 1 else [None]
+        for index, row in enumerate(rows):
+            if row is not None:
+                coded = source(module, index, row) + attention.codes[index]
+                keys.append((attention.key(coded + position), attention.value(coded)))
+    fused = []
+    for frame, position in zip(x, positions, strict=True):
+        query, per_head = attention.query(source(module, 0, frame) + position), []
+        for head in range(4):
+            part = slice(2 * head, 2 * head + 2)
+            weights = torch.stack([query[part] @ key[part] / math.sqrt(2) for key, _ in keys]).softmax(0)
+            per_head.append(sum(w * value[part] for w, (_, value) in zip(weights, keys, strict=True)))
+        gated = module.gated(torch.cat([frame, attention.out(torch.cat(per_head))]))
+        fused.append(frame + gated[:8] * gated[8:].sigmoid())
+    return torch.stack(fused)
+
+
+@pytest.mark.parametrize("lengths", [(5, 3), (2, 1)])
+def test_over_time_each_frame_attends_to_all_sources_of_all_frames(lengths):
+    module, memory = fusion(use="difference-over-time"), small.memory(*lengths)
+    dirty = memory.with_frames(memory.frames.masked_fill(~memory.mask[..., None], torch.nan))
+    fused = frames(module, dirty)
+    for row, length in enumerate(lengths):
+        expected = fused_over_time(module, memory.frames[row, :length], memory.positions[row, :length])
+        assert_close(fused[row, :length], expected, **NEAR)
+        assert not fused[row, length:].any()
+
+
+def test_over_time_nothing_changes_at_first_and_every_weight_learns():
+    memory = small.memory(6, 4)
+    assert frames(fusion(use="difference-over-time", moved=False), memory).equal(memory.frames)
+    module = fusion(use="difference-over-time")
+    frames(module, memory).pow(3).sum().backward()
+    # A bias of the keys moves all logits of a query alike.
+    assert small.without_gradient(module) in ([], ["attention.key.bias"])
+
+
 def fused_without_attention(module, x, frame):
     """One frame of (T, D); the unit reads it and its two normalised differences."""
     norms, last = module.attention.norms, len(x) - 1

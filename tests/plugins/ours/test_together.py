@@ -41,6 +41,10 @@ VARIANTS = {
     "a sigma of each head": {
         "decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "sigmas": "per-head"}}
     },
+    "attention over time": {
+        "audio_refine": ["difference-over-time"],
+        "memory_refine": ["difference-over-time", "add-global"],
+    },
     "no attention": {
         "audio_refine": ["gated-difference"],
         "memory_refine": ["gated-difference", "add-global"],

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from amrbench.slots.soups import SoupPart, SoupResult, Weights
+from amrbench.slots.soups import FisherData, SoupPart, SoupResult, Weights
 from tests.folders import DATA
 
 GOLDEN = json.loads((DATA / "components/soups.json").read_text())
@@ -47,6 +47,7 @@ class Scorer:
         self.fixed = frozenset(fixed)
         self.scores: list[float] = []
         self.losses: list[Sequence[str]] = []
+        self.data: list[FisherData] = []
 
     def performance(self, model: Weights) -> float:
         target = weights(GOLDEN["greedy"]["target"])
@@ -54,8 +55,9 @@ class Scorer:
         self.scores.append(score)
         return score
 
-    def fisher(self, model: Weights, losses: Sequence[str]) -> Weights:
+    def fisher(self, model: Weights, losses: Sequence[str], data: FisherData) -> Weights:
         self.losses.append(losses)
+        self.data.append(data)
         return self.fishers.pop(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import repeat
 
@@ -32,7 +33,7 @@ def plain_mean(
     }
 
 
-def plain_importance(information: Weights, floor: Tensor | float) -> dict[str, Tensor]:
+def plain_importance(information: Weights, floor: float) -> dict[str, Tensor]:
     """Return the information, at least `floor`, divided by the norm of all of it."""
     norm = plain_row(information).norm()
     return {key: tensor.double().clamp(min=floor) / norm for key, tensor in information.items()}
@@ -46,9 +47,10 @@ def plain_fisher(
 
     def importances() -> Iterator[Weights]:
         for one in information:
-            row = plain_row(one)
-            floored.append(round((row < floor * row.mean()).double().mean().item(), 6))
-            yield plain_importance(one, floor * row.mean())
+            row = plain_row(one) / plain_row(one).norm()
+            least = floor / math.sqrt(len(row))
+            floored.append(round((row < least).double().mean().item(), 6))
+            yield {key: value.clamp(min=least) for key, value in plain_importance(one, 0.0).items()}
 
     return plain_mean(models, fixed, importances()), floored
 

@@ -18,6 +18,7 @@ from tests.plugins.soups.plain import (
     drawn_models,
     plain_fisher,
     plain_importance,
+    plain_mean,
     plain_row,
 )
 
@@ -78,21 +79,21 @@ def test_joined_tensors_are_parts_of_one_row():
 
 
 def by_hand(floor: float) -> list[float]:
-    """The numbers of "b" under a relative floor, one by one."""
+    """The numbers of "b" under a floor relative to the root mean square, one by one."""
     means = []
     for index in range(3):
         above = below = 0.0
         for model, fisher in zip(MODELS, FISHERS, strict=True):
             numbers = [*fisher["w"].flatten().tolist(), *fisher["b"].tolist()]
             norm = sum(number**2 for number in numbers) ** 0.5
-            weight = max(fisher["b"][index].item(), floor * sum(numbers) / len(numbers)) / norm
+            weight = max(fisher["b"][index].item(), floor * norm / len(numbers) ** 0.5) / norm
             above, below = above + weight * model["b"][index].item(), below + weight
         means.append(above / below)
     return means
 
 
 @pytest.mark.parametrize("floor", [1e-6, 0.3])
-def test_a_floor_relative_to_the_mean_equals_the_plain_twin(floor):
+def test_a_floor_relative_to_the_root_mean_square_equals_the_plain_twin(floor):
     soup = make(Fisher(floor=floor), Scorer(FISHERS))
     assert soup.weights["b"].tolist() == pytest.approx(by_hand(floor), rel=1e-10)
 
@@ -109,6 +110,28 @@ def test_a_factor_on_the_information_of_a_seed_changes_nothing():
 
 def test_equal_information_makes_a_uniform_soup():
     assert_recorded(make(Fisher(), Scorer([FISHERS[1]] * 4)).weights, GOLDEN["uniform"])
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_numbers_that_no_loss_reaches_have_the_plain_mean(count):
+    shapes = {"weight": (61, 43), "bias": (43,)}
+    models, information = drawn_models(count, shapes), drawn_information(count, shapes)
+    for seed, one in enumerate(information):
+        one["bias"].zero_()
+        one["weight"] *= 10.0**seed
+        one["weight"][0] = 0
+    soup = make(Fisher(), Scorer(information, fixed=("grid",)), models).weights
+    plain = plain_mean(models, {"grid"})
+    assert_close(soup["bias"], plain["bias"], rtol=1e-6, atol=0)
+    assert_close(soup["weight"][0], plain["weight"][0], rtol=1e-6, atol=0)
+    assert float(soup["weight"][1:].isclose(plain["weight"][1:], rtol=1e-6).float().mean()) < 0.01
+
+
+def test_the_data_of_the_information_can_be_chosen():
+    for data in ("select", "train"):
+        scorer = Scorer(FISHERS)
+        make(Fisher(data=data), scorer)
+        assert scorer.data == [data] * 4
 
 
 def test_information_of_zero_is_refused():

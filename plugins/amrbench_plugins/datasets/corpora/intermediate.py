@@ -1,7 +1,8 @@
 """The five-minute set of the report (Table 1), mixed anew from DEMAND and WavCaps.
 
 The report gives the corpora, the numbers of clips and queries, the length, and one to five events a clip. It
-does not state signal-to-noise ratios, gaps and which six environments: those are our choices.
+does not state signal-to-noise ratios, gaps and which six environments: those are our choices. The channels of
+an environment record one scene at the same time, so one environment is for validation alone.
 
 A clip is first planned, without any audio, and then mixed from its plan. A plan names more sounds than the
 clip has events: a sound that turns out to be silent or too short is replaced by the next one, so the numbers
@@ -43,7 +44,7 @@ from amrbench_plugins.datasets.corpora.sound import (
 SPLITS = ("train", "val")
 MOST_EVENTS = 5
 """Of a clip; one at least."""
-_VERSION = 1
+_VERSION = 2
 """Raised when the same corpora give other clips."""
 _SNR = (0.0, 15.0)
 """Lowest and highest level of an event over the background in its window, dB."""
@@ -62,7 +63,6 @@ _COUNTS, _PLAN = 1, 2
 """Parts of random seeds: what is drawn."""
 _FADE = 0.02
 """Seconds at both ends of an event."""
-_VAL_CHANNELS = ("ch15", "ch16")
 
 _read_background = lru_cache(maxsize=2)(read_audio)
 """Many clips use the same background."""
@@ -154,11 +154,11 @@ class SplitSources:
 def split_sources(
     sounds: Sequence[Sound], backgrounds: Sequence[Background], val_fraction: float
 ) -> dict[str, SplitSources]:
-    """Divide sounds by recording and backgrounds by channel, so that no file is in two splits.
+    """Divide sounds by recording and backgrounds by environment, so that no recording is in two splits.
 
     Args:
         sounds: All sounds; those whose first caption has 2 to 20 words are used.
-        backgrounds: All backgrounds, 16 channels of each environment.
+        backgrounds: All backgrounds, 16 channels of each environment; the last environment is for `val`.
         val_fraction: Fraction of the sounds that are for `val`.
 
     Raises:
@@ -170,7 +170,7 @@ def split_sources(
             for_val = hash_fraction(f"{sound.corpus} {sound.name}") < val_fraction
             divided["val" if for_val else "train"].sounds.append(sound)
     for background in backgrounds:
-        for_val = background.name.endswith(_VAL_CHANNELS)
+        for_val = background.environment == backgrounds[-1].environment
         divided["val" if for_val else "train"].backgrounds.append(background)
     for split, sources in divided.items():
         if not sources.sounds:

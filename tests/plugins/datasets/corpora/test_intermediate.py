@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from amrbench.errors import DataError
 from amrbench.notes import collected_notes
@@ -69,6 +70,27 @@ def test_no_file_is_in_two_splits():
         sources[split] = {event["id"] for row in rows for event in row["events"]}
         sources[split] |= {row["background"]["id"] for row in rows}
     assert sources["train"].isdisjoint(sources["val"])
+
+
+def test_validation_has_an_environment_of_its_own():
+    environments = ["TCAR", "NFIELD"]
+    for split, environment in (("train", "TCAR"), ("val", "NFIELD")):
+        made = clips(five_minutes(environments=environments), split)
+        names = {clip.provenance["background"]["id"].split()[0] for clip in made}
+        assert names == {environment}, "channels of one environment are one recording"
+
+
+@pytest.mark.parametrize(
+    ("environments", "message"),
+    [
+        (["TCAR"], "Tuple should have at least 2 items after validation, not 1"),
+        (["TCAR", "TCAR"], "'TCAR' is listed twice; keep one."),
+    ],
+)
+def test_without_a_second_environment_there_is_no_set(environments, message):
+    with pytest.raises(ValidationError) as error:
+        five_minutes(environments=environments)
+    assert message in str(error.value)
 
 
 def test_provenance_names_corpus_file_and_licence():
