@@ -10,7 +10,8 @@ import torch
 from amrbench.errors import CheckpointError
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.types import Checkpoint, Plain
-from amrbench_plugins.cgdetr.reference_checkpoint import Config, config_of, last_second
+from amrbench_plugins.cgdetr.reference_checkpoint import Config, config_of
+from amrbench_plugins.cgdetr.reference_options import last_second
 from tests.folders import DATA
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR
