@@ -92,7 +92,9 @@ class OptionReader:
         for name, expected in {"model_name": model.option, **_FIXED}.items():
             value = self._option(name)
             if value != expected:
-                raise self.error(f"option {name!r} is {value!r}; only {expected!r} can be read as {model.title}")
+                raise self.error(
+                    f"option {name!r} is {value!r}; only {expected!r} can be read as {model.title}"
+                )
 
     def error(self, text: str) -> CheckpointError:
         """Return an error that names the file."""

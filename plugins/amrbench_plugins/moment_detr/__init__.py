@@ -17,5 +17,14 @@ def amrbench_parts() -> Sequence[type[Part]]:
     return [
         *(MomentDetr, parts.ReluPRelu, parts.Tef, parts.Identity, parts.AdaptiveCrossAttention),
         *(parts.CrossAttention, parts.Transformer, parts.NoEncoder, parts.AddGlobal),
-        *(parts.Zeros, parts.RandomAnchors, parts.Flat, parts.Dab, parts.Independent, parts.Spans, parts.Foreground, parts.Saliency),
+        *(
+            parts.Zeros,
+            parts.RandomAnchors,
+            parts.Flat,
+            parts.Dab,
+            parts.Independent,
+            parts.Spans,
+            parts.Foreground,
+            parts.Saliency,
+        ),
     ]
