@@ -63,7 +63,10 @@ class CrossLayer(nn.Module):
         self.activation, self.dropout = nn.PReLU(), nn.Dropout(config.dropout)
 
     def forward(self, frames: Tensor, position: Tensor, words: Tensor, allowed: Tensor) -> Tensor:
-        """Frames (B,T,D), words (B,L,D), allowed (B,H,T,L) -> (B,T,D); the second residual starts before the norm."""
+        """Frames (B,T,D), words (B,L,D), allowed (B,H,T,L) -> (B,T,D).
+
+        The second residual starts before the first norm.
+        """
         blocked = ~allowed.flatten(0, 1)
         branch, _ = self.self_attn(frames + position, words, words, attn_mask=blocked)
         x = frames + self.dropout(branch)

@@ -10,6 +10,7 @@ from amrbench_plugins.cgdetr.reference_options import BaseConfig, OptionReader, 
 CGDETR = ReferenceModel(
     option="cg_detr",
     title="CG-DETR",
+    tensor="dummy_rep_token",
     rows={
         "dummies": ("num_dummies", "dummy_rep_token"),
         "prompts": ("total_prompts", "global_rep_token"),

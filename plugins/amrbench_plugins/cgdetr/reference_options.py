@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from amrbench.errors import CheckpointError, did_you_mean, some
 from amrbench.types import Checkpoint
 
@@ -48,7 +50,7 @@ _LAST_SECOND: Mapping[str, float] = {
 
 @dataclass(frozen=True, kw_only=True)
 class BaseConfig:
-    """What the models of the reference share; widths are numbers of features, `max_...` are numbers of rows."""
+    """What the models of the reference share; widths are numbers of features, `max_...` numbers of rows."""
 
     width: int
     heads: int
@@ -73,6 +75,8 @@ class ReferenceModel:
     """Its `model_name`."""
     title: str
     """Its name in messages."""
+    tensor: str
+    """A tensor that no other model of the reference has."""
     rows: Sources
     """Further sizes that the first axis of a tensor shows."""
     layers: Sources
@@ -90,11 +94,12 @@ class OptionReader:
         """Refuse checkpoints of other models, and settings of the reference that cannot be read."""
         self.checkpoint, self.model = checkpoint, model
         for name, expected in {"model_name": model.option, **_FIXED}.items():
-            value = self._option(name)
+            value = option_of(checkpoint, name)
             if value != expected:
                 raise self.error(
                     f"option {name!r} is {value!r}; only {expected!r} can be read as {model.title}"
                 )
+        self._tensor(model.tensor)
 
     def error(self, text: str) -> CheckpointError:
         """Return an error that names the file."""
@@ -120,13 +125,13 @@ class OptionReader:
 
     def count(self, name: str) -> int:
         """Return an option that is a whole number of at least 1."""
-        value = self._option(name)
+        value = option_of(self.checkpoint, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self.error(f"option {name!r} is {value!r}; a whole number of at least 1 is needed")
         return value
 
     def _number(self, name: str, limits: str, within: Callable[[float], bool]) -> float:
-        value = self._option(name)
+        value = option_of(self.checkpoint, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not within(value):
             raise self.error(f"option {name!r} is {value!r}; a number {limits} is needed")
         return float(value)
@@ -143,16 +148,20 @@ class OptionReader:
                 raise self.error(f"option {option!r} is {value!r}, but the tensors say {sizes[field]}")
         return sizes
 
-    def _rows(self, name: str) -> int:
+    def _tensor(self, name: str) -> Tensor:
         weights = self.checkpoint.weights
         if name not in weights:
             raise self.error(
                 f"no tensor {name!r}, so this is no {self.model.title} checkpoint of the reference."
                 f"{did_you_mean(name, weights)}"
             )
-        if weights[name].ndim == 0:
+        return weights[name]
+
+    def _rows(self, name: str) -> int:
+        tensor = self._tensor(name)
+        if tensor.ndim == 0:
             raise self.error(f"tensor {name!r} has shape ()")
-        return len(weights[name])
+        return len(tensor)
 
     def _layers(self, stack: str) -> int:
         start = f"{stack}.layers."
@@ -164,9 +173,6 @@ class OptionReader:
         if missing:
             raise self.error(f"the stack {stack!r} lacks layer {some(missing)}")
         return len(layers)
-
-    def _option(self, name: str) -> object:
-        return option_of(self.checkpoint, name)
 
 
 def option_of(checkpoint: Checkpoint, name: str) -> object:

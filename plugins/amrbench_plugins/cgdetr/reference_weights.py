@@ -1,8 +1,8 @@
 """CG-DETR weights of the reference library, loaded into our modules; and the names of all its weights.
 
-The names serve QD-DETR too, which has the same stacks. Our names are translated into those of the reference, stack by stack. Where the reference has several linear
-maps of one input, ours are blocks of one map. Every tensor must be used, except those that the reference
-never reads.
+The names serve QD-DETR too, which has the same stacks. Our names are translated into those of the reference,
+stack by stack. Where the reference has several linear maps of one input, ours are blocks of one map. Every
+tensor must be used, except those that the reference never reads.
 """
 
 from __future__ import annotations

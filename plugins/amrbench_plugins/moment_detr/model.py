@@ -1,7 +1,7 @@
 """`moment-detr`: a DETR over audio frames that predicts spans for a sentence; each of its blocks is a slot.
 
-Sizes here and in the baseline's parts for the slots (layers, dummies, prompts, queries) are those of the
-public baseline, CG-DETR in the Lighthouse library. The team's public code has the same sizes, but an `eps` of
+Defaults here and in the baseline's parts for the slots (layers, dummies, prompts, queries) are those of
+CG-DETR in the Lighthouse library. The team's public code has the same sizes, but an `eps` of
 1e-5; the report has 30 queries instead of 10.
 """
 
@@ -87,7 +87,7 @@ class MomentDetr(ModelPart):
     temporal_embedding: TemporalEmbeddingPart
     token_types: Literal["learned", "none"] = Field(
         "learned",
-        description="vectors that are added to all words and to all frames, to tell them apart; none in QD-DETR",
+        description="what is added to all words, and to all frames, to tell them apart; none in QD-DETR",
     )
     fusion: FusionPart
     text_summary: EncoderPart

@@ -10,7 +10,7 @@ Names of the tensors it provides (the parts of its slots add theirs):
     memory.<part>           (B, T, D)     frames after each part of `memory_refine`, by its name
     memory                  (B, T, D)     frames that decoder and heads read
     memory.token            (B, D)        the encoded global token
-    summary.text            (B, D)        the sentence in one vector; unless `text_summary` is `none`, as the next
+    summary.text            (B, D)        the sentence in one vector; the summaries may be absent
     summary.keys            (B, S + L, D) encoded dummies and words, without gradient
     summary.dummies         (B, D)        the dummies in one vector, where the fusion has dummies
     dummies                 (B, S, D)     fusion `adaptive-cross-attention`, as are the next three

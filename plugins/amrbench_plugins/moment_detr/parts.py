@@ -1,4 +1,4 @@
-"""The parts of the baselines for the slots of `moment-detr`: those of CG-DETR, and the few that QD-DETR adds."""
+"""The parts of the baselines for the slots of `moment-detr`: those of CG-DETR and of QD-DETR."""
 
 from __future__ import annotations
 

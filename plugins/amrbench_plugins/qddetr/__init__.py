@@ -1,4 +1,4 @@
-"""QD-DETR, the official baseline of DCASE 2026 Task 6: what it has beyond the parts of `moment-detr` and CG-DETR."""
+"""QD-DETR, the official baseline of the challenge: what `moment-detr` and CG-DETR lack of it."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from amrbench_plugins.cgdetr.reference_options import BaseConfig, OptionReader, 
 QDDETR = ReferenceModel(
     option="qd_detr",
     title="QD-DETR",
+    tensor="transformer.t2v_encoder.layers.0.self_attn.in_proj_weight",
     rows={},
     # The reference has no option of its own for them: there are as many as layers of the encoder.
     layers={"cross_layers": ("enc_layers", "transformer.t2v_encoder")},
