@@ -128,6 +128,10 @@ class MomentDetr(ModelPart):
     def _parts_find_what_they_read(self) -> MomentDetr:
         if fault := heads_fault(self.attention_heads, self.width):
             raise problem(fault)
+        if not self.encoder.summarises:
+            raise problem(
+                f"encoder: with {self.encoder.use!r} the global token reads no frame; name another encoder."
+            )
         for part in self.audio_refine:
             if part.needs_token:
                 raise problem(
