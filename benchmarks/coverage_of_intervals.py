@@ -2,13 +2,15 @@
 
 Simulates the hits of two systems on queries. Recordings differ in how hard they are and in how much the
 better system gains on them, so queries of one recording resemble each other. The first table has two seeds of
-each system. The second has chains of training that share no stage and differ by several points. Prints the
-two tables of docs/comparing.md; takes about two minutes: python benchmarks/coverage_of_intervals.py
+each system. The second has chains of training that share no stage and differ by several points. The third has
+how many of these chains are said to settle a difference. Prints the three tables of docs/comparing.md; takes
+about three minutes: python benchmarks/coverage_of_intervals.py
 """
 
 import numpy as np
 
 from amrbench.functional.bootstrap import chain_differences, differences
+from amrbench.functional.power import half_widths
 
 SETS = 1000
 SEEDS = 2
@@ -97,6 +99,23 @@ def print_chains():
         print(f"| {chains} | {percent(covered, covered_by_recordings, small)} |", flush=True)
 
 
+def chains_said(chains, seed, points=5.0):
+    """Return how many chains are said to tell some points apart, from some chains."""
+    one, two, names = simulated_chains(chains, 160, seed, 0.05, CHAIN_STD)
+    found = chain_differences(one, two, names, draws=1000, seed=seed)
+    return 1 + (half_widths(one, two, names, found)[0].to_settle(points, 1, 1).count or 1000)
+
+
+def print_power():
+    """Print how far the number of chains that would settle a difference depends on the chains there are."""
+    print("\n| chains of each | chains for 5 points, median | half of the sets between |\n|---|---|---|")
+    for chains in (2, 3, 6, 10, 100):
+        sets = SETS // 50 if chains == 100 else SETS
+        low, median, high = np.percentile([chains_said(chains, seed) for seed in range(sets)], (25, 50, 75))
+        print(f"| {chains} | {median:.0f} | {low:.0f} and {high:.0f} |", flush=True)
+
+
 if __name__ == "__main__":
     print_seeds()
     print_chains()
+    print_power()

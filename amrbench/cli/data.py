@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ import typer
 from amrbench.cli.options import (
     MOST_JOBS,
     AsJson,
+    FormatOption,
     ProtocolName,
     Without,
     complete_recipe,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from amrbench.data.required_splits import FeatureRequest
     from amrbench.registry import Registry
     from amrbench.slots.features import FeaturesPart
+    from amrbench.types import Query
 
 DataName = Annotated[
     str, typer.Argument(help="a data set, e.g. castella, or a folder with train.jsonl, val.jsonl, test.jsonl")
@@ -33,7 +37,7 @@ DataName = Annotated[
 Encoder = Annotated[str, typer.Option(help="an encoder, e.g. clap")]
 
 commands = typer.Typer(
-    help="List, verify, import, extract, convert and synthesize data.", no_args_is_help=True
+    help="List, verify, compare, import, extract, convert and synthesize data.", no_args_is_help=True
 )
 
 
@@ -113,6 +117,30 @@ def status(
         typer.echo(f"{sum(file.usable for file in files)} of {len(rows)} are here{more}.")
     else:
         typer.echo(f"The protocol {protocol} needs only this package.")
+
+
+@commands.command(epilog="Example: amrbench data statistics castella '{use: procedural, preset: scenes}'")
+def statistics(
+    names: Annotated[
+        list[str], typer.Argument(help="annotation files; data sets by name with options, or by folder")
+    ],
+    form: FormatOption = None,
+    as_json: AsJson = False,
+    without: Without = None,
+) -> None:
+    """Compare annotations in numbers: recordings, windows, shares. No audio is read or made."""
+    from amrbench.tools.annotation_statistics import annotation_statistics
+
+    registry = registry_of(without)
+    splits = {
+        title: annotation_statistics(title, queries)
+        for name in names
+        for title, queries in _annotations_of(name, registry)
+    }
+    if as_json:
+        print_json({"annotations": {title: asdict(one) for title, one in splits.items()}})
+    else:
+        print_table([one.as_row(title) for title, one in splits.items()], table_form(form))
 
 
 @commands.command(epilog="Example: amrbench data verify castella")
@@ -247,6 +275,24 @@ def _dataset_folder(name: str, registry: Registry) -> DatasetFolder:
             f"the data set {name!r} is generated and has no folder. Name one with files, or a folder."
         )
     return part.dataset_folder
+
+
+def _annotations_of(name: str, registry: Registry) -> Iterator[tuple[str, list[Query]]]:
+    """Yield a title and the queries of an annotation file, or of each split of a data set."""
+    from amrbench.config.load import parse_part
+    from amrbench.data.required_splits import describe_part
+    from amrbench.files.annotations import read_annotations
+    from amrbench.slots.data import DatasetPart
+    from amrbench.tools.annotation_statistics import known_queries
+
+    if Path(name).is_file():
+        yield name, read_annotations(Path(name))
+    elif name not in registry.names(DatasetPart.slot) and Path(name).is_dir():
+        folder = _dataset_folder(name, registry)
+        yield from ((f"{name} {split}", folder.queries(split)) for split in folder.annotated_splits)
+    else:
+        part = parse_part(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
+        yield from ((f"{describe_part(part)} {split}", queries) for split, queries in known_queries(part))
 
 
 def _encoder(name: str, registry: Registry) -> FeaturesPart:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, ValidationError, model_validator
 
+from amrbench.config.budgeted_fields import Replace, budgeted_names, with_replaced
 from amrbench.errors import AmrbenchError, RecipeError
 from amrbench.functional.metrics import Metric
-from amrbench.part import Strict, budgeted, problem, unique
+from amrbench.part import Strict, budgeted, parts_in, problem, unique
 from amrbench.slots.data import AugmentPart, TargetsPart
 from amrbench.slots.features import FeaturesPart
 from amrbench.slots.losses import LossPart
 from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import Limits, ModelPart
-from amrbench.slots.optimizers import OptimizerPart
+from amrbench.slots.optimizers import OptimizerPart, SchedulePart
 from amrbench.slots.ranking import RankingPart
 from amrbench.slots.readout import ReadoutPart
 from amrbench.slots.soups import SoupPart
@@ -49,10 +49,12 @@ def _metric_name(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_file_name)]
 MetricName = Annotated[str, AfterValidator(_metric_name)]
+Rate = Annotated[float, Field(gt=0, le=1e9)]
+"""A learning rate; the optimizer may have a narrower range."""
 
 
 class Training(Strict):
-    """How weights are trained; the same in every stage."""
+    """How weights are trained; the same in every stage, but for a learning rate and a schedule of its own."""
 
     batch: int = budgeted(32, "batch", ge=1, le=LARGEST_BATCH, description="queries per step")
     clip: float = Field(0.1, ge=0, le=1e9, description="largest gradient norm of a step; 0 does not clip")
@@ -71,6 +73,11 @@ class Training(Strict):
         min_length=1,
         description="metrics on the selection split that choose the epoch; later ones break ties",
     )
+    select_over: Literal[1, 3, 5, 7, 9] = Field(
+        1,
+        description="how many epochs in a row the metrics are averaged over to choose the one in the middle; "
+        "fewer at the ends of a stage",
+    )
 
 
 class Stage(Strict):
@@ -84,6 +91,12 @@ class Stage(Strict):
     )
     seeds: Literal["one", "many"] = Field(
         "one", description="train once, or once for each seed of the protocol"
+    )
+    lr: Rate | None = budgeted(
+        None, "lr", description="learning rate of this stage; by default that of training.optimizer"
+    )
+    schedule: SchedulePart | None = Field(
+        None, description="learning rate over this stage; by default that of training.optimizer"
     )
     fresh: tuple[str, ...] = Field(
         (), description="modules of the model to initialise again, by path, e.g. query.anchors"
@@ -162,6 +175,40 @@ class Recipe(Strict):
             raise problem("the last stage must train on 'target', which is what is scored.")
         return self
 
+    @model_validator(mode="after")
+    def _stages_fit_the_optimizer(self) -> Self:
+        optimizer = self.training.optimizer
+        has_rate = "lr" in budgeted_names(optimizer)
+        has_schedule = any(isinstance(part, SchedulePart) for part in parts_in(optimizer))
+        for stage in self.stages:
+            who = f"the stage {stage.name!r} has"
+            if stage.lr is not None and not has_rate:
+                raise problem(f"{who} an 'lr', but 'training.optimizer' has no learning rate; leave it out.")
+            if stage.schedule and not has_schedule:
+                raise problem(f"{who} a 'schedule', but 'training.optimizer' takes none; leave it out.")
+            try:
+                self.training_of(stage)
+            except ValidationError as error:
+                mistakes = "; ".join(mistake["msg"] for mistake in error.errors())
+                raise problem(f"{who} an 'lr' that 'training.optimizer' refuses: {mistakes}") from None
+        return self
+
+    def training_of(self, stage: Stage) -> Training:
+        """Return how weights are trained in a stage.
+
+        Its learning rate and its schedule take the place of those of the optimizer, however deep they are in
+        optimizers around others.
+        """
+
+        def replace(value: object, name: str) -> object:
+            if name == "lr" and stage.lr is not None:
+                return stage.lr
+            return stage.schedule if stage.schedule and isinstance(value, SchedulePart) else value
+
+        if stage.lr is None and stage.schedule is None:
+            return self.training
+        return self.training.model_copy(update={"optimizer": with_replaced(self.training.optimizer, replace)})
+
 
 def _require(who: str, names: frozenset[str], model: ModelPart) -> None:
     missing = sorted(names - model.provides.keys())
@@ -169,16 +216,24 @@ def _require(who: str, names: frozenset[str], model: ModelPart) -> None:
         raise problem(f"{who} requires {', '.join(missing)}, which no chosen part of {model.use!r} provides.")
 
 
-S = TypeVar("S", bound=Strict)
 _CAPS = ("width", "attention_heads", "feedforward", "layers", "dummies", "epochs")
 """Numbers of a budget that are upper limits."""
+
+
+_RATE = TypeAdapter(Rate | None)
+_RATES = TypeAdapter(Mapping[Role, Rate])
+
+
+def _rates(value: object) -> object:
+    """Return a learning rate, or one for each of some roles; a mistake is that of the one that was meant."""
+    return _RATES.validate_python(value) if isinstance(value, Mapping) else _RATE.validate_python(value)
 
 
 class Budget(Strict):
     """Numbers of a recipe that a protocol may replace, so that it fits the protocol's time.
 
     Sizes (width, attention heads, feedforward, layers, dummies) and epochs are upper limits; the rest is
-    replaced.
+    replaced. A learning rate is that of all stages, or of the stages of some roles.
     """
 
     epochs: Mapping[Role, Annotated[int, Field(ge=0, le=MOST_EPOCHS)]] = Field(default_factory=dict)
@@ -188,7 +243,10 @@ class Budget(Strict):
     layers: int | None = Field(None, ge=1, le=1_000_000)
     dummies: int | None = Field(None, ge=1, le=1_000_000)
     batch: int | None = Field(None, ge=1, le=LARGEST_BATCH)
-    lr: float | None = Field(None, gt=0, le=1e9)
+    lr: Annotated[
+        Rate | Mapping[Role, Rate] | None,
+        PlainValidator(_rates, json_schema_input_type=Rate | Mapping[Role, Rate] | None),
+    ] = None
     warmup: float | None = Field(None, ge=0, le=1)
     input_dropout: float | None = Field(None, ge=0, lt=1)
 
@@ -198,39 +256,31 @@ class Budget(Strict):
         Raises:
             RecipeError: Each number is valid alone, but not together with the others.
         """
-        numbers = {name: number for name, number in self if name != "epochs" and number is not None}
+        numbers = {name: number for name, number in self if isinstance(number, int | float)}
+        has_rate = "lr" in budgeted_names(recipe.training.optimizer)
+        stages = tuple(self._stage(stage, has_rate=has_rate) for stage in recipe.stages)
         try:
-            stages = tuple(
-                _with_numbers(stage, numbers | {"epochs": self.epochs.get(stage.data, stage.epochs)})
-                for stage in recipe.stages
-            )
-            return _with_numbers(recipe, numbers).model_copy(update={"stages": stages})
+            return with_replaced(recipe.model_copy(update={"stages": stages}), _by_numbers(numbers))
         except ValidationError as error:
             mistakes = "; ".join(mistake["msg"] for mistake in error.errors())
             raise RecipeError(
                 f"the protocol's budget does not fit the recipe {recipe.name}: {mistakes}"
             ) from error
 
-
-def _with_numbers(options: S, numbers: Mapping[str, float]) -> S:
-    """Return the options, at any depth, with the budgeted numbers replaced and validated again."""
-    fields = type(options).model_fields
-    return type(options).model_validate(
-        {name: _replaced(value, fields[name], numbers) for name, value in options}
-    )
+    def _stage(self, stage: Stage, *, has_rate: bool) -> Stage:
+        """Return a stage with the numbers of its role."""
+        rates = self.lr if isinstance(self.lr, Mapping) and has_rate else {}
+        epochs = min(stage.epochs, self.epochs.get(stage.data, stage.epochs))
+        return stage.model_copy(update={"epochs": epochs, "lr": rates.get(stage.data, stage.lr)})
 
 
-def _replaced(value: object, field: FieldInfo | None, numbers: Mapping[str, float]) -> object:
-    """Return the new value of a field, or of an item of a tuple, which has no field."""
-    if isinstance(value, Strict):
-        return _with_numbers(value, numbers)
-    if isinstance(value, tuple):
-        return tuple(_replaced(item, None, numbers) for item in value)
-    extra = field.json_schema_extra if field else None
-    name = extra.get("budget") if isinstance(extra, dict) else None
-    if not isinstance(name, str) or name not in numbers:
-        return value
-    number = numbers[name]
-    if name not in _CAPS:
-        return number
-    return min(number, value) if isinstance(value, int) else value  # None: as another part, which has a limit
+def _by_numbers(numbers: Mapping[str, float]) -> Replace:
+    """Return what replaces each budgeted field that has a number; an option that is None stays so."""
+
+    def replace(value: object, name: str) -> object:
+        if name not in numbers or value is None:
+            return value
+        number = numbers[name]
+        return min(number, value) if name in _CAPS and isinstance(value, int) else number
+
+    return replace

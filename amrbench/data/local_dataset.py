@@ -101,6 +101,15 @@ class DatasetFolder:
         """Return the splits whose annotation files exist."""
         return [split for split in self.splits if self.annotations(split).is_file()]
 
+    @property
+    def annotated_splits(self) -> list[str]:
+        """Return the splits whose annotation files exist, or raise DataError if there are none."""
+        present = self.present_splits
+        if not present:
+            files = ", ".join(str(self.annotations(split)) for split in self.splits)
+            raise self.without_annotations(f"{self.name}: there are no annotations. Put them at {files}.")
+        return present
+
     def queries(self, split: str, further: Sequence[KeyRule] = ()) -> list[Query]:
         """Return the queries of a split, whose lines keep to the usual rules and to further ones.
 

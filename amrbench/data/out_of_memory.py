@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from typing_extensions import override
+
 from amrbench.errors import RunError
 
 _SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "ALLOC_FAILED", "bad_alloc")
@@ -32,6 +34,22 @@ def memory_request(error: BaseException) -> str | None:
     return f"{request} ({space[0]})" if space else request
 
 
+class MemoryShortError(RunError):
+    """Memory is short.
+
+    Attributes:
+        request: What could not be had; see `memory_request`.
+    """
+
+    def __init__(self, text: str, request: str) -> None:
+        super().__init__(text)
+        self.request = request
+
+    @override
+    def __reduce__(self) -> tuple[type[MemoryShortError], tuple[str, str]]:
+        return type(self), (str(self), self.request)
+
+
 @contextmanager
 def explained_memory(where: str, remedy: str) -> Iterator[None]:
     """Turn errors that mean that memory is short into one message.
@@ -41,7 +59,7 @@ def explained_memory(where: str, remedy: str) -> Iterator[None]:
         remedy: What to lower, as a sentence.
 
     Raises:
-        RunError: Memory is short.
+        MemoryShortError: Memory is short.
     """
     try:
         yield
@@ -49,7 +67,7 @@ def explained_memory(where: str, remedy: str) -> Iterator[None]:
         request = memory_request(error)
         if request is None:
             raise
-        raise RunError(f"{where}: out of memory: {request}. {remedy}") from error
+        raise MemoryShortError(f"{where}: out of memory: {request}. {remedy}", request) from error
 
 
 def _size(number: str, unit: str) -> str:

@@ -39,6 +39,8 @@ from amrbench.files.checksums import has_checksums, set_aside_changed, write_che
 from amrbench.files.claim import exclusive
 from amrbench.files.feature_file import SCHEMA, FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import write_feature_file
+from amrbench.files.folders import OTHER_CACHE
+from amrbench.files.writable_folder import refuse_unwritable
 from amrbench.notes import note
 from amrbench.part import parts_in
 from amrbench.slots.data import Dataset, refuse_unknown_split
@@ -61,8 +63,8 @@ def prepare(
 
     Raises:
         DataError: A data set has no such split or is broken, a file that it or an encoder needs is
-            missing, or the cache holds damaged files or cannot be written to.
-        RunError: A worker process was killed.
+            missing, or the cache holds damaged files.
+        RunError: The cache cannot be written to, or a worker process was killed.
     """
     refuse_missing_files(requests)
     splits = [
@@ -71,6 +73,7 @@ def prepare(
     ]
     for split in (split for encoded in splits for split in encoded):
         if isinstance(split, CachedSplit) and not split.is_made:
+            refuse_unwritable(split.folder.parent, "prepared data", OTHER_CACHE)
             refuse_recordings(split, report)
     with worker_pool(jobs, "prepares data") as pool:
         return [

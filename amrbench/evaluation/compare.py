@@ -26,10 +26,18 @@ from amrbench.evaluation.systems import (
 from amrbench.evaluation.text_table import format_table, refuse_unknown_format
 from amrbench.functional.bootstrap import DRAWS, LEVEL, Difference, chain_differences, differences
 from amrbench.functional.metrics import Metric
+from amrbench.functional.power import SHARE, MoreChains, more_chains
 
 METRICS = ("R1@0.5", "R1@0.7", "mAP")
+TO_SETTLE = "to settle it"
 FEW_RECORDINGS = 40
 """With fewer, the truth was outside of the intervals clearly more often than 5 % (docs/comparing.md)."""
+
+_SETTLING = (
+    f"{TO_SETTLE.capitalize()}: about how many more chains of each recipe would leave 0 outside of the "
+    f"interval, in {100 * SHARE:.0f} % of the cases, if the difference is as large as it seems. Where no "
+    "number of them would, the half-width that the recordings of this split leave."
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class ComparisonRow:
         spread: Standard deviation over the seeds; None for a single one.
         against: What it is compared with; empty for nothing.
         difference: Of the values, in points; None where nothing is compared.
+        to_settle: What would settle a difference of chains; None where it is settled, and without chains.
     """
 
     recipe: str
@@ -55,6 +64,7 @@ class ComparisonRow:
     spread: float | None
     against: str
     difference: Difference | None
+    to_settle: MoreChains | None
 
     def cells(self) -> dict[str, str]:
         """Return the row as text."""
@@ -69,6 +79,7 @@ class ComparisonRow:
             "difference": f"{difference.mean:+.2f}" if difference else "",
             "95 % interval": f"[{difference.low:+.2f}, {difference.high:+.2f}]" if difference else "",
             "p": f"{difference.p:.4f}" if difference else "",
+            TO_SETTLE: str(self.to_settle or ""),
         }
 
 
@@ -94,7 +105,7 @@ class Comparison:
 
     def as_json(self) -> dict[str, object]:
         """Return it as plain values, not rounded."""
-        return {**asdict(self), "draws": DRAWS, "level": LEVEL}
+        return {**asdict(self), "draws": DRAWS, "level": LEVEL, "share": SHARE}
 
     def text(self, form: str = "github") -> str:
         """Return the table with its heading in one of `FORMS`.
@@ -105,8 +116,11 @@ class Comparison:
         refuse_unknown_format(form)
         if form == "json":
             return json.dumps(self.as_json(), indent=2)
-        align = ["left"] * 3 + ["right"] * 2 + ["left"] + ["right"] * 3
-        return format_table(form, self.notes, [row.cells() for row in self.lines], align=align)
+        align = ["left"] * 3 + ["right"] * 2 + ["left"] + ["right"] * 3 + ["left"]
+        rows = [row.cells() for row in self.lines]
+        if not any(row[TO_SETTLE] for row in rows):
+            align, rows = align[:-1], [{name: row[name] for name in row if name != TO_SETTLE} for row in rows]
+        return format_table(form, self.notes, rows, align=align)
 
 
 def compare(
@@ -156,7 +170,10 @@ def compare(
         against=systems[0].name,
         queries=len(systems[0].queries),
         recordings=len(recordings),
-        notes=tuple(_notes(systems, any(row.difference for row in rows))),
+        notes=(
+            *_notes(systems, any(row.difference for row in rows)),
+            *([_SETTLING] if any(row.to_settle for row in rows) else []),
+        ),
         lines=tuple(rows),
     )
 
@@ -173,8 +190,11 @@ def _rows(system: System, first: System, metrics: Sequence[Metric]) -> list[Comp
         means = model.values.mean(axis=1)  # (S, M)
         spread = means.std(axis=0, ddof=1).tolist() if len(means) > 1 else [None] * len(metrics)
         paired: Sequence[Difference | None] = [None] * len(metrics)
+        to_settle: Sequence[MoreChains | None] = [None] * len(metrics)
         if other is not None and model is system.singles and _all_chains_differ([system, other]):
-            paired = chain_differences(model.values, other.singles.values, recordings)
+            sides = model.values, other.singles.values
+            paired = chains = chain_differences(*sides, recordings)
+            to_settle = more_chains(*sides, recordings, chains)
         elif other is not None:
             paired = differences(model.values.mean(axis=0) - other.singles.values.mean(axis=0), recordings)
         rows += [
@@ -187,6 +207,7 @@ def _rows(system: System, first: System, metrics: Sequence[Metric]) -> list[Comp
                 spread=spread[index],
                 against=f"{other.name}, {other.singles.name}" if other else "",
                 difference=paired[index],
+                to_settle=to_settle[index],
             )
             for index, metric in enumerate(metrics)
         ]

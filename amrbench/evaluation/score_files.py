@@ -9,6 +9,7 @@ from pathlib import Path
 from amrbench.errors import DataError
 from amrbench.evaluation.baselines import baseline_windows
 from amrbench.files.annotations import read_annotations
+from amrbench.files.checksums import refuse_changed
 from amrbench.files.jsonl import collector_paused
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import LONGEST, STANDARD, Metric, Scores, score, score_by, score_windows
@@ -94,6 +95,8 @@ def score_files(
 def _report(
     predictions: Path, truth: Path, partial: bool, metrics: Sequence[Metric], by: str | None
 ) -> ScoreReport:
+    refuse_changed(predictions)
+    refuse_changed(truth)
     predicted, queries = read_predictions(predictions), read_annotations(truth)
     qids = {str(moments.qid) for moments in predicted}
     common = [query for query in queries if str(query.qid) in qids]

@@ -12,6 +12,7 @@ from amrbench.errors import DataError, RunError, some
 from amrbench.evaluation.result import RESULT, Result, read_result
 from amrbench.evaluation.score_files import note_other_sentences
 from amrbench.files.annotations import read_annotations
+from amrbench.files.checksums import refuse_changed
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import Metric, evaluate, same_recording
 from amrbench.types import Floats, Query, Window
@@ -78,13 +79,16 @@ def prediction_files(path: Path) -> list[Path]:
     """Return the predictions of the seeds of a run, a prediction file itself, or those in a folder.
 
     Raises:
-        RunError: The run is not finished, or there is no prediction file.
+        RunError: The run is not finished or was changed, or there is no prediction file.
+        DataError: A prediction file of a finished run was changed.
     """
     if is_run(path):
         return [run_folder(path) / row.predictions for row in read_result(path).rows if row.kind == "seed"]
     files = _in_folder(path) if path.is_dir() else [path]
     if not files or not path.exists():
         raise RunError(f"{path}: there is no run and no prediction file (*.jsonl) here. Check the path.")
+    for file in files:
+        refuse_changed(file)
     return files
 
 
@@ -120,6 +124,7 @@ def read_system(path: Path, metrics: Sequence[Metric], truth: Path | None = None
         raise RunError(
             f"{path}: not a run (no result.json). Prediction files need the annotations too: --truth FILE."
         )
+    refuse_changed(truth)
     annotated = read_annotations(truth)
     evaluated = [_evaluate(file, annotated, truth, metrics) for file in prediction_files(path)]
     name = _mean_of(len(evaluated), "file") if path.is_dir() else "predictions"

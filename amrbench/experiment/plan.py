@@ -149,7 +149,6 @@ def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> Plann
     """
     recipe, splits = request.resolved, request.splits
     refuse_known_answers(splits, {key: source.queries for key, source in sources.items()})
-    part_versions = versions([recipe.model, recipe.training], request.registry)
     chain: list[StageSpec] = []
     for index, stage in enumerate(recipe.stages):
         spec = StageSpec(
@@ -158,7 +157,7 @@ def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> Plann
             seed=0,
             train=tuple(sources[split.key] for split in splits.training(stage.data)),
             select=sources[splits.selection(stage.data).key],
-            versions=part_versions,
+            versions=versions([recipe.model, recipe.training_of(stage)], request.registry),
             threads=request.protocol.threads,
             device=request.device,
             parent=chain[-1] if chain else None,

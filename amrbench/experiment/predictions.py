@@ -16,11 +16,13 @@ from amrbench.data.feature_dataset import (
 )
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.data.worker_pool import Progress
+from amrbench.errors import RunError
 from amrbench.evaluation.baselines import baseline_predictions
 from amrbench.evaluation.result import Fitted, Kind, Row, Slice
 from amrbench.experiment.finished_run import slug
 from amrbench.experiment.plan import PlannedRun
 from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.files.checksums import changed_files
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.functional.metrics import score, score_by
@@ -68,12 +70,21 @@ class PredictionWriter:
         """Write annotations and predictions, and return a row without metrics for each prediction file.
 
         There are a control and baselines only if there is a ground truth to score them.
+
+        Raises:
+            RunError: A stage is not as it was trained, or memory is short.
         """
         queries = self.planned.report.queries
+        for spec in self.planned.chains:
+            self._refuse_changed(spec)
         self.reporter.scoring(Progress(f"{self.spec.recipe.name}: reading features", 0, 0))
         (self.folder / PREDICTIONS).mkdir(parents=True, exist_ok=True)
         write_annotations(self.folder / self.truth, queries)
-        with naming_plugins(self.spec.recipe), fixed_numerics(self.planned.request.protocol.threads):
+        with (
+            naming_plugins(self.spec.recipe),
+            fixed_numerics(self.planned.request.protocol.threads),
+            explained_memory(f"{self.spec.recipe.name}, scoring", LESS_MEMORY),
+        ):
             rows = []
             for spec in self.planned.chains:
                 self._load(spec)
@@ -136,6 +147,14 @@ class PredictionWriter:
         self._load(self.spec)
         shuffled = with_shuffled_queries(self._report, seed=0)
         return self._written(CONTROL, "control", self._predict(shuffled, CONTROL, fitted))
+
+    def _refuse_changed(self, spec: StageSpec) -> None:
+        """Raise RunError if a stage is not as it was trained, which may have been long ago."""
+        if faults := changed_files(self.store / spec.key):
+            raise RunError(
+                f"{self.store / spec.key}: {faults[0]} since {spec.name} was trained. Give the same command "
+                "again; it trains the stage again."
+            )
 
     def _load(self, spec: StageSpec) -> None:
         file = self.store / spec.key / weights_file(spec.recipe.selected_by)

@@ -45,7 +45,8 @@ from amrbench.experiment.provenance import replaced_options, result_of
 from amrbench.experiment.stage_task import TaskWriter
 from amrbench.files.atomic import write_bytes_atomic
 from amrbench.files.checksums import has_checksums, set_aside_changed
-from amrbench.files.folders import cache_folder
+from amrbench.files.folders import OTHER_CACHE, cache_folder
+from amrbench.files.writable_folder import refuse_unwritable
 from amrbench.notes import note
 from amrbench.registry import Registry
 from amrbench.slots.executors import ExecutorPart
@@ -271,8 +272,11 @@ class Runner:
                 self.reporter.note(f"{names} replaces {'; '.join(replaced)}")
         if not unfinished:
             return
+        store = store_of(self.settings.cache_folder)
+        refuse_unwritable(store, "trained stages", OTHER_CACHE)
+        refuse_unwritable(self.settings.out, "the runs", "name another folder with --out")
         chains = [spec for plan in unfinished for spec in plan.chains]
-        settings, store = self.settings, store_of(self.settings.cache_folder)
+        settings = self.settings
         jobs = self.jobs(unfinished[0].request.protocol.threads)
         if settings.executor:
             train_with_executor(

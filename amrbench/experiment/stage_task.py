@@ -22,8 +22,8 @@ from amrbench.data.prepare import prepare
 from amrbench.errors import AmrbenchError, RunError, unreadable
 from amrbench.experiment.plan import PlannedRun, RunRequest, distinct_splits, plan_run
 from amrbench.files.atomic import write_text_atomic
-from amrbench.files.claim import this_process
 from amrbench.files.folders import DATA_VARIABLE, MODELS_VARIABLE, data_folder, models_folder
+from amrbench.files.owner import this_process
 from amrbench.files.yaml_file import Document
 from amrbench.interrupts import stops_between_steps
 from amrbench.notes import collected_notes
@@ -134,8 +134,7 @@ class TaskWriter:
         Raises:
             RunError: The file cannot be written.
         """
-        owner = this_process()
-        file = self.cache.absolute() / TASKS / f"{spec.key}.{owner.host}-{owner.process}.json"
+        file = self.cache.absolute() / TASKS / f"{spec.key}.{this_process().label}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         TaskReport.file_of(file).unlink(missing_ok=True)
         task = TaskFile.of(spec, self.requests[spec.key], cache=self.cache, without=self.without)

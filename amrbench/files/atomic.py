@@ -11,6 +11,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from amrbench.errors import DataError, RunError
+from amrbench.files.owner import this_process
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{this_process().label}.part")
     try:
         yield part
         _flush(part)
@@ -48,7 +49,7 @@ def free_name(path: Path) -> Path:
 
 def remove_leftovers(path: Path) -> None:
     """Remove temporary files of killed writers of `path`; no other process may be writing it."""
-    part = re.compile(rf"\.{re.escape(path.name)}\.[0-9]+\.part")
+    part = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+-[0-9]+\.part")
     for file in path.parent.iterdir():
         if part.fullmatch(file.name):
             file.unlink()

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
+from stat import S_ISREG
 
+from amrbench.errors import DataError
 from amrbench.files.atomic import free_name, write_text_atomic
 
 CHECKSUMS = "SHA256SUMS"
@@ -33,26 +36,50 @@ def files_below(folder: Path) -> list[str]:
 
 
 def has_checksums(folder: Path) -> bool:
-    """Whether a folder was finished; its files may have changed since."""
-    return (folder / CHECKSUMS).is_file()
+    """Whether a folder was finished; its files may have changed since.
+
+    Raises:
+        DataError: This user may not look into it.
+    """
+    try:
+        return S_ISREG((folder / CHECKSUMS).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError as error:
+        raise _forbidden(folder, error) from error
 
 
 def changed_files(folder: Path) -> list[str]:
     """Return what is not as it was when a folder was finished, e.g. "log.jsonl is missing"; none if all is.
 
     Files that were not there then do not count.
+
+    Raises:
+        DataError: This user may not read a file, which may be as it was.
     """
     try:
-        lines = (folder / CHECKSUMS).read_text(encoding="ascii").splitlines()
-        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+        sums = _checksums(folder)
     except FileNotFoundError:
         return [f"{CHECKSUMS} is missing"]
-    except (OSError, ValueError):
-        sums = {}
     if not sums:
         return [f"{CHECKSUMS} has changed"]
     faults = {name: _fault(folder / name, digest) for name, digest in sums.items()}
     return [f"{name} {fault}" for name, fault in faults.items() if fault]
+
+
+def refuse_changed(file: Path) -> None:
+    """Raise DataError if a file is in a finished folder, or one below it, and not as it was written there."""
+    file = file.absolute()
+    for folder in islice(file.parents, 2):
+        try:
+            digest = _checksums(folder).get(file.relative_to(folder).as_posix())
+        except FileNotFoundError:
+            continue
+        if digest and (fault := _fault(file, digest)):
+            raise DataError(
+                f"{file}: {fault} since it was written, as {folder / CHECKSUMS} says. Run the recipe again; "
+                "or, if it was changed on purpose, copy it into another folder."
+            )
 
 
 def set_aside_changed(folder: Path) -> str:
@@ -61,12 +88,37 @@ def set_aside_changed(folder: Path) -> str:
     Returns:
         What has changed and the new name, e.g. "log.jsonl is missing; what was there is now in x.damaged";
         empty if nothing has changed, or if there is no such folder.
+
+    Raises:
+        DataError: This user may not read a file, or not rename the folder.
     """
-    if not folder.exists() or not (faults := changed_files(folder)):
-        return ""
+    try:
+        if not folder.exists() or not (faults := changed_files(folder)):
+            return ""
+    except PermissionError as error:
+        raise _forbidden(folder, error) from error
     aside = free_name(folder.with_name(f"{folder.name}.damaged"))
-    folder.rename(aside)
+    try:
+        folder.rename(aside)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: {faults[0]}, and the folder cannot be renamed ({error.strerror}). Let this user "
+            f"write in {folder.parent}, or move the folder away; what it held is made again."
+        ) from error
     return f"{faults[0]}; what was there is now in {aside}"
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the hashes of files by name; none if they are damaged, FileNotFoundError if there are none."""
+    try:
+        lines = (folder / CHECKSUMS).read_text(encoding="ascii").splitlines()
+        return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise _forbidden(folder / CHECKSUMS, error) from error
+    except (OSError, ValueError):
+        return {}
 
 
 def _fault(file: Path, digest: str) -> str:
@@ -74,8 +126,20 @@ def _fault(file: Path, digest: str) -> str:
         return "" if _hash(file) == digest else "has changed"
     except FileNotFoundError:
         return "is missing"
-    except (OSError, ValueError):  # A damaged name may hold bytes that no name of a file has.
+    except PermissionError as error:
+        raise _forbidden(file, error) from error
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    except ValueError:  # A damaged name may hold bytes that no name of a file has.
         return "cannot be read"
+
+
+def _forbidden(path: Path, error: OSError) -> DataError:
+    """Return the error for what may be whole, so that it is not made again."""
+    return DataError(
+        f"{path}: cannot be read ({error.strerror}). Let this user read it, or move it away; what it held is "
+        "then made again."
+    )
 
 
 def _hash(file: Path) -> str:

@@ -2,65 +2,42 @@
 
 A claim is a file that can be made only once. It holds the host and the number of the process, which touches
 it again and again. One that was not touched for a minute is void, and so is one of a process of this host
-that has ended. Ages are those of the clock of the file system, and no lock of the operating system is needed,
-which shared file systems may lack. A process that was stopped for more than a minute may go on although
-another has taken its claim, so what is made must allow that both finish it.
+that has ended. No lock of the operating system is needed, which shared file systems may lack. A process that
+was stopped for more than a minute may go on although another has taken its claim, so what is made must allow
+that both finish it.
+
+Clocks may jump. A minute is over by the clock of the file system, if no touch was seen for more than two
+renewals after that; or by the own clock of the process that waits, which never jumps.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from amrbench.errors import DataError
+from amrbench.files.owner import Owner, this_process
 
 RENEW_SECONDS = 10.0
 VOID_SECONDS = 60.0
 """Age at which a claim is void; several renewals may be late or lost."""
+SEEN_SECONDS = 2.5 * RENEW_SECONDS
+"""Time without a renewal after which an age by the clock of the file system is trusted."""
 PAUSE_SECONDS = 0.2
 """Time between two attempts to get a claim."""
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The process that holds a claim."""
-
-    host: str
-    process: int
-
-    def text(self) -> str:
-        """Return e.g. "123 on gpu4", or "123" for a process of this host."""
-        return str(self.process) if self.host == platform.node() else f"{self.process} on {self.host}"
-
-    def has_ended(self) -> bool:
-        """Whether it is known to have ended; of other hosts nothing is known."""
-        if self.host != platform.node():
-            return False
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False
-        return False
-
-
-def this_process() -> Owner:
-    """Return the owner of the claims of this process."""
-    return Owner(platform.node(), os.getpid())
 
 
 class Claim:
     """A file that says which process makes something."""
 
     _held: set[Path] = set()  # noqa: RUF012  shared on purpose: the claims of this process
+    _seen: dict[Path, tuple[tuple[int, int], float]] = {}  # noqa: RUF012  and those that it waits for
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,6 +56,7 @@ class Claim:
             reason = f"{error.filename}: {error.strerror}"
             raise DataError(f"{self.path}: cannot be written ({reason}). Choose another folder.") from error
         self._held.add(self.path)
+        self._seen.pop(self.path, None)
         return True
 
     def renew(self) -> None:
@@ -126,7 +104,7 @@ class Claim:
         owner = self.owner()
         if not self._is_void(owner):
             return False
-        aside = self.path.with_name(f".{self.path.name}.{platform.node()}.{os.getpid()}.void")
+        aside = self.path.with_name(f".{self.path.name}.{this_process().label}.void")
         with suppress(FileNotFoundError):
             self.path.rename(aside)
             if Claim(aside).owner() != owner:  # Another process has replaced it just now.
@@ -137,16 +115,26 @@ class Claim:
 
     def _is_void(self, owner: Owner | None) -> bool:
         if owner == this_process() and self.path not in self._held:
-            return True  # Of an earlier process with the same number, as in a container that began anew.
+            return True  # Of an earlier process with the same number.
         if owner and owner.has_ended():
             return True
         with suppress(FileNotFoundError):
-            return self._now() - self.path.stat().st_mtime > VOID_SECONDS
+            touched = self.path.stat()
+            seen = self._seen_for((touched.st_ino, touched.st_mtime_ns))
+            late = seen > SEEN_SECONDS and self._now() - touched.st_mtime > VOID_SECONDS
+            return late or seen > VOID_SECONDS
         return True
+
+    def _seen_for(self, touch: tuple[int, int]) -> float:
+        """Return for how long this process has seen no other touch, in seconds."""
+        now = time.monotonic()
+        if self._seen.get(self.path, (None,))[0] != touch:
+            self._seen[self.path] = touch, now
+        return now - self._seen[self.path][1]
 
     def _now(self) -> float:
         """Return the time by the clock of the file system."""
-        probe = self.path.with_name(f".{self.path.name}.{platform.node()}.{os.getpid()}.clock")
+        probe = self.path.with_name(f".{self.path.name}.{this_process().label}.clock")
         probe.touch()
         try:
             return probe.stat().st_mtime

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from amrbench.errors import DataError, did_you_mean
+from amrbench.errors import DataError, did_you_mean, unreadable
 from amrbench.files.file_digest import REMEDY, SIZE, ByteRange, read_digest
 from amrbench.types import Rows
 
@@ -119,7 +119,10 @@ class FeatureTable:
         shape = (int(self.offsets[-1]), self.width)
         if not shape[0]:
             return np.zeros(shape, np.float32)
-        return np.memmap(self.path, "<f4", mode="r", offset=self.start, shape=shape)
+        try:
+            return np.memmap(self.path, "<f4", mode="r", offset=self.start, shape=shape)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
 
     @cached_property
     def _indices(self) -> Mapping[str, int]:
@@ -215,11 +218,15 @@ def open_feature_file(path: Path) -> FeatureFile:
     """
     import h5py  # here and below, because commands that open no feature file import this module
 
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such feature file.")
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such feature file.")
+    except OSError as error:
+        raise unreadable(path, error) from error
     digest = read_digest(path, SCHEMA)
     try:
-        with h5py.File(path, "r") as file:
+        # Files are never changed, and some shared file systems have no locks.
+        with h5py.File(path, "r", locking=False) as file:
             if _attribute(file, "complete", int, path) != 1:
                 raise DataError(f"{path}: the file was never finished ('complete' is not 1). {REMEDY}")
             kinds = get_type_hints(FeatureHeader)

@@ -1,15 +1,24 @@
-"""Write feature files; see `amrbench.files.feature_file` for the layout."""
+"""Write feature files; see `amrbench.files.feature_file` for the layout.
+
+HDF5 ends the process if the disk is full while it writes rows. So it lays out a small file without them,
+where there is room, and Python writes all bytes.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory, gettempdir
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +27,7 @@ from typing_extensions import override
 from amrbench.errors import DataError, some
 from amrbench.files.atomic import atomic_path
 from amrbench.files.feature_file import KINDS, SCHEMA, FeatureHeader, RowTable, byte_range
-from amrbench.files.file_digest import SIZE, write_digest
+from amrbench.files.file_digest import SIZE, ByteRange, write_digest
 from amrbench.types import Rows
 
 if TYPE_CHECKING:
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 
 _ALIGNMENT = 64  # bytes, so that mapped rows are aligned
 _BLOCK = 4096  # rows that are written at a time, about
+_SPARE = 1 << 20  # bytes, for what HDF5 writes besides the index
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,20 +120,52 @@ def write_feature_file(path: Path, header: FeatureHeader, *, audio: RowTable, te
 
     try:
         with atomic_path(path) as part:
-            with h5py.File(part, "w", userblock_size=SIZE, alignment_threshold=1,
-                           alignment_interval=_ALIGNMENT) as file:  # fmt: skip
-                file.attrs.update({"schema": SCHEMA, **asdict(header)})
-                for kind, table in zip(KINDS, (audio, text), strict=True):
-                    _write_table(file.create_group(kind), table, header.width_of(kind), path)
-                file.attrs["complete"] = 1
-                rows = [byte_range(file[f"{kind}/rows"]) for kind in KINDS]
+            with _scratch_path(path, (audio, text)) as scratch, part.open("wb") as out:
+                with h5py.File(scratch, "w", userblock_size=SIZE, alignment_threshold=1,
+                               alignment_interval=_ALIGNMENT, locking=False) as file:  # fmt: skip
+                    file.attrs.update({"schema": SCHEMA, **asdict(header)})
+                    for kind, table in zip(KINDS, (audio, text), strict=True):
+                        _write_table(file.create_group(kind), table, header.width_of(kind), path, out)
+                    file.attrs["complete"] = 1
+                    rows = sorted(byte_range(file[f"{kind}/rows"]) for kind in KINDS)
+                _copy_others(scratch, out, rows)
             write_digest(part, SCHEMA, rows)
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, RuntimeError) as error:  # HDF5 raises both.
+        reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be written ({reason}). Check the folder and the disk.") from error
 
 
-def _write_table(group: h5py.Group, table: RowTable, width: int, path: Path) -> None:
+@contextmanager
+def _scratch_path(path: Path, tables: Sequence[RowTable]) -> Iterator[Path]:
+    """Offer a path where HDF5 has room for all but the rows.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    longest = [4 * max(map(len, table.ids), default=0) for table in tables]  # bytes
+    needed = _SPARE + sum((long + 12) * len(table.ids) for long, table in zip(longest, tables, strict=True))
+    folders = [Path(gettempdir()), path.parent]
+    roomy = (folder for folder in folders if shutil.disk_usage(folder).free > needed)
+    if not (folder := next(roomy, None)):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    with TemporaryDirectory(prefix="amrbench-", dir=folder) as scratch:
+        yield Path(scratch) / "layout.h5"
+
+
+def _copy_others(scratch: Path, out: IO[bytes], rows: Sequence[ByteRange]) -> None:
+    """Copy the bytes of a file except for its rows, whose ranges are in ascending order."""
+    with scratch.open("rb") as laid_out:
+        length = laid_out.seek(0, os.SEEK_END)
+        starts, stops = [0, *(own.stop for own in rows)], [*(own.start for own in rows), length]
+        for start, stop in zip(starts, stops, strict=True):
+            laid_out.seek(start)
+            out.seek(start)
+            out.write(laid_out.read(stop - start))
+        out.truncate(length)
+
+
+def _write_table(group: h5py.Group, table: RowTable, width: int, path: Path, out: IO[bytes]) -> None:
+    """Lay out a table in a group, and write its rows to `out`."""
     import h5py
 
     kind = group.name.strip("/")
@@ -137,8 +179,10 @@ def _write_table(group: h5py.Group, table: RowTable, width: int, path: Path) -> 
         raise DataError(f"{path}: {kind} id {some(repeated)} is repeated; give each item its own id.")
     offsets = np.concatenate([[0], np.cumsum(table.lengths)]).astype("<i8")
     rows = group.create_dataset("rows", (int(offsets[-1]), width), "<f4")
+    if rows.size:
+        rows[-1] = 0  # Only what is written to has a position; what is left out takes no room.
+        out.seek(byte_range(rows).start)
     checksums: list[int] = []
-    stop = 0
     # In blocks of items, because a write for each item is slow.
     for _, block in groupby(range(len(names)), lambda index: offsets[index] // _BLOCK):
         items = [
@@ -146,8 +190,7 @@ def _write_table(group: h5py.Group, table: RowTable, width: int, path: Path) -> 
             for index in block
         ]
         checksums += [zlib.crc32(item.data) for item in items]
-        start, stop = stop, stop + sum(map(len, items))
-        rows[start:stop] = np.concatenate(items)
+        out.write(np.concatenate(items).data)
     text = h5py.string_dtype("utf-8", max([len(name) for name in names], default=1))
     group.create_dataset("id", data=np.array(names, text), dtype=text)
     group.create_dataset("offset", data=offsets)

@@ -10,6 +10,8 @@ import platformdirs
 CACHE_VARIABLE = "AMRBENCH_CACHE"
 DATA_VARIABLE = "AMRBENCH_DATA"
 MODELS_VARIABLE = "AMRBENCH_MODELS"
+OTHER_CACHE = f"name another cache folder in {CACHE_VARIABLE}"
+"""What to do where the cache folder cannot be used."""
 
 
 def cache_folder() -> Path:

@@ -50,9 +50,16 @@ class StoredWeights(Mapping[str, Tensor]):
         """Open the file and check its outline: its names, shapes and size.
 
         Raises:
-            CheckpointError: There is no such file, it is truncated, or it has another format.
+            CheckpointError: There is no such file, it cannot be read, is truncated, or has another format.
         """
         self._path = path
+        try:
+            path.open("rb").close()  # safetensors would say that a file that may not be read is not there.
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: these weights cannot be read ({error.strerror}). Let this user read the file, or "
+                "move its folder away; what it held is trained again when it is needed."
+            ) from error
         with _refused(path):
             opened: Any = safe_open(path, "pt")
             self._file = opened
@@ -79,7 +86,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read weights onto the CPU, all at once.
 
     Raises:
-        CheckpointError: There is no such file, it is truncated, or it has another format.
+        CheckpointError: There is no such file, it cannot be read, is truncated, or has another format.
     """
     return dict(StoredWeights(path))
 

@@ -54,6 +54,14 @@ class Dataset(Protocol):
         """Return a hash of everything that determines the recordings and queries."""
 
 
+@runtime_checkable
+class KnowsQueries(Protocol):
+    """A data set that makes its recordings, and knows the queries about them before."""
+
+    def queries(self, split: str, index: int) -> Sequence[Query]:
+        """Return the queries about one recording, as the recording itself would."""
+
+
 class DatasetPart(Part):
     """A source of recordings, queries and ground-truth windows."""
 

@@ -266,7 +266,7 @@ def time_steps(spec: StageSpec, sizes: Sequence[int]) -> tuple[list[float], floa
         train = datasets.load(spec.train, spec.recipe.limits)
         criterion = untrained(spec, datasets).train()
         length = TrainingLength(1, 2 * len(sizes), spec.recipe.training.clip)
-        updater = spec.recipe.training.optimizer.build(criterion, length)
+        updater = spec.training.optimizer.build(criterion, length)
         augments = build_augments(spec, train)
         for size in sizes:
             training = spec.recipe.training.model_copy(update={"batch": size})

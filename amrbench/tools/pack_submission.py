@@ -17,6 +17,7 @@ from amrbench.evaluation.result import Result
 from amrbench.experiment.finished_run import FinishedRun
 from amrbench.files.annotations import read_annotations
 from amrbench.files.atomic import atomic_path
+from amrbench.files.checksums import refuse_changed
 from amrbench.files.predictions import read_predictions
 from amrbench.files.yaml_file import limited_events, line_of
 from amrbench.types import Moments, Query
@@ -115,6 +116,7 @@ def pack(
         raise _no_submission(finished, faults)
     queries = read_annotations(finished.folder / result.truth)
     file = predictions or finished.folder / finished.member.predictions
+    refuse_changed(file)
     predicted = read_predictions(file)
     refuse_faults(file, predicted, queries, remedy=_OTHER_FILE if predictions else _RERUN)
     total, trainable = (None, None) if predictions else _parameters(finished)

@@ -89,10 +89,7 @@ def verify_data(folder: DatasetFolder) -> VerificationReport:
     Raises:
         DataError: No split has annotations.
     """
-    present = folder.present_splits
-    if not present:
-        files = ", ".join(str(folder.annotations(split)) for split in folder.splits)
-        raise folder.without_annotations(f"{folder.name}: there are no annotations. Put them at {files}.")
+    present = folder.annotated_splits
     known: dict[str, list[Query]] = {}
     findings: dict[str, list[Finding]] = {}
     for split in folder.splits:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from amrbench.data.out_of_memory import memory_request
+from amrbench.data.out_of_memory import MemoryShortError, memory_request
 from amrbench.errors import RunError
 from amrbench.files.tree_file import Tree
 from amrbench.training.criterion import Criterion
@@ -23,10 +23,6 @@ from amrbench.training.loop import (
 )
 from amrbench.training.model_array import one
 from amrbench.training.step_check import NotFiniteError, StepCheck
-
-
-class ArrayMemoryError(RunError):
-    """Memory is too short for several models at once."""
 
 
 def fit_array(
@@ -52,7 +48,7 @@ def fit_array(
 
     Raises:
         StepError: A loss, a gradient or a weight of one of them is no longer finite.
-        ArrayMemoryError: Memory is short.
+        MemoryShortError: Memory is short.
         Interrupted: The process was asked to stop; the state is saved.
     """
     training = Training(together, report=report, explain=partial(_explained, models), saves=saves)
@@ -70,7 +66,7 @@ def fit_array(
 def _explained(models: Sequence[StageInputs], check: StepCheck, error: Exception | None) -> RunError | None:
     """Return the message for what failed in the last steps, as the one model that failed would give it."""
     if error is not None and (request := memory_request(error)):
-        return ArrayMemoryError(f"out of memory: {request}")
+        return MemoryShortError(f"out of memory: {request}", request)
     try:
         check.read_all()
     except NotFiniteError as not_finite:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +14,14 @@ from time import perf_counter
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
 from amrbench.content_hash import seed_from
 from amrbench.data.out_of_memory import explained_memory, memory_request
 from amrbench.errors import DataError, RunError
 from amrbench.files.tree_file import Tree
-from amrbench.files.weights import load_weights, state_of
+from amrbench.files.weights import load_weights
 from amrbench.interrupts import interrupted, stop_requested
 from amrbench.slots.optimizers import Updater
 from amrbench.training.criterion import Criterion
@@ -300,44 +300,6 @@ class MeanLosses:
     def first_size(self) -> float:
         """Return the sum of the terms of the first step, without their signs."""
         return sum(abs(float(value)) for value in self.first.values())
-
-
-@dataclass(frozen=True)
-class Kept:
-    """The weights of the epoch that is best for a read-out; 0 for the weights before the first epoch."""
-
-    weights: Mapping[str, Tensor]
-    epoch: int
-    val: Mapping[str, float]
-
-
-class CheckpointKeeper:
-    """Keeps the weights of the last epoch, and of the best one for each read-out."""
-
-    def __init__(self, module: nn.Module, readouts: Sequence[str], select: Sequence[str]) -> None:
-        """Start with the current weights; `select` are the metrics, the most important one first."""
-        self.module = module
-        self.select = select
-        self.last = state_of(module)
-        self.best = {name: Kept(self.last, 0, {}) for name in readouts}
-
-    def update(self, epoch: Epoch) -> None:
-        """Keep the current weights as the last, and as the best where they score higher than all before."""
-        self.last = state_of(self.module)
-        for name, kept in self.best.items():
-            if not kept.epoch or self._score(epoch.val[name]) > self._score(kept.val):
-                self.best[name] = Kept(self.last, epoch.epoch, epoch.val[name])
-
-    def state(self) -> Tree:
-        """Return what is kept; the last weights are those of the next epoch."""
-        return {name: [kept.weights, kept.epoch, kept.val] for name, kept in self.best.items()}
-
-    def load_state(self, state: Tree) -> None:
-        """Keep what a state holds."""
-        self.best = {name: Kept(*kept) for name, kept in state.items()}
-
-    def _score(self, val: Mapping[str, float]) -> tuple[float, ...]:
-        return tuple(val[name] for name in self.select)
 
 
 @contextmanager

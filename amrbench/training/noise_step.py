@@ -88,7 +88,8 @@ def _one_batch(recipe: Recipe, widths: FeatureWidths, hop: float) -> Criterion:
         augments=[part.build(dataset) for part in training.augment],
         rng_of=visit_rngs(0, 0),
     )
-    updater = training.optimizer.build(criterion, TrainingLength(1, 1, training.clip))
+    length = TrainingLength(1, 1, training.clip)
+    updater, *_ = [recipe.training_of(stage).optimizer.build(criterion, length) for stage in recipe.stages]
     with recorded_calls(criterion.model, third_party_test()) as calls:
         try:
             losses = updater.step(partial(criterion, batch, target))

@@ -1,7 +1,8 @@
 """The saved states of a stage that is trained, so that it can go on after it was stopped or killed.
 
-A state is a folder `state-<number>` with the tree of `write_tree` and its checksums. The one before it is
-removed once the new one has been read back, so that one of them is whole at any time.
+A state is a folder `state-<epoch>-<step>` with the tree of `write_tree` and its checksums. The one before it
+is removed once the new one has been read back, so that one of them is whole at any time. Of several, the one
+that is furthest is used: clocks may jump, so times say nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -24,6 +26,8 @@ EPOCH_SECONDS = 60.0
 """Longest time without a saved state, if epochs are shorter."""
 LONGEST_SECONDS = 280.0
 """Time after which a state is saved within an epoch; a step and the saving may take the rest of 300."""
+FORMAT = 2
+"""Raised when a state holds other things, so that older ones are not read."""
 _STATE = "state.safetensors"
 _PATTERN = "state-*"
 
@@ -48,18 +52,22 @@ class SavedStates:
             return waited + epoch_seconds > EPOCH_SECONDS
         return waited > LONGEST_SECONDS
 
-    def save(self, tree: Tree) -> None:
-        """Save a state and remove those before it.
+    def save(self, tree: Tree, epoch: int, step: int) -> None:
+        """Save a state and remove all others.
+
+        Args:
+            tree: The state.
+            epoch: Epochs that are done.
+            step: Steps of the next epoch that are done.
 
         Raises:
             RunError: The disk is full, or gives back other bytes than were written.
         """
         before = self._folders()
-        number = 1 + max((_number(folder) for folder in before), default=0)
-        folder = self.folder / f"state-{number:06d}"
+        folder = self.folder / f"state-{epoch:06d}-{step:08d}"
         refuse_full_disk(self.folder, size_of(tree), "a saved state")
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             write_tree(folder / _STATE, {"versions": versions(), "state": tree})
             write_checksums(folder, [_STATE])
         except OSError as error:
@@ -72,11 +80,12 @@ class SavedStates:
                 "command again."
             )
         for old in before:
-            shutil.rmtree(old, ignore_errors=True)
+            if old != folder:
+                shutil.rmtree(old, ignore_errors=True)
         self.saved = self.clock()
 
     def load(self, note: Callable[[str], None]) -> Tree:
-        """Return the newest whole state of these versions of amrbench and torch; None without one.
+        """Return the furthest whole state of these versions of amrbench and torch; None without one.
 
         Args:
             note: Called with a sentence for each state that cannot be used; it is removed.
@@ -94,6 +103,12 @@ class SavedStates:
             shutil.rmtree(folder, ignore_errors=True)
         return None
 
+    def take_from(self, folder: Path) -> None:
+        """Take the states of a process that has ended, from its folder."""
+        for state in folder.glob(_PATTERN):
+            with suppress(OSError):  # There is one that is as far already.
+                state.rename(self.folder / state.name)
+
     def remove(self) -> None:
         """Remove all states."""
         for folder in self._folders():
@@ -104,13 +119,14 @@ class SavedStates:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a state belongs to: others may go on with other bits."""
-    return {"amrbench": version("amrbench"), "torch": torch.__version__, "python": platform.python_version()}
+    """Return the versions that a state belongs to: others may go on with other bits, or not at all."""
+    return {
+        "amrbench": version("amrbench"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "format": str(FORMAT),
+    }
 
 
 def _text(others: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in others.items())
-
-
-def _number(folder: Path) -> int:
-    return int(folder.name.rpartition("-")[2])

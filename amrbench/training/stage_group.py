@@ -19,7 +19,7 @@ import torch
 from amrbench.content_hash import seed_from
 from amrbench.data.feature_dataset import Augment, DatasetCache, FeatureDataset
 from amrbench.data.look_ahead import look_ahead
-from amrbench.data.out_of_memory import explained_memory
+from amrbench.data.out_of_memory import MemoryShortError, explained_memory
 from amrbench.errors import RunError
 from amrbench.files.claim import exclusive
 from amrbench.files.tree_file import Tree
@@ -27,7 +27,7 @@ from amrbench.notes import note
 from amrbench.part import parts_in
 from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.optimizers import OptimizerPart
-from amrbench.training.array_loop import ArrayMemoryError, fit_array
+from amrbench.training.array_loop import fit_array
 from amrbench.training.failures import StepError
 from amrbench.training.log import Epoch, RunningStage, StageProgress
 from amrbench.training.loop import LESS_MEMORY, StageInputs, fixed_numerics
@@ -55,6 +55,7 @@ from amrbench.training.stages import (
     load_start,
     run_stage,
     stage_inputs,
+    state_for,
     untrained,
 )
 from amrbench.types import Batch, Target
@@ -72,7 +73,7 @@ def grouped_seeds(spec: StageSpec, seeds: int) -> list[tuple[int, ...]]:
     Each seed is alone on a CPU, and with an optimizer that cannot update several models at once. Only the
     recipe, the data and the kind of the device count, because groups are in the keys of the stages.
     """
-    training, limit = spec.recipe.training, spec.recipe.limits.frames
+    training, limit = spec.training, spec.recipe.limits.frames
     parts = [part for part in parts_in([training.optimizer]) if isinstance(part, OptimizerPart)]
     if torch.device(spec.device).type not in DEVICES or not all(part.updates_arrays for part in parts):
         return [(seed,) for seed in range(seeds)]
@@ -150,17 +151,17 @@ class StageGroup:
             for own in (self.running, *(spec.running for spec in self.specs)):
                 closing.callback(self.reporter.end, own)
             try:
-                with naming_plugins(self.first.recipe):
+                with naming_plugins(self.first.recipe), explained_memory(self.name, LESS_MEMORY):
                     return self._train(start)
-            except ArrayMemoryError as error:
-                return str(error)
+            except MemoryShortError as error:
+                return f"out of memory: {error.request}"
 
     def _train(self, start: Path | None) -> str:
         self.reporter.step(self.running, StageProgress(1, 0, 0, "reading features"))
         for spec in self.specs:
             begin_folder(spec, self.store)
         states = SavedStates(self.folders[0])
-        saved = states.load(self.reporter.note)
+        saved = state_for(len(self.specs), states.load(self.reporter.note))
         with fixed_numerics(self.first.threads):
             with explained_memory(f"{self.name}, reading features", LESS_MEMORY):
                 splits = StageSplits.of(self.first, self.datasets)
@@ -185,7 +186,7 @@ class StageGroup:
         return StageInputs(
             name=self.name,
             criterion=array,
-            updater=self.first.recipe.training.optimizer.build(array, length),
+            updater=self.first.training.optimizer.build(array, length),
             batches=partial(_batches, self.specs, splits.train, augments),
             validate=dict,
             epochs=length.epochs,

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import torch
 
-from amrbench.config.recipe import Recipe, Stage
+from amrbench.config.recipe import Recipe, Stage, Training
 from amrbench.content_hash import content_hash, seed_from
 from amrbench.data.feature_source import FeatureSource
 from amrbench.training.log import RunningStage
@@ -53,6 +53,11 @@ class StageSpec:
         return self.recipe.stages[self.index]
 
     @property
+    def training(self) -> Training:
+        """Return how it is trained: the recipe's training with the stage's own learning rate and schedule."""
+        return self.recipe.training_of(self.stage)
+
+    @property
     def name(self) -> str:
         """Return e.g. "cgdetr finetune, seed 1"."""
         seed = f", seed {self.seed}" if self.stage.seeds == "many" or self.seed else ""
@@ -66,7 +71,7 @@ class StageSpec:
     @property
     def running(self) -> RunningStage:
         """Return what people are shown while it is trained."""
-        training = self.recipe.training
+        training = self.training
         return RunningStage(self.name, self.stage.epochs, training.readouts[0].use, training.select[0])
 
     @property
@@ -86,13 +91,16 @@ class StageSpec:
 
     def content(self) -> dict[str, object]:
         """Return what the key is a hash of: no names, no paths, and not the number of processes."""
-        stage = self.stage.model_dump(mode="json", exclude={"name", "data", "seeds"})
-        # A stage that is trained alone has the key that it had before there were groups.
+        # Rate and schedule are in the training, so stages that say the same in other ways have one key.
+        stage = self.stage.model_dump(mode="json", exclude={"name", "data", "seeds", "lr", "schedule"})
+        # One whose epochs count alone has the key from before there were means over epochs, and one that is
+        # trained alone that from before there were groups.
+        means = {"select_over"} if self.training.select_over == 1 else None
         together = {"together": list(self.together)} if self.together else {}
         return {
             "engine": ENGINE,
             "model": self.recipe.model.model_dump(mode="json"),
-            "training": self.recipe.training.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json", exclude=means),
             "limits": self.recipe.limits.model_dump(mode="json"),
             "stage": stage,
             "train": [source.fingerprint for source in self.train],

@@ -2,7 +2,7 @@
 
 `stages/<key>/` holds `weights.<readout>.safetensors` (the best epoch for each of `training.readouts`),
 `last.safetensors`, `log.jsonl` and `done.json`, the checksums of these files, and `times.jsonl`. It is made
-in `<key>.making-<host>-<process>/` and renamed at the end; `<key>.claim` says which process trains it. A
+in `<key>.making-<process>/` and renamed at the end; `<key>.claim` says which process trains it. A
 stage that was interrupted goes on from its last saved state, to the same bits. A folder that is not as it was
 written is renamed to `<key>.damaged`, and the stage is trained again. One that failed leaves `<key>.failed/`
 with the batch and the weights of the step, which nothing reads.
@@ -17,8 +17,9 @@ from pathlib import Path
 
 from amrbench.evaluation.result import StageRecord, TrainedStage, read_record
 from amrbench.files.checksums import CHECKSUMS, has_checksums, set_aside_changed
-from amrbench.files.claim import this_process
+from amrbench.files.owner import this_process
 from amrbench.training import log
+from amrbench.training.saved_states import SavedStates
 from amrbench.training.stage_spec import StageSpec
 
 LAST = "last.safetensors"
@@ -73,8 +74,7 @@ def claim_file(spec: StageSpec, store: Path) -> Path:
 
 def unfinished_folder(spec: StageSpec, store: Path) -> Path:
     """Return the folder in which this process trains a stage; no other process writes there."""
-    owner = this_process()
-    return store / f"{spec.key}.making-{owner.host}-{owner.process}"
+    return store / f"{spec.key}.making-{this_process().label}"
 
 
 def unfinished_folders(spec: StageSpec, store: Path) -> list[Path]:
@@ -84,15 +84,13 @@ def unfinished_folders(spec: StageSpec, store: Path) -> list[Path]:
 
 
 def begin_folder(spec: StageSpec, store: Path) -> Path:
-    """Return the folder in which this process trains a stage, with what a process that ended had saved."""
-    own, begun = unfinished_folder(spec, store), unfinished_folders(spec, store)
-    saved = [folder for folder in begun if any(folder.glob("state-*"))]
-    for folder in begun:
-        if folder not in saved[-1:]:
-            shutil.rmtree(folder, ignore_errors=True)
-    if saved and saved[-1] != own:
-        saved[-1].rename(own)
+    """Return the folder in which this process trains a stage, with what processes that ended had saved."""
+    own = unfinished_folder(spec, store)
     own.mkdir(parents=True, exist_ok=True)
+    for folder in store.glob(f"{spec.key}.making-*"):
+        if folder != own:
+            SavedStates(own).take_from(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return own
 
 

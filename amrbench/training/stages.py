@@ -25,8 +25,9 @@ from amrbench.slots.optimizers import Updater
 from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
+from amrbench.training.kept_epochs import CheckpointKeeper
 from amrbench.training.log import Epoch, StageProgress
-from amrbench.training.loop import LESS_MEMORY, CheckpointKeeper, Saves, StageInputs, fit, fixed_numerics
+from amrbench.training.loop import LESS_MEMORY, Saves, StageInputs, fit, fixed_numerics
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import fit_readouts
@@ -70,7 +71,7 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
         if is_intact(spec, store, reporter.note):
             return folder
         try:
-            with naming_plugins(spec.recipe):
+            with naming_plugins(spec.recipe), explained_memory(spec.name, LESS_MEMORY):
                 _train(spec, start, begin_folder(spec, store), reporter, datasets)
             finish_folder(spec, store, reporter.note)
         except Exception as error:
@@ -139,14 +140,14 @@ def _train(
     """Train a stage and write its files; `start` is the folder of the stage that it starts from."""
     reporter.step(spec.running, StageProgress(1, 0, 0, "reading features"))
     states = SavedStates(folder)
-    saved = states.load(reporter.note)
+    saved = state_for(1, states.load(reporter.note))
     with fixed_numerics(spec.threads):
         with explained_memory(f"{spec.name}, reading features", LESS_MEMORY):
             splits = StageSplits.of(spec, datasets)
             criterion = untrained(spec, datasets)
         if saved is None:
             load_start(spec, criterion, start)
-        updater = spec.recipe.training.optimizer.build(criterion, splits.length(spec))
+        updater = spec.training.optimizer.build(criterion, splits.length(spec))
         inputs = stage_inputs(spec, splits, criterion, updater)
         keeper = StageKeeper(spec, criterion, folder, reporter)
         saves = StageSaves(states, [keeper])
@@ -155,6 +156,11 @@ def _train(
         fit(inputs, keep=keeper.keep, report=report, saves=saves, state=state)
     keeper.write(steps=inputs.epochs * inputs.steps)
     states.remove()
+
+
+def state_for(stages: int, saved: Tree) -> Tree:
+    """Return a saved state if it is that of as many stages; None if others were trained at once then."""
+    return saved if saved is not None and len(saved["stages"]) == stages else None
 
 
 def load_start(spec: StageSpec, criterion: Criterion, start: Path | None) -> None:
@@ -210,7 +216,8 @@ class StageKeeper:
         training = spec.recipe.training
         self.spec, self.criterion, self.folder, self.reporter = spec, criterion, folder, reporter
         self.epochs: list[Epoch] = []
-        self.kept = CheckpointKeeper(criterion, [part.use for part in training.readouts], training.select)
+        names = [part.use for part in training.readouts]
+        self.kept = CheckpointKeeper(criterion, names, training.select, over=training.select_over)
 
     def keep(self, epoch: Epoch) -> None:
         """Keep an epoch, while the criterion has the weights that were validated."""
@@ -287,13 +294,15 @@ class StageSaves(Saves):
 
     @override
     def save(self, state: Tree) -> None:
-        self.states.save({"loop": state, "stages": [keeper.state() for keeper in self.keepers]})
+        saved = {"loop": state, "stages": [keeper.state() for keeper in self.keepers]}
+        self.states.save(saved, state["epoch"], state["step"])
 
 
 def _needed(keeper: StageKeeper) -> int:
     """Return the bytes that a stage may write: its weights, and two saved states at a time."""
     kept = len(keeper.kept.best)
-    return size_of(keeper.criterion.state_dict()) * (kept + 1 + 2 * (kept + IN_STATE))
+    in_state = kept + keeper.kept.neighbours + IN_STATE
+    return size_of(keeper.criterion.state_dict()) * (kept + 1 + 2 * in_state)
 
 
 def _where(state: Tree, steps: int) -> str:

@@ -157,8 +157,16 @@ class Descent(OptimizerPart):
     """An optimizer."""
 
     use = "descent"
-    lr: float = budgeted(0.1, "lr", gt=0)
+    lr: float = budgeted(0.1, "lr", gt=0, le=10)
     schedule: SchedulePart = Flat()
+
+    def build(self, module, plan): ...
+
+
+class Bare(OptimizerPart):
+    """An optimizer without a learning rate and a schedule."""
+
+    use = "bare"
 
     def build(self, module, plan): ...
 
@@ -264,6 +272,7 @@ REGISTRY = Registry.of(
         BlindContrast,
         Flat,
         Descent,
+        Bare,
         Mean,
         NoSoup,
         Weighed,

@@ -2,8 +2,9 @@
 
 `python -m amrbench_plugins.backends.train_mini_clap mini-clap mini-clap.safetensors`
 
-The training data are single sounds over a background, at random level and distance, with captions in the
-training wording; scenes and held-out wordings are not among them.
+The training data are single sounds over a background, at random level and distance, with captions. As with
+real encoders, part of what a data set sounds and says is new to them: takes come from a section of the ranges
+of their parameters, captions from a part of the lexicon, and scenes and held-out wordings are not among them.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from amrbench.data.worker_pool import Progress
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter, progress
 from amrbench_plugins.backends.mini_clap import Config, MiniClap, save, words
 from amrbench_plugins.backends.spectral import LogMel
+from amrbench_plugins.datasets.layouts.streams import stream
 from amrbench_plugins.datasets.procedural import captions, dsp, sounds
 from amrbench_plugins.datasets.procedural.captions import Subject, Wording
 from amrbench_plugins.datasets.procedural.dsp import Rng, Signal
-from amrbench_plugins.datasets.procedural.planning import stream
+from amrbench_plugins.datasets.procedural.lexicon import KNOWN_TO_ENCODERS
+from amrbench_plugins.datasets.procedural.sounds import Range, Take
 
 FAR_PROBABILITY = 0.3
 """Of a sound from afar."""
@@ -69,14 +72,14 @@ class Isolated:
     """1 where the sound is on, else 0."""
 
 
-def isolated(rng: Rng, subject: Subject) -> Isolated:
-    """Return a sound of random length, start and level in `_SECONDS` of background."""
+def isolated(rng: Rng, subject: Subject, section: Range = sounds.ENCODERS) -> Isolated:
+    """Return a take of random length, start and level in `_SECONDS` of background."""
     seconds = float(rng.uniform(1.5, _SECONDS - 0.5))
     start = dsp.samples(rng.uniform(0, _SECONDS - seconds))
     level = 10 ** (rng.uniform(-40, -25) / 20)
     kind = sounds.BACKGROUNDS[int(rng.integers(len(sounds.BACKGROUNDS)))]
     mix = sounds.background(rng, kind, seconds=_SECONDS) * np.float32(level)
-    signal = sounds.sound(rng, subject.sound, value=subject.value, seconds=seconds)
+    signal = sounds.sound(Take(rng, subject.value, section), subject.sound, seconds=seconds)
     signal = sounds.from_afar(rng, signal) if subject.far else signal
     snr = rng.uniform(-2, 6) if subject.far else rng.uniform(3, 16)
     signal = signal * np.float32(level * 10 ** (snr / 20) / (dsp.rms(signal) + 1e-9))
@@ -105,7 +108,8 @@ def draw_caption(rng: Rng, subject: Subject) -> tuple[list[str], bool]:
     """Return the words of a caption, and whether they state the value of the attribute."""
     states_value = bool(rng.random() < 0.75)
     wording = Wording.VALUE if states_value else Wording.BARE
-    text = captions.phrase(rng, subject, wording=wording, distance=rng.random() < 0.15)
+    distance = bool(rng.random() < 0.15)
+    text = captions.phrase(rng, subject, wording=wording, distance=distance, lexicon=KNOWN_TO_ENCODERS)
     return words(text), states_value
 
 

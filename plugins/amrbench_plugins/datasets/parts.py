@@ -119,12 +119,12 @@ class Files(LocalDatasetPart):
 class Procedural(DatasetPart):
     """Scenes of synthetic sounds, made on this machine and the same everywhere for the same seed.
 
-    short: one-minute clips with single sounds, to pre-train on. long: two-minute clips. scenes: one-minute
-    scenes with composites (A then B, A while B) and two variants of one sound, to be scored on.
+    scenes: the geometry of CASTELLA, to be scored on. scenes-small: the same laws, milder, in recordings of
+    about a minute. short: one-minute clips with long single sounds, to pre-train on. long: two-minute clips.
     """
 
     use = "procedural"
-    preset: Literal["short", "long", "scenes"] = Field("scenes", description="kind of clips")
+    preset: Literal["short", "long", "scenes", "scenes-small"] = Field("scenes", description="kind of clips")
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="another seed, another world")
 
     @override

@@ -149,6 +149,25 @@ def test_any_folder_with_annotations_is_a_data_set(amrbench, tmp_path):
     )
 
 
+def test_statistics_of_files_folders_and_data_sets_are_in_one_table(amrbench, castella, tmp_path):
+    write_annotations(tmp_path / "test.jsonl", [Query("a_1", "a dog", "a", 3.0, ((0.0, 1.0),))])
+    names = (tmp_path / "test.jsonl", tmp_path, "castella", "{use: procedural, preset: short}")
+    code, out, _ = amrbench("data", "statistics", *names, "--format", "tsv")
+    assert code == 0
+    heading, *rows = (line.split("\t") for line in out.splitlines())
+    assert [cell.strip() for cell in heading[:4]] == ["annotations", "recordings", "queries", "recording, s"]
+    assert [row[0].strip() for row in rows] == [
+        str(tmp_path / "test.jsonl"),
+        f"{tmp_path} test",
+        "castella val",
+        "procedural preset=short train",
+        "procedural preset=short val",
+    ]
+    assert rows[0][3].strip() == "3/3/3, mean 3"
+    content = json.loads(amrbench("data", "statistics", tmp_path, "--json")[1])
+    assert content["annotations"][f"{tmp_path} test"]["widths"] == {"p5": 1, "median": 1, "p95": 1, "mean": 1}
+
+
 @pytest.mark.parametrize("name", ["set😀", 'a"b', "sét", "a: b"])
 def test_a_folder_may_have_any_name(amrbench, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
@@ -176,6 +195,11 @@ def test_the_name_of_a_data_set_comes_before_a_folder_of_that_name(amrbench, cas
         (
             ("verify", "procedural"),
             "the data set 'procedural' is generated and has no folder. Name one with files, or a folder.",
+        ),
+        (("statistics", "castela"), "no dataset part is called 'castela'. Did you mean 'castella'?"),
+        (
+            ("statistics", "unav100-subset"),
+            "unav100-subset: there are no annotations. Put them at ",
         ),
         (
             ("import", "castella", ".", "--encoder", "clapp"),

@@ -50,6 +50,13 @@ def test_a_protocol_written_down_and_read_again_is_the_same(load):
     assert Protocol.model_validate(protocol.model_dump(mode="json"), context=REGISTRY) == protocol
 
 
+@pytest.mark.parametrize("rate", ["0.5", "{pretrain: 0.5, target: 0.1}"])
+def test_a_protocol_with_rates_written_down_and_read_again_is_the_same(load, rate):
+    protocol = load(("width: 4", f"lr: {rate}"))
+    assert Protocol.model_validate(protocol.model_dump(mode="json"), context=REGISTRY) == protocol
+    assert protocol.model_dump(mode="json")["budget"]["lr"] == parse_yaml(rate, "rate").data
+
+
 def test_a_recipe_is_resolved_with_stand_in_and_budget(load):
     resolved = load().resolve(recipe())
     assert resolved.features == ToyEars()
@@ -105,6 +112,22 @@ def test_a_budget_has_known_numbers_only(load):
             "pretrain: 3",
             "first: 3",
             "budget.epochs.first.[key] Input should be 'pretrain', 'midtrain' or 'target', not 'first'.",
+        ),
+        ("width: 4", "lr: 0", "budget.lr Input should be greater than 0, not 0."),
+        (
+            "width: 4",
+            "lr: fast",
+            "budget.lr Input should be a valid number, unable to parse string as a number, not 'fast'.",
+        ),
+        (
+            "width: 4",
+            "lr: {target: -1}",
+            "budget.lr.target Input should be greater than 0, not -1.",
+        ),
+        (
+            "width: 4",
+            "lr: {first: 1}",
+            "budget.lr.first.[key] Input should be 'pretrain', 'midtrain' or 'target', not 'first'.",
         ),
     ],
 )

@@ -296,3 +296,108 @@ def test_a_budget_that_does_not_fit_the_recipe_is_refused():
     assert str(error.value) == (
         "the protocol's budget does not fit the recipe toy: heads is 2, which does not divide width 3."
     )
+
+
+def own_rates(load, options):
+    return load(("epochs: 5", f"epochs: 5, {options}"))
+
+
+def test_a_stage_without_a_rate_is_trained_as_the_recipe_says(load):
+    recipe = load()
+    for stage in recipe.stages:
+        assert (stage.lr, stage.schedule) == (None, None)
+        assert recipe.training_of(stage) is recipe.training
+
+
+def test_rate_and_schedule_of_a_stage_reach_the_innermost_optimizer(load):
+    recipe = own_rates(load, "lr: 0.02, schedule: {use: flat, warmup: 0.25}")
+    first, last = (recipe.training_of(stage).optimizer for stage in recipe.stages)
+    assert first == recipe.training.optimizer
+    assert (last.use, last.around.lr, last.around.schedule.warmup) == ("mean", 0.02, 0.25)
+    assert recipe.training_of(recipe.stages[1]).losses == recipe.training.losses
+
+
+def test_one_of_the_two_leaves_the_other_alone(load):
+    rate, schedule = (
+        own_rates(load, options).stages[1] for options in ("lr: 0.02", "schedule: {use: flat, warmup: 0.25}")
+    )
+    around = toy().training_of(rate).optimizer.around
+    assert (around.lr, around.schedule.warmup) == (0.02, 0.0)
+    around = toy().training_of(schedule).optimizer.around
+    assert (around.lr, around.schedule.warmup) == (0.5, 0.25)
+
+
+def test_a_recipe_with_rates_written_down_and_read_again_is_the_same(load):
+    recipe = own_rates(load, "lr: 0.02, schedule: {use: flat, warmup: 0.25}")
+    assert Recipe.model_validate(recipe.model_dump(mode="json"), context=REGISTRY) == recipe
+
+
+BARE = ("{use: mean, around: {use: descent, lr: 0.5}}", "bare")
+
+
+@pytest.mark.parametrize(
+    ("changes", "mistake"),
+    [
+        (
+            [BARE, ("epochs: 5", "epochs: 5, lr: 0.1")],
+            "line 1 the stage 'last' has an 'lr', but 'training.optimizer' has no learning rate; leave it "
+            "out.",
+        ),
+        (
+            [BARE, ("epochs: 5", "epochs: 5, schedule: flat")],
+            "line 1 the stage 'last' has a 'schedule', but 'training.optimizer' takes none; leave it out.",
+        ),
+        (
+            [("epochs: 5", "epochs: 5, lr: 11")],
+            "line 1 the stage 'last' has an 'lr' that 'training.optimizer' refuses: Input should be less "
+            "than or equal to 10, not 11.0.",
+        ),
+        (
+            [("epochs: 5", "epochs: 5, lr: 0")],
+            "line 14 stages.1.lr Input should be greater than 0, not 0.",
+        ),
+        (
+            [("epochs: 5", "epochs: 5, schedule: cosine")],
+            "line 14 stages.1.schedule no schedule part is called 'cosine'. Installed schedule parts: flat.",
+        ),
+    ],
+)
+def test_a_rate_that_the_optimizer_cannot_have_is_refused(load, changes, mistake):
+    assert mistakes(load, *changes) == [mistake]
+
+
+def test_a_budget_says_the_rate_of_all_stages_or_that_of_each_role(load):
+    recipe = own_rates(load, "lr: 0.02")
+    one = Budget(lr=0.01).of(recipe)
+    assert [stage.lr for stage in one.stages] == [None, 0.01]
+    assert [one.training_of(stage).optimizer.around.lr for stage in one.stages] == [0.01, 0.01]
+    roles = Budget(lr={"pretrain": 0.03, "midtrain": 0.04}).of(recipe)
+    assert [stage.lr for stage in roles.stages] == [0.03, 0.02]
+    assert roles.training == recipe.training
+    assert [stage.lr for stage in Budget(lr={"target": 0.05}).of(toy()).stages] == [None, 0.05]
+
+
+def test_a_budget_reaches_the_schedule_of_a_stage(load):
+    recipe = Budget(warmup=0.3).of(own_rates(load, "schedule: {use: flat, warmup: 0.1}"))
+    assert recipe.stages[1].schedule.warmup == 0.3
+
+
+def test_a_rate_by_role_is_nothing_to_an_optimizer_without_one(load):
+    recipe = load(BARE)
+    assert Budget(lr={"target": 0.05}).of(recipe) == Budget(lr=0.05).of(recipe) == recipe
+
+
+def test_a_rate_by_role_that_the_optimizer_refuses_is_named():
+    with pytest.raises(RecipeError) as error:
+        Budget(lr={"target": 11}).of(toy())
+    assert str(error.value) == (
+        "the protocol's budget does not fit the recipe toy: the stage 'last' has an 'lr' that "
+        "'training.optimizer' refuses: Input should be less than or equal to 10, not 11.0."
+    )
+
+
+def test_epochs_are_averaged_over_an_odd_number_of_them(load):
+    assert mistakes(load, ("  optimizer", "  select_over: 4\n  optimizer")) == [
+        "line 10 training.select_over Input should be 1, 3, 5, 7 or 9, not 4."
+    ]
+    assert load(("  optimizer", "  select_over: 5\n  optimizer")).training.select_over == 5

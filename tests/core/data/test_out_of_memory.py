@@ -1,8 +1,10 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
-from amrbench.data.out_of_memory import explained_memory, memory_request
+from amrbench.data.out_of_memory import MemoryShortError, explained_memory, memory_request
 from amrbench.errors import DataError, RunError
 
 
@@ -44,6 +46,11 @@ def test_short_memory_becomes_one_message():
     with pytest.raises(RunError) as error, explained_memory("toy, validation", "Lower it."):
         torch.empty(2**40)
     assert str(error.value) == "toy, validation: out of memory: 4.00 TiB could not be had. Lower it."
+
+
+def test_the_error_of_a_worker_reaches_the_process_that_waits_for_it():
+    error = pickle.loads(pickle.dumps(MemoryShortError("toy: out of memory", "2.00 GiB could not be had")))
+    assert (str(error), error.request) == ("toy: out of memory", "2.00 GiB could not be had")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), DataError("broken"), KeyError("x")])

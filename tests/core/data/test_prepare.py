@@ -283,7 +283,7 @@ def test_an_unknown_split_is_named_with_a_near_one(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        DataError, match=r"file/data/\w+\.lock: cannot be written \(.*\). Choose another folder"
+        RunError, match="file/data: prepared data would go there, but .*/file is a file. Move"
     ):
         made(tmp_path / "file")
 

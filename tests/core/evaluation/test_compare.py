@@ -167,7 +167,45 @@ def test_seeds_that_were_trained_apart_are_resampled_too(tmp_path):
 
 def test_a_single_chain_is_not_resampled(tmp_path):
     own = [make_run(tmp_path / name, seeds=1, chains="own") for name in ("a", "b")]
-    assert "conditional on the pre-training" in compare(own).notes[3]
+    comparison = compare(own)
+    assert "conditional on the pre-training" in comparison.notes[3]
+    assert [row.to_settle for row in comparison.lines] == [None] * 6
+
+
+def of_chains(folder, accuracies, seeds):
+    """Write runs with chains of their own, whose models are right with these probabilities."""
+    return [
+        make_run(folder / name, accuracy=accuracy, shift=shift, seeds=seeds, chains="own")
+        for name, accuracy, shift in zip("abc", accuracies, (0, 50, 100), strict=False)
+    ]
+
+
+def test_a_difference_of_chains_that_is_open_says_what_would_settle_it(tmp_path):
+    comparison = compare(of_chains(tmp_path, (0.5, 0.5, 0.9), seeds=3), metrics=["R1@0.7"])
+    first, open_, settled = comparison.lines
+    assert (first.to_settle, settled.to_settle) == (None, None)
+    assert open_.difference.low < 0 < open_.difference.high
+    *_, header, _, _, row, last = comparison.text().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, row, last)]
+    assert [own[-1] for own in cells] == ["to settle it", str(open_.to_settle), ""]
+    assert comparison.notes[4] == (
+        "To settle it: about how many more chains of each recipe would leave 0 outside of the interval, in "
+        "80 % of the cases, if the difference is as large as it seems. Where no number of them would, the "
+        "half-width that the recordings of this split leave."
+    )
+    data = json.loads(comparison.text("json"))
+    assert data["share"] == 0.8
+    assert data["lines"][1]["to_settle"] == vars(open_.to_settle)
+    assert data["lines"][2]["to_settle"] is None
+    for form in ("tsv", "latex"):
+        assert "to settle it" in comparison.text(form)
+
+
+def test_where_all_is_settled_or_no_chains_differ_nothing_is_said_of_more(tmp_path, runs):
+    settled = compare(of_chains(tmp_path, (0.2, 0.9), seeds=3))
+    for comparison in (settled, compare(runs)):
+        assert not any(row.to_settle for row in comparison.lines)
+        assert "to settle it" not in comparison.text()
 
 
 def test_different_features_are_noted(tmp_path):

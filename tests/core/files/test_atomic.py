@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from amrbench.errors import DataError, RunError
+from amrbench.files import atomic
 from amrbench.files.atomic import atomic_path, refuse_replacing, remove_leftovers, write_text_atomic
+from amrbench.files.owner import Owner, this_process
 
 
 def test_an_unwritable_folder_is_named(tmp_path):
@@ -47,7 +49,19 @@ def test_an_input_cannot_be_the_output(tmp_path):
 
 
 def test_only_leftovers_of_the_same_file_are_removed(tmp_path):
-    for name in (".a.h5.12.part", ".a.h5.345.part", ".b.h5.12.part", ".a.h5.x.part", "a.h5"):
+    others = [".a.h5.x.part", ".b.h5.0ab-12.part", "a.h5"]
+    for name in (".a.h5.0ab-12.part", ".a.h5.1cd-345.part", *others):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path / "a.h5")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.h5.x.part", ".b.h5.12.part", "a.h5"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == others
+
+
+def test_two_hosts_with_one_process_number_write_the_same_file(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    with atomic_path(path) as own:
+        own.write_text("own")
+        monkeypatch.setattr(atomic, "this_process", lambda: Owner("gpu5", this_process().process, "0123"))
+        write_text_atomic(path, "other")
+        assert path.read_text() == "other"
+    assert path.read_text() == "own"
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]

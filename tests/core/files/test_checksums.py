@@ -3,7 +3,15 @@ import subprocess
 
 import pytest
 
-from amrbench.files.checksums import changed_files, has_checksums, set_aside_changed, write_checksums
+from amrbench.errors import DataError
+from amrbench.files.checksums import (
+    changed_files,
+    has_checksums,
+    refuse_changed,
+    set_aside_changed,
+    write_checksums,
+)
+from tests.small_world.permissions import with_mode
 
 FILES = {"a.jsonl": b'{"a": 1}\n', "below/b c.bin": bytes(range(256)), "empty": b""}
 
@@ -44,7 +52,7 @@ def test_what_has_changed_is_said(folder):
     assert changed_files(folder) == ["a.jsonl has changed", "below/b c.bin is missing"]
     (folder / "a.jsonl").unlink()
     (folder / "a.jsonl").mkdir()
-    assert changed_files(folder)[0] == "a.jsonl cannot be read"
+    assert changed_files(folder)[0] == "a.jsonl cannot be read (Is a directory)"
 
 
 @pytest.mark.parametrize("content", ["", "no digest", "\udcff"])
@@ -72,3 +80,49 @@ def test_a_folder_that_has_changed_is_set_aside(folder):
     assert not folder.exists()
     folder.mkdir()
     assert set_aside_changed(folder) == f"SHA256SUMS is missing; what was there is now in {aside}-2"
+
+
+def test_a_file_in_a_finished_folder_that_was_changed_is_refused(folder):
+    for name in FILES:
+        refuse_changed(folder / name)
+    (folder / "other").write_text("not listed")
+    refuse_changed(folder / "other")
+    refuse_changed(folder.parent / "nowhere")
+    for name, file in (("a.jsonl", "a.jsonl"), ("below/b c.bin", "b c.bin")):
+        (folder / name).write_text("other")
+        with pytest.raises(DataError) as error:
+            refuse_changed(folder / name)
+        assert str(error.value) == (
+            f"{folder / name}: has changed since it was written, as {folder / 'SHA256SUMS'} says. Run the "
+            "recipe again; or, if it was changed on purpose, copy it into another folder."
+        )
+        shutil.copy(folder / name, folder.parent / file)
+        refuse_changed(folder.parent / file)
+
+
+def test_a_file_that_may_not_be_read_is_named_and_not_taken_for_changed(folder):
+    aside = folder.with_name(f"{folder.name}.damaged")
+    for closed, named in (("a.jsonl", "a.jsonl"), ("SHA256SUMS", "SHA256SUMS"), ("below", "below/b c.bin")):
+        with with_mode(folder / closed, 0), pytest.raises(DataError) as error:
+            set_aside_changed(folder)
+        assert str(error.value) == (
+            f"{folder / named}: cannot be read (Permission denied). Let this user read it, or move it away; "
+            "what it held is then made again."
+        )
+    with with_mode(folder, 0):
+        for call in (has_checksums, changed_files, set_aside_changed):
+            with pytest.raises(DataError, match=r": cannot be read \(Permission denied\). Let this user"):
+                call(folder)
+    assert not aside.exists()
+    assert changed_files(folder) == []
+
+
+def test_a_changed_folder_that_cannot_be_set_aside_is_named(tmp_path):
+    folder = tmp_path / "above" / "folder"
+    folder.mkdir(parents=True)
+    with with_mode(folder.parent, 0o555), pytest.raises(DataError) as error:
+        set_aside_changed(folder)
+    assert str(error.value) == (
+        f"{folder}: SHA256SUMS is missing, and the folder cannot be renamed (Permission denied). Let this "
+        f"user write in {folder.parent}, or move the folder away; what it held is made again."
+    )

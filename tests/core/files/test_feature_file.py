@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import multiprocessing
 import pickle
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,8 @@ from amrbench.files.feature_file import SCHEMA, FeatureFile, open_feature_file
 from amrbench.files.feature_file_writer import InMemoryTable
 from amrbench.files.file_digest import SIZE, write_digest
 from tests.core.files.feature_files import HEADER, NAMES, SENTENCES, items, written
+from tests.mutation import byte_changes
+from tests.small_world.permissions import with_mode
 
 
 @pytest.fixture
@@ -228,16 +232,24 @@ def test_a_flipped_byte_in_the_rows_is_found_by_verify(features: FeatureFile) ->
         open_feature_file(features.path).verify()
 
 
-def test_every_flipped_byte_that_changes_content_is_found(features: FeatureFile) -> None:
+DAMAGES = (
+    *(byte_changes.flip_bits, byte_changes.set_bytes, byte_changes.truncate, byte_changes.insert_bytes),
+    *(byte_changes.delete_block, byte_changes.repeat_block, byte_changes.move_block),
+    *(byte_changes.set_integer, byte_changes.append_bytes, byte_changes.replace_all),
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=[damage.__name__ for damage in DAMAGES])
+def test_a_damaged_file_is_refused_or_has_the_right_content(
+    features: FeatureFile, damage: byte_changes.Change
+) -> None:
     data = features.path.read_bytes()
     before = [features.audio.flat.copy(), features.text.flat.copy()]
-    rng = np.random.default_rng(5)
-    refused = 0
-    other = features.path.with_name("other.h5")
-    for position in rng.choice(len(data), 600, replace=False):
-        broken = bytearray(data)
-        broken[position] ^= 1 << int(rng.integers(8))
-        other.write_bytes(broken)
+    rng = random.Random(damage.__name__)
+    refused, other = 0, features.path.with_name("other.h5")
+    cases = 600 if damage is byte_changes.flip_bits else 60
+    for _ in range(cases):
+        other.write_bytes(damage(data, rng))
         try:
             opened = open_feature_file(other)
             opened.verify()
@@ -248,7 +260,30 @@ def test_every_flipped_byte_that_changes_content_is_found(features: FeatureFile)
         assert (opened.audio.ids, opened.text.ids) == (features.audio.ids, features.text.ids)
         np.testing.assert_array_equal(opened.audio.flat, before[0])
         np.testing.assert_array_equal(opened.text.flat, before[1])
-    assert refused > 300
+    assert refused > cases / 2
+
+
+def test_a_locked_file_is_read(features: FeatureFile) -> None:
+    with features.path.open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        np.testing.assert_array_equal(open_feature_file(features.path).audio.flat, features.audio.flat)
+
+
+@pytest.mark.parametrize("closed", ["file", "folder"])
+def test_a_file_that_may_not_be_read_is_named(features: FeatureFile, closed: str) -> None:
+    path = features.path if closed == "file" else features.path.parent
+    with (
+        with_mode(path, 0),
+        pytest.raises(DataError, match=r"features.h5: cannot be read \(Permission denied\). Check the path"),
+    ):
+        open_feature_file(features.path)
+
+
+def test_rows_that_can_no_longer_be_read_are_named(features: FeatureFile) -> None:
+    opened = open_feature_file(features.path)
+    features.path.unlink()
+    with pytest.raises(DataError, match=r"features.h5: cannot be read \(No such file or directory\)"):
+        opened.verify()
 
 
 @pytest.mark.parametrize("change", [{"hop": 0.0}, {"hop": float("nan")}, {"audio_width": 0}])

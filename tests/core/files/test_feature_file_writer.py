@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import errno
+import os
 import time
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
 
+import h5py
 import numpy as np
 import pytest
 
 from amrbench.errors import DataError
+from amrbench.files import feature_file_writer
+from amrbench.files.feature_file import SCHEMA
 from amrbench.files.feature_file_writer import ConcatTable, InMemoryTable, SelectedTable, write_feature_file
-from tests.core.files.feature_files import HEADER, SENTENCES, broken_rows, items, written
+from amrbench.files.file_digest import SIZE
+from tests.core.files.feature_files import HEADER, NAMES, SENTENCES, broken_rows, items, written
 
 
 def test_same_content_gives_same_bytes_later(tmp_path: Path) -> None:
@@ -88,3 +97,114 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not finite"):
         written(path, audio=broken_rows(np.nan))
     assert path.read_bytes() == before
+
+
+# ---------------------------------------------------------------- what Python writes in place of HDF5
+
+
+def written_by_hdf5(path: Path, audio: InMemoryTable, text: InMemoryTable) -> None:
+    """Write a feature file without a digest, all of it by HDF5."""
+    with h5py.File(path, "w", userblock_size=SIZE, alignment_threshold=1, alignment_interval=64) as file:
+        file.attrs.update({"schema": SCHEMA, **asdict(HEADER)})
+        for name, table in (("audio", audio), ("text", text)):
+            group, width = file.create_group(name), HEADER.width_of(name)
+            rows = np.concatenate([np.zeros((0, width), np.float32), *table.rows])
+            stored = group.create_dataset("rows", rows.shape, "<f4")
+            if len(rows):
+                stored[:] = rows
+            ids = [own.encode() for own in table.ids]
+            kind = h5py.string_dtype("utf-8", max(map(len, ids), default=1))
+            group.create_dataset("id", data=np.array(ids, kind), dtype=kind)
+            group.create_dataset("offset", data=np.cumsum([0, *table.lengths], dtype="<i8"))
+            sums = [feature_file_writer.zlib.crc32(own.data) for own in table.rows]
+            group.create_dataset("crc32", data=np.array(sums, "<u4"))
+        file.attrs["complete"] = 1
+
+
+@pytest.mark.parametrize(
+    ("audio", "text"),
+    [
+        (items(NAMES, 4), items(SENTENCES, 3)),
+        (InMemoryTable(), items(SENTENCES, 3)),
+        (items(("a",), 4), InMemoryTable()),
+        (InMemoryTable(), InMemoryTable()),
+        (items(tuple(f"recording {number}" for number in range(150)), 4), items(NAMES, 3)),
+    ],
+    ids=["both", "text", "audio", "none", "many"],
+)
+def test_the_bytes_are_those_that_hdf5_would_write(
+    tmp_path: Path, audio: InMemoryTable, text: InMemoryTable
+) -> None:
+    path = written(tmp_path / "features.h5", audio=audio, text=text).path
+    written_by_hdf5(tmp_path / "expected.h5", audio, text)
+    expected, content = (tmp_path / "expected.h5").read_bytes(), path.read_bytes()
+    assert content[SIZE:] == expected[SIZE:]
+    assert len(content) == len(expected)
+
+
+class FullDisk:
+    """A file on a disk that is full at one of its writes."""
+
+    def __init__(self, file: IO[bytes], at: int) -> None:
+        self.file, self.at, self.writes = file, at, 0
+
+    def write(self, content: bytes) -> int:
+        self.writes += 1
+        if self.writes == self.at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.file.write(content)
+
+    def __enter__(self) -> FullDisk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def test_a_disk_that_is_full_at_any_write_is_named_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, disks = Path.open, []
+
+    def open_path(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        file = opened(path, mode, *arguments, **options)
+        if mode != "wb":
+            return file
+        disks.append(FullDisk(file, len(disks) + 1))
+        return disks[-1]
+
+    monkeypatch.setattr(Path, "open", open_path)
+    path = tmp_path / "features.h5"
+    while not path.exists():
+        try:
+            written(path)
+        except DataError as error:
+            assert str(error) == (  # noqa: PT017  the last write does not fail
+                f"{path}: cannot be written (No space left on device). Check the folder and the disk."
+            )
+            assert not list(tmp_path.iterdir())
+    assert len(disks) == 6, "rows of audio and text, the bytes around them, and then none is left"
+    written(path).verify()
+
+
+@pytest.mark.parametrize("free", [0, 1 << 19])
+def test_hdf5_writes_nothing_where_there_is_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    usage = SimpleNamespace(free=free)
+    monkeypatch.setattr(feature_file_writer.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(DataError, match=r"x.h5: cannot be written \(No space left on device\). Check the"):
+        written(tmp_path / "x.h5")
+
+
+def test_an_error_of_hdf5_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("Can't decrement id ref count (file write failed)")
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", fail)
+    with pytest.raises(DataError, match=r"x.h5: cannot be written \(Can't decrement id ref count"):
+        written(tmp_path / "x.h5")
+    assert not list(tmp_path.iterdir())

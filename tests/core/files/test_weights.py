@@ -6,6 +6,7 @@ from torch import nn
 from amrbench.errors import CheckpointError, RunError
 from amrbench.files import weights
 from amrbench.files.weights import StoredWeights, load_weights, read_weights, state_of, write_weights
+from tests.small_world.permissions import with_mode
 
 
 class Net(nn.Module):
@@ -29,6 +30,17 @@ def test_what_is_written_is_read(tmp_path):
     assert read.keys() == net.state_dict().keys()
     assert all(torch.equal(read[name], value) for name, value in net.state_dict().items())
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_weights_that_may_not_be_read_are_named_as_such(tmp_path):
+    file = tmp_path / "w.safetensors"
+    write_weights(file, state_of(Net()), {})
+    with with_mode(file, 0), pytest.raises(CheckpointError) as error:
+        read_weights(file)
+    assert str(error.value) == (
+        f"{file}: these weights cannot be read (Permission denied). Let this user read the file, or move its "
+        "folder away; what it held is trained again when it is needed."
+    )
 
 
 def test_stored_weights_are_those_that_are_read_at_once(tmp_path):

@@ -134,7 +134,10 @@ def test_a_moved_data_set_can_be_added_to(dataset, tmp_path):
 
 def test_leftovers_of_killed_imports_are_removed(dataset, tmp_path):
     file = feature_file(dataset)
-    leftover, other = file.with_name(f".{file.name}.20179.part"), file.with_name(".clap.h5.7.part")
+    leftover, other = (
+        file.with_name(f".{file.name}.0123456789-20179.part"),
+        file.with_name(".clap.h5.0123456789-7.part"),
+    )
     file.parent.mkdir()
     leftover.touch()
     other.touch()

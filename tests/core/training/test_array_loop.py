@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from amrbench.data.out_of_memory import MemoryShortError
 from amrbench.errors import RunError
-from amrbench.training.array_loop import ArrayMemoryError, fit_array
+from amrbench.training.array_loop import fit_array
 from amrbench.training.criterion import Criterion
 from amrbench.training.failures import StepError
 from amrbench.training.loop import StageInputs, fit
@@ -165,6 +166,6 @@ def test_short_memory_has_an_error_of_its_own():
     def fill(x):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    with pytest.raises(ArrayMemoryError) as error:
+    with pytest.raises(MemoryShortError) as error:
         fitted(of=fill)
     assert str(error.value) == "out of memory: 2.00 GiB could not be had"

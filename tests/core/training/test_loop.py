@@ -1,7 +1,6 @@
 import math
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -14,7 +13,6 @@ from amrbench.testing.small_data import make_batch
 from amrbench.training.failures import StepError
 from amrbench.training.log import Epoch
 from amrbench.training.loop import (
-    CheckpointKeeper,
     MeanLosses,
     StageInputs,
     fit,
@@ -209,59 +207,6 @@ def test_another_exception_is_not_changed():
 
     with pytest.raises(ValueError, match="a bug"):
         trained(batches=broken)
-
-
-def epoch(number: int, **values: tuple[float, float]) -> Epoch:
-    """Return an epoch with the metrics R1@0.7 and R1@0.5 of each read-out."""
-    val = {name: dict(zip(("R1@0.7", "R1@0.5"), own, strict=True)) for name, own in values.items()}
-    return Epoch(number, {}, val, 0.0, 0.0)
-
-
-def keeper_of(**scores: Sequence[tuple[float, float]]) -> CheckpointKeeper:
-    """Return what is kept after epochs whose number is their weight, with these metrics by read-out."""
-    module = nn.Linear(1, 1, bias=False)
-    keeper = CheckpointKeeper(module, list(scores), ("R1@0.7", "R1@0.5"))
-    for number, values in enumerate(zip(*scores.values(), strict=True), start=1):
-        with torch.no_grad():
-            module.weight.fill_(number)
-        keeper.update(epoch(number, **dict(zip(scores, values, strict=True))))
-    return keeper
-
-
-@pytest.mark.parametrize(
-    ("scores", "best"),
-    [
-        (((1.0, 9.0), (2.0, 1.0), (2.0, 3.0), (1.0, 10.0)), 3),
-        (((1.0, 1.0), (1.0, 1.0)), 1),
-        (((0.0, 0.0), (0.0, 0.0)), 1),
-        (((5.0, 0.0),), 1),
-    ],
-)
-def test_later_metrics_break_ties_and_of_equal_epochs_the_first_is_kept(scores, best):
-    keeper = keeper_of(span=scores)
-    assert keeper.best["span"].epoch == best
-    assert keeper.best["span"].weights["weight"].item() == best
-    assert tuple(keeper.best["span"].val.values()) == scores[best - 1]
-    assert keeper.last["weight"].item() == len(scores)
-
-
-def test_the_best_epoch_of_each_readout_is_kept():
-    keeper = keeper_of(
-        span=[(3.0, 0.0), (1.0, 0.0), (2.0, 0.0)],
-        second=[(1.0, 0.0), (2.0, 1.0), (2.0, 2.0)],
-        third=[(0.0, 0.0), (5.0, 0.0), (4.0, 0.0)],
-    )
-    kept = {name: (own.epoch, own.weights["weight"].item()) for name, own in keeper.best.items()}
-    assert kept == {"span": (1, 1.0), "second": (3, 3.0), "third": (2, 2.0)}
-    assert keeper.best["second"].val == {"R1@0.7": 2.0, "R1@0.5": 2.0}
-    assert keeper.last["weight"].item() == 3
-
-
-def test_without_an_epoch_the_first_weights_are_the_best():
-    keeper = keeper_of(span=[], second=[])
-    for kept in keeper.best.values():
-        assert (kept.epoch, kept.val) == (0, {})
-        assert torch.equal(kept.weights["weight"], keeper.last["weight"])
 
 
 def test_terms_may_be_missing_from_a_step():

@@ -7,7 +7,7 @@ from amrbench.errors import PluginError, RecipeError, RunError
 from amrbench.training import noise_step
 from amrbench.training.noise_step import noise_source, step_on_noise
 from amrbench.types import FeatureWidths, Proposals
-from tests.small_world.parts import RECIPE, MeanWidth, Similar, SpansLoss, ToyModel
+from tests.small_world.parts import RECIPE, Descent, MeanWidth, Similar, SpansLoss, ToyModel
 from tests.small_world.runs import request_of
 
 
@@ -101,6 +101,20 @@ def test_a_readout_of_training_that_predicts_no_numbers_is_refused(monkeypatch):
 def test_fresh_weights_that_the_model_does_not_have_are_refused():
     stages = [RECIPE["stages"][0], RECIPE["stages"][1] | {"fresh": ["sise"]}]
     assert "names 'sise', where the model has no weights. Did you mean 'size'?" in refusal(stages=stages)
+
+
+def test_the_optimizer_of_each_stage_is_built(monkeypatch):
+    rates = []
+    build = Descent.build
+
+    def noted(self, module, length):
+        rates.append(self.lr)
+        return build(self, module, length)
+
+    monkeypatch.setattr(Descent, "build", noted)
+    stages = [RECIPE["stages"][0] | {"lr": 0.25}, RECIPE["stages"][1]]
+    assert step_on_noise(request_of(RECIPE | {"stages": stages}).splits)
+    assert rates == [0.25, 0.05]
 
 
 def test_noise_needs_no_data_and_has_the_widths_of_the_encoder():

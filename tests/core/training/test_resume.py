@@ -54,7 +54,8 @@ def test_a_stage_that_was_stopped_goes_on_to_the_same_bytes(undisturbed, tmp_pat
     epoch, step = divmod(after - 1, STEPS)
     at = f", step {step + 1} of {STEPS}" if step < STEPS - 1 else ""
     assert stopped.at == f"toy pretrain, epoch {epoch + 1}{at}"
-    assert [path.name for path in unfinished_folder(spec, tmp_path).glob("state-*")] == ["state-000001"]
+    (state,) = unfinished_folder(spec, tmp_path).glob("state-*")
+    assert state.name == "state-{:06d}-{:08d}".format(*divmod(after, STEPS))
 
     recorder = Recorder()
     folder = run_stage(spec, tmp_path, recorder, DatasetCache())
@@ -74,6 +75,17 @@ def test_random_draws_and_kept_weights_go_on_too(toy_sources, tmp_path, monkeypa
     monkeypatch.setattr(saved_states.SavedStates, "due", lambda *_: True)
     for after in (2, 5, 4):
         stop_after(after, lambda: train(spec, tmp_path), monkeypatch)
+    assert files_of(train(spec, tmp_path)) == expected
+
+
+@pytest.mark.parametrize("after", range(1, 12))
+def test_so_does_a_stage_whose_epochs_are_chosen_by_means(toy_sources, tmp_path, monkeypatch, after):
+    training = RECIPE["training"] | {"select_over": 3, "readouts": ["span", "second"]}
+    spec = plan(toy_sources, RECIPE | {"training": training}).chains[0]
+    train(spec.parent, tmp_path / "undisturbed")
+    train(spec.parent, tmp_path)
+    expected = files_of(train(spec, tmp_path / "undisturbed"))
+    stop_after(after, lambda: train(spec, tmp_path), monkeypatch)
     assert files_of(train(spec, tmp_path)) == expected
 
 

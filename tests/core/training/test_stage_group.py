@@ -11,8 +11,7 @@ import torch
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.errors import RunError
 from amrbench.files.weights import read_weights
-from amrbench.training import stage_group, stage_queue
-from amrbench.training.array_loop import ArrayMemoryError
+from amrbench.training import saved_states, stage_group, stage_queue, stages
 from amrbench.training.log import read_epochs
 from amrbench.training.progress_bars import NULL_REPORTER
 from amrbench.training.stage_group import grouped_seeds, in_group, run_group
@@ -94,8 +93,9 @@ def trained(toy_sources, store, **options):
     return specs, [store / spec.key for spec in specs]
 
 
-def test_stages_are_those_of_each_seed_alone(toy_sources, tmp_path, on_cpu):
-    specs, folders = trained(toy_sources, tmp_path)
+@pytest.mark.parametrize("over", [1, 3])
+def test_stages_are_those_of_each_seed_alone(toy_sources, tmp_path, on_cpu, over):
+    specs, folders = trained(toy_sources, tmp_path, recipe=changed(AT_ONCE, training__select_over=over))
     for spec, folder in zip(specs, folders, strict=True):
         alone = train(replace(spec, together=()), tmp_path)
         assert alone != folder
@@ -117,6 +117,16 @@ def test_stages_are_those_of_each_seed_alone(toy_sources, tmp_path, on_cpu):
         len({tuple(read_weights(folder / "last.safetensors")["model.size"].ravel()) for folder in folders})
         == 3
     )
+
+
+def test_a_group_is_trained_at_the_rate_of_its_stage(toy_sources, tmp_path, on_cpu):
+    recipe = copy.deepcopy(AT_ONCE)
+    recipe["stages"][1]["lr"] = 1e-9
+    specs, folders = trained(toy_sources, tmp_path, recipe=recipe)
+    start = read_weights(tmp_path / specs[0].parent.key / "weights.span.safetensors")
+    for folder in folders:
+        weights = read_weights(folder / "last.safetensors")
+        assert all(torch.allclose(start[name], weights[name], atol=1e-6) for name in weights)
 
 
 def test_a_group_is_trained_once_to_the_same_bits(toy_sources, tmp_path, on_cpu, monkeypatch):
@@ -151,16 +161,17 @@ def test_seconds_of_a_group_are_shared(toy_sources, tmp_path, on_cpu):
     assert read_done(folders[0]).seconds == pytest.approx(sum(*seconds), abs=1e-3)
 
 
+@pytest.mark.parametrize("over", [1, 3])
 @pytest.mark.parametrize("after", [9, 11, 15])  # The stage before asks eight times.
 def test_a_group_that_was_stopped_goes_on_to_the_same_bytes(
-    toy_sources, tmp_path, on_cpu, monkeypatch, after
+    toy_sources, tmp_path, on_cpu, monkeypatch, after, over
 ):
-    _, expected = trained(toy_sources, tmp_path / "undisturbed")
-    assert stop_after(after, lambda: trained(toy_sources, tmp_path), monkeypatch).at.startswith(
-        "toy finetune, seeds 0 to 2, epoch "
-    )
+    recipe = changed(AT_ONCE, training__select_over=over)
+    _, expected = trained(toy_sources, tmp_path / "undisturbed", recipe=recipe)
+    stopped = stop_after(after, lambda: trained(toy_sources, tmp_path, recipe=recipe), monkeypatch)
+    assert stopped.at.startswith("toy finetune, seeds 0 to 2, epoch ")
     assert len(list(tmp_path.glob("*.making-*/state-*"))) == 1
-    _, folders = trained(toy_sources, tmp_path)
+    _, folders = trained(toy_sources, tmp_path, recipe=recipe)
     assert [files_of(folder) for folder in folders] == [files_of(folder) for folder in expected]
     assert not list(tmp_path.glob("*/state-*"))
 
@@ -197,14 +208,51 @@ def test_what_cannot_be_trained_at_once_is_trained_one_after_another(toy_sources
         assert all(torch.equal(weights[name], alone[name]) for name in alone)
 
 
-def test_so_is_what_does_not_fit_into_memory(toy_sources, tmp_path, on_cpu, recwarn, monkeypatch):
-    def fit_array(*_, **__):
-        raise ArrayMemoryError("out of memory: 2.00 GiB could not be had")
+def out_of_memory(*_, **__):
+    torch.empty(2**40)
 
-    monkeypatch.setattr(stage_group, "fit_array", fit_array)
+
+class NoMemoryIn:
+    """Lets one call of a function, counted from 1, ask for more memory than there is."""
+
+    def __init__(self, function, call):
+        self.function, self.call, self.calls = function, call, 0
+
+    def __call__(self, *arguments, **options):
+        self.calls += 1
+        if self.calls == self.call:
+            out_of_memory()
+        return self.function(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "call"),
+    [
+        (stage_group, "CriterionArray", 1),
+        (stage_group, "fit_array", 1),
+        (stage_group, "to_device", 9),
+        (stages, "validate", 11),
+        (stages, "write_weights", 4),
+    ],
+    ids=["stacking", "before-a-step", "step", "validation-of-the-second-seed-in-epoch-2", "end"],
+)
+def test_so_is_what_does_not_fit_into_memory(
+    toy_sources, tmp_path, on_cpu, recwarn, monkeypatch, module, name, call
+):
+    specs = chains(toy_sources)
+    train(specs[0].parent, tmp_path)
+    alone = [files_of(train(replace(spec, together=()), tmp_path)) for spec in specs]
+    monkeypatch.setattr(saved_states.SavedStates, "due", lambda *_: True)
+    monkeypatch.setattr(module, name, NoMemoryIn(getattr(module, name), call))
     _, folders = trained(toy_sources, tmp_path)
-    assert "at once is not possible: out of memory: 2.00 GiB could not be had" in str(recwarn[-1].message)
-    assert all(read_done(folder).epochs == 4 for folder in folders)
+    (text,) = (str(warning.message) for warning in recwarn if "one after another" in str(warning.message))
+    assert text == (
+        "toy finetune, seeds 0 to 2: they are trained one after another; at once is not possible: out of "
+        "memory: 4.00 TiB could not be had"
+    )
+    for folder, expected in zip(folders, alone, strict=True):
+        assert files_of(folder)["log.jsonl"] == expected["log.jsonl"]
+    assert not list(tmp_path.glob("*.making-*"))
 
 
 def test_one_that_fails_stops_the_others_and_is_named(toy_sources, tmp_path, on_cpu):

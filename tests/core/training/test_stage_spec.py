@@ -2,10 +2,41 @@ import copy
 
 import pytest
 
+from amrbench.part import budgeted
 from amrbench.registry import Entry, Origin, Registry
+from amrbench.slots.optimizers import OptimizerPart, SchedulePart
 from amrbench.training import stage_spec
 from tests.small_world.parts import PARTS, PROTOCOL, RECIPE, Frames, ToyModel
-from tests.small_world.runs import plan
+from tests.small_world.runs import changed, plan
+
+
+class Level(SchedulePart):
+    """A schedule."""
+
+    use = "level"
+
+    def build(self, length): ...
+
+
+class Falling(SchedulePart):
+    """Another schedule."""
+
+    use = "falling"
+
+    def build(self, length): ...
+
+
+class ScheduledDescent(OptimizerPart):
+    """An optimizer with a schedule."""
+
+    use = "scheduled-descent"
+    lr: float = budgeted(0.05, "lr", gt=0)
+    schedule: SchedulePart = Level()
+
+    def build(self, module, length): ...
+
+
+SCHEDULED = Registry.of(*PARTS, Level, Falling, ScheduledDescent)
 
 
 def keys(toy_sources, recipe=RECIPE, protocol=PROTOCOL, **options) -> list[str]:
@@ -36,6 +67,7 @@ def test_names_and_parts_used_after_training_are_not_in_the_keys(toy_sources):
         (with_training(batch=4), PROTOCOL, {}),
         (with_training(losses=["frames"]), PROTOCOL, {}),
         (with_training(select=["mAP"]), PROTOCOL, {}),
+        (with_training(select_over=3), PROTOCOL, {}),
         (RECIPE | {"limits": {"frames": 10}}, PROTOCOL, {}),
         (with_stage(0, epochs=5), PROTOCOL, {}),
         (with_stage(0, data="target"), PROTOCOL, {}),
@@ -53,6 +85,43 @@ def test_options_of_a_later_stage_do_not_change_the_key_of_the_first(toy_sources
     before, after = keys(toy_sources), keys(toy_sources, with_stage(1, epochs=9, fresh=["size"]))
     assert before[0] == after[0]
     assert before[1] != after[1]
+
+
+def test_the_rate_of_a_stage_is_in_its_key_and_not_in_that_of_the_stage_before(toy_sources):
+    before, after = keys(toy_sources), keys(toy_sources, with_stage(1, lr=0.01))
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
+def test_stages_have_one_key_however_their_rate_is_given(toy_sources):
+    everywhere = changed(RECIPE, training__optimizer={"use": "descent", "lr": 0.01})
+    own = changed(with_stage(0, lr=0.01), training__optimizer={"use": "descent", "lr": 0.7})
+    own["stages"][1]["lr"] = 0.01
+    plain = changed(PROTOCOL, budget__lr=0.01)
+    by_role = changed(PROTOCOL, budget__lr={"pretrain": 0.01, "target": 0.01})
+    expected = keys(toy_sources, everywhere)
+    for recipe, protocol in ((own, PROTOCOL), (RECIPE, plain), (RECIPE, by_role), (own, plain)):
+        assert keys(toy_sources, recipe, protocol) == expected
+
+
+def test_the_key_of_a_stage_without_a_rate_has_nothing_of_rates(toy_sources):
+    content = plan(toy_sources).chains[0].content()
+    assert content["stage"] == {"epochs": 4, "input_dropout": 0.1, "fresh": []}
+
+
+def test_the_key_of_a_stage_whose_epochs_count_alone_has_nothing_of_means(toy_sources):
+    assert keys(toy_sources, with_training(select_over=1)) == keys(toy_sources)
+    assert "select_over" not in plan(toy_sources).chains[0].content()["training"]
+    three = plan(toy_sources, with_training(select_over=3)).chains[0]
+    assert three.content()["training"]["select_over"] == 3
+
+
+def test_the_schedule_of_a_stage_counts_with_its_version(toy_sources):
+    recipe = changed(with_stage(1, schedule={"use": "falling"}), training__optimizer="scheduled-descent")
+    first, last = plan(toy_sources, recipe, registry=SCHEDULED).chains[0].chain
+    assert "schedule/falling" not in first.versions
+    assert last.versions["schedule/falling"].startswith("1")
+    assert last.training.optimizer.schedule == Falling()
 
 
 def test_seeds_share_the_stages_that_are_trained_once(toy_sources):

@@ -1,3 +1,4 @@
+import os
 import shutil
 
 from amrbench.data.feature_dataset import DatasetCache
@@ -34,4 +35,23 @@ def test_a_process_goes_on_with_what_one_that_ended_has_saved(toy_sources, tmp_p
     recorder = Recorder()
     assert files_of(run_stage(spec, tmp_path, recorder, DatasetCache())) == expected
     assert recorder.notes == ["toy pretrain: going on after epoch 2, step 2 of 3"]
+    assert not list(tmp_path.glob("*.making-*"))
+
+
+def test_of_several_unfinished_folders_the_furthest_goes_on_whatever_clocks_say(
+    toy_sources, tmp_path, monkeypatch
+):
+    spec = plan(toy_sources).chains[0].parent
+    expected = files_of(train(spec, tmp_path / "undisturbed"))
+    own = unfinished_folder(spec, tmp_path)
+    for number, after in enumerate([7, 2, 5]):
+        stop_after(after, lambda: train(spec, tmp_path), monkeypatch)
+        own.rename(tmp_path / f"stopped-{number}")
+    for number in range(3):
+        folder = tmp_path / f"{spec.key}.making-0123456789-{number}"
+        (tmp_path / f"stopped-{number}").rename(folder)
+        os.utime(folder, (1e9 + number, 1e9 + number))
+    recorder = Recorder()
+    assert files_of(run_stage(spec, tmp_path, recorder, DatasetCache())) == expected
+    assert recorder.notes == ["toy pretrain: going on after epoch 3, step 1 of 3"]
     assert not list(tmp_path.glob("*.making-*"))

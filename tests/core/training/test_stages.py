@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import torch
 
 from amrbench.data.feature_dataset import DatasetCache
+from amrbench.data.out_of_memory import MemoryShortError
 from amrbench.errors import RecipeError, RunError
 from amrbench.evaluation.result import Selected
 from amrbench.files.checksums import changed_files
@@ -72,6 +74,32 @@ def test_a_stage_keeps_the_weights_that_are_best_for_each_readout(toy_sources, t
             assert validate(criterion.model, select, readouts, **options)[name] == best.val[name]
 
 
+def test_the_mean_over_epochs_chooses_the_weights_and_the_record_has_the_metrics_of_the_epoch(
+    toy_sources, tmp_path
+):
+    last = plan(toy_sources, with_training(select_over=3) | {"stages": LONG}).chains[0]
+    folder = train(last, tmp_path)
+    epochs, done = read_epochs(folder), read_done(folder)
+    assert len(epochs) == 9
+
+    def mean(index):
+        around = [epoch.val["span"] for epoch in epochs[max(0, index - 1) : index + 2]]
+        return tuple(math.fsum(val[name] for val in around) / len(around) for name in ("R1@0.7", "R1@0.5"))
+
+    best = epochs[max(range(9), key=mean)]
+    assert best.epoch != best_epoch(epochs, "span").epoch, "another one than without means"
+    assert done.selected["span"] == Selected(epoch=best.epoch, val=best.val["span"])
+    select = DatasetCache().load((last.select,), last.recipe.limits)
+    with fixed_numerics(1):
+        model = load_trained(last, tmp_path).model
+        readouts, options = fit_readouts(last.recipe.training.readouts, ()), {"device": torch.device("cpu")}
+        found = validate(model, select, readouts, select=last.recipe.training.select, **options)
+    assert found == {"span": best.val["span"]}
+
+
+LONG = [RECIPE["stages"][0], RECIPE["stages"][1] | {"epochs": 9}]
+
+
 @pytest.mark.parametrize("first", ["second", "span"])
 def test_the_next_stage_starts_from_the_weights_that_are_best_for_the_first_readout(
     toy_sources, tmp_path, first
@@ -129,6 +157,19 @@ def test_a_stage_stores_the_weights_of_its_best_epoch(toy_sources, tmp_path):
             model, select, readouts, device=torch.device("cpu"), select=last.recipe.training.select
         )
     assert found == {"span": done.selected["span"].val}
+
+
+def test_a_stage_is_trained_at_its_own_rate(toy_sources, tmp_path):
+    own = plan(toy_sources, with_stage(1, lr=1e-9)).chains[0]
+    train(own, tmp_path)
+    after = read_weights(tmp_path / own.key / "last.safetensors")
+    start = read_weights(tmp_path / own.parent.key / "weights.span.safetensors")
+    assert all(torch.allclose(start[name], after[name], atol=1e-6) for name in after), "it hardly moves"
+    assert not all(torch.equal(start[name], after[name]) for name in after)
+    usual = plan(toy_sources).chains[0]
+    assert usual.parent.key == own.parent.key
+    moved = read_weights(train(usual, tmp_path) / "last.safetensors")
+    assert not all(torch.allclose(start[name], moved[name], atol=1e-3) for name in moved)
 
 
 def test_a_finished_stage_is_never_touched(toy_sources, tmp_path, monkeypatch):
@@ -246,3 +287,19 @@ def test_checks_change_no_bit(toy_sources, tmp_path, monkeypatch):
     monkeypatch.setattr(StepCheck, "_read", lambda *_: None)
     plain = read_weights(train(spec, tmp_path / "plain") / "last.safetensors")
     assert all(torch.equal(checked[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize("name", ["untrained", "stage_inputs", "StageKeeper", "write_record"])
+def test_memory_that_is_short_anywhere_in_a_stage_is_one_message(toy_sources, tmp_path, monkeypatch, name):
+    def out_of_memory(*_, **__):
+        torch.empty(2**40)
+
+    spec = plan(toy_sources).chains[0].parent
+    monkeypatch.setattr(stages, name, out_of_memory)
+    with pytest.raises(MemoryShortError) as error:
+        train(spec, tmp_path)
+    at = ", reading features" if name == "untrained" else ""
+    assert str(error.value).startswith(
+        f"toy pretrain{at}: out of memory: 4.00 TiB could not be had. Each process has its own memory: a "
+        "smaller --jobs helps"
+    )

@@ -13,7 +13,7 @@ from amrbench_plugins.backends.train_mini_clap import PRESETS, Training, isolate
 from amrbench_plugins.datasets.procedural import captions, sounds
 from amrbench_plugins.datasets.procedural.captions import Subject
 from amrbench_plugins.datasets.procedural.dsp import RATE
-from amrbench_plugins.datasets.procedural.lexicon import LEXICON
+from amrbench_plugins.datasets.procedural.lexicon import LEXICON, NEW_TO_ENCODERS
 
 TINY = Training(Config(8, 6, (1,), 3, 64, 4), sounds_each=1, steps=3, batch=8)
 
@@ -87,6 +87,29 @@ def test_training_reads_no_held_out_wording(monkeypatch):
     for sound, text in read:
         start, end = LEXICON[sound].unseen.split("{a}")
         assert not (text.startswith(start) and end in text), text
+
+
+def test_training_reads_a_part_of_the_words_only():
+    rng, new = np.random.default_rng(0), NEW_TO_ENCODERS["applause"]
+    texts = [
+        " ".join(train_mini_clap.draw_caption(rng, Subject("applause", value, far=False))[0])
+        for value in (0, 1)
+        for _ in range(100)
+    ]
+    words = [word for value in new.values for word in value]
+    assert not [text for text in texts if any(word in text for word in (*words, *new.nouns))]
+
+
+def test_training_hears_a_section_of_the_takes_only(monkeypatch):
+    sections = []
+
+    def keep(take, name, *, seconds):
+        sections.append(take.section)
+        return np.zeros(round(seconds * RATE), np.float32)
+
+    monkeypatch.setattr(sounds, "sound", keep)
+    make_pool(1, seed=0)
+    assert set(sections) == {sounds.ENCODERS}
 
 
 def test_the_pool_holds_every_class_and_value():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from amrbench.config.load import load_recipe, shipped
@@ -18,7 +18,7 @@ from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.stage_spec import StageSpec
 from amrbench.types import BuildContext, Losses, TrainingLength
-from amrbench_plugins.optimizers.parts import AdamW
+from amrbench_plugins.optimizers.parts import AdamW, Cosine
 from amrbench_plugins.ours.sigreg import REPORTED
 from amrbench_plugins.ours.training_parts import PeriodicAsam
 from tests.plugins.moment_detr.test_network import Reads
@@ -225,6 +225,19 @@ def test_steps_of_the_recipe_repeat_bit_by_bit():
     first, again = stepped("ours1"), stepped("ours1")
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert all(bool(total.isfinite()) for total in first)
+
+
+def test_the_rate_and_schedule_of_a_stage_reach_adamw_through_the_average_and_asam():
+    recipe = OURS["ours3"]
+    stage = recipe.stages[-1].model_copy(update={"lr": 2e-5, "schedule": Cosine(warmup=0.5, floor=0.5)})
+    updaters = [
+        recipe.training_of(own).optimizer.build(nn.Linear(2, 2), TrainingLength(1, 4, 0.1))
+        for own in (recipe.stages[-1], stage)
+    ]
+    usual, own = (updater.around.around for updater in updaters)
+    assert (usual.rate, own.rate) == (1e-4, 2e-5)
+    assert [own.schedule(step) for step in (2, 4)] == [1, 0.5]
+    assert updaters[1].decay == updaters[0].decay
 
 
 def test_predictions_do_not_depend_on_targets():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from amrbench_plugins.datasets.procedural.dsp import Rng
-from amrbench_plugins.datasets.procedural.lexicon import BARE, FAR, LEXICON, NEAR, THEN, WHILE
+from amrbench_plugins.datasets.procedural.lexicon import BARE, FAR, LEXICON, NEAR, WHILE, Lexicon
 
 _NOUN_PROBABILITY = 0.35
 """How often the value stands before a noun and not in a clause."""
@@ -37,9 +37,11 @@ def _choice(rng: Rng, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def phrase(rng: Rng, subject: Subject, *, wording: Wording, distance: bool) -> str:
+def phrase(
+    rng: Rng, subject: Subject, *, wording: Wording, distance: bool, lexicon: Lexicon = LEXICON
+) -> str:
     """Return a lower-case phrase without a full stop; `distance` says whether it names near or far."""
-    words = LEXICON[subject.sound]
+    words = lexicon[subject.sound]
     if wording is Wording.BARE:
         text = _choice(rng, BARE).format(_choice(rng, words.nouns))
     else:
@@ -58,11 +60,6 @@ def phrase(rng: Rng, subject: Subject, *, wording: Wording, distance: bool) -> s
 def finish(rng: Rng, text: str) -> str:
     """Return the phrase with a capital and, in half of the cases, a full stop."""
     return text[0].upper() + text[1:] + ("." if rng.random() < 0.5 else "")
-
-
-def then(rng: Rng, first: str, second: str) -> str:
-    """Join the phrases of two sounds, one after the other."""
-    return first + _choice(rng, THEN) + second
 
 
 def meanwhile(rng: Rng, first: str, second: str) -> str:

@@ -7,7 +7,7 @@ passes, so one core makes minutes of audio in a second.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import lfilter
+
+from amrbench_plugins.datasets.layouts.levels import straight_lines
 
 RATE = 16_000
 """Samples a second of everything that is synthesised."""
@@ -28,10 +30,16 @@ _TABLE = 4096
 """Samples of one period of a waveform."""
 _SOFTNESS = 0.15
 """Of the edges of a band, in natural logarithms of frequency."""
+_RESONANCE = 90.0
+"""Hz from the centre of a resonance to half of its gain."""
 _FADE = 0.02
 """Seconds at both ends of a sound."""
-_GRID = 400
-"""FFT lengths are rounded up to its multiples first, so that few different ones occur."""
+_GRID = 8
+"""FFT lengths are rounded up to so many different ones an octave first, so that gains are reused."""
+_BLOCK = 20 * RATE
+"""Samples of noise that are made at once; long noise is joined from such blocks."""
+_OVERLAP = RATE // 10
+"""Samples that two blocks share."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +75,31 @@ def samples(seconds: float) -> int:
 
 def fft_size(count: int) -> int:
     """Return a fast FFT length of at least `count`; there are few, so plans and gains are reused."""
-    return int(next_fast_len(-(-count // _GRID) * _GRID, real=True))
+    step = max(1, (1 << max(count - 1, 1).bit_length()) // (2 * _GRID))
+    return int(next_fast_len(-(-count // step) * step, real=True))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def _gain(curve: Band | Tilt, size: int) -> Signal:
     return curve.gain(np.fft.rfftfreq(size, 1 / RATE)).astype(np.float32)
 
 
 def noise(rng: Rng, count: int, curve: Band | Tilt) -> Signal:
     """Return Gaussian noise of unit standard deviation with the spectrum of `curve`."""
+    if count <= _BLOCK:
+        return _noise_block(rng, count, curve)
+    signal = np.zeros(count + _BLOCK, np.float32)
+    rise = np.sqrt(np.linspace(0, 1, _OVERLAP, dtype=np.float32))
+    for first in range(0, count, _BLOCK - _OVERLAP):
+        block = _noise_block(rng, _BLOCK, curve)
+        if first:
+            block[:_OVERLAP] *= rise
+        block[-_OVERLAP:] *= rise[::-1]
+        signal[first : first + _BLOCK] += block
+    return signal[:count]
+
+
+def _noise_block(rng: Rng, count: int, curve: Band | Tilt) -> Signal:
     size = fft_size(count)
     spectrum = rng.standard_normal((size // 2 + 1, 2), dtype=np.float32).view(np.complex64)[:, 0]
     spectrum *= _gain(curve, size)
@@ -86,10 +109,9 @@ def noise(rng: Rng, count: int, curve: Band | Tilt) -> Signal:
 
 
 def wander(rng: Rng, count: int, *, rate: float, low: float, high: float) -> Signal:
-    """Return a smooth random curve between `low` and `high` with `rate` new values a second."""
-    knots = max(4, int(count / RATE * rate) + 3)
-    values = rng.uniform(low, high, knots)
-    return np.interp(np.linspace(0, knots - 1, count), np.arange(knots), values).astype(np.float32)
+    """Return a random curve of straight lines between `low` and `high` with `rate` new values a second."""
+    period = samples(1 / rate)
+    return straight_lines(rng.uniform(low, high, -(-count // period) + 1), period)[:count]
 
 
 def clock(count: int) -> Signal:
@@ -111,9 +133,16 @@ def harmonic(frequency: Numbers, amplitudes: tuple[float, ...]) -> Signal:
         frequency: (samples,) the fundamental at each sample.
         amplitudes: Of partials 1, 2, ...
     """
+    return next(harmonics(frequency, [amplitudes]))
+
+
+def harmonics(frequency: Numbers, several: Sequence[tuple[float, ...]]) -> Iterator[Signal]:
+    """Yield `harmonic` for each of several amplitudes."""
     turns = np.cumsum(frequency, dtype=np.float64) / RATE
     index = ((turns - np.floor(turns)) * _TABLE).astype(np.int32)
-    return _wave_table(amplitudes)[np.minimum(index, _TABLE - 1)]
+    index = np.minimum(index, _TABLE - 1)
+    for amplitudes in several:
+        yield _wave_table(amplitudes)[index]
 
 
 def tone(count: int, frequency: float, amplitudes: tuple[float, ...]) -> Signal:
@@ -124,6 +153,13 @@ def tone(count: int, frequency: float, amplitudes: tuple[float, ...]) -> Signal:
 def falling(partials: int, power: float = 1.0) -> tuple[float, ...]:
     """Return amplitudes 1/k^power of the first partials."""
     return tuple(1.0 / k**power for k in range(1, partials + 1))
+
+
+def resonant(amplitudes: Sequence[float], pitch: float, centres: Sequence[float]) -> tuple[float, ...]:
+    """Return the amplitudes of the partials of a pitch behind resonances at some frequencies, in Hz."""
+    partials = pitch * np.arange(1, len(amplitudes) + 1)
+    gain = sum(1 / (1 + ((partials - centre) / _RESONANCE) ** 2) for centre in centres)
+    return tuple((np.asarray(amplitudes) * gain).tolist())
 
 
 def decay(count: int, seconds: float) -> Signal:
@@ -153,9 +189,9 @@ def struck(rng: Rng, count: int, modes: Sequence[Mode]) -> Signal:
 
 
 def regular(rng: Rng, count: int, *, rate: float, jitter: float = 0.03) -> Times:
-    """Return onset times in seconds at a nearly even rate."""
-    times = np.arange(0.0, count / RATE, 1 / rate)
-    return np.maximum(times + rng.normal(0, jitter / rate, len(times)), 0.0)
+    """Return onset times in seconds at a nearly even rate, the first one where a sound has faded in."""
+    times = np.arange(_FADE, count / RATE, 1 / rate)
+    return np.maximum(times + rng.normal(0, jitter / rate, len(times)), _FADE)
 
 
 def scattered(rng: Rng, count: int, *, rate: float) -> Times:

@@ -1,11 +1,13 @@
 """The words for each procedural sound: nouns, clauses, words of its attribute, and one clause held out.
 
 `{a}` stands for a word of the attribute. The clause in `unseen` is never used for training, neither of models
-nor of encoders: test queries with it show how a text encoder deals with new wording.
+nor of encoders: test queries with it show how a text encoder deals with new wording. The encoders are trained
+on a part of the other words only, so they meet new ones in every data set.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -25,11 +27,18 @@ class Words:
     clauses: tuple[str, ...]
     unseen: str
 
+    def only(self, part: slice) -> Words:
+        """Return a part of the words of each kind."""
+        zero, one = self.values
+        return Words((zero[part], one[part]), self.nouns[part], self.clauses[part], self.unseen)
+
+
+Lexicon = Mapping[str, Words]
 
 _PACE = (("slow", "unhurried", "leisurely"), ("fast", "rapid", "quick"))
 _PITCH = (("low-pitched", "deep", "low"), ("high-pitched", "shrill", "high"))
 
-LEXICON: dict[str, Words] = {
+LEXICON: Lexicon = {
     "alarm": Words(
         values=_PACE,
         nouns=("alarm beeping", "electronic beeps", "beeping of an alarm"),
@@ -184,11 +193,14 @@ LEXICON: dict[str, Words] = {
     ),
 }
 """Words of each class of `sounds.CLASSES`."""
+KNOWN_TO_ENCODERS: Lexicon = {name: words.only(slice(2)) for name, words in LEXICON.items()}
+"""Words that the shipped encoders were trained on."""
+NEW_TO_ENCODERS: Lexicon = {name: words.only(slice(2, None)) for name, words in LEXICON.items()}
+"""The others; data sets use both."""
 
 BARE = ("the sound of {}", "{}", "{} can be heard", "you can hear {}")
 """Templates around a noun where the attribute is not named."""
 
 FAR = ("in the distance", "far away", "from afar")
 NEAR = ("close by", "nearby", "up close")
-THEN = (", followed by ", " and then ", ", after which ")
 WHILE = (" while ", " at the same time as ", " as ")

@@ -1,19 +1,14 @@
-"""The three kinds of clips of the procedural world and their sizes."""
+"""The four kinds of clips of the procedural world and their sizes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-VERSION = 3
+from amrbench_plugins.datasets.layouts.laws import Laws
+from amrbench_plugins.datasets.layouts.presets import LAWS
+
+VERSION = 4
 """Raised whenever a clip, a caption or a window changes for the same seed."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """A closed range of a number."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,91 +18,38 @@ class Preset:
     Attributes:
         name: As in protocols.
         code: Stands for the name in random seeds.
-        seconds: Length of a clip.
         splits: Number of clips of each split.
-        groups: Fewest and most sounds that queries ask for.
-        distractors: Fewest and most sounds that no query asks for.
-        length: Seconds of one event.
-        repeats: Probability of 1, 2, ... occurrences of a sound.
-        overlap_probability: That a block of events may overlap others.
         twin_probability: That one class occurs with both values in a clip.
-        composite_probability: That a clip has an `A then B` or `A while B` block.
-        near: Signal-to-noise ratio of near sounds, dB.
-        far: Signal-to-noise ratio of far sounds, dB.
-        far_probability: That a sound is far.
+        voice_weight: How much more often a sound is a voice than one of the other classes.
         value_probability: That the attribute is named where it need not be.
         distance_probability: That the distance is named.
-        unseen_probability: That a test query for a single sound has the held-out wording.
+        unseen_probability: That a test query has the held-out wording.
+        unseen_take_probability: That a sound of a test clip has held-out takes.
     """
 
     name: str
     code: int
-    seconds: float
     splits: dict[str, int]
-    groups: tuple[int, int]
-    distractors: tuple[int, int] = (0, 2)
-    length: Bounds
-    repeats: tuple[float, ...]
-    overlap_probability: float
     twin_probability: float
-    composite_probability: float
-    near: Bounds
-    far: Bounds
-    far_probability: float
+    voice_weight: float = 6.0
     value_probability: float = 0.6
     distance_probability: float = 0.15
-    unseen_probability: float = 0.0
+    unseen_probability: float = 0.2
+    unseen_take_probability: float = 0.25
+
+    @property
+    def laws(self) -> Laws:
+        """Return the laws of its layouts."""
+        return LAWS[self.name]
 
 
-SHORT = Preset(
-    name="short",
-    code=1,
-    seconds=60.0,
-    splits={"train": 400, "val": 40},
-    groups=(3, 5),
-    length=Bounds(10.0, 25.0),
-    repeats=(1.0,),
-    overlap_probability=1.0,
-    twin_probability=0.0,
-    composite_probability=0.0,
-    near=Bounds(4.0, 16.0),
-    far=Bounds(-2.0, 6.0),
-    far_probability=0.25,
+SHORT = Preset(name="short", code=1, splits={"train": 400, "val": 40}, twin_probability=0.0)
+LONG = Preset(name="long", code=2, splits={"train": 100, "val": 16}, twin_probability=0.5)
+SCENES = Preset(name="scenes", code=3, splits={"train": 320, "val": 80, "test": 240}, twin_probability=0.3)
+SCENES_SMALL = Preset(
+    name="scenes-small", code=4, splits={"train": 240, "val": 60, "test": 160}, twin_probability=0.3
 )
 
-LONG = Preset(
-    name="long",
-    code=2,
-    seconds=120.0,
-    splits={"train": 100, "val": 16},
-    groups=(5, 7),
-    length=Bounds(4.0, 20.0),
-    repeats=(0.7, 0.3),
-    overlap_probability=0.5,
-    twin_probability=0.5,
-    composite_probability=0.5,
-    near=Bounds(4.0, 16.0),
-    far=Bounds(-2.0, 6.0),
-    far_probability=0.3,
-)
-
-SCENES = Preset(
-    name="scenes",
-    code=3,
-    seconds=60.0,
-    splits={"train": 160, "val": 40, "test": 160},
-    groups=(3, 5),
-    length=Bounds(2.5, 8.0),
-    repeats=(0.75, 0.25),
-    overlap_probability=0.25,
-    twin_probability=0.5,
-    composite_probability=0.9,
-    near=Bounds(0.0, 12.0),
-    far=Bounds(-4.0, 4.0),
-    far_probability=0.3,
-    unseen_probability=0.15,
-)
-
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (SHORT, LONG, SCENES)}
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (SHORT, LONG, SCENES, SCENES_SMALL)}
 SPLIT_CODES: dict[str, int] = {"train": 1, "val": 2, "test": 3}
 """Stand for the splits in random seeds."""

@@ -1,30 +1,60 @@
 """Twenty recognisable procedural sounds, each with one attribute of two values.
 
-The function of a class takes a random generator, a number of samples and the value (0 or 1) of its
-attribute, and returns a signal at `dsp.RATE`. No sound pauses for longer than about a second, so a window
-describes an event well.
+The function of a class makes a take of a number of samples at `dsp.RATE`. It begins at once and never pauses
+for longer than about a second, so a window describes an event well.
+
+Every take has parameters of its own: rates, pitches, bands. They are drawn from a section of their ranges, so
+that some takes can be kept from the encoders, and others from training as a whole.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from amrbench_plugins.datasets.procedural import dsp
 from amrbench_plugins.datasets.procedural.dsp import Band, Mode, Rng, Signal, Tilt
 
-Synthesizer = Callable[[Rng, int, int], Signal]
 Range = tuple[float, float]
+ENCODERS: Range = (0.0, 0.6)
+"""Section of all ranges, as fractions, that the shipped encoders were trained on."""
+TRAINING: Range = (0.0, 0.8)
+"""Section of training and validation clips, and of most test clips."""
+HELD_OUT: Range = (0.8, 1.0)
+"""Section of which only test clips have takes."""
 
 
-def _pick(rng: Rng, value: int, zero: Range, one: Range) -> float:
-    return float(rng.uniform(*(one if value else zero)))
+@dataclass(frozen=True)
+class Take:
+    """What decides how a class sounds this time.
+
+    Attributes:
+        rng: Draws parameters and details.
+        value: Of the attribute, 0 or 1.
+        section: Part of each range of a parameter, as fractions of it.
+    """
+
+    rng: Rng
+    value: int
+    section: Range
+
+    def between(self, low: float, high: float) -> float:
+        """Draw a parameter from the section of a range."""
+        return low + (high - low) * float(self.rng.uniform(*self.section))
+
+    def pick(self, zero: Range, one: Range) -> float:
+        """Draw a parameter whose range depends on the value."""
+        return self.between(*(one if self.value else zero))
 
 
-def _turns(rng: Rng, count: int, rate: float) -> Signal:
-    start = np.float32(rng.uniform(0, 1))
+Synthesizer = Callable[[Take, int], Signal]
+
+
+def _turns(rng: Rng, count: int, rate: float, *, latest: float = 1.0) -> Signal:
+    start = np.float32(rng.uniform(0, latest))
     turns = dsp.clock(count) * np.float32(rate) + start
     return np.asarray(turns - np.floor(turns))
 
@@ -34,19 +64,20 @@ def _swing(rng: Rng, count: int, rate: float) -> Signal:
 
 
 def _gate(rng: Rng, count: int, *, rate: float, duty: float) -> Signal:
-    return (_turns(rng, count, rate) < duty).astype(np.float32)
+    """Return 1 and 0 by turns, first 1."""
+    return (_turns(rng, count, rate, latest=0.5 * duty) < duty).astype(np.float32)
 
 
-def siren(rng: Rng, count: int, value: int) -> Signal:
+def siren(take: Take, count: int) -> Signal:
     """A tone that sweeps up and down: slowly or quickly."""
-    rate = _pick(rng, value, (0.35, 0.5), (2.6, 3.6))
-    frequency = rng.uniform(850, 950) + 350 * _swing(rng, count, rate)
+    rate = take.pick((0.35, 0.6), (2.6, 4.4))
+    frequency = take.between(800, 1100) + 350 * _swing(take.rng, count, rate)
     return dsp.harmonic(frequency, (1.0, 0.5, 0.35, 0.2, 0.1))
 
 
-def dog(rng: Rng, count: int, value: int) -> Signal:
+def dog(take: Take, count: int) -> Signal:
     """Groups of barks with an arched pitch: a big or a small dog."""
-    base = _pick(rng, value, (140, 190), (450, 600))
+    rng, base = take.rng, take.pick((130, 230), (430, 700))
 
     def bark() -> Signal:
         size = dsp.samples(rng.uniform(0.13, 0.2))
@@ -58,184 +89,184 @@ def dog(rng: Rng, count: int, value: int) -> Signal:
     return dsp.grains(rng, count, times, bark)
 
 
-def rain(rng: Rng, count: int, value: int) -> Signal:
+def rain(take: Take, count: int) -> Signal:
     """Drops over a bed of hiss: light or heavy."""
-    bed = dsp.noise(rng, count, Band(1200, 7000)) * (0.12, 1.0)[value]
+    rng = take.rng
+    bed = dsp.noise(rng, count, Band(take.between(1000, 1600), 7000)) * (0.12, 1.0)[take.value]
     size = dsp.samples(0.015)
     drops = dsp.grains(
         rng,
         count,
-        dsp.scattered(rng, count, rate=(22, 60)[value]),
+        dsp.scattered(rng, count, rate=take.pick((18, 30), (50, 80))),
         lambda: 2 * dsp.noise(rng, size, Band(2500, 7500)) * dsp.decay(size, 0.003),
         variants=12,
     )
     return np.asarray(bed + drops, dtype=np.float32)
 
 
-def engine(rng: Rng, count: int, value: int) -> Signal:
+def engine(take: Take, count: int) -> Signal:
     """A harmonic rumble with a wandering speed: idling or revving."""
-    base = _pick(rng, value, (26, 36), (90, 130))
-    frequency = base * dsp.wander(rng, count, rate=0.8, low=0.95, high=1.05)
-    return dsp.harmonic(frequency, dsp.falling(22)) + 0.15 * dsp.noise(rng, count, Band(80, 1200))
+    base = take.pick((24, 42), (80, 150))
+    frequency = base * dsp.wander(take.rng, count, rate=0.8, low=0.95, high=1.05)
+    return dsp.harmonic(frequency, dsp.falling(22)) + 0.15 * dsp.noise(take.rng, count, Band(80, 1200))
 
 
-def footsteps(rng: Rng, count: int, value: int) -> Signal:
+def footsteps(take: Take, count: int) -> Signal:
     """Thumps with a scrape: walking or running."""
+    rng, weight, floor = take.rng, take.between(70, 130), take.between(2000, 3200)
 
     def step() -> Signal:
         size = dsp.samples(0.14)
-        thump = dsp.struck(rng, size, [Mode(rng.uniform(80, 120), 1.5, 0.02)])
-        return thump + 0.5 * dsp.noise(rng, size, Band(300, 2500)) * dsp.decay(size, 0.02)
+        thump = dsp.struck(rng, size, [Mode(weight * rng.uniform(0.9, 1.1), 1.5, 0.02)])
+        return thump + 0.5 * dsp.noise(rng, size, Band(300, floor)) * dsp.decay(size, 0.02)
 
-    rate = _pick(rng, value, (1.5, 1.9), (3.2, 4.0))
+    rate = take.pick((1.3, 2.1), (3.0, 4.6))
     return dsp.grains(rng, count, dsp.regular(rng, count, rate=rate, jitter=0.05), step)
 
 
-def clock(rng: Rng, count: int, value: int) -> Signal:
+def clock(take: Take, count: int) -> Signal:
     """Short metallic ticks at an even pace: slow or fast."""
+    rng, pitch = take.rng, take.between(2300, 3500)
 
     def tick() -> Signal:
-        modes = [Mode(rng.uniform(2500, 3200), 1.0, 0.005), Mode(5300, 0.6, 0.003)]
+        modes = [Mode(pitch * rng.uniform(0.97, 1.03), 1.0, 0.005), Mode(1.9 * pitch, 0.6, 0.003)]
         return dsp.struck(rng, dsp.samples(0.04), modes)
 
-    rate = _pick(rng, value, (1.4, 1.8), (5.0, 6.5))
+    rate = take.pick((1.2, 2.0), (4.6, 7.4))
     return dsp.grains(rng, count, dsp.regular(rng, count, rate=rate, jitter=0.005), tick)
 
 
-def phone(rng: Rng, count: int, value: int) -> Signal:
+def phone(take: Take, count: int) -> Signal:
     """Two warbling tones in bursts: low or high."""
-    base = _pick(rng, value, (420, 520), (1300, 1650))
+    base = take.pick((390, 600), (1200, 1900))
     tones = dsp.tone(count, base, (1.0,)) + dsp.tone(count, base * 1.19, (1.0,))
-    warble = 0.2 + 0.8 * _gate(rng, count, rate=20, duty=0.5)
-    return tones * warble * _gate(rng, count, rate=0.8, duty=0.7)
+    warble = 0.2 + 0.8 * _gate(take.rng, count, rate=take.between(16, 26), duty=0.5)
+    return tones * warble * _gate(take.rng, count, rate=take.between(0.7, 1.1), duty=0.7)
 
 
-def knock(rng: Rng, count: int, value: int) -> Signal:
+def knock(take: Take, count: int) -> Signal:
     """Groups of raps on wood: slow or fast."""
-    step = ((0.36, 0.46), (0.12, 0.16))[value]
-    modes = [Mode(190, 1, 0.03), Mode(420, 0.7, 0.015), Mode(760, 0.4, 0.01)]
-    times = dsp.bursts(rng, count, size=(3, 5), step=step, rest=0.4)
+    rng, door, step = take.rng, take.between(0.8, 1.35), take.pick((0.34, 0.5), (0.11, 0.18))
+    modes = [Mode(190 * door, 1, 0.03), Mode(420 * door, 0.7, 0.015), Mode(760 * door, 0.4, 0.01)]
+    times = dsp.bursts(rng, count, size=(3, 5), step=(0.9 * step, 1.1 * step), rest=0.4)
     return dsp.grains(rng, count, times, lambda: dsp.struck(rng, dsp.samples(0.12), modes))
 
 
-def bird(rng: Rng, count: int, value: int) -> Signal:
+def bird(take: Take, count: int) -> Signal:
     """Gliding chirps: low or high."""
-    base = _pick(rng, value, (1700, 2300), (4300, 5400))
+    rng, base = take.rng, take.pick((1600, 2700), (3900, 5800))
 
     def chirp() -> Signal:
         size = dsp.samples(rng.uniform(0.07, 0.14))
         glide = base * (1 + rng.uniform(-0.3, 0.3) * np.linspace(0, 1, size))
         return dsp.harmonic(glide, (1.0, 0.2)) * dsp.hump(size)
 
-    return dsp.grains(rng, count, dsp.scattered(rng, count, rate=5), chirp, variants=10)
+    return dsp.grains(rng, count, dsp.scattered(rng, count, rate=take.between(5, 8)), chirp, variants=10)
 
 
-def applause(rng: Rng, count: int, value: int) -> Signal:
+def applause(take: Take, count: int) -> Signal:
     """Hand claps: a few people or a crowd."""
-    size = dsp.samples(0.035)
-    times = dsp.scattered(rng, count, rate=(6, 80)[value])
+    rng, hands, size = take.rng, take.between(550, 1000), dsp.samples(0.035)
+    times = dsp.scattered(rng, count, rate=take.pick((5, 10), (60, 110)))
     return dsp.grains(
         rng,
         count,
         times,
-        lambda: dsp.noise(rng, size, Band(rng.uniform(600, 900), 3500)) * dsp.decay(size, 0.008),
+        lambda: dsp.noise(rng, size, Band(hands * rng.uniform(0.9, 1.1), 3500)) * dsp.decay(size, 0.008),
         variants=12,
     )
 
 
-def alarm(rng: Rng, count: int, value: int) -> Signal:
+def alarm(take: Take, count: int) -> Signal:
     """Electronic beeps of one pitch: slow or fast."""
-    tone = dsp.tone(count, rng.uniform(2000, 2700), (1.0, 0.0, 0.3))
-    return tone * _gate(rng, count, rate=_pick(rng, value, (1.3, 1.7), (5.0, 6.5)), duty=0.5)
+    tone = dsp.tone(count, take.between(1800, 3000), (1.0, 0.0, 0.3))
+    return tone * _gate(take.rng, count, rate=take.pick((1.2, 2.0), (4.6, 7.4)), duty=0.5)
 
 
-def sawing(rng: Rng, count: int, value: int) -> Signal:
+def sawing(take: Take, count: int) -> Signal:
     """Rough strokes of a hand saw: slow or fast."""
-    rate = _pick(rng, value, (0.9, 1.2), (2.8, 3.5))
-    strokes = np.abs(_swing(rng, count, rate / 2)) ** 1.5
-    teeth = 0.6 + 0.4 * np.sign(_swing(rng, count, 90))
-    return np.asarray(dsp.noise(rng, count, Band(900, 4000)) * strokes * teeth, dtype=np.float32)
+    rate = take.pick((0.8, 1.4), (2.5, 4.0))
+    strokes = np.abs(_swing(take.rng, count, rate / 2)) ** 1.5
+    teeth = 0.6 + 0.4 * np.sign(_swing(take.rng, count, take.between(70, 130)))
+    wood = dsp.noise(take.rng, count, Band(take.between(800, 1300), 4000))
+    return np.asarray(wood * strokes * teeth, dtype=np.float32)
 
 
-def helicopter(rng: Rng, count: int, value: int) -> Signal:
+def helicopter(take: Take, count: int) -> Signal:
     """Chopped low noise: slow or fast rotor."""
-    beats = (0.5 + 0.5 * _swing(rng, count, _pick(rng, value, (7, 10), (19, 25)))) ** 4
-    return dsp.noise(rng, count, Band(40, 800)) * (beats + 0.1)
+    beats = (0.5 + 0.5 * _swing(take.rng, count, take.pick((6.5, 12), (18, 28)))) ** 4
+    return dsp.noise(take.rng, count, Band(40, take.between(700, 1100))) * (beats + 0.1)
 
 
-def crickets(rng: Rng, count: int, value: int) -> Signal:
+def crickets(take: Take, count: int) -> Signal:
     """A pulsed high tone in groups: slow or fast."""
-    tone = dsp.tone(count, rng.uniform(4300, 5000), (1.0,))
-    groups = _gate(rng, count, rate=_pick(rng, value, (1.3, 1.8), (4.5, 6.0)), duty=0.45)
-    return tone * _gate(rng, count, rate=28, duty=0.5) * groups
+    rng, tone = take.rng, dsp.tone(count, take.between(4100, 5400), (1.0,))
+    groups = _gate(rng, count, rate=take.pick((1.2, 2.0), (4.2, 6.8)), duty=0.45)
+    return tone * _gate(rng, count, rate=take.between(24, 36), duty=0.5) * groups
 
 
-def bell(rng: Rng, count: int, value: int) -> Signal:
+def bell(take: Take, count: int) -> Signal:
     """A struck bell with inharmonic partials: low or high."""
-    base = _pick(rng, value, (190, 260), (640, 850))
+    rng, base = take.rng, take.pick((180, 310), (600, 980))
     ratios = (0.5, 1.0, 1.2, 1.5, 2.0, 2.66, 3.0, 4.2)
     loudness = (0.5, 1.0, 0.7, 0.5, 0.6, 0.4, 0.3, 0.2)
     modes = [Mode(base * r, a, 1.0 / math.sqrt(r)) for r, a in zip(ratios, loudness, strict=True)]
-    times = dsp.regular(rng, count, rate=rng.uniform(0.8, 1.1), jitter=0.02)
+    times = dsp.regular(rng, count, rate=take.between(0.8, 1.2), jitter=0.02)
     return dsp.grains(rng, count, times, lambda: dsp.struck(rng, dsp.samples(2.0), modes), variants=2)
 
 
-def vacuum(rng: Rng, count: int, value: int) -> Signal:
+def vacuum(take: Take, count: int) -> Signal:
     """Broad noise with a motor whine: low or high."""
-    whine = dsp.tone(count, _pick(rng, value, (150, 200), (400, 500)), (0.8, 0.6, 0.5, 0.4, 0.2, 0.2))
-    return 0.5 * dsp.noise(rng, count, Band(200, 5000)) + whine
+    whine = dsp.tone(count, take.pick((140, 240), (380, 580)), (0.8, 0.6, 0.5, 0.4, 0.2, 0.2))
+    return 0.5 * dsp.noise(take.rng, count, Band(200, take.between(4500, 6500))) + whine
 
 
-def voice(rng: Rng, count: int, value: int) -> Signal:
+def voice(take: Take, count: int) -> Signal:
     """Syllables of a harmonic source through moving formants: a man or a woman."""
-    pitch = _pick(rng, value, (95, 130), (200, 250))
+    rng, tract, pitch = take.rng, take.between(0.95, 1.1), take.pick((90, 150), (185, 280))
     frequency = pitch * dsp.wander(rng, count, rate=3, low=0.9, high=1.1)
-    source = dsp.harmonic(frequency, dsp.falling(28, 0.5))
-    size = dsp.fft_size(count)
-    spectrum = np.fft.rfft(source, size)
-    grid = np.fft.rfftfreq(size, 1 / dsp.RATE)
+    vowels = [
+        dsp.resonant(dsp.falling(28, 0.5), pitch, [tract * formant for formant in formants])
+        for formants in ((600, 1100, 2500), (350, 2000, 2700), (450, 900, 2400))
+    ]
     signal = np.zeros(count, np.float32)
-    for formants in ((600, 1100, 2500), (350, 2000, 2700), (450, 900, 2400)):
-        gain = sum(1 / (1 + ((grid - centre) / 90) ** 2) for centre in formants)
-        vowel = np.fft.irfft(spectrum * gain, size)[:count].astype(np.float32)
+    for vowel in dsp.harmonics(frequency, vowels):
         signal += vowel * dsp.wander(rng, count, rate=3, low=0, high=1) ** 2
-    syllables = np.abs(_swing(rng, count, rng.uniform(1.8, 2.4))) ** 1.2
+    syllables = np.abs(_swing(rng, count, take.between(1.7, 2.6))) ** 1.2
     return np.asarray(signal * (0.05 + syllables), dtype=np.float32)
 
 
-def frog(rng: Rng, count: int, value: int) -> Signal:
+def frog(take: Take, count: int) -> Signal:
     """Rattling croaks: low or high."""
-    pitch = _pick(rng, value, (330, 430), (950, 1200))
-    size = dsp.samples(0.28)
+    rng, pitch, size = take.rng, take.pick((310, 500), (880, 1350)), dsp.samples(0.28)
+    roughness = take.between(38, 60)
 
     def croak() -> Signal:
-        rattle = (_swing(rng, size, 45) > -0.2).astype(np.float32)
+        rattle = (_swing(rng, size, roughness) > -0.2).astype(np.float32)
         return dsp.tone(size, pitch, (1.0, 0.3)) * rattle * dsp.hump(size)
 
-    times = dsp.regular(rng, count, rate=rng.uniform(1.5, 2.1), jitter=0.12)
+    times = dsp.regular(rng, count, rate=take.between(1.4, 2.3), jitter=0.12)
     return dsp.grains(rng, count, times, croak)
 
 
-def car_horn(rng: Rng, count: int, value: int) -> Signal:
+def car_horn(take: Take, count: int) -> Signal:
     """Two horn notes together: long or short honks."""
-    partials = (1.0, 0.7, 0.6, 0.4, 0.3)
-    base = rng.uniform(390, 430)
+    partials, base = (1.0, 0.7, 0.6, 0.4, 0.3), take.between(370, 470)
     chord = dsp.tone(count, base, partials) + dsp.tone(count, base * 1.25, partials)
-    return chord * (
-        _gate(rng, count, rate=2.4, duty=0.5) if value else _gate(rng, count, rate=0.45, duty=0.8)
-    )
+    rate = take.pick((0.4, 0.6), (2.2, 3.2))
+    return chord * _gate(take.rng, count, rate=rate, duty=(0.8, 0.5)[take.value])
 
 
-def drum(rng: Rng, count: int, value: int) -> Signal:
+def drum(take: Take, count: int) -> Signal:
     """Beats on a drum with a rattle: slow or fast."""
-    size = dsp.samples(0.3)
+    rng, skin, size = take.rng, take.between(60, 95), dsp.samples(0.3)
 
     def beat() -> Signal:
-        skin = dsp.struck(rng, size, [Mode(70, 1.0, 0.09), Mode(125, 0.6, 0.06)])
+        modes = dsp.struck(rng, size, [Mode(skin, 1.0, 0.09), Mode(1.8 * skin, 0.6, 0.06)])
         rattle = rng.choice([0.0, 0.5]) * dsp.noise(rng, size, Band(1500, 6000)) * dsp.decay(size, 0.04)
-        return np.asarray(skin + rattle, dtype=np.float32)
+        return np.asarray(modes + rattle, dtype=np.float32)
 
-    rate = _pick(rng, value, (1.5, 1.9), (4.5, 5.5))
+    rate = take.pick((1.4, 2.2), (4.2, 6.2))
     return dsp.grains(rng, count, dsp.regular(rng, count, rate=rate, jitter=0.01), beat, variants=8)
 
 
@@ -266,9 +297,9 @@ SYNTHESIZERS: dict[str, Synthesizer] = {
 CLASSES: tuple[str, ...] = tuple(SYNTHESIZERS)
 
 
-def sound(rng: Rng, name: str, *, value: int, seconds: float) -> Signal:
-    """Return a sound of a class with a peak of one and soft ends."""
-    return dsp.fade(dsp.peak_one(SYNTHESIZERS[name](rng, dsp.samples(seconds), value)))
+def sound(take: Take, name: str, *, seconds: float) -> Signal:
+    """Return a take of a class with a peak of one and soft ends."""
+    return dsp.fade(dsp.peak_one(SYNTHESIZERS[name](take, dsp.samples(seconds))))
 
 
 def from_afar(rng: Rng, signal: Signal) -> Signal:
@@ -294,4 +325,11 @@ def background(rng: Rng, kind: str, *, seconds: float) -> Signal:
         signal = 0.5 * dsp.noise(rng, count, Tilt(0.6)) + murmur
     else:
         signal = dsp.noise(rng, count, Band(60, 900)) * dsp.wander(rng, count, rate=0.5, low=0.3, high=1)
+    return np.asarray(signal / (dsp.rms(signal) + 1e-9), dtype=np.float32)
+
+
+def bed(take: Take, name: str, *, seconds: float) -> Signal:
+    """Return a class that goes on for long and comes and goes a little, of unit RMS."""
+    count = dsp.samples(seconds)
+    signal = SYNTHESIZERS[name](take, count) * dsp.wander(take.rng, count, rate=0.1, low=0.4, high=1)
     return np.asarray(signal / (dsp.rms(signal) + 1e-9), dtype=np.float32)

@@ -18,7 +18,7 @@ def generator(seed):
 
 
 @cache
-def plans(preset, split, count=120):
+def plans(preset, split, count=80):
     return [planning.plan(PRESETS[preset], split, index, seed=1) for index in range(count)]
 
 
@@ -37,6 +37,12 @@ HELD_OUT = [text for sound in CLASSES for text in held_out(sound)]
 
 def is_held_out(text):
     return any(phrase in text.lower() for phrase in HELD_OUT)
+
+
+def asked(scene):
+    """Each query of a scene with the planned sounds it is about."""
+    for query, request in zip(scene.queries, scene.layout.requests, strict=True):
+        yield query, [scene.sounds[index] for index in request.sounds]
 
 
 def names_value(text, subject):

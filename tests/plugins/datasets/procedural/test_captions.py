@@ -1,8 +1,14 @@
 """Sentences about procedural sounds."""
 
+from amrbench_plugins.datasets.layouts.streams import stream
 from amrbench_plugins.datasets.procedural.captions import Subject, Wording, finish, phrase
-from amrbench_plugins.datasets.procedural.lexicon import FAR, LEXICON, NEAR
-from amrbench_plugins.datasets.procedural.planning import stream
+from amrbench_plugins.datasets.procedural.lexicon import (
+    FAR,
+    KNOWN_TO_ENCODERS,
+    LEXICON,
+    NEAR,
+    NEW_TO_ENCODERS,
+)
 from amrbench_plugins.datasets.procedural.sounds import CLASSES
 from tests.plugins.datasets.procedural.plans import HELD_OUT, held_out, is_held_out
 
@@ -32,6 +38,26 @@ def test_values_have_words_of_their_own():
         assert not set(words.values[0]) & set(words.values[1])
         assert len(words.nouns) >= 3
         assert len(words.clauses) >= 3
+
+
+def test_encoders_know_a_part_of_the_words_of_each_kind():
+    for sound, words in LEXICON.items():
+        known, new = KNOWN_TO_ENCODERS[sound], NEW_TO_ENCODERS[sound]
+        for kind in ("nouns", "clauses"):
+            assert getattr(known, kind) + getattr(new, kind) == getattr(words, kind)
+            assert getattr(new, kind)
+        assert all(new.values)
+        assert words.values[0] == known.values[0] + new.values[0]
+        assert known.unseen == new.unseen == words.unseen
+
+
+def test_a_phrase_is_of_the_lexicon_that_is_given():
+    for lexicon, other in ((KNOWN_TO_ENCODERS, NEW_TO_ENCODERS), (NEW_TO_ENCODERS, KNOWN_TO_ENCODERS)):
+        for n in range(40):
+            text = phrase(stream((4,), n), Subject("rain", 1, False), wording=Wording.VALUE, distance=False,
+                          lexicon=lexicon)  # fmt: skip
+            assert any(value in text for value in lexicon["rain"].values[1])
+            assert not any(value in text for value in other["rain"].values[1])
 
 
 def test_the_named_distance_is_true():

@@ -1,0 +1,33 @@
+"""Whether files can be made in a folder, before the work whose result belongs there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from amrbench.errors import RunError
+from amrbench.files.owner import this_process
+
+
+def refuse_unwritable(folder: Path, holds: str, remedy: str) -> None:
+    """Make a folder if there is none, and raise RunError if it cannot be written to.
+
+    Args:
+        folder: May be missing, with those above it.
+        holds: What belongs there, e.g. "the runs".
+        remedy: What else to do, e.g. "name another folder with --out".
+    """
+    probe = folder / f".{this_process().label}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next(path for path in (folder, *folder.parents) if path.is_file())
+        raise RunError(
+            f"{folder}: {holds} would go there, but {file} is a file. Move it away, or {remedy}."
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"{folder}: {holds} would go there, but it cannot be written to ({error.strerror}). Let this "
+            f"user write there, or {remedy}."
+        ) from error

@@ -1,0 +1,171 @@
+"""`amrbench data statistics`: lengths, widths, numbers and shares in annotations, in one line a split.
+
+Only annotations are read or planned; no audio is read or made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amrbench.data.local_dataset import HasDatasetFolder
+from amrbench.errors import DataError
+from amrbench.functional.targets import as_windows, clip_windows
+from amrbench.slots.data import DatasetPart, KnowsQueries
+from amrbench.types import Floats, Query
+
+_GRID = 0.1
+"""Seconds of a piece of a recording, where time that queries share is counted."""
+_SHORT, _LONG = 2.0, 30.0
+"""Seconds of a window that is short at most, and of one that is long at least."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A distribution in four numbers: 5th, 50th and 95th percentile, and mean."""
+
+    p5: float
+    median: float
+    p95: float
+    mean: float
+
+    @classmethod
+    def of(cls, values: Sequence[float] | Floats) -> Summary:
+        """Return the summary of at least one number."""
+        p5, median, p95 = (float(value) for value in np.percentile(values, [5, 50, 95]))
+        return cls(p5, median, p95, float(np.mean(values)))
+
+    def __str__(self) -> str:
+        percentiles = "/".join(f"{value:.3g}" for value in (self.p5, self.median, self.p95))
+        return f"{percentiles}, mean {self.mean:.3g}"
+
+
+@dataclass(frozen=True)
+class AnnotationStatistics:
+    """What the annotations of one split are like.
+
+    Attributes:
+        recordings: Number of recordings with queries.
+        queries: Number of queries.
+        seconds: Lengths of recordings.
+        widths: Widths of windows in seconds.
+        windows: Windows a query.
+        covered: Percent of its recording that the windows of a query cover.
+        gaps: Seconds between windows of a query; None if no query has several.
+        shares: Percentages by name.
+    """
+
+    recordings: int
+    queries: int
+    seconds: Summary
+    widths: Summary
+    windows: Summary
+    covered: Summary
+    gaps: Summary | None
+    shares: Mapping[str, float]
+
+    def as_row(self, name: str) -> dict[str, str]:
+        """Return a row of a table."""
+        return {
+            "annotations": name,
+            "recordings": f"{self.recordings}",
+            "queries": f"{self.queries}",
+            "recording, s": str(self.seconds),
+            "window, s": str(self.widths),
+            "windows a query": str(self.windows),
+            "covered, %": str(self.covered),
+            "gap, s": str(self.gaps or "-"),
+            **{key: f"{value:.1f}" for key, value in self.shares.items()},
+        }
+
+
+def known_queries(part: DatasetPart) -> Iterator[tuple[str, list[Query]]]:
+    """Yield each split of a data set and its queries; of a data set in files, the splits that are present.
+
+    Raises:
+        DataError: Annotations are missing or wrong, or the queries come with the audio only.
+    """
+    if isinstance(part, HasDatasetFolder):
+        folder = part.dataset_folder
+        yield from ((split, folder.queries(split)) for split in folder.annotated_splits)
+        return
+    dataset = part.build()
+    if not isinstance(dataset, KnowsQueries):
+        raise DataError(
+            f"the data set {part.use!r} knows its queries only when its recordings are made. Write them with "
+            "'amrbench data synthesize', and name the annotations.jsonl."
+        )
+    for split in dataset.splits():
+        indices = range(dataset.size(split))
+        yield split, [query for index in indices for query in dataset.queries(split, index)]
+
+
+def annotation_statistics(name: str, queries: Sequence[Query]) -> AnnotationStatistics:
+    """Return the statistics of the queries of a split.
+
+    Windows end with their recordings at the latest, and queries without a window inside are left out.
+
+    Args:
+        name: Of the annotations, for messages.
+        queries: At least one of them with a window.
+
+    Raises:
+        DataError: No query has a window inside its recording.
+    """
+    clipped = [clip_windows(as_windows(query.windows), query.duration, tolerance=0.0) for query in queries]
+    kept = [(query, windows) for query, windows in zip(queries, clipped, strict=True) if len(windows)]
+    if not kept:
+        raise DataError(
+            f"{name}: no query has a window inside its recording, so there is nothing to count. "
+            "Name annotations whose ground truth is public."
+        )
+    windows = [rows[np.argsort(rows[:, 0])] for _, rows in kept]
+    widths = np.concatenate([rows[:, 1] - rows[:, 0] for rows in windows])
+    covered = [float((rows[:, 1] - rows[:, 0]).sum()) for rows in windows]
+    durations = np.array([query.duration for query, _ in kept])
+    counts = np.array([len(rows) for rows in windows])
+    gaps = [float(after[0] - before[1]) for rows in windows for before, after in pairwise(rows)]
+    lengths = {query.vid: query.duration for query, _ in kept}
+    return AnnotationStatistics(
+        recordings=len(lengths),
+        queries=len(kept),
+        seconds=Summary.of(list(lengths.values())),
+        widths=Summary.of(widths),
+        windows=Summary.of(counts),
+        covered=Summary.of(100 * np.array(covered) / durations),
+        gaps=Summary.of(gaps) if gaps else None,
+        shares={
+            f"up to {_SHORT:g} s, %": _percent(widths <= _SHORT),
+            f"over {_LONG:g} s, %": _percent(widths > _LONG),
+            "one window, %": _percent(counts == 1),
+            "three or more, %": _percent(counts >= 3),
+            "whole seconds, %": _percent(np.concatenate(windows) % 1 == 0),
+            "shared, %": 100 * float(np.mean(_shared([query.vid for query, _ in kept], windows))),
+        },
+    )
+
+
+def _percent(which: NDArray[np.bool_]) -> float:
+    return 100 * float(np.mean(which))
+
+
+def _shared(vids: Sequence[str], windows: Sequence[Floats]) -> list[float]:
+    """Return for each query the share of its time that other queries about its recording have too."""
+    together: dict[str, list[int]] = {}
+    for index, vid in enumerate(vids):
+        together.setdefault(vid, []).append(index)
+    shares = [0.0] * len(vids)
+    for indices in together.values():
+        end = max(float(windows[index].max()) for index in indices)
+        inside = np.zeros((len(indices), round(end / _GRID) + 1), bool)
+        for row, index in enumerate(indices):
+            for first, last in np.rint(windows[index] / _GRID).astype(int):
+                inside[row, first:last] = True
+        others = inside & (inside.sum(0) > 1)
+        for row, index in enumerate(indices):
+            shares[index] = float(others[row].sum() / max(1, inside[row].sum()))
+    return shares
