@@ -1,4 +1,4 @@
-"""Every component can learn: alone, with all others, and in either baseline; a few clips are learned by heart."""
+"""Every component can learn: alone, with all of them, and in either baseline, a few clips are learned."""
 
 from __future__ import annotations
 
