@@ -55,6 +55,17 @@ def test_a_layer_equals_the_attention_of_torch() -> None:
         assert_close(layer(audio, Keys(words), bias), expected, **NEAR)
 
 
+def test_weights_of_words_are_dropped_in_training() -> None:
+    layer, batch = model(dropout=0.5).fusion.layers[0].train(), small.batch()
+    layer.residual_sum.eval()
+    layer.feedforward.eval()
+    audio, words = tokens(9, batch.audio_mask), tokens(4, batch.text_mask)
+    bias = bias_of(words.mask[:, None, None], torch.float32)
+    one, other = (layer(audio, Keys(words), bias) for _ in range(2))
+    assert not one.equal(other)
+    assert layer.eval()(audio, Keys(words), bias).equal(layer(audio, Keys(words), bias))
+
+
 def test_words_have_no_position() -> None:
     layer, batch = model().fusion.layers[0], small.batch()
     audio, words = tokens(9, batch.audio_mask), tokens(4, batch.text_mask)

@@ -64,6 +64,18 @@ def test_the_recipe_is_the_model_of_the_reference_at_the_full_size() -> None:
     assert [loss.use for loss in recipe.training.losses] == list(golden.LOSSES)
 
 
+def test_the_recipe_trains_as_the_reference_does() -> None:
+    recipe = load_recipe("qd-detr", load_registry())
+    training, targets = recipe.training, recipe.training.targets
+    assert (training.batch, training.clip) == (32, 0.1)
+    assert (targets.saliency, targets.label_unit) == ("first-window", "hop")
+    assert (targets.max_windows, targets.pairs) == (5, 2)
+    assert (training.matcher.span, training.matcher.giou, training.matcher.score) == (10, 1, 4)
+    optimizer = training.optimizer
+    assert (optimizer.use, optimizer.lr, optimizer.weight_decay) == ("adamw", 1e-4, 1e-4)
+    assert [(stage.data, stage.epochs) for stage in recipe.stages] == [("pretrain", 200), ("target", 200)]
+
+
 def test_initial_weights_have_the_deviation_of_the_reference() -> None:
     known = cases.parameters()["init_statistics"]
     with torch.no_grad():
