@@ -1,7 +1,6 @@
 """Stopping on request: after the first Ctrl-C or SIGTERM work ends its step and saves; a second one ends it.
 
-A worker process ignores Ctrl-C, which a terminal sends to all processes; it stops when its parent asks it to,
-by a file that the parent makes.
+A worker process that trains stops when its parent asks it to.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -37,7 +35,7 @@ class _Requests:
 
     def __init__(self) -> None:
         self.signal = 0
-        self.file: Path | None = None
+        self.by_parent: Callable[[], bool] = lambda: False
 
 
 _requests = _Requests()
@@ -45,7 +43,7 @@ _requests = _Requests()
 
 def stop_requested() -> bool:
     """Whether the work should save and stop."""
-    return bool(_requests.signal) or (_requests.file is not None and _requests.file.exists())
+    return bool(_requests.signal) or _requests.by_parent()
 
 
 def interrupted(at: str) -> Interrupted:
@@ -90,10 +88,9 @@ def stops_between_steps(announce: Callable[[], None] = lambda: None) -> Iterator
         _requests.signal = 0
 
 
-def follow_parent(file: Path) -> None:
-    """Let a worker process stop when its parent makes a file, and at SIGTERM; it ignores Ctrl-C."""
-    _requests.file = file
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def follow_parent(asked: Callable[[], bool]) -> None:
+    """Let a worker process stop when its parent asks it to, which a function says, or at SIGTERM."""
+    _requests.by_parent = asked
 
 
 def stop_with_parent() -> None:

@@ -19,6 +19,9 @@ from amrbench.discovery import load_registry
 from amrbench.slots.features import FeaturesPart
 from amrbench.types import Rows
 from amrbench_plugins.backends import laion_clap
+from amrbench_plugins.backends.aisfx_minilm import cnn
+from amrbench_plugins.backends.aisfx_minilm.encoder import AisfxMiniLm
+from amrbench_plugins.backends.bert import Bert
 from amrbench_plugins.backends.lazy_encoder import whole_seconds
 from amrbench_plugins.backends.m2d_clap import vit
 from amrbench_plugins.backends.ms_clap import htsat
@@ -45,6 +48,10 @@ def over_seconds(net: nn.Module, rate: int) -> Encode:
     return encode
 
 
+def aisfx_encoder() -> Encode:
+    return AisfxMiniLm(cnn.AudioEncoder().eval(), Bert(None, None), "sentence", ()).audio
+
+
 def laion_encoder() -> Encode:
     # The audio side in the size that LAION-CLAP calls HTSAT-base; the text side is not used.
     audio = {
@@ -65,6 +72,7 @@ ENCODERS: dict[str, tuple[int, Callable[[], Encode]]] = {
     "mini-clap-wide": (16000, lambda: shipped("mini-clap-wide")),
     "clap": (htsat.RATE, lambda: over_seconds(htsat.Htsat(htsat.Config()), htsat.RATE)),
     "m2d-clap": (vit.RATE, lambda: over_seconds(vit.AudioEncoder(vit.Config()), vit.RATE)),
+    "aisfx-minilm": (cnn.RATE, aisfx_encoder),
     "laion-clap": (laion_clap.RATE, laion_encoder),
 }
 

@@ -25,8 +25,8 @@ from amrbench.config.recipe import Budget, Recipe
 from amrbench.discovery import load_registry
 from amrbench.slots.optimizers import Updater
 from amrbench.training.criterion import Criterion
-from amrbench.training.loop import fixed_numerics
 from amrbench.training.model_array import CriterionArray, stack
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.predict import to_device
 from amrbench.training.step_check import StepCheck
 from amrbench.types import Batch, Target

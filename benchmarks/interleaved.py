@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from time import perf_counter, process_time
 
-from amrbench.training.loop import fixed_numerics
+from amrbench.training.numerics import fixed_numerics
 
 ROUNDS = 9
 CLOCKS = ((process_time, "processor"), (perf_counter, "wall"))

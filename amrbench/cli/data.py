@@ -17,6 +17,7 @@ from amrbench.cli.options import (
     ProtocolName,
     Without,
     complete_recipe,
+    executor_of,
     print_json,
     print_table,
     registry_of,
@@ -151,8 +152,12 @@ def verify(
 ) -> None:
     """Find defects in annotations and features; with a fault that must be corrected, the exit code is 2."""
     from amrbench.tools.verify_data import verify_data
+    from amrbench.tools.verify_shards import has_manifest, verify_shards
 
-    report = verify_data(_dataset_folder(name, registry_of(without)))
+    if has_manifest(Path(name)):
+        report = verify_shards(Path(name))
+    else:
+        report = verify_data(_dataset_folder(name, registry_of(without)))
     if as_json:
         print_json(report.as_json())
     else:
@@ -197,24 +202,56 @@ def extract(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="feature file to write, for a folder of audio files")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="parallel processes")] = 1,
+    half: Annotated[bool, typer.Option("--half", help="store rows in half precision")] = False,
+    shard_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="write a folder of feature files of so many recordings, with a manifest",
+            show_default="one feature file",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MOST_JOBS, help="parallel processes", show_default="1; what an executor has room for"
+        ),
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            help="where features are made: local, ray, '{use: ray, address: HOST:PORT}', submitit or others; "
+            "machines share the folders of audio and output",
+            show_default="processes of this command",
+        ),
+    ] = None,
     without: Without = None,
 ) -> None:
     """Extract features of audio files (WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64) of any rate.
 
     An interrupted extraction continues.
     """
+    from dataclasses import replace
+
     from amrbench.tools.extract_features import extract_features, job_for_dataset, job_for_folder
+    from amrbench.tools.shard_workers import ShardWorkers
     from amrbench.training.progress_bars import progress
 
     registry = registry_of(without)
     encoder_part = _encoder(encoder, registry)
     if output is None:
+        if shard_size:
+            raise DataError("--shard-size needs -o: the features of a data set are one file in its folder.")
         job = job_for_dataset(_dataset_folder(name, registry), encoder_part)
     else:
         job = job_for_folder(Path(name), output)
+    job = replace(job, half=half, shard_size=shard_size or 0)
+    part = executor_of(executor, registry)
+    workers = ShardWorkers(part.build(jobs), without=without or ()) if part else None
     with progress() as reporter:
-        recordings, sentences = extract_features(job, encoder_part, jobs=jobs, report=reporter.data)
+        recordings, sentences = extract_features(
+            job, encoder_part, jobs=jobs or 1, report=reporter.data, workers=workers
+        )
     typer.echo(f"{job.output}: {recordings:,} recordings and {sentences:,} sentences")
 
 

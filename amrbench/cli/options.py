@@ -58,9 +58,9 @@ MemberName = Annotated[
 ExecutorOption = Annotated[
     str | None,
     typer.Option(
-        help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; machines "
-        "share the cache folder",
-        show_default="processes of this command",
+        help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; except "
+        "with ray, machines share the cache folder",
+        show_default="local",
     ),
 ]
 Without = Annotated[list[str] | None, typer.Option(help="leave a plugin out; may be repeated")]

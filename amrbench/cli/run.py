@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +49,7 @@ def run(
             min=1,
             max=MOST_JOBS,
             help="parallel processes",
-            show_default="one a core; one to train on a GPU",
+            show_default="one a core, as memory allows; one to train on a GPU",
         ),
     ] = None,
     executor: ExecutorOption = None,
@@ -92,20 +94,47 @@ def run(
 
 @command(hidden=True, epilog="Example: amrbench stage task.json")
 def stage(
-    file: Annotated[Path, typer.Argument(help="a task that 'amrbench run --executor' has written")],
+    file: Annotated[
+        Path, typer.Argument(help="a task that 'amrbench run' or 'amrbench data extract' has written")
+    ],
 ) -> None:
-    """Train one stage of a run; executors call this on other machines."""
-    from amrbench.experiment.stage_task import TaskFile, train_task
-    from amrbench.interrupts import stop_with_parent
-    from amrbench.training.progress_bars import progress
+    """Train one stage of a run, or make shards of features; executors call this, mostly on other machines."""
+    from amrbench.slots.executors import SHARDS
 
-    os.environ.update(TaskFile.read(file).environment)
+    if file.name.endswith(SHARDS):
+        _make_shards(file)
+    else:
+        _train_stage(file)
+
+
+def _begin_task(environment: Mapping[str, str]) -> None:
+    from amrbench.interrupts import stop_with_parent
+
+    os.environ.update(environment)
+    faulthandler.enable()  # What the command shows goes to the log of the task, where the location is read.
     # Batch systems send it to all processes of a job; the one that started this command stops it then.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     stop_with_parent()
+
+
+def _train_stage(file: Path) -> None:
+    from amrbench.experiment.stage_task import TaskFile, train_task
+    from amrbench.training.progress_bars import progress
+
+    _begin_task(TaskFile.read(file).environment)
     with progress() as reporter:
         spec = train_task(file, registry_of, reporter)
     typer.echo(f"{spec.name}: trained", err=True)
+
+
+def _make_shards(file: Path) -> None:
+    from amrbench.data.worker_process import THREADS
+
+    os.environ.update(dict.fromkeys(THREADS, "1"))  # Read by libraries when they are imported, as below.
+    from amrbench.tools.shard_work import ShardWork, do_work
+
+    _begin_task(ShardWork.read(file).environment)
+    typer.echo(f"{file}: {do_work(file, registry_of)} shards", err=True)
 
 
 @command(epilog="Example: amrbench predict street.flac 'a dog barks' --plot street.png")

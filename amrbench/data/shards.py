@@ -108,7 +108,7 @@ class AudioShard(Shard):
             recording = dataset.recording(self.split, index)
             report_part(f"recording {recording.vid!r}", done)
             vids.append(recording.vid)
-            rows.append(_audio_rows(recording, backend, self.header.source))
+            rows.append(audio_rows(recording, backend, self.header.source))
             for query in recording.queries:
                 if query.vid != recording.vid:
                     raise DataError(
@@ -127,7 +127,7 @@ def shard_ranges(count: int, length: int) -> Iterator[range]:
         yield range(start, min(start + length, count))
 
 
-def header_for(source: str, backend: FeatureBackend) -> FeatureHeader:
+def header_for(source: str, backend: FeatureBackend, *, half: bool = False) -> FeatureHeader:
     """Return the header of an encoder's feature file; `source` says what is encoded."""
     return FeatureHeader(
         source=source,
@@ -136,6 +136,7 @@ def header_for(source: str, backend: FeatureBackend) -> FeatureHeader:
         hop=float(backend.hop),
         audio_width=backend.audio_width,
         text_width=backend.text_width,
+        half=half,
     )
 
 
@@ -153,7 +154,7 @@ def make_shard(shard: Shard) -> int:
     return shard.size
 
 
-def audio_of(shards: Sequence[AudioShard]) -> ConcatTable:
+def audio_of(shards: Sequence[Shard]) -> ConcatTable:
     """Return the rows of all recordings; the shards must be made."""
     return ConcatTable(tuple(open_feature_file(shard.file).audio for shard in shards))
 
@@ -196,7 +197,12 @@ def _key(part: DatasetPart | FeaturesPart) -> str:
     return f"{type(part)} {part!r}"
 
 
-def _audio_rows(recording: Recording, backend: FeatureBackend, source: str) -> Rows:
+def audio_rows(recording: Recording, backend: FeatureBackend, source: str) -> Rows:
+    """Return the feature rows of a recording.
+
+    Raises:
+        DataError: The audio is not finite, not one channel, or too short for a row.
+    """
     waveform = np.asarray(recording.waveform, np.float32)
     if waveform.ndim != 1 or not np.isfinite(waveform).all():
         raise DataError(

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -22,31 +22,25 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from amrbench.data.out_of_memory import explained_memory
-from amrbench.data.worker_status import (
-    WorkerStatus,
+from amrbench.data.worker_process import (
+    KEPT,
+    NO_GUARD,
     crash_location,
-    read_statuses,
-    report_status,
-    start_reporting,
+    ending,
+    ignore_ctrl_c,
+    one_thread,
 )
+from amrbench.data.worker_status import WorkerStatus, read_statuses, report_status, start_reporting
 from amrbench.errors import RunError
-from amrbench.interrupts import follow_parent
 from amrbench.notes import collected_notes, note
 from amrbench.plugin_errors import naming_plugins
 
 T = TypeVar("T")
 R = TypeVar("R")
-_ONE_THREAD: Mapping[str, str] = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
-_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGFPE}
 _LOOK_SECONDS = 1.0
 """Time between two looks at what the workers do."""
 _JOIN_SECONDS = 2.0
 """Longest time that ended workers are waited for."""
-STOP = "stop"
-"""Name of the file that asks workers to stop."""
-KEPT = "What is finished is kept: give the same command again"
 LESS_MEMORY = "Give the same command with a smaller --jobs, or end other programs; what is finished is kept."
 
 
@@ -105,10 +99,6 @@ class WorkerPool(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
-    def ask_to_stop(self) -> None:
-        """Let the workers save and stop as soon as they can."""
-        (self.folder / STOP).touch()
-
     def terminate(self) -> None:
         """End the workers, in the middle of their tasks."""
         for process in self._processes.values():
@@ -130,21 +120,20 @@ class WorkerPool(Executor):
         if not first:
             return RunError(f"a worker process that {self.doing} ended. {KEPT}.")
         status = read_statuses(self.folder).get(first[0], WorkerStatus())
-        how, remedy = _ending(codes[first[0]] or 0, crash_location(self.folder, first[0]), self.jobs)
-        if status.task:
-            return RunError(f"a worker process that {self.doing} {how} at {status.text()}. {remedy}")
-        return RunError(
-            f"a worker process that {self.doing} {how} at its start. {KEPT}. In a script of your own, put "
-            "the call under `if __name__ == '__main__':`, because workers import the script."
-        )
+        code = codes[first[0]] or 0
+        how, why = ending(code, crash_location(self.folder / f"{first[0]}.crash"))
+        if not status.task:
+            return RunError(f"a worker process that {self.doing} {how} at its start. {KEPT}. {NO_GUARD}")
+        fewer = f"with a smaller --jobs than {self.jobs}" if self.jobs > 1 else "after ending other programs"
+        remedy = f", {fewer} if memory was short" if -code in (signal.SIGKILL, signal.SIGTERM) else ""
+        return RunError(f"a worker process that {self.doing} {how} at {status.text()}. {why} {KEPT}{remedy}.")
 
 
 @contextmanager
 def worker_pool(jobs: int, doing: str) -> Iterator[WorkerPool]:
     """Offer worker processes; they start with the first task.
 
-    They are spawned, not forked, because forking a process with threads can hang it. Each has one thread,
-    because the number of threads decides how sums are split.
+    They are spawned, not forked, because forking a process with threads can hang it.
 
     Args:
         jobs: The number of processes.
@@ -153,22 +142,17 @@ def worker_pool(jobs: int, doing: str) -> Iterator[WorkerPool]:
     Raises:
         RunError: A process was killed, crashed or ended itself.
     """
-    before = {name: value for name, value in os.environ.items() if name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
-    with TemporaryDirectory(prefix="amrbench-", ignore_cleanup_errors=True) as folder:
+    with one_thread(), TemporaryDirectory(prefix="amrbench-", ignore_cleanup_errors=True) as folder:
         pool = WorkerPool(jobs, doing, Path(folder))
         try:
             yield pool
         except BrokenProcessPool as error:
             raise pool.death() from error
         except KeyboardInterrupt:
-            pool.terminate()  # Workers ignore Ctrl-C themselves; those that can save do so on SIGTERM.
+            pool.terminate()  # Workers ignore Ctrl-C themselves.
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-            for name in _ONE_THREAD:
-                os.environ.pop(name, None)
-            os.environ.update(before)
 
 
 def run_tasks(
@@ -221,33 +205,10 @@ def _reported(task: Callable[[T], R], what: str, item: T) -> R:
     return result
 
 
-def _ending(code: int, location: str, jobs: int) -> tuple[str, str]:
-    """Return how a process ended, and what to do about it."""
-    fewer = f"with a smaller --jobs than {jobs}" if jobs > 1 else "after ending other programs"
-    if code > 0:
-        return (
-            f"ended itself with exit code {code}",
-            f"A part or a library that runs there calls os._exit; leave it out. {KEPT}.",
-        )
-    name = signal.Signals(-code).name
-    if -code in _CRASHES:
-        where = f" ({location})" if location else ""
-        return (
-            f"crashed{where} with {name}",
-            "The fault is in compiled code of a library or part that runs there; update it, or leave out "
-            f"what it fails on. {KEPT}.",
-        )
-    return (
-        f"was killed with {name}",
-        f"The system does so if memory is short, and batch systems do at their limits. {KEPT}, {fewer} if "
-        "memory was short.",
-    )
-
-
 def _start_worker(folder: Path) -> None:
     """Let a worker report what it does, and end if its parent is killed; otherwise it would never end."""
     start_reporting(folder)
-    follow_parent(folder / STOP)
+    ignore_ctrl_c()
     parent = parent_process()
 
     def end_with_parent() -> None:

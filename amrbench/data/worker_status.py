@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +13,6 @@ from pathlib import Path
 
 PAUSE_SECONDS = 2.0
 """Time between two reports that differ in their numbers alone; all others are written at once."""
-_FRAME = re.compile(r'most recent call first\):\n  File "(?P<file>.+)", line (?P<line>\d+)')
 
 
 @dataclass(frozen=True)
@@ -22,25 +20,18 @@ class WorkerStatus:
     """What a worker process does.
 
     Attributes:
-        task: E.g. "toy finetune, seed 1".
-        at: Where in the task it is, e.g. "step"; empty if the task has no parts.
-        epoch: Of a stage, from 1.
-        done: Finished parts, e.g. steps of an epoch or recordings of a shard.
-        total: Parts in all; 0 while they are not known.
+        task: E.g. "toy train: audio".
+        at: Where in the task it is, e.g. "recording 'a'"; empty if the task has no parts.
+        done: Finished parts, e.g. recordings of a shard.
     """
 
     task: str = ""
     at: str = ""
-    epoch: int = 0
     done: int = 0
-    total: int = 0
 
     def text(self) -> str:
-        """Return e.g. "toy finetune, seed 1, epoch 2, after step 5 of 69"."""
-        epoch = f", epoch {self.epoch}" if self.epoch else ""
-        if self.at and self.total:
-            return f"{self.task}{epoch}, after {self.at} {self.done} of {self.total}"
-        return f"{self.task}{epoch}{f', {self.at}' if self.at else ''}"
+        """Return e.g. "toy train: audio, recording 'a'"."""
+        return f"{self.task}, {self.at}" if self.at else self.task
 
 
 class StatusWriter:
@@ -98,12 +89,3 @@ def read_statuses(folder: Path) -> dict[int, WorkerStatus]:
         with suppress(OSError, ValueError, TypeError):
             statuses[int(file.name)] = WorkerStatus(**json.loads(file.read_text(encoding="utf-8")))
     return statuses
-
-
-def crash_location(folder: Path, process: int) -> str:
-    """Return the Python file and line at which a process crashed; empty if it is not known."""
-    with suppress(OSError):
-        text = (folder / f"{process}.crash").read_text(encoding="utf-8", errors="replace")
-        if match := _FRAME.search(text):
-            return f"{match['file']}:{match['line']}"
-    return ""

@@ -127,6 +127,7 @@ class StageRecord(TrainedStage):
     memory_mib: float = Field(
         description="peak of the GPU, or of the process, which may have trained other stages before"
     )
+    hardware: str = Field("", description="models of the processors or GPUs that trained it")
 
 
 class PartRecord(Record):
@@ -141,7 +142,7 @@ class PartRecord(Record):
 
 
 class Environment(Record):
-    """Where a run was made."""
+    """Where a run was made: what decides the bits of numbers besides recipe, protocol and data."""
 
     device: str
     dtype: str
@@ -149,7 +150,13 @@ class Environment(Record):
     cpu: str = Field(
         "", description="processor and the instructions that torch uses; others round differently"
     )
-    versions: Mapping[str, str] = Field(description="of Python, the main packages and the training loop")
+    gpu: str = Field("", description="model; empty without one")
+    settings: Mapping[str, str] = Field(
+        default_factory=dict, description="of torch that decide the last bits, by name"
+    )
+    versions: Mapping[str, str] = Field(
+        description="of Python, amrbench, the libraries that compute, and the training loop"
+    )
 
 
 class Result(Record):

@@ -32,7 +32,8 @@ from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.readout import Readout
 from amrbench.slots.soups import SoupResult
 from amrbench.training.criterion import Criterion
-from amrbench.training.loop import LESS_MEMORY, fixed_numerics
+from amrbench.training.loop import LESS_MEMORY
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.predict import ranked, read, reported
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import Examples, build_reading, fit_reading
@@ -82,7 +83,7 @@ class PredictionWriter:
         write_annotations(self.folder / self.truth, queries)
         with (
             naming_plugins(self.spec.recipe),
-            fixed_numerics(self.planned.request.protocol.threads),
+            fixed_numerics(self.planned.request.protocol.threads, self.spec.device),
             explained_memory(f"{self.spec.recipe.name}, scoring", LESS_MEMORY),
         ):
             rows = []

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-
-import torch
 
 from amrbench.data.required_splits import Use, describe_part
 from amrbench.evaluation.result import (
@@ -22,10 +19,9 @@ from amrbench.evaluation.result import (
 )
 from amrbench.experiment.plan import PlannedRun, RunRequest
 from amrbench.part import parts_in
+from amrbench.training.numerics import accelerator, library_versions, processor, settings_of
 from amrbench.training.stage_spec import DTYPE, ENGINE
 from amrbench.training.stage_store import read_done
-
-_PACKAGES = ("amrbench", "torch", "numpy")
 
 
 def result_of(planned: PlannedRun, store: Path, rows: Sequence[Row], truth: str) -> Result:
@@ -66,8 +62,14 @@ def result_of(planned: PlannedRun, store: Path, rows: Sequence[Row], truth: str)
             device=request.device,
             dtype=DTYPE,
             threads=protocol.threads,
-            cpu=f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
-            versions=_versions(),
+            cpu=processor(),
+            gpu=accelerator(request.device),
+            settings=settings_of(request.device),
+            versions={
+                "amrbench": version("amrbench"),
+                **library_versions(request.device),
+                "engine": str(ENGINE),
+            },
         ),
         truth=truth,
         rows=tuple(rows),
@@ -109,12 +111,6 @@ def _parts(request: RunRequest) -> list[PartRecord]:
         )
         for part, origin in origins
     ]
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of Python, the training loop and the main packages, without importing these."""
-    installed = {name: version(name) for name in _PACKAGES}
-    return {**installed, "python": platform.python_version(), "engine": str(ENGINE)}
 
 
 def replaced_options(request: RunRequest) -> list[str]:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -49,12 +50,13 @@ from amrbench.files.folders import OTHER_CACHE, cache_folder
 from amrbench.files.writable_folder import refuse_unwritable
 from amrbench.notes import note
 from amrbench.registry import Registry
-from amrbench.slots.executors import ExecutorPart
+from amrbench.slots.executors import DEFAULT, ExecutorPart
+from amrbench.training.memory_room import AnyRoom, MemoryRoom
 from amrbench.training.noise_step import step_on_noise
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
-from amrbench.training.stage_queue import train_all
+from amrbench.training.stage_queue import missing_stages, train_here, train_with
+from amrbench.training.stage_spec import distinct_stages
 from amrbench.training.stage_store import store_of
-from amrbench.training.task_queue import train_with_executor
 
 FEW = 3
 """Recipes that are tried on noise without a word."""
@@ -70,10 +72,10 @@ class Settings:
         seeds: Number of fine-tunes, instead of the protocol's.
         device: "cpu", "cuda" or "cuda:N".
         jobs: Number of processes at the same time. None uses all cores (training: cores divided by the
-            protocol's threads, one process on a GPU).
+            protocol's threads, as far as memory allows, and one process on a GPU).
         out: Folder of the runs.
         cache: Folder of data and stages; None is the user's.
-        executor: Where stages are trained; None is this process and its workers.
+        executor: Where stages are trained; None is the part `local` of the registry.
         without: Plugins that are left out there, as here.
     """
 
@@ -272,24 +274,37 @@ class Runner:
                 self.reporter.note(f"{names} replaces {'; '.join(replaced)}")
         if not unfinished:
             return
-        store = store_of(self.settings.cache_folder)
+        settings, store = self.settings, store_of(self.settings.cache_folder)
         refuse_unwritable(store, "trained stages", OTHER_CACHE)
-        refuse_unwritable(self.settings.out, "the runs", "name another folder with --out")
+        refuse_unwritable(settings.out, "the runs", "name another folder with --out")
         chains = [spec for plan in unfinished for spec in plan.chains]
-        settings = self.settings
-        jobs = self.jobs(unfinished[0].request.protocol.threads)
-        if settings.executor:
-            train_with_executor(
-                chains,
-                store,
-                executor=settings.executor.build(
-                    jobs if settings.executor.on_this_machine else settings.jobs
-                ),
-                task_of=TaskWriter(unfinished, cache=settings.cache_folder, without=settings.without),
-                reporter=self.reporter,
+        missing = missing_stages(chains, store, note)
+        if not missing:
+            return
+        here = settings.executor is None or settings.executor.on_this_machine
+        jobs = min(self.jobs(unfinished[0].request.protocol.threads), len(missing)) if here else settings.jobs
+        if here and jobs == 1:
+            train_here(missing, store, self.reporter, self.datasets)
+            return
+        train_with(
+            self.executor().build(jobs),
+            missing,
+            store,
+            task_of=TaskWriter(unfinished, cache=settings.cache_folder, without=settings.without),
+            room=MemoryRoom(distinct_stages(chains), store) if here and settings.jobs is None else AnyRoom(),
+            reporter=self.reporter,
+        )
+
+    def executor(self) -> ExecutorPart:
+        """Return the executor of the settings, or else that of this machine; RunError if there is none."""
+        if self.settings.executor:
+            return self.settings.executor
+        if DEFAULT not in self.registry.names(ExecutorPart.slot):
+            raise RunError(
+                f"no plugin offers the executor {DEFAULT!r}, which trains several stages at the same time. "
+                "Give --jobs 1, or do not leave out the plugin executors of amrbench."
             )
-        else:
-            train_all(chains, store, jobs=jobs, reporter=self.reporter, datasets=self.datasets)
+        return cast("ExecutorPart", self.registry.find(ExecutorPart.slot, DEFAULT)())
 
     def finish(self, planned: PlannedRun) -> Run:
         """Write the files of a run whose stages are trained, and return it."""

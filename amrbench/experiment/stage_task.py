@@ -1,11 +1,13 @@
 """Tasks: all that is needed to train one stage on a machine that has the folders of this one, as a file.
 
-A task says nothing of how its result comes back: the stage is then in the store.
+A worker process of this machine gets the stage itself, which pickles with parts that no plugin offers. A task
+says nothing of how its result comes back: the stage is then in the store.
 """
 
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,23 +21,21 @@ from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.data.prepare import prepare
-from amrbench.errors import AmrbenchError, RunError, unreadable
+from amrbench.errors import DataError, RunError, unreadable
 from amrbench.experiment.plan import PlannedRun, RunRequest, distinct_splits, plan_run
 from amrbench.files.atomic import write_text_atomic
 from amrbench.files.folders import DATA_VARIABLE, MODELS_VARIABLE, data_folder, models_folder
 from amrbench.files.owner import this_process
 from amrbench.files.yaml_file import Document
 from amrbench.interrupts import stops_between_steps
-from amrbench.notes import collected_notes
 from amrbench.part import Strict
-from amrbench.plugin_errors import naming_plugins
 from amrbench.registry import Registry
 from amrbench.slots.executors import StageTask
-from amrbench.training.progress_bars import Reporter
+from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stage_group import run_group
 from amrbench.training.stage_spec import StageSpec, distinct_stages
 from amrbench.training.stage_store import store_of
-from amrbench.training.task_queue import TaskReport
+from amrbench.training.task_report import TaskReport, exit_code_of, reported
 
 TASKS = "tasks"
 """Folder of tasks in the cache folder."""
@@ -53,6 +53,10 @@ class TaskFile(Strict):
         without: Plugins that are left out.
         cache: The cache folder, with data and stages.
         environment: Variables that name the folders of data sets and of encoders.
+        group: Keys of all stages that are trained at once.
+        starts_from: Keys of the stages that they start from.
+        host: The machine that asks.
+        away: Whether it is done on a machine that does not share the folders of that one.
     """
 
     key: str
@@ -63,6 +67,10 @@ class TaskFile(Strict):
     without: tuple[str, ...]
     cache: Path
     environment: Mapping[str, str]
+    group: tuple[str, ...]
+    starts_from: tuple[str, ...]
+    host: str
+    away: bool = False
 
     @classmethod
     def of(cls, spec: StageSpec, request: RunRequest, *, cache: Path, without: Sequence[str]) -> TaskFile:
@@ -78,6 +86,9 @@ class TaskFile(Strict):
             without=tuple(without),
             cache=cache.absolute(),
             environment={DATA_VARIABLE: str(data_folder()), MODELS_VARIABLE: str(models_folder())},
+            group=tuple(own.key for own in spec.group),
+            starts_from=tuple(dict.fromkeys(own.parent.key for own in spec.group if own.parent)),
+            host=platform.node(),
         )
 
     @classmethod
@@ -139,7 +150,8 @@ class TaskWriter:
         TaskReport.file_of(file).unlink(missing_ok=True)
         task = TaskFile.of(spec, self.requests[spec.key], cache=self.cache, without=self.without)
         write_text_atomic(file, task.model_dump_json(indent=1))
-        return StageTask(spec.name, file, spec.device, spec.threads)
+        train = partial(train_in_worker, spec, store_of(self.cache), file)
+        return StageTask(spec.name, file, spec.device, spec.threads, train)
 
 
 def train_task(file: Path, registry_of: Callable[[Sequence[str]], Registry], reporter: Reporter) -> StageSpec:
@@ -153,36 +165,51 @@ def train_task(file: Path, registry_of: Callable[[Sequence[str]], Registry], rep
     Raises:
         AmrbenchError: The task is none, or asks for a stage that cannot be found here; see also `run_group`.
     """
-    task, error = TaskFile.read(file), ""
-    with collected_notes(reporter.note) as notes:
-        try:
-            with naming_plugins():
-                return _train(task, file, registry_of(task.without), reporter)
-        except AmrbenchError as failure:
-            error = str(failure)
-            raise
-        finally:
-            TaskReport(notes=tuple(notes), error=error).write(file)
-
-
-def _train(task: TaskFile, file: Path, registry: Registry, reporter: Reporter) -> StageSpec:
-    spec = find_stage(task, file, registry, reporter)
+    task = TaskFile.read(file)
     announce = partial(reporter.note, "stopping after this step")
-    with stops_between_steps(announce):
-        run_group(spec, store_of(task.cache), reporter, DatasetCache())
+    with reported(file, task.host, report=reporter.note):
+        spec = find_stage(task, file, registry_of(task.without), reporter)
+        with stops_between_steps(announce):
+            run_group(spec, store_of(task.cache), reporter, DatasetCache())
     return spec
+
+
+_datasets = DatasetCache()
+"""Of a worker process, which trains several stages on the same splits."""
+
+
+def train_in_worker(spec: StageSpec, store: Path, file: Path) -> int:
+    """Train the stage of a task in a worker process of this machine, and leave a report beside its file.
+
+    Returns:
+        See `exit_code_of`.
+    """
+
+    def train() -> None:
+        with reported(file), stops_between_steps():
+            run_group(spec, store, NULL_REPORTER, _datasets)
+
+    return exit_code_of(file, train)
 
 
 def find_stage(task: TaskFile, file: Path, registry: Registry, reporter: Reporter) -> StageSpec:
     """Return the stage of a task.
 
     Raises:
-        RunError: This machine would train another stage.
+        RunError: This machine would train another stage, or lacks data and shares no folders.
         DataError: Data is missing or damaged.
     """
     request = task.request(registry, file)
     splits = distinct_splits([request])
-    made = prepare(list(splits.values()), cache=task.cache, jobs=1, report=reporter.data)
+    try:
+        made = prepare(list(splits.values()), cache=task.cache, jobs=1, report=reporter.data)
+    except DataError as error:
+        if not task.away:
+            raise
+        raise RunError(
+            f"{error}\n{platform.node()} shares no folders with {task.host}, so data sets and encoders that "
+            "need files must have them at the same paths on both. Copy them there, or leave the machine out."
+        ) from error
     stages = distinct_stages(plan_run(request, dict(zip(splits, made, strict=True))).chains)
     for spec in stages:
         if spec.key == task.key:

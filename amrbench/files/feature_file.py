@@ -3,7 +3,7 @@
 The layout of `amrbench.features/1`: a digest in the user block (see `amrbench.files.file_digest`), the
 attributes of `FeatureHeader` with `schema` and `complete`, and the groups `audio` and `text`, each with
 
-    rows     (n_rows, D) float32, the rows of all items, concatenated
+    rows     (n_rows, D) float32 or float16, the rows of all items, concatenated
     id       (n,) UTF-8, the names of the items: ids of recordings; sentences, or a query's id, a tab and its
              sentence where features were imported
     offset   (n + 1,) int64, item i has the rows from offset[i] up to offset[i + 1]
@@ -11,7 +11,8 @@ attributes of `FeatureHeader` with `schema` and `complete`, and the groups `audi
 
 All data sets are contiguous: h5py reads the index, numpy maps the rows. No HDF5 handle is open after
 `open_feature_file`, so a `FeatureFile` can be pickled and used in forked processes. The digest covers
-attributes and index; `crc32` covers the rows. Rows are float32, as encoders compute them.
+attributes and index; `crc32` covers the rows as they are stored. Rows are stored as float32, as encoders
+compute them, or in half precision; readers get float32 in both cases.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
@@ -41,12 +42,18 @@ TextBy = Literal["sentence", "qid", "qid and sentence"]
 """What names the text of a query."""
 IMPORTED = "imported"
 """Fingerprint of an encoder whose published features were imported; which weights it had is not known."""
-_TYPES: Mapping[str, str] = {"rows": "<f4", "id": "S", "offset": "<i8", "crc32": "<u4"}
+_TYPES: Mapping[str, tuple[str, ...]] = {
+    "rows": ("<f4", "<f2"),
+    "id": ("S",),
+    "offset": ("<i8",),
+    "crc32": ("<u4",),
+}
+"""Types of the data sets of a group, or their kinds."""
 
 
 @dataclass(frozen=True)
 class FeatureHeader:
-    """The attributes of a feature file."""
+    """The attributes of a feature file, and the type of its rows."""
 
     source: str
     """Description of the recordings and sentences."""
@@ -58,6 +65,8 @@ class FeatureHeader:
     """Seconds between two audio rows."""
     audio_width: int
     text_width: int
+    half: bool = False
+    """Whether rows are stored in half precision; this is no attribute, the type of `rows` says it."""
 
     def __post_init__(self) -> None:
         if not 0 < self.hop < math.inf or self.audio_width < 1 or self.text_width < 1:
@@ -73,6 +82,16 @@ class FeatureHeader:
         annotations alone; so ids and sentences name them. All other texts are encoded from their sentences.
         """
         return "qid and sentence" if self.fingerprint == IMPORTED else "sentence"
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Return the type in which rows are stored."""
+        return row_type(half=self.half)
+
+    @property
+    def attributes(self) -> dict[str, str | float]:
+        """Return what is stored as attributes."""
+        return {name: value for name, value in asdict(self).items() if name != "half"}
 
     def width_of(self, kind: str) -> int:
         """Return the width of the rows of a group."""
@@ -107,6 +126,8 @@ class FeatureTable:
     width: int
     start: int
     """Position of the first row in the file, in bytes."""
+    half: bool = False
+    """Whether rows are stored in half precision."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -114,13 +135,13 @@ class FeatureTable:
         return np.diff(self.offsets)
 
     @cached_property
-    def flat(self) -> Rows:
-        """Return (n_rows, D), read-only, the rows of all items, concatenated."""
-        shape = (int(self.offsets[-1]), self.width)
+    def flat(self) -> NDArray[np.floating]:
+        """Return (n_rows, D), read-only, the rows of all items as they are stored, concatenated."""
+        shape, dtype = (int(self.offsets[-1]), self.width), row_type(half=self.half)
         if not shape[0]:
-            return np.zeros(shape, np.float32)
+            return np.zeros(shape, dtype)
         try:
-            return np.memmap(self.path, "<f4", mode="r", offset=self.start, shape=shape)
+            return np.memmap(self.path, dtype, mode="r", offset=self.start, shape=shape)
         except OSError as error:
             raise unreadable(self.path, error) from error
 
@@ -142,11 +163,14 @@ class FeatureTable:
         return self._indices[name]
 
     def item(self, index: int) -> Rows:
-        """Return (length, D), read-only, the rows of the item at an index."""
+        """Return (length, D) in float32, not to be changed, the rows of the item at an index."""
+        return self._stored(index).astype(np.float32, copy=False)
+
+    def _stored(self, index: int) -> NDArray[np.floating]:
         return self.flat[self.offsets[index] : self.offsets[index + 1]]
 
     def rows(self, name: str) -> Rows:
-        """Return (length, D), read-only, the rows of an item; DataError if there is none of this name."""
+        """Return (length, D), as `item` does, of an item; DataError if there is none of this name."""
         return self.item(self.index(name))
 
     def length(self, name: str) -> int:
@@ -157,7 +181,7 @@ class FeatureTable:
     @property
     def byte_range(self) -> ByteRange:
         """Return the bytes of the rows in the file."""
-        return ByteRange(self.start, 4 * self.width * int(self.offsets[-1]))
+        return ByteRange(self.start, row_type(half=self.half).itemsize * self.width * int(self.offsets[-1]))
 
     def verify(self, names: Iterable[str] | None = None) -> None:
         """Read rows and compare them with their checksums.
@@ -170,7 +194,7 @@ class FeatureTable:
         """
         for name in self.ids if names is None else names:
             index = self.index(name)
-            rows = self.item(index)
+            rows = self._stored(index)
             actual, stored = zlib.crc32(rows.data), int(self.checksums[index])
             if actual != stored:
                 raise DataError(
@@ -229,10 +253,9 @@ def open_feature_file(path: Path) -> FeatureFile:
         with h5py.File(path, "r", locking=False) as file:
             if _attribute(file, "complete", int, path) != 1:
                 raise DataError(f"{path}: the file was never finished ('complete' is not 1). {REMEDY}")
-            kinds = get_type_hints(FeatureHeader)
-            header = FeatureHeader(
-                **{name: _attribute(file, name, kind, path) for name, kind in kinds.items()}
-            )
+            kinds = {name: kind for name, kind in get_type_hints(FeatureHeader).items() if name != "half"}
+            attributes = {name: _attribute(file, name, kind, path) for name, kind in kinds.items()}
+            header = FeatureHeader(**attributes, half=_is_half(file, path))
             audio, text = (_table(file, kind, header.width_of(kind), path) for kind in KINDS)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = str(error).strip("'\"")
@@ -250,6 +273,14 @@ def _attribute(file: h5py.File, name: str, kind: type, path: Path) -> Any:
     return value
 
 
+def _is_half(file: h5py.File, path: Path) -> bool:
+    """Whether the rows of a file are stored in half precision."""
+    types = {_dataset(file, f"{kind}/rows", _TYPES["rows"], path).dtype for kind in KINDS}
+    if len(types) > 1:
+        raise DataError(f"{path}: the rows of {' and '.join(KINDS)} have different types. {REMEDY}")
+    return types == {row_type(half=True)}
+
+
 def _table(file: h5py.File, kind: str, width: int, path: Path) -> FeatureTable:
     columns = {name: _dataset(file, f"{kind}/{name}", expected, path) for name, expected in _TYPES.items()}
     rows = columns["rows"]
@@ -262,23 +293,30 @@ def _table(file: h5py.File, kind: str, width: int, path: Path) -> FeatureTable:
             f"{path}: {kind}/offset does not rise from 0 to {len(rows)}, the number of rows. {REMEDY}"
         )
     ids = tuple(name.decode("utf-8") for name in names.tolist())
-    return FeatureTable(path, kind, ids, offsets, checksums, width, byte_range(rows).start)
+    return FeatureTable(
+        path, kind, ids, offsets, checksums, width, byte_range(rows).start, rows.dtype.itemsize == 2
+    )
 
 
-def _dataset(file: h5py.File, name: str, expected: str, path: Path) -> h5py.Dataset:
-    """Return a data set that numpy can map: in one piece, in this file, of the expected type."""
+def _dataset(file: h5py.File, name: str, expected: tuple[str, ...], path: Path) -> h5py.Dataset:
+    """Return a data set that numpy can map: in one piece, in this file, of an expected type."""
     import h5py
 
     # A soft or external link could lead into another file.
     steps = (name.partition("/")[0], name)
     inside = all(isinstance(file.get(step, getlink=True), h5py.HardLink) for step in steps)
     data = file.get(name) if inside else None
-    if not isinstance(data, h5py.Dataset) or expected not in (data.dtype.kind, data.dtype.str):
+    if not isinstance(data, h5py.Dataset) or not {data.dtype.kind, data.dtype.str} & {*expected}:
         raise DataError(f"{path}: there is no data set {name!r} of the right type. {REMEDY}")
     # Only contiguous data sets in this file have an offset; an empty one needs no bytes.
     if data.size and (data.id.get_offset() is None or byte_range(data).stop > path.stat().st_size):
         raise DataError(f"{path}: data set {name!r} is not stored in one piece in this file. {REMEDY}")
     return data
+
+
+def row_type(*, half: bool) -> np.dtype[np.floating]:
+    """Return the type in which rows are stored."""
+    return np.dtype("<f2" if half else "<f4")
 
 
 def byte_range(data: h5py.Dataset) -> ByteRange:

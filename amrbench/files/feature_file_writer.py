@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -123,9 +123,9 @@ def write_feature_file(path: Path, header: FeatureHeader, *, audio: RowTable, te
             with _scratch_path(path, (audio, text)) as scratch, part.open("wb") as out:
                 with h5py.File(scratch, "w", userblock_size=SIZE, alignment_threshold=1,
                                alignment_interval=_ALIGNMENT, locking=False) as file:  # fmt: skip
-                    file.attrs.update({"schema": SCHEMA, **asdict(header)})
+                    file.attrs.update({"schema": SCHEMA, **header.attributes})
                     for kind, table in zip(KINDS, (audio, text), strict=True):
-                        _write_table(file.create_group(kind), table, header.width_of(kind), path, out)
+                        _write_table(file.create_group(kind), table, header, path, out)
                     file.attrs["complete"] = 1
                     rows = sorted(byte_range(file[f"{kind}/rows"]) for kind in KINDS)
                 _copy_others(scratch, out, rows)
@@ -164,11 +164,14 @@ def _copy_others(scratch: Path, out: IO[bytes], rows: Sequence[ByteRange]) -> No
         out.truncate(length)
 
 
-def _write_table(group: h5py.Group, table: RowTable, width: int, path: Path, out: IO[bytes]) -> None:
+def _write_table(
+    group: h5py.Group, table: RowTable, header: FeatureHeader, path: Path, out: IO[bytes]
+) -> None:
     """Lay out a table in a group, and write its rows to `out`."""
     import h5py
 
     kind = group.name.strip("/")
+    width, dtype = header.width_of(kind), header.dtype
     names = [name.encode("utf-8", "ignore") for name in table.ids]
     for name, stored in zip(table.ids, names, strict=True):
         if not stored or b"\0" in stored or stored.decode("utf-8") != name:
@@ -178,17 +181,15 @@ def _write_table(group: h5py.Group, table: RowTable, width: int, path: Path, out
     if repeated := sorted(name for name, count in Counter(table.ids).items() if count > 1):
         raise DataError(f"{path}: {kind} id {some(repeated)} is repeated; give each item its own id.")
     offsets = np.concatenate([[0], np.cumsum(table.lengths)]).astype("<i8")
-    rows = group.create_dataset("rows", (int(offsets[-1]), width), "<f4")
+    rows = group.create_dataset("rows", (int(offsets[-1]), width), dtype)
     if rows.size:
         rows[-1] = 0  # Only what is written to has a position; what is left out takes no room.
         out.seek(byte_range(rows).start)
     checksums: list[int] = []
     # In blocks of items, because a write for each item is slow.
     for _, block in groupby(range(len(names)), lambda index: offsets[index] // _BLOCK):
-        items = [
-            _checked(table.item(index), width, f"{path}: {kind} features of {table.ids[index]!r}")
-            for index in block
-        ]
+        named = ((f"{path}: {kind} features of {table.ids[index]!r}", table.item(index)) for index in block)
+        items = [_stored(_checked(item, width, what), dtype, what) for what, item in named]
         checksums += [zlib.crc32(item.data) for item in items]
         out.write(np.concatenate(items).data)
     text = h5py.string_dtype("utf-8", max([len(name) for name in names], default=1))
@@ -208,3 +209,17 @@ def _checked(item: Rows, width: int, what: str) -> Rows:
             f"{what} are not finite in row {finite.argmin()}; the encoder or its input is broken."
         )
     return rows
+
+
+def _stored(rows: Rows, dtype: np.dtype[np.floating], what: str) -> NDArray[np.floating]:
+    if rows.dtype == dtype:
+        return rows
+    with np.errstate(over="ignore"):  # refused below
+        stored = rows.astype(dtype, copy=False)
+    finite = np.isfinite(stored).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"{what} are beyond {np.finfo(dtype).max:,.0f} in row {finite.argmin()}, which half precision "
+            "cannot hold. Extract them in single precision."
+        )
+    return stored

@@ -56,7 +56,7 @@ def read_checkpoint(path: Path, *, bare: bool = False) -> Checkpoint:
 
     Args:
         path: The file, in torch's zip format or the older one.
-        bare: Whether the file may also be a mapping of names to tensors, without `model`.
+        bare: Whether the file may also be a mapping of names to tensors, without `model`, or begin with one.
 
     Raises:
         CheckpointError: The file is not a checkpoint, is truncated, names a class or function that tensors
@@ -72,14 +72,19 @@ def read_checkpoint(path: Path, *, bare: bool = False) -> Checkpoint:
             "plain options only: numbers, texts, lists and mappings."
         )
     tree = _load(path)
-    if bare and "model" not in tree:
-        tree = {"model": tree}
-    options = PlainOptions(path).plain(tree.get("opt", {}), "opt")
+    if bare and isinstance(tree, tuple) and tree:
+        tree = tree[0]
+    if not isinstance(tree, Mapping):
+        raise CheckpointError(
+            f"{path}: the file holds a {type(tree).__name__}, not a mapping with an entry 'model'"
+        )
+    entries: Mapping[object, object] = {"model": tree} if bare and "model" not in tree else tree
+    options = PlainOptions(path).plain(entries.get("opt", {}), "opt")
     if not isinstance(options, dict):
         raise CheckpointError(
-            f"{path}: entry 'opt' is a {type(tree['opt']).__name__}, not a mapping of options"
+            f"{path}: entry 'opt' is a {type(entries['opt']).__name__}, not a mapping of options"
         )
-    return Checkpoint(path, _weights(path, tree), options)
+    return Checkpoint(path, _weights(path, entries), options)
 
 
 def named_globals(path: Path) -> dict[str, str]:
@@ -147,19 +152,14 @@ def _refuse_more_than_stored(archive: zipfile.ZipFile, size: int) -> None:
         raise ValueError("its entries overlap")
 
 
-def _load(path: Path) -> Mapping[object, object]:
+def _load(path: Path) -> object:
     # Pairs of a class and the name it replaces: supported since torch 2.6, but missing in its annotations.
     aliases: Any = [(stand_in, name) for name, stand_in in STAND_INS.items()]
     try:
         with _no_warnings(), torch.serialization.safe_globals(aliases):
-            tree = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
         raise _damaged(path, error) from error
-    if not isinstance(tree, Mapping):
-        raise CheckpointError(
-            f"{path}: the file holds a {type(tree).__name__}, not a mapping with an entry 'model'"
-        )
-    return tree
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, TypeVar
+
+from pydantic import Field
 
 from amrbench.part import Part
 from amrbench.slots.block_data import Decoded as Decoded
@@ -263,6 +265,13 @@ class PriorPart(BlockPart):
 
     slot = "prior"
     builds = Prior
+
+
+Corrections = Annotated[
+    Literal["drawn", "zero"],
+    Field(description="how spans are corrected before training: by drawn weights, or not at all"),
+]
+"""An option of decoders and heads that correct spans."""
 
 
 class Decoder(Protocol):

@@ -23,7 +23,7 @@ from amrbench.plugin_errors import naming_plugins
 from amrbench.registry import Registry
 from amrbench.slots.model import Limits
 from amrbench.tools.sampled_split import MIB, SampledSplit, SplitForecast, sample_split
-from amrbench.training.loop import fixed_numerics
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter, duration
 from amrbench.training.stage_spec import StageSpec
 from amrbench.training.stage_store import DONE, is_finished, read_done, store_of
@@ -262,7 +262,7 @@ def longest_trainable(source: FeatureSource, limits: Limits) -> FeatureSource:
 def time_steps(spec: StageSpec, sizes: Sequence[int]) -> tuple[list[float], float]:
     """Return the seconds of a training step of some sizes, and the size of the two weights files in MiB."""
     datasets, times = DatasetCache(), []
-    with naming_plugins(spec.recipe), fixed_numerics(spec.threads):
+    with naming_plugins(spec.recipe), fixed_numerics(spec.threads, spec.device):
         train = datasets.load(spec.train, spec.recipe.limits)
         criterion = untrained(spec, datasets).train()
         length = TrainingLength(1, 2 * len(sizes), spec.recipe.training.clip)

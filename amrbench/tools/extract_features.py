@@ -1,7 +1,8 @@
-"""`amrbench data extract`: features of audio files, in one feature file.
+"""`amrbench data extract`: features of audio files, in one feature file or in a folder of them.
 
-Worker processes write shards to `<output>.extracting/`; an interrupted extraction continues after its
-finished shards. Recordings and sentences that the feature file of a data set lacks are added to it.
+Worker processes write shards to `<output>.extracting/`, or to the folder that keeps them; an interrupted
+extraction continues after its finished shards. Recordings and sentences that the feature file of a data set
+lacks are added to it.
 """
 
 from __future__ import annotations
@@ -11,19 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from typing_extensions import override
-
 from amrbench.content_hash import content_hash
-from amrbench.data.audio import AudioFile, open_audio, readable_suffixes
+from amrbench.data.audio import AudioFile, readable_suffixes
 from amrbench.data.audio_lengths import other_lengths
 from amrbench.data.cut_notes import note_long_sentences
-from amrbench.data.local_dataset import DatasetFolder, LocalRecording
+from amrbench.data.file_shards import FileShard
+from amrbench.data.local_dataset import DatasetFolder
 from amrbench.data.measured_recordings import measured, refuse_short
 from amrbench.data.recording_files import name_below, only_file
 from amrbench.data.shards import (
     RECORDINGS_A_SHARD,
     SENTENCES_A_SHARD,
-    AudioShard,
     TextShard,
     audio_of,
     header_for,
@@ -39,47 +38,11 @@ from amrbench.files.claim import exclusive
 from amrbench.files.feature_file import FeatureFile, FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import ConcatTable, SelectedTable, write_feature_file
 from amrbench.files.folder_files import files_below
+from amrbench.files.shard_manifest import MANIFEST, ShardEntry, entry_of, read_manifest, write_manifest
 from amrbench.notes import note
 from amrbench.required_files import refuse_missing
-from amrbench.slots.data import Dataset, DatasetPart
-from amrbench.slots.features import FeaturesPart
-
-ALL = "all"
-
-
-class AudioFiles(DatasetPart):
-    """Audio files without queries, with one split; for shards, not for recipes."""
-
-    use = "audio-files"
-    files: tuple[tuple[str, Path], ...] = ()
-    """Name and path of each."""
-
-    @override
-    def build(self) -> Dataset:
-        return _AudioFileDataset(self.files)
-
-
-@dataclass(frozen=True)
-class _AudioFileDataset(Dataset):
-    files: tuple[tuple[str, Path], ...]
-
-    @override
-    def splits(self) -> Sequence[str]:
-        return [ALL]
-
-    @override
-    def size(self, split: str) -> int:
-        return len(self.files)
-
-    @override
-    def recording(self, split: str, index: int) -> LocalRecording:
-        name, path = self.files[index]
-        file = open_audio(path)
-        return LocalRecording(name, file.rate, file.read(), ())
-
-    @override
-    def fingerprint(self) -> str:
-        return content_hash([[name, str(path)] for name, path in self.files])
+from amrbench.slots.features import FeatureBackend, FeaturesPart
+from amrbench.tools.shard_workers import ShardWorkers
 
 
 @dataclass(frozen=True)
@@ -92,6 +55,9 @@ class ExtractionJob:
         sentences: Each once; none for a folder of audio files.
         output: The feature file.
         durations: Annotated seconds by the name of the recording.
+        half: Store rows in half precision.
+        shard_size: Recordings of a feature file, if the output is a folder of them with a manifest; 0 if it
+            is one feature file.
     """
 
     name: str
@@ -99,6 +65,8 @@ class ExtractionJob:
     sentences: tuple[str, ...]
     output: Path
     durations: Mapping[str, float] = field(default_factory=dict)
+    half: bool = False
+    shard_size: int = 0
 
     def present(self, header: FeatureHeader) -> FeatureFile | None:
         """Return the feature file of a data set that lacks recordings or sentences; None if there is none.
@@ -106,11 +74,17 @@ class ExtractionJob:
         Raises:
             DataError: The output is complete, or cannot be completed.
         """
-        if not self.output.exists():
+        if not self.output.exists() or (self.shard_size and self.output.is_dir()):
             return None
         if not self.sentences:
             raise DataError(f"{self.output}: exists already and is not overwritten. Move it away.")
         file = open_feature_file(self.output)
+        if file.header.half != header.half:
+            raise DataError(
+                f"{self.output}: has rows in {_precision(file.header)} precision, and those in "
+                f"{_precision(header)} precision cannot be added. Extract with the same --half, or move it "
+                "away."
+            )
         # The name of the data set may differ, because its folder may have been moved.
         if replace(file.header, source=header.source) != header:
             raise DataError(
@@ -133,6 +107,10 @@ class ExtractionJob:
             audio={name: path for name, path in self.audio.items() if name not in recordings},
             sentences=tuple(sentence for sentence in self.sentences if sentence not in sentences),
         )
+
+
+def _precision(header: FeatureHeader) -> str:
+    return "half" if header.half else "single"
 
 
 def job_for_folder(folder: Path, output: Path) -> ExtractionJob:
@@ -189,15 +167,21 @@ def job_for_dataset(folder: DatasetFolder, encoder: FeaturesPart) -> ExtractionJ
 
 
 def extract_features(
-    job: ExtractionJob, encoder: FeaturesPart, *, jobs: int, report: Report
+    job: ExtractionJob,
+    encoder: FeaturesPart,
+    *,
+    jobs: int,
+    report: Report,
+    workers: ShardWorkers | None = None,
 ) -> tuple[int, int]:
-    """Write the feature file of a job, or complete that of a data set.
+    """Write the feature file of a job, complete that of a data set, or write a folder of feature files.
 
     Args:
         job: What to extract.
         encoder: A single encoder.
         jobs: Number of worker processes; it does not change the result.
         report: Called with the progress.
+        workers: Processes of an executor, in place of those of this process.
 
     Returns:
         The numbers of recordings and sentences of the job.
@@ -209,33 +193,108 @@ def extract_features(
     """
     refuse_missing(f"encoder {encoder.label!r}", encoder.required_files())
     backend = encoder.build()
-    header, folder = header_for(job.name, backend), job.output.with_suffix(".extracting")
+    header = header_for(job.name, backend, half=job.half)
     job.present(header)
     files = measured(job.audio, job.name, report)
     refuse_short(files.values(), backend)
     _note_other_lengths(files, job.durations)
+    extraction = _Extraction(job, encoder, header, jobs, report, workers)
     with exclusive(job.output.with_suffix(".lock"), on_wait(report, str(job.output))):
-        present = job.present(header)  # The process that held the lock may have written it.
+        if job.shard_size:
+            extraction.write_shards()
+        else:
+            extraction.write_file(backend)
+    return len(job.audio), len(job.sentences)
+
+
+@dataclass(frozen=True)
+class _Extraction:
+    """A job, the header of its features, and how they are made."""
+
+    job: ExtractionJob
+    encoder: FeaturesPart
+    header: FeatureHeader
+    jobs: int
+    report: Report
+    workers: ShardWorkers | None
+
+    def write_file(self, backend: FeatureBackend) -> None:
+        """Write or complete the feature file of the job."""
+        job, folder = self.job, self.job.output.with_suffix(".extracting")
+        present = job.present(self.header)  # The process that held the lock may have written it.
         remove_leftovers(job.output)
         folder.mkdir(parents=True, exist_ok=True)
-        audio, texts = _shards(job.without(present) if present else job, encoder, header, folder)
-        with worker_pool(jobs, "extracts features") as pool:
-            run_shards(pool, [*audio, *texts], what=f"{job.name}: extracting", report=report)
+        left = job.without(present) if present else job
+        audio = self.audio_shards(left.audio, RECORDINGS_A_SHARD, folder)
+        texts = self.text_shards(left.sentences, folder)
+        self.make([*audio, *texts])
         encoded = [sentence for shard in texts for sentence in shard.sentences]
         note_long_sentences(str(job.output), encoded, backend)
         if present is not None:
             _note_kept(job, present)
-        report(Progress(f"{job.name}: joining the parts", 0, 0))
+        self.report(Progress(f"{job.name}: joining the parts", 0, 0))
         old_audio, old_text = ([present.audio], [present.text]) if present else ([], [])
         sentences = {sentence: sentence for sentence in job.sentences}
         write_feature_file(
             job.output,
-            header,
+            self.header,
             audio=ConcatTable((*old_audio, audio_of(audio))),
             text=SelectedTable(ConcatTable((*old_text, text_of(texts))), sentences),
         )
         shutil.rmtree(folder, ignore_errors=True)
-    return len(job.audio), len(job.sentences)
+
+    def write_shards(self) -> None:
+        """Write the shards of the job and their manifest; in a finished folder, what is missing or damaged.
+
+        Raises:
+            DataError: The folder is complete, or has features of other recordings.
+        """
+        folder = self.job.output
+        folder.mkdir(parents=True, exist_ok=True)
+        shards = self.audio_shards(self.job.audio, self.job.shard_size, folder)
+        listed = read_manifest(folder) if (folder / MANIFEST).exists() else []
+        own = [(shard.file.name, self.header.fingerprint, self.header.half) for shard in shards]
+        if listed and [(entry.shard, entry.fingerprint, entry.half) for entry in listed] != own:
+            raise DataError(
+                f"{folder}: has features of other recordings, of other versions of them, or of another "
+                "encoder, precision or --shard-size. Move it away, or name another output."
+            )
+        if listed and all(shard.is_made() for shard in shards):
+            raise DataError(
+                f"{folder}: is complete already, so nothing was extracted. Move it away to extract it again."
+            )
+        entries = self.make(shards)
+        write_manifest(folder, [entries.get(shard.file.name) or entry_of(shard.file) for shard in shards])
+
+    def make(self, shards: Sequence[FileShard | TextShard]) -> dict[str, ShardEntry]:
+        """Make the shards that do not exist yet; return the entries that are known."""
+        what = f"{self.job.name}: extracting"
+        if self.workers:
+            return self.workers.make(shards, what=what, report=self.report)
+        with worker_pool(self.jobs, "extracts features") as pool:
+            run_shards(pool, shards, what=what, report=self.report)
+        return {}
+
+    def audio_shards(self, audio: Mapping[str, Path], size: int, folder: Path) -> list[FileShard]:
+        """Return shards of recordings; their names depend on the files that they are made from."""
+        files, shards = tuple(audio.items()), []
+        for indices in shard_ranges(len(files), size):
+            part = files[indices.start : indices.stop]
+            versions = [
+                [name, str(path), path.stat().st_size, path.stat().st_mtime_ns] for name, path in part
+            ]
+            file = folder / f"audio-{content_hash(versions)}.h5"
+            shards.append(FileShard(file, self.header, self.encoder, part))
+        return shards
+
+    def text_shards(self, sentences: Sequence[str], folder: Path) -> list[TextShard]:
+        """Return shards of sentences; their names depend on the sentences."""
+        ordered, shards = sorted(sentences), []
+        for indices in shard_ranges(len(ordered), SENTENCES_A_SHARD):
+            group = tuple(ordered[indices.start : indices.stop])
+            file = folder / f"text-{content_hash(group)}.h5"
+            shards.append(TextShard(file, self.header, self.encoder, group))
+        return shards
 
 
 def _note_kept(job: ExtractionJob, present: FeatureFile) -> None:
@@ -254,20 +313,3 @@ def _note_other_lengths(files: Mapping[str, AudioFile], durations: Mapping[str, 
             f"{len(other):,} of {len(files):,} recordings are not as long as annotated, and runs refuse much "
             f"longer or shorter ones: {some(other, 3)}. Download them again, or correct their durations."
         )
-
-
-def _shards(
-    job: ExtractionJob, encoder: FeaturesPart, header: FeatureHeader, folder: Path
-) -> tuple[list[AudioShard], list[TextShard]]:
-    """Return the shards of a job; their names depend on the files and sentences that they are made from."""
-    files, sentences = tuple(job.audio.items()), tuple(sorted(job.sentences))
-    audio, texts = [], []
-    for indices in shard_ranges(len(files), RECORDINGS_A_SHARD):
-        part = files[indices.start : indices.stop]
-        versions = [[name, str(path), path.stat().st_size, path.stat().st_mtime_ns] for name, path in part]
-        file, dataset = folder / f"audio-{content_hash(versions)}.h5", AudioFiles(files=part)
-        audio.append(AudioShard(file, header, encoder, dataset, ALL, range(len(part))))
-    for indices in shard_ranges(len(sentences), SENTENCES_A_SHARD):
-        group = sentences[indices.start : indices.stop]
-        texts.append(TextShard(folder / f"text-{content_hash(group)}.h5", header, encoder, group))
-    return audio, texts

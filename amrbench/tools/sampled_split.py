@@ -16,7 +16,7 @@ from amrbench.data.required_splits import FeatureRequest
 from amrbench.data.shards import AudioShard, TextShard, forget_built
 from amrbench.data.usable_splits import KnownSplit
 from amrbench.files.feature_file import open_feature_file
-from amrbench.training.loop import fixed_numerics
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.progress_bars import Reporter
 from amrbench.types import Query
 

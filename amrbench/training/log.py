@@ -1,13 +1,16 @@
 """The log of a stage, one line for each epoch: what was computed, and in another file what it cost.
 
-Training the same stage again gives the same `log.jsonl`; `times.jsonl` has what differs then.
+Training the same stage again gives the same `log.jsonl`; `times.jsonl` has what differs then. While it is
+trained, `progress.json` says how far it is, for processes that wait for it.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ from amrbench.errors import RunError
 
 FILE = "log.jsonl"
 TIMES = "times.jsonl"
+PROGRESS = "progress.json"
+PAUSE_SECONDS = 2.0
+"""Time between two reports in `progress.json` that differ in their numbers alone; others go at once."""
 _COSTS = ("seconds", "memory_mib")
 """Fields of an epoch that stand in `times.jsonl`."""
 
@@ -74,6 +80,13 @@ class StageProgress:
         at = f"step {self.done} of {self.steps}" if self.doing == "step" else self.doing
         return f"epoch {self.epoch} of {epochs}, {at}"
 
+    def where(self) -> str:
+        """Return e.g. "epoch 2, after step 5 of 69"."""
+        if not self.steps:
+            return self.doing
+        at = f"after step {self.done} of {self.steps}" if self.doing == "step" else self.doing
+        return f"epoch {self.epoch}, {at}"
+
     def share(self, epochs: int) -> float:
         """Return how much of the stage is done, from 0 to 1; validation counts as nothing."""
         return (self.epoch - 1 + self.done / self.steps) / epochs if self.steps and epochs else 0.0
@@ -96,17 +109,68 @@ class RunningStage:
     select: str
 
 
+class ProgressFile:
+    """Writes how far a stage is into its unfinished folder, and passes it on.
+
+    A full disk is ignored, because work must not stop for it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        report: Callable[[StageProgress], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.file, self.report, self.clock = folder / PROGRESS, report, clock
+        self.doing, self.written = "", clock()
+
+    def __call__(self, progress: StageProgress) -> None:
+        """Report how far the stage is."""
+        now = self.clock()
+        if progress.doing != self.doing or now >= self.written + PAUSE_SECONDS:
+            self.doing, self.written = progress.doing, now
+            part = self.file.with_suffix(".part")
+            with suppress(OSError):
+                part.write_text(json.dumps(asdict(progress)), encoding="utf-8")
+                part.replace(self.file)
+        self.report(progress)
+
+
+def read_progress(folder: Path) -> StageProgress | None:
+    """Return how far the stage in an unfinished folder is; None if that is not known."""
+    try:
+        return StageProgress(**json.loads((folder / PROGRESS).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def remove_progress(folder: Path) -> None:
+    """Remove what `ProgressFile` has written; it is no part of a finished stage."""
+    for name in (PROGRESS, Path(PROGRESS).with_suffix(".part")):
+        (folder / name).unlink(missing_ok=True)
+
+
 def begin(folder: Path) -> None:
     """Write an empty log; RunError if it cannot be written."""
     for name in (FILE, TIMES):
         _write(folder / name, "w", "")
 
 
-def write_epoch(folder: Path, stage: str, epoch: Epoch) -> None:
-    """Add an epoch to a log; RunError if it cannot be written."""
+def write_epoch(folder: Path, stage: str, epoch: Epoch, hardware: str) -> None:
+    """Add an epoch to a log.
+
+    Args:
+        folder: Of the log.
+        stage: Name of the stage.
+        epoch: The epoch.
+        hardware: Model of the processor or GPU.
+
+    Raises:
+        RunError: The log cannot be written.
+    """
     computed = asdict(epoch)
     costs = {name: computed.pop(name) for name in _COSTS}
-    about = {"stage": stage, "host": platform.node(), "epoch": epoch.epoch}
+    about = {"stage": stage, "host": platform.node(), "hardware": hardware, "epoch": epoch.epoch}
     # First the costs, because who reads along looks for the other line.
     _write(folder / TIMES, "a", json.dumps(about | costs) + "\n")
     _write(folder / FILE, "a", json.dumps(computed) + "\n")
@@ -133,6 +197,12 @@ def read_epochs(folder: Path) -> list[Epoch]:
         Epoch(**line, **{name: costs.get(line["epoch"], {}).get(name, 0.0) for name in _COSTS})
         for line in _lines(folder / FILE)
     ]
+
+
+def hardware_of(folder: Path) -> str:
+    """Return the models of the processors or GPUs that a log names; empty if none is known."""
+    known = dict.fromkeys(line.get("hardware", "") for line in _lines(folder / TIMES))
+    return "; ".join(filter(None, known))
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

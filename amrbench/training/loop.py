@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -300,25 +299,6 @@ class MeanLosses:
     def first_size(self) -> float:
         """Return the sum of the terms of the first step, without their signs."""
         return sum(abs(float(value)) for value in self.first.values())
-
-
-@contextmanager
-def fixed_numerics(threads: int) -> Iterator[None]:
-    """Compute the same bits every time, and restore torch's settings and random state afterwards.
-
-    The number of threads decides how sums are split, and so their last bits. Denormal numbers are flushed to
-    zero, because they make a step up to twice as slow.
-    """
-    before = torch.get_num_threads()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(before)
 
 
 def memory_mib() -> float:

@@ -23,7 +23,7 @@ from amrbench.slots.model import ModelPart
 from amrbench.slots.readout import Readout
 from amrbench.training.block_calls import provided_fault, recorded_calls, refuse_wrong_results
 from amrbench.training.criterion import Criterion, build_criterion
-from amrbench.training.loop import fixed_numerics
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.predict import predict, ranked, read
 from amrbench.training.reading import Examples, build_reading, fit_reading, fit_readouts
 from amrbench.types import Batch, BuildContext, FeatureWidths, Losses, Moments, Query, Rows, TrainingLength

@@ -29,9 +29,10 @@ from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.optimizers import OptimizerPart
 from amrbench.training.array_loop import fit_array
 from amrbench.training.failures import StepError
-from amrbench.training.log import Epoch, RunningStage, StageProgress
-from amrbench.training.loop import LESS_MEMORY, StageInputs, fixed_numerics
+from amrbench.training.log import Epoch, ProgressFile, RunningStage, StageProgress
+from amrbench.training.loop import LESS_MEMORY, StageInputs
 from amrbench.training.model_array import CriterionArray, stack
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.predict import to_device
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.saved_states import SavedStates
@@ -129,6 +130,7 @@ class StageGroup:
         self.specs, self.first = specs, specs[0]
         self.store, self.reporter, self.datasets = store, reporter, datasets
         self.folders = [unfinished_folder(spec, store) for spec in specs]
+        self.report = ProgressFile(self.folders[0], partial(reporter.step, self.running))
 
     @property
     def name(self) -> str:
@@ -157,12 +159,12 @@ class StageGroup:
                 return f"out of memory: {error.request}"
 
     def _train(self, start: Path | None) -> str:
-        self.reporter.step(self.running, StageProgress(1, 0, 0, "reading features"))
         for spec in self.specs:
             begin_folder(spec, self.store)
+        self.report(StageProgress(1, 0, 0, "reading features"))
         states = SavedStates(self.folders[0])
         saved = state_for(len(self.specs), states.load(self.reporter.note))
-        with fixed_numerics(self.first.threads):
+        with fixed_numerics(self.first.threads, self.first.device):
             with explained_memory(f"{self.name}, reading features", LESS_MEMORY):
                 splits = StageSplits.of(self.first, self.datasets)
                 criteria = [untrained(spec, self.datasets) for spec in self.specs]
@@ -202,13 +204,12 @@ class StageGroup:
         """Train the models."""
         keepers, updater = saves.keepers, together.updater
         models = [stage_inputs(keeper.spec, splits, keeper.criterion, updater) for keeper in keepers]
-        report = partial(self.reporter.step, self.running)
 
         def keep(model: int, epoch: Epoch) -> None:
             keepers[model].keep(epoch)
 
         try:
-            fit_array(together, models, keep=keep, report=report, saves=saves, state=state)
+            fit_array(together, models, keep=keep, report=self.report, saves=saves, state=state)
         except StepError as error:
             failed = next(keeper.spec for keeper in keepers if keeper.criterion is error.criterion)
             message = kept_failure(failed, error, self.store, self.datasets)

@@ -1,38 +1,39 @@
-"""Train the stages of several recipes, as many at the same time as there are processes.
+"""Train the stages of several recipes, as many at the same time as an executor takes.
 
 Of the stages that can be trained, the one with the longest chain before it is started first, so that no long
-chain is left for a single process at the end (list scheduling by levels: Hu 1961; Graham 1969).
+chain is left for a single process at the end (list scheduling by levels: Hu 1961; Graham 1969). Results come
+through the store alone: a stage is finished when its folder is there. A task that is lost is handed over
+again; one that fails ends no other but those that start from its stage.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from typing_extensions import override
-
 from amrbench.data.feature_dataset import DatasetCache
-from amrbench.data.worker_pool import WorkerPool, with_notes, worker_pool
-from amrbench.data.worker_status import WorkerStatus, report_status
 from amrbench.errors import RunError
 from amrbench.files.claim import Claim
-from amrbench.interrupts import Interrupted, refuse_to_go_on, stop_requested, stops_between_steps
+from amrbench.interrupts import refuse_to_go_on, stop_requested, stops_between_steps
 from amrbench.notes import note
-from amrbench.training import log
+from amrbench.slots.executors import Executor, Job, StageTask
 from amrbench.training.divergence import DivergenceNotes
-from amrbench.training.log import RunningStage, StageProgress
+from amrbench.training.memory_room import Room
 from amrbench.training.progress_bars import Reporter
+from amrbench.training.stage_follower import GroupFollower
 from amrbench.training.stage_group import group_claim_file, run_group
 from amrbench.training.stage_spec import StageSpec, distinct_stages
-from amrbench.training.stage_store import is_finished, is_intact, unfinished_folders
+from amrbench.training.stage_store import is_finished, is_intact
+from amrbench.training.task_report import FINAL, TaskReport, how_lost, remove_files
 
 POLL_SECONDS = 0.3
-"""Time between two readings of the logs of running stages."""
+"""Time between two looks at the tasks."""
+MOST_STARTS = 3
+"""How often a task is handed over before its stage counts as failed."""
 
 
 def missing_stages(chains: Sequence[StageSpec], store: Path, note: Callable[[str], None]) -> list[StageSpec]:
@@ -48,60 +49,70 @@ def missing_stages(chains: Sequence[StageSpec], store: Path, note: Callable[[str
     return list(missing.values())
 
 
-def train_all(
-    chains: Sequence[StageSpec], store: Path, *, jobs: int, reporter: Reporter, datasets: DatasetCache
-) -> None:
-    """Train all missing stages of some chains.
+def train_here(missing: Sequence[StageSpec], store: Path, reporter: Reporter, datasets: DatasetCache) -> None:
+    """Train stages in this process; those that other processes train meanwhile are waited for at the end.
 
     Args:
-        chains: The last stage of each.
+        missing: See `missing_stages`.
         store: The folder of stages.
-        jobs: Number of processes that train at the same time; does not change the weights.
         reporter: Receives each epoch.
-        datasets: Used with one job; worker processes have their own.
+        datasets: The splits that are in memory.
 
     Raises:
-        AmrbenchError: See `run_group`; stages in other processes are finished before.
-        RunError: A process was killed, crashed or ended itself.
+        AmrbenchError: See `run_group`.
     """
-    missing = missing_stages(chains, store, note)
-    reporter = DivergenceNotes(reporter)
+    with _stopping(reporter) as reporter:
+        while missing:
+            ready = free_stages(missing, store) or missing[:1]
+            run_group(ready[0], store, reporter, datasets)
+            refuse_to_go_on(ready[0].name)
+            missing = [spec for spec in missing if not is_finished(spec, store)]
+
+
+def train_with(
+    executor: Executor,
+    missing: Sequence[StageSpec],
+    store: Path,
+    *,
+    task_of: Callable[[StageSpec], StageTask],
+    room: Room,
+    reporter: Reporter,
+) -> None:
+    """Train stages with an executor.
+
+    Args:
+        executor: Trains them.
+        missing: See `missing_stages`.
+        store: The folder of stages, which all machines share.
+        task_of: Writes the task of a stage.
+        room: Says whether a further stage fits.
+        reporter: Receives each epoch.
+
+    Raises:
+        RunError: A stage failed; all that do not start from it are finished before.
+    """
+    executor.slots()  # Libraries of clusters say what signals do when they connect; what follows must win.
+    with _stopping(reporter) as reporter:
+        queue = StageQueue(executor, task_of, missing, store, room, reporter)
+        queue.train()
+        refuse_to_go_on(queue.stopped or missing[0].name)
+
+
+@contextmanager
+def _stopping(reporter: Reporter) -> Iterator[Reporter]:
+    """Within this context the first signal stops after a step; offer a reporter that notes divergence."""
     announce = partial(reporter.note, "stopping after this step; Ctrl-C again stops at once")
     with stops_between_steps(announce):
-        if jobs == 1 or len(missing) < 2:
-            _train_here(missing, store, reporter, datasets)
-            return
-        _train_with(min(jobs, len(missing)), missing, store, reporter)
+        yield DivergenceNotes(reporter)
 
 
-def _train_here(
-    missing: Sequence[StageSpec], store: Path, reporter: Reporter, datasets: DatasetCache
-) -> None:
-    """Train stages in this process; those that other processes train meanwhile are waited for at the end."""
-    while missing:
-        ready = free_stages(missing, store) or missing[:1]
-        run_group(ready[0], store, reporter, datasets)
-        refuse_to_go_on(ready[0].name)
-        missing = [spec for spec in missing if not is_finished(spec, store)]
+# ---------------------------------------------------------------- which stage is next
 
 
 def free_stages(missing: Sequence[StageSpec], store: Path) -> list[StageSpec]:
     """Return the stages that can be trained and that no process trains, in their order."""
-    ready = (spec for spec in missing if is_ready(spec, store))
+    ready = (spec for spec in missing if not spec.parent or is_finished(spec.parent, store))
     return [spec for spec in ready if Claim(group_claim_file(spec, store)).is_free()]
-
-
-def _train_with(jobs: int, missing: list[StageSpec], store: Path, reporter: Reporter) -> None:
-    """Train stages in several processes."""
-    stages = longest_first(missing, expected_work)
-    try:
-        with worker_pool(jobs, "trains") as pool:
-            _Workers(pool, jobs, stages, store, reporter).train()
-    except RunError:
-        # A batch system sends its signal to the workers too, and they end before they are asked.
-        refuse_to_go_on(stages[0].name)
-        raise
-    refuse_to_go_on(stages[-1].name)
 
 
 def longest_first(stages: Sequence[StageSpec], work: Callable[[StageSpec], float]) -> list[StageSpec]:
@@ -129,147 +140,132 @@ def expected_work(spec: StageSpec) -> float:
     return spec.stage.epochs * rows
 
 
-class _Workers:
-    """Stages that are trained in as many workers as there are, the first of a list that are ready."""
+# ---------------------------------------------------------------- the queue
+
+
+@dataclass(frozen=True, eq=False)
+class _Running:
+    """A stage that is being trained."""
+
+    spec: StageSpec
+    task: StageTask
+    job: Job
+    follower: GroupFollower
+
+
+class StageQueue:
+    """The stages that are left, and those that were handed over."""
 
     def __init__(
-        self, pool: WorkerPool, jobs: int, missing: list[StageSpec], store: Path, reporter: Reporter
+        self,
+        executor: Executor,
+        task_of: Callable[[StageSpec], StageTask],
+        missing: Sequence[StageSpec],
+        store: Path,
+        room: Room,
+        reporter: Reporter,
     ) -> None:
-        self.pool = pool
-        self.jobs = jobs
-        self.missing = missing
-        self.store = store
-        self.reporter = reporter
-        self.running: dict[Future[tuple[None, list[str]]], GroupFollower] = {}
-        self.failure: BaseException | None = None
+        self.executor, self.task_of, self.room = executor, task_of, room
+        self.missing, self.store, self.reporter = longest_first(missing, expected_work), store, reporter
+        self.running: list[_Running] = []
+        self.starts: dict[str, int] = {}
+        self.failures: list[RunError] = []
+        self.noted: set[str] = set()
+        self.stopped = ""
+        """Name of a stage that was stopped on request."""
 
     def train(self) -> None:
-        """Train all stages; after a failure, only those that were begun."""
-        while self.running or (self.missing and not self._ending()):
-            if not self._ending():
-                self._start()
-            done, _ = wait(self.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            if stop_requested():
-                self.pool.ask_to_stop()
-            statuses = {status.task: status for status in self.pool.statuses()}
-            for follower in self.running.values():
-                follower.report_new(self.reporter, statuses)
-            for future in done:
-                self._collect(future)
-        if self.failure:
-            raise self.failure
-
-    def _ending(self) -> bool:
-        return self.failure is not None or stop_requested()
-
-    def _start(self) -> None:
-        # What waits in the pool could no longer be overtaken by a stage that gets ready.
-        free = self.jobs - len(self.running)
-        self.missing = [spec for spec in self.missing if not is_finished(spec, self.store)]
-        ready = free_stages(self.missing, self.store)[:free]
-        if not self.running and not ready:
-            # Other processes train all that could be trained: a worker waits for one of them.
-            ready = [spec for spec in self.missing if is_ready(spec, self.store)][:1]
-        self.missing = [spec for spec in self.missing if spec not in ready]
-        task = partial(_train_in_worker, store=self.store)
-        for spec in ready:
-            self.running[self.pool.submit(with_notes, task, spec)] = GroupFollower(spec, self.store)
-
-    def _collect(self, future: Future[tuple[None, list[str]]]) -> None:
-        """Issue the notes of a stage that has ended, or remember why it failed."""
-        self.running.pop(future).report_end(self.reporter)
+        """Train all stages that can be trained, then raise the first failure."""
+        stopping = False
         try:
-            _, issued = future.result()
-        except BrokenProcessPool:
+            while self.running or (self.missing and not stop_requested()):
+                if not stop_requested():
+                    self._submit()
+                elif not stopping:
+                    stopping = True
+                    self._terminate()
+                if self.missing and not self.running:
+                    self._note_once("others", "waiting for stages that other processes train")
+                time.sleep(POLL_SECONDS)
+                self._look()
+        except BaseException:
+            self._terminate()
             raise
-        except Interrupted as stopped:
-            self.failure = self.failure or stopped
-        except Exception as error:
-            if self.running:
-                self.reporter.note(f"{error} Other stages that are trained at the moment are finished first.")
-            self.failure = self.failure or error
+        if self.failures:
+            raise self.failures[0]
+
+    def _submit(self) -> None:
+        """Hand over the stages that are next."""
+        self.missing = [spec for spec in self.missing if not is_finished(spec, self.store)]
+        specs = self._next() if self.missing else []
+        if not specs:
+            return
+        tasks = [self.task_of(spec) for spec in specs]
+        followers = [GroupFollower(spec, self.store) for spec in specs]
+        jobs = self.executor.submit(tasks)
+        for spec, task, job, follower in zip(specs, tasks, jobs, followers, strict=True):
+            self.running.append(_Running(spec, task, job, follower))
+            self.starts[spec.key] = self.starts.get(spec.key, 0) + 1
+        self.missing = [spec for spec in self.missing if spec not in specs]
+
+    def _next(self) -> list[StageSpec]:
+        """Return the stages that can begin now; none overtakes one that does not fit into memory."""
+        free = max(0, self.executor.slots() - len(self.running))
+        specs: list[StageSpec] = []
+        for spec in free_stages(self.missing, self.store)[:free]:
+            if why_not := self.room.why_not(spec, [*(one.spec for one in self.running), *specs]):
+                self._note_once("room", why_not)
+                break
+            specs.append(spec)
+        return specs
+
+    def _look(self) -> None:
+        """Report what is new of the stages that run, and collect those that have ended."""
+        for one in list(self.running):
+            code = one.job.poll()
+            self.room.add(one.spec, one.follower.report_new(self.reporter))
+            if code is not None:
+                self.running.remove(one)
+                one.follower.report_end(self.reporter)
+                self._collect(one, code)
+
+    def _collect(self, one: _Running, code: int) -> None:
+        trained, report = is_finished(one.spec, self.store), TaskReport.read(one.task.file)
+        remove_files(one.task.file, trained=trained or stop_requested())
+        for text in report.notes:
+            note(text)
+        if trained:
+            return
+        if stop_requested():
+            self.stopped = self.stopped or one.spec.name
+        elif code in FINAL:
+            output = one.task.log if one.task.log.exists() else "the output of the job"
+            unknown = f"{one.spec.name}: its job ended with exit code {code}; see {output}"
+            self._fail(one.spec, report.error or unknown)
         else:
-            for text in issued:
-                note(text)
+            self._begin_again(one, code)
 
+    def _begin_again(self, lost: _Running, code: int) -> None:
+        how, remedy = how_lost(lost.task, code, lost.follower.where())
+        if self.starts[lost.spec.key] < MOST_STARTS:
+            self.missing.insert(0, lost.spec)
+            self.reporter.note(f"{how}; it is started again")
+        else:
+            self._fail(lost.spec, f"{how}, {MOST_STARTS} times. {remedy}")
 
-def is_ready(spec: StageSpec, store: Path) -> bool:
-    """Whether a stage can be trained: it starts from no other, or that one is finished."""
-    return not spec.parent or is_finished(spec.parent, store)
+    def _fail(self, failed: StageSpec, message: str) -> None:
+        """Keep a failure, and leave out what starts from the stage."""
+        self.failures.append(RunError(message))
+        keys = {own.key for own in failed.group}
+        self.missing = [spec for spec in self.missing if keys.isdisjoint(before.key for before in spec.chain)]
+        if self.running or self.missing:
+            self.reporter.note(f"{message} Stages that do not start from it are trained first.")
 
+    def _note_once(self, what: str, text: str) -> None:
+        if what not in self.noted:
+            self.noted.add(what)
+            self.reporter.note(text)
 
-_datasets = DatasetCache()
-"""Of a worker process, which trains several stages on the same splits."""
-
-
-def _train_in_worker(spec: StageSpec, store: Path) -> None:
-    try:
-        with stops_between_steps():
-            run_group(spec, store, StatusReporter(spec.name), _datasets)
-    except Interrupted as error:
-        if error.number:  # Asked by a signal, not by its parent, which may be gone.
-            os._exit(128 + error.number)
-        raise
-
-
-class StatusReporter(Reporter):
-    """Reports of a worker process, which the parent process reads; epochs are in the log of the stage."""
-
-    def __init__(self, task: str) -> None:
-        self.task = task
-        report_status(WorkerStatus(task))
-
-    @override
-    def note(self, text: str) -> None:
-        report_status(WorkerStatus(self.task, text))
-
-    @override
-    def step(self, stage: RunningStage, progress: StageProgress) -> None:
-        at = progress.doing
-        report_status(WorkerStatus(self.task, at, progress.epoch, progress.done, progress.steps))
-
-
-class GroupFollower:
-    """Follows the logs of all stages that another process trains at once; mostly one."""
-
-    def __init__(self, spec: StageSpec, store: Path) -> None:
-        self.followers = [_LogFollower(own, store) for own in spec.group]
-
-    def report_new(self, reporter: Reporter, statuses: Mapping[str, WorkerStatus]) -> None:
-        """Report what is new of each; statuses are by the name of the stage."""
-        for follower in self.followers:
-            follower.report_new(reporter, statuses.get(follower.spec.name))
-
-    def report_end(self, reporter: Reporter) -> None:
-        """Report that none of them is trained any more."""
-        for follower in self.followers:
-            reporter.end(follower.spec.running)
-
-
-class _LogFollower:
-    """Reports the epochs that a worker writes into the log of a stage."""
-
-    def __init__(self, spec: StageSpec, store: Path) -> None:
-        self.spec = spec
-        self.store = store
-        self.reported = 0
-        self.began = time.time()
-
-    def report_new(self, reporter: Reporter, status: WorkerStatus | None) -> None:
-        """Report the epochs since the last call, and what the worker does."""
-        self._report_epochs(reporter)
-        if status and status.epoch > self.reported:
-            progress = StageProgress(status.epoch, status.done, status.total, status.at)
-            reporter.step(self.spec.running, progress)
-
-    def _report_epochs(self, reporter: Reporter) -> None:
-        try:
-            folders = [self.store / self.spec.key, *reversed(unfinished_folders(self.spec, self.store))]
-            folder = next(folder for folder in folders if folder.exists())
-            if (folder / log.FILE).stat().st_mtime < self.began:
-                return  # Left by a killed process; the worker is about to replace it.
-        except (FileNotFoundError, StopIteration):
-            return  # Not begun yet, or the folder was just renamed.
-        for epoch in log.read_epochs(folder)[self.reported :]:
-            reporter.epoch(self.spec.running, epoch)
-            self.reported = epoch.epoch
+    def _terminate(self) -> None:
+        for one in self.running:
+            one.job.terminate()

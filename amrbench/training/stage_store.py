@@ -2,10 +2,10 @@
 
 `stages/<key>/` holds `weights.<readout>.safetensors` (the best epoch for each of `training.readouts`),
 `last.safetensors`, `log.jsonl` and `done.json`, the checksums of these files, and `times.jsonl`. It is made
-in `<key>.making-<process>/` and renamed at the end; `<key>.claim` says which process trains it. A
-stage that was interrupted goes on from its last saved state, to the same bits. A folder that is not as it was
-written is renamed to `<key>.damaged`, and the stage is trained again. One that failed leaves `<key>.failed/`
-with the batch and the weights of the step, which nothing reads.
+in `<key>.making-<process>/`, where `progress.json` says how far it is, and renamed at the end; `<key>.claim`
+says which process trains it. A stage that was interrupted goes on from its last saved state, to the same
+bits. A folder that is not as it was written is renamed to `<key>.damaged`, and the stage is trained again.
+One that failed leaves `<key>.failed/` with the batch and the weights of the step, which nothing reads.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def read_done(folder: Path) -> StageRecord:
         stage="",
         seconds=round(sum(epoch.seconds for epoch in epochs), 3),
         memory_mib=max((epoch.memory_mib for epoch in epochs), default=0.0),
+        hardware=log.hardware_of(folder),
     )
 
 
@@ -103,6 +104,7 @@ def finish_folder(spec: StageSpec, store: Path, note: Callable[[str], None]) -> 
         note: Called with a sentence if the other process wrote other bytes.
     """
     own, folder = unfinished_folder(spec, store), store / spec.key
+    log.remove_progress(own)
     with suppress(OSError):
         own.rename(folder)
         return

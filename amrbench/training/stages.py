@@ -26,8 +26,9 @@ from amrbench.training import log
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.failures import StepError, keep_failure
 from amrbench.training.kept_epochs import CheckpointKeeper
-from amrbench.training.log import Epoch, StageProgress
-from amrbench.training.loop import LESS_MEMORY, Saves, StageInputs, fit, fixed_numerics
+from amrbench.training.log import Epoch, ProgressFile, StageProgress
+from amrbench.training.loop import LESS_MEMORY, Saves, StageInputs, fit
+from amrbench.training.numerics import fixed_numerics, hardware
 from amrbench.training.predict import to_device, validate
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import fit_readouts
@@ -138,10 +139,11 @@ def _train(
     spec: StageSpec, start: Path | None, folder: Path, reporter: Reporter, datasets: DatasetCache
 ) -> None:
     """Train a stage and write its files; `start` is the folder of the stage that it starts from."""
-    reporter.step(spec.running, StageProgress(1, 0, 0, "reading features"))
+    report = ProgressFile(folder, partial(reporter.step, spec.running))
+    report(StageProgress(1, 0, 0, "reading features"))
     states = SavedStates(folder)
     saved = state_for(1, states.load(reporter.note))
-    with fixed_numerics(spec.threads):
+    with fixed_numerics(spec.threads, spec.device):
         with explained_memory(f"{spec.name}, reading features", LESS_MEMORY):
             splits = StageSplits.of(spec, datasets)
             criterion = untrained(spec, datasets)
@@ -152,7 +154,6 @@ def _train(
         keeper = StageKeeper(spec, criterion, folder, reporter)
         saves = StageSaves(states, [keeper])
         state = saves.begin(saved, name=spec.name, steps=inputs.steps)
-        report = partial(reporter.step, spec.running)
         fit(inputs, keep=keeper.keep, report=report, saves=saves, state=state)
     keeper.write(steps=inputs.epochs * inputs.steps)
     states.remove()
@@ -238,7 +239,7 @@ class StageKeeper:
 
     def _add(self, epoch: Epoch) -> None:
         self.epochs.append(epoch)
-        log.write_epoch(self.folder, self.spec.name, epoch)
+        log.write_epoch(self.folder, self.spec.name, epoch, hardware(self.spec.device))
         self.reporter.epoch(self.spec.running, epoch)
 
     def write(self, *, steps: int) -> None:
@@ -320,6 +321,7 @@ def kept_failure(spec: StageSpec, error: StepError, store: Path, datasets: Datas
     qids = [query.qid for query in queries_of(spec, train, record.epoch, record.step)]
     try:
         SavedStates(making).remove()
+        log.remove_progress(making)
         keep_failure(error, making, {"stage": spec.name, "key": spec.key, "seed": spec.seed, "qids": qids})
         shutil.rmtree(folder, ignore_errors=True)
         making.rename(folder)

@@ -169,14 +169,15 @@ def test_finite_failures_are_notes(ran, here, losses, options, words):
     [
         pytest.param(
             "kill",
-            ["was killed with SIGKILL at toy finetune, seed", "if memory is short", "smaller --jobs than 2"],
+            [
+                *("toy finetune, seed", ": its process was killed with SIGKILL at epoch 3, "),
+                *("3 times. The system does so if memory is short", "with a smaller --jobs"),
+            ],
             id="killed-worker",
         ),
+        pytest.param("crash", ["crashed (", "parts.py:", "with SIGSEGV at epoch 3, "], id="crashed-worker"),
         pytest.param(
-            "crash", ["crashed (", "parts.py:", "with SIGSEGV at toy finetune"], id="crashed-worker"
-        ),
-        pytest.param(
-            "end", ["ended itself with exit code 3 at toy finetune, seed"], id="worker-that-ends-itself"
+            "end", ["ended itself with exit code 3 at epoch 3, ", "os._exit"], id="worker-that-ends-itself"
         ),
         pytest.param("exit", ["'failing'", "SystemExit: 0"], id="worker-that-calls-sys-exit"),
     ],

@@ -11,17 +11,18 @@ from amrbench.errors import AmrbenchError
 from amrbench.experiment.stage_task import train_task
 from amrbench.slots.executors import ExecutorPart, StageTask
 from amrbench.training.progress_bars import NULL_REPORTER
+from amrbench_plugins.executors import ray_cluster
 from tests.folders import ROOT
 from tests.plugin_site import write_plugin
 from tests.small_world.parts import REGISTRY
 
 PLUGIN = '''"""The toy parts."""
 from amrbench import hookimpl
-from tests.small_world.parts import REGISTRY
+from tests.small_world.parts import PARTS
 
 @hookimpl
 def amrbench_parts():
-    return [REGISTRY.find(slot, use) for slot in REGISTRY.slots() for use in REGISTRY.names(slot)]
+    return PARTS
 '''
 
 
@@ -33,6 +34,11 @@ def install_toy_parts(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def train_elsewhere(path: str, text: str, needed: Sequence[object]) -> tuple[int, dict[str, bytes]]:
+    """Do a task of Ray as a machine does that has no file at its path."""
+    return ray_cluster.train(f"/no-such-folder/{Path(path).name}", text, needed)
 
 
 @dataclass

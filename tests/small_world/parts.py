@@ -39,6 +39,7 @@ from amrbench.types import (
     Tensors,
     TrainingLength,
 )
+from amrbench_plugins.executors.local import Local
 from tests.small_world.data import SECONDS, Absent, Events, OneHot
 
 
@@ -358,7 +359,7 @@ PARTS = (
     *(Events, OneHot, Absent, AllWindows, ToyModel, Frames, Spans, Failing),
     *(FirstSpan, Descent, NoSoup, MeanSoup, OneSpan, Similar, Cut, MeanWidth),
 )
-REGISTRY = Registry.of(*PARTS)
+REGISTRY = Registry.of(*PARTS, Local)
 
 RECIPE = {
     "name": "toy",

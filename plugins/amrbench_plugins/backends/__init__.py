@@ -13,4 +13,7 @@ def amrbench_parts() -> Sequence[type[Part]]:
     """Return the encoders."""
     from amrbench_plugins.backends import parts
 
-    return (parts.Clap, parts.Concat, parts.LaionClap, parts.M2dClap, parts.MiniClap, parts.MiniClapWide)
+    return (
+        *(parts.AisfxMiniLm, parts.Clap, parts.Concat, parts.LaionClap, parts.M2dClap),
+        *(parts.MiniClap, parts.MiniClapWide),
+    )

@@ -83,7 +83,12 @@ def encode_seconds(
         encode: From seconds (n, rate) to rows (n, width).
     """
     seconds = whole_seconds(np.ascontiguousarray(waveform, np.float32), rate)
-    batches = [encode(seconds[start : start + batch]) for start in range(0, len(seconds), batch)]
+    return encode_batches(seconds, batch=batch, width=width, encode=encode)
+
+
+def encode_batches(pieces: Rows, *, batch: int, width: int, encode: Callable[[Rows], Rows]) -> Rows:
+    """Return a row (width,) for each piece of a waveform; `batch` of them are encoded at a time."""
+    batches = [encode(pieces[start : start + batch]) for start in range(0, len(pieces), batch)]
     return np.concatenate([np.zeros((0, width), np.float32), *batches])
 
 

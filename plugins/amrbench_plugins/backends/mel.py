@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -36,6 +38,29 @@ def slaney_filters(rate: int, fft: int, bands: int, *, low: float, high: float) 
     return torch.from_numpy(filters.astype(np.float32))
 
 
+def unit_sum_filters(rate: int, fft: int, bands: int, *, low: float, high: float) -> Tensor:
+    """Return filters that are triangular on the HTK mel scale and whose weights have the sum one.
+
+    They are those of the algorithm MelBands of Essentia with the options htkMel, warping and unit_sum.
+
+    Args:
+        rate: Samples a second.
+        fft: Length of the transform.
+        bands: Number of filters.
+        low: Start of the first filter, in Hz.
+        high: End of the last filter, in Hz.
+
+    Returns:
+        (fft / 2 + 1, bands) float32.
+    """
+    corners = np.linspace(_htk_mel(low), _htk_mel(high), bands + 2)
+    bins = _htk_mel(np.linspace(0, rate / 2, fft // 2 + 1))[:, None]
+    rising = (bins - corners[:-2]) / (corners[1:-1] - corners[:-2])
+    falling = (corners[2:] - bins) / (corners[2:] - corners[1:-1])
+    filters = np.maximum(0, np.minimum(rising, falling))
+    return torch.from_numpy((filters / filters.sum(0)).astype(np.float32))
+
+
 def power_spectrum(waveforms: Tensor, *, window: Tensor, hop: int) -> Tensor:
     """Return squared magnitudes (B, frames, bins) of waveforms (B, samples), each frame centred on its hop.
 
@@ -52,3 +77,7 @@ def _mel(hertz: float) -> float:
     if hertz < _BREAK:
         return hertz / _STEP
     return float(_BREAK / _STEP + np.log(hertz / _BREAK) / _GROWTH)
+
+
+def _htk_mel(hertz: Any) -> Any:
+    return 2595 * np.log10(1 + hertz / 700)

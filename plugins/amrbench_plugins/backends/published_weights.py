@@ -6,11 +6,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from amrbench.errors import CheckpointError, DataError, some
 
 Net = TypeVar("Net", bound=nn.Module)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a published file.
+
+    Raises:
+        CheckpointError: It is truncated, has another format, or has numbers that are not finite.
+    """
+    try:
+        with safe_open(path, "pt") as stored:
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: not weights as safetensors, or truncated ({error}). Get the published file."
+        ) from error
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise CheckpointError(
+                f"{path}: {name!r} holds values that are not finite. Get the published file."
+            )
+    return tensors
 
 
 def load_published_weights(

@@ -1,4 +1,4 @@
-"""Data sets: files that people provide, mixtures of public corpora, and procedural scenes."""
+"""Data sets: files that people provide, mixtures of public corpora or of takes, and procedural scenes."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def amrbench_parts() -> Sequence[type[Part]]:
 
     return [
         *(parts.Castella, parts.ClothoMoment, parts.Dcase2026Evaluation, parts.Tut2017, parts.Unav100),
-        *(parts.Files, parts.Procedural, parts.Intermediate300, parts.ClothoMoment60),
+        *(parts.Files, parts.Procedural, parts.Intermediate300, parts.ClothoMoment60, parts.Recorded),
     ]

@@ -28,6 +28,7 @@ OWN_FILES = Published("no public place: they are your own")
 DEMAND = Published("Zenodo 1227121", "about 9 GB for 18 environments")
 WAVCAPS = Published("cvssp/WavCaps on Hugging Face", "some 100 GB for the three subsets")
 CLOTHO = Published("Zenodo 4783391 (Clotho v2.1)", "about 9 GB")
+TAKES = Published("packages of Debian, which docs/recorded.md names")
 TOURS = Published("the ten videos that shashankvkt/DoRA_ICLR24 on GitHub lists")
 
 Subset = Literal["AudioSet_SL", "BBC_Sound_Effects", "SoundBible"]
@@ -213,6 +214,44 @@ class ClothoMoment60(MixedDatasetPart):
     @override
     def corpora(self) -> list[RequiredFile]:
         return [_corpus("Clotho", self.clotho, CLOTHO), _corpus("Walking-Tours", self.tours, TOURS)]
+
+
+class Recorded(MixedDatasetPart):
+    """Scenes with real sounds: folders of takes, mixed by the laws of scenes.
+
+    The splits share no take, and some phrases are for test only. docs/recorded.md names free sounds.
+    """
+
+    use = "recorded"
+    preset: Literal["short", "long", "scenes-small", "scenes"] = Field(
+        "scenes-small", description="laws of the scenes"
+    )
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="another seed, another set")
+    recordings: tuple[Count, Count, Count] = Field((160, 40, 160), description="of train, val and test")
+    rate: int = Field(44_100, ge=8_000, le=192_000, description="samples a second")
+    folder: str = location(f"folder of the takes; by default the one of this name in ${DATA_VARIABLE}")
+
+    @override
+    def build(self) -> Dataset:
+        from amrbench_plugins.datasets.recorded.collection import read_collection
+        from amrbench_plugins.datasets.recorded.scenes import Options, RecordedDataset
+
+        options = Options(self.preset, self.seed, self.rate, self.recordings)
+        return RecordedDataset(lambda: read_collection(*self.corpus_folders()), options)
+
+    @override
+    def corpora(self) -> list[RequiredFile]:
+        root = Path(self.folder).expanduser() if self.folder else data_folder() / self.use
+        return [
+            RequiredFile(
+                what="takes and sounds.yaml",
+                path=root,
+                present=(root / "sounds.yaml").is_file(),
+                published=TAKES,
+                remedy=f"Put them there (${DATA_VARIABLE} chooses the folder of data), or name their folder "
+                "in the protocol.",
+            )
+        ]
 
 
 def _corpus(name: str, chosen: str, where: Published) -> RequiredFile:

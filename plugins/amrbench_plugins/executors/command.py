@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen
 
-from amrbench.slots.executors import StageTask
+from amrbench.slots.executors import command_of, log_of
 
 POLL_SECONDS = 0.3
 """Time between two looks at the command."""
@@ -13,22 +14,22 @@ SAVE_SECONDS = 60.0
 """Longest time that a command which was asked to stop is waited for; it ends its step and saves."""
 
 
-def start(task: StageTask) -> Popen[bytes]:
-    """Start the command of a task; what it shows goes to its log.
+def start(task: Path) -> Popen[bytes]:
+    """Start the command of a task, which a file says; what it shows goes to its log.
 
     It has a session of its own: Ctrl-C on a terminal would otherwise reach it together with the SIGTERM that
     passes it on, and a second signal ends it before it has saved.
     """
-    with task.log.open("ab") as log:
+    with log_of(task).open("ab") as log:
         return Popen(  # noqa: S603 - the command is that of amrbench itself
-            task.command, stdin=DEVNULL, stdout=log, stderr=STDOUT, start_new_session=True
+            command_of(task), stdin=DEVNULL, stdout=log, stderr=STDOUT, start_new_session=True
         )
 
 
 class StageCommand:
-    """Trains the stage of a task in a process of its own and returns its exit code."""
+    """Trains the stage of a task, which a file says, in a process of its own and returns its exit code."""
 
-    def __init__(self, task: StageTask) -> None:
+    def __init__(self, task: Path) -> None:
         self.task = task
         self.process: Popen[bytes] | None = None
 

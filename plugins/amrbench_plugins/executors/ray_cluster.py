@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from amrbench.slots.executors import ExecutorPart, StageTask
+from amrbench.errors import RunError
+from amrbench.notes import note
+from amrbench.slots.executors import LOST, ExecutorPart, StageTask
 from amrbench_plugins.executors.command import StageCommand
 from amrbench_plugins.executors.missing import imported
 
-LOST = -1
-"""Exit code of a command whose worker or machine was lost."""
 PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Variables that let a private cluster listen on the loopback address alone; Ray reads them when imported."""
 LEAST_STORE = 80 * 2**20
@@ -53,11 +54,16 @@ class RayCluster:
         return [self._submit(task) for task in tasks]
 
     def _submit(self, task: StageTask) -> RayJob:
+        from amrbench.experiment.sent_task import pack_needed  # here and below, because it imports torch
+
         ray = self._connected()
         gpus = self.gpus if task.device.startswith("cuda") else 0
         # Lost tasks are handed over again by the caller, who says so.
         remote = ray.remote(num_cpus=task.threads, num_gpus=gpus, max_retries=0)(train)
-        return RayJob(ray, remote.remote(task))
+        text = task.file.read_text(encoding="utf-8")
+        # A private cluster is this machine. In a list it stays where it is until somebody asks for it.
+        needed = [ray.put(pack_needed(task.file))] if self.address else []
+        return RayJob(ray, task.file, remote.remote(str(task.file), text, needed))
 
     def _connected(self) -> Any:
         """Return Ray, connected to its cluster."""
@@ -76,26 +82,48 @@ class RayCluster:
         return ray
 
 
-def train(task: StageTask) -> int:
-    """Train the stage of a task in a worker of Ray; return the exit code of its command."""
-    return StageCommand(task)()
+def train(path: str, text: str, needed: Sequence[Any]) -> tuple[int, dict[str, bytes]]:
+    """Do a task in a worker of Ray.
+
+    Args:
+        path: The file of the task on the machine that asks.
+        text: Its content.
+        needed: A reference to the stages that it starts from.
+
+    Returns:
+        The exit code of its command, and what comes back from a machine that does not share that file.
+    """
+    from amrbench.experiment.sent_task import do_sent, is_shared
+
+    if is_shared(Path(path), text):
+        return StageCommand(Path(path))(), {}
+    stages = imported("ray", "ray").get(needed[0]) if needed else {}
+    return do_sent(Path(path).name, text, stages, lambda file: StageCommand(file)())
 
 
 class RayJob:
     """A task that Ray has."""
 
-    def __init__(self, ray: Any, result: Any) -> None:
-        self.ray, self.result = ray, result
+    def __init__(self, ray: Any, file: Path, result: Any) -> None:
+        self.ray, self.file, self.result = ray, file, result
 
     def poll(self) -> int | None:
-        """Return the exit code of the command; -1 if its worker or machine was lost."""
+        """Return the exit code of the command; `LOST` if its worker or machine was lost."""
         ended, _ = self.ray.wait([self.result], timeout=0)
         if not ended:
             return None
+        from amrbench.experiment.sent_task import accept
+
         try:
-            return int(self.ray.get(self.result))
+            code, came = self.ray.get(self.result)
         except self.ray.exceptions.RayError:
             return LOST
+        try:
+            accept(self.file, came)
+        except RunError as error:
+            note(str(error))
+            return LOST
+        return int(code)
 
     def terminate(self) -> None:
         """Cancel the task; its worker passes this on to the command."""

@@ -7,12 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from amrbench.slots.executors import MOST_JOBS, ExecutorPart, StageTask
+from amrbench.slots.executors import LOST, MOST_JOBS, ExecutorPart, StageTask
 from amrbench_plugins.executors.command import StageCommand
 from amrbench_plugins.executors.missing import imported
-
-LOST = -1
-"""Exit code of a command whose job was lost."""
 
 
 class Submitit(ExecutorPart):
@@ -51,7 +48,7 @@ class SlurmCluster:
             return []
         executor = self._executor(tasks[0])
         with executor.batch():
-            jobs = [executor.submit(PreemptedStage(task)) for task in tasks]
+            jobs = [executor.submit(PreemptedStage(task.file)) for task in tasks]
         return [SlurmJob(job) for job in jobs]
 
     def _executor(self, task: StageTask) -> Any:
@@ -88,7 +85,7 @@ class SlurmJob:
         self.job = job
 
     def poll(self) -> int | None:
-        """Return the exit code of the command; -1 if its job was lost."""
+        """Return the exit code of the command; `LOST` if its job was lost."""
         if not self.job.done():
             return None
         error = self.job.exception()

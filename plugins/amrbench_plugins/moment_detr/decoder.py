@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from amrbench.functional.spans import inverse_sigmoid
-from amrbench.slots.blocks import BlockContext, Decoded, Memory, PriorPart, Queries, build_at
+from amrbench.slots.blocks import BlockContext, Corrections, Decoded, Memory, PriorPart, Queries, build_at
 from amrbench_plugins.moment_detr.dropout import RESIDUAL_SUMS, ResidualSum
 from amrbench_plugins.moment_detr.layers import (
     BlockLinear,
@@ -18,6 +18,7 @@ from amrbench_plugins.moment_detr.layers import (
     attention,
     bias_of,
     split_heads,
+    start_corrections,
 )
 from amrbench_plugins.moment_detr.positions import anchor_sine
 
@@ -167,8 +168,6 @@ class DabDecoder(nn.Module):
         self.correction = correction
         self.eps = eps
         self.norm = nn.LayerNorm(embedding.position.last.out_features)
-        # In most decoders of this kind corrections start at zero; the reference draws their weights too.
-        nn.init.zeros_(correction.last.bias)
 
     def forward(self, queries: Queries, memory: Memory) -> Decoded:
         """Return normalised states and starting anchors of all layers.
@@ -194,6 +193,7 @@ def build_decoder(
     layers: int,
     prior: PriorPart,
     self_attention: Callable[[], nn.Module],
+    corrections: Corrections,
 ) -> DabDecoder:
     """Return a decoder.
 
@@ -203,6 +203,7 @@ def build_decoder(
         prior: Of each layer.
         self_attention: Makes the module of a layer that lets queries read each other: queries (B, Q, D) and
             their positions to (B, Q, D).
+        corrections: Of the anchors between layers, before training.
     """
     width, heads, p = context.width, context.attention_heads, context.dropout
     correction = Perceptron((width, width, width, 2), context.activation.mlp)
@@ -219,6 +220,8 @@ def build_decoder(
     ]
     context.initialise(embedding)
     context.initialise(correction)
+    nn.init.zeros_(correction.last.bias)  # In the reference too, which draws the weights.
+    start_corrections(correction.last, corrections)
     for layer in built:
         for name, module in layer.named_children():
             if name != "prior":  # which draws its own weights

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from amrbench.functional.arrays import in_array
-from amrbench.slots.blocks import Tokens
+from amrbench.slots.blocks import Corrections, Tokens
 from amrbench_plugins.moment_detr.activations import PReLU as PReLU
 from amrbench_plugins.moment_detr.blocked_attention import packed_attention
 from amrbench_plugins.moment_detr.blocked_feedforward import blocked_feedforward
@@ -60,6 +60,13 @@ def keep_weights(module: nn.Module) -> None:
 
     The reference does so for its encoders of text, while it draws the stacks of its core anew.
     """
+
+
+def start_corrections(last: nn.Linear, corrections: Corrections) -> None:
+    """Set the last linear map before the corrections of spans to zero, or keep it as it was drawn."""
+    if corrections == "zero":
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
 
 class Perceptron(nn.Module):

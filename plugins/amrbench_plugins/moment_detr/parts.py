@@ -15,6 +15,7 @@ from amrbench.part import budgeted, problem
 from amrbench.slots.blocks import (
     ActivationPart,
     AnchorsPart,
+    Corrections,
     DecoderPart,
     EncoderPart,
     FusionPart,
@@ -264,6 +265,7 @@ class Dab(DecoderPart):
     version = 2  # two of its modules have other names in saved weights
     layers: int = budgeted(3, "layers", ge=1, le=32, description="number of layers")
     prior: PriorPart = Field("flat", validate_default=True, description="bias of attention to frames")
+    first_corrections: Corrections = "drawn"
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
@@ -276,6 +278,7 @@ class Dab(DecoderPart):
             self_attention=partial(
                 DecoderSelfAttention, context.width, context.attention_heads, context.dropout
             ),
+            corrections=self.first_corrections,
         )
 
 
@@ -289,6 +292,7 @@ class Independent(DecoderPart):
     use = "independent"
     layers: int = budgeted(3, "layers", ge=1, le=32, description="number of layers")
     prior: PriorPart = Field("flat", validate_default=True, description="bias of attention to frames")
+    first_corrections: Corrections = "drawn"
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
@@ -299,6 +303,7 @@ class Independent(DecoderPart):
             layers=self.layers,
             prior=self.prior,
             self_attention=NoSelfAttention,
+            corrections=self.first_corrections,
         )
 
 
@@ -306,6 +311,7 @@ class Spans(HeadPart):
     """A perceptron of three layers that corrects the anchor in logit space, one for all decoder layers."""
 
     use = "spans"
+    first_corrections: Corrections = "drawn"
 
     @property
     @override
@@ -315,10 +321,12 @@ class Spans(HeadPart):
     @override
     def build(self, context: BlockContext) -> nn.Module:
         from amrbench_plugins.moment_detr.heads import SpanHead
-        from amrbench_plugins.moment_detr.layers import Perceptron
+        from amrbench_plugins.moment_detr.layers import Perceptron, start_corrections
 
         width = context.width
-        return SpanHead(Perceptron((width, width, width, 2), context.activation.mlp), context.eps)
+        perceptron = Perceptron((width, width, width, 2), context.activation.mlp)
+        start_corrections(perceptron.last, self.first_corrections)
+        return SpanHead(perceptron, context.eps)
 
 
 class Foreground(HeadPart):

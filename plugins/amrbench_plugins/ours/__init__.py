@@ -11,6 +11,7 @@ from amrbench.part import Part
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
     """Return the parts of this plugin."""
+    from amrbench_plugins.ours import head_parts as heads
     from amrbench_plugins.ours import network_parts as network
     from amrbench_plugins.ours import training_parts as training
 
@@ -28,10 +29,10 @@ def amrbench_parts() -> Sequence[type[Part]]:
         network.BimodalGaussian,
         network.Gaussian,
         network.FixedBimodalGaussian,
-        network.TaskAligned,
-        network.TaskAlignedRanking,
-        network.Confidence,
-        network.Iou,
+        heads.TaskAligned,
+        heads.TaskAlignedRanking,
+        heads.Confidence,
+        heads.Iou,
         training.Varifocal,
         training.IouL1,
         training.Sigreg,

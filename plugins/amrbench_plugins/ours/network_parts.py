@@ -16,7 +16,6 @@ from amrbench.slots.blocks import (
     AnchorsPart,
     BlockContext,
     EncoderPart,
-    HeadPart,
     NormPart,
     PriorPart,
     QueryPart,
@@ -30,18 +29,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 Side = Literal["audio", "text"]
-Output = Literal["spans", "class", "iou"]
 Percentile = Annotated[float, Field(ge=0, le=100)]
-PROVIDED: Mapping[Output, Mapping[str, str]] = {
-    "spans": {"spans": "N B Q 2"},
-    "class": {"logits": "N B Q 1", "scores": "N B Q"},
-    "iou": {"iou_logits": "N B Q 1"},
-}
-SMALLEST_SIGMA = 0.005
-"""Least learned standard deviation of a peak, as a fraction of the recording; our choice."""
-InitialSigma = Annotated[
-    float,
-    Field(gt=SMALLEST_SIGMA, le=10_000, description="first standard deviation, in recordings"),
+Sigma = Annotated[float, Field(gt=0, le=10_000, description="first standard deviation of a peak, relative")]
+Unit = Annotated[Literal["span", "recording"], Field(description="what sigma is relative to")]
+Sigmas = Annotated[
+    Literal["shared", "per-head"],
+    Field(description="whether attention heads share a standard deviation or learn their own, as in SMCA"),
 ]
 
 
@@ -249,128 +242,60 @@ class Percentiles(AnchorsPart):
 
 
 class BimodalGaussian(PriorPart):
-    """Gaussian peaks at both ends of each query's span, with widths that depend on its content."""
+    """Gaussian peaks at both ends of each query's span, with a width that depends on its content.
+
+    No peak has a standard deviation below half a frame.
+    """
 
     use = "bimodal-gaussian"
-    sigma: InitialSigma = 0.1
+    version = 2
+    sigma: Sigma = 0.25
+    relative_to: Unit = "span"
+    sigmas: Sigmas = "shared"
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
         from amrbench.functional.spans import to_windows
-        from amrbench_plugins.ours.bimodal_prior import GaussianPrior, PredictedSigma
+        from amrbench_plugins.ours.bimodal_prior import UNITS, GaussianPrior, LearnedFraction
 
-        sigma = PredictedSigma(context.width, 2, initial=self.sigma, smallest=SMALLEST_SIGMA)
-        return GaussianPrior(sigma, to_windows)
+        heads = context.attention_heads if self.sigmas == "per-head" else 1
+        fraction = LearnedFraction(context.width, 2, heads, self.sigma)
+        return GaussianPrior(fraction, peaks=to_windows, unit=UNITS[self.relative_to])
 
 
 class Gaussian(PriorPart):
-    """One Gaussian peak at the centre of each query's span, as in SMCA (Gao et al. 2021)."""
+    """One Gaussian peak at the centre of each query's span, as in SMCA (Gao et al. 2021).
+
+    Its standard deviation is never below half a frame.
+    """
 
     use = "gaussian"
-    sigma: InitialSigma = 0.1
+    version = 2
+    sigma: Sigma = 0.5
+    relative_to: Unit = "span"
+    sigmas: Sigmas = "shared"
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.ours.bimodal_prior import GaussianPrior, PredictedSigma, centre
+        from amrbench_plugins.ours.bimodal_prior import UNITS, GaussianPrior, LearnedFraction, centre
 
-        sigma = PredictedSigma(context.width, 1, initial=self.sigma, smallest=SMALLEST_SIGMA)
-        return GaussianPrior(sigma, centre)
+        heads = context.attention_heads if self.sigmas == "per-head" else 1
+        fraction = LearnedFraction(context.width, 1, heads, self.sigma)
+        return GaussianPrior(fraction, peaks=centre, unit=UNITS[self.relative_to])
 
 
 class FixedBimodalGaussian(PriorPart):
-    """Gaussian peaks of one width at both ends of each query's span; nothing is learned."""
+    """`bimodal-gaussian` of which nothing is learned."""
 
     use = "fixed-bimodal-gaussian"
-    sigma: float = Field(
-        0.1, ge=0.001, le=10_000, description="standard deviation of the peaks, in recordings"
-    )
+    version = 2
+    sigma: Sigma = 0.25
+    relative_to: Unit = "span"
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
         from amrbench.functional.spans import to_windows
-        from amrbench_plugins.ours.bimodal_prior import FixedSigma, GaussianPrior
+        from amrbench_plugins.ours.bimodal_prior import UNITS, FixedFraction, GaussianPrior
 
-        return GaussianPrior(FixedSigma(self.sigma), to_windows)
-
-
-# ---------------------------------------------------------------- heads
-
-
-class TaskAligned(HeadPart):
-    """Span, class (one logit) and IoU of each query from shared features, for all decoder layers.
-
-    Outputs that it leaves out may come from separate heads: `spans`, `confidence`, `iou`.
-    """
-
-    use = "task-aligned"
-    version = 2
-    outputs: Annotated[tuple[Output, ...], AfterValidator(unique)] = Field(
-        ("spans", "class", "iou"), min_length=1, description="what is predicted from the shared features"
-    )
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return {name: axes for output in self.outputs for name, axes in PROVIDED[output].items()}
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.ours.task_aligned import TaskAlignedHead
-
-        return TaskAlignedHead(context.width, context.activation, outputs=self.outputs, eps=context.eps)
-
-
-class TaskAlignedRanking(HeadPart):
-    """`task-aligned` with all outputs; moments are ranked by class and predicted IoU together."""
-
-    use = "task-aligned-ranking"
-    iou_share: float = Field(0.5, gt=0, lt=1, description="exponent of the IoU in their geometric mean")
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return {**TaskAligned().provides, "ranking_scores": "N B Q"}
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.ours.task_aligned import RankingHead, TaskAlignedHead
-
-        outputs = TaskAligned().outputs
-        head = TaskAlignedHead(context.width, context.activation, outputs=outputs, eps=context.eps)
-        return RankingHead(head, self.iou_share)
-
-
-class Confidence(HeadPart):
-    """Moment or none, with one logit from a separate linear map; the score is its sigmoid."""
-
-    use = "confidence"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return PROVIDED["class"]
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.ours.task_aligned import ConfidenceHead
-
-        return ConfidenceHead(context.width)
-
-
-class Iou(HeadPart):
-    """Predicted IoU of each span, from a separate perceptron."""
-
-    use = "iou"
-
-    @property
-    @override
-    def provides(self) -> Mapping[str, str]:
-        return PROVIDED["iou"]
-
-    @override
-    def build(self, context: BlockContext) -> nn.Module:
-        from amrbench_plugins.moment_detr.layers import Perceptron
-        from amrbench_plugins.ours.task_aligned import IouHead
-
-        width = context.width
-        return IouHead(Perceptron((width, width, width, 1), context.activation.mlp))
+        fraction = FixedFraction(self.sigma)
+        return GaussianPrior(fraction, peaks=to_windows, unit=UNITS[self.relative_to])

@@ -4,7 +4,9 @@ From the report: N evenly spaced locations with three queries each, as wide as t
 percentile of the training windows; computed again, not copied, when fine-tuning begins (in a recipe:
 `fresh: [query.anchors]`); 30 queries (section 6). Our choice: they are computed again for the five-minute
 clips too; the locations are the centres of N equal cells, widths are shares of the recording, percentiles
-between two windows are interpolated.
+between two windows are interpolated. In the recipes decoder and heads correct nothing before training
+(`first_corrections: zero`), so that the first predictions of every layer are the anchors; the drawn weights
+of the public baseline would move narrow anchors away at once.
 """
 
 from __future__ import annotations

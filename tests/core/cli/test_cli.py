@@ -98,7 +98,7 @@ def complete(amrbench, monkeypatch, line):
     ("line", "completed"),
     [
         ("amrbench pre", ["predict", "predict-checkpoint"]),
-        ("amrbench data st", ["status"]),
+        ("amrbench data st", ["status", "statistics"]),
         ("amrbench run --dry", ["--dry-run"]),
         ("amrbench run ours3 sliding", ["sliding-window"]),
         ("amrbench run compo", ["components"]),

@@ -134,6 +134,32 @@ def test_features_are_extracted_for_a_data_set_and_for_a_folder(amrbench, castel
     assert np.array_equal(*(open_feature_file(path).audio.rows("a") for path in paths))
 
 
+def test_a_folder_of_shards_is_extracted_with_an_executor_and_verified(amrbench, castella, tmp_path):
+    write_audio(castella)
+    options = ("--encoder", "mini-clap", "-o", tmp_path / "shards", "--half", "--shard-size", 1)
+    arguments = ("data", "extract", castella / "audio", *options)
+    code, out, _ = amrbench(*arguments, "--executor", "local")
+    assert (code, out) == (0, f"{tmp_path}/shards: 2 recordings and 0 sentences\n")
+    code, out, _ = amrbench("data", "verify", tmp_path / "shards")
+    assert code == 0
+    assert "2 feature files: 2 recordings, 5 rows and " in out
+    assert json.loads(amrbench("data", "verify", tmp_path / "shards", "--json")[1])["faults"] == 0
+    next((tmp_path / "shards").glob("*.h5")).unlink()
+    code, _, error = amrbench("data", "verify", tmp_path / "shards")
+    assert (code, error) == (
+        2,
+        f"error: {tmp_path}/shards: 1 faults must be corrected before it can be used.\n",
+    )
+
+
+def test_shards_of_a_data_set_need_an_output(amrbench, castella):
+    code, _, error = amrbench("data", "extract", "castella", "--encoder", "mini-clap", "--shard-size", 9)
+    assert (code, error) == (
+        2,
+        "error: --shard-size needs -o: the features of a data set are one file in its folder.\n",
+    )
+
+
 def test_annotations_are_converted(amrbench, tmp_path):
     (tmp_path / "a.csv").write_text("vid,query,start,end,duration\na,a dog,1,2,60\n")
     code, out, _ = amrbench("data", "convert", tmp_path / "a.csv", "-o", tmp_path / "a.jsonl")

@@ -14,7 +14,7 @@ from amrbench.files.predictions import write_predictions
 from amrbench.registry import Registry
 from amrbench.slots.data import DatasetPart
 from amrbench.slots.ranking import RankingPart
-from amrbench.training.loop import fixed_numerics
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.predict import predict
 from tests.small_world.data import SECONDS, EventsDataset
 from tests.small_world.parts import PARTS, PROTOCOL, RECIPE, MeanWidth, Similar

@@ -3,6 +3,7 @@ import pytest
 from amrbench.experiment.provenance import changes
 from amrbench.files.annotations import read_annotations
 from amrbench.training.log import read_epochs
+from amrbench.training.numerics import processor, settings_of
 from amrbench.training.stage_store import read_done
 
 
@@ -26,9 +27,18 @@ def test_a_run_lists_what_was_replaced_and_where_the_parts_are_from(finished):
     assert result.recipe.replaced == ("features: absent -> one-hot", "model.width: 32 -> 16")
     assert result.recipe.options["model"]["width"] == 16
     assert {part.use for part in result.parts} >= {"toy", "one-hot", "frames", "descent", "cut"}
-    assert result.environment.versions.keys() == {"amrbench", "torch", "numpy", "python", "engine"}
     assert (result.environment.device, result.environment.threads) == ("cpu", 1)
     assert set(result.models.values()) <= {stage.key for stage in result.stages}
+
+
+def test_a_run_lists_what_decides_the_last_bits(finished):
+    environment = finished.result.environment
+    assert environment.versions.keys() >= {"amrbench", "torch", "numpy", "scipy", "python", "engine"}
+    assert environment.cpu == processor()
+    assert environment.gpu == ""
+    assert environment.settings == settings_of("cpu")
+    assert environment.settings["deterministic algorithms"] == "all"
+    assert [stage.hardware for stage in finished.result.stages] == [processor()] * 3
 
 
 def test_a_run_lists_its_data(finished):

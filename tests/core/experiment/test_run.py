@@ -5,13 +5,18 @@ import signal
 import pytest
 import torch
 
+from amrbench.data.feature_dataset import DatasetCache
 from amrbench.errors import DataError, RunError
 from amrbench.evaluation.result import read_result
 from amrbench.evaluation.table import table
+from amrbench.experiment import run as experiment
 from amrbench.experiment.finished_run import find_run, open_run
 from amrbench.experiment.run import compare_with_baseline, run_all
 from amrbench.notes import Note
-from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
+from amrbench.registry import Registry
+from amrbench.training.memory_room import AnyRoom, MemoryRoom
+from amrbench.training.stage_queue import train_here
+from tests.small_world.parts import PARTS, PROTOCOL, RECIPE, REGISTRY
 from tests.small_world.runs import (
     Recorder,
     changed,
@@ -256,3 +261,43 @@ def test_a_run_that_has_changed_is_set_aside_and_made_again(toy_folder):
 def test_a_folder_without_a_run_is_named(toy_folder):
     with pytest.raises(RunError, match="there is no finished run"):
         read_result(toy_folder)
+
+
+# ---------------------------------------------------------------- where stages are trained
+
+
+ALONE = Registry.of(*PARTS)
+
+
+def test_without_an_executor_for_this_machine_several_jobs_are_refused(toy_folder):
+    files = toy_folder / "toy.yaml", toy_folder / "tiny.yaml"
+    with pytest.raises(RunError) as error:
+        experiment.run(*files, registry=ALONE, settings=settings_in(toy_folder, jobs=2))
+    assert str(error.value) == (
+        "no plugin offers the executor 'local', which trains several stages at the same time. Give --jobs 1, "
+        "or do not leave out the plugin executors of amrbench."
+    )
+    experiment.run(*files, registry=ALONE, settings=settings_in(toy_folder))
+
+
+@pytest.mark.parametrize(
+    ("jobs", "cores", "room"), [(None, 2, MemoryRoom), (2, 1, AnyRoom), (None, 1, None), (1, 2, None)]
+)
+def test_memory_is_looked_at_only_if_nobody_says_how_many_jobs(toy_folder, monkeypatch, jobs, cores, room):
+    """One job is done by this process."""
+    rooms, ways = [], []
+
+    def train_as_before(missing, store, *others):
+        ways.append("here")
+        return train_here(missing, store, *others)
+
+    def train_by_others(executor, missing, store, *, task_of, room, reporter):
+        rooms.append(type(room))
+        train_here(missing, store, reporter, DatasetCache())
+
+    monkeypatch.setattr(experiment, "_cores", lambda: cores)
+    monkeypatch.setattr(experiment, "train_here", train_as_before)
+    monkeypatch.setattr(experiment, "train_with", train_by_others)
+    run_in(toy_folder, jobs=jobs, seeds=1)
+    assert rooms == ([room] if room else [])
+    assert ways == ([] if room else ["here"])

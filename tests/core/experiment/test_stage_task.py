@@ -1,4 +1,5 @@
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,15 +7,17 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from amrbench import interrupts
 from amrbench.config.load import find, load_method, load_protocol
 from amrbench.config.paths import with_resolved_paths
 from amrbench.discovery import load_registry
 from amrbench.errors import DataError, RecipeError, RunError
+from amrbench.experiment import stage_task
 from amrbench.experiment.plan import RunRequest
 from amrbench.experiment.stage_task import TaskFile, TaskWriter, find_stage, train_task
 from amrbench.registry import Registry
 from amrbench.training.progress_bars import NULL_REPORTER
-from amrbench.training.task_queue import TaskReport
+from amrbench.training.task_report import TaskReport
 from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
 from tests.small_world.runs import Recorder, changed, plan, train, write_yaml
 
@@ -89,7 +92,7 @@ def test_paths_that_start_from_the_protocol_are_absolute(tmp_path, monkeypatch):
     write_yaml(file, data)
     method = load_method(find("recipe", "cgdetr"), registry)
     request = RunRequest(method, load_protocol(file, registry), file, registry, "cpu")
-    stage = SimpleNamespace(key="key", content=dict)
+    stage = SimpleNamespace(key="key", content=dict, group=[])
     task = TaskFile.of(stage, request, cache=tmp_path, without=[])
     assert task.protocol["data"]["target"]["folder"] == str(tmp_path / "protocols" / "own")
     assert task.request(registry, tmp_path / "task.json").resolved == task_free(request).resolved
@@ -139,10 +142,63 @@ def _without(slot, use):
     return Registry.of(*(REGISTRY.find(of, name) for of, name in kept))
 
 
+def failing(toy_sources, folder, kind):
+    """Return the task of a stage that fails."""
+    losses = ["frames", "spans", {"use": "failing", "kind": kind, "after": 1}]
+    return write(plan(toy_sources, changed(RECIPE, training__losses=losses), PROTOCOL), folder)
+
+
 def test_a_failed_stage_leaves_its_message(toy_sources, folder):
-    losses = ["frames", "spans", {"use": "failing", "kind": "nan"}]
-    failing = plan(toy_sources, changed(RECIPE, training__losses=losses), PROTOCOL)
-    task = write(failing, folder)
+    task = failing(toy_sources, folder, "nan")
     with pytest.raises(RunError, match="'failing' is not finite") as error:
         train_task(task.file, lambda without: REGISTRY, Recorder())
     assert TaskReport.read(task.file).error == str(error.value)
+
+
+# ---------------------------------------------------------------- in a worker process of this machine
+
+
+def test_a_worker_trains_the_same_and_leaves_a_report(planned, folder, tmp_path_factory):
+    first = planned.chains[0].parent
+    task = pickle.loads(pickle.dumps(write(planned, folder)))
+    assert task.train() == 0
+    expected = train(first, tmp_path_factory.mktemp("store"))
+    trained = folder / "stages" / first.key
+    assert (trained / "SHA256SUMS").read_bytes() == (expected / "SHA256SUMS").read_bytes()
+    assert TaskReport.read(task.file) == TaskReport()
+    assert task.log.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "error", "log"),
+    [
+        ("nan", 2, "the loss term 'failing' is not finite", ""),
+        ("terminate", 143, "", ""),
+        ("interrupt", 130, "", ""),
+    ],
+)
+def test_a_worker_that_does_not_finish_has_the_exit_code_of_the_command(
+    toy_sources, folder, kind, code, error, log
+):
+    task = failing(toy_sources, folder, kind)
+    assert task.train() == code
+    assert error in TaskReport.read(task.file).error
+    assert task.log.read_text() == log
+
+
+def test_a_bug_in_a_worker_leaves_its_traceback(planned, folder, monkeypatch):
+    def bug(*_):
+        raise ZeroDivisionError("of amrbench")
+
+    monkeypatch.setattr(stage_task, "run_group", bug)
+    task = write(planned, folder)
+    assert task.train() == 1
+    assert task.log.read_text().splitlines()[-1] == "ZeroDivisionError: of amrbench"
+    assert TaskReport.read(task.file).error == ""
+
+
+def test_a_worker_that_its_parent_asks_to_stop_saves_and_ends(planned, folder, monkeypatch):
+    monkeypatch.setattr(interrupts, "_requests", interrupts._Requests())
+    interrupts.follow_parent(lambda: True)
+    assert write(planned, folder).train() == 130
+    assert list(folder.glob("stages/*.making-*/state-*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,8 @@ def broken_rows(value: float) -> InMemoryTable:
     return InMemoryTable(("ok", "bad"), (np.ones((2, 4), np.float32), rows))
 
 
-def written(path: Path, **changes: InMemoryTable) -> FeatureFile:
+def written(path: Path, *, half: bool = False, **changes: InMemoryTable) -> FeatureFile:
     """Write a feature file with other tables in place of the usual ones, and open it."""
     tables = {"audio": items(NAMES, 4), "text": items(SENTENCES, 3)} | changes
-    write_feature_file(path, HEADER, audio=tables["audio"], text=tables["text"])
+    write_feature_file(path, replace(HEADER, half=half), audio=tables["audio"], text=tables["text"])
     return open_feature_file(path)

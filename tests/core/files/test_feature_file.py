@@ -183,6 +183,7 @@ def replace(file: h5py.File, name: str, value: object, **options: object) -> Non
         ("audio/offset", np.zeros(5, np.float32), "no data set 'audio/offset' of the right type"),
         ("audio/rows", np.zeros((10, 5), np.float32), "sizes in 'audio' do not fit together"),
         ("audio/rows", np.zeros((10, 4), np.float64), "no data set 'audio/rows' of the right type"),
+        ("audio/rows", np.zeros((10, 4), np.float16), "the rows of audio and text have different types"),
         ("text/id", np.array([1, 2]), "no data set 'text/id' of the right type"),
     ],
 )

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -99,13 +98,43 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_rows_in_half_precision_are_read_as_float32(tmp_path: Path) -> None:
+    single, half = written(tmp_path / "single.h5"), written(tmp_path / "half.h5", half=True)
+    half.verify()
+    assert (single.header.half, half.header.half) == (False, True)
+    assert half.audio.flat.dtype == np.float16
+    assert 2 * half.audio.byte_range.size == single.audio.byte_range.size
+    for name in half.audio.ids:
+        rows = half.audio.rows(name)
+        assert rows.dtype == np.float32
+        np.testing.assert_array_equal(rows, single.audio.rows(name).astype(np.float16))
+        np.testing.assert_allclose(rows, single.audio.rows(name), rtol=2**-11)
+    assert half.text.rows(SENTENCES[0]).dtype == np.float32
+
+
+def test_rows_in_half_precision_are_copied_bit_by_bit(tmp_path: Path) -> None:
+    half = written(tmp_path / "half.h5", half=True)
+    again = written(tmp_path / "again.h5", half=True, audio=half.audio, text=half.text)  # type: ignore[arg-type]
+    assert half.path.read_bytes() == again.path.read_bytes()
+
+
+def test_rows_beyond_half_precision_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        written(tmp_path / "features.h5", half=True, audio=broken_rows(65_520))
+    assert str(error.value) == (
+        f"{tmp_path}/features.h5: audio features of 'bad' are beyond 65,504 in row 1, which half precision "
+        "cannot hold. Extract them in single precision."
+    )
+    assert not list(tmp_path.iterdir())
+
+
 # ---------------------------------------------------------------- what Python writes in place of HDF5
 
 
 def written_by_hdf5(path: Path, audio: InMemoryTable, text: InMemoryTable) -> None:
     """Write a feature file without a digest, all of it by HDF5."""
     with h5py.File(path, "w", userblock_size=SIZE, alignment_threshold=1, alignment_interval=64) as file:
-        file.attrs.update({"schema": SCHEMA, **asdict(HEADER)})
+        file.attrs.update({"schema": SCHEMA, **HEADER.attributes})
         for name, table in (("audio", audio), ("text", text)):
             group, width = file.create_group(name), HEADER.width_of(name)
             rows = np.concatenate([np.zeros((0, width), np.float32), *table.rows])

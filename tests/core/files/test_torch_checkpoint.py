@@ -108,6 +108,16 @@ def test_both_formats_of_torch_are_read(tmp_path: Path, zipped: bool) -> None:
     assert checkpoint.options == {"lr": 0.1, "sizes": [1, 2], "deep": {"on": True, "name": None}}
 
 
+def test_weights_without_an_entry_are_read_where_that_is_allowed(tmp_path: Path) -> None:
+    path = saved(tmp_path, {"w": torch.ones(1)})
+    assert list(read_checkpoint(path, bare=True).weights) == ["w"]
+    path = saved(tmp_path, ({"w": torch.ones(1)}, {"classes": (np.int64(3), 4)}))
+    assert list(read_checkpoint(path, bare=True).weights) == ["w"]
+    with pytest.raises(CheckpointError) as error:
+        read_checkpoint(path)
+    assert str(error.value) == f"{path}: the file holds a tuple, not a mapping with an entry 'model'"
+
+
 def test_easydict_is_read_without_easydict(
     tmp_path: Path, easydict: Callable[[dict[str, object]], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

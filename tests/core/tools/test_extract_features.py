@@ -11,11 +11,16 @@ from amrbench.data.worker_pool import no_report
 from amrbench.errors import DataError
 from amrbench.files.annotations import write_annotations
 from amrbench.files.feature_file import open_feature_file
+from amrbench.files.shard_manifest import read_manifest
 from amrbench.notes import Note
+from amrbench.registry import Registry
 from amrbench.required_files import Published, RequiredFile
 from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.tools.extract_features import extract_features, job_for_dataset, job_for_folder
+from amrbench.tools.shard_work import do_work
+from amrbench.tools.shard_workers import ShardWorkers
 from amrbench.types import Query
+from tests.small_world.executors import Here
 from tests.small_world.locks import held
 
 
@@ -63,8 +68,8 @@ def write_tone(path, seconds, *, rate=8000, channels=1, level=0.25):
     soundfile.write(path, np.stack([wave] * channels, 1), rate)
 
 
-def extract(job, part=None, jobs=1, report=no_report):
-    return extract_features(job, part or EarsPart(), jobs=jobs, report=report)
+def extract(job, part=None, jobs=1, report=no_report, **options):
+    return extract_features(job, part or EarsPart(), jobs=jobs, report=report, **options)
 
 
 @pytest.fixture
@@ -95,6 +100,86 @@ def test_the_number_of_processes_changes_nothing(folder, tmp_path):
     for output, jobs in zip(outputs, (1, 2), strict=True):
         extract(job_for_folder(folder, output), jobs=jobs)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+@pytest.fixture
+def workers():
+    """Processes of an executor, which does their work in this one."""
+
+    def work_here(task):
+        do_work(task.file, lambda without: Registry.of(EarsPart))
+        return 0
+
+    return ShardWorkers(Here(do=work_here, at_once=1), without=())
+
+
+def test_an_executor_changes_nothing(folder, tmp_path, workers):
+    outputs = [tmp_path / "one.h5", tmp_path / "two.h5"]
+    for output, by in zip(outputs, (None, workers), strict=True):
+        extract(job_for_folder(folder, output), workers=by)
+        assert not output.with_suffix(".extracting").exists()
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+def test_rows_in_half_precision(folder, tmp_path):
+    single, half = tmp_path / "single.h5", tmp_path / "half.h5"
+    extract(job_for_folder(folder, single))
+    extract(replace(job_for_folder(folder, half), half=True))
+    table = open_feature_file(half).audio
+    assert table.half
+    for name in table.ids:
+        rows = open_feature_file(single).audio.rows(name)
+        np.testing.assert_array_equal(table.rows(name), rows.astype(np.float16))
+
+
+def test_a_folder_of_shards_with_a_manifest(folder, tmp_path, workers):
+    whole = tmp_path / "whole.h5"
+    extract(job_for_folder(folder, whole))
+    for output, by in ((tmp_path / "here", None), (tmp_path / "there", workers)):
+        assert extract(replace(job_for_folder(folder, output), shard_size=4), workers=by) == (11, 0)
+    entries = read_manifest(tmp_path / "here")
+    assert entries == read_manifest(tmp_path / "there")
+    assert [len(entry.recordings) for entry in entries] == [4, 4, 3]
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == sorted(
+        [*(entry.shard for entry in entries), "manifest.jsonl"]
+    )
+    for entry in entries:
+        assert entry.fault_in(tmp_path / "there") == ""
+        table = open_feature_file(tmp_path / "here" / entry.shard).audio
+        for name in entry.recordings:
+            np.testing.assert_array_equal(table.rows(name), open_feature_file(whole).audio.rows(name))
+
+
+def test_a_folder_of_shards_is_completed_and_not_made_again(folder, tmp_path):
+    output = tmp_path / "shards"
+    job = replace(job_for_folder(folder, output), shard_size=4)
+    extract(job)
+    first, second, _ = read_manifest(output)
+    content = (output / second.shard).read_bytes()
+    (output / second.shard).write_bytes(content[:-1])
+    (output / first.shard).unlink()
+    extract(job)
+    assert [entry.fault_in(output) for entry in read_manifest(output)] == [""] * 3
+    with pytest.raises(DataError) as error:
+        extract(job)
+    assert str(error.value) == (
+        f"{output}: is complete already, so nothing was extracted. Move it away to extract it again."
+    )
+
+
+@pytest.mark.parametrize("change", [{"shard_size": 5}, {"half": True}])
+def test_shards_of_another_kind_are_not_mixed(folder, tmp_path, change):
+    output = tmp_path / "shards"
+    job = replace(job_for_folder(folder, output), shard_size=4)
+    extract(job)
+    manifest = (output / "manifest.jsonl").read_bytes()
+    with pytest.raises(DataError) as error:
+        extract(replace(job, **change))
+    assert str(error.value) == (
+        f"{output}: has features of other recordings, of other versions of them, or of another encoder, "
+        "precision or --shard-size. Move it away, or name another output."
+    )
+    assert (output / "manifest.jsonl").read_bytes() == manifest
 
 
 def test_an_interrupted_extraction_continues(folder, tmp_path):
@@ -323,6 +408,16 @@ def test_features_of_another_encoder_are_not_added(extracted, monkeypatch):
     assert str(error.value) == (
         f"{extracted}/features/ears.h5: has features of 'ears' (1), and those of 'ears' (2) cannot be added. "
         "Move it away."
+    )
+
+
+def test_rows_of_another_precision_are_not_added(extracted):
+    job = job_for_dataset(in_two_splits(extracted), EarsPart())
+    with pytest.raises(DataError) as error:
+        extract(replace(job, half=True))
+    assert str(error.value) == (
+        f"{extracted}/features/ears.h5: has rows in single precision, and those in half precision cannot be "
+        "added. Extract with the same --half, or move it away."
     )
 
 

@@ -4,7 +4,18 @@ from pathlib import Path
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.training.log import Epoch, StageProgress, begin, read_epochs, write_epoch
+from amrbench.training.log import (
+    PAUSE_SECONDS,
+    Epoch,
+    ProgressFile,
+    StageProgress,
+    begin,
+    hardware_of,
+    read_epochs,
+    read_progress,
+    remove_progress,
+    write_epoch,
+)
 
 
 def epoch(number: int, seconds: float = 2.0, memory: float = 300.0) -> Epoch:
@@ -13,8 +24,8 @@ def epoch(number: int, seconds: float = 2.0, memory: float = 300.0) -> Epoch:
 
 def test_a_log_is_read_back_without_its_unfinished_line(tmp_path):
     assert read_epochs(tmp_path) == []
-    write_epoch(tmp_path, "toy", epoch(1))
-    write_epoch(tmp_path, "toy", epoch(2))
+    write_epoch(tmp_path, "toy", epoch(1), "a CPU")
+    write_epoch(tmp_path, "toy", epoch(2), "a CPU")
     with (tmp_path / "log.jsonl").open("a") as out:
         out.write('{"epoch": 3')
     assert read_epochs(tmp_path) == [epoch(1), epoch(2)]
@@ -23,14 +34,23 @@ def test_a_log_is_read_back_without_its_unfinished_line(tmp_path):
 def test_what_differs_between_two_trainings_is_in_a_file_of_its_own(tmp_path):
     for name, seconds in (("one", 2.0), ("two", 3.0)):
         (tmp_path / name).mkdir()
-        write_epoch(tmp_path / name, name, epoch(1, seconds))
+        write_epoch(tmp_path / name, name, epoch(1, seconds), "a CPU")
     one, two = ((tmp_path / name / "log.jsonl").read_bytes() for name in ("one", "two"))
     assert one == two
     times = json.loads((tmp_path / "two" / "times.jsonl").read_text())
     assert times.pop("host")
-    assert times == {"stage": "two", "epoch": 1, "seconds": 3.0, "memory_mib": 300.0}
+    assert times == {"stage": "two", "hardware": "a CPU", "epoch": 1, "seconds": 3.0, "memory_mib": 300.0}
     (tmp_path / "two" / "times.jsonl").write_text("damaged")
     assert read_epochs(tmp_path / "two") == [epoch(1, 0.0, 0.0)]
+
+
+def test_the_hardware_of_all_epochs_is_named_once(tmp_path):
+    assert hardware_of(tmp_path) == ""
+    for number, hardware in enumerate(["a CPU", "a GPU", "a CPU"], 1):
+        write_epoch(tmp_path, "toy", epoch(number), hardware)
+    assert hardware_of(tmp_path) == "a CPU; a GPU"
+    (tmp_path / "times.jsonl").write_text('{"epoch": 1}\n')
+    assert hardware_of(tmp_path) == ""
 
 
 def test_the_total_is_the_sum_of_the_terms():
@@ -39,7 +59,7 @@ def test_the_total_is_the_sum_of_the_terms():
 
 
 def test_a_log_begins_anew(tmp_path):
-    write_epoch(tmp_path, "toy", epoch(1))
+    write_epoch(tmp_path, "toy", epoch(1), "a CPU")
     begin(tmp_path)
     assert read_epochs(tmp_path) == []
 
@@ -50,7 +70,7 @@ def test_a_full_disk_is_named(tmp_path):
         pytest.skip("this system has no full device")
     full.symlink_to("/dev/full")
     with pytest.raises(RunError) as error:
-        write_epoch(tmp_path, "toy", epoch(1))
+        write_epoch(tmp_path, "toy", epoch(1), "a CPU")
     assert str(error.value) == (
         f"{full}: cannot be written (No space left on device). Check the folder and the disk, and give the "
         "same command again; what is finished is kept."
@@ -72,3 +92,48 @@ def test_progress_is_a_text_and_a_share(progress, text, share):
 
 def test_a_stage_without_epochs_has_no_share():
     assert StageProgress(1, 0, 10).share(0) == 0
+
+
+# ---------------------------------------------------------------- progress
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        (StageProgress(1, 0, 0, "reading features"), "reading features"),
+        (StageProgress(2, 5, 69), "epoch 2, after step 5 of 69"),
+        (StageProgress(2, 69, 69, "validation"), "epoch 2, validation"),
+    ],
+)
+def test_where_a_stage_is_is_a_short_text(progress, text):
+    assert progress.where() == text
+
+
+def test_numbers_are_written_seldom_and_everything_else_at_once(tmp_path):
+    now, reported, written = 0.0, [], []
+    file = ProgressFile(tmp_path, reported.append, clock=lambda: now)
+    steps = [(1, 0.0, "step"), (2, 0.1, "step"), (3, PAUSE_SECONDS, "step"), (3, 0.1, "validation")]
+    for done, seconds, doing in steps:
+        now += seconds
+        file(StageProgress(1, done, 3, doing))
+        progress = read_progress(tmp_path)
+        written.append((progress.done, progress.doing))
+    assert written == [(1, "step"), (1, "step"), (3, "step"), (3, "validation")]
+    assert [progress.done for progress in reported] == [1, 2, 3, 3], "all of them"
+    (tmp_path / "progress.part").touch()
+    remove_progress(tmp_path)
+    remove_progress(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_does_not_stop_the_work(tmp_path):
+    reported = []
+    ProgressFile(tmp_path / "not there", reported.append)(StageProgress(1, 1, 3))
+    assert len(reported) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"epoch": 1}', '{"other": 1}'])
+def test_damaged_progress_is_not_known(tmp_path, text):
+    assert read_progress(tmp_path) is None
+    (tmp_path / "progress.json").write_text(text)
+    assert read_progress(tmp_path) is None

@@ -8,7 +8,7 @@ from torch import nn
 from amrbench.data.feature_dataset import DatasetCache, visit_rngs
 from amrbench.errors import CheckpointError
 from amrbench.files.weights import read_weights, state_of
-from amrbench.training.loop import fixed_numerics
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate, diagonal_fisher
 from amrbench.training.stage_store import read_done, weights_file
 from amrbench.training.stages import untrained

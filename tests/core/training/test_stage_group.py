@@ -11,13 +11,13 @@ import torch
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.errors import RunError
 from amrbench.files.weights import read_weights
-from amrbench.training import saved_states, stage_group, stage_queue, stages
+from amrbench.training import saved_states, stage_group, stages
 from amrbench.training.log import read_epochs
 from amrbench.training.progress_bars import NULL_REPORTER
 from amrbench.training.stage_group import grouped_seeds, in_group, run_group
 from amrbench.training.stage_store import failed_folder, read_done
 from tests.core.training.test_resume import files_of, stop_after
-from tests.core.training.test_stage_queue import one_thread
+from tests.small_world.executors import Here, part_of
 from tests.small_world.parts import PROTOCOL, RECIPE, Descent
 from tests.small_world.runs import Recorder, changed, plan, run_in, stages_in, train, write_yaml
 
@@ -177,11 +177,11 @@ def test_a_group_that_was_stopped_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_run_trains_its_seeds_at_once(toy_folder, on_cpu, monkeypatch, jobs):
-    monkeypatch.setattr(stage_queue, "worker_pool", one_thread)
+def test_a_run_trains_its_seeds_at_once(toy_folder, on_cpu, jobs):
+    executor = part_of(Here()) if jobs == 2 else None
     write_yaml(toy_folder / "toy.yaml", AT_ONCE)
     recorder = Recorder()
-    result = run_in(toy_folder, jobs=jobs, reporter=recorder).result
+    result = run_in(toy_folder, executor=executor, reporter=recorder).result
     stages = [done["content"] for done in stages_in(toy_folder).values()]
     assert sorted(stage.get("together", []) for stage in stages) == [[], [0, 1], [0, 1]]
     assert {name for name, _ in recorder.epochs} >= {"toy finetune, seed 0", "toy finetune, seed 1"}

@@ -2,24 +2,33 @@ from __future__ import annotations
 
 import heapq
 import shutil
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from amrbench.data.feature_dataset import DatasetCache
-from amrbench.data.worker_status import WorkerStatus
 from amrbench.errors import RunError
-from amrbench.experiment.run import run
+from amrbench.experiment import run as experiment
+from amrbench.interrupts import Interrupted
+from amrbench.notes import collected_notes
+from amrbench.slots.executors import StageTask
 from amrbench.training import stage_queue, stages
-from amrbench.training.log import StageProgress
+from amrbench.training.memory_room import AnyRoom
 from amrbench.training.stage_group import run_group
-from amrbench.training.stage_queue import expected_work, free_stages, longest_first, missing_stages
+from amrbench.training.stage_queue import (
+    MOST_STARTS,
+    expected_work,
+    free_stages,
+    longest_first,
+    missing_stages,
+    train_with,
+)
 from amrbench.training.stage_store import claim_file
 from amrbench.training.stages import run_stage
+from amrbench.training.task_report import TaskReport
 from tests.core.training.test_resume import files_of
-from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
+from tests.small_world.executors import Ended, Here, part_of, train_here
+from tests.small_world.parts import PROTOCOL, RECIPE
 from tests.small_world.runs import (
     Recorder,
     changed,
@@ -27,7 +36,6 @@ from tests.small_world.runs import (
     plan,
     run_in,
     same_bits,
-    settings_in,
     stages_in,
     train,
     write_yaml,
@@ -45,68 +53,245 @@ def test_shared_stages_are_missing_once_and_come_first(toy_sources, tmp_path):
     ]
 
 
-def test_jobs_change_neither_keys_nor_bits(new_toy_folder):
-    folder, other = new_toy_folder(), new_toy_folder()
+# ---------------------------------------------------------------- with the executor of this machine
+
+
+def test_workers_change_neither_keys_nor_bits_and_need_no_plugin_for_the_parts_of_a_caller(new_toy_folder):
+    folder, other, recorder = new_toy_folder(), new_toy_folder(), Recorder()
+    assert run_in(folder).result.rows == run_in(other, jobs=2, reporter=recorder).result.rows
+    assert same_bits(folder, other)
+    assert len(recorder.epochs) == 3 + 2 * 4, "epochs of the workers are reported here"
+    assert {"toy pretrain", "toy finetune, seed 0", "toy finetune, seed 1"} == recorder.ended
+    assert all(progress.text(4) for _, progress in recorder.steps)
+
+
+def test_a_process_that_is_killed_ends_no_other_and_is_replaced(toy_folder):
+    write_yaml(toy_folder / "toy.yaml", killed_once(toy_folder, after=10))  # After pretraining.
     recorder = Recorder()
+    done = run_in(toy_folder, jobs=2, reporter=recorder)
+    assert not (toy_folder / "kill").exists()
+    (lost,) = [text for text in recorder.notes if "again" in text]
+    assert lost.startswith("toy finetune, seed ")
+    assert ": its process was killed with SIGKILL at epoch 4, after step " in lost
+    assert lost.endswith(" of 3; it is started again")
+    assert len(done.result.rows) > 0
+    assert list((toy_folder / "cache" / "tasks").iterdir()) == []
+
+
+# ---------------------------------------------------------------- the queue
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(stage_queue, "POLL_SECONDS", 0.01)
+
+
+def run_by(folder, do=train_here, reporter=None, at_once=2, **options):
+    """Run the recipe of a folder with an executor; return it and the run."""
+    executor = Here(do, at_once)
+    done = run_in(folder, executor=part_of(executor), reporter=reporter or Recorder(), **options)
+    return executor, done
+
+
+def tasks_in(folder):
+    return [file.name for file in (folder / "cache" / "tasks").iterdir()]
+
+
+def test_an_executor_changes_neither_keys_nor_bits_nor_metrics(new_toy_folder):
+    folder, other, recorder = new_toy_folder(), new_toy_folder(), Recorder()
     one = run_in(folder)
-    two = run(
-        folder / "toy.yaml",
-        folder / "tiny.yaml",
-        registry=REGISTRY,
-        settings=settings_in(other, jobs=2, out=other / "elsewhere"),
-        reporter=recorder,
-    )
+    executor, two = run_by(other, reporter=recorder)
+    assert executor.waves == [["toy pretrain"], ["toy finetune, seed 0", "toy finetune, seed 1"]]
     assert same_bits(folder, other)
     assert one.result.rows == two.result.rows
     assert sorted(recorder.epochs) == sorted(
         [("toy pretrain", n) for n in (1, 2, 3)]
         + [(f"toy finetune, seed {seed}", n) for seed in (0, 1) for n in (1, 2, 3, 4)]
-    ), "epochs of the workers are reported here"
+    ), "epochs of the jobs are reported here"
     assert recorder.ended == {"toy pretrain", "toy finetune, seed 0", "toy finetune, seed 1"}
-    assert all(progress.text(4) for _, progress in recorder.steps)
+    assert tasks_in(other) == []
+    assert run_by(other)[0].waves == [], "nothing is missing any more"
 
 
-def test_finished_stages_are_kept_when_a_worker_is_killed(toy_folder):
-    write_yaml(toy_folder / "toy.yaml", killed_once(toy_folder, after=10))
-    with pytest.raises(
-        RunError, match=r"a worker process that trains was killed with SIGKILL at toy finetune, seed \d, "
-    ):
-        run_in(toy_folder, jobs=2)
-    (pretrained,) = stages_in(toy_folder)
-    done = toy_folder / "cache" / "stages" / pretrained / "done.json"
-    time = done.stat().st_mtime_ns
-    run_in(toy_folder)
-    assert done.stat().st_mtime_ns == time
+def test_no_more_tasks_are_submitted_than_there_are_slots(toy_folder):
+    """One that waits could not be overtaken by a stage with a longer chain that gets ready later."""
+    executor, _ = run_by(toy_folder, at_once=1)
+    assert [len(wave) for wave in executor.waves] == [1, 1, 1]
 
 
-class OneThread(ThreadPoolExecutor):
-    """In place of worker processes, which take seconds to start: a thread that does task after task."""
+def test_a_stage_waits_for_memory_and_one_always_runs(toy_sources, tmp_path):
+    class Little(AnyRoom):
+        def why_not(self, spec, running):
+            return f"{spec.name} waits" if running else ""
 
-    def statuses(self):
-        return [WorkerStatus("toy finetune, seed 1", "step", 1, 2, 3)]
+    chains, store, recorder = (
+        plan(toy_sources, protocol=PROTOCOL | {"seeds": 3}).chains,
+        tmp_path / "stages",
+        Recorder(),
+    )
+    executor = Here(lambda task: train(task.train, store) and 0, at_once=3)
+    train_with(
+        executor,
+        missing_stages(chains, store, pytest.fail),
+        store,
+        task_of=lambda spec: StageTask(spec.name, tmp_path / f"{spec.key}.json", "cpu", 1, spec),
+        room=Little(),
+        reporter=recorder,
+    )
+    assert [len(wave) for wave in executor.waves] == [1, 1, 1, 1]
+    assert recorder.notes == ["toy finetune, seed 1 waits"], "once"
 
 
-@contextmanager
-def one_thread(jobs, doing):
-    with OneThread(1) as pool:
-        yield pool
-
-
-def test_a_failure_is_reported_at_once_and_other_stages_are_finished(toy_folder, monkeypatch):
-    monkeypatch.setattr(stage_queue, "worker_pool", one_thread)
-    marker = toy_folder / "once"
-    marker.touch()
-    failing = {"use": "failing", "kind": "nan", "at": str(marker), "after": 10}  # After pretraining.
+@pytest.mark.parametrize("kind", ["memory", "gpu memory"])
+def test_a_stage_without_memory_ends_no_other(toy_folder, kind):
+    once = toy_folder / "once"
+    once.touch()
+    failing = {"use": "failing", "kind": kind, "after": 9, "at": str(once)}
     write_yaml(toy_folder / "toy.yaml", changed(RECIPE, training__losses=["frames", "spans", failing]))
     recorder = Recorder()
-    with pytest.raises(RunError, match="seed 0, epoch 4, .* 'failing' is not finite") as error:
-        run_in(toy_folder, jobs=2, reporter=recorder)
-    last = "Other stages that are trained at the moment are finished first."
-    assert recorder.notes[-1] == f"{error.value} {last}"
-    assert len(stages_in(toy_folder)) == 2, "pretraining and the other seed"
-    assert recorder.steps[-1] == ("toy finetune, seed 1", StageProgress(1, 2, 3))
-    run_in(toy_folder)
+    with pytest.raises(
+        RunError, match=r"^toy finetune, seed 0, epoch 4, step 1 of 3: out of memory: .* --jobs"
+    ):
+        run_by(toy_folder, reporter=recorder)
+    assert len(stages_in(toy_folder)) == 2, "the stage before and the other seed"
+    assert ("toy finetune, seed 1", 4) in recorder.epochs
+    assert len(run_by(toy_folder)[1].result.rows) > 0, "the same command goes on with what is missing"
+
+
+def test_a_lost_task_is_started_again(toy_folder):
+    lost = []
+
+    def lose_seed_1_once(task):
+        if "seed 1" in task.name and not lost:
+            lost.append(task.name)
+            return -9
+        return train_here(task)
+
+    recorder = Recorder()
+    executor, _ = run_by(toy_folder, lose_seed_1_once, recorder)
+    assert executor.waves[1:] == [["toy finetune, seed 0", "toy finetune, seed 1"], ["toy finetune, seed 1"]]
+    again = "seed 1: its process was killed with SIGKILL before the stage began; it is started again"
+    assert f"toy finetune, {again}" in recorder.notes
     assert len(stages_in(toy_folder)) == 3
+
+
+def test_a_task_that_is_lost_again_and_again_ends_no_other(toy_folder):
+    def lose_seed_0(task):
+        return -9 if "seed 0" in task.name else train_here(task)
+
+    message = (
+        "toy finetune, seed 0: its process was killed with SIGKILL before the stage began, 3 times. The "
+        "system does so if memory is short, and batch systems do at their limits. What is finished is kept: "
+        "give the same command again, with a smaller --jobs, or with more memory or time for a job."
+    )
+    with pytest.raises(RunError) as error:
+        run_by(toy_folder, lose_seed_0)
+    assert str(error.value) == message
+    assert MOST_STARTS == 3
+    assert len(stages_in(toy_folder)) == 2, "pretraining and the other seed"
+    run_by(toy_folder)
+    assert len(stages_in(toy_folder)) == 3
+
+
+def test_a_failed_stage_is_reported_and_others_are_finished(toy_folder):
+    """Each seed has a pretraining of its own; that of seed 0 fails."""
+    (marker := toy_folder / "once").touch()
+    failing = {"use": "failing", "kind": "nan", "at": str(marker), "after": 1}
+    write_yaml(toy_folder / "toy.yaml", changed(RECIPE, training__losses=["frames", "spans", failing]))
+    write_yaml(toy_folder / "tiny.yaml", PROTOCOL | {"chains": "own"})
+    recorder = Recorder()
+    with pytest.raises(RunError, match="toy pretrain, epoch 1, .*'failing' is not finite") as error:
+        run_by(toy_folder, reporter=recorder)
+    assert f"{error.value} Stages that do not start from it are trained first." in recorder.notes
+    assert len(stages_in(toy_folder)) == 2, "the chain of the other seed"
+    assert tasks_in(toy_folder) == []
+
+
+def test_a_bug_is_reported_with_the_output_of_the_job(toy_folder):
+    def crash(task):
+        task.log.write_text("Traceback ...")
+        return 1
+
+    with pytest.raises(RunError) as error:
+        run_by(toy_folder, crash)
+    (log,) = (toy_folder / "cache" / "tasks").iterdir()
+    assert str(error.value) == f"toy pretrain: its job ended with exit code 1; see {log}"
+    log.unlink()
+    with pytest.raises(RunError, match="toy pretrain: its job ended with exit code 2; see the output of the"):
+        run_by(toy_folder, lambda task: 2)
+
+
+def test_notes_of_jobs_are_issued_here(toy_folder):
+    def train_with_note(task):
+        code = train_here(task)
+        TaskReport(notes=(f"of {task.name}",)).write(task.file)
+        return code
+
+    with collected_notes() as notes:
+        run_by(toy_folder, train_with_note, seeds=1)
+    assert notes[:2] == ["of toy pretrain", "of toy finetune, seed 0"]
+
+
+def test_stages_that_others_train_are_waited_for(toy_folder, monkeypatch):
+    claims = []
+
+    def claim_the_first(chains, store, note):
+        missing = missing_stages(chains, store, note)
+        claim_elsewhere(missing[0], store)
+        claims.append(claim_file(missing[0], store))
+        return missing
+
+    class OtherEnds(Recorder):
+        def note(self, text):
+            super().note(text)
+            for claim in claims:
+                claim.unlink(missing_ok=True)
+
+    recorder = OtherEnds()
+    monkeypatch.setattr(experiment, "missing_stages", claim_the_first)
+    run_by(toy_folder, reporter=recorder)
+    assert recorder.notes.count("waiting for stages that other processes train") == 1
+
+
+def test_a_request_to_stop_ends_the_jobs_and_says_so(toy_folder, monkeypatch):
+    jobs, asked = [], []
+
+    class Endless(Ended):
+        def poll(self):
+            asked.append(True)
+            return 143 if self.terminated else None
+
+    class Waiting(Here):
+        def submit(self, tasks):
+            jobs.extend(Endless(0) for _ in tasks)
+            return jobs
+
+    monkeypatch.setattr(stage_queue, "stop_requested", lambda: len(asked) > 3)
+
+    def refuse(after):
+        raise Interrupted(after, 2)
+
+    monkeypatch.setattr(stage_queue, "refuse_to_go_on", refuse)
+    with pytest.raises(Interrupted) as stopped:
+        run_in(toy_folder, executor=part_of(Waiting()))
+    assert stopped.value.at == "toy pretrain"
+    assert [job.terminated for job in jobs] == [True]
+
+
+def test_jobs_are_ended_when_the_wait_for_them_is(toy_folder, monkeypatch):
+    job = Ended(0)
+
+    def stop_at_once():
+        raise KeyboardInterrupt
+
+    class Waiting(Here):
+        def submit(self, tasks):
+            monkeypatch.setattr(job, "poll", stop_at_once)
+            return [job]
+
+    with pytest.raises(KeyboardInterrupt):
+        run_in(toy_folder, executor=part_of(Waiting()))
+    assert job.terminated
 
 
 # ---------------------------------------------------------------- Order
@@ -173,28 +358,6 @@ def test_the_work_of_a_stage_is_its_epochs_times_its_rows(toy_sources):
     assert expected_work(last) == last.stage.epochs * rows
 
 
-def test_no_stage_waits_in_the_pool(toy_folder, monkeypatch):
-    """It could not be overtaken by a stage with a longer chain that gets ready later."""
-    futures, unfinished = [], []
-
-    class Watched(OneThread):
-        def submit(self, *task):
-            unfinished.append(sum(not future.done() for future in futures))
-            futures.append(super().submit(*task))
-            return futures[-1]
-
-    @contextmanager
-    def watched(jobs, doing):
-        with Watched(1) as pool:
-            yield pool
-
-    monkeypatch.setattr(stage_queue, "worker_pool", watched)
-    run_in(toy_folder, jobs=2, seeds=5)
-    assert len(futures) == 6
-    assert max(unfinished) == 1, "two processes are busy after each start"
-    assert len(stages_in(toy_folder)) == 6
-
-
 # ---------------------------------------------------------------- several processes with one store
 
 
@@ -226,14 +389,13 @@ def test_what_another_process_trains_is_waited_for_at_the_end(toy_folder, monkey
     monkeypatch.setattr(stage_queue, "run_group", as_recorded)
     write_yaml(toy_folder / "tiny.yaml", PROTOCOL | {"chains": "own"})
     specs = []
-    listed = stage_queue.missing_stages
 
     def claim_the_first(chains, store, note):
-        specs.extend(listed(chains, store, note))
+        specs.extend(missing_stages(chains, store, note))
         claim_elsewhere(specs[0], store)
         return list(specs)
 
-    monkeypatch.setattr(stage_queue, "missing_stages", claim_the_first)
+    monkeypatch.setattr(experiment, "missing_stages", claim_the_first)
     run_in(toy_folder)
     assert seen == ["toy pretrain, seed 1", "toy finetune, seed 1", "toy pretrain", "toy finetune, seed 0"]
 

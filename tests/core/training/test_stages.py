@@ -14,7 +14,7 @@ from amrbench.files.checksums import changed_files
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.training import stages
 from amrbench.training.log import read_epochs
-from amrbench.training.loop import fixed_numerics
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.predict import validate
 from amrbench.training.reading import fit_readouts
 from amrbench.training.stage_spec import StageSpec

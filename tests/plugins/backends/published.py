@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import BertConfig, BertModel, GPT2Config, GPT2Model
 
 from amrbench.types import Rows
+from amrbench_plugins.backends.aisfx_minilm import cnn
 from amrbench_plugins.backends.m2d_clap import vit
 from amrbench_plugins.backends.mel import slaney_filters
 from amrbench_plugins.backends.ms_clap import htsat
+from tests.plugins.backends.recorded_text import weights_by_name
 
 WORDS = [
     "[PAD]",
@@ -33,6 +37,7 @@ WORDS = [
     "bete",
     "雨",
 ]
+AISFX_WIDTHS = (4, 8, 12, 16)
 M2D_AUDIO = vit.Config(width=64, depth=2, heads=1, mlp=96, positions=310, semantic_mlp=64)
 M2D_TEXT = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 1, "intermediate_size": 96}
 
@@ -83,6 +88,30 @@ def m2d_files(folder: Path, weights: dict[str, Tensor] | None = None) -> tuple[P
     torch.save({"model": m2d_weights() if weights is None else weights, "args": Namespace(lr=0.1)}, file)
     vocabulary.write_text("\n".join(WORDS) + "\n", "utf-8")
     return file, vocabulary
+
+
+def aisfx_weights() -> dict[str, Tensor]:
+    """Return the audio side of aisfx with random numbers that depend on the name of their tensor alone."""
+    weights = weights_by_name(cnn.AudioEncoder(AISFX_WIDTHS).state_dict())
+    variances = {name: tensor.abs() + 0.5 for name, tensor in weights.items() if name.endswith("var")}
+    counts = {name: torch.tensor(3) for name in weights if name.endswith("num_batches_tracked")}
+    return weights | variances | counts
+
+
+def aisfx_files(folder: Path, weights: Mapping[str, Tensor] | None = None) -> tuple[Path, Path]:
+    """Write the weights of aisfx and the folder of MiniLM, and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    audio, sentences = folder / "checkpoint.pth", folder / "minilm"
+    sentences.mkdir(exist_ok=True)
+    named = {f"embedding_net.{name}": tensor for name, tensor in (weights or aisfx_weights()).items()}
+    classifier = {"fc.0.0.weight": torch.zeros(5, 16)}
+    # As published: the weights, and the number and size of each classifier, a number of which is of numpy.
+    torch.save((OrderedDict(named | classifier), {"prosfx": (np.int64(0), 78)}), audio)
+    names = bert_names(64, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96)
+    pooler = {"pooler.dense.weight": torch.zeros(64, 64), "pooler.dense.bias": torch.zeros(64)}
+    save_file(random(names) | pooler, sentences / "model.safetensors")
+    (sentences / "vocab.txt").write_text("\n".join(WORDS) + "\n", "utf-8")
+    return audio, sentences
 
 
 def clap_weights(seed: int = 0) -> dict[str, Tensor]:

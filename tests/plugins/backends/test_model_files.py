@@ -40,7 +40,7 @@ def test_the_hash_is_that_of_the_content(tmp_path: Path) -> None:
     assert str(error.value) == f"{tmp_path}/none: cannot be read (No such file or directory). Check the path."
 
 
-@pytest.mark.parametrize("encoder", ["clap", "m2d-clap", "laion-clap"])
+@pytest.mark.parametrize("encoder", ["aisfx-minilm", "clap", "m2d-clap", "laion-clap"])
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, encoder: str) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(DataError) as error:

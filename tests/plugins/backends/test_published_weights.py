@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from amrbench.errors import CheckpointError
@@ -13,6 +14,7 @@ from amrbench_plugins.backends.published_weights import (
     axis_size,
     count_numbered,
     load_published_weights,
+    read_safetensors,
     tensors_below,
 )
 
@@ -56,3 +58,16 @@ def test_sizes_are_read_from_names_and_shapes():
     for name, axis in (("b", 0), ("a", 2)):
         with pytest.raises(CheckpointError, match=f"without '{name}'"):
             axis_size({"a": torch.ones(2, 3)}, name, FILE, axis=axis)
+
+
+def test_a_damaged_file_of_safetensors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.tensor([1.0, 2.0])}, path)
+    assert read_safetensors(path)["a"].tolist() == [1, 2]
+    save_file({"a": torch.tensor([1.0, torch.nan])}, path)
+    with pytest.raises(CheckpointError) as error:
+        read_safetensors(path)
+    assert str(error.value) == f"{path}: 'a' holds values that are not finite. Get the published file."
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r": not weights as safetensors, or truncated \(.*Get the publ"):
+        read_safetensors(path)

@@ -22,6 +22,7 @@ from amrbench_plugins.datasets.parts import Castella, Procedural, PublishedDatas
 from amrbench_plugins.datasets.procedural.presets import PRESETS
 from tests.plugins.datasets.corpora import small_corpora as corpora
 from tests.plugins.datasets.corpora.small_corpora import REGISTRY, clips, five_minutes, one_minute, refusal
+from tests.plugins.datasets.recorded.made_takes import collection
 
 CLAP = FeaturesPart.model_validate("clap", context=REGISTRY)
 
@@ -259,6 +260,28 @@ def test_a_damaged_source_is_named_and_not_replaced(tmp_path, monkeypatch):
         path.write_bytes(path.read_bytes()[:-99])
     with pytest.raises(DataError, match=r"wavcaps/AudioSet_SL/Y\d+\.wav: truncated"):
         clips(five_minutes(subsets=["AudioSet_SL"]), "train")
+
+
+def test_takes_that_are_missing_are_named_with_where_free_ones_are(data):
+    dataset = part("recorded").build()
+    assert [dataset.size(split) for split in dataset.splits()] == [160, 40, 160]
+    assert refusal(dataset.recording, "train", 0).splitlines() == [
+        "data set 'recorded' needs files that are missing:",
+        f"  takes and sounds.yaml: {data}/recorded. Published at packages of Debian, which docs/recorded.md "
+        "names. Put them there ($AMRBENCH_DATA chooses the folder of data), or name their folder in the "
+        "protocol.",
+    ]
+
+
+def test_takes_are_found_in_the_folder_of_data_or_where_the_protocol_says(data, tmp_path):
+    made = collection(tmp_path / "takes")
+    elsewhere = part({"use": "recorded", "folder": str(made), "rate": 8000})
+    assert elsewhere.required_files("train", CLAP)[0].present
+    assert not part("recorded").required_files("train", CLAP)[0].present
+    data.mkdir()
+    made.rename(data / "recorded")
+    dataset = part({"use": "recorded", "rate": 8000}).build()
+    assert dataset.recording("test", 2).vid == "recorded_scenes-small_test_0002"
 
 
 @pytest.mark.usefixtures("data")

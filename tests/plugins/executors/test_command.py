@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from amrbench.slots.executors import StageTask
+from amrbench.slots.executors import log_of
 from amrbench_plugins.executors import command
 from amrbench_plugins.executors.command import StageCommand, start
 
@@ -27,16 +27,15 @@ def task_of(tmp_path, monkeypatch):
     """Return a function that makes a task with other code than that of amrbench."""
 
     def make(code):
-        task = StageTask("toy", tmp_path / "task.json", "cpu", 1)
-        monkeypatch.setattr(StageTask, "command", [sys.executable, "-S", "-c", code])
-        return task
+        monkeypatch.setattr(command, "command_of", lambda task: [sys.executable, "-S", "-c", code])
+        return tmp_path / "task.json"
 
     return make
 
 
 def wait_for(task, text):
     until = time.monotonic() + 30
-    while not (task.log.exists() and text in task.log.read_text()):
+    while not (log_of(task).exists() and text in log_of(task).read_text()):
         assert time.monotonic() < until
         time.sleep(0.01)
 
@@ -44,7 +43,7 @@ def wait_for(task, text):
 def test_it_returns_the_exit_code_and_keeps_what_is_shown(task_of):
     task = task_of("import sys; print('out'); print('err', file=sys.stderr); sys.exit(5)")
     assert StageCommand(task)() == 5
-    assert sorted(task.log.read_text().split()) == ["err", "out"]
+    assert sorted(log_of(task).read_text().split()) == ["err", "out"]
 
 
 def test_what_interrupts_the_wait_lets_the_command_save(task_of):
@@ -61,7 +60,7 @@ def test_what_interrupts_the_wait_lets_the_command_save(task_of):
         running()
     thread.join()
     assert running.process.returncode == 7
-    assert "saved" in task.log.read_text()
+    assert "saved" in log_of(task).read_text()
 
 
 def test_a_command_that_does_not_end_is_killed(task_of, monkeypatch):

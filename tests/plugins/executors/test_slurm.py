@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from amrbench.slots.executors import StageTask
+from amrbench_plugins.executors import command
 from amrbench_plugins.executors.command import start
 from amrbench_plugins.executors.slurm import PreemptedStage, SlurmJob, Submitit
 from tests.small_world.runs import killed_once
@@ -37,14 +37,14 @@ def test_a_killed_command_is_submitted_again(run_toy, tmp_path):
     (tmp_path / "killed").mkdir()
     recipe = killed_once(tmp_path / "killed", after=2)
     _, recorder = run_toy("killed", {"use": "submitit", "cluster": "local"}, recipe, jobs=2, seeds=1)
-    assert any("its job ended with exit code -9" in text for text in recorder.notes)
+    assert any("its process was killed with SIGKILL at epoch 1, " in text for text in recorder.notes)
 
 
 def test_a_preempted_command_saves_and_is_queued_again(tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     code = "import time; print('begun', flush=True); time.sleep(60)"
-    task = StageTask("toy", tmp_path / "task.json", "cpu", 1)
-    monkeypatch.setattr(StageTask, "command", [sys.executable, "-S", "-c", code])
+    task = tmp_path / "task.json"
+    monkeypatch.setattr(command, "command_of", lambda task: [sys.executable, "-S", "-c", code])
     running = PreemptedStage(task)
     running.process = start(task)
     again = running.checkpoint().function

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.testing import assert_close
 
@@ -11,6 +12,17 @@ from tests.plugins.moment_detr import small
 
 def test_corrections_start_without_a_bias() -> None:
     assert not small.model().decoder.correction.last.bias.any()
+
+
+@pytest.mark.parametrize("use", ["dab", "independent"])
+def test_corrections_may_start_at_zero_and_change_no_other_weight(use: str) -> None:
+    drawn, zero = (
+        small.model(decoder={"use": use, "layers": 2, "first_corrections": first}).decoder.state_dict()
+        for first in ("drawn", "zero")
+    )
+    changed = [name for name, weight in drawn.items() if not weight.equal(zero[name])]
+    assert changed == ["correction.linears.2.weight"]
+    assert not zero["correction.linears.2.weight"].any()
 
 
 def test_the_contents_of_the_first_layer_alone_get_positions() -> None:

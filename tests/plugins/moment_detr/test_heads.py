@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from amrbench.slots.blocks import Decoded, Memory
 from amrbench_plugins.moment_detr.heads import ForegroundHead, SaliencyHead, SpanHead
-from amrbench_plugins.moment_detr.layers import Perceptron
+from amrbench_plugins.moment_detr.layers import Perceptron, start_corrections
 
 
 def decoded() -> Decoded:
@@ -17,8 +17,7 @@ def decoded() -> Decoded:
 
 def test_spans_without_a_correction_are_the_anchors() -> None:
     head, states = SpanHead(Perceptron((8, 8, 2), nn.ReLU), eps=1e-3), decoded()
-    nn.init.zeros_(head.perceptron.last.weight)
-    nn.init.zeros_(head.perceptron.last.bias)
+    start_corrections(head.perceptron.last, "zero")
     assert_close(head.of_queries(states)["spans"], states.anchors)
 
 

@@ -15,7 +15,7 @@ from amrbench.slots.blocks import Decoded, HeadPart
 from amrbench.testing import WIDTHS, make_batch, make_target
 from amrbench.training.criterion import build_criterion
 from amrbench.types import BuildContext, Outputs, TrainingLength
-from amrbench_plugins.ours.network_parts import TaskAligned, TaskAlignedRanking
+from amrbench_plugins.ours.head_parts import TaskAligned, TaskAlignedRanking
 from amrbench_plugins.readouts.decoder import read_decoder
 from tests.plugins.moment_detr.small import batch
 from tests.plugins.ours import small
@@ -59,28 +59,93 @@ def test_predictions_equal_one_query_at_a_time(decoded):
         assert_close(tensors["scores"][index], module.of_class(shared).sigmoid()[0], **NEAR)
 
 
-def test_the_first_predictions_are_the_anchors(decoded):
-    tensors = head().of_queries(decoded)
-    assert_close(tensors["spans"], decoded.anchors, **NEAR)
+@pytest.mark.parametrize("use", ["task-aligned", "task-aligned-ranking"])
+def test_the_first_predictions_are_the_anchors_unless_the_map_is_drawn(decoded, use):
+    zero, drawn = (head(use, first_corrections=first) for first in ("zero", "drawn"))
+    assert_close(zero.of_queries(decoded)["spans"], decoded.anchors, **NEAR)
+    assert small.gap(drawn.of_queries(decoded)["spans"], decoded.anchors) > 0.01
+    weights = zero.state_dict()
+    changed = [name for name, weight in drawn.state_dict().items() if not weight.equal(weights[name])]
+    assert [name.split(".")[-2] for name in changed] == ["span", "span"]
 
 
-@pytest.mark.parametrize("use", ["task-aligned", "confidence"])
-def test_the_first_scores_are_low(decoded, use):
+FORMS = [{"use": "task-aligned", "own_layers": 1}, {"use": "confidence"}, {"use": "confidence", "layers": 3}]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("logits", [1, 2])
+@pytest.mark.parametrize("first", [0.01, 0.1, 0.5])
+def test_the_first_scores_are_near_the_given_one(decoded, form, logits, first):
     zeros = Decoded(torch.zeros_like(decoded.hidden), decoded.anchors)
-    module = head(use)
+    module = head(**form, logits=logits, first_probability=first)
     for name, weight in module.named_parameters():
-        if name.startswith("trunk") and name.endswith("bias"):
+        if "linears" in name and name.endswith("bias"):
             torch.nn.init.zeros_(weight)
-    assert_close(module.of_queries(zeros)["scores"], torch.full((3, 2, 4), 0.01), **NEAR)
+    tensors = module.of_queries(zeros)
+    assert tensors["logits"].shape == (3, 2, 4, logits)
+    assert_close(tensors["scores"], torch.full((3, 2, 4), first), **NEAR)
 
 
+def test_the_parts_start_at_a_low_score():
+    for use in ("task-aligned", "task-aligned-ranking", "confidence"):
+        part = small.part("head", use)
+        assert (part.logits, part.first_probability) == (1, 0.01)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"trunk_layers": 0},
+        {"trunk_layers": 3},
+        {"trunk": "residual"},
+        {"own_layers": 2},
+        {"trunk": "residual", "trunk_layers": 1, "own_layers": 1, "logits": 2},
+    ],
+)
+def test_every_form_equals_its_layers_one_query_at_a_time(decoded, options):
+    module = small.stirred(head(**options))
+    tensors = module.of_queries(decoded)
+    for index in [(0, 0, 0), (2, 1, 3)]:
+        shared = decoded.hidden[index]
+        for linear in module.trunk.linears:
+            change = (linear.weight @ shared + linear.bias).relu()
+            shared = shared + change if options.get("trunk") == "residual" else change
+        features = {}
+        for output, hidden in module.own.items():
+            features[output] = shared
+            for linear in hidden.linears:
+                features[output] = (linear.weight @ features[output] + linear.bias).relu()
+        logits = module.of_class(features["of_class"])
+        score = logits.softmax(0)[0] if len(logits) == 2 else logits.sigmoid()[0]
+        span = module.span(features["of_spans"]) + inverse_sigmoid(decoded.anchors[index])
+        assert_close(tensors["logits"][index], logits, **NEAR)
+        assert_close(tensors["scores"][index], score, **NEAR)
+        assert_close(tensors["iou_logits"][index], module.iou(features["of_iou"]), **NEAR)
+        assert_close(tensors["spans"][index], span.sigmoid(), **NEAR)
+    assert len(module.trunk.linears) == options.get("trunk_layers", 2)
+    assert [len(hidden.linears) for hidden in module.own.values()] == [options.get("own_layers", 0)] * 3
+
+
+@pytest.mark.parametrize("logits", [1, 2])
+def test_the_class_may_be_as_deep_apart_as_it_is_shared(decoded, logits):
+    module = small.stirred(head("confidence", layers=3, logits=logits))
+    tensors, (first, second) = module.of_queries(decoded), module.hidden.linears
+    assert set(tensors) == set(small.part("head", "confidence", logits=logits).provides)
+    expected = module.class_map(second(first(decoded.hidden).relu()).relu())
+    assert_close(tensors["logits"], expected, **NEAR)
+    score = expected.softmax(-1)[..., 0] if logits == 2 else expected.sigmoid()[..., 0]
+    assert_close(tensors["scores"], score, **NEAR)
+
+
+@pytest.mark.parametrize("logits", [1, 2])
 @pytest.mark.parametrize("iou_share", [0.2, 0.5, 0.9])
-def test_the_predicted_iou_may_take_part_in_the_ranking(decoded, iou_share):
-    tensors = small.stirred(head("task-aligned-ranking", iou_share=iou_share)).of_queries(decoded)
+def test_the_predicted_iou_may_take_part_in_the_ranking(decoded, iou_share, logits):
+    options = {"logits": logits, "own_layers": 1}
+    tensors = small.stirred(head("task-aligned-ranking", iou_share=iou_share, **options)).of_queries(decoded)
     assert set(tensors) == set(small.part("head", "task-aligned-ranking").provides)
-    of_class, iou = (tensors[name].sigmoid()[..., 0] for name in ("logits", "iou_logits"))
+    of_class, iou = tensors["scores"], tensors["iou_logits"].sigmoid()[..., 0]
     assert_close(tensors["ranking_scores"], of_class ** (1 - iou_share) * iou**iou_share, **NEAR)
-    assert tensors["scores"].equal(small.stirred(head()).of_queries(decoded)["scores"])
+    assert tensors["scores"].equal(small.stirred(head(**options)).of_queries(decoded)["scores"])
 
 
 def trained(head: HeadPart, *, steps: int = 4) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
@@ -130,9 +195,10 @@ OUTPUTS = {
 @pytest.mark.parametrize("left_out", OUTPUTS)
 def test_leaving_an_output_out_leaves_the_others_as_they_are(decoded, left_out):
     outputs = [output for output in OUTPUTS if output != left_out]
-    full, module = head(), head(outputs=outputs)
+    full, module = head(own_layers=1), head(outputs=outputs, own_layers=1)
     name, tensors = OUTPUTS[left_out]
-    weights = {key: weight for key, weight in full.state_dict().items() if not key.startswith(f"{name}.")}
+    own = (f"{name}.", f"own.of_{left_out}.")
+    weights = {key: weight for key, weight in full.state_dict().items() if not key.startswith(own)}
     assert set(module.state_dict()) == set(weights)
     assert all(weight.equal(weights[key]) for key, weight in module.state_dict().items())
     some, all_outputs = module.of_queries(decoded), full.of_queries(decoded)
@@ -162,6 +228,8 @@ def test_some_outputs_may_share_features_and_others_not(heads):
     [
         ({"outputs": ["iou", "iou"]}, "'iou' is listed twice; keep one."),
         ({"outputs": ["span"]}, "Input should be 'spans', 'class' or 'iou', not 'span'."),
+        ({"logits": 3}, "Input should be 1 or 2, not 3."),
+        ({"first_probability": 1}, "Input should be less than 1, not 1."),
         ({"outputs": []}, "Tuple should have at least 1 item after validation, not 0"),
     ],
 )
@@ -194,6 +262,12 @@ def test_the_gradient_of_the_iou_reaches_the_features_of_the_span():
     trunk = {f"task-aligned.trunk.linears.{index}.{kind}" for index in (0, 1) for kind in ("weight", "bias")}
     assert trunk <= weights
     assert not [name for name in weights if ".span." in name or ".of_class." in name]
+
+
+def test_the_layers_of_an_output_get_no_gradient_of_the_others():
+    weights = reached([{"use": "task-aligned", "own_layers": 1}, "saliency"], "logits")
+    assert {name.split(".")[1] for name in weights} == {"trunk", "own", "of_class"}
+    assert {name.split(".")[2] for name in weights if ".own." in name} == {"of_class"}
 
 
 def test_separate_heads_train_no_weight_of_each_other():

@@ -35,6 +35,12 @@ VARIANTS = {
     "text alone": {"fusion": FUSION | {"norm": {"use": "modality", "sides": ["text"]}}},
     "one peak": {"decoder": {"use": "dab", "prior": "gaussian"}},
     "fixed sigma": {"decoder": {"use": "dab", "prior": "fixed-bimodal-gaussian"}},
+    "one sigma for all widths": {
+        "decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "relative_to": "recording"}}
+    },
+    "a sigma of each head": {
+        "decoder": {"use": "dab", "prior": {"use": "bimodal-gaussian", "sigmas": "per-head"}}
+    },
     "no attention": {
         "audio_refine": ["gated-difference"],
         "memory_refine": ["gated-difference", "add-global"],

@@ -13,13 +13,12 @@ from torch.testing import assert_close
 
 from amrbench.functional.matched_pairs import log_odds
 from amrbench.registry import Registry
-from amrbench.slots.blocks import Decoded
 from amrbench.testing import check_part
 from amrbench.types import Outcome, Target
 from amrbench_plugins import cgdetr, moment_detr
 from amrbench_plugins.cgdetr.matcher import HungarianMatcher
 from amrbench_plugins.cgdetr.parts import Foreground
-from amrbench_plugins.ours.task_aligned import ConfidenceHead
+from amrbench_plugins.ours.task_aligned import probability
 from amrbench_plugins.ours.training_parts import IouL1, Varifocal
 from amrbench_plugins.ours.varifocal import VarifocalLoss, qualities
 from tests.plugins.ours.outcomes import CONTEXT, drawn, outcome_of, overlap, truth
@@ -220,12 +219,9 @@ def test_matching_with_one_logit_is_the_cheapest_of_all_assignments():
 
 
 def test_the_matchers_cost_of_one_logit_is_the_recorded_one():
-    head = ConfidenceHead(1).double()
-    torch.nn.init.ones_(head.linear.weight)
-    torch.nn.init.zeros_(head.linear.bias)
     logits = torch.tensor(GOLDEN["logits"][0], dtype=torch.float64)
     anchors = torch.full((1, 1, 6, 2), 0.5, dtype=torch.float64)
-    scores = head.of_queries(Decoded(logits.view(1, 1, 6, 1), anchors))["scores"]
+    scores = probability(logits.view(1, 1, 6, 1))
     matcher = HungarianMatcher(span=0, giou=0, score=1)
     cost = matcher.cost({"spans": anchors, "scores": scores}, truth([[[0.4, 0.2]]]))
     assert cost[0, 0, :, 0].tolist() == pytest.approx(GOLDEN["prob_class_cost_row0"], rel=1e-6)

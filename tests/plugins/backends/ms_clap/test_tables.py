@@ -9,7 +9,7 @@ from amrbench_plugins.backends.ms_clap import tables
 
 
 def test_missing_tables_are_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(tables, "_INSTALLED", "no_such_package/data")
     monkeypatch.setenv("AMRBENCH_MODELS", str(tmp_path))
     with pytest.raises(DataError) as error:
         tables.find("")

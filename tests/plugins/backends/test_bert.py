@@ -1,4 +1,4 @@
-"""The text side of M2D-CLAP against recorded tokens and states, and its vocabulary files."""
+"""BERT against recorded tokens and states, and its vocabulary files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from transformers import BertConfig, BertModel
 
 from amrbench.errors import DataError
+from amrbench_plugins.backends import bert
 from amrbench_plugins.backends.lazy_encoder import count_parameters
-from amrbench_plugins.backends.m2d_clap import bert
 from tests.plugins.backends.published import WORDS, bert_names
 from tests.plugins.backends.recorded_text import (
     RECORDED,
@@ -25,7 +25,7 @@ def test_states_are_those_recorded(tmp_path, name, heads):
     names = bert_names(
         40, hidden_size=64 * heads, num_hidden_layers=2, num_attention_heads=heads, intermediate_size=96
     )
-    encoder = bert.load(weights_by_name(names), tmp_path / "weights.pth", tmp_path / "vocab.txt")
+    encoder = bert.load(weights_by_name(names), tmp_path / "weights.pth", tmp_path / "vocab.txt", head=64)
     assert_states_are_recorded(encoder, f"bert {name}")
 
 

@@ -1,4 +1,4 @@
-"""The text side of M2D-CLAP: BERT (Devlin et al. 2019) of transformers with its WordPiece."""
+"""BERT (Devlin et al. 2019) of transformers with its WordPiece, the text side of several encoders."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 PUBLISHED = "vocab.txt of bert-base-uncased"
 PARAMETERS = 108_891_648
 """Of bert-base-uncased without its pooler."""
-_HEAD = 64
-"""Width of an attention head in BERT-base; the shapes of the weights do not show it."""
 _LONGEST_WORD = 100
 """Letters; a longer word is one unknown token."""
 _UNUSED = ("pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids")
@@ -50,13 +48,14 @@ class Bert:
         return bool(self.tokenizer.encode(sentence).overflowing)
 
 
-def load(tensors: Mapping[str, Tensor], weights: Path, vocabulary: Path) -> Bert:
+def load(tensors: Mapping[str, Tensor], weights: Path, vocabulary: Path, *, head: int) -> Bert:
     """Return BERT with the sizes and weights of the tensors.
 
     Args:
         tensors: By their published names.
         weights: Their file, for messages.
         vocabulary: vocab.txt of bert-base-uncased.
+        head: Width of an attention head; the shapes of the weights do not show it.
 
     Raises:
         CheckpointError: The tensors are not those of BERT.
@@ -70,7 +69,7 @@ def load(tensors: Mapping[str, Tensor], weights: Path, vocabulary: Path) -> Bert
         vocab_size=axis_size(tensors, words, weights),
         hidden_size=width,
         num_hidden_layers=count_numbered(tensors, "encoder.layer."),
-        num_attention_heads=max(1, width // _HEAD),
+        num_attention_heads=max(1, width // head),
         intermediate_size=axis_size(tensors, "encoder.layer.0.intermediate.dense.weight", weights),
         max_position_embeddings=axis_size(tensors, "embeddings.position_embeddings.weight", weights),
     )

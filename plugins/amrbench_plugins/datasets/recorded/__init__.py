@@ -1,0 +1,1 @@
+"""Scenes that are mixed from folders of recorded takes, by the laws of scenes."""
