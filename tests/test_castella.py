@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
+from amrbench.config.load import load_protocol
+from amrbench.config.study import expand
 from amrbench.data.local_dataset import DatasetFolder
 from amrbench.discovery import load_registry
 from amrbench.errors import RunError
@@ -23,14 +25,18 @@ from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.notes import collected_notes
 from amrbench.slots.data import DatasetPart
 from amrbench.slots.features import FeaturesPart
+from amrbench.tools.dry_run import dry_run
 from amrbench.tools.import_features import import_features
 from amrbench.tools.pack_submission import pack
+from amrbench.training.progress_bars import NULL_REPORTER
 from amrbench.types import Query
 from tests.folders import DATA, ROOT
 from tests.plugins.backends.published import M2D_AUDIO, M2D_TEXT, m2d_files, m2d_weights
 from tests.plugins.datasets.corpora import small_corpora as corpora
 
 REGISTRY = load_registry()
+PUBLISHED = {"m2d-clap": "m2d", "clap": "clap"}
+"""Encoders, and the names of their folders in the published layout."""
 WINDOWS = DATA / "castella_windows.json.gz"
 LIMIT = 90
 
@@ -46,17 +52,17 @@ def queries_of(split: str, recordings: int) -> list[Query]:
     ]
 
 
-def publish(queries: list[Query], path: Path) -> Path:
-    """Write features in the published layout as a tar archive; return it."""
+def publish(queries: list[Query], path: Path, name: str) -> Path:
+    """Write features in the published layout, called `name` there, as a tar archive; return it."""
     folder = path.with_suffix("")
-    for kind in ("m2d", "m2d_text"):
+    for kind in (name, f"{name}_text"):
         (folder / kind).mkdir(parents=True)
     for query in queries:
         rng = np.random.default_rng(zlib.crc32(query.vid.encode()))
         audio = rng.standard_normal((int(query.duration), 768)).astype(np.float32)
-        np.savez(folder / "m2d" / f"{query.vid}.npz", features=audio)
+        np.savez(folder / name / f"{query.vid}.npz", features=audio)
         text = rng.standard_normal((1, 768)).astype(np.float32)
-        np.savez(folder / "m2d_text" / f"qid{query.qid}.npz", last_hidden_state=text)
+        np.savez(folder / f"{name}_text" / f"qid{query.qid}.npz", last_hidden_state=text)
     with tarfile.open(path, "w:gz") as archive:
         archive.add(folder, arcname="features")
     return path
@@ -102,10 +108,11 @@ def data(tmp_path_factory):
             dataset.root.mkdir()
             for split, queries in splits.items():
                 write_annotations(dataset.annotations(split), queries)
-            encoder = FeaturesPart.model_validate("m2d-clap", context=REGISTRY)
             all_queries = [query for queries in splits.values() for query in queries]
-            source = publish(all_queries, folder / f"{name}.tar.gz")
-            import_features(dataset, encoder, [source], report=lambda _: None)
+            for encoder, folder_name in PUBLISHED.items():
+                source = publish(all_queries, folder / f"{name}-{folder_name}.tar.gz", folder_name)
+                part = FeaturesPart.model_validate(encoder, context=REGISTRY)
+                import_features(dataset, part, [source], report=lambda _: None)
         yield folder
 
 
@@ -197,3 +204,54 @@ def test_a_split_that_was_trained_on_is_not_scored(data):
             run_ours3(data, "castella", select="val")
     finally:
         train.write_bytes(original)
+
+
+def test_table_2_is_laid_out_whole(data):
+    protocol = yaml.safe_load(shortened(data, "castella").read_text())
+    protocol["budget"] |= {"width": 32, "feedforward": 48, "dummies": 4}
+    (small := data / "small-castella.yaml").write_text(yaml.safe_dump(protocol))
+    study = expand("table2", REGISTRY)
+    settings = Settings(jobs=1, out=data / "runs", cache=data / "table2-cache")
+    with collected_notes():
+        forecast = dry_run([study], small, registry=REGISTRY, settings=settings, reporter=NULL_REPORTER)
+    stages = [stage.name for stage in forecast.stages]
+    seeds = ["finetune, seed 0", "finetune, seed 1"]
+    for recipe in ("qd-detr", "cgdetr", "ours1"):
+        assert [name for name in stages if name.startswith(f"{recipe} ")] == [
+            f"{recipe} {name}" for name in ("pretrain", *seeds)
+        ]
+    # ours2 starts from the pre-training of ours3, whose own stages are those of ours3-search and ours4.
+    assert [name for name in stages if name.startswith("ours2 ")] == [f"ours2 {name}" for name in seeds]
+    assert len(stages) == 3 * 3 + 2 + 4
+    assert min(forecast.seconds, forecast.disk_mib) > 0
+
+
+def test_table_2_has_the_baselines_and_the_four_submissions():
+    study = expand(ROOT / "recipes" / "table2.yaml", REGISTRY)
+    assert [method.recipe.name for method in study.methods] == [
+        "qd-detr", "cgdetr", "ours1", "ours2", "ours3", "ours4"
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------- the protocols, as the report describes them
+
+
+def test_the_submission_trains_25_times_on_train_and_test():
+    protocol = load_protocol("dcase2026", REGISTRY)
+    assert protocol.seeds == 25
+    assert protocol.splits.train == ("train", "test")
+    assert (protocol.splits.select, protocol.splits.report) == ("val", "evaluation")
+
+
+def test_table_2_trains_10_times_on_train():
+    protocol = load_protocol("castella", REGISTRY)
+    assert protocol.seeds == 10
+    assert protocol.splits.train == ("train",)
+    assert (protocol.splits.select, protocol.splits.report) == ("val", "test")
+
+
+@pytest.mark.parametrize("name", ["castella", "dcase2026"])
+def test_both_protocols_pre_train_on_the_data_of_the_report(name):
+    data_sets = load_protocol(name, REGISTRY).data
+    assert (data_sets.pretrain.use, data_sets.midtrain.use) == ("clotho-moment", "intermediate300")
+    assert data_sets.target.use == "castella"

@@ -183,7 +183,7 @@ def predict(
     "--annotations castella_test_release.jsonl -o predictions.jsonl",
 )
 def predict_checkpoint(
-    checkpoint: Annotated[Path, typer.Option(help="a CG-DETR checkpoint of the reference implementation")],
+    checkpoint: Annotated[Path, typer.Option(help="CG-DETR or QD-DETR of the reference implementation")],
     features: Annotated[
         Path, typer.Option(help="folder with <backend>/<vid>.npz and <backend>_text/qid<qid>.npz")
     ],

@@ -17,7 +17,7 @@ from amrbench.part import Strict
 from amrbench.registry import Registry
 
 M = TypeVar("M", bound=Strict)
-_FOLDERS = {"recipe": "recipes", "protocol": "protocols", "study": "recipes/studies"}
+_FOLDERS = {"recipe": ("recipes",), "protocol": ("protocols",), "study": ("recipes", "recipes/studies")}
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,17 @@ def load_protocol(protocol: str | Path, registry: Registry) -> Protocol:
 def shipped(kind: str) -> list[Path]:
     """Return the files of all shipped recipes, protocols or studies, sorted by name."""
     package = Path(__file__).parents[1]
-    installed = package / _FOLDERS[kind]
-    folder = installed if installed.is_dir() else package.parent / _FOLDERS[kind]  # else: a checkout
-    return sorted(folder.glob("*.yaml"))
+    files: list[Path] = []
+    for name in _FOLDERS[kind]:
+        folder = package / name if (package / name).is_dir() else package.parent / name  # else: a checkout
+        files += [file for file in folder.glob("*.yaml") if _is_study(file) == (kind == "study")]
+    return sorted(files, key=lambda file: file.stem)
+
+
+def _is_study(file: Path) -> bool:
+    """Return whether a shipped file is a study; its first line says so."""
+    with file.open(encoding="utf-8") as text:
+        return text.readline().startswith("study:")
 
 
 def find(kind: str, name: str | Path) -> Path:

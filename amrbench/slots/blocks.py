@@ -47,6 +47,8 @@ class BlockContext:
     build: BuildContext
     eps: float = 1e-3
     """Fractions of the recording are kept this far from 0 and 1 before their logit is taken."""
+    residual_dropout: str = "branches"
+    """What dropout takes from a residual branch: the "branches" of whole samples, or single "elements"."""
 
     def at(self, path: str) -> BlockContext:
         """Return the context of a slot inside this slot."""
@@ -214,6 +216,8 @@ class EncoderPart(BlockPart):
 
     slot = "encoder"
     builds = Encoder
+    summarises: ClassVar[bool] = True
+    """Whether its first row reads the others, so that it can be their summary."""
 
 
 class Anchors(Protocol):

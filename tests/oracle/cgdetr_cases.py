@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from amrbench.types import Checkpoint
-from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Config
+from amrbench_plugins.cgdetr.reference_checkpoint import Config
+from amrbench_plugins.cgdetr.reference_options import UNUSED_PREFIXES
 from tests.folders import DATA
 from tests.oracle.cgdetr import CGDETR, Inputs, tiled_keys
 from tests.oracle.cgdetr_loss import Targets

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES
+from amrbench_plugins.cgdetr.reference_options import UNUSED_PREFIXES
 from tests.oracle import cgdetr_cases as cases
 from tests.oracle.cgdetr import CGDETR, Outputs, real_keys
 from tests.oracle.cgdetr_cases import LOSS, OUTPUT, expected

@@ -11,7 +11,8 @@ import torch
 from torch.testing import assert_close
 
 from amrbench.files.torch_checkpoint import read_checkpoint
-from amrbench_plugins.cgdetr.reference_checkpoint import config_of, last_second
+from amrbench_plugins.cgdetr.reference_checkpoint import config_of
+from amrbench_plugins.cgdetr.reference_options import last_second
 from tests.folders import DATA
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR, Outputs

@@ -46,13 +46,16 @@ class MomentLabelling:
     """A key of `LABELLERS`."""
     max_windows: int | None
     pairs: int
+    label_unit: str = "duration"
+    """What frames are labelled by: equal shares of the "duration", or the "hop" of each."""
 
     def __call__(self, query: Query, frames: int, hop: float, generator: np.random.Generator) -> MomentLabels:
         """Return the labels of one query; DataError if none of its windows is inside its recording."""
         windows = clip_windows(as_windows(query.windows), query.duration)
         if not len(windows):
             raise _nothing_to_learn(query)
-        relevant = LABELLERS[self.saliency](windows, query.duration, frames)
+        duration = query.duration if self.label_unit == "duration" else frames * hop
+        relevant = LABELLERS[self.saliency](windows, duration, frames)
         spans = spans_of(draw_windows(windows, self._limit(len(windows)), generator), frames, hop)
         pairs = draw_pairs(relevant, self.pairs, generator)
         return MomentLabels(spans, relevant, pairs.positives, pairs.negatives)
@@ -70,7 +73,8 @@ class MomentLabelling:
             raise _nothing_to_learn(queries[int(windows.counts.argmin())])
         first_only = self.saliency == "first-window"
         salient = windows.keep(windows.position == 0) if first_only else windows
-        duration = np.array([query.duration for query in queries])
+        own = np.array([query.duration for query in queries])
+        duration = own if self.label_unit == "duration" else lengths * hop
         relevant = label_batch(salient, duration, lengths)
         drawn = draw_batch_windows(windows, self._limit(int(windows.counts.max())), rngs)
         spans = torch.zeros(len(queries), int(drawn.counts.max()), 2)

@@ -33,9 +33,14 @@ class MomentTargets(TargetsPart):
     )
     max_windows: int | None = Field(5, ge=1, le=1000, description="most windows in one visit; null for all")
     pairs: int = Field(2, ge=1, le=1000, description="pairs of a frame inside and a frame outside")
+    label_unit: Literal["duration", "hop"] = Field(
+        "duration",
+        description="the time of a frame where frames are labelled: its share of the duration (CG-DETR), or "
+        "the hop of the features (QD-DETR)",
+    )
 
     @override
     def build(self) -> MomentLabelling:
         from amrbench_plugins.cgdetr.moment_labels import MomentLabelling
 
-        return MomentLabelling(self.saliency, self.max_windows, self.pairs)
+        return MomentLabelling(self.saliency, self.max_windows, self.pairs, self.label_unit)

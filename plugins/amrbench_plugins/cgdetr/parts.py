@@ -142,14 +142,20 @@ class MomentSentence(LossPart):
     def build(self, context: BuildContext) -> nn.Module:
         from amrbench_plugins.cgdetr.moment_encoder import MomentEncoder
         from amrbench_plugins.cgdetr.moment_sentence import MomentSentenceLoss
-        from amrbench_plugins.moment_detr.layers import EncoderLayer, FeedForward, SelfAttention, xavier
+        from amrbench_plugins.moment_detr.layers import (
+            EncoderLayer,
+            FeedForward,
+            SelfAttention,
+            StochasticDepth,
+            xavier,
+        )
 
         activation, p, layers = self.activation.build(), self.dropout, []
         with context.drawing():
             for _ in range(self.layers):
                 attention = SelfAttention(self.width, self.attention_heads, p)
                 feedforward = FeedForward(self.width, self.feedforward, p, activation.feedforward())
-                layers.append(EncoderLayer(attention, feedforward, p))
+                layers.append(EncoderLayer(attention, feedforward, StochasticDepth(p)))
             encoder = MomentEncoder(self.width, layers)
             xavier(encoder.layers)
         return MomentSentenceLoss(encoder, alignment=self.weight, distillation=self.distillation)

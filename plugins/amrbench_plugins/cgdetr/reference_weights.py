@@ -1,8 +1,8 @@
-"""CG-DETR weights of the reference library, loaded into our modules.
+"""CG-DETR weights of the reference library, loaded into our modules; and the names of all its weights.
 
-Our names are translated into those of the reference, stack by stack. Where the reference has several linear
-maps of one input, ours are blocks of one map. Every tensor must be used, except those that the reference
-never reads.
+The names serve QD-DETR too, which has the same stacks. Our names are translated into those of the reference,
+stack by stack. Where the reference has several linear maps of one input, ours are blocks of one map. Every
+tensor must be used, except those that the reference never reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from amrbench.registry import Registry
 from amrbench.types import BuildContext, Checkpoint, FeatureWidths
 from amrbench_plugins import moment_detr
 from amrbench_plugins.cgdetr.parts import MomentSentence
-from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES, Config, config_of
+from amrbench_plugins.cgdetr.reference_checkpoint import CGDETR, Config, config_of
+from amrbench_plugins.cgdetr.reference_options import UNUSED_PREFIXES, BaseConfig
 from amrbench_plugins.moment_detr.model import MomentDetr
 
 # The reference's code has these numbers for its text encoders, whatever its options are.
@@ -38,6 +39,8 @@ _STACKS: Mapping[str, str] = {
 _LAYER: Mapping[str, tuple[str, ...]] = {
     "attention.qkv.weight": ("self_attn.in_proj_weight",),
     "attention.qkv.bias": ("self_attn.in_proj_bias",),
+    "qkv.weight": ("self_attn.in_proj_weight",),
+    "qkv.bias": ("self_attn.in_proj_bias",),
     "attention.out": ("self_attn.out_proj",),
     "attention.content": ("sa_qcontent_proj", "sa_kcontent_proj", "sa_v_proj"),
     "attention.position": ("sa_qpos_proj", "sa_kpos_proj"),
@@ -65,6 +68,8 @@ _OTHERS: Mapping[str, str] = {
     "fusion.dummy_positions": "dummy_rep_pos",
     "fusion.token.prompts": "global_rep_token",
     "fusion.token.position": "global_rep_pos",
+    "fusion.token": "global_rep_token",
+    "fusion.position": "global_rep_pos",
     "text_summary.token": "sent_rep_token",
     "text_summary.position": "sent_rep_pos",
     f"{LOSS}.encoder.token": "moment_rep_token",
@@ -103,14 +108,24 @@ def load_reference(checkpoint: Checkpoint) -> Reference:
     Raises:
         CheckpointError: A tensor is missing, left over, or of the wrong shape.
     """
-    reference, weights = build_reference(config_of(checkpoint)), checkpoint.weights
-    used: set[str] = set()
-    for name, parameter in reference.named_parameters().items():
+    reference = build_reference(config_of(checkpoint))
+    copy_weights(checkpoint, reference.named_parameters(), CGDETR.title)
+    return reference
+
+
+def copy_weights(checkpoint: Checkpoint, parameters: Mapping[str, nn.Parameter], title: str) -> None:
+    """Copy the tensors of a checkpoint into parameters, which have our names; `title` is that of the model.
+
+    Raises:
+        CheckpointError: A tensor is missing, left over, or of the wrong shape.
+    """
+    weights, used = checkpoint.weights, set[str]()
+    for name, parameter in parameters.items():
         sources = reference_names(name)
         for source, block in zip(sources, parameter.detach().chunk(len(sources)), strict=True):
             if source not in weights:
                 raise CheckpointError(
-                    f"{checkpoint.path}: tensor {source!r} is missing; is this a CG-DETR of the reference?"
+                    f"{checkpoint.path}: tensor {source!r} is missing; is this a {title} of the reference?"
                 )
             value = weights[source]
             if value.numel() != block.numel() or value.shape[-1:] != block.shape[-1:]:
@@ -123,9 +138,8 @@ def load_reference(checkpoint: Checkpoint) -> Reference:
     unknown = [name for name in weights if name not in used and not name.startswith(UNUSED_PREFIXES)]
     if unknown:
         raise CheckpointError(
-            f"{checkpoint.path}: the tensors {some(unknown)} are unknown; is this a CG-DETR of the reference?"
+            f"{checkpoint.path}: the tensors {some(unknown)} are unknown; is this a {title} of the reference?"
         )
-    return reference
 
 
 def build_reference(config: Config) -> Reference:
@@ -142,8 +156,7 @@ def build_reference(config: Config) -> Reference:
 def model_options(config: Config) -> dict[str, Any]:
     """Return the options of `moment-detr` for the reference's CG-DETR of a configuration."""
     return {
-        **_common(config),
-        "temporal_embedding": "tef",
+        **shared_options(config),
         "fusion": {
             "use": "adaptive-cross-attention",
             "layers": config.cross_layers,
@@ -153,8 +166,16 @@ def model_options(config: Config) -> dict[str, Any]:
             "prompts_used": config.prompts_used,
         },
         "text_summary": _text_encoder(config.sentence_layers),
-        "encoder": {"use": "transformer", "layers": config.encoder_layers},
         "memory_refine": ["add-global"],
+    }
+
+
+def shared_options(config: BaseConfig) -> dict[str, Any]:
+    """Return the options of `moment-detr` that all models of the reference have."""
+    return {
+        **_sizes(config),
+        "temporal_embedding": "tef",
+        "encoder": {"use": "transformer", "layers": config.encoder_layers},
         "query": {"use": "zeros", "anchors": {"use": "random", "count": config.queries}},
         "decoder": {"use": "dab", "layers": config.decoder_layers},
         "heads": ["spans", "foreground", "saliency"],
@@ -163,7 +184,7 @@ def model_options(config: Config) -> dict[str, Any]:
 
 def loss_options(config: Config) -> dict[str, Any]:
     """Return the options of the loss `moment-sentence` for the same configuration."""
-    return {**_common(config), "layers": config.moment_layers}
+    return {**_sizes(config), "layers": config.moment_layers}
 
 
 def reference_names(name: str) -> tuple[str, ...]:
@@ -187,7 +208,7 @@ def reference_names(name: str) -> tuple[str, ...]:
     raise KeyError(name)
 
 
-def _common(config: Config) -> dict[str, Any]:
+def _sizes(config: BaseConfig) -> dict[str, Any]:
     return {
         "width": config.width,
         "attention_heads": config.heads,

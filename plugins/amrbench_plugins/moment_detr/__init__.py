@@ -10,12 +10,21 @@ from amrbench.part import Part
 
 @hookimpl
 def amrbench_parts() -> Sequence[type[Part]]:
-    """Offer the model and the baseline's choice for each of its slots."""
+    """Offer the model and what the baselines, CG-DETR and QD-DETR, choose for each of its slots."""
     from amrbench_plugins.moment_detr import parts
     from amrbench_plugins.moment_detr.model import MomentDetr
 
     return [
         *(MomentDetr, parts.ReluPRelu, parts.Tef, parts.Identity, parts.AdaptiveCrossAttention),
-        *(parts.Transformer, parts.AddGlobal, parts.Zeros, parts.RandomAnchors, parts.Flat),
-        *(parts.Dab, parts.Independent, parts.Spans, parts.Foreground, parts.Saliency),
+        *(parts.CrossAttention, parts.Transformer, parts.NoEncoder, parts.AddGlobal),
+        *(
+            parts.Zeros,
+            parts.RandomAnchors,
+            parts.Flat,
+            parts.Dab,
+            parts.Independent,
+            parts.Spans,
+            parts.Foreground,
+            parts.Saliency,
+        ),
     ]

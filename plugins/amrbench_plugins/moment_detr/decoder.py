@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from amrbench.functional.spans import inverse_sigmoid
 from amrbench.slots.blocks import BlockContext, Corrections, Decoded, Memory, PriorPart, Queries, build_at
+from amrbench_plugins.moment_detr.dropout import RESIDUAL_SUMS, ResidualSum
 from amrbench_plugins.moment_detr.layers import (
     BlockLinear,
     FeedForward,
     Perceptron,
     attention,
     bias_of,
-    residual,
     split_heads,
     start_corrections,
 )
@@ -107,9 +107,8 @@ class DecoderLayer(nn.Module):
         self_attention: nn.Module,
         cross_attention: DecoderCrossAttention,
         feedforward: FeedForward,
-        p: float,
+        residual_sum: ResidualSum,
     ) -> None:
-        """`p` is the probability of dropping the whole branch of a sample."""
         super().__init__()
         width = feedforward.up.in_features
         self.attention = self_attention
@@ -119,7 +118,7 @@ class DecoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.feedforward = feedforward
         self.norm3 = nn.LayerNorm(width)
-        self.p = p
+        self.residual_sum = residual_sum
 
     def forward(
         self, x: Tensor, positions: QueryPositions, anchors: Tensor, memory: Memory, bias: Tensor
@@ -131,7 +130,7 @@ class DecoderLayer(nn.Module):
         return self._add(self.norm3, x, self.feedforward(x))
 
     def _add(self, norm: nn.Module, x: Tensor, branch: Tensor) -> Tensor:
-        return norm(residual(x, branch, self.p, training=self.training))  # type: ignore[no-any-return]
+        return norm(self.residual_sum(x, branch))  # type: ignore[no-any-return]
 
 
 class AnchorEmbedding(nn.Module):
@@ -215,7 +214,7 @@ def build_decoder(
             self_attention(),
             DecoderCrossAttention(width, heads, p, first=index == 0),
             FeedForward(width, context.feedforward, p, context.activation.feedforward()),
-            p,
+            RESIDUAL_SUMS[context.residual_dropout](p),
         )
         for index in range(layers)
     ]

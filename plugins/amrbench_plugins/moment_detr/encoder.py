@@ -1,4 +1,4 @@
-"""The transformer encoder of the baseline."""
+"""The transformer encoder of the baseline, and the absence of an encoder."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ class TransformerEncoder(nn.Module):
     def forward(self, tokens: Tokens, first: int | None = None) -> Tensor:
         """Return (B, n, D), or only its `first` rows; then the last layer computes no others."""
         return encode(self.layers, tokens, first=first)
+
+
+class UnchangedRows(nn.Module):
+    """Returns its rows."""
+
+    def forward(self, tokens: Tokens, first: int | None = None) -> Tensor:
+        """Return (B, n, D), or only its first rows."""
+        return tokens.features[:, :first]

@@ -10,15 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from amrbench.slots.blocks import AttentionNorm, Fused, Keys, Tokens, learned_tokens
+from amrbench_plugins.moment_detr.dropout import ResidualSum, dropout
 from amrbench_plugins.moment_detr.layers import (
     FeedForward,
+    ResidualBlock,
     attention_weights,
     bias_of,
-    dropout,
     is_long,
     merge_heads,
-    residual,
-    skipping,
     split_heads,
 )
 from amrbench_plugins.moment_detr.packing import Packing
@@ -34,14 +33,15 @@ class Attended:
     """(B, T, K) averaged over heads."""
 
 
-class CrossLayer(nn.Module):
+class CrossLayer(ResidualBlock):
     """Cross attention without projections of queries, keys and values, and a feed-forward part.
 
-    Dummies take part in the softmax, but only words have values. The second residual adds the sum from
-    before the first norm, as the reference does.
+    Dummies take part in the softmax, but only words have values.
     """
 
-    def __init__(self, *, heads: int, norm: AttentionNorm, feedforward: FeedForward, p: float) -> None:
+    def __init__(
+        self, *, heads: int, norm: AttentionNorm, feedforward: FeedForward, residual_sum: ResidualSum
+    ) -> None:
         super().__init__()
         width = feedforward.up.in_features
         self.heads = heads
@@ -50,7 +50,7 @@ class CrossLayer(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.feedforward = feedforward
         self.norm2 = nn.LayerNorm(width)
-        self.p = p
+        self.residual_sum = residual_sum
         nn.init.zeros_(self.out.bias)
 
     def forward(self, audio: Tokens, keys: Keys, bias: Tensor, packing: Packing | None = None) -> Attended:
@@ -62,27 +62,13 @@ class CrossLayer(nn.Module):
         query = split_heads(self.norm.audio(x) + audio.positions, self.heads)
         key = split_heads(text + keys.tokens.positions, self.heads)
         weights = attention_weights(query, key, bias)
-        on_words = dropout(weights[..., keys.dummies :], self.p, self.training)
+        on_words = dropout(weights[..., keys.dummies :], self.residual_sum.p, self.training)
         value = split_heads(text[:, keys.dummies :], self.heads)
-        return Attended(self._add(x, self.out(merge_heads(on_words @ value)), packing), weights.mean(1))
+        return Attended(self.add(x, self.out(merge_heads(on_words @ value)), packing), weights.mean(1))
 
     def without_keys(self, x: Tensor) -> Tensor:
         """Pass rows that attend to nothing: only the bias of the output map is left of the attention."""
-        return self._add(x, self.out.bias)
-
-    def _add(self, x: Tensor, attended: Tensor, packing: Packing | None = None) -> Tensor:
-        """Add attention and feed-forward to x."""
-        x = residual(x, attended, self.p, training=self.training)
-        if packing is None:
-            changed = residual(x, self._change(x), self.p, training=self.training)
-        else:
-            rows = x.flatten(0, 1)
-            rows = skipping(rows, lambda some, _: self._change(some), packing, self.p, training=self.training)
-            changed = rows.view(x.shape)
-        return self.norm2(changed)  # type: ignore[no-any-return]
-
-    def _change(self, x: Tensor) -> Tensor:
-        return self.feedforward(self.norm1(x))  # type: ignore[no-any-return]
+        return self.add(x, self.out.bias)
 
 
 class GlobalToken(nn.Module):

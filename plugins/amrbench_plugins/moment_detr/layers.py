@@ -1,14 +1,14 @@
-"""Layers shared by the parts: dropout, attention, feed-forward, projections, initialisation.
+"""Layers shared by the parts: attention, feed-forward, projections, initialisation.
 
-Random masks, the choice of an attention kernel and the backward pass of PReLU are in one function each, so
-that a faster version for one device changes one function.
+The choice of an attention kernel and the backward pass of PReLU are in one function each, so that a faster
+version for one device changes one function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -19,83 +19,13 @@ from amrbench.slots.blocks import Corrections, Tokens
 from amrbench_plugins.moment_detr.activations import PReLU as PReLU
 from amrbench_plugins.moment_detr.blocked_attention import packed_attention
 from amrbench_plugins.moment_detr.blocked_feedforward import blocked_feedforward
-from amrbench_plugins.moment_detr.masks import LEVELS, dropped_levels
+from amrbench_plugins.moment_detr.dropout import ResidualSum
+from amrbench_plugins.moment_detr.dropout import StochasticDepth as StochasticDepth
+from amrbench_plugins.moment_detr.dropout import dropout as dropout
 from amrbench_plugins.moment_detr.packing import Packing
 
 LONG = 128
 """From so many rows on, sequences are computed in blocks on CPUs, where this saves time."""
-
-
-def dropout(x: Tensor, p: float, training: bool) -> Tensor:
-    """Zero numbers of x with probability p and scale the others by 1 / (1 - p); x itself in evaluation.
-
-    On CPUs p is rounded to a multiple of 2^-16 below 1: torch draws a random number for each element there,
-    this draws one for four elements.
-    """
-    if not training or p == 0:
-        return x
-    if x.device.type != "cpu" or in_array(x):
-        return F.dropout(x, p)
-    return cast("Tensor", _CpuDropout.apply(x, dropped_levels(p)))  # type: ignore[no-untyped-call]
-
-
-class _CpuDropout(torch.autograd.Function):
-    """Dropout whose mask takes 16 random bits for each element."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
-        drawn = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)  # all 64 bits
-        levels = drawn.view(torch.int16)[: x.numel()].view(x.shape)  # from -LEVELS / 2 to LEVELS / 2 - 1
-        kept = levels >= dropped - LEVELS // 2
-        ctx.scale = LEVELS / (LEVELS - dropped)
-        ctx.save_for_backward(kept)
-        return kept.to(x.dtype).mul_(ctx.scale).mul_(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        (kept,) = ctx.saved_tensors
-        return kept.to(gradients[0].dtype).mul_(ctx.scale).mul_(gradients[0]), None
-
-
-def residual(x: Tensor, branch: Tensor, p: float, *, training: bool, groups: Tensor | None = None) -> Tensor:
-    """Return x + branch, with the whole branch of a sample dropped with probability p.
-
-    This is stochastic depth (Huang et al. 2016): a kept branch is scaled by 1 / (1 - p).
-
-    Args:
-        x: (B, n, D).
-        branch: (B, n, D) or broadcasting to it.
-        p: Probability of dropping.
-        training: Whether anything is dropped at all.
-        groups: (B, n) group of each row, 0 or 1; the two groups of a sample are dropped independently.
-    """
-    if not training or p == 0:
-        return x + branch
-    count = 1 if groups is None else 2
-    if in_array(x):
-        scale = torch.bernoulli(x.new_full((x.shape[0], count), 1 - p)) / (1 - p)
-    else:
-        scale = x.new_empty(x.shape[0], count).bernoulli_(1 - p).mul_(1 / (1 - p))
-    scale = scale if groups is None else scale.gather(1, groups)
-    return torch.addcmul(x, branch, scale[..., None])
-
-
-def skipping(
-    x: Tensor, branch: Callable[[Tensor, Packing], Tensor], packing: Packing, p: float, *, training: bool
-) -> Tensor:
-    """Return the same as `residual`, but what loses its branch does not pass it either.
-
-    Args:
-        x: (M, ...).
-        branch: Maps the rows that a packing of x takes, (N, ...), to as many.
-        packing: Rows of x that pass the branch; its sequences are dropped.
-        p: Probability of dropping.
-        training: Whether anything is dropped at all.
-    """
-    if not training or p == 0:
-        return packing.add(x, branch(packing.take(x), packing))
-    kept = packing.drop(p)
-    return kept.add(x, branch(kept.take(x), kept), 1 / (1 - p))
 
 
 def is_long(x: Tensor) -> bool:
@@ -291,15 +221,16 @@ class SelfAttention(nn.Module):
 class EncoderLayer(nn.Module):
     """Self attention and feed-forward, each added and then normalised."""
 
-    def __init__(self, self_attention: SelfAttention, feedforward: FeedForward, p: float) -> None:
-        """`p` is the probability of dropping the whole branch of a sample."""
+    def __init__(
+        self, self_attention: SelfAttention, feedforward: FeedForward, residual_sum: ResidualSum
+    ) -> None:
         super().__init__()
         width = self_attention.out.out_features
         self.attention = self_attention
         self.norm1 = nn.LayerNorm(width)
         self.feedforward = feedforward
         self.norm2 = nn.LayerNorm(width)
-        self.p = p
+        self.residual_sum = residual_sum
 
     def forward(
         self,
@@ -310,12 +241,12 @@ class EncoderLayer(nn.Module):
         first: int | None = None,
         groups: Tensor | None = None,
     ) -> Tensor:
-        """Return (B, n, D), or only its first rows; `groups` of these rows as in `residual`."""
+        """Return (B, n, D), or only its first rows; `groups` of these rows as in `ResidualSum`."""
         kept = x if first is None else x[:, :first]
         attended = self.attention(x, positions, bias, first)
-        kept = self.norm1(residual(kept, attended, self.p, training=self.training, groups=groups))
+        kept = self.norm1(self.residual_sum(kept, attended, groups))
         changed = self.feedforward(kept)
-        return self.norm2(residual(kept, changed, self.p, training=self.training, groups=groups))  # type: ignore[no-any-return]
+        return self.norm2(self.residual_sum(kept, changed, groups))  # type: ignore[no-any-return]
 
     def packed(self, x: Tensor, positions: Tensor, lengths: tuple[int, ...]) -> Tensor:
         """Return the same for the rows (N, D) of sequences of these lengths, one after another."""
@@ -327,8 +258,37 @@ class EncoderLayer(nn.Module):
         def change(rows: Tensor, kept: Packing) -> Tensor:
             return self.feedforward(rows)  # type: ignore[no-any-return]
 
-        x = self.norm1(skipping(x, attend, packing, self.p, training=self.training))
-        return self.norm2(skipping(x, change, packing, self.p, training=self.training))  # type: ignore[no-any-return]
+        x = self.norm1(self.residual_sum.packed(x, attend, packing))
+        return self.norm2(self.residual_sum.packed(x, change, packing))  # type: ignore[no-any-return]
+
+
+class ResidualBlock(nn.Module):
+    """Adds what frames have attended to, and then a feed-forward part; a base of layers of cross attention.
+
+    The second residual adds the sum from before the first norm, as the reference does.
+    """
+
+    norm1: nn.LayerNorm
+    feedforward: FeedForward
+    norm2: nn.LayerNorm
+    residual_sum: ResidualSum
+
+    def add(self, x: Tensor, attended: Tensor, packing: Packing | None = None) -> Tensor:
+        """Return (B, T, D) of x (B, T, D) and what it attended to, which broadcasts to it.
+
+        Only the frames that a packing of the B * T frames takes pass the feed-forward part.
+        """
+        x = self.residual_sum(x, attended)
+        if packing is None:
+            changed = self.residual_sum(x, self._change(x))
+        else:
+            rows = x.flatten(0, 1)
+            rows = self.residual_sum.packed(rows, lambda some, _: self._change(some), packing)
+            changed = rows.view(x.shape)
+        return self.norm2(changed)  # type: ignore[no-any-return]
+
+    def _change(self, x: Tensor) -> Tensor:
+        return self.feedforward(self.norm1(x))  # type: ignore[no-any-return]
 
 
 def encode(

@@ -1,7 +1,7 @@
 """`moment-detr`: a DETR over audio frames that predicts spans for a sentence; each of its blocks is a slot.
 
-Sizes here and in the baseline's parts for the slots (layers, dummies, prompts, queries) are those of the
-public baseline, CG-DETR in the Lighthouse library. The team's public code has the same sizes, but an `eps` of
+Defaults here and in the baseline's parts for the slots (layers, dummies, prompts, queries) are those of
+CG-DETR in the Lighthouse library. The team's public code has the same sizes, but an `eps` of
 1e-5; the report has 30 queries instead of 10.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import override
@@ -32,10 +32,13 @@ from amrbench.slots.blocks import (
 from amrbench.slots.model import ModelPart
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from amrbench.slots.blocks import TemporalEmbedding
     from amrbench.types import BuildContext
+
+
+TOKEN_TYPE_INIT_STD = 0.02
 
 
 class MomentDetr(ModelPart):
@@ -67,7 +70,12 @@ class MomentDetr(ModelPart):
     feedforward: int = budgeted(
         1024, "feedforward", ge=1, le=16_384, description="hidden width of feed-forward parts"
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout, and stochastic depth of whole branches")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout, also of residual branches")
+    residual_dropout: Literal["branches", "elements"] = Field(
+        "branches",
+        description="what dropout takes from a residual branch: of some samples the whole branch (stochastic "
+        "depth, CG-DETR), or single elements (QD-DETR)",
+    )
     eps: float = Field(
         1e-3,
         gt=0,
@@ -77,6 +85,10 @@ class MomentDetr(ModelPart):
     activation: ActivationPart
     audio_refine: Annotated[tuple[RefinePart, ...], AfterValidator(unique)] = ()
     temporal_embedding: TemporalEmbeddingPart
+    token_types: Literal["learned", "none"] = Field(
+        "learned",
+        description="what is added to all words, and to all frames, to tell them apart; none in QD-DETR",
+    )
     fusion: FusionPart
     text_summary: EncoderPart
     encoder: EncoderPart
@@ -94,26 +106,32 @@ class MomentDetr(ModelPart):
         return provided
 
     def _before_decoder(self) -> dict[str, str]:
-        with_dummies = "dummies" in self.fusion.provides
         return {
             "audio.refined": "B T D",
             "audio": "B T D",
             "audio.positions": "B T D",
             "text": "B L D",
-            "summary.text": "B D",
-            "summary.keys": "B S+L D" if with_dummies else "B L D",
             "memory.encoded": "B T D",
             **{f"memory.{part.use}": "B T D" for part in self.memory_refine},
             "memory": "B T D",
             "memory.token": "B D",
             **self.fusion.provides,
-            **({"summary.dummies": "B D"} if with_dummies else {}),
+            **(self._summary() if self.text_summary.summarises else {}),
         }
+
+    def _summary(self) -> dict[str, str]:
+        if "dummies" in self.fusion.provides:
+            return {"summary.text": "B D", "summary.keys": "B S+L D", "summary.dummies": "B D"}
+        return {"summary.text": "B D", "summary.keys": "B L D"}
 
     @model_validator(mode="after")
     def _parts_find_what_they_read(self) -> MomentDetr:
         if fault := heads_fault(self.attention_heads, self.width):
             raise problem(fault)
+        if not self.encoder.summarises:
+            raise problem(
+                f"encoder: with {self.encoder.use!r} the global token reads no frame; name another encoder."
+            )
         for part in self.audio_refine:
             if part.needs_token:
                 raise problem(
@@ -141,9 +159,8 @@ class MomentDetr(ModelPart):
     def build(self, context: BuildContext) -> nn.Module:
         from torch import nn
 
-        from amrbench_plugins.moment_detr.layers import keep_weights, xavier
+        from amrbench_plugins.moment_detr.layers import xavier
         from amrbench_plugins.moment_detr.network import MomentDetrNetwork
-        from amrbench_plugins.moment_detr.summary import TextSummary
 
         blocks = BlockContext(
             width=self.width,
@@ -154,28 +171,47 @@ class MomentDetr(ModelPart):
             initialise=xavier,
             build=context,
             eps=self.eps,
+            residual_dropout=self.residual_dropout,
         )
         temporal = build_at(self.temporal_embedding, "temporal_embedding", blocks)
         columns = cast("TemporalEmbedding", temporal).columns_width
-        as_drawn = replace(blocks, initialise=keep_weights)
-        text_encoder = build_at(self.text_summary, "text_summary.encoder", as_drawn)
-        with context.at("text_summary").drawing():
-            text_summary = TextSummary(self.width, text_encoder)
         with context.drawing():
             return MomentDetrNetwork(
                 self.width,
+                _token_types(self.token_types, self.width),
                 audio_projection=_projection("audio_projection", blocks, context.features.audio + columns),
                 text_projection=_projection("text_projection", blocks, context.features.text),
                 audio_refine=nn.ModuleList(_built(self.audio_refine, "audio_refine", blocks).values()),
                 temporal_embedding=temporal,
                 fusion=build_at(self.fusion, "fusion", blocks),
-                text_summary=text_summary,
+                text_summary=_text_summary(self.text_summary, blocks),
                 encoder=build_at(self.encoder, "encoder", blocks),
                 memory_refine=nn.ModuleDict(_built(self.memory_refine, "memory_refine", blocks)),
                 query=build_at(self.query, "query", blocks),
                 decoder=build_at(self.decoder, "decoder", blocks),
                 heads=nn.ModuleDict(_built(self.heads, "heads", blocks)),
             )
+
+
+def _token_types(kind: str, width: int) -> Tensor:
+    """Return (2, D); they are as small as those of the reference."""
+    import torch
+    from torch import nn
+
+    if kind == "none":
+        return nn.Buffer(torch.zeros(2, width), persistent=False)
+    return nn.Parameter(torch.randn(2, width) * TOKEN_TYPE_INIT_STD)
+
+
+def _text_summary(part: EncoderPart, context: BlockContext) -> nn.Module:
+    from amrbench_plugins.moment_detr.layers import keep_weights
+    from amrbench_plugins.moment_detr.summary import NoSummary, TextSummary
+
+    if not part.summarises:
+        return NoSummary()
+    encoder = build_at(part, "text_summary.encoder", replace(context, initialise=keep_weights))
+    with context.build.at("text_summary").drawing():
+        return TextSummary(context.width, encoder)
 
 
 def _built(parts: Sequence[BlockPart], path: str, context: BlockContext) -> dict[str, nn.Module]:

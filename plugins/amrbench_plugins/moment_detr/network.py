@@ -10,7 +10,7 @@ Names of the tensors it provides (the parts of its slots add theirs):
     memory.<part>           (B, T, D)     frames after each part of `memory_refine`, by its name
     memory                  (B, T, D)     frames that decoder and heads read
     memory.token            (B, D)        the encoded global token
-    summary.text            (B, D)        the sentence in one vector
+    summary.text            (B, D)        the sentence in one vector; the summaries may be absent
     summary.keys            (B, S + L, D) encoded dummies and words, without gradient
     summary.dummies         (B, D)        the dummies in one vector, where the fusion has dummies
     dummies                 (B, S, D)     fusion `adaptive-cross-attention`, as are the next three
@@ -29,7 +29,6 @@ fusion and heads for these pairs, and "differs" (B,), True where that text belon
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -49,11 +48,10 @@ from amrbench.slots.blocks import (
 from amrbench.types import Batch, Encoded, Tensors
 from amrbench_plugins.moment_detr.layers import InputProjection
 from amrbench_plugins.moment_detr.positions import sine
-from amrbench_plugins.moment_detr.summary import TextSummary
+from amrbench_plugins.moment_detr.summary import NoSummary, TextSummary
 from amrbench_plugins.moment_detr.tensors import LazyTensors
 
 MISMATCHED_TEXT = "mismatched-text"
-TOKEN_TYPE_INIT_STD = 0.02
 
 
 class MomentDetrNetwork(nn.Module):
@@ -64,20 +62,23 @@ class MomentDetrNetwork(nn.Module):
     audio_refine: Sequence[Callable[[Memory], Memory]]
     temporal_embedding: TemporalEmbedding
     fusion: Fusion
-    text_summary: TextSummary
+    text_summary: TextSummary | NoSummary
     encoder: Encoder
     memory_refine: Mapping[str, Callable[[Memory], Memory]]
     query: Callable[[Tensors], Queries]
     decoder: Decoder
     heads: Mapping[str, Head]
 
-    def __init__(self, width: int, **slots: nn.Module) -> None:
-        """Take a module for each of the names above."""
+    def __init__(self, width: int, token_types: Tensor, **slots: nn.Module) -> None:
+        """Take a module for each of the names above.
+
+        `token_types` is a parameter or buffer (2, D): what is added to words, and to frames.
+        """
         super().__init__()
         for name, module in slots.items():
             self.add_module(name, module)
         self.width = width
-        self.token_types = nn.Parameter(torch.randn(2, width) * TOKEN_TYPE_INIT_STD)
+        self.token_types = token_types
 
     def encode(self, batch: Batch, views: Collection[str] = ()) -> Encoded:
         """Compute everything before the decoder; the view shares the projected audio and its dropout."""
@@ -105,11 +106,8 @@ class MomentDetrNetwork(nn.Module):
 
         projected = {"audio.refined": refined.features, "text": text}
         projected |= {"audio": audio.features, "audio.positions": audio.positions}
-        summary = partial(self.text_summary.tokens, keys)
-        makers = {"summary.text": summary, "summary.keys": partial(self.text_summary.keys, keys)}
-        if keys.dummies:
-            makers["summary.dummies"] = summary
-        return Encoded(memory, LazyTensors({**projected, **keys.tensors, **fused}, makers), others)
+        tensors = LazyTensors({**projected, **keys.tensors, **fused}, self.text_summary.makers(keys))
+        return Encoded(memory, tensors, others)
 
     def decode(self, encoded: Encoded) -> Tensors:
         """Decode the memory and apply the heads."""

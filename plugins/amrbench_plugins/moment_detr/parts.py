@@ -1,4 +1,4 @@
-"""The parts of the baseline for the slots of `moment-detr`: those of CG-DETR."""
+"""The parts of the baselines for the slots of `moment-detr`: those of CG-DETR and of QD-DETR."""
 
 from __future__ import annotations
 
@@ -105,6 +105,7 @@ class AdaptiveCrossAttention(FusionPart):
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.dropout import RESIDUAL_SUMS
         from amrbench_plugins.moment_detr.fusion import AdaptiveFusion, CrossLayer, GlobalToken
         from amrbench_plugins.moment_detr.layers import FeedForward, keep_weights
 
@@ -114,7 +115,7 @@ class AdaptiveCrossAttention(FusionPart):
                 heads=context.attention_heads,
                 norm=cast("AttentionNorm", build_at(self.norm, f"layers.{index}.norm", context)),
                 feedforward=FeedForward(width, context.feedforward, p, context.activation.feedforward()),
-                p=p,
+                residual_sum=RESIDUAL_SUMS[context.residual_dropout](p),
             )
             context.initialise(layer.out)
             context.initialise(layer.feedforward)
@@ -128,8 +129,54 @@ class AdaptiveCrossAttention(FusionPart):
         )
 
 
+class CrossAttention(FusionPart):
+    """Cross attention of frames to words, and one learned global token for all recordings (QD-DETR)."""
+
+    use = "cross-attention"
+    layers: int = budgeted(2, "layers", ge=1, le=32, description="layers of cross attention")
+    norm: NormPart = Field(
+        "identity", validate_default=True, description="normalisation before the attention"
+    )
+
+    @property
+    @override
+    def provides(self) -> Mapping[str, str]:
+        return {}
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.cross_attention import CrossAttentionFusion, WordLayer
+        from amrbench_plugins.moment_detr.dropout import RESIDUAL_SUMS
+        from amrbench_plugins.moment_detr.layers import FeedForward
+
+        width, p, layers = context.width, context.dropout, []
+        for index in range(self.layers):
+            layer = WordLayer(
+                heads=context.attention_heads,
+                norm=cast("AttentionNorm", build_at(self.norm, f"layers.{index}.norm", context)),
+                feedforward=FeedForward(width, context.feedforward, p, context.activation.feedforward()),
+                residual_sum=RESIDUAL_SUMS[context.residual_dropout](p),
+            )
+            context.initialise(layer)
+            layers.append(layer)
+        return CrossAttentionFusion(layers, width)
+
+
+class NoEncoder(EncoderPart):
+    """No encoder: rows stay as they are. As `text_summary` it leaves the summary of the text out."""
+
+    use = "none"
+    summarises = False
+
+    @override
+    def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.encoder import UnchangedRows
+
+        return UnchangedRows()
+
+
 class Transformer(EncoderPart):
-    """Layers of self attention and feed-forward with post-normalisation and stochastic depth."""
+    """Layers of self attention and feed-forward, each added to the rows and then normalised."""
 
     use = "transformer"
     layers: int = budgeted(3, "layers", ge=1, le=32, description="number of layers")
@@ -140,6 +187,7 @@ class Transformer(EncoderPart):
 
     @override
     def build(self, context: BlockContext) -> nn.Module:
+        from amrbench_plugins.moment_detr.dropout import RESIDUAL_SUMS
         from amrbench_plugins.moment_detr.encoder import TransformerEncoder
         from amrbench_plugins.moment_detr.layers import EncoderLayer, FeedForward, SelfAttention
 
@@ -147,10 +195,10 @@ class Transformer(EncoderPart):
         p = context.dropout if self.dropout is None else self.dropout
         if fault := heads_fault(heads, width):
             raise RecipeError(f"{context.build.path}: {fault}")
-        layers = []
+        layers, residual_sum = [], RESIDUAL_SUMS[context.residual_dropout]
         for _ in range(self.layers):
             feedforward = FeedForward(width, context.feedforward, p, context.activation.feedforward())
-            layers.append(EncoderLayer(SelfAttention(width, heads, p), feedforward, p))
+            layers.append(EncoderLayer(SelfAttention(width, heads, p), feedforward, residual_sum(p)))
         stack = TransformerEncoder(layers)
         context.initialise(stack)
         return stack

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from amrbench.slots.blocks import Keys, Tokens, learned_tokens
+
+
+class NoSummary(nn.Module):
+    """Leaves the summary out."""
+
+    def makers(self, keys: Keys) -> Mapping[str, Callable[[], Mapping[str, Tensor]]]:
+        """Return nothing."""
+        return {}
 
 
 class TextSummary(nn.Module):
@@ -22,6 +31,12 @@ class TextSummary(nn.Module):
         self.token = nn.Parameter(torch.randn(width))
         self.position = nn.Parameter(torch.randn(width))
         self.encoder = encoder
+
+    def makers(self, keys: Keys) -> Mapping[str, Callable[[], Mapping[str, Tensor]]]:
+        """Return what makes each tensor of the summary; some of them make several at once."""
+        tokens = partial(self.tokens, keys)
+        makers = {"summary.text": tokens, "summary.keys": partial(self.keys, keys)}
+        return makers | ({"summary.dummies": tokens} if keys.dummies else {})
 
     def tokens(self, keys: Keys) -> Mapping[str, Tensor]:
         """Return "summary.text" and, where there are dummies, "summary.dummies"; both (B, D)."""

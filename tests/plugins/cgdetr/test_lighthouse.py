@@ -24,7 +24,7 @@ from amrbench.tools.predict_checkpoint import predict_from_checkpoint, predict_p
 from amrbench.training.reading import Reading
 from amrbench.types import Checkpoint, Moments, Outputs, Proposals
 from amrbench_plugins.cgdetr.lighthouse import foreign_model
-from amrbench_plugins.cgdetr.reference_checkpoint import last_second
+from amrbench_plugins.cgdetr.reference_options import last_second
 from tests.folders import DATA
 from tests.oracle.cgdetr_predict import inside_ties
 from tests.plugins.cgdetr import golden

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 
 from amrbench.data.collate import collate_targets
 from amrbench.errors import DataError
+from amrbench.functional.targets import as_windows, clip_windows
 from amrbench.types import Query
 from amrbench_plugins.cgdetr.moments import MomentTargets
+from tests.folders import DATA
 
 
 def query(*windows: tuple[float, float], duration: float = 20.0) -> Query:
@@ -27,6 +31,7 @@ PARTS = st.builds(
     saliency=st.sampled_from(["first-window", "all-windows"]),
     max_windows=st.sampled_from([None, 1, 3, 5]),
     pairs=st.integers(1, 5),
+    label_unit=st.sampled_from(["duration", "hop"]),
 )
 
 
@@ -45,6 +50,28 @@ def test_a_whole_batch_equals_one_call_for_each_query(
         assert one.dtype == two.dtype
         assert torch.equal(one, two), name
     assert [rng.random() for rng in used] == [rng.random() for rng in plain]
+
+
+def test_frames_of_one_hop_are_labelled_as_the_reference_of_qd_detr_does() -> None:
+    cases = json.loads((DATA / "cgdetr" / "targets.json").read_text())["cases"]
+    label, compared = MomentTargets(label_unit="hop").build(), 0
+    for case in cases:
+        asked = query(*map(tuple, case["windows"]), duration=case["duration"])
+        kept = clip_windows(as_windows(case["windows"]), case["duration"])
+        if not np.array_equal(kept, case["windows"]):
+            continue  # The reference does not cut windows.
+        found = label(asked, case["frames"], case["clip_length"], np.random.default_rng(0)).relevant
+        first, last = case["first_of_clip_unit"], case["last_of_clip_unit"]
+        assert np.flatnonzero(found).tolist() == list(range(first, last + 1))
+        compared += 1
+    assert compared > 150
+
+
+@pytest.mark.parametrize(("unit", "frames"), [("duration", [5, 6, 7, 8, 9]), ("hop", [*range(10, 20)])])
+def test_a_frame_is_a_share_of_the_duration_or_one_hop(unit: str, frames: list[int]) -> None:
+    label = MomentTargets.model_validate({"label_unit": unit}).build()
+    found = label(query((10, 20), duration=40.0), 20, 1.0, np.random.default_rng(0)).relevant
+    assert np.flatnonzero(found).tolist() == frames
 
 
 def test_the_query_without_a_window_is_named_in_a_batch_too() -> None:

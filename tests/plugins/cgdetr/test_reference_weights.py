@@ -13,7 +13,7 @@ from torch import nn
 from amrbench.errors import CheckpointError
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.types import BuildContext, Checkpoint, FeatureWidths
-from amrbench_plugins.cgdetr.reference_checkpoint import UNUSED_PREFIXES
+from amrbench_plugins.cgdetr.reference_options import UNUSED_PREFIXES
 from amrbench_plugins.cgdetr.reference_weights import (
     build_reference,
     load_reference,

@@ -17,13 +17,12 @@ from amrbench_plugins.moment_detr.layers import (
     Perceptron,
     PReLU,
     SelfAttention,
+    StochasticDepth,
     attention,
     attention_weights,
     bias_of,
-    dropout,
     keep_weights,
     merge_heads,
-    residual,
     split_heads,
     xavier,
 )
@@ -37,78 +36,8 @@ def seeded() -> None:
 
 
 def encoder_layer(p: float = 0.0) -> EncoderLayer:
-    return EncoderLayer(SelfAttention(WIDTH, HEADS, p), FeedForward(WIDTH, 12, p, PReLU()), p).eval()
-
-
-# ---------------------------------------------------------------- dropout
-
-
-def test_dropout_in_evaluation_is_no_operation() -> None:
-    x = torch.randn(3)
-    assert dropout(x, 0.5, False) is x
-    assert dropout(x, 0.0, True) is x
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_dropout_keeps_the_mean(p: float) -> None:
-    dropped = dropout(torch.ones(400, 501), p, True)
-    count = dropped.numel()
-    deviation = (p * (1 - p) / count) ** 0.5
-    assert float((dropped == 0).float().mean()) == pytest.approx(p, abs=5 * deviation)
-    assert dropped[dropped > 0].unique().tolist() == pytest.approx([1 / (1 - p)], rel=1e-4)
-
-
-def test_a_probability_just_below_one_keeps_a_few_numbers() -> None:
-    dropped = dropout(torch.ones(1_000_000), 0.9999999, True)
-    assert dropped.unique().tolist() == [0.0, 65536.0]
-
-
-def test_elements_are_dropped_independently() -> None:
-    kept = (dropout(torch.ones(200_000), 0.5, True) > 0).float() - 0.5
-    for distance in (1, 2, 3, 4, 8):
-        together = float((kept[distance:] * kept[:-distance]).mean()) * 4
-        assert abs(together) < 5 / len(kept) ** 0.5, distance
-
-
-def test_dropout_follows_the_seed() -> None:
-    draws = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        draws.append(dropout(torch.ones(7, 13), 0.5, True))
-    assert draws[0].equal(draws[1])
-    assert not draws[0].equal(draws[2])
-
-
-def test_only_kept_numbers_have_a_gradient() -> None:
-    x = torch.randn(5, 7, requires_grad=True)
-    out = dropout(x, 0.3, True)
-    out.backward(torch.full_like(x, 2.0))
-    assert_close(x.grad, 2 * (out / x).detach())
-
-
-# ---------------------------------------------------------------- stochastic depth
-
-
-def test_a_sample_loses_its_whole_branch_or_none_of_it() -> None:
-    x, branch = torch.zeros(4000, 3, 2), torch.ones(4000, 3, 2)
-    out = residual(x, branch, 0.25, training=True)
-    assert out.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
-    assert out.flatten(1).std(1).max() == 0
-    assert float((out[:, 0, 0] == 0).float().mean()) == pytest.approx(0.25, abs=0.035)
-
-
-def test_groups_of_a_sample_are_dropped_independently() -> None:
-    groups = torch.tensor([0, 1, 1, 0]).expand(4000, -1)
-    out = residual(torch.zeros(4000, 4, 1), torch.ones(4000, 4, 1), 0.5, training=True, groups=groups)[..., 0]
-    assert out[:, 0].equal(out[:, 3])
-    assert out[:, 1].equal(out[:, 2])
-    both = ((out[:, 0] > 0) & (out[:, 1] > 0)).float().mean()
-    assert float(both) == pytest.approx(0.25, abs=0.035)
-
-
-def test_a_residual_in_evaluation_is_a_sum() -> None:
-    x, branch = torch.randn(2, 3, 4), torch.randn(4)
-    assert residual(x, branch, 0.5, training=False).equal(x + branch)
+    feedforward = FeedForward(WIDTH, 12, p, PReLU())
+    return EncoderLayer(SelfAttention(WIDTH, HEADS, p), feedforward, StochasticDepth(p)).eval()
 
 
 # ---------------------------------------------------------------- arrays of models
@@ -117,17 +46,6 @@ def test_a_residual_in_evaluation_is_a_sum() -> None:
 def of_array(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return what a function gives for each model of an array."""
     return torch.vmap(function, randomness="different")(x)
-
-
-def test_models_of_an_array_lose_other_numbers_and_branches() -> None:
-    ones = torch.ones(2, 2000, 3, 2)
-    dropped = of_array(lambda x: dropout(x, 0.25, True), ones)
-    lost = of_array(lambda x: residual(0 * x, x, 0.25, training=True), ones)
-    assert lost.flatten(2).std(2).max() == 0, "a sample loses its whole branch or none of it"
-    for out in (dropped, lost):
-        assert out.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
-        assert not out[0].equal(out[1])
-        assert float((out == 0).float().mean()) == pytest.approx(0.25, abs=0.035)
 
 
 @pytest.mark.parametrize("training", [False, True])

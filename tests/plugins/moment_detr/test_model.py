@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from amrbench.part import budgeted
 from amrbench.registry import Registry
 from amrbench.slots.blocks import BlockContext, Head, HeadPart, PriorPart, QueryPart, RefinePart
 from amrbench_plugins import moment_detr
+from amrbench_plugins.moment_detr.dropout import ElementDropout, ResidualSum, StochasticDepth
 from tests.plugins.moment_detr import small
 
 
@@ -122,6 +124,60 @@ def test_one_name_twice_in_a_list_is_refused() -> None:
     assert "'add-global' is listed twice" in refusal(memory_refine=["add-global", "add-global"])
 
 
+def test_the_global_token_needs_an_encoder() -> None:
+    text = refusal(encoder="none")
+    assert "encoder: with 'none' the global token reads no frame; name another encoder." in text
+
+
+def test_a_query_that_reads_the_summary_is_refused_without_one() -> None:
+    class SummaryQuery(QueryPart):
+        """Reads the summary."""
+
+        use = "summary-query"
+        requires = frozenset({"summary.text"})
+
+        def build(self, context: BlockContext) -> nn.Module:
+            return nn.Identity()
+
+    registry = Registry.of(*moment_detr.amrbench_parts(), SummaryQuery)
+    assert small.part(registry, query="summary-query")
+    with pytest.raises(ValidationError, match="query: 'summary-query' needs 'summary.text', which no"):
+        small.part(registry, query="summary-query", text_summary="none")
+
+
+# ---------------------------------------------------------------- token types and residual dropout
+
+
+def test_without_token_types_nothing_is_added() -> None:
+    model, batch = small.model(token_types="none"), small.batch()
+    assert "token_types" not in model.state_dict()
+    assert "token_types" not in dict(model.named_parameters())
+    with torch.no_grad():
+        plain = model.encode(batch).tensors
+        typed = small.model()
+        typed.token_types.zero_()
+        zeroed = typed.encode(batch).tensors
+    assert plain["audio"].equal(zeroed["audio"])
+    assert plain["text"].equal(zeroed["text"])
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("branches", StochasticDepth), ("elements", ElementDropout)])
+@pytest.mark.parametrize("fusion", [small.OPTIONS["fusion"], "cross-attention"])
+def test_the_kind_of_residual_dropout_reaches_every_layer(
+    kind: str, expected: type[ResidualSum], fusion: Any
+) -> None:
+    model = small.model(residual_dropout=kind, fusion=fusion, dropout=0.25)
+    sums = [module for module in model.modules() if isinstance(module, ResidualSum)]
+    assert len(sums) == (2 + 2 if fusion != "cross-attention" else 2) + 1 + 2 + 2
+    assert {type(residual_sum) for residual_sum in sums} == {expected}
+    assert {residual_sum.p for residual_sum in sums} == {0.25}
+
+
+def test_another_kind_of_residual_dropout_is_refused() -> None:
+    assert "'branches' or 'elements'" in refusal(residual_dropout="rows")
+    assert "'learned' or 'none'" in refusal(token_types="fixed")
+
+
 # ---------------------------------------------------------------- initial weights
 
 
@@ -145,6 +201,10 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], *, but: str) -
         ({"heads": ["foreground", "spans"]}, "heads.saliency"),
         ({"fusion": {"use": "adaptive-cross-attention", "dummies": 5, "prompts": 4}}, "fusion."),
         ({"text_summary": {"use": "transformer", "layers": 2}}, "text_summary.encoder"),
+        ({"text_summary": "none"}, "text_summary"),
+        ({"token_types": "none"}, "token_types"),
+        ({"residual_dropout": "elements"}, "-"),
+        ({"fusion": "cross-attention"}, "fusion."),
     ],
 )
 def test_exchanging_a_part_changes_no_other_weights(changed: dict[str, Any], path: str) -> None:

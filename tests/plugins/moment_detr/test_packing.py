@@ -9,13 +9,14 @@ from torch.testing import assert_close
 
 from amrbench.slots.blocks import Tokens
 from amrbench_plugins.moment_detr import layers as layers_module
+from amrbench_plugins.moment_detr.dropout import ElementDropout, ResidualSum
 from amrbench_plugins.moment_detr.layers import (
     EncoderLayer,
     FeedForward,
     PReLU,
     SelfAttention,
+    StochasticDepth,
     encode,
-    skipping,
 )
 from amrbench_plugins.moment_detr.packing import Packing
 
@@ -74,53 +75,13 @@ def test_whole_sequences_are_dropped() -> None:
     assert_close(counts / 2000, torch.full((3,), 0.75), atol=0.05, rtol=0)
 
 
-# ---------------------------------------------------------------- what is dropped is skipped
-
-
-def test_a_skipped_branch_equals_a_dropped_one() -> None:
-    x, packing = torch.randn(6, WIDTH), Packing(None, (3, 1, 2))
-    branch = nn.Linear(WIDTH, WIDTH)
-    sizes: list[int] = []
-
-    def count(rows: Tensor, kept: Packing) -> Tensor:
-        sizes.append(len(rows))
-        return branch(rows)
-
-    for seed in range(20):
-        torch.manual_seed(seed)
-        ours = skipping(x, count, packing, 0.5, training=True)
-        torch.manual_seed(seed)
-        scale = (torch.empty(3).bernoulli_(0.5) * 2).repeat_interleave(torch.tensor(packing.lengths))
-        plain = x + scale[:, None] * branch(x)
-        assert_close(ours, plain)
-    assert min(sizes) == 0
-    assert max(sizes) == 6
-
-
-def test_padding_and_dropped_sequences_are_skipped() -> None:
-    x, packing, branch = torch.randn(12, WIDTH), Packing.of(MASK), nn.Linear(WIDTH, WIDTH)
-    real = MASK.flatten()[:, None].float()
-    for seed in range(20):
-        torch.manual_seed(seed)
-        ours = skipping(x, lambda rows, kept: branch(rows), packing, 0.5, training=True)
-        torch.manual_seed(seed)
-        scale = (torch.empty(3).bernoulli_(0.5) * 2).repeat_interleave(4)
-        assert_close(ours, x + scale[:, None] * real * branch(x))
-    alone = skipping(x, lambda rows, kept: branch(rows), packing, 0.5, training=False)
-    assert_close(alone, x + real * branch(x))
-
-
-def test_nothing_is_skipped_in_evaluation() -> None:
-    x, packing = torch.randn(3, WIDTH), Packing(None, (3,))
-    assert skipping(x, lambda rows, kept: 2 * rows, packing, 0.9, training=False).equal(3 * x)
-
-
 # ---------------------------------------------------------------- encoder layers
 
 
-def stack(p: float) -> nn.ModuleList:
+def stack(p: float, residual_sum: type[ResidualSum] = StochasticDepth) -> nn.ModuleList:
     built = [
-        EncoderLayer(SelfAttention(WIDTH, HEADS, p), FeedForward(WIDTH, 12, p, PReLU()), p) for _ in range(2)
+        EncoderLayer(SelfAttention(WIDTH, HEADS, p), FeedForward(WIDTH, 12, p, PReLU()), residual_sum(p))
+        for _ in range(2)
     ]
     return nn.ModuleList(built).double()
 
@@ -155,11 +116,12 @@ def test_packed_rows_of_a_batch_without_padding(always_long: None) -> None:
         assert_close(encode(layers, alone), rows[some])
 
 
+@pytest.mark.parametrize("residual_sum", [StochasticDepth, ElementDropout])
 @pytest.mark.parametrize("sides", [None, SIDES], ids=["one side", "two sides"])
 def test_gradients_of_packed_layers_with_dropout_equal_differences(
-    always_long: None, sides: Tensor | None
+    always_long: None, sides: Tensor | None, residual_sum: type[ResidualSum]
 ) -> None:
-    layers, given = stack(0.3), tokens()
+    layers, given = stack(0.3, residual_sum), tokens()
     slopes = [layer.feedforward.activation.slope for layer in layers]
 
     def run(x: Tensor, positions: Tensor, *_: Tensor) -> Tensor:

@@ -58,3 +58,13 @@ def test_without_dummies_there_are_only_words() -> None:
     assert summary.keys() == {"summary.text"}
     assert summary["summary.text"].shape == (3, 16)
     assert encoded["summary.keys"].shape == (3, 4, 16)
+
+
+def test_a_summary_may_be_absent() -> None:
+    model = small.model(text_summary="none")
+    assert not list(model.text_summary.parameters())
+    tensors = model.encode(small.batch()).tensors
+    assert not [name for name in tensors if name.startswith("summary.")]
+    whole = small.model().encode(small.batch()).tensors
+    assert tensors["memory"].equal(whole["memory"])
+    assert not [name for name in small.part(text_summary="none").provides if name.startswith("summary.")]

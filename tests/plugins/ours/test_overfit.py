@@ -1,4 +1,4 @@
-"""Every component can learn: with it alone, and with all of them, a few clips are learned by heart."""
+"""Every component can learn: alone, with all of them, and in either baseline, a few clips are learned."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from amrbench.config.load import load_recipe
 from amrbench.config.recipe import Budget, Recipe
 from amrbench.config.study import Study, expand
 from amrbench.data.feature_dataset import DatasetCache
@@ -31,7 +32,7 @@ BUDGET = Budget(
     warmup=0.05,
     input_dropout=0,
 )
-QUICK = ("base", "full", "query")
+QUICK = ("base", "full", "query", "qd-detr")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def _recipes() -> dict[str, Recipe]:
     study = expand("components", REGISTRY)
     assert isinstance(study, Study)
     recipes = {"base": study.base.recipe, "full": study.full.recipe}
+    recipes["qd-detr"] = load_recipe("qd-detr", REGISTRY)
     recipes |= {variant.change: variant.recipe for variant in study.variants if variant.family == "only"}
     return recipes | {name: _changed(recipes["base"], change) for name, change in NOT_IN_THE_STUDY.items()}
 

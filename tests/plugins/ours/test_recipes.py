@@ -83,6 +83,36 @@ def test_where_the_report_says_nothing_ours1_report_is_the_baseline():
     assert report.training.optimizer.around.decays == baseline.training.optimizer.decays == "everything"
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_every_submission_has_30_queries(name):
+    anchors = OURS[name].model.query.anchors
+    assert (anchors.use, anchors.count) == ("percentiles", 30)
+    batch = make_batch()
+    model: Any = criterion_of(name).model
+    assert model.decode(model.encode(batch))["spans"].shape[2] == 30
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_submission_takes_each_fifth_step_with_asam(name):
+    parts = [part for part in parts_in(OURS[name].training.optimizer) if part.use.startswith("periodic-asam")]
+    assert [part.period for part in parts] == [5]
+
+
+@pytest.mark.parametrize(
+    ("name", "use"), [("ours1", "uniform"), ("ours2", "uniform"), ("ours3", "uniform"), ("ours4", "fisher")]
+)
+def test_the_soups_are_those_of_the_report(name, use):
+    soup = OURS[name].soup
+    assert (soup.use, soup.ingredient) == (use, "best")
+
+
+@pytest.mark.parametrize(
+    ("name", "use"), [("ours1", "clap"), ("ours2", "m2d-clap"), ("ours3", "m2d-clap"), ("ours4", "m2d-clap")]
+)
+def test_the_features_are_those_of_the_report(name, use):
+    assert OURS[name].features.use == use
+
+
 @pytest.mark.parametrize("name", ["ours1", "ours3"])
 def test_fine_tuning_starts_from_all_weights_but_the_anchors_which_are_computed_again(name):
     before, after = criterion_of(name, widths=WIDE), criterion_of(name, seed=1, widths=NARROW)

@@ -101,3 +101,26 @@ def test_no_register_reaches_the_memory():
     assert encoded.tensors["memory"].shape == (2, 9, 16)
     assert encoded.tensors["summary.keys"].shape == (2, 3 + 1, 16)
     assert encoded.views["mismatched-text"]["memory"].shape == (2, 9, 16)
+
+
+def without_attention(**changed):
+    """Return a model whose frames are encoded one by one, because its attention gives nothing."""
+    model = small.model(**changed)
+    layers = getattr(model.encoder, "around", model.encoder).layers
+    with torch.no_grad():
+        for layer in layers:
+            layer.attention.out.weight.zero_()
+            layer.attention.out.bias.zero_()
+    return model
+
+
+def test_registers_take_the_row_of_no_frame():
+    given = batch((9, 6), (4, 1))
+    plain, with_registers = (
+        without_attention(encoder=encoder).encode(given).tensors
+        for encoder in (AROUND, {"use": "registers", "count": 3, "around": AROUND})
+    )
+    frames = plain["memory.encoded"][given.audio_mask]
+    assert len(frames.detach().unique(dim=0)) == len(frames), "no two frames are alike"
+    assert_close(with_registers["memory.encoded"][given.audio_mask], frames, **NEAR)
+    assert_close(with_registers["memory.token"], plain["memory.token"], **NEAR)

@@ -32,6 +32,12 @@ def test_the_numbers_are_those_of_table_1():
         assert np.bincount(counts)[1:].min() > 0.1 * number, "every count is frequent"
 
 
+def test_sounds_and_backgrounds_are_those_of_section_5():
+    part = DatasetPart.model_validate("intermediate300", context=corpora.REGISTRY)
+    assert len(set(part.environments)) == len(part.environments) == 6
+    assert set(part.subsets) == {"AudioSet_SL", "BBC_Sound_Effects", "SoundBible"}
+
+
 def test_every_clip_has_what_was_planned():
     recordings = clips(five_minutes(), "train")
     assert sum(len(clip.queries) for clip in recordings) == 24
