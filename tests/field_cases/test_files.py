@@ -88,7 +88,9 @@ def test_options_that_a_trainer_saves_are_read(predict, tmp_path, opt, zipped):
             id="numpy-objects",
         ),
         pytest.param(
-            without("model_name"), ("no option 'model_name' in 'opt'", "(cg_detr)"), id="no-name-of-the-model"
+            without("model_name"),
+            ("no option 'model_name' in 'opt'", "(cg_detr, qd_detr)"),
+            id="no-name-of-the-model",
         ),
     ],
 )

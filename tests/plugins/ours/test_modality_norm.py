@@ -10,6 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from amrbench.slots.blocks import AttentionNorm, Keys
+from amrbench_plugins.moment_detr.dropout import StochasticDepth
 from amrbench_plugins.moment_detr.fusion import CrossLayer
 from amrbench_plugins.moment_detr.layers import FeedForward
 from tests.plugins.ours import small
@@ -20,7 +21,7 @@ WIDTH, HEADS, DUMMIES = 8, 2, 2
 def layer(norm):
     torch.manual_seed(2)
     feedforward = FeedForward(WIDTH, 12, 0.0, nn.ReLU())
-    return CrossLayer(heads=HEADS, norm=norm, feedforward=feedforward, p=0.0)
+    return CrossLayer(heads=HEADS, norm=norm, feedforward=feedforward, residual_sum=StochasticDepth(0.0))
 
 
 @pytest.fixture
