@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _STEP = 200.0 / 3
@@ -32,9 +33,7 @@ def slaney_filters(rate: int, fft: int, bands: int, *, low: float, high: float) 
     mel = np.linspace(_mel(low), _mel(high), bands + 2)
     corners = np.where(mel < _mel(_BREAK), mel * _STEP, _BREAK * np.exp(_GROWTH * (mel - _mel(_BREAK))))
     bins = np.linspace(0, rate / 2, fft // 2 + 1)[:, None]
-    rising = (bins - corners[:-2]) / (corners[1:-1] - corners[:-2])
-    falling = (corners[2:] - bins) / (corners[2:] - corners[1:-1])
-    filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (corners[2:] - corners[:-2]))
+    filters = _triangles(bins, corners) * (2 / (corners[2:] - corners[:-2]))
     return torch.from_numpy(filters.astype(np.float32))
 
 
@@ -55,10 +54,15 @@ def unit_sum_filters(rate: int, fft: int, bands: int, *, low: float, high: float
     """
     corners = np.linspace(_htk_mel(low), _htk_mel(high), bands + 2)
     bins = _htk_mel(np.linspace(0, rate / 2, fft // 2 + 1))[:, None]
+    filters = _triangles(bins, corners)
+    return torch.from_numpy((filters / filters.sum(0)).astype(np.float32))
+
+
+def _triangles(bins: NDArray[np.float64], corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return triangles (bins, bands) of height one at bins (bins, 1); each spans three corners."""
     rising = (bins - corners[:-2]) / (corners[1:-1] - corners[:-2])
     falling = (corners[2:] - bins) / (corners[2:] - corners[1:-1])
-    filters = np.maximum(0, np.minimum(rising, falling))
-    return torch.from_numpy((filters / filters.sum(0)).astype(np.float32))
+    return np.maximum(0, np.minimum(rising, falling))
 
 
 def power_spectrum(waveforms: Tensor, *, window: Tensor, hop: int) -> Tensor:

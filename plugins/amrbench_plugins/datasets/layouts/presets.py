@@ -35,6 +35,7 @@ _PLAIN = Levels(
     changes=Changes(edge=Bounds(0.0, 6.0), wander=1.0, pauses=0.0),
 )
 _SOME_BED = Bed(probability=0.25, speech_probability=0.5, level=Bounds(-8.0, 0.0))
+_FREQUENT_BED = Bed(probability=0.5, speech_probability=0.5, level=Bounds(-6.0, 3.0))
 
 SHORT = Laws(
     splits=dict.fromkeys(
@@ -81,7 +82,7 @@ SCENES_SMALL = Laws(
         varies=2.0,
         changes=Changes(edge=Bounds(4.0, 12.0), wander=2.0, pauses=0.1),
     ),
-    bed=Bed(probability=0.5, speech_probability=0.5, level=Bounds(-6.0, 3.0)),
+    bed=_FREQUENT_BED,
     annotators=_PEOPLE,
 )
 SCENES = Laws(
@@ -97,7 +98,7 @@ SCENES = Laws(
         varies=2.0,
         changes=Changes(edge=Bounds(6.0, 16.0), wander=3.0, pauses=0.15),
     ),
-    bed=Bed(probability=0.5, speech_probability=0.5, level=Bounds(-6.0, 3.0)),
+    bed=_FREQUENT_BED,
     annotators=_PEOPLE,
 )
 
