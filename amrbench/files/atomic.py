@@ -15,17 +15,22 @@ from amrbench.files.owner import this_process
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, folder: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path to write to; at the end the file replaces `path`, or is removed on failure.
 
     A reader sees the old file or the complete new one, even after a power failure.
+
+    Args:
+        path: The file.
+        folder: Folder of the temporary file, on the same disk; by default that of the file. A process that
+            is killed leaves its temporary file there.
 
     Raises:
         OSError: The file cannot be written, or the path names a folder.
     """
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    part = path.with_name(f".{path.name}.{this_process().label}.part")
+    part = (folder or path.parent) / f".{path.name}.{this_process().label}.part"
     try:
         yield part
         _flush(part)

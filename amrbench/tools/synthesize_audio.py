@@ -106,7 +106,7 @@ def write_one(job: SynthesisJob, index: int) -> int:
     path = job.folder / f"{safe_id(recording.vid)}.{job.format}"
     samples = np.clip(recording.waveform, -1.0, 1.0)
     try:
-        with atomic_path(path) as part:
+        with atomic_path(path, job.folder / _MAKING) as part:  # So those of killed workers go with it.
             soundfile.write(part, samples, recording.rate, subtype="PCM_16", format=job.format.upper())
     except soundfile.LibsndfileError as error:
         raise DataError(f"{path}: cannot be written ({error}). Check the folder and the disk.") from error

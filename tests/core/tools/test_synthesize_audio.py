@@ -11,7 +11,7 @@ import soundfile
 from amrbench.data.worker_pool import Progress, no_report
 from amrbench.errors import DataError, RunError
 from amrbench.files.annotations import read_annotations
-from amrbench.tools.synthesize_audio import SynthesisJob, synthesize
+from amrbench.tools.synthesize_audio import SynthesisJob, synthesize, write_one
 from tests.small_world.data import Noise
 
 
@@ -98,6 +98,31 @@ def test_a_killed_worker_is_an_error_and_finished_recordings_are_kept(tmp_path: 
     with pytest.raises(RunError, match="that writes recordings ended itself with exit code 9"):
         synthesize(job, report=no_report)
     assert len(list(tmp_path.glob("*.flac"))) == 3
+
+
+def test_what_a_killed_worker_has_begun_is_gone_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Nothing runs after it, not even the removal of a file."""
+
+    def written_in_part(file: Path, *_: object, **__: object) -> None:
+        file.write_bytes(b"fLaC")
+        raise Killed
+
+    job = SynthesisJob(Noise(count=5, rate=8000), "train", None, tmp_path / "killed")
+    with pytest.raises(KeyboardInterrupt):
+        synthesize(job, report=interrupt_after(0))
+    with monkeypatch.context() as patch:
+        patch.setattr(soundfile, "write", written_in_part)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            write_one(job, 4)
+    assert [path.read_bytes() for path in job.folder.rglob("*.part")] == [b"fLaC"]
+    synthesize(job, report=no_report)
+    whole = replace(job, folder=tmp_path / "whole")
+    synthesize(whole, report=no_report)
+    assert files_in(job.folder) == files_in(whole.folder)
 
 
 def test_another_job_does_not_continue_in_the_same_folder(tmp_path: Path) -> None:
