@@ -43,6 +43,7 @@ def calls(tmp_path):
         ["data", "--help"],
         ["score", one, "--truth", truth],
         ["compare", one, two, "--truth", truth],
+        ["analyze", one, two, "--truth", truth],
         ["fuse", one, two, "-o", str(tmp_path / "fused.jsonl")],
         ["parts"],
         ["parts", "optimizer", "adamw"],
