@@ -100,7 +100,7 @@ def test_analyze_prints_why_metrics_are_as_they_are(amrbench, files):
     code, out, _ = amrbench(*arguments, "--json")
     content = json.loads(out)
     assert content["models"][1]["oracle"][1]["recall"] == {"0.9": 100.0}
-    assert [own["step"] for own in content["ceilings"]] == [2.0, 4.0, 10.0]
+    assert [own["step"] for own in content["ceilings"]] == [4.0, 10.0]
     assert content["disagreements"][0]["queries"] == []
 
 
