@@ -1,4 +1,4 @@
-"""Time of saving the state of a stage of full size, as a share of the shortest and longest time between saves.
+"""Time of saving the state of a stage of full size, as shares of the shortest and longest time between saves.
 
 It is wall time, because most of it is the disk's.
 
