@@ -15,6 +15,7 @@ from amrbench.notes import issued_notes
 if TYPE_CHECKING:
     from amrbench.registry import Registry
     from amrbench.slots.executors import ExecutorPart
+    from amrbench.slots.observers import ObserverPart
 
 MOST_JOBS = 256
 
@@ -63,6 +64,13 @@ ExecutorOption = Annotated[
         show_default="local",
     ),
 ]
+ObserveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="what sees losses and metrics: tensorboard, '{use: tensorboard, folder: logs}' or others; may "
+        "be repeated"
+    ),
+]
 Without = Annotated[list[str] | None, typer.Option(help="leave a plugin out; may be repeated")]
 FormatOption = Annotated[
     Format | None,
@@ -88,6 +96,17 @@ def executor_of(text: str | None, registry: Registry) -> ExecutorPart | None:
     from amrbench.slots.executors import ExecutorPart
 
     return parse_part(text, ExecutorPart, registry, called="--executor") if text else None  # type: ignore[type-abstract]
+
+
+def observers_of(texts: Sequence[str] | None, registry: Registry) -> tuple[ObserverPart, ...]:
+    """Return the observers that an option names."""
+    from amrbench.config.load import parse_part
+    from amrbench.slots.observers import ObserverPart
+
+    return tuple(
+        parse_part(text, ObserverPart, registry, called="--observe")  # type: ignore[type-abstract]
+        for text in texts or ()
+    )
 
 
 def table_form(form: Format | None, *, as_json: bool = False) -> str:

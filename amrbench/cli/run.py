@@ -19,10 +19,12 @@ from amrbench.cli.options import (
     ExecutorOption,
     FormatOption,
     MemberName,
+    ObserveOption,
     ProtocolName,
     Without,
     complete_recipe,
     executor_of,
+    observers_of,
     print_json,
     registry_of,
     table_form,
@@ -53,6 +55,7 @@ def run(
         ),
     ] = None,
     executor: ExecutorOption = None,
+    observe: ObserveOption = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
     by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
     dry: Annotated[bool, typer.Option("--dry-run", help="only list the work and estimate its cost")] = False,
@@ -70,7 +73,13 @@ def run(
 
     registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
     settings = Settings(
-        seeds, device, jobs, out, executor=executor_of(executor, registry), without=tuple(without or ())
+        seeds,
+        device,
+        jobs,
+        out,
+        executor=executor_of(executor, registry),
+        without=tuple(without or ()),
+        observers=observers_of(observe, registry),
     )
     runnables = [expand(recipe, registry) for recipe in recipes]
     if dry:
