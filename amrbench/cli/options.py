@@ -56,6 +56,15 @@ ProtocolName = Annotated[
 MemberName = Annotated[
     str, typer.Option(help="which of the run's models", show_default="its first soup, or seed 0")
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_JOBS,
+        help="parallel processes",
+        show_default="one a core, as memory allows; one to train on a GPU",
+    ),
+]
 ExecutorOption = Annotated[
     str | None,
     typer.Option(

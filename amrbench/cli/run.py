@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 
 from amrbench.cli.options import (
-    MOST_JOBS,
     AsJson,
     ExecutorOption,
     FormatOption,
+    JobsOption,
     MemberName,
     ObserveOption,
     ProtocolName,
@@ -45,15 +45,7 @@ def run(
         int | None, typer.Option(min=1, help="number of seeds", show_default="that of the protocol")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MOST_JOBS,
-            help="parallel processes",
-            show_default="one a core, as memory allows; one to train on a GPU",
-        ),
-    ] = None,
+    jobs: JobsOption = None,
     executor: ExecutorOption = None,
     observe: ObserveOption = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),

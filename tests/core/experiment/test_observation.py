@@ -141,17 +141,13 @@ def test_a_finished_run_is_shown_without_epochs(folder):
 
 def test_a_stage_of_several_recipes_is_seen_once_with_all_their_runs(folder):
     write_yaml(folder / "soup.yaml", changed(RECIPE, name="soup", soup="mean"))
-    write_yaml(folder / "tiny.yaml", tiny_against(folder, "soup"))
+    write_yaml(folder / "tiny.yaml", changed(PROTOCOL, against=["soup"]))
     run = run_in(folder, observers=(Keeps(),))
     names = {run.folder.name, run.against[0].folder.name}
     assert {frozenset(own.runs) for (own,) in seen("epoch")} == {frozenset(names)}
     assert len(epochs_of()) == len(set(epochs_of()))
     assert {begun.name for begun in seen("begin")[0][0]} == names
     assert [ended.name for ended, _ in seen("end")][-1] == run.folder.name
-
-
-def tiny_against(folder, name):
-    return changed(PROTOCOL, against=[str(folder / f"{name}.yaml")])
 
 
 @pytest.mark.parametrize("at", ["begin", "epoch", "end", "close"])
@@ -181,7 +177,9 @@ def test_observers_are_closed_when_training_fails(folder):
 
 
 def test_an_error_of_amrbench_stays_what_it_is():
-    class Missing(Keeps):
+    class Missing(ObserverPart):
+        """An observer whose package is missing."""
+
         use = "missing"
 
         def build(self):
