@@ -148,6 +148,16 @@ def paragraph(text: str) -> Markup:
     return Markup(f"<p>{html_of(text)}</p>")
 
 
+def heading(text: str) -> Markup:
+    """Return the title of a part of a section."""
+    return Markup(f"<h3>{html_of(text)}</h3>")
+
+
+def verbatim(name: str, text: str) -> Markup:
+    """Return a text with its lines as they are; `name` says what it is."""
+    return Markup(f'<pre role="region" tabindex="0" aria-label="{escape(name)}">{html_of(text)}</pre>')
+
+
 def html_of(text: str) -> Markup:
     """Return text as HTML; `Markup` stays as it is."""
     return text if isinstance(text, Markup) else Markup(escape(text))
