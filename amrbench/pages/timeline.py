@@ -1,21 +1,26 @@
 """Timelines: what was asked about a recording, where the truth is, and which moments systems predict.
 
-A page embeds all its timelines as one block of JSON. timeline.js draws one inside of each
-`<div class="timeline" data-timeline="INDEX">` when it is scrolled to.
+A page has all its timelines as one block of data with the id `BLOCK`. timeline.js draws one inside of each
+`timeline_element` when it is scrolled to.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import math
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from amrbench.pages.page import Markup
 from amrbench.types import Plain
 
+SCRIPT, STYLE = (
+    Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("timeline.js", "timeline.css")
+)
+"""What a page with timelines needs besides its data."""
 BLOCK = "timelines"
-"""The id of the element that holds the timelines of a page."""
+"""The id of the data of a page that timeline.js draws: `timelines_as_json`."""
 Moment = tuple[float, float, float | None]
 """Start and end in seconds, and score; None where only the order is known."""
 
@@ -30,7 +35,15 @@ class Media:
 
     def url(self) -> str:
         """Return the content as a `data:` URL."""
-        return f"data:{self.kind};base64,{base64.b64encode(self.content).decode('ascii')}"
+        return f"data:{self.kind};base64,{b64encode(self.content).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class Spectrogram(Media):
+    """A picture of sound: time from left to right, and mel (HTK) from 0 at the bottom."""
+
+    highest: float
+    """Frequency at the top, in Hz."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,7 @@ class Timeline:
         truth: Start and end of the annotated windows in seconds; None where the truth is not known.
         systems: What is predicted, in the order in which it is drawn.
         audio: The whole recording, or None.
-        spectrogram: A picture of the whole recording, time from left to right, or None.
+        spectrogram: Of the whole recording, or None.
     """
 
     vid: str
@@ -85,7 +98,7 @@ class Timeline:
     truth: Sequence[tuple[float, float]] | None
     systems: Sequence[TimelineSystem]
     audio: Media | None = None
-    spectrogram: Media | None = None
+    spectrogram: Spectrogram | None = None
 
     def as_json(self) -> dict[str, Plain]:
         """Return all but audio and spectrogram as plain values; see `TimelineSystem.as_json`.
@@ -104,26 +117,39 @@ class Timeline:
         }
 
 
-def timelines_as_json(timelines: Iterable[Timeline]) -> dict[str, Plain]:
+def saliency_scales(timelines: Iterable[Timeline]) -> dict[str, tuple[float, float]]:
+    """Return the lowest and highest saliency of each system by its name, so that one scale fits all."""
+    scales: dict[str, tuple[float, float]] = {}
+    for timeline in timelines:
+        for system in timeline.systems:
+            if system.saliency is not None and len(system.saliency):
+                values = [float(min(system.saliency)), float(max(system.saliency))]
+                values += scales.get(system.name, ())
+                scales[system.name] = (min(values), max(values))
+    return scales
+
+
+def timelines_as_json(timelines: Sequence[Timeline]) -> dict[str, Plain]:
     """Return the timelines of a page as plain values.
 
     Under `media` are `data:` URLs, which `audio` and `spectrogram` of a timeline name by index, so that
-    queries about the same recording share them. Under `scales` are the lowest and highest saliency of each
-    system, so that all timelines are drawn to the same scale.
+    queries about the same recording share them. Under `scales` are those of `saliency_scales`.
     """
     media: dict[Media, int] = {}
-    scales: dict[str, tuple[float, float]] = {}
-    plain: list[Plain] = []
-    for timeline in timelines:
-        indices: dict[str, Plain] = {
-            name: None if own is None else media.setdefault(own, len(media))
-            for name, own in (("audio", timeline.audio), ("spectrogram", timeline.spectrogram))
+
+    def index(own: Media | None) -> int | None:
+        return None if own is None else media.setdefault(own, len(media))
+
+    plain: list[Plain] = [
+        {
+            **timeline.as_json(),
+            "audio": index(timeline.audio),
+            "spectrogram": index(timeline.spectrogram),
+            "hertz": None if timeline.spectrogram is None else timeline.spectrogram.highest,
         }
-        plain.append({**timeline.as_json(), **indices})
-        for system in timeline.systems:
-            if system.saliency is not None and len(system.saliency):
-                values = [*system.saliency, *scales.get(system.name, ())]
-                scales[system.name] = (min(values), max(values))
+        for timeline in timelines
+    ]
+    scales = saliency_scales(timelines)
     return {
         "media": [own.url() for own in media],
         "scales": {name: [_rounded(low, 4), _rounded(high, 4)] for name, (low, high) in scales.items()},
@@ -131,15 +157,9 @@ def timelines_as_json(timelines: Iterable[Timeline]) -> dict[str, Plain]:
     }
 
 
-def timelines_block(timelines: Iterable[Timeline]) -> str:
-    """Return the element with all timelines of a page; no text in it ends the element."""
-    text = json.dumps(timelines_as_json(timelines), allow_nan=False, separators=(",", ":"))
-    return f'<script type="application/json" id="{BLOCK}">{text.replace("<", chr(92) + "u003c")}</script>'
-
-
-def timeline_element(index: int) -> str:
+def timeline_element(index: int) -> Markup:
     """Return the element in which the timeline of this index is drawn."""
-    return f'<div class="timeline" data-timeline="{index}"></div>'
+    return Markup(f'<div class="timeline" data-timeline="{index}"></div>')
 
 
 def _rounded(value: float, digits: int) -> float:
