@@ -145,20 +145,20 @@ def refuse_unwritable(path: Path) -> None:
 
 def paragraph(text: str) -> Markup:
     """Return a paragraph of text."""
-    return Markup(f"<p>{html_of(text)}</p>")
+    return Markup(f"<p>{escaped(text)}</p>")
 
 
 def heading(text: str) -> Markup:
     """Return the title of a part of a section."""
-    return Markup(f"<h3>{html_of(text)}</h3>")
+    return Markup(f"<h3>{escaped(text)}</h3>")
 
 
 def verbatim(name: str, text: str) -> Markup:
     """Return a text with its lines as they are; `name` says what it is."""
-    return Markup(f'<pre role="region" tabindex="0" aria-label="{escape(name)}">{html_of(text)}</pre>')
+    return Markup(f'<pre role="region" tabindex="0" aria-label="{escape(name)}">{escaped(text)}</pre>')
 
 
-def html_of(text: str) -> Markup:
+def escaped(text: str) -> Markup:
     """Return text as HTML; `Markup` stays as it is."""
     return text if isinstance(text, Markup) else Markup(escape(text))
 
@@ -170,7 +170,7 @@ def joined(parts: Sequence[Markup]) -> Markup:
 
 def details(summary: str, body: Markup) -> Markup:
     """Return something that is shown when its summary is clicked."""
-    return Markup(f"<details>\n<summary>{html_of(summary)}</summary>\n{body}\n</details>")
+    return Markup(f"<details>\n<summary>{escaped(summary)}</summary>\n{body}\n</details>")
 
 
 def data_table(
@@ -186,7 +186,7 @@ def data_table(
     """
     sides = align or ["left" if isinstance(value, str) else "right" for value in rows[0].values()]
     names = "".join(
-        f'<th scope="col"{_side(side)}>{html_of(name)}</th>'
+        f'<th scope="col"{_side(side)}>{escaped(name)}</th>'
         for name, side in zip(rows[0], sides, strict=True)
     )
     body = "\n".join(f"<tr>{_cells(list(row.values()), sides, headers)}</tr>" for row in rows)
@@ -201,7 +201,7 @@ def _cells(values: Sequence[Cell], sides: Sequence[str], headers: int) -> str:
     cells = []
     for column, (value, side) in enumerate(zip(values, sides, strict=True)):
         text = (
-            f'<data value="{value!r}">{value:.2f}</data>' if isinstance(value, float) else html_of(str(value))
+            f'<data value="{value!r}">{value:.2f}</data>' if isinstance(value, float) else escaped(str(value))
         )
         if isinstance(value, Markup):
             text = value
