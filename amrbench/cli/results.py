@@ -1,4 +1,4 @@
-"""The commands about runs and prediction files: `score`, `compare`, `fuse` and `pack`."""
+"""The commands about runs and prediction files: `score`, `compare`, `report`, `fuse` and `pack`."""
 
 from __future__ import annotations
 
@@ -85,6 +85,26 @@ def compare(
         print_json(comparison.as_json())
     else:
         typer.echo(comparison.text(shown_as))
+
+
+@command(epilog="Example: amrbench report runs/* --against runs/cgdetr@synthetic-1f2e3d4c -o report.html")
+def report(
+    sources: Sources,
+    output: Annotated[Path, typer.Option("--output", "-o", help="page to write, a .html file")],
+    truth: Annotated[Path | None, typer.Option(help="annotations of the prediction files")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="source that the others are compared with", show_default="the first")
+    ] = None,
+    audio: Annotated[
+        Path | None,
+        typer.Option(help="folder of the recordings: 20 queries get sound and a spectrogram"),
+    ] = None,
+) -> None:
+    """Write one page about runs or prediction files: scores, curves, and what was answered to each query."""
+    from amrbench.tools.report_page import ReportRequest, write_report
+
+    write_report(ReportRequest(tuple(sources), against, truth, audio), output)
+    typer.echo(f"{output}: {output.stat().st_size / 2**20:.1f} MiB", err=True)
 
 
 @command(epilog="Example: amrbench fuse runs/ours3@synthetic-1f2e3d4c other.jsonl -o fused.jsonl")

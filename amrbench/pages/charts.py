@@ -78,6 +78,7 @@ class LineChart:
         x_label: What is to the right, with its unit.
         y_label: What is upwards, with its unit.
         series: At least one.
+        from_zero: Whether the axis upwards begins at 0.
         diagonal: Whether a line marks where both are equal.
     """
 
@@ -86,6 +87,7 @@ class LineChart:
     x_label: str
     y_label: str
     series: Sequence[Series]
+    from_zero: bool = True
     diagonal: bool = False
 
     def html(self) -> Markup:
@@ -110,6 +112,8 @@ class LineChart:
                 markersize=4,
                 label=_short(one.name),
             )
+        if self.from_zero:
+            axis.set_ylim(bottom=0)
         axis.set_xlabel(self.x_label, parse_math=False)
         axis.set_ylabel(self.y_label, parse_math=False)
         if len(self.series) > 1:
@@ -122,8 +126,10 @@ class LineChart:
         points = dict.fromkeys(chain.from_iterable(one.x for one in self.series))
         ordered = list(points) if any(isinstance(x, str) for x in points) else sorted(points)  # type: ignore[type-var]
         return [
-            {self.x_label: x if isinstance(x, str) else f"{x:g}"}
-            | {one.name: _number(own.get(x)) for one, own in zip(self.series, values, strict=True)}
+            {
+                self.x_label: x if isinstance(x, str) else f"{x:g}",
+                **{one.name: _number(own.get(x)) for one, own in zip(self.series, values, strict=True)},
+            }
             for x in ordered
         ]
 
@@ -173,7 +179,7 @@ class IntervalChart:
 
     def _draw(self, figure: Any) -> None:
         axis = figure.subplots()
-        axis.axvline(0, color=_INK, linewidth=1)
+        axis.axvline(0, color=_FAINT, linewidth=1, zorder=0)
         for row, one in enumerate(self.intervals):
             colour = _SERIES[one.colour % COLOURS]
             axis.plot([one.low, one.high], [row, row], color=colour, linewidth=2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from amrbench.evaluation.result import Result
 from amrbench.pages.page import (
@@ -16,10 +18,18 @@ from amrbench.pages.page import (
     paragraph,
     verbatim,
 )
-from amrbench.pages.training_section import ReportedRun
 
 FILES = ("recipe.yaml", "protocol.yaml")
 """Of a run, that are shown as they are."""
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """A finished run: the name of its recipe, the folder of its files, and what it says about itself."""
+
+    name: str
+    folder: Path
+    result: Result
 
 
 def making_section(runs: Sequence[ReportedRun]) -> Section:

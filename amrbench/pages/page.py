@@ -88,7 +88,9 @@ class Page:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def html(self) -> str:
-        """Return the whole file."""
+        """Return the whole file; ValueError if a section and a block of data have the same id."""
+        if same := {section.anchor for section in self.sections} & self.data.keys():
+            raise ValueError(f"a section and a block of data have the id {same.pop()!r}")
         scripts = [_SCRIPT, *self.scripts]
         contents = "\n".join(
             f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>' for section in self.sections

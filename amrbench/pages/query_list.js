@@ -4,7 +4,7 @@
   const PAGE = 20; // Queries that are listed at once.
   const find = (name) => document.getElementById(`query-${name}`);
   const values = (name) => JSON.parse(document.getElementById(name).textContent);
-  const { systems, metrics, qids, values: scores, orders } = values("queries");
+  const { systems, metrics, qids, values: scores, orders } = values("query-data");
   const { timelines } = values("timelines");
   const texts = timelines.map(({ query, vid }, row) => `${query} ${vid} ${qids[row]}`.toLowerCase());
   let rows = [];

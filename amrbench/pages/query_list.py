@@ -21,7 +21,7 @@ SCRIPTS = (
 )
 STYLES = (timeline.STYLE, Path(__file__).with_name("query_list.css").read_text(encoding="utf-8"))
 """What a page with a list of queries needs besides its data."""
-BLOCK = "queries"
+BLOCK = "query-data"
 """The id of the data of a page that query_list.js lists."""
 MOST_MOMENTS = 5
 """Of a system, on a timeline."""
@@ -33,15 +33,17 @@ class Answers:
     """What a system answers to Q queries.
 
     Attributes:
-        name: Of the system and its model.
+        name: Of the system, and of the model whose moments are shown.
         moments: Best first, for each query.
-        values: (Q, M) percent of each query for each metric, averaged over seeds; None where nothing is
+        scored: Of the system, and of the models that are scored.
+        values: (Q, M) percent of each query for each metric, averaged over the models; None where nothing is
             scored.
     """
 
     name: str
     moments: Sequence[Sequence[Moment]]
-    values: Floats | None
+    scored: str = ""
+    values: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,12 @@ class QueryList:
 
     def data(self) -> dict[str, Any]:
         """Return the data of the page, by the id of its element."""
-        scored = [answers for answers in self.answers if answers.values is not None]
+        scored = [(answers.scored, answers.values) for answers in self.answers if answers.values is not None]
         listed = {
-            "systems": [answers.name for answers in scored],
+            "systems": [name for name, _ in scored],
             "metrics": list(self.metrics),
             "qids": [str(query.qid) for query in self.queries],
-            "values": [np.round(answers.values, DECIMALS).tolist() for answers in scored],
+            "values": [values.round(DECIMALS).tolist() for _, values in scored],
             "orders": [list(order.rows) for order in self.orders],
         }
         return {timeline.BLOCK: timelines_as_json([*self._timelines()]), BLOCK: listed}
@@ -153,8 +155,8 @@ def best_and_worst(answers: Answers, column: int) -> list[QueryOrder]:
         return []
     value = answers.values[:, column]
     return [
-        QueryOrder(f"best of {answers.name} first", np.argsort(-value, kind="stable").tolist()),
-        QueryOrder(f"worst of {answers.name} first", np.argsort(value, kind="stable").tolist()),
+        QueryOrder(f"best of {answers.scored} first", np.argsort(-value, kind="stable").tolist()),
+        QueryOrder(f"worst of {answers.scored} first", np.argsort(value, kind="stable").tolist()),
     ]
 
 

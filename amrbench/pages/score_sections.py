@@ -9,7 +9,7 @@ from amrbench.evaluation.compare import Comparison, ComparisonRow
 from amrbench.evaluation.systems import System
 from amrbench.functional.metrics import Metric
 from amrbench.pages.charts import Interval, IntervalChart, LineChart, Series, side_by_side
-from amrbench.pages.page import Cell, Markup, Section, data_table, details, heading, joined, paragraph
+from amrbench.pages.page import Cell, Markup, Section, data_table, details, joined, paragraph
 
 IOUS = tuple(percent / 100 for percent in range(5, 100, 5))
 """Thresholds of the curves of recall."""
@@ -18,19 +18,13 @@ _SHOWN = ("R1@0.5", "mAP")
 """Metrics that are drawn for groups; the tables have all."""
 
 
-def scores_section(notes: Sequence[str], rows: Sequence[Mapping[str, Cell]]) -> Section:
-    """Return the section with the table of scores.
-
-    Args:
-        notes: Sentences above it.
-        rows: With a column for each metric.
-    """
-    table = data_table("Scores in percent", rows, headers=2)
-    return Section("Scores", joined([*map(paragraph, notes), table]))
+def scores_section(rows: Sequence[Mapping[str, Cell]]) -> Section:
+    """Return the section with the table of scores, which has a column for each metric."""
+    return Section("Scores", data_table("Scores in percent", rows, headers=2))
 
 
-def differences_section(comparison: Comparison) -> Section:
-    """Return the section with what `amrbench compare` says, and its differences as charts."""
+def differences_section(comparison: Comparison, notes: Sequence[str]) -> Section:
+    """Return the section with a comparison, its differences as charts, and some of its notes."""
     rows = [row for row in comparison.lines if row.difference]
     singles = [row for row in rows if row.against.startswith(f"{comparison.against}, ")]
     charts = [
@@ -46,14 +40,12 @@ def differences_section(comparison: Comparison) -> Section:
         )
         if chart
     ]
-    cells: list[dict[str, Cell]] = [dict(row.cells()) for row in comparison.lines]
-    align = ["left"] * 3 + ["right"] * 2 + ["left"] + ["right"] * 3 + ["left"]
-    table = data_table("Differences, paired by query", cells, align=align, headers=2)
+    table = data_table(
+        "Differences, paired by query", comparison.cells(), align=comparison.alignment(), headers=2
+    )
     if not rows:
         charts = [paragraph("There is nothing to compare with: give two systems or --against.")]
-    return Section(
-        "Differences", joined([*map(paragraph, comparison.notes), side_by_side(charts), table])
-    )
+    return Section("Differences", joined([*map(paragraph, notes), side_by_side(charts), table]))
 
 
 def _difference_chart(title: str, metric: str, rows: Sequence[ComparisonRow]) -> Markup | None:
@@ -101,9 +93,10 @@ def recall_section(systems: Sequence[System], first: int) -> Section:
 def groups_section(analysis: Analysis) -> Section:
     """Return the section with the scores of groups of queries."""
     singles = _singles(analysis)
-    parts = []
+    charts: list[Markup] = []
+    tables: list[Markup] = []
     for by in dict.fromkeys(group.by for model in singles for group in model.groups):
-        charts = [
+        charts += [
             LineChart(
                 title=f"{metric} by {by}",
                 about=f"{metric} of the queries of each group, for each system.",
@@ -133,9 +126,10 @@ def groups_section(analysis: Analysis) -> Section:
             for group in model.groups
             if group.by == by
         ]
-        table = details("All metrics, with soups", data_table(f"Scores by {by}, percent", rows, headers=2))
-        parts += [heading(by), side_by_side(charts), table]
-    return Section("Scores by group", joined(parts))
+        tables.append(
+            details(f"All metrics by {by}", data_table(f"Scores by {by}, percent", rows, headers=2))
+        )
+    return Section("Scores by group", joined([side_by_side(charts), *tables]))
 
 
 def calibration_section(analysis: Analysis) -> Section:
@@ -180,6 +174,25 @@ def calibration_section(analysis: Analysis) -> Section:
     if rows:
         parts += [side_by_side(charts), data_table("Calibration of the first moment", rows)]
     return Section("Calibration", joined(parts))
+
+
+def analysis_sections(analysis: Analysis) -> list[Section]:
+    """Return the sections of the analysis."""
+    disagreements = [*disagreement_rows(analysis)]
+    return [
+        groups_section(analysis),
+        calibration_section(analysis),
+        *(
+            [
+                Section(
+                    "Answered differently",
+                    data_table("Queries that one of two systems answers", disagreements),
+                )
+            ]
+            if disagreements
+            else []
+        ),
+    ]
 
 
 def disagreement_rows(analysis: Analysis) -> Iterator[dict[str, Cell]]:

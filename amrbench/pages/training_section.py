@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from amrbench.evaluation.result import Result, StageRecord
+from amrbench.evaluation.result import StageRecord
 from amrbench.pages.charts import LineChart, Series, side_by_side
+from amrbench.pages.making_section import ReportedRun
 from amrbench.pages.page import Markup, Section, heading, joined, paragraph
 from amrbench.training.log import Epoch, read_copy
-
-
-@dataclass(frozen=True)
-class ReportedRun:
-    """A finished run, and the folder of its files."""
-
-    folder: Path
-    result: Result
 
 
 @dataclass(frozen=True)
@@ -41,18 +33,17 @@ class TrainedSeeds:
 
 def training_section(runs: Sequence[ReportedRun]) -> Section:
     """Return the section with the curves of all runs; what several runs share is drawn once."""
-    parts: list[Markup] = []
+    without = [run.name for run in runs if not all(stage.log for stage in run.result.stages)]
+    parts = [
+        paragraph(
+            f"No curves of {', '.join(without)}: made by a version of amrbench that did not copy the logs of "
+            "stages into runs. Run the recipe again with another --out: finished stages are used, and their "
+            "logs copied."
+        )
+    ] * bool(without)
     drawn: dict[frozenset[str], str] = {}
     for run in runs:
-        name = run.result.recipe.name
-        if not all(stage.log for stage in run.result.stages):
-            parts.append(
-                paragraph(
-                    f"{name}: no curves, because the run was made by a version of amrbench that did not copy "
-                    "the logs of its stages. Run the recipe again with another --out: finished stages are "
-                    "used, and their logs copied."
-                )
-            )
+        if run.name in without:
             continue
         for seeds in _stages(run):
             if seeds.keys in drawn:
@@ -104,6 +95,7 @@ def _charts(seeds: TrainedSeeds) -> Iterator[Markup]:
         about="The mean over the steps of an epoch of the sum that is minimised, for each seed.",
         x_label="epoch",
         y_label="loss",
+        from_zero=False,
         series=[
             Series(seed, [epoch.epoch for epoch in epochs], [epoch.total for epoch in epochs], number)
             for number, (seed, epochs) in enumerate(seeds.epochs.items())
@@ -133,6 +125,7 @@ def _charts(seeds: TrainedSeeds) -> Iterator[Markup]:
         about="The mean over the steps of an epoch of each term, with its weight.",
         x_label="epoch",
         y_label="term",
+        from_zero=False,
         series=[
             Series(
                 term, [epoch.epoch for epoch in epochs], [epoch.losses.get(term) for epoch in epochs], number

@@ -117,6 +117,11 @@ def test_a_number_has_two_decimals_and_all_digits_as_its_value():
     assert elements.named("td")[0] == ({"class": "number"}, "3")
 
 
+def test_data_with_the_id_of_a_section_is_refused():
+    with pytest.raises(ValueError, match="a section and a block of data have the id 'first-part'"):
+        page(data={"first-part": []}).html()
+
+
 def test_numbers_that_json_has_not_are_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
         page(data={"rows": [float("nan")]}).html()
