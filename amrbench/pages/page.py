@@ -207,8 +207,8 @@ def _cells(values: Sequence[Cell], sides: Sequence[str], headers: int) -> str:
         )
         if isinstance(value, Markup):
             text = value
-        name = '<th scope="row"' if column < headers else "<td"
-        cells.append(f"{name}{_side(side)}>{text}</{'th' if column < headers else 'td'}>")
+        name, scope = ("th", ' scope="row"') if column < headers and text else ("td", "")
+        cells.append(f"<{name}{scope}{_side(side)}>{text}</{name}>")
     return "".join(cells)
 
 

@@ -127,7 +127,8 @@ class QueryList:
 
     def _about_sound(self) -> Iterable[Markup]:
         if self.media:
-            yield paragraph(f"{len(self.media)} queries have sound and a spectrogram.")
+            count = "1 query has" if len(self.media) == 1 else f"{len(self.media)} queries have"
+            yield paragraph(f"{count} sound and a spectrogram.")
 
     def _timelines(self) -> Iterable[Timeline]:
         for row, query in enumerate(self.queries):

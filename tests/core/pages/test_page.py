@@ -117,6 +117,12 @@ def test_a_number_has_two_decimals_and_all_digits_as_its_value():
     assert elements.named("td")[0] == ({"class": "number"}, "3")
 
 
+def test_an_empty_cell_names_no_row():
+    elements = Elements(data_table("t", [{"recipe": "", "member": "whole", "mAP": 1.0}], headers=2))
+    assert elements.named("th")[3:] == [({"scope": "row"}, "whole")]
+    assert elements.named("td")[0] == ({}, "")
+
+
 def test_data_with_the_id_of_a_section_is_refused():
     with pytest.raises(ValueError, match="a section and a block of data have the id 'first-part'"):
         page(data={"first-part": []}).html()
