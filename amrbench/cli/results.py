@@ -1,4 +1,4 @@
-"""The commands about runs and prediction files: `score`, `compare`, `report`, `fuse` and `pack`."""
+"""The commands about runs and prediction files: `score`, `compare`, `analyze`, `report`, `fuse`, `pack`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ from amrbench.cli.options import (
 Sources = Annotated[
     list[Path], typer.Argument(help="run folders, prediction files, or folders with one for each seed")
 ]
+Against = Annotated[
+    Path | None, typer.Option(help="source that the others are compared with", show_default="the first")
+]
+Truth = Annotated[Path | None, typer.Option(help="annotations of the prediction files")]
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Results")
@@ -64,10 +68,8 @@ def score(
 @command(epilog="Example: amrbench compare runs/ours3@* --against runs/cgdetr@synthetic-1f2e3d4c")
 def compare(
     sources: Sources,
-    against: Annotated[
-        Path | None, typer.Option(help="source that the others are compared with", show_default="the first")
-    ] = None,
-    truth: Annotated[Path | None, typer.Option(help="annotations of the prediction files")] = None,
+    against: Against = None,
+    truth: Truth = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(help="e.g. R5@0.5; may be repeated", show_default="R1@0.5, R1@0.7 and mAP"),
@@ -87,14 +89,49 @@ def compare(
         typer.echo(comparison.text(shown_as))
 
 
+@command(epilog="Example: amrbench analyze theirs.jsonl ours.jsonl --truth castella_test_release.jsonl")
+def analyze(
+    sources: Sources,
+    against: Against = None,
+    truth: Truth = None,
+    iou: Annotated[
+        list[float] | None,
+        typer.Option("--iou", help="threshold; may be repeated", show_default="0.5 and 0.7"),
+    ] = None,
+    step: Annotated[
+        list[float] | None,
+        typer.Option(help="grid in seconds; may be repeated", show_default="1, 2 and 5"),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="annotation key to group queries by; may be repeated", show_default="all with few values"
+        ),
+    ] = None,
+    form: FormatOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show why metrics are as they are: order and bounds of moments, kinds of queries, who answers what."""
+    from amrbench.evaluation.analysis import IOUS, STEPS
+    from amrbench.evaluation.analysis import analyze as analyze_all
+    from amrbench.evaluation.analysis_tables import analysis_text
+
+    analysis = analyze_all(
+        sources, against=against, truth=truth, ious=iou or IOUS, steps=step or STEPS, keys=by
+    )
+    shown_as = table_form(form, as_json=as_json)
+    if shown_as == "json":
+        print_json(analysis.as_json())
+    else:
+        typer.echo(analysis_text(analysis, shown_as))
+
+
 @command(epilog="Example: amrbench report runs/* --against runs/cgdetr@synthetic-1f2e3d4c -o report.html")
 def report(
     sources: Sources,
     output: Annotated[Path, typer.Option("--output", "-o", help="page to write, a .html file")],
-    truth: Annotated[Path | None, typer.Option(help="annotations of the prediction files")] = None,
-    against: Annotated[
-        Path | None, typer.Option(help="source that the others are compared with", show_default="the first")
-    ] = None,
+    truth: Truth = None,
+    against: Against = None,
     audio: Annotated[
         Path | None,
         typer.Option(help="folder of the recordings: 20 queries get sound and a spectrogram"),

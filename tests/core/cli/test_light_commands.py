@@ -43,6 +43,7 @@ def calls(tmp_path):
         ["data", "--help"],
         ["score", one, "--truth", truth],
         ["compare", one, two, "--truth", truth],
+        ["analyze", one, two, "--truth", truth],
         ["report", one, two, "--truth", truth, "-o", str(tmp_path / "report.html")],
         ["fuse", one, two, "-o", str(tmp_path / "fused.jsonl")],
         ["parts"],

@@ -1,4 +1,4 @@
-"""`score` and `compare` from outside: what they print, and how they end."""
+"""`score`, `compare` and `analyze` from outside: what they print, and how they end."""
 
 import json
 import sys
@@ -83,6 +83,31 @@ def test_compare_without_annotations_ends_with_two(amrbench, files):
     assert (code, out) == (2, "")
     assert f"{files[0]}: not a run" in err
     assert "--truth FILE" in err
+
+
+def test_analyze_prints_why_metrics_are_as_they_are(amrbench, files):
+    predictions, truth = files
+    other = predictions.with_name("other.jsonl")
+    other.write_text(predictions.read_text().replace("[[10, 18, 0.9]]", "[[30, 38, 0.9], [10, 20, 0.5]]"))
+    arguments = ("analyze", other, "--against", predictions, "--truth", truth, "--iou", "0.9", "--step", "4")
+    code, out, _ = amrbench(*arguments, "--by", "kind")
+    assert code == 0
+    text = " ".join(out.split())
+    assert "| other.jsonl | predictions | 2 | 100.00 | 100.00 |" in text
+    assert "| 4 | 83.33 | 0.00 | |" in text
+    assert "| kind | k | 1 | 1 | predictions.jsonl |" in text
+    assert "| other.jsonl, predictions | predictions.jsonl, predictions | R1@0.9 | 0 | 0 | 0 | 1 |" in text
+    code, out, _ = amrbench(*arguments, "--json")
+    content = json.loads(out)
+    assert content["models"][1]["oracle"][1]["recall"] == {"0.9": 100.0}
+    assert [own["step"] for own in content["ceilings"]] == [4.0, 10.0]
+    assert content["disagreements"][0]["queries"] == []
+
+
+def test_what_cannot_be_analyzed_ends_with_two(amrbench, files):
+    code, out, err = amrbench("analyze", files[0], "--truth", files[1], "--step", "0")
+    assert (code, out) == (2, "")
+    assert "error: a grid with a step of 0 s makes no sense; give seconds above 0 and up to 3600." in err
 
 
 def test_tables_are_fitted_to_a_terminal(amrbench, files, monkeypatch):
