@@ -192,7 +192,7 @@ class IntervalChart:
         axis.set_xlabel(self.label, parse_math=False)
 
 
-def side_by_side(charts: Sequence[Markup]) -> Markup:
+def chart_grid(charts: Sequence[Markup]) -> Markup:
     """Return charts beside each other as far as the page is wide enough."""
     return Markup('<div class="charts">\n' + "\n".join(charts) + "\n</div>")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from amrbench.evaluation.result import Result
+from amrbench.evaluation.result import Environment, Result
 from amrbench.pages.page import (
     Cell,
     Markup,
@@ -60,7 +60,7 @@ def _tables(result: Result) -> Iterator[tuple[str, list[dict[str, Cell]]]]:
                 "stage": stage.stage,
                 "epochs": stage.epochs,
                 "steps": stage.steps,
-                "chosen epoch": ", ".join(f"{each.epoch} ({name})" for name, each in stage.selected.items()),
+                "chosen epoch": ", ".join(f"{own.epoch} ({name})" for name, own in stage.selected.items()),
                 "seconds": f"{stage.seconds:.0f}",
                 "memory, MiB": f"{stage.memory_mib:.0f}",
                 "hardware": stage.hardware,
@@ -97,20 +97,18 @@ def _tables(result: Result) -> Iterator[tuple[str, list[dict[str, Cell]]]]:
             for part in result.parts
         ],
     )
-    environment = result.environment
-    yield (
-        "Versions and what decides the last bits",
-        [
-            {"what": name, "value": value}
-            for name, value in {
-                **environment.versions,
-                "device": environment.device,
-                "numbers": environment.dtype,
-                "threads": str(environment.threads),
-                "processor": environment.cpu,
-                "GPU": environment.gpu,
-                **environment.settings,
-            }.items()
-            if value
-        ],
-    )
+    yield "Versions and what decides the last bits", _environment(result.environment)
+
+
+def _environment(environment: Environment) -> list[dict[str, Cell]]:
+    """Return a row for each thing that is known."""
+    known = {
+        **environment.versions,
+        "device": environment.device,
+        "numbers": environment.dtype,
+        "threads": str(environment.threads),
+        "processor": environment.cpu,
+        "GPU": environment.gpu,
+        **environment.settings,
+    }
+    return [{"what": name, "value": value} for name, value in known.items() if value]

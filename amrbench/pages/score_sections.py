@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from amrbench.evaluation.analysis import Analysis, ModelAnalysis
+from amrbench.evaluation.analysis_tables import analysis_tables
 from amrbench.evaluation.compare import Comparison, ComparisonRow
 from amrbench.evaluation.systems import System
 from amrbench.functional.metrics import Metric
-from amrbench.pages.charts import Interval, IntervalChart, LineChart, Series, side_by_side
+from amrbench.pages.charts import Interval, IntervalChart, LineChart, Series, chart_grid
 from amrbench.pages.page import Cell, Markup, Section, data_table, details, joined, paragraph
 
 IOUS = tuple(percent / 100 for percent in range(5, 100, 5))
@@ -25,39 +26,45 @@ def scores_section(rows: Sequence[Mapping[str, Cell]]) -> Section:
 
 def differences_section(comparison: Comparison, notes: Sequence[str]) -> Section:
     """Return the section with a comparison, its differences as charts, and some of its notes."""
-    rows = [row for row in comparison.lines if row.difference]
-    singles = [row for row in rows if row.against.startswith(f"{comparison.against}, ")]
+    # The single models of a system come before its soups.
+    singles = list({(row.recipe, row.metric): row for row in reversed(comparison.lines)}.values())[::-1]
+    soups = [row for row in comparison.lines if row not in singles]
+    colours = {name: colour for colour, name in enumerate(dict.fromkeys(row.recipe for row in singles))}
     charts = [
         chart
-        for metric in dict.fromkeys(row.metric for row in rows)
-        for chart in (
-            _difference_chart(f"{metric}: difference from {comparison.against}", metric, singles),
-            _difference_chart(
-                f"{metric}: difference of soups from their seeds",
-                metric,
-                [row for row in rows if row not in singles],
-            ),
+        for metric in dict.fromkeys(row.metric for row in singles)
+        for title, rows in (
+            (f"{metric}: difference from {comparison.against}", singles),
+            (f"{metric}: difference of soups from their seeds", soups),
         )
-        if chart
+        for chart in _difference_chart(title, [row for row in rows if row.metric == metric], colours)
     ]
+    if not charts:
+        charts = [paragraph("There is nothing to compare with: give two systems or --against.")]
     table = data_table(
         "Differences, paired by query", comparison.cells(), align=comparison.alignment(), headers=2
     )
-    if not rows:
-        charts = [paragraph("There is nothing to compare with: give two systems or --against.")]
-    return Section("Differences", joined([*map(paragraph, notes), side_by_side(charts), table]))
+    return Section("Differences", joined([*map(paragraph, notes), chart_grid(charts), table]))
 
 
-def _difference_chart(title: str, metric: str, rows: Sequence[ComparisonRow]) -> Markup | None:
+def _difference_chart(
+    title: str, rows: Sequence[ComparisonRow], colours: Mapping[str, int]
+) -> Iterator[Markup]:
+    """Yield the chart of a metric, if there is a difference; systems have their colours."""
     intervals = [
         Interval(
-            f"{row.recipe}, {row.member}", row.difference.mean, row.difference.low, row.difference.high, 0
+            name=f"{row.recipe}, {row.member}",
+            value=row.difference.mean,
+            low=row.difference.low,
+            high=row.difference.high,
+            colour=colours[row.recipe],
         )
         for row in rows
-        if row.metric == metric and row.difference
+        if row.difference
     ]
-    about = f"The difference in {metric} of each, with its 95 % interval; right of 0 is better."
-    return IntervalChart(title, about, "system", "points", intervals).html() if intervals else None
+    about = "Each difference with its 95 % interval; right of 0 is better."
+    if intervals:
+        yield IntervalChart(title, about, "system", "points", intervals).html()
 
 
 def recall_section(systems: Sequence[System], first: int) -> Section:
@@ -87,49 +94,32 @@ def recall_section(systems: Sequence[System], first: int) -> Section:
                 ],
             ).html()
         )
-    return Section("Recall over IoU", side_by_side(charts))
+    return Section("Recall over IoU", chart_grid(charts))
 
 
 def groups_section(analysis: Analysis) -> Section:
     """Return the section with the scores of groups of queries."""
     singles = _singles(analysis)
-    charts: list[Markup] = []
-    tables: list[Markup] = []
-    for by in dict.fromkeys(group.by for model in singles for group in model.groups):
-        charts += [
-            LineChart(
-                title=f"{metric} by {by}",
-                about=f"{metric} of the queries of each group, for each system.",
-                x_label=by,
-                y_label=f"{metric}, %",
-                series=[
-                    Series(
-                        _name(model),
-                        [group.value for group in model.groups if group.by == by],
-                        [group.metrics[metric] for group in model.groups if group.by == by],
-                        colour,
-                    )
-                    for colour, model in enumerate(singles)
-                ],
-            ).html()
-            for metric in _SHOWN
-        ]
-        rows: list[dict[str, Cell]] = [
-            {
-                "system": _name(model),
-                by: group.value,
-                "queries": group.queries,
-                "recordings": group.recordings,
-                **group.metrics,
-            }
-            for model in analysis.models
-            for group in model.groups
-            if group.by == by
-        ]
-        tables.append(
-            details(f"All metrics by {by}", data_table(f"Scores by {by}, percent", rows, headers=2))
-        )
-    return Section("Scores by group", joined([side_by_side(charts), *tables]))
+    charts = [
+        LineChart(
+            title=f"{metric} by {by}",
+            about=f"{metric} of the queries of each group, for each system.",
+            x_label=by,
+            y_label=f"{metric}, %",
+            series=[
+                Series(
+                    _name(model),
+                    [group.value for group in model.groups if group.by == by],
+                    [group.metrics[metric] for group in model.groups if group.by == by],
+                    colour,
+                )
+                for colour, model in enumerate(singles)
+            ],
+        ).html()
+        for by in dict.fromkeys(group.by for group in singles[0].groups)
+        for metric in _SHOWN
+    ]
+    return Section("Scores by group", chart_grid(charts))
 
 
 def calibration_section(analysis: Analysis) -> Section:
@@ -159,54 +149,40 @@ def calibration_section(analysis: Analysis) -> Section:
                 diagonal=True,
             ).html()
         )
-    rows: list[dict[str, Cell]] = [
-        {
-            "system": _name(model),
-            "IoU": f"{own.iou:g}",
-            "moments": own.moments,
-            "mean score": own.score,
-            "share that is right": own.right,
-            "expected calibration error": own.error,
-        }
-        for model in analysis.models
-        for own in model.calibration
-    ]
-    if rows:
-        parts += [side_by_side(charts), data_table("Calibration of the first moment", rows)]
-    return Section("Calibration", joined(parts))
+    return Section("Calibration", joined([*parts, chart_grid(charts)]))
 
 
-def analysis_sections(analysis: Analysis) -> list[Section]:
-    """Return the sections of the analysis."""
-    disagreements = [*disagreement_rows(analysis)]
-    return [
-        groups_section(analysis),
-        calibration_section(analysis),
-        *(
-            [
-                Section(
-                    "Answered differently",
-                    data_table("Queries that one of two systems answers", disagreements),
+def oracle_section(analysis: Analysis) -> Section:
+    """Return the section about the recall that a perfect choice among the first moments would have."""
+    singles = _singles(analysis)
+    charts = [
+        LineChart(
+            title=f"Best of the first k moments, IoU {iou:g}",
+            about=f"Percent of queries one of whose first k moments reaches the IoU {iou:g}, over k.",
+            x_label="k",
+            y_label="queries, %",
+            series=[
+                Series(
+                    _name(model),
+                    [own.k for own in model.oracle],
+                    [own.recall[iou] for own in model.oracle],
+                    colour,
                 )
-            ]
-            if disagreements
-            else []
-        ),
+                for colour, model in enumerate(singles)
+            ],
+        ).html()
+        for iou in singles[0].oracle[0].recall
     ]
+    return Section("Recall over k", chart_grid(charts))
 
 
-def disagreement_rows(analysis: Analysis) -> Iterator[dict[str, Cell]]:
-    """Yield how many queries each pair of systems answers differently."""
-    for own in analysis.disagreements:
-        yield {
-            "first": own.first,
-            "second": own.second,
-            "metric": own.metric,
-            "both": own.both,
-            "only the first": own.only_first,
-            "only the second": own.only_second,
-            "neither": own.neither,
-        }
+def analysis_section(analysis: Analysis) -> Section:
+    """Return the section with the tables of the analysis."""
+    tables = [
+        details(title, data_table(title, rows, headers=2))
+        for title, rows in analysis_tables(analysis).items()
+    ]
+    return Section("Analysis", joined([*map(paragraph, analysis.notes), *tables]))
 
 
 def _singles(analysis: Analysis) -> list[ModelAnalysis]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from amrbench.evaluation.result import StageRecord
-from amrbench.pages.charts import LineChart, Series, side_by_side
+from amrbench.pages.charts import LineChart, Series, chart_grid
 from amrbench.pages.making_section import ReportedRun
 from amrbench.pages.page import Markup, Section, heading, joined, paragraph
 from amrbench.training.log import Epoch, read_copy
@@ -50,13 +50,12 @@ def training_section(runs: Sequence[ReportedRun]) -> Section:
                 parts.append(paragraph(f"{seeds.name}: the same as {drawn[seeds.keys]}."))
                 continue
             drawn[seeds.keys] = seeds.name
-            parts += [heading(seeds.name), *_chosen(seeds), side_by_side([*_charts(seeds)])]
+            parts += [heading(seeds.name), *_chosen(seeds), chart_grid([*_charts(seeds)])]
     return Section("Training", joined(parts))
 
 
 def _stages(run: ReportedRun) -> Iterator[TrainedSeeds]:
     """Yield the stages of a run in the order of training."""
-    training = run.result.recipe.options["training"]
     groups: dict[str, list[tuple[str, StageRecord]]] = {}
     for stage in run.result.stages:
         name, _, seed = stage.stage.partition(", seed ")
@@ -64,7 +63,7 @@ def _stages(run: ReportedRun) -> Iterator[TrainedSeeds]:
     for name, stages in groups.items():
         yield TrainedSeeds(
             name=name,
-            select=training["select"][0],
+            select=run.result.recipe.options["training"]["select"][0],
             keys=frozenset(stage.key for _, stage in stages),
             epochs={seed: read_copy(run.folder / stage.log) for seed, stage in stages},
             chosen={

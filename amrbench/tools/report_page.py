@@ -23,8 +23,11 @@ from amrbench.pages.page import Cell, Page, Section, refuse_unwritable
 from amrbench.pages.query_list import QueryList
 from amrbench.pages.score_sections import (
     CURVES,
-    analysis_sections,
+    analysis_section,
+    calibration_section,
     differences_section,
+    groups_section,
+    oracle_section,
     recall_section,
     scores_section,
 )
@@ -125,7 +128,10 @@ def _scored(runs: list[ReportedRun], request: ReportRequest) -> _Content:
             comparison, [note for note in comparison.notes if note not in run_heading(systems)]
         ),
         recall_section(systems, len(METRICS)),
-        *analysis_sections(analysis),
+        oracle_section(analysis),
+        groups_section(analysis),
+        calibration_section(analysis),
+        analysis_section(analysis),
     )
     annotated = f" of {truth.name}" if truth else ""
     about = f"{comparison.queries} queries{annotated}, {comparison.recordings} recordings."

@@ -12,10 +12,10 @@ from amrbench.pages.charts import (
     LineChart,
     Series,
     refuse_without_matplotlib,
-    side_by_side,
+    chart_grid,
 )
 from amrbench.pages.page import Page, Section
-from tests.core.pages.test_page import HOSTILE, Elements
+from tests.core.pages.read_page import HOSTILE, Elements, tables_of, values_of
 
 pytest.importorskip("matplotlib")
 
@@ -46,30 +46,23 @@ def svg_of(html: str) -> ElementTree.Element:
     return ElementTree.fromstring(re.search(r"<svg.*</svg>", html, re.DOTALL)[0])
 
 
-def table_of(html: str) -> list[list[str]]:
-    return [re.findall(r"<t[hd][^>]*>(?:<data[^>]*>)?([^<]*)", row) for row in html.split("<tr>")[1:]]
-
-
 def test_the_table_has_the_numbers_that_are_drawn():
-    assert table_of(lines().html()) == [
-        ["IoU", "one", "two"],
-        ["0.5", "50", ""],
-        ["0.7", "33.33", ""],
-        ["0.9", "", "1"],
+    assert tables_of(lines().html())["Recall"] == [
+        {"IoU": "0.5", "one": "50", "two": ""},
+        {"IoU": "0.7", "one": "33.33", "two": ""},
+        {"IoU": "0.9", "one": "", "two": "1"},
     ]
-    values = [attributes["value"] for attributes, _ in Elements(lines().html()).named("data")]
-    assert values == ["50.0", repr(100 / 3), "1.0"]
-    assert table_of(intervals().html()) == [
-        ["system", "points", "from", "to"],
-        ["one", "2", "0.5", "3.5"],
-        ["two", "-1", "-2", "0.25"],
+    assert values_of(lines().html())["Recall"] == [[50.0], [100 / 3], [1.0]]
+    assert tables_of(intervals().html())["Differences"] == [
+        {"system": "one", "points": "2", "from": "0.5", "to": "3.5"},
+        {"system": "two", "points": "-1", "from": "-2", "to": "0.25"},
     ]
 
 
 def test_named_points_stand_in_the_order_of_their_series():
     series = [Series("one", ["up to 2", "2 to 10", "over 10"], [3.0, 1.0, 2.0], 0)]
-    rows = table_of(lines(series=series).html())
-    assert [row[0] for row in rows[1:]] == ["up to 2", "2 to 10", "over 10"]
+    rows = tables_of(lines(series=series).html())["Recall"]
+    assert [row["IoU"] for row in rows] == ["up to 2", "2 to 10", "over 10"]
 
 
 @pytest.mark.parametrize("chart", [lines(), intervals()])
@@ -99,7 +92,7 @@ def test_further_series_than_colours_have_other_dashes():
 
 def test_ids_of_all_charts_of_a_page_differ_and_their_links_lead_to_them():
     charts = [lines().html(), lines(title="Other").html(), intervals().html()]
-    html = Page("t", [], [Section("s", side_by_side(charts))]).html()
+    html = Page("t", [], [Section("s", chart_grid(charts))]).html()
     ids = re.findall(r'\bid="([^"]*)"', html)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:url\(|href=")#([^")]*)', html)) <= set(ids)

@@ -1,6 +1,6 @@
 from amrbench.evaluation.result import PartRecord, RecipeRecord, Row, SplitRecord
 from amrbench.pages.making_section import ReportedRun, making_section
-from tests.core.pages.test_page import HOSTILE, Elements
+from tests.core.pages.read_page import HOSTILE, Elements
 from tests.core.pages.test_training_section import stage
 from tests.small_world.written_runs import made_up_result
 

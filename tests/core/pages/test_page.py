@@ -1,7 +1,6 @@
 import json
 from base64 import b64encode
 from hashlib import sha256
-from html.parser import HTMLParser
 
 import pytest
 
@@ -16,32 +15,7 @@ from amrbench.pages.page import (
     paragraph,
     refuse_unwritable,
 )
-
-HOSTILE = "<script>alert(1)</script> & \"'</style>"
-
-
-class Elements(HTMLParser):
-    """The elements of a page as (name, attributes, own text), in order."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.all, self._open = [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.all.append([tag, dict(attrs), ""])
-        if tag not in ("meta", "br", "link", "input"):
-            self._open.append(self.all[-1])
-
-    def handle_endtag(self, tag):
-        assert self._open.pop()[0] == tag, f"</{tag}> closes another element"
-
-    def handle_data(self, data):
-        if self._open:
-            self._open[-1][2] += data
-
-    def named(self, tag):
-        return [(attributes, text) for name, attributes, text in self.all if name == tag]
+from tests.core.pages.read_page import HOSTILE, Elements
 
 
 def page(**options) -> Page:

@@ -16,7 +16,7 @@ from amrbench.pages.query_list import (
 )
 from amrbench.pages.timeline import Media, Spectrogram
 from amrbench.types import Query
-from tests.core.pages.test_page import HOSTILE, Elements
+from tests.core.pages.read_page import HOSTILE, Elements
 
 QUERIES = [Query("a", "a dog", "v1", 60.0, ((1.0, 2.0),)), Query(7, HOSTILE, "v2", 50.0, ())]
 MOMENTS = [[(float(start), start + 1.0, 0.5) for start in range(9)], []]

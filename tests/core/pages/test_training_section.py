@@ -1,12 +1,10 @@
-import re
-
 import pytest
 
 from amrbench.evaluation.result import RecipeRecord, Row, Selected, StageRecord
 from amrbench.pages.making_section import ReportedRun
 from amrbench.pages.training_section import training_section
 from amrbench.training.log import FILE, Epoch, write_epoch
-from tests.core.pages.test_page import HOSTILE, Elements
+from tests.core.pages.read_page import HOSTILE, Elements, values_of
 from tests.small_world.written_runs import made_up_result
 
 pytest.importorskip("matplotlib")
@@ -49,22 +47,13 @@ def run_of(folder, name="toy", logs=True) -> ReportedRun:
     return ReportedRun(name, folder, result.model_copy(update={"recipe": RECIPE}))
 
 
-def tables_of(html: str) -> dict[str, list[float]]:
-    """Return the numbers of each table by its caption."""
-    tables = re.findall(r"<caption>(.*?)</caption>(.*?)</table>", html, re.DOTALL)
-    return {
-        caption: [float(value) for value in re.findall(r'<data value="([^"]*)"', rows)]
-        for caption, rows in tables
-    }
-
-
 def test_every_stage_and_seed_has_its_losses_and_its_validation(tmp_path):
-    tables = tables_of(training_section([run_of(tmp_path)]).body)
-    assert tables["toy pretrain: loss"] == [epoch(1, 0).total, epoch(2, 0).total]
-    both = [epoch(number, seed).total for number in (1, 2) for seed in (1, 2)]
-    assert tables["toy finetune: loss"] == both
-    assert tables["toy finetune: validation, decoder"] == [11.5, 12.5, 22.0, 23.0]
-    assert tables["toy finetune: terms of the loss, seed 0"] == [1 / 3 + 1, -0.25, 1 / 6 + 1, -0.25]
+    values = values_of(training_section([run_of(tmp_path)]).body)
+    assert values["toy pretrain: loss"] == [[epoch(1, 0).total], [epoch(2, 0).total]]
+    both = [[epoch(number, seed).total for seed in (1, 2)] for number in (1, 2)]
+    assert values["toy finetune: loss"] == both
+    assert values["toy finetune: validation, decoder"] == [[11.5, 12.5], [22.0, 23.0]]
+    assert values["toy finetune: terms of the loss, seed 0"] == [[1 / 3 + 1, -0.25], [1 / 6 + 1, -0.25]]
 
 
 def test_the_chosen_epoch_of_each_seed_is_named(tmp_path):
