@@ -212,7 +212,7 @@ def _figure(title: str, about: str, svg: str, rows: Sequence[Mapping[str, Cell]]
     svg = body.replace(
         "<svg ", f'<svg role="img" aria-labelledby="{prefix}title" aria-describedby="{prefix}about" ', 1
     )
-    svg = re.sub(r"(<svg[^>]*>)", lambda found: found[1] + names, svg, count=1)
+    svg = re.sub(r"(<svg[^>]*>)", lambda opening: opening[1] + names, svg, count=1)
     align = ["left", *["right"] * (len(rows[0]) - 1)]
     table = details("Numbers", data_table(title, rows, align=align))
     return Markup(f"<figure>\n<figcaption>{escape(title)}</figcaption>\n{svg}\n{table}\n</figure>")

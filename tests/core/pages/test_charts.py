@@ -11,8 +11,8 @@ from amrbench.pages.charts import (
     IntervalChart,
     LineChart,
     Series,
-    refuse_without_matplotlib,
     chart_grid,
+    refuse_without_matplotlib,
 )
 from amrbench.pages.page import Page, Section
 from tests.core.pages.read_page import HOSTILE, Elements, tables_of, values_of
