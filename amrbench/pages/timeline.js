@@ -70,7 +70,9 @@ const Timelines = (() => {
         this.seek(((event.clientX - box.left) / box.width) * seconds);
       });
       this.graph = graph;
-      this.scroller = make("div", { class: "tl-scroll" }, graph);
+      this.scroller = make("div", {
+        ...{ class: "tl-scroll", role: "group", tabindex: 0, "aria-label": `Timeline: ${query}` },
+      }, graph);
       const title = make("h3", {}, query);
       const about = make("p", { class: "tl-about" }, `${vid}, ${clock(seconds)}`);
       this.root.replaceChildren(title, about, this.controls(), this.scroller, this.lists());

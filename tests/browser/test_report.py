@@ -37,6 +37,7 @@ def report(tmp_path_factory):
 
 def test_it_fits_the_window_and_axe_finds_no_serious_fault(visit, report, size, colours, tmp_path):
     page = visit(report, size=size, colours=colours)
+    page.locator("#query-list li").first.scroll_into_view_if_needed()
     page.locator("#query-list .tl-drawn").first.wait_for()
     for summary in page.locator("details > summary").all():
         summary.click()
