@@ -176,13 +176,13 @@ def oracle_section(analysis: Analysis) -> Section:
     return Section("Recall over k", chart_grid(charts))
 
 
-def analysis_section(analysis: Analysis) -> Section:
-    """Return the section with the tables of the analysis."""
+def analysis_section(analysis: Analysis, notes: Sequence[str]) -> Section:
+    """Return the section with the tables of the analysis, below some of its notes."""
     tables = [
         details(title, data_table(title, rows, headers=2))
         for title, rows in analysis_tables(analysis).items()
     ]
-    return Section("Analysis", joined([*map(paragraph, analysis.notes), *tables]))
+    return Section("Analysis", joined([*map(paragraph, notes), *tables]))
 
 
 def _singles(analysis: Analysis) -> list[ModelAnalysis]:

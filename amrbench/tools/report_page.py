@@ -121,17 +121,16 @@ def _scored(runs: list[ReportedRun], request: ReportRequest) -> _Content:
     systems = read_systems(sources, metrics, against=against, truth=truth)
     comparison = compare(sources, against=against, truth=truth)
     analysis = analyze(sources, against=against, truth=truth)
+    known = run_heading(systems)
     heading = run_table([run.result for run in runs]).heading if runs else ()
     sections = (
         scores_section([*_score_rows(systems, runs, truth)]),
-        differences_section(
-            comparison, [note for note in comparison.notes if note not in run_heading(systems)]
-        ),
+        differences_section(comparison, [note for note in comparison.notes if note not in known]),
         recall_section(systems, len(METRICS)),
         oracle_section(analysis),
         groups_section(analysis),
         calibration_section(analysis),
-        analysis_section(analysis),
+        analysis_section(analysis, [note for note in analysis.notes if note not in known]),
     )
     annotated = f" of {truth.name}" if truth else ""
     about = f"{comparison.queries} queries{annotated}, {comparison.recordings} recordings."

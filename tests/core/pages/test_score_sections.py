@@ -94,7 +94,7 @@ def test_scores_that_are_no_probabilities_are_named(tmp_path):
 
 def test_the_analysis_has_its_notes_and_a_table_for_each_sentence(runs):
     analysis = analyze(runs)
-    body = analysis_section(analysis).body
+    body = analysis_section(analysis, analysis.notes).body
     assert body.count("<details>") == len(tables_of(body)) >= 6
     for note in analysis.notes:
         assert f"<p>{note}</p>" in body
