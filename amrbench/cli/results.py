@@ -70,7 +70,7 @@ def compare(
     truth: Annotated[Path | None, typer.Option(help="annotations of the prediction files")] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="e.g. R5@0.5; may be repeated", show_default="R1@0.5, R1@0.7 and mAP"),
+        typer.Option(help="e.g. R5@0.5; may be repeated", show_default="R@1 and R@5 at 0.5 and 0.7, and mAP"),
     ] = None,
     form: FormatOption = None,
     as_json: AsJson = False,
