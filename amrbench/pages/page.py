@@ -19,6 +19,7 @@ from typing import Any
 
 from amrbench.errors import DataError
 from amrbench.files.atomic import atomic_path
+from amrbench.files.writable_folder import refuse_missing_parent
 
 _STYLE, _SCRIPT = (
     Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
@@ -139,8 +140,7 @@ def refuse_unwritable(path: Path) -> None:
     """Raise DataError if a page cannot get this path, so that it fails before anything is computed."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"{path}: a page cannot have this suffix. Use .html.")
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no folder {str(path.parent)!r}. Make it, or choose another path.")
+    refuse_missing_parent(path)
 
 
 def paragraph(text: str) -> Markup:
