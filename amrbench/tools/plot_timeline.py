@@ -106,7 +106,8 @@ def _draw_system(axis: Any, system: TimelineSystem, scale: tuple[float, float]) 
         edges = np.arange(len(scaled) + 1) * system.hop
         axis.stairs(scaled, edges, baseline=None, color="tab:orange", linewidth=1)
     if system.remark:
-        style = {"fontsize": 7, "ha": "right", "transform": axis.transAxes, "parse_math": False}
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        style = {"fontsize": 7, "ha": "right", "transform": axis.transAxes, "parse_math": False, "bbox": box}
         axis.text(0.995, 0.04, textwrap.shorten(system.remark, 130), **style)
     axis.set_ylim(0, 1.05)
     axis.set_yticks([])

@@ -105,9 +105,13 @@ def page_heading(results: Sequence[Answers]) -> list[str]:
 
 
 def sounds_text(known: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a sentence for each encoder that knows nothing but a list of sounds."""
+    """Return a sentence for the encoders that know the same list of sounds and nothing else."""
+    encoders: dict[tuple[str, ...], list[str]] = {}
+    for name, sounds in known.items():
+        encoders.setdefault(tuple(sounds), []).append(name)
     return [
-        f"The encoder {name} knows these sounds only: {', '.join(sounds)}." for name, sounds in known.items()
+        f"Sounds known to {' and '.join(names)}, and no others: {', '.join(sounds)}."
+        for sounds, names in encoders.items()
     ]
 
 

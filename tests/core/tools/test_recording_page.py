@@ -58,8 +58,11 @@ def test_the_heading_names_run_protocol_stand_ins_and_their_sounds(result, monke
     assert page_heading([result, result]) == result.heading()
     known = {"tiny": ("bell", "dog")}
     monkeypatch.setattr(type(result.finished), "known_sounds", lambda _: known)
-    assert page_heading([result])[-1] == "The encoder tiny knows these sounds only: bell, dog."
-    assert sounds_text(known) == page_heading([result])[-1:]
+    assert page_heading([result])[-1] == "Sounds known to tiny, and no others: bell, dog."
+    assert sounds_text(known | {"large": ("bell", "dog"), "odd": ("cat",)}) == [
+        "Sounds known to tiny and large, and no others: bell, dog.",
+        "Sounds known to odd, and no others: cat.",
+    ]
 
 
 def test_a_remark_stands_at_its_sentence(result):
