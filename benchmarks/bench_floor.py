@@ -42,11 +42,13 @@ def compared(benchmark: BenchmarkFixture, machine: dict[str, float], work: Work,
     with numerics_of_training():
         work()
         rounds = in_turns(floor.seconds, lambda: seconds(work), ROUNDS)
+        new = in_turns(floor.seconds_with_new_results, lambda: seconds(work), ROUNDS)
     rates = [floor.flops / each / 1e9 for each in rounds.fast]
-    benchmark.extra_info.update(rounds.extra_info(), floor_gflop=floor.flops / 1e9, machine=machine)
+    infos = {"floor_gflop": floor.flops / 1e9, "new_results": new.extra_info(), "machine": machine}
+    benchmark.extra_info.update(rounds.extra_info(), **infos)
     print(
         f"\nfloor {rounds.text()}; {floor.flops / 1e9:.1f} GFLOP at {max(rates):.0f} GFLOP/s; this machine: "
         f"{machine['gemm_gflop_a_second']:.0f} GFLOP/s in one large product, "
-        f"copies {machine['copy_gb_a_second']:.1f} GB/s"
+        f"copies {machine['copy_gb_a_second']:.1f} GB/s\nfloor with new results {new.text()}"
     )
     benchmark.pedantic(work, rounds=1)

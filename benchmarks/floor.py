@@ -1,13 +1,15 @@
 """The floor of a piece of work: its matrix products alone, each timed at its own shape and layout.
 
 Nothing that computes the same products can take less, whatever else it saves. The products are those of the
-generic path (`operations`), and their results are written into memory that is there already.
+generic path (`operations`), and their results are written into memory that is there already. A second time
+has results that are new each time, as `a @ b` makes them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from time import process_time
 
 import torch
@@ -49,16 +51,27 @@ class Floor:
         """Return the seconds that all products take one after another."""
         return sum(self.of_product(product) * count for product, count in self.products.items())
 
-    def of_product(self, product: Product) -> float:
+    def seconds_with_new_results(self) -> float:
+        """Return the same with memory that is allocated for each result."""
+        return sum(self.of_product(product, new=True) * count for product, count in self.products.items())
+
+    def of_product(self, product: Product, *, new: bool = False) -> float:
         """Return the seconds of one product, after one that is not timed."""
         operands = [
             laid_out(memory, operand)
             for memory, operand in zip(self.memory, reversed(product.operands), strict=False)
         ][::-1]
-        out, run = laid_out(self.memory[-1], result_of(product)), getattr(torch, product.name)
-        run(*operands, out=out)
+        run = getattr(torch, product.name)
+        if not new:
+            run = partial(run, out=laid_out(self.memory[-1], result_of(product)))
+        run(*operands)
         calls = min(self.products[product], MOST_CALLS)
-        return seconds(lambda: [run(*operands, out=out) for _ in range(calls)], self.clock) / calls
+
+        def repeated() -> None:
+            for _ in range(calls):
+                run(*operands)
+
+        return seconds(repeated, self.clock) / calls
 
 
 def result_of(product: Product) -> Operand:

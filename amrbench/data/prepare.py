@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from amrbench.data.shards import (
     RECORDINGS_A_SHARD,
     SENTENCES_A_SHARD,
     AudioShard,
+    AudioShards,
     TextShard,
     audio_of,
     header_for,
@@ -75,16 +77,16 @@ def prepare(
         if isinstance(split, CachedSplit) and not split.is_made:
             refuse_unwritable(split.folder.parent, "prepared data", OTHER_CACHE)
             refuse_recordings(split, report)
+    groups: dict[str, dict[str, CachedSplit]] = {}
+    for split in (split for encoded in splits for split in encoded if isinstance(split, CachedSplit)):
+        groups.setdefault(split.request.source, {})[split.key] = split
     with worker_pool(jobs, "prepares data") as pool:
-        return [
-            concat_sources(
-                [
-                    split if isinstance(split, FeatureSource) else _made(split, pool, report)
-                    for split in encoded
-                ]
-            )
-            for encoded in splits
-        ]
+        for group in groups.values():
+            _make_missing(list(group.values()), pool, report)
+    return [
+        concat_sources([split if isinstance(split, FeatureSource) else split.read() for split in encoded])
+        for encoded in splits
+    ]
 
 
 def local_source(request: FeatureRequest) -> FeatureSource | None:
@@ -120,7 +122,7 @@ class CachedSplit:
         """Return the encoder."""
         return self.request.features.build()
 
-    @property
+    @cached_property
     def header(self) -> FeatureHeader:
         """Return the header of the feature file."""
         return header_for(self.request.source, self.backend)
@@ -146,9 +148,29 @@ class CachedSplit:
         return self.cache / "data" / self.key
 
     @property
+    def making(self) -> Path:
+        """Return the folder in which it is made."""
+        return self.folder.with_name(f"{self.key}.making")
+
+    @property
     def is_made(self) -> bool:
         """Whether it is finished."""
         return has_checksums(self.folder) and (self.folder / FEATURES).is_file()
+
+    def audio_shards(self) -> list[AudioShard]:
+        """Return the parts of its audio features, in the folder in which it is made."""
+        self.making.mkdir(parents=True, exist_ok=True)
+        return [
+            AudioShard(
+                file=self.making / f"audio-{indices.start:06d}.h5",
+                header=self.header,
+                features=self.request.features,
+                dataset=self.request.dataset,
+                split=self.request.split,
+                indices=indices,
+            )
+            for indices in shard_ranges(self.recordings, RECORDINGS_A_SHARD)
+        ]
 
     def read(self) -> FeatureSource:
         """Return the finished split."""
@@ -170,41 +192,42 @@ def refuse_recordings(split: CachedSplit, report: Report) -> None:
         refuse_other_durations(recordings, durations, split.backend)
 
 
-def _made(split: CachedSplit, pool: WorkerPool, report: Report) -> FeatureSource:
-    """Return a split, which is made first if it is not in the cache, or if its annotations have changed."""
-    if changed := set_aside_changed(split.folder):
-        note(f"{split.request.dataset.use} {split.request.split} is made again: {changed}")
-    if not split.is_made:
-        waiting = on_wait(report, f"{split.request.dataset.use} {split.request.split}")
-        with exclusive(split.folder.with_name(f"{split.key}.lock"), waiting):
-            try:
-                # Another process may have made it while this one waited.
-                if not split.is_made:
-                    _make(split, pool, report)
-            except OSError as error:
-                raise DataError(
-                    f"{split.folder}: cannot be made ({error}). Check the folder and the disk."
-                ) from error
-    return split.read()
+def _make_missing(splits: Sequence[CachedSplit], pool: WorkerPool, report: Report) -> None:
+    """Make what is not in the cache, or has changed there, of one split for several encoders."""
+    for split in splits:
+        if changed := set_aside_changed(split.folder):
+            note(f"{split.request.dataset.use} {split.request.split} is made again: {changed}")
+    missing = sorted((split for split in splits if not split.is_made), key=lambda split: split.key)
+    with ExitStack() as claims:
+        for split in missing:  # In one order everywhere, so that no two processes wait for each other.
+            waiting = on_wait(report, f"{split.request.dataset.use} {split.request.split}")
+            claims.enter_context(exclusive(split.folder.with_name(f"{split.key}.lock"), waiting))
+        try:
+            # Another process may have made some while this one waited.
+            _make([split for split in missing if not split.is_made], pool, report)
+        except OSError as error:
+            raise DataError(
+                f"{missing[0].folder}: cannot be made ({error}). Check the folder and the disk."
+            ) from error
 
 
-def _make(split: CachedSplit, pool: WorkerPool, report: Report) -> None:
-    request, header, recordings = split.request, split.header, split.recordings
-    name = f"{request.dataset.use} {request.split}"
-    making = split.folder.with_name(f"{split.key}.making")
-    making.mkdir(parents=True, exist_ok=True)
-    audio = [
-        AudioShard(
-            file=making / f"audio-{indices.start:06d}.h5",
-            header=header,
-            features=request.features,
-            dataset=request.dataset,
-            split=request.split,
-            indices=indices,
-        )
-        for indices in shard_ranges(recordings, RECORDINGS_A_SHARD)
-    ]
-    run_shards(pool, audio, what=f"{name}: audio for {header.backend}", report=report)
+def _make(splits: Sequence[CachedSplit], pool: WorkerPool, report: Report) -> None:
+    audio = [split.audio_shards() for split in splits]
+    if not audio:
+        return
+    name = f"{splits[0].request.dataset.use} {splits[0].request.split}"
+    encoders = " and ".join(split.header.backend for split in splits)
+    together = [AudioShards(shards) for shards in zip(*audio, strict=True)]
+    run_shards(pool, together, what=f"{name}: audio for {encoders}", report=report)
+    for split, shards in zip(splits, audio, strict=True):
+        _finish(split, shards, name, pool, report)
+
+
+def _finish(
+    split: CachedSplit, audio: Sequence[AudioShard], name: str, pool: WorkerPool, report: Report
+) -> None:
+    """Encode the sentences of a split, and join all its shards."""
+    request, header, making = split.request, split.header, split.making
     queries = [query for shard in audio for query in shard.queries()]
     if not queries:
         raise DataError(f"{header.source}: the split has no queries, so there is nothing to prepare.")

@@ -101,24 +101,52 @@ class AudioShard(Shard):
 
     @override
     def make(self) -> None:
-        dataset, backend = built(self.dataset), built(self.features)
-        vids, rows, queries = [], [], []
-        for done, index in enumerate(self.indices):
-            report_part(f"recording {index + 1}", done)
-            recording = dataset.recording(self.split, index)
-            report_part(f"recording {recording.vid!r}", done)
+        AudioShards((self,)).make()
+
+
+@dataclass(frozen=True)
+class AudioShards:
+    """Shards of the same recordings for several encoders; a recording is rendered or read once for all."""
+
+    shards: tuple[AudioShard, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the number of recordings, counted for each encoder."""
+        return sum(shard.size for shard in self.shards)
+
+    def is_made(self) -> bool:
+        """Whether all files are complete."""
+        return all(shard.is_made() for shard in self.shards)
+
+    def make(self) -> None:
+        """Write the files."""
+        first, encoders = self.shards[0], [built(shard.features) for shard in self.shards]
+        dataset, vids, queries = built(first.dataset), [], []
+        rows: list[list[Rows]] = [[] for _ in encoders]
+        for done, index in enumerate(first.indices):
+            report_part(f"recording {index + 1}", done * len(encoders))
+            recording = dataset.recording(first.split, index)
+            report_part(f"recording {recording.vid!r}", done * len(encoders))
             vids.append(recording.vid)
-            rows.append(audio_rows(recording, backend, self.header.source))
-            for query in recording.queries:
-                if query.vid != recording.vid:
-                    raise DataError(
-                        f"query {query.qid!r} is about recording {query.vid!r} but comes with "
-                        f"{recording.vid!r}; the data set must give each recording its own queries."
-                    )
-                queries.append(query)
-        write_annotations(self.annotations, queries)
-        audio = InMemoryTable(tuple(vids), tuple(rows))
-        write_feature_file(self.file, self.header, audio=audio, text=InMemoryTable())
+            for encoder, encoded in zip(encoders, rows, strict=True):
+                encoded.append(audio_rows(recording, encoder, first.header.source))
+            queries += own_queries(recording)
+        for shard, encoded in zip(self.shards, rows, strict=True):
+            write_annotations(shard.annotations, queries)
+            audio = InMemoryTable(tuple(vids), tuple(encoded))
+            write_feature_file(shard.file, shard.header, audio=audio, text=InMemoryTable())
+
+
+def own_queries(recording: Recording) -> tuple[Query, ...]:
+    """Return the queries of a recording, or raise DataError if one of them is about another."""
+    for query in recording.queries:
+        if query.vid != recording.vid:
+            raise DataError(
+                f"query {query.qid!r} is about recording {query.vid!r} but comes with "
+                f"{recording.vid!r}; the data set must give each recording its own queries."
+            )
+    return tuple(recording.queries)
 
 
 def shard_ranges(count: int, length: int) -> Iterator[range]:
@@ -140,7 +168,7 @@ def header_for(source: str, backend: FeatureBackend, *, half: bool = False) -> F
     )
 
 
-def run_shards(pool: WorkerPool, shards: Sequence[Shard], *, what: str, report: Report) -> None:
+def run_shards(pool: WorkerPool, shards: Sequence[Shard | AudioShards], *, what: str, report: Report) -> None:
     """Make the shards that do not exist yet, in the workers of a pool."""
     missing = [shard for shard in shards if not shard.is_made()]
     total = sum(shard.size for shard in shards)
@@ -148,7 +176,7 @@ def run_shards(pool: WorkerPool, shards: Sequence[Shard], *, what: str, report: 
     run_tasks(pool, make_shard, missing, progress=progress, report=report)
 
 
-def make_shard(shard: Shard) -> int:
+def make_shard(shard: Shard | AudioShards) -> int:
     """Make a shard, in a worker process, and return its size."""
     shard.make()
     return shard.size

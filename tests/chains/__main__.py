@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from tabulate import tabulate
 
@@ -100,12 +101,13 @@ def two_processes(machine: Machine, name: str) -> None:
 
 
 @contextmanager
-def cluster_of_two() -> Iterator[tuple[object, object]]:
+def cluster_of_two(machine: Machine) -> Iterator[tuple[object, object]]:
     """Offer a Ray cluster of two nodes with a core each, and the second of them."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    _, second = cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)
+    with patch.dict(os.environ, machine.environment):  # What trains on a node has the variables of the node.
+        cluster = Cluster(True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        _, second = cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)
     try:
         yield cluster, second
     finally:
@@ -117,13 +119,13 @@ def cluster_of_two() -> Iterator[tuple[object, object]]:
 
 def on_ray(machine: Machine, name: str) -> None:
     """Train on two nodes."""
-    with cluster_of_two() as (cluster, _):
+    with cluster_of_two(machine) as (cluster, _):
         machine.run(name, "--executor", f"{{use: ray, address: {cluster.address}}}")
 
 
 def with_lost_node(machine: Machine, name: str) -> None:
     """Train on two nodes, of which one is lost when some stages are trained."""
-    with cluster_of_two() as (cluster, second):
+    with cluster_of_two(machine) as (cluster, second):
         left = [second]
 
         def lose(folder: Path) -> None:
@@ -180,6 +182,7 @@ def outcomes(folder: Path, seeds: int, ways: Sequence[Way] = WAYS) -> Iterator[O
         seconds = time.monotonic() - began
         left = what_runs_left(folder / f"way-{number}")
         expected = expected or left
+        print(f"{way.name}: {seconds:.0f} s", file=sys.stderr)
         yield Outcome(way.name, seconds, left == expected)
 
 

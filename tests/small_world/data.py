@@ -120,6 +120,7 @@ class Noise(DatasetPart):
     seed: int = 0
     defect: Literal["none", "nan", "stereo", "stranger", "silent", "twice", "short", "die"] = "none"
     rate: int = NOISE_RATE
+    note: str = Field("", description="file to which each recording adds a line")
 
     def build(self) -> NoiseDataset:
         return NoiseDataset(self)
@@ -139,6 +140,9 @@ class NoiseDataset(Dataset):
 
     def recording(self, split: str, index: int) -> LocalRecording:
         part = self.part
+        if part.note:
+            with Path(part.note).open("a", encoding="utf-8") as file:
+                file.write(f"recording {index}\n")
         rng = np.random.default_rng((part.seed, len(split), index))
         seconds = int(rng.integers(3, 10))
         waveform = rng.normal(0, 0.1, (seconds * part.rate) + part.rate // 3).astype(np.float32)
@@ -172,6 +176,7 @@ class Loudness(FeaturesPart):
     """Four numbers a second, three a word."""
 
     use = "toy-features"
+    gain: float = Field(1.0, description="factor of the loudness")
     wait: float = Field(0.0, description="seconds that each recording takes")
     note: str = Field("", description="file to which each call adds a line")
     defect: Literal["none", "nan", "narrow", "empty", "fewer", "die"] = "none"
@@ -198,7 +203,7 @@ class LoudnessEncoder(FeatureBackend):
             os._exit(9)
         seconds = len(waveform) // NOISE_RATE
         pieces = waveform[: seconds * NOISE_RATE].reshape(seconds, 4, -1)
-        rows = pieces.std(axis=2).astype(np.float32)
+        rows = (self.part.gain * pieces.std(axis=2)).astype(np.float32)
         changed: dict[str, Any] = {"nan": rows * np.nan, "narrow": rows[:, :2], "empty": rows[:0]}
         return changed.get(self.part.defect, rows)
 
@@ -209,7 +214,7 @@ class LoudnessEncoder(FeatureBackend):
         return rows[1:] if self.part.defect == "fewer" else rows
 
     def fingerprint(self) -> str:
-        return self.part.defect
+        return f"{self.part.defect} {self.part.gain:g}"
 
     def _note(self, line: str) -> None:
         if self.part.note:

@@ -93,6 +93,29 @@ def test_every_recording_and_sentence_is_encoded_once_by_one_thread(tmp_path: Pa
     assert os.getpid() not in {int(process) for _, process, _ in calls}
 
 
+def test_recordings_are_rendered_once_for_several_encoders(first: FeatureSource, tmp_path: Path) -> None:
+    encoders = Loudness(), Loudness(gain=2.0)
+    requests = [FeatureRequest(Noise(), "train", encoder) for encoder in encoders]
+    sources = prepare(requests, cache=tmp_path, jobs=2, report=no_report)
+    assert content(sources[0]) == content(first)
+    assert content(sources[1]) == content(made(tmp_path / "alone", gain=2.0))
+    note = tmp_path / "note"
+    requests = [FeatureRequest(Noise(note=str(note)), "train", encoder) for encoder in encoders]
+    prepare(requests, cache=tmp_path, jobs=2, report=no_report)
+    assert sorted(lines(note)) == sorted(f"recording {index}" for index in range(20))
+
+
+def test_of_several_encoders_only_what_is_missing_is_made(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    made(tmp_path, note=str(one))
+    before = lines(one)
+    encoders = Loudness(note=str(one)), Loudness(gain=2.0, note=str(other))
+    requests = [FeatureRequest(Noise(), "train", encoder) for encoder in encoders]
+    prepare(requests, cache=tmp_path, jobs=2, report=no_report)
+    assert lines(one) == before
+    assert sum(line.startswith("audio") for line in lines(other)) == 20
+
+
 def test_progress_counts_items(tmp_path: Path) -> None:
     reports: list[Progress] = []
     source = made(tmp_path, report=reports.append)
