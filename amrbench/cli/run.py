@@ -1,4 +1,4 @@
-"""The commands that run models: `run`, `predict` and `predict-checkpoint`."""
+"""The commands that run models: `run`, `predict`, `demo` and `predict-checkpoint`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ from amrbench.cli.options import (
     registry_of,
     table_form,
 )
+
+RunFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="folder of a finished run; may be repeated to see models side by side",
+        show_default="the newest in runs",
+    ),
+]
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Run")
@@ -147,13 +155,7 @@ def predict(
         ),
     ],
     queries: Annotated[list[str], typer.Argument(help="what to find, one sentence each")],
-    run: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="folder of a finished run; may be repeated to see models side by side",
-            show_default="the newest in runs",
-        ),
-    ] = None,
+    run: RunFolders = None,
     member: MemberName = "",
     top: Annotated[int, typer.Option(min=1, help="moments to show for each query")] = 5,
     html: Annotated[
@@ -185,6 +187,25 @@ def predict(
     else:
         typer.echo("\n\n".join(result.text(top) for result in results))
     files.write(results, top)
+
+
+@command(epilog="Example: amrbench demo --run runs/ours3@synthetic-6ed7abff")
+def demo(
+    run: RunFolders = None,
+    member: MemberName = "",
+    top: Annotated[int, typer.Option(min=1, help="moments to show for each sentence")] = 5,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of this machine; 0 for any free one")] = 8765,
+    without: Without = None,
+) -> None:
+    """Open a local page: drop or record audio, write sentences, see and hear the moments."""
+    from amrbench.experiment.finished_run import open_runs
+    from amrbench.tools.demo_server import HOST, Demo, listening, serve
+
+    listener = listening(port)
+    served = Demo(open_runs(run or [], registry_of(without), member=member), top)
+    served.load()
+    typer.echo(f"http://{HOST}:{listener.getsockname()[1]} shows the page until Ctrl-C.")
+    serve(served, listener)
 
 
 @command(

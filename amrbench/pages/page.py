@@ -79,6 +79,7 @@ class Page:
         styles: Style sheets besides that of every page.
         scripts: Scripts besides that of every page, in the order in which they run.
         data: Plain values by the id of the element that holds them as JSON; scripts read them.
+        sends: Whether scripts may send to the server that the page came from.
     """
 
     title: str
@@ -87,6 +88,7 @@ class Page:
     styles: Sequence[str] = ()
     scripts: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    sends: bool = False
 
     def html(self) -> str:
         """Return the whole file."""
@@ -100,7 +102,7 @@ class Page:
                 '<html lang="en">',
                 "<head>",
                 '<meta charset="utf-8">',
-                f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">',
+                f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts, sends=self.sends)}">',
                 '<meta name="viewport" content="width=device-width, initial-scale=1">',
                 f"<title>{escape(self.title)}</title>",
                 *(f"<style>\n{style}</style>" for style in (_STYLE, *self.styles)),
@@ -204,9 +206,9 @@ def _side(side: str) -> str:
     return ' class="number"' if side == "right" else ""
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def _policy(scripts: Sequence[str], *, sends: bool) -> str:
     hashes = [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts]
-    return _POLICY.format(scripts=" ".join(hashes))
+    return _POLICY.format(scripts=" ".join(hashes)) + ("; connect-src 'self'" if sends else "")
 
 
 def _json_block(name: str, values: Any) -> str:

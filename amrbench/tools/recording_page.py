@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from amrbench.data.audio import AudioFile
+from amrbench.experiment.finished_run import FinishedRun
 from amrbench.pages.page import Page, Section, joined, paragraph
 from amrbench.pages.recording_media import sound, spectrogram
 from amrbench.pages.timeline import (
@@ -34,7 +35,7 @@ def recording_page(results: Sequence[Answers], top: int) -> Page:
     timelines = recording_timelines(results, top, audio=page_sound(recording), picture=True)
     sections = [
         Section("Sentences", joined([timeline_element(index) for index in range(len(timelines))])),
-        Section("How to read it", joined([paragraph(text) for text in _READING])),
+        Section("How to read it", joined([paragraph(text) for text in READING])),
     ]
     return Page(
         title=f"Moments in {recording.path.name}",
@@ -91,17 +92,21 @@ def page_sound(recording: AudioFile) -> Media | None:
 def page_heading(results: Sequence[Answers]) -> list[str]:
     """Return sentences about recording, models, protocols, stand-ins and the sounds that these know."""
     recording = results[0].recording
-    lines = [line for result in results for line in result.heading()]
-    known = {
-        encoder: names for result in results for encoder, names in result.finished.known_sounds().items()
-    }
-    lines += sounds_text(known)
+    lines = [line for result in results for line in result.heading()[:1]]
+    lines += models_heading([result.finished for result in results])
     if recording.seconds > LONGEST_SOUND:
         lines.append(
             f"The recording is longer than {LONGEST_SOUND / 60:g} minutes, so the page is without its sound. "
             "'amrbench predict --clips' writes the moments as audio."
         )
     return list(dict.fromkeys(lines))
+
+
+def models_heading(models: Sequence[FinishedRun]) -> list[str]:
+    """Return sentences about models, protocols, stand-ins and the sounds that these know."""
+    lines = [line for model in models for line in model.heading()]
+    known = {encoder: names for model in models for encoder, names in model.known_sounds().items()}
+    return [*dict.fromkeys(lines), *sounds_text(known)]
 
 
 def sounds_text(known: Mapping[str, Sequence[str]]) -> list[str]:
@@ -115,7 +120,7 @@ def sounds_text(known: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
-_READING = (
+READING = (
     "Click a moment to hear it. The bars are the moments of each model, the best at the top; the line above "
     "them is the saliency, how well each second fits the sentence, to the same scale for all sentences.",
     "A score orders the moments of one model. It is no probability, and scores of two models cannot be "
