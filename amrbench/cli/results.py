@@ -1,4 +1,4 @@
-"""The commands about runs and prediction files: `score`, `compare`, `analyze`, `report`, `fuse`, `pack`."""
+"""The commands about runs and prediction files: `score`, `compare`, `analyze`, `report`, `fuse`, `pack` ..."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def compare(
     truth: Truth = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="e.g. R5@0.5; may be repeated", show_default="R1@0.5, R1@0.7 and mAP"),
+        typer.Option(help="e.g. R5@0.5; may be repeated", show_default="R@1 and R@5 at 0.5 and 0.7, and mAP"),
     ] = None,
     form: FormatOption = None,
     as_json: AsJson = False,
@@ -203,3 +203,30 @@ def pack(
         not_a_submission=not_a_submission,
     )
     typer.echo(packed.text())
+
+
+@command(epilog="Example: amrbench runs --remove stale --yes")
+def runs(
+    out: Annotated[
+        list[Path] | None, typer.Option(help="folder of runs; repeat it for each", show_default="runs")
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(help="what to remove: stale, or a name; may be repeated. Shows it and removes nothing"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="remove it")] = False,
+    form: FormatOption = None,
+    as_json: AsJson = False,
+    without: Without = None,
+) -> None:
+    """List what lies in the cache and in folders of runs, and what is stale; remove things on request."""
+    from amrbench.files.folders import cache_folder
+    from amrbench.tools import list_runs
+
+    registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
+    known = list_runs.inventory(cache_folder(), out or [Path("runs")], registry, settle=bool(remove))
+    shown = list_runs.remove(known.chosen(remove), yes=yes) if remove else known
+    if shown_as == "json":
+        print_json(shown.as_json())
+    else:
+        typer.echo(shown.text(shown_as))

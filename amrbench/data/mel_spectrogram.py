@@ -13,6 +13,8 @@ HIGHEST = 16_000.0
 """Largest frequency at the top of a picture, in Hz."""
 _SECONDS = 0.05
 """Least length of a transform: bins are at most 20 Hz apart."""
+_LEAST = 64
+"""Least samples of a transform, for recordings of a few samples a second."""
 _FRAMES = 8
 """Most transforms whose mean a column shows."""
 _FLOOR = 1e-10
@@ -27,7 +29,7 @@ def mel_spectrogram(
     recording is read, and of a long one, sounds between the positions are not shown. Columns are at least a
     quarter of a transform apart, so a short recording has fewer.
     """
-    size = 1 << int(np.ceil(np.log2(_SECONDS * file.rate)))
+    size = max(_LEAST, 1 << int(np.ceil(np.log2(max(1.0, _SECONDS * file.rate)))))
     columns = min(columns, max(1, 4 * file.samples // size))
     highest = min(file.rate / 2, HIGHEST)
     filters = mel_filters(file.rate, size, bands, highest)

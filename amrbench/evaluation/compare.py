@@ -18,7 +18,7 @@ from amrbench.functional.bootstrap import DRAWS, LEVEL, Difference, chain_differ
 from amrbench.functional.metrics import Metric
 from amrbench.functional.power import SHARE, MoreChains, more_chains
 
-METRICS = ("R1@0.5", "R1@0.7", "mAP")
+METRICS = ("R1@0.5", "R1@0.7", "R5@0.5", "R5@0.7", "mAP")
 TO_SETTLE = "to settle it"
 FEW_RECORDINGS = 40
 """With fewer, the truth was outside of the intervals clearly more often than 5 % (docs/comparing.md)."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from amrbench.errors import DataError
 from amrbench.files.atomic import atomic_path
+from amrbench.files.writable_folder import refuse_missing_parent
 
 _STYLE, _SCRIPT = (
     Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
@@ -78,6 +79,7 @@ class Page:
         styles: Style sheets besides that of every page.
         scripts: Scripts besides that of every page, in the order in which they run.
         data: Plain values by the id of the element that holds them as JSON; scripts read them.
+        sends: Whether scripts may send to the server that the page came from.
     """
 
     title: str
@@ -86,6 +88,7 @@ class Page:
     styles: Sequence[str] = ()
     scripts: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    sends: bool = False
 
     def html(self) -> str:
         """Return the whole file; ValueError if a section and a block of data have the same id."""
@@ -101,7 +104,7 @@ class Page:
                 '<html lang="en">',
                 "<head>",
                 '<meta charset="utf-8">',
-                f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">',
+                f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts, sends=self.sends)}">',
                 '<meta name="viewport" content="width=device-width, initial-scale=1">',
                 f"<title>{escape(self.title)}</title>",
                 *(f"<style>\n{style}</style>" for style in (_STYLE, *self.styles)),
@@ -141,8 +144,7 @@ def refuse_unwritable(path: Path) -> None:
     """Raise DataError if a page cannot get this path, so that it fails before anything is computed."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"{path}: a page cannot have this suffix. Use .html.")
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no folder {str(path.parent)!r}. Make it, or choose another path.")
+    refuse_missing_parent(path)
 
 
 def paragraph(text: str) -> Markup:
@@ -216,9 +218,9 @@ def _side(side: str) -> str:
     return ' class="number"' if side == "right" else ""
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def _policy(scripts: Sequence[str], *, sends: bool) -> str:
     hashes = [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts]
-    return _POLICY.format(scripts=" ".join(hashes))
+    return _POLICY.format(scripts=" ".join(hashes)) + ("; connect-src 'self'" if sends else "")
 
 
 def _json_block(name: str, values: Any) -> str:

@@ -16,23 +16,25 @@ from amrbench.pages.timeline import Media, Spectrogram
 _RANGE = 60.0
 """Decibels from black to white."""
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_VORBIS_RATES = range(8000, 192_001)
+_KINDS = {"MP3": "audio/mpeg", "OGG": "audio/ogg", "WAV": "audio/wav"}
 
 
 def sound(file: AudioFile, start: float = 0.0, end: float | None = None) -> Media:
     """Return a recording, or what is from one second to another of it, as MP3 of about 70 kbit/s, mono.
 
-    At sampling rates that MP3 does not have, it is Ogg Vorbis.
+    At sampling rates that MP3 does not have, it is Ogg Vorbis or WAV.
     """
     import soundfile
 
-    mp3 = file.rate in _MP3_RATES
+    form = "MP3" if file.rate in _MP3_RATES else "OGG" if file.rate in _VORBIS_RATES else "WAV"
     first = round(start * file.rate)
     last = file.samples if end is None else min(file.samples, round(end * file.rate))
     encoded = BytesIO()
-    with soundfile.SoundFile(encoded, "w", file.rate, 1, format="MP3" if mp3 else "OGG") as writer:
+    with soundfile.SoundFile(encoded, "w", file.rate, 1, format=form) as writer:
         for second in range(first, last, file.rate):
             writer.write(np.clip(file.read(second, min(second + file.rate, last)), -1, 1))
-    return Media(encoded.getvalue(), "audio/mpeg" if mp3 else "audio/ogg")
+    return Media(encoded.getvalue(), _KINDS[form])
 
 
 def spectrogram(file: AudioFile, *, columns: int = 2400) -> Spectrogram:

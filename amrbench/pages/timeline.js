@@ -2,7 +2,7 @@
 // Draws the timelines of a page: annotated and predicted moments, saliency, spectrogram and a player.
 const Timelines = (() => {
   const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
-  const HERTZ = [250, 500, 1000, 2000, 4000, 8000, 16000];
+  const HERTZ = [500, 1000, 2000, 4000, 8000, 16000];
   const LEAST_GAP = 64; // Pixels between two labels of the time axis.
   const MOST_ZOOM = 32;
   const player = new Audio();

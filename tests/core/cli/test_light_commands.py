@@ -45,6 +45,7 @@ def calls(tmp_path):
         ["compare", one, two, "--truth", truth],
         ["analyze", one, two, "--truth", truth],
         ["report", one, two, "--truth", truth, "-o", str(tmp_path / "report.html")],
+        ["runs", "--out", str(tmp_path / "runs")],
         ["fuse", one, two, "-o", str(tmp_path / "fused.jsonl")],
         ["parts"],
         ["parts", "optimizer", "adamw"],

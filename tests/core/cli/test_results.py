@@ -1,10 +1,12 @@
-"""`score`, `compare` and `analyze` from outside: what they print, and how they end."""
+"""`score`, `compare`, `analyze` and `runs` from outside: what they print, and how they end."""
 
 import json
 import sys
 
 import pytest
 from rich.text import Text
+
+from tests.small_world.written_runs import make_run
 
 
 @pytest.fixture
@@ -122,3 +124,48 @@ def test_tables_are_fitted_to_a_terminal(amrbench, files, monkeypatch):
         assert max(len(line) for line in lines[rule - 1 :]) <= 64
         _, piped, _ = amrbench(*arguments, "--truth", truth, "--format", "github")
         assert "\n|---" in piped
+
+
+# ---------------------------------------------------------------- runs
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Return a folder of runs with an unfinished one, and set the cache folder."""
+    monkeypatch.setenv("AMRBENCH_CACHE", str(tmp_path / "cache"))
+    make_run(tmp_path / "runs" / "toy@tiny-1")
+    unfinished = make_run(tmp_path / "runs" / "toy@tiny-2")
+    (unfinished / "SHA256SUMS").unlink()
+    return tmp_path / "runs"
+
+
+def test_runs_lists_what_there_is_and_what_is_stale(amrbench, kept):
+    code, out, _ = amrbench("runs", "--out", kept)
+    assert code == 0
+    text = " ".join(out.split())
+    assert text.startswith(f"Cache: {kept.parent / 'cache'}, 0.0 MiB (another one: AMRBENCH_CACHE).")
+    assert "| toy@tiny-1 | toy@tiny-1 under tiny, 0 seeds |" in text
+    assert "| toy@tiny-2 | leftover | run | 0.0 MiB | not finished; its recipe makes it again" in text
+    code, out, _ = amrbench("runs", "--out", kept, "--json")
+    assert [item["stale"] != "" for item in json.loads(out)["items"]] == [False, True]
+
+
+def test_runs_removes_only_with_yes(amrbench, kept):
+    code, out, _ = amrbench("runs", "--out", kept, "--remove", "stale")
+    assert code == 0
+    assert out.startswith("To be removed, 1 item, 0.0 MiB:")
+    assert out.endswith("Nothing was removed. Give --yes to remove it.\n")
+    assert (kept / "toy@tiny-2").exists()
+    code, out, _ = amrbench("runs", "--out", kept, "--remove", "stale", "--yes")
+    assert out.endswith("Removed: 1 item, 0.0 MiB.\n")
+    assert [path.name for path in kept.iterdir()] == ["toy@tiny-1"]
+    code, out, _ = amrbench("runs", "--out", kept, "--remove", "toy@tiny-1", "--yes", "--json")
+    assert json.loads(out)["removed"]
+    assert list(kept.iterdir()) == []
+
+
+def test_runs_refuses_unknown_names(amrbench, kept):
+    code, out, err = amrbench("runs", "--out", kept, "--remove", "toy@tiny-3", "--yes")
+    assert (code, out) == (2, "")
+    assert "error: there is no 'toy@tiny-3' in " in err
+    assert "Give 'stale' or names from 'amrbench runs --json'." in err

@@ -70,12 +70,12 @@ def test_a_short_recording_has_few_columns(tmp_path, samples):
     assert np.isfinite(decibels).all()
 
 
-@pytest.mark.parametrize(("rate", "highest"), [(8000, 4000.0), (192000, 16000.0)])
+@pytest.mark.parametrize(("rate", "highest"), [(2, 1.0), (8000, 4000.0), (192000, 16000.0)])
 def test_the_picture_ends_where_people_hear_no_more(tmp_path, rate, highest):
     assert mel_spectrogram(recorded(tmp_path / "a.wav", np.ones(rate, np.float32), rate))[1] == highest
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 44100, 192000])
+@pytest.mark.parametrize("rate", [2, 8000, 11025, 44100, 192000])
 def test_every_band_takes_something(rate):
-    size = 1 << int(np.ceil(np.log2(0.05 * rate)))
+    size = max(64, 1 << int(np.ceil(np.log2(max(1, 0.05 * rate)))))
     assert mel_filters(rate, size, 80, min(rate / 2, 16000)).any(1).all()

@@ -15,7 +15,14 @@ def recorded(path, rate, seconds=3.5):
 
 
 @pytest.mark.parametrize(
-    ("rate", "kind"), [(16000, "audio/mpeg"), (44100, "audio/mpeg"), (12345, "audio/ogg")]
+    ("rate", "kind"),
+    [
+        (16000, "audio/mpeg"),
+        (44100, "audio/mpeg"),
+        (12345, "audio/ogg"),
+        (96000, "audio/ogg"),
+        (6000, "audio/wav"),
+    ],
 )
 def test_the_sound_of_a_page_is_that_of_the_recording(tmp_path, rate, kind):
     file = recorded(tmp_path / "a.wav", rate)
