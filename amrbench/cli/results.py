@@ -1,4 +1,4 @@
-"""The commands about runs and prediction files: `score`, `compare`, `analyze`, `report`, `fuse`, `pack` ..."""
+"""The commands about runs and prediction files: `score`, `compare`, `analyze`, `report` and others."""
 
 from __future__ import annotations
 
