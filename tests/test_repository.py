@@ -40,7 +40,7 @@ ORDER = (
         "training",
         "experiment",
     ),
-    *("tools", "api", "cli", "__main__", "testing"),
+    *("pages", "tools", "api", "cli", "__main__", "testing"),
 )
 """Each package and top-level module of the core imports only those before it, type-only imports included."""
 RETIRED = frozenset(

@@ -1,4 +1,4 @@
-"""The commands that run models: `run`, `predict` and `predict-checkpoint`."""
+"""The commands that run models: `run`, `predict`, `demo` and `predict-checkpoint`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ from amrbench.cli.options import (
     registry_of,
     table_form,
 )
+
+RunFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="folder of a finished run; may be repeated to see models side by side",
+        show_default="the newest in runs",
+    ),
+]
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Run")
@@ -138,7 +146,7 @@ def _make_shards(file: Path) -> None:
     typer.echo(f"{file}: {do_work(file, registry_of)} shards", err=True)
 
 
-@command(epilog="Example: amrbench predict street.flac 'a dog barks' --plot street.png")
+@command(epilog="Example: amrbench predict street.flac 'a dog barks' --html street.html --labels street.txt")
 def predict(
     recording: Annotated[
         Path,
@@ -148,34 +156,57 @@ def predict(
         ),
     ],
     queries: Annotated[list[str], typer.Argument(help="what to find, one sentence each")],
-    run: Annotated[
-        Path | None, typer.Option(help="folder of a finished run", show_default="the newest in runs")
-    ] = None,
+    run: RunFolders = None,
     member: MemberName = "",
     top: Annotated[int, typer.Option(min=1, help="moments to show for each query")] = 5,
+    html: Annotated[
+        Path | None, typer.Option(help="page to write: .html, to see and hear the moments")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="picture to write: .png, .pdf or .svg")] = None,
+    labels: Annotated[Path | None, typer.Option(help="label file of Audacity to write")] = None,
+    csv: Annotated[Path | None, typer.Option(help="table to write")] = None,
+    clips: Annotated[Path | None, typer.Option(help="folder for the moments as WAV files")] = None,
     as_json: AsJson = False,
     without: Without = None,
 ) -> None:
-    """Find moments in a recording with the model of a finished run."""
-    from amrbench.experiment.finished_run import find_run, open_run
+    """Find moments in a recording with the model of a finished run, or with several."""
+    from amrbench.experiment.finished_run import open_runs
     from amrbench.plugin_errors import naming_plugins
-    from amrbench.tools.plot_timeline import draw, refuse_unwritable
     from amrbench.tools.predict_audio import find_moments
+    from amrbench.tools.requested_files import RequestedFiles
     from amrbench.training.progress_bars import progress
 
-    if plot is not None:
-        refuse_unwritable(plot)
-    finished = open_run(find_run(run), registry_of(without), member=member)
-    with progress() as reporter, naming_plugins(finished.recipe):
-        result = find_moments(recording, queries, finished, report=reporter.data)
+    files = RequestedFiles(html, plot, labels, csv, clips)
+    files.refuse_unwritable()
+    results = []
+    with progress() as reporter:
+        for finished in open_runs(run or [], registry_of(without), member=member):
+            with naming_plugins(finished.recipe):
+                results.append(find_moments(recording, queries, finished, report=reporter.data))
     if as_json:
-        print_json(result.as_json(top))
+        print_json({"models": [result.as_json(top) for result in results]})
     else:
-        typer.echo(result.text(top))
-    if plot is not None:
-        rows = [(answer.query, answer.moments[:top], answer.saliency) for answer in result.answers]
-        draw(plot, result.recording, rows, heading=result.heading(), hop=result.hop)
+        typer.echo("\n\n".join(result.text(top) for result in results))
+    files.write(results, top)
+
+
+@command(epilog="Example: amrbench demo --run runs/ours3@synthetic-6ed7abff")
+def demo(
+    run: RunFolders = None,
+    member: MemberName = "",
+    top: Annotated[int, typer.Option(min=1, help="moments to show for each sentence")] = 5,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of this machine; 0 for any free one")] = 8765,
+    without: Without = None,
+) -> None:
+    """Open a local page: drop or record audio, write sentences, see and hear the moments."""
+    from amrbench.experiment.finished_run import open_runs
+    from amrbench.tools.demo_server import HOST, Demo, listening, serve
+
+    listener = listening(port)
+    served = Demo(open_runs(run or [], registry_of(without), member=member), top)
+    served.load()
+    typer.echo(f"http://{HOST}:{listener.getsockname()[1]} shows the page until Ctrl-C.")
+    serve(served, listener)
 
 
 @command(

@@ -6,6 +6,7 @@ Everything is read from the run's folder and the stages in the cache; no data se
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,6 +111,24 @@ class FinishedRun:
             "stand_ins": self.result.stand_ins,
         }
 
+    def heading(self) -> list[str]:
+        """Return the same as lines for people."""
+        about = self.about()
+        lines = [
+            f"{about['recipe']}, {about['member']}, of {about['run']}",
+            f"Protocol {self.result.protocol.title()}",
+        ]
+        if about["stand_ins"]:
+            lines.append(
+                f"Stand-ins: {about['stand_ins']}. A stand-in recognises only the sounds it was trained on."
+            )
+        return lines
+
+    def known_sounds(self) -> dict[str, tuple[str, ...]]:
+        """Return the sounds that an encoder knows by its name, for encoders that know no others."""
+        sounds = {part.label: tuple(part.known_sounds()) for part in self.recipe.features.encoders}
+        return {encoder: known for encoder, known in sounds.items() if known}
+
 
 def find_run(given: Path | None, *, below: Path = Path("runs")) -> Path:
     """Return the given folder of a run, or that of the newest finished run.
@@ -161,6 +180,18 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
     if row.kind == "seed" and row.member not in result.models:
         raise _damaged(file, f"no weights of {row.member!r}")
     return FinishedRun(file.parent, result, row, recipe, cache or cache_folder())
+
+
+def open_runs(folders: Sequence[Path], registry: Registry, *, member: str = "") -> list[FinishedRun]:
+    """Read some finished runs, or the newest one if none is named; see `open_run`.
+
+    Raises:
+        RunError: One is not finished, has no such member, or is named twice.
+    """
+    paths = [path.resolve() for path in folders]
+    if twice := [folder for index, folder in enumerate(folders) if folder.resolve() in paths[:index]]:
+        raise RunError(f"{twice[0]}: this run is named twice. Name each once.")
+    return [open_run(folder, registry, member=member) for folder in folders or [find_run(None)]]
 
 
 def _damaged(file: Path, what: str) -> RunError:

@@ -5,6 +5,7 @@ A line that begins with a backslash has the frequencies of the label before it, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from amrbench.files.jsonl import COUNTED_MISTAKES, refuse_mistakes
@@ -45,6 +46,16 @@ def parse_audacity_labels(path: Path, text: str, remarks: Remarks) -> list[Label
         Label(path, number, "", cells[2], start, end)
         for (number, cells), (start, end) in zip(rows, read_seconds(times, remarks), strict=True)
     ]
+
+
+def audacity_labels_text(labels: Iterable[tuple[float, float, str]]) -> str:
+    """Return the text of a label file with some labels: start and end in seconds, and text.
+
+    Labels are in the order of time. Tabs and line ends in a text become spaces.
+    """
+    return "".join(
+        f"{start:.6f}\t{end:.6f}\t{' '.join(text.split())}\n" for start, end, text in sorted(labels)
+    )
 
 
 def _fault(cells: list[str]) -> str:

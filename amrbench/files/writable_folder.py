@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from amrbench.errors import RunError
+from amrbench.errors import DataError, RunError
 from amrbench.files.owner import this_process
 
 
@@ -31,3 +31,9 @@ def refuse_unwritable(folder: Path, holds: str, remedy: str) -> None:
             f"{folder}: {holds} would go there, but it cannot be written to ({error.strerror}). Let this "
             f"user write there, or {remedy}."
         ) from error
+
+
+def refuse_missing_parent(path: Path) -> None:
+    """Raise DataError if the folder of a file to write is missing."""
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: there is no folder {str(path.parent)!r}. Make it, or choose another path.")

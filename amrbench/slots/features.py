@@ -99,6 +99,10 @@ class FeaturesPart(Part):
         """Return the files that it reads; none for an encoder that is shipped."""
         return ()
 
+    def known_sounds(self) -> Sequence[str]:
+        """Return the names of the sounds that it recognises; none where they cannot be listed."""
+        return ()
+
     def parameters(self) -> int | None:
         """Return the number of its weights without reading them; None if unknown."""
         return None

@@ -30,6 +30,7 @@ from amrbench.experiment.finished_run import FinishedRun
 from amrbench.functional.windows import iou
 from amrbench.required_files import refuse_missing
 from amrbench.slots.features import FeatureBackend
+from amrbench.tools.random_sentences import LEVEL, fraction_below, random_sentences
 from amrbench.training.predict import predict
 from amrbench.types import FeatureWidths, Floats, Outputs, Query, Rows
 
@@ -48,11 +49,23 @@ class Answer:
         query: The sentence.
         moments: (n, 3) start and end in seconds, and score, best first.
         saliency: (T,) relevance of each feature row; None if the model does not predict it.
+        above: Fraction of random sentences whose best moment in this recording scores lower than that of the
+            query; None if the run has too few sentences.
     """
 
     query: str
     moments: Table
     saliency: NDArray[np.float32] | None
+    above: float | None = None
+
+    def remark(self) -> str:
+        """Return a sentence if nothing is above what a random sentence gets; otherwise an empty text."""
+        if self.above is None or self.above >= LEVEL:
+            return ""
+        return (
+            "Nothing is above what a random sentence gets here: of random sentences about this recording, "
+            f"{self.above:.0%} score lower."
+        )
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,7 @@ class Answers:
             "queries": [
                 {
                     "query": answer.query,
+                    "above_random": answer.above,
                     "moments": [
                         {"start": start, "end": end, "score": score}
                         for start, end, score in answer.moments[:top].tolist()
@@ -94,29 +108,31 @@ class Answers:
 
     def heading(self) -> list[str]:
         """Return lines for people to print above the moments: recording, model, protocol and stand-ins."""
-        about = self.finished.about()
-        lines = [
-            f"{self.recording.path}: {self.recording.seconds:.1f} s in {self.windows} "
-            f"{'window' if self.windows == 1 else 'windows'}",
-            f"{about['recipe']}, {about['member']}, of {about['run']}",
-            f"Protocol {self.finished.result.protocol.title()}",
+        windows = "window" if self.windows == 1 else "windows"
+        return [
+            f"{self.recording.path}: {self.recording.seconds:.1f} s in {self.windows} {windows}",
+            *self.finished.heading(),
         ]
-        if about["stand_ins"]:
-            lines.append(
-                f"Stand-ins: {about['stand_ins']}. A stand-in recognises only the sounds it was trained on."
-            )
-        return lines
 
     def text(self, top: int) -> str:
         """Return lines for people, with the best `top` moments of each query."""
         lines = self.heading()
         for answer in self.answers:
-            lines += ["", answer.query]
+            lines += ["", answer.query, *([f"  {answer.remark()}"] if answer.remark() else [])]
             lines += [
                 f"  {start:8.1f} - {end:8.1f} s   {score:.3f}"
                 for start, end, score in answer.moments[:top].tolist()
             ]
         return "\n".join(lines)
+
+
+def system_names(results: Sequence[Answers]) -> list[str]:
+    """Return a name for the model of each result: recipe and member, and the run where two are alike."""
+    names = [f"{result.finished.result.recipe.name}, {result.finished.member.member}" for result in results]
+    return [
+        name if names.count(name) == 1 else f"{name}, {result.finished.folder.name}"
+        for name, result in zip(names, results, strict=True)
+    ]
 
 
 def find_moments(
@@ -132,17 +148,17 @@ def find_moments(
 
     Raises:
         DataError: The recording cannot be read, is shorter than a feature row or too loud for the encoder, a
-            query is blank, or files of the encoder are missing.
+            query is blank or not UTF-8, or files of the encoder are missing.
         RunError: The weights of the run are no longer there.
     """
     for query in queries:
-        if not query.strip():
-            raise DataError("a query is blank. Describe in a sentence what to find.")
+        _refuse_unusable(query)
     refuse_missing_recording(recording)
-    file, queries = open_audio(recording), tuple(queries)
+    file, asked = open_audio(recording), tuple(queries)
+    queries = (*asked, *random_sentences(finished.folder / finished.result.truth, asked))
     for part, _ in finished.backends:
         refuse_missing(f"encoder {part.label!r}", part.required_files())
-    predictor = _Predictor(file, queries, finished)
+    predictor = _Predictor(file, asked, queries, finished)
     if not predictor.rows:
         raise DataError(
             f"{file.path}: lasts {file.seconds:.2f} s, but the encoder gives one row for each "
@@ -155,15 +171,34 @@ def find_moments(
         predicted.append(predictor.predict(window))
         report(Progress(f"{recording.name}: windows", number, len(windows)))
     file.note_levels()
+    tables = [
+        merge([moments[index] for moments, _ in predicted], windows, predictor.hop)
+        for index in range(len(queries))
+    ]
+    others = [_best_score(table) for table in tables[len(asked) :]]
     answers = tuple(
         Answer(
             query,
-            merge([moments[index] for moments, _ in predicted], windows, predictor.hop),
+            tables[index],
             _stitch([None if rows is None else rows[index] for _, rows in predicted], windows),
+            fraction_below(_best_score(tables[index]), others),
         )
-        for index, query in enumerate(queries)
+        for index, query in enumerate(asked)
     )
     return Answers(file, finished, len(windows), predictor.hop, answers)
+
+
+def _refuse_unusable(query: str) -> None:
+    if not query.strip():
+        raise DataError("a query is blank. Describe in a sentence what to find.")
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"the query {query!r} is not UTF-8. Type it again.") from None
+
+
+def _best_score(table: Table) -> float:
+    return float(table[0, 2]) if len(table) else -np.inf
 
 
 # ---------------------------------------------------------------- audio windows
@@ -249,9 +284,13 @@ def _stitch(parts: Sequence[Rows | None], windows: Sequence[AudioWindow]) -> Row
 
 @dataclass(frozen=True, eq=False)
 class _Predictor:
-    """Predicts audio windows of a recording with features, limits and ranking of the run's recipe."""
+    """Predicts audio windows of a recording with features, limits and ranking of the run's recipe.
+
+    `asked` are the sentences among `queries` about which people get notes.
+    """
 
     file: AudioFile
+    asked: tuple[str, ...]
     queries: tuple[str, ...]
     finished: FinishedRun
 
@@ -275,8 +314,8 @@ class _Predictor:
         """Issue notes about sentences of which only the beginning is used."""
         name = str(self.file.path)
         for _, backend in self.finished.backends:
-            note_long_sentences(name, self.queries, backend)
-        lengths = {query: max(texts.length(query) for texts in self.texts) for query in self.queries}
+            note_long_sentences(name, self.asked, backend)
+        lengths = {query: max(texts.length(query) for texts in self.texts) for query in self.asked}
         note_cut_sentences(name, lengths, self.finished.recipe.limits)
 
     def predict(self, window: AudioWindow) -> tuple[list[Table], Rows | None]:

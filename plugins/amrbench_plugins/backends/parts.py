@@ -68,6 +68,13 @@ MINILM_FOLDER = ModelFile(
 )
 
 
+_PROCEDURAL_SOUNDS = (
+    *("alarm", "applause", "bell", "bird", "car horn", "clock", "crickets", "dog", "drum", "engine"),
+    *("footsteps", "frog", "helicopter", "knock", "phone", "rain", "sawing", "siren", "vacuum", "voice"),
+)
+"""What the shipped encoders were trained on."""
+
+
 class Shipped(FeaturesPart):
     """Small contrastive encoders that know the procedural sounds only."""
 
@@ -82,6 +89,10 @@ class Shipped(FeaturesPart):
         from amrbench_plugins.backends.mini_clap import load
 
         return load(self.use).parameters
+
+    @override
+    def known_sounds(self) -> Sequence[str]:
+        return _PROCEDURAL_SOUNDS
 
 
 class MiniClap(Shipped):

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from amrbench.errors import RecipeError, RunError
-from amrbench.experiment.finished_run import find_run, open_run, slug
+from amrbench.experiment.finished_run import find_run, open_run, open_runs, slug
 from amrbench.registry import Registry
 from tests.small_world.parts import PARTS, REGISTRY
 from tests.small_world.runs import seal
@@ -102,3 +102,31 @@ def test_a_result_without_any_model_is_refused(soup_run, tmp_path):
 def test_names_of_models_become_names_of_files():
     assert slug("seed 0, queries shuffled") == "seed-0-queries-shuffled"
     assert slug("always 0-10 s") == "always-0-10-s"
+
+
+def test_several_runs_are_opened_each_once(soup_run, finished, monkeypatch):
+    opened = open_runs([soup_run.folder, finished.folder], REGISTRY)
+    assert [own.folder for own in opened] == [soup_run.folder, finished.folder]
+    monkeypatch.chdir(finished.folder.parents[1])
+    assert [own.result for own in open_runs([], REGISTRY)] == [finished.result]
+    with pytest.raises(RunError) as error:
+        open_runs([finished.folder, finished.folder / ".." / finished.folder.name], REGISTRY)
+    assert str(error.value) == (
+        f"{finished.folder}/../{finished.folder.name}: this run is named twice. Name each once."
+    )
+
+
+def test_the_heading_of_a_run_is_for_people(soup_run):
+    opened = open_run(soup_run.folder, REGISTRY)
+    assert opened.heading() == [
+        f"toy, soup, of {soup_run.folder}",
+        "Protocol tiny: For tests.",
+        "Stand-ins: one-hot stands in for absent. A stand-in recognises only the sounds it was trained on.",
+    ]
+
+
+def test_only_encoders_with_a_list_of_sounds_are_listed(soup_run, monkeypatch):
+    opened = open_run(soup_run.folder, REGISTRY)
+    assert opened.known_sounds() == {}
+    monkeypatch.setattr(type(opened.recipe.features), "known_sounds", lambda _: ["bell", "dog"])
+    assert opened.known_sounds() == {"one-hot": ("bell", "dog")}

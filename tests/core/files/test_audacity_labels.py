@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from amrbench.errors import DataError
-from amrbench.files.audacity_labels import parse_audacity_labels
+from amrbench.files.audacity_labels import audacity_labels_text, parse_audacity_labels
 from amrbench.files.labels import Label, Remarks
 from amrbench.notes import collected_notes
 
@@ -71,3 +71,14 @@ def test_lines_with_other_cells_are_refused(line, cells):
 
 def test_times_must_be_numbers():
     assert refusal("0\tx\ta\n") == 'street.txt, line 1: end is "x", not a number of seconds.'
+
+
+def test_labels_are_written_in_the_order_of_time():
+    text = audacity_labels_text([(1.5, 2.25, "a dog"), (0.0, 60.0, "a\tcat\n  sings")])
+    assert text == "0.000000\t60.000000\ta cat sings\n1.500000\t2.250000\ta dog\n"
+    labels, notes = read(text)
+    assert [(label.start, label.end, label.query) for label in labels] == [
+        (0.0, 60.0, "a cat sings"),
+        (1.5, 2.25, "a dog"),
+    ]
+    assert notes == []

@@ -1,7 +1,7 @@
 import pytest
 
-from amrbench.errors import RunError
-from amrbench.files.writable_folder import refuse_unwritable
+from amrbench.errors import DataError, RunError
+from amrbench.files.writable_folder import refuse_missing_parent, refuse_unwritable
 from tests.small_world.permissions import with_mode
 
 
@@ -35,4 +35,13 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path, below):
     assert refused(folder) == (
         f"{folder}: the runs would go there, but {tmp_path / 'runs'} is a file. Move it away, or name "
         "another folder with --out."
+    )
+
+
+def test_the_folder_of_a_file_must_be_there(tmp_path):
+    refuse_missing_parent(tmp_path / "a.txt")
+    with pytest.raises(DataError) as error:
+        refuse_missing_parent(tmp_path / "no" / "a.txt")
+    assert str(error.value) == (
+        f"{tmp_path}/no/a.txt: there is no folder '{tmp_path}/no'. Make it, or choose another path."
     )

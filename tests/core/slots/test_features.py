@@ -36,6 +36,10 @@ def test_a_part_is_one_encoder_and_may_be_replaced_by_name() -> None:
     assert part.replaced({"nose": other}) is part
 
 
+def test_most_encoders_have_no_list_of_sounds() -> None:
+    assert Ears().known_sounds() == ()
+
+
 @pytest.mark.parametrize(
     ("options", "argument"),
     [

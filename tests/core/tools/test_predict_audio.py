@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,16 @@ from amrbench.data.audio import AudioFile
 from amrbench.errors import DataError, RunError
 from amrbench.experiment.finished_run import open_run
 from amrbench.files.predictions import read_predictions
-from amrbench.tools.predict_audio import OVERLAP, SAME_IOU, audio_windows, find_moments, merge
+from amrbench.notes import collected_notes
+from amrbench.tools.predict_audio import (
+    OVERLAP,
+    SAME_IOU,
+    audio_windows,
+    find_moments,
+    merge,
+    system_names,
+)
+from amrbench.tools.random_sentences import LEVEL
 from tests.small_world.data import EVENT_RATE, SECONDS, EventsDataset, OneHotEncoder
 from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
 from tests.small_world.runs import run_in, write_yaml
@@ -170,17 +180,89 @@ def test_the_command_prints_run_protocol_and_stand_ins(run, tmp_path, monkeypatc
     assert lines[5] == "class 2"
     assert lines[9] == "class 1"
     assert len(lines) == 12
-    content = json.loads(call("class 2", "--run", run.folder, "--json", "--top", 3))
+    (content,) = json.loads(call("class 2", "--run", run.folder, "--json", "--top", 3))["models"]
     assert content.keys() == {
         *("recording", "seconds", "windows", "run", "recipe", "member"),
-        *("protocol", "protocol_about", "stand_ins", "queries", "notes"),
+        *("protocol", "protocol_about", "stand_ins", "queries"),
     }
     assert content["stand_ins"] == "one-hot stands in for absent"
     assert [row["query"] for row in content["queries"]] == ["class 2"]
     assert content["queries"][0]["moments"][0].keys() == {"start", "end", "score"}
     assert len(content["queries"][0]["moments"]) == 3
     monkeypatch.chdir(run.folder.parents[1])
-    assert json.loads(call("class 2", "--json"))["run"] == f"runs/{run.folder.name}"
+    content = json.loads(call("class 2", "--json"))
+    assert content.keys() == {"models", "notes"}
+    assert content["models"][0]["run"] == f"runs/{run.folder.name}"
+
+
+def test_several_models_answer_one_after_another(run, finished, tmp_path, monkeypatch, amrbench):
+    path = recorded(tmp_path / "a.wav", long_recording(1))
+    monkeypatch.setattr("amrbench.discovery.load_registry", lambda **_: REGISTRY)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "stages").mkdir()
+    for folder in (run.folder, finished.folder):
+        for stage in (folder.parents[1] / "cache" / "stages").iterdir():
+            if not (cache / "stages" / stage.name).exists():
+                (cache / "stages" / stage.name).symlink_to(stage)
+    monkeypatch.setenv("AMRBENCH_CACHE", str(cache))
+    command = ("predict", path, "class 2", "--top", 1, "--run", run.folder, "--run", finished.folder)
+    code, out, _ = amrbench(*command)
+    assert code == 0
+    blocks = out.split("\n\n")
+    assert [block.splitlines()[0] for block in blocks[::2]] == [f"{path}: 60.0 s in 7 windows"] * 2
+    assert [block.splitlines()[1] for block in blocks[::2]] == [
+        f"toy, soup, of {run.folder}",
+        f"toy, seed 0, of {finished.folder}",
+    ]
+    _, out, _ = amrbench(*command, "--json")
+    assert [row["member"] for row in json.loads(out)["models"]] == ["soup", "seed 0"]
+    results = [find_moments(path, ["class 2"], open_run(folder, REGISTRY)) for folder in (run.folder,) * 2]
+    assert system_names(results) == [f"toy, soup, {run.folder.name}"] * 2
+    assert system_names(results[:1]) == ["toy, soup"]
+
+
+# ---------------------------------------------------------------- sentences for which nothing stands out
+
+
+def test_a_sentence_is_compared_with_random_ones_in_the_same_recording(run, tmp_path, monkeypatch):
+    path, opened = recorded(tmp_path / "a.wav", long_recording(2)), open_run(run.folder, REGISTRY)
+    others = ["class 1", "class 3", "class 1 or 2"] * 10
+    alone = find_moments(path, ["class 2", *others], opened).answers
+    assert [answer.above for answer in alone] == [None] * 31, "the run has three sentences"
+    monkeypatch.setattr("amrbench.tools.predict_audio.random_sentences", lambda *_: tuple(others))
+    result = find_moments(path, ["class 2", "class 3"], opened)
+    best = [answer.moments[0, 2] for answer in alone]
+    for answer, own in zip(result.answers, (best[0], best[2]), strict=True):
+        below = sum(other < own - 1e-4 for other in best[1:])
+        equal = sum(abs(other - own) <= 1e-4 for other in best[1:])
+        assert answer.above == pytest.approx((below + equal / 2) / 30)
+    assert len(result.answers) == 2, "no random sentence is answered"
+
+
+def test_a_sentence_for_which_nothing_stands_out_says_so(run, tmp_path):
+    result = find_moments(
+        recorded(tmp_path / "a.wav", long_recording(1)), ["class 2"], open_run(run.folder, REGISTRY)
+    )
+    (answer,) = result.answers
+    weak = replace(result, answers=(replace(answer, above=0.4142),))
+    remark = (
+        "Nothing is above what a random sentence gets here: of random sentences about this recording, 41% "
+        "score lower."
+    )
+    assert weak.text(1).splitlines()[4:7] == ["", "class 2", f"  {remark}"]
+    assert weak.as_json(1)["queries"][0]["above_random"] == 0.4142
+    for above in (LEVEL, None):
+        assert replace(answer, above=above).remark() == ""
+
+
+def test_notes_are_about_the_sentences_that_were_asked(run, tmp_path, monkeypatch):
+    words = " ".join(["class 2"] * 500)
+    path, opened = recorded(tmp_path / "a.wav", long_recording(1)), open_run(run.folder, REGISTRY)
+    monkeypatch.setattr("amrbench.tools.predict_audio.random_sentences", lambda *_: (words,) * 20)
+    with collected_notes() as notes:
+        find_moments(path, ["class 2"], opened)
+    assert notes == []
 
 
 def test_python_returns_what_the_command_prints(run, tmp_path, monkeypatch):
@@ -236,6 +318,7 @@ def test_recordings_and_queries_that_cannot_be_used(run, tmp_path):
     )
     assert refusal(tmp_path / "no.wav", ["x"], run) == f"{tmp_path}/no.wav: there is no such audio file."
     assert refusal(path, [" "], run) == "a query is blank. Describe in a sentence what to find."
+    assert refusal(path, ["a\udcff"], run) == "the query 'a\\udcff' is not UTF-8. Type it again."
 
 
 def test_features_that_are_not_finite_are_refused(run, tmp_path, monkeypatch):

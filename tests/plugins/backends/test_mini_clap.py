@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from amrbench.errors import DataError
+from amrbench_plugins.backends import parts
 from amrbench_plugins.backends.mini_clap import WEIGHTS, Config, MiniClap, load, pieces, save, words
 from amrbench_plugins.backends.train_mini_clap import PRESETS
+from amrbench_plugins.datasets.procedural.lexicon import LEXICON
 
 SMALL = Config(width=8, channels=6, dilations=(1, 2), context=3, buckets=64, piece_width=4)
 REMEDY = (
@@ -257,3 +259,8 @@ def test_shipped_files_are_small_and_of_their_preset(name):
 
 def test_every_shipped_file_has_a_preset():
     assert {file.stem for file in WEIGHTS.iterdir()} == set(PRESETS)
+
+
+@pytest.mark.parametrize("part", [parts.MiniClap(), parts.MiniClapWide()])
+def test_shipped_encoders_list_the_procedural_sounds(part):
+    assert tuple(part.known_sounds()) == tuple(LEXICON)

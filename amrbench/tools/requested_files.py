@@ -1,0 +1,70 @@
+"""The files that `amrbench predict` writes besides what it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amrbench.files.atomic import write_text_atomic
+from amrbench.files.writable_folder import refuse_missing_parent
+from amrbench.pages import page
+from amrbench.tools import plot_timeline
+from amrbench.tools.moment_files import labels_text, refuse_used_folder, table_text, write_clips
+from amrbench.tools.predict_audio import Answers
+from amrbench.tools.recording_page import recording_page, recording_timelines
+
+
+@dataclass(frozen=True)
+class RequestedFiles:
+    """Files to write, each None if it was not asked for.
+
+    Attributes:
+        html: A page with player.
+        plot: A picture.
+        labels: Labels of Audacity.
+        table: A table with commas.
+        clips: A folder for the moments as audio.
+    """
+
+    html: Path | None = None
+    plot: Path | None = None
+    labels: Path | None = None
+    table: Path | None = None
+    clips: Path | None = None
+
+    def refuse_unwritable(self) -> None:
+        """Raise DataError or RunError if a file cannot be written, before a long recording is read."""
+        if self.html is not None:
+            page.refuse_unwritable(self.html)
+        if self.plot is not None:
+            plot_timeline.refuse_unwritable(self.plot)
+        for path in (self.labels, self.table):
+            if path is not None:
+                refuse_missing_parent(path)
+        if self.clips is not None:
+            refuse_used_folder(self.clips)
+
+    def write(self, results: Sequence[Answers], top: int) -> None:
+        """Write the files for the best `top` moments of each query.
+
+        Args:
+            results: Of one or more models, for the same recording and queries.
+            top: Moments of each query and model.
+
+        Raises:
+            DataError: A file cannot be written.
+            RunError: The same, of labels or table.
+        """
+        if self.labels is not None:
+            write_text_atomic(self.labels, labels_text(results, top))
+        if self.table is not None:
+            write_text_atomic(self.table, table_text(results, top))
+        if self.clips is not None:
+            write_clips(self.clips, results, top)
+        if self.plot is not None:
+            lines = list(dict.fromkeys(line for result in results for line in result.heading()))
+            timelines = recording_timelines(results, top)
+            plot_timeline.draw(self.plot, results[0].recording, timelines, heading=lines)
+        if self.html is not None:
+            recording_page(results, top).write(self.html)

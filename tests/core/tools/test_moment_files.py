@@ -1,0 +1,117 @@
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+from amrbench.errors import DataError
+from amrbench.experiment.finished_run import open_run
+from amrbench.files.annotations import read_annotations
+from amrbench.files.audacity_labels import parse_audacity_labels
+from amrbench.files.labels import Remarks
+from amrbench.tools.moment_files import (
+    file_words,
+    labels_text,
+    refuse_used_folder,
+    table_text,
+    write_clips,
+)
+from amrbench.tools.predict_audio import Answer, find_moments
+from tests.small_world.data import EVENT_RATE
+from tests.small_world.parts import REGISTRY
+
+MOMENTS = np.array([[2.0, 5.0, 0.75], [0.0, 1.0, 0.5], [3.0, 3.0, 0.25]])
+
+
+@pytest.fixture
+def result(soup_run, tmp_path):
+    """Answers of a finished run about a ramp of 20 seconds."""
+    path = tmp_path / "a.b.wav"
+    soundfile.write(path, np.linspace(-2, 2, 20 * EVENT_RATE), EVENT_RATE, subtype="FLOAT")
+    found = find_moments(path, ["class 1"], open_run(soup_run.folder, REGISTRY))
+    answers = (Answer("a dog,\tbarks", MOMENTS, None, 0.875), Answer("Hündchen / bellt", MOMENTS[:1], None))
+    return replace(found, answers=answers)
+
+
+def test_labels_are_read_as_annotations_again(result, tmp_path):
+    labels = parse_audacity_labels(tmp_path / "a.txt", labels_text([result], 2), Remarks())
+    assert [(label.start, label.end, label.query) for label in labels] == [
+        (0.0, 1.0, "a dog, barks"),
+        (2.0, 5.0, "Hündchen / bellt"),
+        (2.0, 5.0, "a dog, barks"),
+    ]
+
+
+def test_labels_of_several_models_name_them(result):
+    lines = labels_text([result, result], 1).splitlines()
+    name = f"toy, soup, {result.finished.folder.name}"
+    assert lines[-1] == f"2.000000\t5.000000\ta dog, barks ({name})"
+
+
+def test_a_table_has_a_row_for_each_moment(result):
+    rows = list(csv.DictReader(io.StringIO(table_text([result], 2))))
+    assert len(rows) == 3
+    assert rows[1] == {
+        "vid": "a.b",
+        "query": "a dog,\tbarks",
+        "start": "0.0",
+        "end": "1.0",
+        "duration": "20.0",
+        "rank": "2",
+        "score": "0.5",
+        "above_random": "0.875",
+        "model": "toy, soup",
+        "run": str(result.finished.folder),
+        "protocol": "tiny",
+        "stand_ins": "one-hot stands in for absent",
+    }
+    assert rows[2]["above_random"] == ""
+
+
+def test_a_table_becomes_annotations(result, tmp_path, amrbench):
+    (tmp_path / "moments.csv").write_text(table_text([replace(result, answers=result.answers[1:])], 5))
+    code, _, _ = amrbench("data", "convert", tmp_path / "moments.csv", "-o", tmp_path / "moments.jsonl")
+    assert code == 0
+    (query,) = read_annotations(tmp_path / "moments.jsonl")
+    assert (query.vid, query.query, query.windows) == ("a.b", "Hündchen / bellt", ((2, 5),))
+
+
+def test_clips_are_the_samples_of_the_moments(result, tmp_path):
+    folder = tmp_path / "clips"
+    refuse_used_folder(folder)
+    assert write_clips(folder, [result], 3) == 4
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "01-a-dog-barks-1-0m02s.wav",
+        "01-a-dog-barks-2-0m00s.wav",
+        "01-a-dog-barks-3-0m03s.wav",
+        "02-hündchen-bellt-1-0m02s.wav",
+    ]
+    samples, rate = soundfile.read(folder / "01-a-dog-barks-1-0m02s.wav")
+    expected = np.clip(np.linspace(-2, 2, 40), -1, 1)[4:10]
+    assert rate == EVENT_RATE
+    np.testing.assert_allclose(samples, expected, atol=1e-4)
+    assert soundfile.info(folder / "01-a-dog-barks-3-0m03s.wav").frames == 0
+
+
+def test_clips_of_several_models_are_in_folders(result, tmp_path):
+    other = replace(result, finished=replace(result.finished, member=result.finished.result.row("seed 0")))
+    refuse_used_folder(tmp_path / "clips")
+    write_clips(tmp_path / "clips", [result, other], 1)
+    assert sorted(path.name for path in (tmp_path / "clips").iterdir()) == ["toy-seed-0", "toy-soup"]
+
+
+def test_clips_are_not_mixed_with_others(tmp_path):
+    (tmp_path / "01-a-1-0m00s.wav").touch()
+    with pytest.raises(DataError) as error:
+        refuse_used_folder(tmp_path)
+    assert str(error.value) == f"{tmp_path}: holds files already. Name a new or empty folder with --clips."
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [("../../etc/passwd", "etc-passwd"), ("犬が吠える", "犬が吠える"), ("???", ""), ("a" * 99, "a" * 40)],
+)
+def test_names_of_clips_are_words(sentence, words):
+    assert file_words(sentence) == words
