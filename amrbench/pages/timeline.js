@@ -71,6 +71,7 @@ const Timelines = (() => {
       });
       this.graph = graph;
       this.scroller = make("div", { class: "tl-scroll" }, graph);
+      this.region = [["tabindex", 0], ["role", "region"], ["aria-label", `Timeline: ${query}`]];
       const title = make("h3", {}, query);
       const about = make("p", { class: "tl-about" }, `${vid}, ${clock(seconds)}`);
       this.root.replaceChildren(title, about, this.controls(), this.scroller, this.lists());
@@ -171,7 +172,7 @@ const Timelines = (() => {
 
     list(name, key, moments, remark) {
       const items = moments.map(([start, end, score], rank) => {
-        const text = `${clock(start, 1)} – ${clock(end, 1)}`;
+        const text = `${clock(start, 1)} – ${clock(end, 1)} `;
         const bar = this.bars.get(`${key === "truth" ? key : `${key}-${rank}`} ${start} ${end}`);
         const mark = (on) => () => bar.classList.toggle("tl-marked", on);
         const button = make("button", {
@@ -203,6 +204,10 @@ const Timelines = (() => {
     setZoom(factor) {
       this.zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor));
       this.graph.style.width = `${100 * this.zoom}%`;
+      for (const [name, value] of this.region) { // What scrolls can be scrolled with the keyboard.
+        if (this.zoom > 1) this.scroller.setAttribute(name, value);
+        else this.scroller.removeAttribute(name);
+      }
       this.out.disabled = this.zoom <= 1;
       this.into.disabled = this.zoom >= MOST_ZOOM;
       this.drawAxis();
