@@ -1,4 +1,4 @@
-"""The commands about runs and prediction files: `score`, `compare`, `fuse` and `pack`."""
+"""The commands about runs and prediction files: `score`, `compare`, `analyze`, `fuse`, `pack`, `runs`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def compare(
     truth: Annotated[Path | None, typer.Option(help="annotations of the prediction files")] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="e.g. R5@0.5; may be repeated", show_default="R1@0.5, R1@0.7 and mAP"),
+        typer.Option(help="e.g. R5@0.5; may be repeated", show_default="R@1 and R@5 at 0.5 and 0.7, and mAP"),
     ] = None,
     form: FormatOption = None,
     as_json: AsJson = False,
@@ -85,6 +85,45 @@ def compare(
         print_json(comparison.as_json())
     else:
         typer.echo(comparison.text(shown_as))
+
+
+@command(epilog="Example: amrbench analyze theirs.jsonl ours.jsonl --truth castella_test_release.jsonl")
+def analyze(
+    sources: Sources,
+    against: Annotated[
+        Path | None, typer.Option(help="source that the others are compared with", show_default="the first")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(help="annotations of the prediction files")] = None,
+    iou: Annotated[
+        list[float] | None,
+        typer.Option("--iou", help="threshold; may be repeated", show_default="0.5 and 0.7"),
+    ] = None,
+    step: Annotated[
+        list[float] | None,
+        typer.Option(help="grid in seconds; may be repeated", show_default="1, 2 and 5"),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="annotation key to group queries by; may be repeated", show_default="all with few values"
+        ),
+    ] = None,
+    form: FormatOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show why metrics are as they are: order and bounds of moments, kinds of queries, who answers what."""
+    from amrbench.evaluation.analysis import IOUS, STEPS
+    from amrbench.evaluation.analysis import analyze as analyze_all
+    from amrbench.evaluation.analysis_tables import analysis_text
+
+    analysis = analyze_all(
+        sources, against=against, truth=truth, ious=iou or IOUS, steps=step or STEPS, keys=by
+    )
+    shown_as = table_form(form, as_json=as_json)
+    if shown_as == "json":
+        print_json(analysis.as_json())
+    else:
+        typer.echo(analysis_text(analysis, shown_as))
 
 
 @command(epilog="Example: amrbench fuse runs/ours3@synthetic-1f2e3d4c other.jsonl -o fused.jsonl")
@@ -146,3 +185,30 @@ def pack(
         not_a_submission=not_a_submission,
     )
     typer.echo(packed.text())
+
+
+@command(epilog="Example: amrbench runs --remove stale --yes")
+def runs(
+    out: Annotated[
+        list[Path] | None, typer.Option(help="folder of runs; repeat it for each", show_default="runs")
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(help="what to remove: stale, or a name; may be repeated. Shows it and removes nothing"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="remove it")] = False,
+    form: FormatOption = None,
+    as_json: AsJson = False,
+    without: Without = None,
+) -> None:
+    """List what lies in the cache and in folders of runs, and what is stale; remove things on request."""
+    from amrbench.files.folders import cache_folder
+    from amrbench.tools import list_runs
+
+    registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
+    known = list_runs.inventory(cache_folder(), out or [Path("runs")], registry, settle=bool(remove))
+    shown = list_runs.remove(known.chosen(remove), yes=yes) if remove else known
+    if shown_as == "json":
+        print_json(shown.as_json())
+    else:
+        typer.echo(shown.text(shown_as))

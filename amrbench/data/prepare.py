@@ -48,6 +48,8 @@ from amrbench.part import parts_in
 from amrbench.slots.data import Dataset, refuse_unknown_split
 from amrbench.slots.features import FeatureBackend
 
+DATA = "data"
+"""The folder of prepared data, in the cache folder."""
 ANNOTATIONS = "annotations.jsonl"
 FEATURES = "features.h5"
 
@@ -145,7 +147,7 @@ class CachedSplit:
     @property
     def folder(self) -> Path:
         """Return its folder."""
-        return self.cache / "data" / self.key
+        return self.cache / DATA / self.key
 
     @property
     def making(self) -> Path:

@@ -122,7 +122,9 @@ class AudioShards:
     def make(self) -> None:
         """Write the files."""
         first, encoders = self.shards[0], [built(shard.features) for shard in self.shards]
-        dataset, vids, queries = built(first.dataset), [], []
+        dataset = built(first.dataset)
+        vids: list[str] = []
+        queries: list[Query] = []
         rows: list[list[Rows]] = [[] for _ in encoders]
         for done, index in enumerate(first.indices):
             report_part(f"recording {index + 1}", done * len(encoders))

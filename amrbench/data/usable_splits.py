@@ -13,7 +13,7 @@ from amrbench.data.feature_source import FeatureSource
 from amrbench.data.local_dataset import HasDatasetFolder
 from amrbench.data.required_splits import FeatureRequest, RequiredSplits
 from amrbench.errors import DataError, RunError, did_you_mean, some
-from amrbench.functional.metrics import LONGEST, scorable
+from amrbench.functional.aligned_windows import LONGEST, scorable
 from amrbench.notes import note
 from amrbench.slots.model import Limits
 from amrbench.types import Query

@@ -8,27 +8,17 @@ models are compared with means of single models, a soup with the single models o
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from amrbench.errors import RunError
-from amrbench.evaluation.result import refuse_mixed
-from amrbench.evaluation.systems import (
-    Compared,
-    System,
-    is_run,
-    read_system,
-    refuse_other_queries,
-    run_folder,
-)
+from amrbench.evaluation.systems import ComparedModel, System, read_systems
 from amrbench.evaluation.text_table import format_table, refuse_unknown_format
 from amrbench.functional.bootstrap import DRAWS, LEVEL, Difference, chain_differences, differences
 from amrbench.functional.metrics import Metric
 from amrbench.functional.power import SHARE, MoreChains, more_chains
 
-METRICS = ("R1@0.5", "R1@0.7", "mAP")
+METRICS = ("R1@0.5", "R1@0.7", "R5@0.5", "R5@0.7", "mAP")
 TO_SETTLE = "to settle it"
 FEW_RECORDINGS = 40
 """With fewer, the truth was outside of the intervals clearly more often than 5 % (docs/comparing.md)."""
@@ -144,29 +134,11 @@ def compare(
         DataError: A file is wrong or missing.
     """
     parsed = [Metric.parse(name) for name in dict.fromkeys(metrics)]
-    every = [*([against] if against else ()), *sources]
-    paths = list({run_folder(path).resolve(): path for path in every}.values())
-    if not paths:
-        raise RunError("there is nothing to compare: give a run folder or a prediction file.")
-    if truth is not None and all(is_run(path) for path in paths):
-        raise RunError(f"{truth}: runs bring their own annotations; --truth is for prediction files only.")
-    systems = [read_system(path, parsed, truth) for path in paths]
-    count = Counter(system.name for system in systems)
-    systems = [
-        system if count[system.name] == 1 else replace(system, name=f"{system.name} ({system.location})")
-        for system in systems
-    ]
-    if runs := {str(system.location): system.result for system in systems if system.result}:
-        refuse_mixed(runs)
-    contents = [
-        {str(query.qid): Compared(query.vid, query.windows) for query in system.queries} for system in systems
-    ]
-    for system, content in zip(systems, contents, strict=True):
-        refuse_other_queries(systems[0].location, contents[0], system.location, content)
+    systems = read_systems(sources, parsed, against=against, truth=truth)
     rows = [row for system in systems for row in _rows(system, systems[0], parsed)]
     recordings = {query.vid for query in systems[0].queries}
     return Comparison(
-        protocol=next((run.protocol.name for run in runs.values()), ""),
+        protocol=protocol_of(systems),
         against=systems[0].name,
         queries=len(systems[0].queries),
         recordings=len(recordings),
@@ -178,25 +150,47 @@ def compare(
     )
 
 
-def _rows(system: System, first: System, metrics: Sequence[Metric]) -> list[ComparisonRow]:
-    """Return a row for each metric of a system and of its soups.
+def run_heading(systems: Sequence[System]) -> list[str]:
+    """Return the sentences of a heading about protocol and stand-ins; none if there are only files."""
+    runs = [system.result for system in systems if system.result]
+    notes = [f"Protocol {run.protocol.title()}" for run in runs[:1]]
+    return notes + [f"Stand-ins: {note}." for note in dict.fromkeys(run.stand_ins for run in runs) if note]
+
+
+def protocol_of(systems: Sequence[System]) -> str:
+    """Return the name of the protocol of the runs; empty if there are only prediction files."""
+    return next((system.result.protocol.name for system in systems if system.result), "")
+
+
+def compared_models(system: System, first: System) -> list[tuple[ComparedModel, System | None]]:
+    """Return the models of a system, and the system with whose single models each is compared, if any.
 
     Its single models are compared with those of the first system, its soups with its own single models.
     """
+    return [(system.singles, None if system is first else first), *((soup, system) for soup in system.soups)]
+
+
+def paired_differences(system: System, model: ComparedModel, other: System) -> list[Difference]:
+    """Return the difference of a model of a system from the single models of another, for each metric."""
     recordings = [query.vid for query in system.queries]
-    pairs = [(system.singles, None if system is first else first), *((soup, system) for soup in system.soups)]
+    if model is system.singles and _all_chains_differ([system, other]):
+        return chain_differences(model.values, other.singles.values, recordings)
+    return differences(model.values.mean(axis=0) - other.singles.values.mean(axis=0), recordings)
+
+
+def _rows(system: System, first: System, metrics: Sequence[Metric]) -> list[ComparisonRow]:
+    """Return a row for each metric of a system and of its soups."""
     rows = []
-    for model, other in pairs:
+    for model, other in compared_models(system, first):
         means = model.values.mean(axis=1)  # (S, M)
         spread = means.std(axis=0, ddof=1).tolist() if len(means) > 1 else [None] * len(metrics)
         paired: Sequence[Difference | None] = [None] * len(metrics)
         to_settle: Sequence[MoreChains | None] = [None] * len(metrics)
-        if other is not None and model is system.singles and _all_chains_differ([system, other]):
-            sides = model.values, other.singles.values
-            paired = chains = chain_differences(*sides, recordings)
-            to_settle = more_chains(*sides, recordings, chains)
-        elif other is not None:
-            paired = differences(model.values.mean(axis=0) - other.singles.values.mean(axis=0), recordings)
+        if other is not None:
+            paired = known = paired_differences(system, model, other)
+            if model is system.singles and _all_chains_differ([system, other]):
+                sides = model.values, other.singles.values
+                to_settle = more_chains(*sides, [query.vid for query in system.queries], known)
         rows += [
             ComparisonRow(
                 recipe=system.name,
@@ -225,9 +219,7 @@ def _all_chains_differ(systems: Sequence[System]) -> bool:
 def _notes(systems: Sequence[System], compared: bool) -> list[str]:
     """Return the sentences that are needed to read the table."""
     first, *others = systems
-    runs = [system.result for system in systems if system.result]
-    notes = [f"Protocol {run.protocol.title()}" for run in runs[:1]]
-    notes += [f"Stand-ins: {note}." for note in dict.fromkeys(run.stand_ins for run in runs) if note]
+    notes = run_heading(systems)
     if compared:
         count, recordings = f"{len(first.queries)} queries", len({query.vid for query in first.queries})
         drawn, exchanged = "recordings", "sides exchanged at random in each recording"

@@ -12,7 +12,8 @@ from amrbench.files.annotations import read_annotations
 from amrbench.files.checksums import refuse_changed
 from amrbench.files.jsonl import collector_paused
 from amrbench.files.predictions import read_predictions
-from amrbench.functional.metrics import LONGEST, STANDARD, Metric, Scores, score, score_by, score_windows
+from amrbench.functional.aligned_windows import LONGEST
+from amrbench.functional.metrics import STANDARD, Metric, Scores, score, score_by, score_windows
 from amrbench.notes import note
 from amrbench.types import Moments, Query
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from amrbench.errors import DataError, RunError, some
-from amrbench.evaluation.result import RESULT, Result, read_result
+from amrbench.evaluation.result import RESULT, Result, read_result, refuse_mixed
 from amrbench.evaluation.score_files import note_other_sentences
 from amrbench.files.annotations import read_annotations
 from amrbench.files.checksums import refuse_changed
 from amrbench.files.predictions import read_predictions
-from amrbench.functional.metrics import Metric, evaluate, same_recording
+from amrbench.functional.aligned_windows import AlignedWindows, align, same_recording
+from amrbench.functional.metrics import Metric, evaluate_aligned
 from amrbench.types import Floats, Query, Window
 
 
@@ -25,10 +27,12 @@ class ComparedModel:
     Attributes:
         name: E.g. "mean of 2 seeds", or the name of a soup.
         values: (S, Q, M) percent for each prediction file, query and metric; S is 1 for a soup.
+        windows: Of each prediction file, with its queries in the order of the annotations.
     """
 
     name: str
     values: Floats
+    windows: tuple[AlignedWindows, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +132,48 @@ def read_system(path: Path, metrics: Sequence[Metric], truth: Path | None = None
     annotated = read_annotations(truth)
     evaluated = [_evaluate(file, annotated, truth, metrics) for file in prediction_files(path)]
     name = _mean_of(len(evaluated), "file") if path.is_dir() else "predictions"
-    singles = ComparedModel(name, np.stack([values for _, values in evaluated]))
-    return System(path.name, path, evaluated[0][0], singles)
+    return System(path.name, path, evaluated[0].queries, _model(name, evaluated))
+
+
+def read_systems(
+    sources: Sequence[Path],
+    metrics: Sequence[Metric],
+    *,
+    against: Path | None = None,
+    truth: Path | None = None,
+) -> list[System]:
+    """Read systems that answer the same queries, each once, with names that differ.
+
+    Args:
+        sources: At least one run folder, prediction file, or folder with a prediction file for each seed.
+        metrics: The M metrics of `ComparedModel.values`.
+        against: The system that comes first; the first source by default.
+        truth: Annotations of the prediction files; runs have their own.
+
+    Raises:
+        RunError: A run is not finished, or the sources cannot be compared.
+        DataError: A file is wrong or missing.
+    """
+    every = [*([against] if against else ()), *sources]
+    paths = list({run_folder(path).resolve(): path for path in every}.values())
+    if not paths:
+        raise RunError("there is nothing to compare: give a run folder or a prediction file.")
+    if truth is not None and all(is_run(path) for path in paths):
+        raise RunError(f"{truth}: runs bring their own annotations; --truth is for prediction files only.")
+    systems = [read_system(path, metrics, truth) for path in paths]
+    count = Counter(system.name for system in systems)
+    systems = [
+        system if count[system.name] == 1 else replace(system, name=f"{system.name} ({system.location})")
+        for system in systems
+    ]
+    if runs := {str(system.location): system.result for system in systems if system.result}:
+        refuse_mixed(runs)
+    contents = [
+        {str(query.qid): Compared(query.vid, query.windows) for query in system.queries} for system in systems
+    ]
+    for system, content in zip(systems, contents, strict=True):
+        refuse_other_queries(systems[0].location, contents[0], system.location, content)
+    return systems
 
 
 def refuse_other_queries(
@@ -162,6 +206,15 @@ def refuse_other_queries(
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Evaluated:
+    """A prediction file: its Q scored queries, sorted by id as text, their values (Q, M), and the windows."""
+
+    queries: tuple[Query, ...]
+    values: Floats
+    windows: AlignedWindows
+
+
 def _read_run(path: Path, metrics: Sequence[Metric]) -> System:
     folder, result = run_folder(path), read_result(path)
     result.refuse_unscored("compared")
@@ -173,8 +226,9 @@ def _read_run(path: Path, metrics: Sequence[Metric]) -> System:
         if row.kind not in ("seed", "soup", "single"):
             continue
         file = folder / row.predictions
-        queries, values = _evaluate(file, annotated, truth, metrics)
-        for metric, mean in zip(metrics, values.mean(axis=0).tolist(), strict=True):
+        evaluated = _evaluate(file, annotated, truth, metrics)
+        queries = evaluated.queries
+        for metric, mean in zip(metrics, evaluated.values.mean(axis=0).tolist(), strict=True):
             recorded = row.metrics.get(metric.name, mean)
             if abs(recorded - mean) > 1e-6:
                 raise RunError(
@@ -182,28 +236,32 @@ def _read_run(path: Path, metrics: Sequence[Metric]) -> System:
                     "changed: move the folder away and run the recipe again."
                 )
         if row.kind == "seed":
-            singles.append(values)
+            singles.append(evaluated)
         else:
-            soups.append(ComparedModel(row.member, values[None]))
+            soups.append(_model(row.member, [evaluated]))
     if not singles:
         raise RunError(f"{folder}: the run has no seeds, so there is nothing to compare. Run it again.")
-    model = ComparedModel(_mean_of(len(singles), "seed"), np.stack(singles))
+    model = _model(_mean_of(len(singles), "seed"), singles)
     return System(result.recipe.name, folder, queries, model, tuple(soups), result)
 
 
-def _evaluate(
-    file: Path, annotated: Sequence[Query], truth: Path, metrics: Sequence[Metric]
-) -> tuple[tuple[Query, ...], Floats]:
-    """Return the Q scored queries of a prediction file, sorted by id as text, and their values (Q, M)."""
+def _model(name: str, files: Sequence[_Evaluated]) -> ComparedModel:
+    return ComparedModel(
+        name, np.stack([file.values for file in files]), tuple(file.windows for file in files)
+    )
+
+
+def _evaluate(file: Path, annotated: Sequence[Query], truth: Path, metrics: Sequence[Metric]) -> _Evaluated:
     predictions = read_predictions(file)
     try:
-        evaluation = evaluate(predictions, annotated, depth=max(1, *(metric.k for metric in metrics)))
+        windows = align(predictions, annotated)
     except DataError as error:
         raise DataError(f"{file} against {truth}: {error}") from error
+    evaluation = evaluate_aligned(windows, depth=max(1, *(metric.k for metric in metrics)))
     note_other_sentences(file, predictions, annotated)
     order = sorted(range(len(evaluation.queries)), key=lambda index: str(evaluation.queries[index].qid))
-    columns = [metric.values(evaluation)[order] for metric in metrics]
-    return tuple(evaluation.queries[index] for index in order), np.column_stack(columns)
+    values = np.column_stack([metric.values(evaluation)[order] for metric in metrics])
+    return _Evaluated(tuple(evaluation.queries[index] for index in order), values, windows)
 
 
 def _mean_of(count: int, unit: str) -> str:

@@ -23,7 +23,8 @@ from amrbench.registry import Registry
 from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.training.criterion import Criterion, build_criterion
 from amrbench.training.reading import Reading, build_reading
-from amrbench.training.stage_store import store_of, weights_file
+from amrbench.training.stage_store import weights_file
+from amrbench.training.store_layout import store_of
 from amrbench.types import BuildContext, FeatureWidths
 
 _KINDS = ("soup", "single", "seed")

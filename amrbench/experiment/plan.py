@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-
-from pydantic import BaseModel
 
 from amrbench.config.load import Method, find_near
 from amrbench.config.protocol import Protocol
@@ -17,14 +15,14 @@ from amrbench.content_hash import content_hash
 from amrbench.data.feature_source import FeatureSource
 from amrbench.data.required_splits import FeatureRequest, RequiredSplits
 from amrbench.data.usable_splits import refuse_known_answers
-from amrbench.part import parts_in
+from amrbench.experiment.part_versions import versions
 from amrbench.registry import Registry
 from amrbench.training.stage_group import grouped_seeds, in_group
-from amrbench.training.stage_spec import ENGINE, StageSpec, distinct_stages
+from amrbench.training.stage_spec import StageSpec, distinct_stages
+from amrbench.training.store_layout import ENGINE
 
 HASH_DIGITS = 8
 """Digits of the hash in the name of a run's folder."""
-_OURS = "amrbench"
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,17 +174,3 @@ def plan_run(request: RunRequest, sources: Mapping[str, FeatureSource]) -> Plann
 def _with_seed(last: StageSpec, seed: int) -> StageSpec:
     """Return a chain with a seed in all of its stages."""
     return replace(last, seed=seed, parent=_with_seed(last.parent, seed) if last.parent else None)
-
-
-def versions(options: Sequence[BaseModel], registry: Registry) -> dict[str, str]:
-    """Return the versions of all parts at any depth, by slot and name.
-
-    A part of a third party counts with the version of its distribution, because we cannot know whether its
-    authors raise `version` with every change.
-    """
-    by_name = {}
-    for part in parts_in(options):
-        origin = registry.origin(part)
-        suffix = "" if origin.distribution == _OURS else f" ({origin.distribution} {origin.version})"
-        by_name[f"{part.slot}/{part.use}"] = f"{part.version}{suffix}"
-    return by_name

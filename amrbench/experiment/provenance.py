@@ -20,8 +20,9 @@ from amrbench.evaluation.result import (
 from amrbench.experiment.plan import PlannedRun, RunRequest
 from amrbench.part import parts_in
 from amrbench.training.numerics import accelerator, library_versions, processor, settings_of
-from amrbench.training.stage_spec import DTYPE, ENGINE
+from amrbench.training.stage_spec import DTYPE
 from amrbench.training.stage_store import read_done
+from amrbench.training.store_layout import ENGINE
 
 
 def result_of(planned: PlannedRun, store: Path, rows: Sequence[Row], truth: str) -> Result:

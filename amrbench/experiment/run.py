@@ -57,7 +57,7 @@ from amrbench.training.noise_step import step_on_noise
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stage_queue import missing_stages, train_here, train_with
 from amrbench.training.stage_spec import distinct_stages
-from amrbench.training.stage_store import store_of
+from amrbench.training.store_layout import store_of
 
 FEW = 3
 """Recipes that are tried on noise without a word."""

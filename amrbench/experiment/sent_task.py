@@ -14,14 +14,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from amrbench.errors import AmrbenchError, RunError
-from amrbench.experiment.stage_task import TASKS, TaskFile
+from amrbench.experiment.stage_task import TaskFile
 from amrbench.files.atomic import write_bytes_atomic, write_text_atomic
 from amrbench.files.checksums import CHECKSUMS, has_checksums, set_aside_changed
 from amrbench.files.folders import cache_folder
 from amrbench.files.packed_folder import pack_folder, unpack_folder
 from amrbench.notes import note
 from amrbench.slots.executors import SHARDS, log_of
-from amrbench.training.stage_store import store_of
+from amrbench.training.store_layout import TASKS, store_of
 from amrbench.training.task_report import TaskReport, remove_files
 
 Packed = Mapping[str, bytes]

@@ -34,11 +34,8 @@ from amrbench.slots.executors import StageTask
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stage_group import run_group
 from amrbench.training.stage_spec import StageSpec, distinct_stages
-from amrbench.training.stage_store import store_of
+from amrbench.training.store_layout import TASKS, store_of
 from amrbench.training.task_report import TaskReport, exit_code_of, reported
-
-TASKS = "tasks"
-"""Folder of tasks in the cache folder."""
 
 
 class TaskFile(Strict):

@@ -69,6 +69,13 @@ class Claim:
         """Whether a process could take the claim now."""
         return not self.path.exists() or self._is_void(self.owner())
 
+    def age(self) -> float:
+        """Return the seconds since it was renewed, by the clock of the file system; 0 if there is none."""
+        try:
+            return max(0.0, self._now() - self.path.stat().st_mtime)
+        except OSError:
+            return 0.0
+
     def is_held(self) -> bool:
         """Whether this process still holds the claim: after a long stop, another may have taken it."""
         return self.path in self._held and self.owner() == this_process()

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amrbench.errors import AmrbenchError, DataError, did_you_mean, some
+from amrbench.functional.aligned_windows import AlignedWindows, align, annotated_windows, scored_rows
 from amrbench.functional.official_evaluator import LISTED, THRESHOLDS, Bools, RaggedArray, evaluate_arrays
 from amrbench.types import Floats, Moments, Query
 
-LONGEST = 1500.0
-"""Seconds; the official evaluator ignores longer annotated windows."""
 _RECALL = re.compile(r"R([1-9]\d{0,3})@(0?\.\d+|1|1\.0)")
 _PRECISION = re.compile(r"mAP@(0?\.\d+)")
 _NONE = "(none)"
-
-_Item = TypeVar("_Item", Query, Moments)
 
 
 @dataclass(frozen=True)
@@ -193,8 +187,8 @@ def score_windows(
     Raises:
         DataError: No query has a window to score by.
     """
-    annotated = _annotated(truth)
-    kept = _scored_rows(annotated)
+    annotated = annotated_windows(truth)
+    kept = scored_rows(annotated)
     queries = tuple(truth[row] for row in kept.tolist())
     target = RaggedArray.of(annotated.values, annotated.counts[kept])
     unanswerable = tuple(str(truth[row].qid) for row in np.flatnonzero(annotated.counts == 0).tolist())
@@ -224,75 +218,51 @@ def score_by(
         DataError: As in `score`; or no query has the key.
     """
     evaluation = evaluate(predictions, truth, depth=_depth(metrics), partial=partial)
+    groups = rows_by(evaluation.queries, key)
+    return {label: _scores(evaluation, metrics, rows) for label, rows in groups.items()}
+
+
+def rows_by(queries: Sequence[Query], key: str) -> dict[str, NDArray[np.int64]]:
+    """Return the indices of the queries with each value of an additional key, named as in `score_by`.
+
+    Raises:
+        DataError: No query has the key.
+    """
     groups: dict[str, list[int]] = {}
-    for index, query in enumerate(evaluation.queries):
+    for index, query in enumerate(queries):
         value = query.extra.get(key, _NONE)
         label = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         groups.setdefault(label, []).append(index)
     if list(groups) == [_NONE]:
-        known = sorted({name for query in evaluation.queries for name in query.extra})
+        known = sorted({name for query in queries for name in query.extra})
         have = f"they have {some(known)}" if known else "they have no additional keys"
         raise DataError(f"no query has the key {key!r}; {have}.{did_you_mean(key, known)}")
-    return {label: _scores(evaluation, metrics, np.array(rows)) for label, rows in groups.items()}
-
-
-def scorable(queries: Sequence[Query]) -> Bools:
-    """Return (Q,), True where a query has a window longer than 0 s and at most 1500 s to score by."""
-    return _annotated(queries).counts > 0
+    return {label: np.array(rows) for label, rows in groups.items()}
 
 
 def evaluate(
     predictions: Iterable[Moments], truth: Iterable[Query], *, depth: int = LISTED, partial: bool = False
 ) -> Evaluation:
     """Evaluate each query, for recall up to k = `depth`; other arguments and errors are those of `score`."""
-    annotated, predicted = _by_id(truth, "annotations"), _by_id(predictions, "predictions")
-    pairs = [(query, predicted[qid]) for qid, query in annotated.items() if qid in predicted]
-    _refuse_other_recordings(pairs)
-    missing = tuple(qid for qid in annotated if qid not in predicted) if len(pairs) < len(annotated) else ()
-    extra = tuple(qid for qid in predicted if qid not in annotated) if len(pairs) < len(predicted) else ()
-    if (missing or extra) and not partial:
-        unscored = f"{len(missing)} of {len(annotated)} queries have no prediction: {some(missing)}"
-        unknown = f"{len(extra)} predictions belong to no annotated query: {some(extra)}"
-        faults = [text for text, ids in ((unscored, missing), (unknown, extra)) if ids]
-        raise DataError(
-            f"{'; '.join(faults)}. Give one line for each query, or score the common ones "
-            "('amrbench score --partial')."
-        )
-    if not pairs:
-        raise DataError(
-            "predictions and annotations have no query in common. Check that they belong together."
-        )
-    windows = _annotated([query for query, _ in pairs])
-    kept = _scored_rows(windows).tolist()
-    overlap, precision = evaluate_arrays(
-        _listed([pairs[row][1] for row in kept]),
-        RaggedArray.of(windows.values, windows.counts[kept]),
-        depth=depth,
-    )
+    return evaluate_aligned(align(predictions, truth, partial=partial), depth=depth)
+
+
+def evaluate_aligned(windows: AlignedWindows, *, depth: int = LISTED) -> Evaluation:
+    """Evaluate each query whose windows were aligned, for recall up to k = `depth`."""
+    overlap, precision = evaluate_arrays(windows.listed, windows.truth, depth=depth)
     return Evaluation(
-        queries=tuple(pairs[row][0] for row in kept),
-        overlap=overlap,
-        average_precision=precision,
-        depth=depth,
-        missing=missing,
-        extra=extra,
-        unanswerable=tuple(str(pairs[row][0].qid) for row in np.flatnonzero(windows.counts == 0).tolist()),
+        windows.queries,
+        overlap,
+        precision,
+        depth,
+        windows.missing,
+        windows.extra,
+        windows.unanswerable,
     )
 
 
 def _depth(metrics: Iterable[Metric]) -> int:
     return max([1, *(metric.k for metric in metrics)])
-
-
-def _scored_rows(annotated: RaggedArray) -> NDArray[np.int64]:
-    """Return the queries with an annotated window of usable length; DataError if there are none."""
-    kept = np.flatnonzero(annotated.counts)
-    if not len(kept):
-        raise DataError(
-            f"none of the {len(annotated.counts)} queries has a window longer than 0 s and at most "
-            f"{LONGEST:g} s to score by."
-        )
-    return kept
 
 
 def _all_scores(evaluation: Evaluation, metrics: Sequence[Metric]) -> Scores:
@@ -306,63 +276,3 @@ def _all_scores(evaluation: Evaluation, metrics: Sequence[Metric]) -> Scores:
 
 def _scores(evaluation: Evaluation, metrics: Sequence[Metric], rows: NDArray[np.int64]) -> Scores:
     return Scores(len(rows), {metric.name: metric.mean(evaluation, rows) for metric in metrics})
-
-
-def _by_id(items: Iterable[_Item], side: str) -> dict[str, _Item]:
-    entries = list(items)
-    by_id = {str(item.qid): item for item in entries}
-    if len(by_id) < len(entries):
-        repeated = [qid for qid, count in Counter(str(item.qid) for item in entries).items() if count > 1]
-        raise DataError(f"the {side} hold more than one entry for {some(repeated)}; keep one each.")
-    return by_id
-
-
-def _refuse_other_recordings(pairs: Sequence[tuple[Query, Moments]]) -> None:
-    # Few ids differ at all, and the call that compares them in full costs more than the rest.
-    other = [(one, two) for one, two in pairs if one.vid != two.vid and not same_recording(one.vid, two.vid)]
-    if other:
-        query, moments = other[0]
-        raise DataError(
-            f"{len(other)} of {len(pairs)} predictions are about other recordings than the queries with "
-            f"their ids: the prediction for {str(query.qid)!r} is about {moments.vid!r}, the query about "
-            f"{query.vid!r}. Ids may start again in each split; give the predictions for these "
-            "annotations, with the ids of recordings as they are there."
-        )
-
-
-def same_recording(one: str, two: str) -> bool:
-    """Whether two ids are of one recording; letters may be composed or decomposed, as macOS writes them."""
-    return one == two or unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", two)
-
-
-def _annotated(queries: Sequence[Query]) -> RaggedArray:
-    """Return the annotated windows of usable length; some queries may have none."""
-    counts = np.fromiter((len(query.windows) for query in queries), np.int64, len(queries))
-    flat = chain.from_iterable(chain.from_iterable(query.windows for query in queries))
-    windows = RaggedArray.of(np.fromiter(flat, np.float64).reshape(-1, 2), counts)
-    _refuse_bad(windows, [query.qid for query in queries], "annotated")
-    length = windows.values[:, 1] - windows.values[:, 0]
-    return windows.keep((length > 0) & (length <= LONGEST))
-
-
-def _listed(predictions: Sequence[Moments]) -> RaggedArray:
-    """Return start, end and score of all predicted windows; the order replaces missing scores."""
-    counts = np.fromiter((len(moments.windows) for moments in predictions), np.int64, len(predictions))
-    windows = np.concatenate([moments.windows for moments in predictions], dtype=np.float64)
-    scores = [
-        -np.arange(len(moments.windows)) if moments.scores is None else moments.scores
-        for moments in predictions
-    ]
-    columns = np.column_stack([windows, np.concatenate(scores, dtype=np.float64)])
-    listed = RaggedArray.of(columns, counts)
-    _refuse_bad(listed, [moments.qid for moments in predictions], "predicted")
-    return listed
-
-
-def _refuse_bad(windows: RaggedArray, qids: Sequence[str | int], side: str) -> None:
-    not_finite = ~np.isfinite(windows.values).all(axis=1)
-    backward = windows.values[:, 1] < windows.values[:, 0]
-    for wrong, fault in ((not_finite, "are not finite"), (backward, "end before they start")):
-        if wrong.any():
-            names = some(dict.fromkeys(qids[query] for query in windows.query[wrong].tolist()))
-            raise DataError(f"{side} windows of {names} {fault}; correct them.")

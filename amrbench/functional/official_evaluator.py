@@ -133,12 +133,18 @@ def best_overlap(pairs: OverlappingPairs, listed: RaggedArray, depth: int) -> Fl
     """
     best = np.zeros((len(listed.counts), depth))
     pairs = pairs.only(listed.position[pairs.listed] < depth)
-    if len(pairs.listed):
-        begins, sizes = _runs(pairs.listed)
-        top = np.flatnonzero(pairs.iou == np.repeat(np.maximum.reduceat(pairs.iou, begins), sizes))
-        chosen = pairs.only(top[_runs(pairs.listed[top])[0]])
-        best[listed.query[chosen.listed], listed.position[chosen.listed]] = chosen.hull
+    chosen = nearest_targets(pairs)
+    best[listed.query[chosen.listed], listed.position[chosen.listed]] = chosen.hull
     return np.maximum.accumulate(best, axis=1)
+
+
+def nearest_targets(pairs: OverlappingPairs) -> OverlappingPairs:
+    """Return one pair for each listed window: that of the largest IoU, the earlier target at a tie."""
+    if not len(pairs.listed):
+        return pairs
+    begins, sizes = _runs(pairs.listed)
+    top = np.flatnonzero(pairs.iou == np.repeat(np.maximum.reduceat(pairs.iou, begins), sizes))
+    return pairs.only(top[_runs(pairs.listed[top])[0]])
 
 
 def average_precision(pairs: OverlappingPairs, listed: RaggedArray, truth: RaggedArray) -> Floats:

@@ -26,8 +26,9 @@ from amrbench.tools.sampled_split import MIB, SampledSplit, SplitForecast, sampl
 from amrbench.training.numerics import fixed_numerics
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter, duration
 from amrbench.training.stage_spec import StageSpec
-from amrbench.training.stage_store import DONE, is_finished, read_done, store_of
+from amrbench.training.stage_store import is_finished, read_done
 from amrbench.training.stages import batches, build_augments, untrained
+from amrbench.training.store_layout import DONE, store_of
 from amrbench.types import TrainingLength
 
 QUERIES = 4

@@ -59,6 +59,7 @@ from amrbench.training.stages import (
     state_for,
     untrained,
 )
+from amrbench.training.store_layout import CLAIM
 from amrbench.types import Batch, Target
 
 DEVICES = frozenset({"cuda"})
@@ -92,7 +93,7 @@ def in_group(spec: StageSpec, seed: int, group: tuple[int, ...]) -> StageSpec:
 
 def group_claim_file(spec: StageSpec, store: Path) -> Path:
     """Return the claim of the process that trains a stage, alone or at once with others."""
-    return store / f"{spec.group[0].key}.group.claim" if spec.together else claim_file(spec, store)
+    return store / f"{spec.group[0].key}.group{CLAIM}" if spec.together else claim_file(spec, store)
 
 
 def run_group(spec: StageSpec, store: Path, reporter: Reporter, datasets: DatasetCache) -> None:

@@ -12,9 +12,7 @@ from amrbench.config.recipe import Recipe, Stage, Training
 from amrbench.content_hash import content_hash, seed_from
 from amrbench.data.feature_source import FeatureSource
 from amrbench.training.log import RunningStage
-
-ENGINE = 2
-"""Raised when the training loop gives other numbers, so that older stages are not used any more."""
+from amrbench.training.store_layout import ENGINE
 
 DTYPE = "float32"
 

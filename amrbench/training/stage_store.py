@@ -21,14 +21,9 @@ from amrbench.files.owner import this_process
 from amrbench.training import log
 from amrbench.training.saved_states import SavedStates
 from amrbench.training.stage_spec import StageSpec
+from amrbench.training.store_layout import CLAIM, DONE, FAILED, UNFINISHED
 
 LAST = "last.safetensors"
-DONE = "done.json"
-
-
-def store_of(cache: Path) -> Path:
-    """Return the folder of all stages."""
-    return cache / "stages"
 
 
 def weights_file(readout: str) -> str:
@@ -70,17 +65,17 @@ def read_done(folder: Path) -> StageRecord:
 
 def claim_file(spec: StageSpec, store: Path) -> Path:
     """Return the claim of the process that trains a stage alone."""
-    return store / f"{spec.key}.claim"
+    return store / f"{spec.key}{CLAIM}"
 
 
 def unfinished_folder(spec: StageSpec, store: Path) -> Path:
     """Return the folder in which this process trains a stage; no other process writes there."""
-    return store / f"{spec.key}.making-{this_process().label}"
+    return store / f"{spec.key}{UNFINISHED}{this_process().label}"
 
 
 def unfinished_folders(spec: StageSpec, store: Path) -> list[Path]:
     """Return the folders of all processes that train a stage or have begun to, the last changed one last."""
-    folders = store.glob(f"{spec.key}.making-*")
+    folders = store.glob(f"{spec.key}{UNFINISHED}*")
     return sorted(folders, key=lambda folder: folder.stat().st_mtime)
 
 
@@ -88,7 +83,7 @@ def begin_folder(spec: StageSpec, store: Path) -> Path:
     """Return the folder in which this process trains a stage, with what processes that ended had saved."""
     own = unfinished_folder(spec, store)
     own.mkdir(parents=True, exist_ok=True)
-    for folder in store.glob(f"{spec.key}.making-*"):
+    for folder in store.glob(f"{spec.key}{UNFINISHED}*"):
         if folder != own:
             SavedStates(own).take_from(folder)
             shutil.rmtree(folder, ignore_errors=True)
@@ -116,4 +111,4 @@ def finish_folder(spec: StageSpec, store: Path, note: Callable[[str], None]) -> 
 
 def failed_folder(spec: StageSpec, store: Path) -> Path:
     """Return the folder with what is kept of a stage that failed."""
-    return store / f"{spec.key}.failed"
+    return store / f"{spec.key}{FAILED}"

@@ -35,7 +35,6 @@ from amrbench.training.reading import fit_readouts
 from amrbench.training.saved_states import SavedStates
 from amrbench.training.stage_spec import StageSpec
 from amrbench.training.stage_store import (
-    DONE,
     LAST,
     begin_folder,
     claim_file,
@@ -45,6 +44,7 @@ from amrbench.training.stage_store import (
     unfinished_folder,
     weights_file,
 )
+from amrbench.training.store_layout import DONE
 from amrbench.types import Batch, BuildContext, Query, Target, TrainingLength
 
 IN_STATE = 4

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,6 +77,11 @@ def lost_seconds(folder: Path) -> list[float]:
     return times
 
 
+def differing(left: Mapping[str, bytes], expected: Mapping[str, bytes]) -> list[str]:
+    """Return the names of files that differ, or that one of the two lacks."""
+    return [name for name in sorted({*left, *expected}) if left.get(name) != expected.get(name)]
+
+
 def killed(folder: Path, *, kills: int, jobs: int, seed: int, save_every: float, longest: float) -> Tally:
     """Kill runs at random times, and compare the files of those that end."""
     draw, tally = random.Random(seed), Tally()
@@ -100,8 +106,8 @@ def killed(folder: Path, *, kills: int, jobs: int, seed: int, save_every: float,
         if code:
             raise RuntimeError(process.stderr.read())
         tally.runs += 1
-        if what_runs_left(disturbed) != expected:
-            tally.different.append(f"run {tally.runs}")
+        if names := differing(what_runs_left(disturbed), expected):
+            tally.different.append(f"run {tally.runs}: {', '.join(names)}")
         shutil.rmtree(disturbed / "runs")
         shutil.rmtree(disturbed / "cache" / "stages")
     return tally

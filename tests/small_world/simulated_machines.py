@@ -26,7 +26,8 @@ from amrbench.training import stage_queue, stage_store
 from amrbench.training.memory_room import AnyRoom
 from amrbench.training.stage_queue import POLL_SECONDS, missing_stages, train_with
 from amrbench.training.stage_spec import StageSpec, distinct_stages
-from amrbench.training.stage_store import DONE, begin_folder, claim_file, finish_folder, is_finished
+from amrbench.training.stage_store import begin_folder, claim_file, finish_folder, is_finished
+from amrbench.training.store_layout import DONE
 from amrbench.training.task_report import TaskReport
 from tests.small_world.runs import Recorder
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from amrbench.errors import RunError
-from amrbench.functional.metrics import Metric, scorable, score
+from amrbench.functional.aligned_windows import scorable
+from amrbench.functional.metrics import Metric, score
 from amrbench.types import Candidates, Moments, Plain, Query
 
 Rescore = Callable[[Candidates, float], Candidates]

@@ -43,6 +43,8 @@ def calls(tmp_path):
         ["data", "--help"],
         ["score", one, "--truth", truth],
         ["compare", one, two, "--truth", truth],
+        ["analyze", one, two, "--truth", truth],
+        ["runs", "--out", str(tmp_path / "runs")],
         ["fuse", one, two, "-o", str(tmp_path / "fused.jsonl")],
         ["parts"],
         ["parts", "optimizer", "adamw"],

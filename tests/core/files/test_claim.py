@@ -165,6 +165,16 @@ def test_a_damaged_claim_is_void_after_a_minute(tmp_path: Path, wait: Callable[[
     assert Claim(path).is_free()
 
 
+def test_the_age_of_a_claim_is_the_time_since_it_was_renewed(tmp_path: Path) -> None:
+    path = tmp_path / "x.claim"
+    assert Claim(path).age() == 0
+    write_claim(path, OTHER)
+    now = path.stat().st_mtime
+    os.utime(path, (now - 90, now - 90))
+    assert 89 < Claim(path).age() < 120
+    assert [file.name for file in tmp_path.iterdir()] == ["x.claim"]
+
+
 def test_a_claim_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim, "RENEW_SECONDS", 0.01)
     path = tmp_path / "x.claim"

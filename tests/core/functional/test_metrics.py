@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from amrbench.errors import AmrbenchError, DataError
-from amrbench.functional.metrics import Metric, evaluate, metrics_at, scorable, score, score_by, score_windows
+from amrbench.functional.metrics import Metric, evaluate, metrics_at, score, score_by, score_windows
 from amrbench.functional.official_evaluator import THRESHOLDS
-from amrbench.types import Query
 from tests.core.functional.samples import WINDOWS, average_precisions, hits, moments, query
 from tests.oracle.reference_predictions import published
 
@@ -123,13 +122,6 @@ def test_ids_of_recordings_may_be_composed_or_decomposed() -> None:
 def test_files_without_a_common_query_are_refused() -> None:
     with pytest.raises(DataError, match="no query in common. Check that they belong together"):
         score([moments("x", WINDOWS)], [query("a", WINDOWS)], partial=True)
-
-
-def test_a_query_is_scorable_if_a_window_has_a_usable_length() -> None:
-    windows = [(), ((1, 1),), ((0, 1600),), ((1, 1), (2, 3)), ((0, 1500),)]
-    queries = [Query(number, "a", "v", 2000.0, own) for number, own in enumerate(windows)]
-    assert scorable(queries).tolist() == [False, False, False, True, True]
-    assert scorable([]).tolist() == []
 
 
 def test_annotations_without_windows_are_refused() -> None:

@@ -16,8 +16,8 @@ from amrbench.discovery import load_registry
 from amrbench.training.log import Epoch, RunningStage
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.stage_spec import StageSpec
-from amrbench.training.stage_store import store_of
 from amrbench.training.stages import run_stage
+from amrbench.training.store_layout import store_of
 from tests.plugins.ours.clips import clips
 
 REGISTRY = load_registry()

@@ -1,0 +1,205 @@
+"""`amrbench runs`: what lies in the cache and in folders of runs, and what of it may be removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amrbench.errors import RunError, did_you_mean, some
+from amrbench.evaluation.text_table import format_table
+from amrbench.files.folders import CACHE_VARIABLE
+from amrbench.registry import Registry
+from amrbench.tools.stored_data import StoredData
+from amrbench.tools.stored_items import StoredItem, size_of, size_text
+from amrbench.tools.stored_runs import StoredRuns
+from amrbench.tools.stored_stages import StoredStages
+
+STALE = "stale"
+"""Stands for all stale items where names are given."""
+LISTED = 20
+"""Stale items that a table names; --json has all."""
+_KINDS = {"stage": "trained stages", "data": "prepared data", "leftover": "left by processes"}
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What lies in a cache folder and in folders of runs.
+
+    Attributes:
+        cache: The cache folder.
+        size: Of all that is in it, in bytes.
+        outs: The folders of runs.
+        items: All that is known.
+    """
+
+    cache: Path
+    size: int
+    outs: tuple[Path, ...]
+    items: tuple[StoredItem, ...]
+
+    @property
+    def stale(self) -> list[StoredItem]:
+        """Return what may be removed, the largest first."""
+        return sorted((item for item in self.items if item.stale), key=lambda item: -item.size)
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as plain values; sizes in bytes."""
+        return {
+            "cache": str(self.cache),
+            "size": self.size,
+            "runs": [str(out) for out in self.outs],
+            "items": [item.as_json() for item in self.items],
+        }
+
+    def text(self, form: str) -> str:
+        """Return tables of the runs, of what the cache holds, and of what is stale."""
+        where = f"Cache: {self.cache}, {size_text(self.size)} (another one: {CACHE_VARIABLE})."
+        runs = [item for item in self.items if item.kind == "run"]
+        names = ", ".join(map(str, self.outs))
+        tables = [format_table(form, [where, "What it holds:"], list(self._kinds()))]
+        if runs:
+            heading = f"Runs in {names}:"
+            tables.append(format_table(form, [heading], [self._run(item) for item in runs]))
+        else:
+            tables.append(
+                f"There is no finished run in {names}, so it is not known which stages and data are of use. "
+                "Name the folders of your runs with --out."
+            )
+        if stale := self.stale:
+            title = f"Stale, {size_text(sum(item.size for item in stale))}; '--remove stale' removes it:"
+            tables.append(_listed(form, title, stale[:LISTED]))
+            if len(stale) > LISTED:
+                tables.append(f"... and {len(stale) - LISTED} more; --json lists all.")
+        return "\n\n".join(tables)
+
+    def _kinds(self) -> Iterator[dict[str, str | float]]:
+        for kind, name in _KINDS.items():
+            own = [item for item in self.items if item.kind == kind]
+            parts = {
+                "all": own,
+                "of these runs": [item for item in own if item.used_by],
+                "held": [item for item in own if item.held],
+                "stale": [item for item in own if item.stale],
+            }
+            counts = {column: f"{len(items)}, {_total(items)}" for column, items in parts.items()}
+            yield {"kind": name, **counts}
+
+    def _run(self, run: StoredItem) -> dict[str, str | float]:
+        stages = [item for item in self.items if item.kind == "stage" and str(run.path) in item.used_by]
+        alone = [item for item in stages if len(item.used_by) == 1]
+        return {
+            "run": run.name,
+            "about": run.about,
+            "size": size_text(run.size),
+            "its stages": f"{len(stages)}, {_total(stages)}",
+            "of no other run": f"{len(alone)}, {_total(alone)}",
+        }
+
+    def chosen(self, names: Sequence[str]) -> list[StoredItem]:
+        """Return the items of some names; "stale" stands for all stale ones.
+
+        Raises:
+            RunError: There is no such item, or a process holds it.
+        """
+        known = {item.name: item for item in self.items}
+        chosen: dict[Path, StoredItem] = {}
+        for name in names:
+            if name == STALE:
+                chosen |= {item.path: item for item in self.stale}
+            elif name in known:
+                chosen[known[name].path] = known[name]
+            else:
+                raise RunError(
+                    f"there is no {name!r} in {self.cache} and {', '.join(map(str, self.outs))}."
+                    f"{did_you_mean(name, known)} Give 'stale' or names from 'amrbench runs --json'."
+                )
+        if held := [item for item in chosen.values() if item.held]:
+            raise RunError(
+                f"{some(item.name for item in held)} cannot be removed: process {held[0].held} works with it "
+                "or may read it. Wait until it has ended."
+            )
+        return list(chosen.values())
+
+
+def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: bool = False) -> Inventory:
+    """Return what lies in a cache folder and in folders of runs.
+
+    Args:
+        cache: The cache folder.
+        outs: Folders of runs; a stage that none of their runs uses is stale.
+        registry: The parts; a stage that was trained with other versions of them is old.
+        settle: Look twice at claims of other machines, some 26 s apart if there are old ones.
+
+    Raises:
+        DataError: A folder cannot be read.
+    """
+    runs = [StoredRuns(out) for out in dict.fromkeys(outs)]
+    stages, data = StoredStages(cache, registry), StoredData(cache, registry)
+    if settle:
+        for claims in (*(out.claims for out in runs), stages.claims, data.claims):
+            claims.settle()
+    results = {str(path): result for out in runs for path, result in out.results.items()}
+    users: dict[str, dict[str, None]] = {}
+    for run, result in results.items():
+        for stage in result.stages:
+            users.setdefault(stage.key, {})[run] = None
+    used_by = {key: tuple(names) for key, names in users.items()}
+    used = [(split.fingerprint, run) for run, result in results.items() for split in result.data]
+    busy = stages.claims.busy or data.claims.busy
+    items = [
+        *(item for out in runs for item in out.items()),
+        *stages.items(used_by, busy, known=bool(results)),
+        *data.items(data.users(used), busy, known=bool(results)),
+    ]
+    return Inventory(cache, size_of(cache), tuple(outs), tuple(items))
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What was asked to be removed.
+
+    Attributes:
+        items: What it is.
+        removed: Whether it was removed.
+    """
+
+    items: tuple[StoredItem, ...]
+    removed: bool
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as plain values."""
+        return {"removed": self.removed, "items": [item.as_json() for item in self.items]}
+
+    def text(self, form: str) -> str:
+        """Return a table of it, and whether it was removed."""
+        if not self.items:
+            return "Nothing is stale."
+        count = f"{len(self.items)} item{'s' * (len(self.items) != 1)}, {_total(self.items)}"
+        end = f"Removed: {count}." if self.removed else "Nothing was removed. Give --yes to remove it."
+        return f"{_listed(form, f'To be removed, {count}:', self.items)}\n\n{end}"
+
+
+def remove(items: Sequence[StoredItem], *, yes: bool) -> Removal:
+    """Remove items if that was confirmed; see `StoredItem.remove`."""
+    for item in items if yes else ():
+        item.remove()
+    return Removal(tuple(items), removed=yes)
+
+
+def _listed(form: str, title: str, items: Sequence[StoredItem]) -> str:
+    rows: list[dict[str, str | float]] = [
+        {
+            "name": item.name,
+            "kind": item.kind,
+            "about": item.about,
+            "size": size_text(item.size),
+            "why": item.stale or ("used by " + ", ".join(item.used_by) if item.used_by else "named"),
+        }
+        for item in items
+    ]
+    return format_table(form, [title], rows)
+
+
+def _total(items: Sequence[StoredItem]) -> str:
+    return size_text(sum(item.size for item in items))
