@@ -1,4 +1,4 @@
-"""The commands about runs and prediction files: `score`, `compare`, `analyze`, `fuse`, `pack`, `runs`."""
+"""The commands about runs and prediction files: `score`, `compare`, `analyze`, `report` and others."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ from amrbench.cli.options import (
 Sources = Annotated[
     list[Path], typer.Argument(help="run folders, prediction files, or folders with one for each seed")
 ]
+Against = Annotated[
+    Path | None, typer.Option(help="source that the others are compared with", show_default="the first")
+]
+Truth = Annotated[Path | None, typer.Option(help="annotations of the prediction files")]
 
 commands = typer.Typer()
 command = partial(commands.command, rich_help_panel="Results")
@@ -64,10 +68,8 @@ def score(
 @command(epilog="Example: amrbench compare runs/ours3@* --against runs/cgdetr@synthetic-1f2e3d4c")
 def compare(
     sources: Sources,
-    against: Annotated[
-        Path | None, typer.Option(help="source that the others are compared with", show_default="the first")
-    ] = None,
-    truth: Annotated[Path | None, typer.Option(help="annotations of the prediction files")] = None,
+    against: Against = None,
+    truth: Truth = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(help="e.g. R5@0.5; may be repeated", show_default="R@1 and R@5 at 0.5 and 0.7, and mAP"),
@@ -90,10 +92,8 @@ def compare(
 @command(epilog="Example: amrbench analyze theirs.jsonl ours.jsonl --truth castella_test_release.jsonl")
 def analyze(
     sources: Sources,
-    against: Annotated[
-        Path | None, typer.Option(help="source that the others are compared with", show_default="the first")
-    ] = None,
-    truth: Annotated[Path | None, typer.Option(help="annotations of the prediction files")] = None,
+    against: Against = None,
+    truth: Truth = None,
     iou: Annotated[
         list[float] | None,
         typer.Option("--iou", help="threshold; may be repeated", show_default="0.5 and 0.7"),
@@ -124,6 +124,24 @@ def analyze(
         print_json(analysis.as_json())
     else:
         typer.echo(analysis_text(analysis, shown_as))
+
+
+@command(epilog="Example: amrbench report runs/* --against runs/cgdetr@synthetic-1f2e3d4c -o report.html")
+def report(
+    sources: Sources,
+    output: Annotated[Path, typer.Option("--output", "-o", help="page to write, a .html file")],
+    truth: Truth = None,
+    against: Against = None,
+    audio: Annotated[
+        Path | None,
+        typer.Option(help="folder of the recordings: 20 queries get sound and a spectrogram"),
+    ] = None,
+) -> None:
+    """Write one page about runs or prediction files: scores, curves, and what was answered to each query."""
+    from amrbench.tools.report_page import ReportRequest, write_report
+
+    write_report(ReportRequest(tuple(sources), against, truth, audio), output)
+    typer.echo(f"{output}: {output.stat().st_size / 2**20:.1f} MiB", err=True)
 
 
 @command(epilog="Example: amrbench fuse runs/ours3@synthetic-1f2e3d4c other.jsonl -o fused.jsonl")

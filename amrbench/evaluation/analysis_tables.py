@@ -26,10 +26,18 @@ def analysis_text(analysis: Analysis, form: str = "github") -> str:
         RunError: The form is unknown.
     """
     refuse_unknown_format(form)
-    tables = [(title, list(rows(analysis))) for title, rows in _TABLES.items()]
-    texts = [format_table(form, [title], rows) for title, rows in tables if rows]
-    first = format_table(form, [*analysis.notes, tables[0][0]], tables[0][1])
-    return "\n\n".join([first, *texts[1:]])
+    tables = analysis_tables(analysis)
+    first = next(iter(tables))
+    return "\n\n".join(
+        format_table(form, [*(analysis.notes if title == first else ()), title], rows)
+        for title, rows in tables.items()
+    )
+
+
+def analysis_tables(analysis: Analysis) -> dict[str, list[Cells]]:
+    """Return the rows of each table by the sentence above it; tables without rows are left out."""
+    tables = {title: list(rows(analysis)) for title, rows in _TABLES.items()}
+    return {title: rows for title, rows in tables.items() if rows}
 
 
 def _oracle(analysis: Analysis) -> Iterator[Cells]:

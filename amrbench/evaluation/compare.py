@@ -106,11 +106,19 @@ class Comparison:
         refuse_unknown_format(form)
         if form == "json":
             return json.dumps(self.as_json(), indent=2)
-        align = ["left"] * 3 + ["right"] * 2 + ["left"] + ["right"] * 3 + ["left"]
+        return format_table(form, self.notes, self.cells(), align=self.alignment())
+
+    def cells(self) -> list[dict[str, str]]:
+        """Return the rows of the table as text; what would settle a difference only where that is known."""
         rows = [row.cells() for row in self.lines]
-        if not any(row[TO_SETTLE] for row in rows):
-            align, rows = align[:-1], [{name: row[name] for name in row if name != TO_SETTLE} for row in rows]
-        return format_table(form, self.notes, rows, align=align)
+        if any(row[TO_SETTLE] for row in rows):
+            return rows
+        return [{name: row[name] for name in row if name != TO_SETTLE} for row in rows]
+
+    def alignment(self) -> list[str]:
+        """Return "left" or "right" for each column of `cells`."""
+        numbers = ("value", "spread", "difference", "95 % interval", "p")
+        return ["right" if name in numbers else "left" for name in self.cells()[0]]
 
 
 def compare(

@@ -128,6 +128,9 @@ class StageRecord(TrainedStage):
         description="peak of the GPU, or of the process, which may have trained other stages before"
     )
     hardware: str = Field("", description="models of the processors or GPUs that trained it")
+    log: str = Field(
+        "", description="losses and validation of each epoch, in the run folder; empty in older runs"
+    )
 
 
 class PartRecord(Record):

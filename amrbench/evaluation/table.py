@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from amrbench.errors import RunError, did_you_mean
@@ -11,18 +12,58 @@ from amrbench.evaluation.result import Result, Row, refuse_mixed
 from amrbench.evaluation.text_table import format_table, refuse_unknown_format
 
 
+@dataclass(frozen=True)
+class RunTable:
+    """The rows of runs under one protocol.
+
+    Attributes:
+        protocol: Its name.
+        about: Its purpose.
+        split: That is scored.
+        stand_ins: Which encoders stand in for which.
+        heading: The sentences above the table.
+        rows: The cells of each member, with its metrics under `metrics`; none of a row that is missing.
+    """
+
+    protocol: str
+    about: str
+    split: str
+    stand_ins: tuple[str, ...]
+    heading: tuple[str, ...]
+    rows: tuple[dict[str, Any], ...]
+
+    def cells(self) -> list[dict[str, str | float]]:
+        """Return the rows with a column for each metric; all have the same keys."""
+        blank = dict.fromkeys(self.rows[0]["metrics"], "")
+        return [
+            {key: row[key] for key in row if key != "metrics"} | blank | row["metrics"] for row in self.rows
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values, not rounded."""
+        conditions = {"protocol": self.protocol, "about": self.about, "split": self.split}
+        return {**conditions, "stand_ins": list(self.stand_ins), "rows": list(self.rows)}
+
+
 def table(results: Sequence[Result], form: str = "github", *, by: str = "") -> str:
-    """Return a table of runs under one protocol, below a heading with the conditions.
+    """Return the `run_table` of runs as text in one of `FORMS`; RunError if there is no such form."""
+    refuse_unknown_format(form)
+    content = run_table(results, by=by)
+    if form == "json":
+        return json.dumps(content.as_json(), indent=2)
+    return format_table(form, content.heading, content.cells())
+
+
+def run_table(results: Sequence[Result], *, by: str = "") -> RunTable:
+    """Return a table of runs under one protocol, with the conditions as its heading.
 
     Args:
         results: The runs, in the order of their rows; a run that is given twice appears once.
-        form: One of `FORMS`.
         by: Annotation key to slice by; each of its values gets rows of its own.
 
     Raises:
-        RunError: There is no run, the form or the key is unknown, or the conditions of the runs differ.
+        RunError: There is no run, the key is unknown, or the conditions of the runs differ.
     """
-    refuse_unknown_format(form)
     if not results:
         raise RunError("a table needs at least one run.")
     runs = list({(run.recipe.name, run.hash): run for run in results}.values())
@@ -30,21 +71,22 @@ def table(results: Sequence[Result], form: str = "github", *, by: str = "") -> s
     first = runs[0]
     members = [(run.recipe.name, row) for run in runs for row in run.rows if row.kind != "prior"]
     members += [("", row) for row in first.rows if row.kind == "prior"]  # Baselines appear once, at the end.
-    rows = [row for recipe, member in members for row in _rows(recipe, member, by)]
     stand_ins = [note for note in dict.fromkeys(run.stand_ins for run in runs) if note]
     split = first.rows[0].split
-    if form == "json":
-        conditions = {"protocol": first.protocol.name, "about": first.protocol.about, "split": split}
-        return json.dumps({**conditions, "stand_ins": stand_ins, "rows": rows}, indent=2)
     heading = [
         f"Protocol {first.protocol.title(split)}",
         *["The ground truth is not public: predictions only, no metrics."] * (not first.scored),
         *(f"Stand-ins: {note}." for note in stand_ins),
         *(f"{run.recipe.name}, {row.member}: {row.note}." for run in runs for row in run.rows if row.note),
     ]
-    blank = dict.fromkeys(first.rows[0].metrics, "")  # Of a row that is missing.
-    cells = [{key: row[key] for key in row if key != "metrics"} | blank | row["metrics"] for row in rows]
-    return format_table(form, heading, cells)
+    return RunTable(
+        protocol=first.protocol.name,
+        about=first.protocol.about,
+        split=split,
+        stand_ins=tuple(stand_ins),
+        heading=tuple(heading),
+        rows=tuple(row for recipe, member in members for row in _rows(recipe, member, by)),
+    )
 
 
 def _rows(recipe: str, row: Row, by: str) -> Iterator[dict[str, Any]]:

@@ -76,7 +76,7 @@ class PredictionWriter:
             RunError: A stage is not as it was trained, or memory is short.
         """
         queries = self.planned.report.queries
-        for spec in self.planned.chains:
+        for spec in self.planned.stages:
             self._refuse_changed(spec)
         self.reporter.scoring(Progress(f"{self.spec.recipe.name}: reading features", 0, 0))
         (self.folder / PREDICTIONS).mkdir(parents=True, exist_ok=True)

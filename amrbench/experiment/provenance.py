@@ -18,6 +18,7 @@ from amrbench.evaluation.result import (
     SplitRecord,
 )
 from amrbench.experiment.plan import PlannedRun, RunRequest
+from amrbench.experiment.stage_logs import log_file
 from amrbench.part import parts_in
 from amrbench.training.numerics import accelerator, library_versions, processor, settings_of
 from amrbench.training.stage_spec import DTYPE
@@ -54,7 +55,7 @@ def result_of(planned: PlannedRun, store: Path, rows: Sequence[Row], truth: str)
         data=tuple(_splits(planned)),
         stages=tuple(
             # Another recipe may have trained the stage under a name of its own.
-            read_done(store / spec.key).model_copy(update={"stage": spec.name})
+            read_done(store / spec.key).model_copy(update={"stage": spec.name, "log": log_file(spec)})
             for spec in planned.stages
         ),
         models={last.model_name: last.key for last in planned.chains},

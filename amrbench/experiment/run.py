@@ -1,8 +1,9 @@
 """From recipes and a protocol to finished runs.
 
 A run leaves `<out>/<recipe>@<protocol>-<hash8>/`: `recipe.yaml` and `protocol.yaml` as given,
-`annotations.<split>.jsonl`, `predictions/<model>.<split>.jsonl`, weights of soups, `result.json`, and last
-the checksums of all these files. If the run is finished already, nothing is trained and nothing is written.
+`annotations.<split>.jsonl`, `predictions/<model>.<split>.jsonl`, weights of soups, `logs/<stage>.jsonl`,
+`result.json`, and last the checksums of all these files. If the run is finished already, nothing is trained
+and nothing is written.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from amrbench.experiment.plan import (
 )
 from amrbench.experiment.predictions import PredictionWriter, scored_rows
 from amrbench.experiment.provenance import replaced_options, result_of
+from amrbench.experiment.stage_logs import copy_logs
 from amrbench.experiment.stage_task import TaskWriter
 from amrbench.files.atomic import write_bytes_atomic
 from amrbench.files.checksums import has_checksums, set_aside_changed
@@ -334,6 +336,7 @@ class Runner:
         write_bytes_atomic(folder / PROTOCOL, request.protocol_file.read_bytes())
         writer = PredictionWriter(planned, folder, store, self.datasets, self.reporter)
         rows = scored_rows(writer.write_all(), folder, writer.truth, request.protocol.slices)
+        copy_logs(planned.stages, store, folder)
         write_result(folder, result_of(planned, store, rows, writer.truth))
 
     def is_finished(self, planned: PlannedRun) -> bool:

@@ -91,7 +91,9 @@ class Page:
     sends: bool = False
 
     def html(self) -> str:
-        """Return the whole file."""
+        """Return the whole file; ValueError if a section and a block of data have the same id."""
+        if same := {section.anchor for section in self.sections} & self.data.keys():
+            raise ValueError(f"a section and a block of data have the id {same.pop()!r}")
         scripts = [_SCRIPT, *self.scripts]
         contents = "\n".join(
             f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>' for section in self.sections
@@ -147,10 +149,20 @@ def refuse_unwritable(path: Path) -> None:
 
 def paragraph(text: str) -> Markup:
     """Return a paragraph of text."""
-    return Markup(f"<p>{html_of(text)}</p>")
+    return Markup(f"<p>{escaped(text)}</p>")
 
 
-def html_of(text: str) -> Markup:
+def heading(text: str) -> Markup:
+    """Return the title of a part of a section."""
+    return Markup(f"<h3>{escaped(text)}</h3>")
+
+
+def verbatim(name: str, text: str) -> Markup:
+    """Return a text with its lines as they are; `name` says what it is."""
+    return Markup(f'<pre role="region" tabindex="0" aria-label="{escape(name)}">{escaped(text)}</pre>')
+
+
+def escaped(text: str) -> Markup:
     """Return text as HTML; `Markup` stays as it is."""
     return text if isinstance(text, Markup) else Markup(escape(text))
 
@@ -162,7 +174,7 @@ def joined(parts: Sequence[Markup]) -> Markup:
 
 def details(summary: str, body: Markup) -> Markup:
     """Return something that is shown when its summary is clicked."""
-    return Markup(f"<details>\n<summary>{html_of(summary)}</summary>\n{body}\n</details>")
+    return Markup(f"<details>\n<summary>{escaped(summary)}</summary>\n{body}\n</details>")
 
 
 def data_table(
@@ -178,7 +190,7 @@ def data_table(
     """
     sides = align or ["left" if isinstance(value, str) else "right" for value in rows[0].values()]
     names = "".join(
-        f'<th scope="col"{_side(side)}>{html_of(name)}</th>'
+        f'<th scope="col"{_side(side)}>{escaped(name)}</th>'
         for name, side in zip(rows[0], sides, strict=True)
     )
     body = "\n".join(f"<tr>{_cells(list(row.values()), sides, headers)}</tr>" for row in rows)
@@ -193,12 +205,12 @@ def _cells(values: Sequence[Cell], sides: Sequence[str], headers: int) -> str:
     cells = []
     for column, (value, side) in enumerate(zip(values, sides, strict=True)):
         text = (
-            f'<data value="{value!r}">{value:.2f}</data>' if isinstance(value, float) else html_of(str(value))
+            f'<data value="{value!r}">{value:.2f}</data>' if isinstance(value, float) else escaped(str(value))
         )
         if isinstance(value, Markup):
             text = value
-        name = '<th scope="row"' if column < headers else "<td"
-        cells.append(f"{name}{_side(side)}>{text}</{'th' if column < headers else 'td'}>")
+        name, scope = ("th", ' scope="row"') if column < headers and text else ("td", "")
+        cells.append(f"<{name}{scope}{_side(side)}>{text}</{name}>")
     return "".join(cells)
 
 

@@ -70,8 +70,9 @@ const Timelines = (() => {
         this.seek(((event.clientX - box.left) / box.width) * seconds);
       });
       this.graph = graph;
-      this.scroller = make("div", { class: "tl-scroll" }, graph);
-      this.region = [["tabindex", 0], ["role", "region"], ["aria-label", `Timeline: ${query}`]];
+      this.scroller = make("div", {
+        ...{ class: "tl-scroll", role: "group", tabindex: 0, "aria-label": `Timeline: ${query}` },
+      }, graph);
       const title = make("h3", {}, query);
       const about = make("p", { class: "tl-about" }, `${vid}, ${clock(seconds)}`);
       this.root.replaceChildren(title, about, this.controls(), this.scroller, this.lists());
@@ -204,10 +205,6 @@ const Timelines = (() => {
     setZoom(factor) {
       this.zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor));
       this.graph.style.width = `${100 * this.zoom}%`;
-      for (const [name, value] of this.region) { // What scrolls can be scrolled with the keyboard.
-        if (this.zoom > 1) this.scroller.setAttribute(name, value);
-        else this.scroller.removeAttribute(name);
-      }
       this.out.disabled = this.zoom <= 1;
       this.into.disabled = this.zoom >= MOST_ZOOM;
       this.drawAxis();

@@ -193,10 +193,16 @@ def read_epochs(folder: Path) -> list[Epoch]:
     What an epoch cost is 0 where it is not known.
     """
     costs = {line.get("epoch"): line for line in _lines(folder / TIMES)}
-    return [
-        Epoch(**line, **{name: costs.get(line["epoch"], {}).get(name, 0.0) for name in _COSTS})
-        for line in _lines(folder / FILE)
-    ]
+    return [_epoch(line, costs.get(line["epoch"], {})) for line in _lines(folder / FILE)]
+
+
+def read_copy(file: Path) -> list[Epoch]:
+    """Return the epochs of a copied log; what they cost is not in it and therefore 0."""
+    return [_epoch(line, {}) for line in _lines(file)]
+
+
+def _epoch(computed: Mapping[str, Any], costs: Mapping[str, Any]) -> Epoch:
+    return Epoch(**computed, **{name: costs.get(name, 0.0) for name in _COSTS})
 
 
 def hardware_of(folder: Path) -> str:

@@ -74,6 +74,7 @@ def make_run(folder, *, accuracy=0.5, seeds=2, soup=None, asked=None, features="
     asked = asked or queries()
     (folder / "predictions").mkdir(parents=True)
     (folder / "recipe.yaml").write_text("name: toy\n")
+    (folder / "protocol.yaml").write_text("name: tiny\n")
     write_annotations(folder / "annotations.test.jsonl", asked)
     rows = [
         write_row(folder, f"seed {seed}", "seed", predictions(asked, accuracy, seed + shift), asked)

@@ -44,6 +44,7 @@ def calls(tmp_path):
         ["score", one, "--truth", truth],
         ["compare", one, two, "--truth", truth],
         ["analyze", one, two, "--truth", truth],
+        ["report", one, two, "--truth", truth, "-o", str(tmp_path / "report.html")],
         ["runs", "--out", str(tmp_path / "runs")],
         ["fuse", one, two, "-o", str(tmp_path / "fused.jsonl")],
         ["parts"],

@@ -12,8 +12,11 @@ def test_a_run_lists_time_and_memory_of_each_stage(finished):
     stages = finished.result.stages
     assert {folder.parent.name for folder in store.glob("*/done.json")} == {stage.key for stage in stages}
     for stage in stages:
-        assert stage == read_done(store / stage.key).model_copy(update={"stage": stage.stage})
+        assert stage == read_done(store / stage.key).model_copy(
+            update={"stage": stage.stage, "log": stage.log}
+        )
         epochs = read_epochs(store / stage.key)
+        assert (finished.folder / stage.log).read_bytes() == (store / stage.key / "log.jsonl").read_bytes()
         assert len(epochs) == stage.epochs > 0
         assert stage.steps % stage.epochs == 0 < stage.steps
         assert stage.seconds == pytest.approx(sum(epoch.seconds for epoch in epochs), abs=1e-3)

@@ -38,6 +38,10 @@ def test_a_run_leaves_all_its_files(finished):
         *("recipe.yaml", "protocol.yaml", "result.json", "SHA256SUMS"),
         "annotations.test.jsonl",
         *(f"predictions/{model}.test.jsonl" for model in models),
+        *(
+            f"logs/{stage}.jsonl"
+            for stage in ("1-toy-pretrain", "2-toy-finetune-seed-0", "2-toy-finetune-seed-1")
+        ),
     }
     assert finished.folder.name == f"toy@tiny-{finished.result.hash[:8]}"
     given = finished.folder.parents[1]

@@ -1,7 +1,6 @@
 import json
 from base64 import b64encode
 from hashlib import sha256
-from html.parser import HTMLParser
 
 import pytest
 
@@ -16,32 +15,7 @@ from amrbench.pages.page import (
     paragraph,
     refuse_unwritable,
 )
-
-HOSTILE = "<script>alert(1)</script> & \"'</style>"
-
-
-class Elements(HTMLParser):
-    """The elements of a page as (name, attributes, own text), in order."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.all, self._open = [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.all.append([tag, dict(attrs), ""])
-        if tag not in ("meta", "br", "link", "input"):
-            self._open.append(self.all[-1])
-
-    def handle_endtag(self, tag):
-        assert self._open.pop()[0] == tag, f"</{tag}> closes another element"
-
-    def handle_data(self, data):
-        if self._open:
-            self._open[-1][2] += data
-
-    def named(self, tag):
-        return [(attributes, text) for name, attributes, text in self.all if name == tag]
+from tests.core.pages.read_page import HOSTILE, Elements
 
 
 def page(**options) -> Page:
@@ -115,6 +89,17 @@ def test_a_number_has_two_decimals_and_all_digits_as_its_value():
         ({"scope": "row"}, "toy"),
     ]
     assert elements.named("td")[0] == ({"class": "number"}, "3")
+
+
+def test_an_empty_cell_names_no_row():
+    elements = Elements(data_table("t", [{"recipe": "", "member": "whole", "mAP": 1.0}], headers=2))
+    assert elements.named("th")[3:] == [({"scope": "row"}, "whole")]
+    assert elements.named("td")[0] == ({}, "")
+
+
+def test_data_with_the_id_of_a_section_is_refused():
+    with pytest.raises(ValueError, match="a section and a block of data have the id 'first-part'"):
+        page(data={"first-part": []}).html()
 
 
 def test_numbers_that_json_has_not_are_refused():

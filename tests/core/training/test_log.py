@@ -11,6 +11,7 @@ from amrbench.training.log import (
     StageProgress,
     begin,
     hardware_of,
+    read_copy,
     read_epochs,
     read_progress,
     remove_progress,
@@ -42,6 +43,12 @@ def test_what_differs_between_two_trainings_is_in_a_file_of_its_own(tmp_path):
     assert times == {"stage": "two", "hardware": "a CPU", "epoch": 1, "seconds": 3.0, "memory_mib": 300.0}
     (tmp_path / "two" / "times.jsonl").write_text("damaged")
     assert read_epochs(tmp_path / "two") == [epoch(1, 0.0, 0.0)]
+
+
+def test_a_copy_of_a_log_has_all_but_the_costs(tmp_path):
+    write_epoch(tmp_path, "toy", epoch(1), "a CPU")
+    copied = (tmp_path / "log.jsonl").rename(tmp_path / "1-toy.jsonl")
+    assert read_copy(copied) == [epoch(1, 0.0, 0.0)]
 
 
 def test_the_hardware_of_all_epochs_is_named_once(tmp_path):
