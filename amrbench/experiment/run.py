@@ -46,7 +46,7 @@ from amrbench.experiment.predictions import PredictionWriter, scored_rows
 from amrbench.experiment.provenance import replaced_options, result_of
 from amrbench.experiment.stage_logs import copy_logs
 from amrbench.experiment.stage_task import TaskWriter
-from amrbench.files.atomic import write_bytes_atomic
+from amrbench.files.atomic import remove_leftovers_below, write_bytes_atomic
 from amrbench.files.checksums import has_checksums, set_aside_changed
 from amrbench.files.claim import exclusive
 from amrbench.files.folders import OTHER_CACHE, cache_folder
@@ -332,6 +332,7 @@ class Runner:
         request, store = planned.request, store_of(self.settings.cache_folder)
         self.reporter.note(f"{request.recipe.name}: scoring")
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers_below(folder)
         write_bytes_atomic(folder / RECIPE, request.method.text)
         write_bytes_atomic(folder / PROTOCOL, request.protocol_file.read_bytes())
         writer = PredictionWriter(planned, folder, store, self.datasets, self.reporter)

@@ -54,8 +54,17 @@ def free_name(path: Path) -> Path:
 
 def remove_leftovers(path: Path) -> None:
     """Remove temporary files of killed writers of `path`; no other process may be writing it."""
-    part = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+-[0-9]+\.part")
-    for file in path.parent.iterdir():
+    _remove(path.parent.iterdir(), re.escape(path.name))
+
+
+def remove_leftovers_below(folder: Path) -> None:
+    """Remove temporary files of all killed writers in a folder; no other process may be writing there."""
+    _remove(folder.rglob("*.part"), ".+")
+
+
+def _remove(files: Iterable[Path], name: str) -> None:
+    part = re.compile(rf"\.{name}\.[0-9a-f]+-[0-9]+\.part")
+    for file in list(files):
         if part.fullmatch(file.name):
             file.unlink()
 

@@ -57,6 +57,17 @@ def test_what_the_protocol_replaces_is_reported(toy_folder):
     assert ("toy finetune, seed 1", 4) in recorder.epochs
 
 
+def test_files_that_a_killed_process_was_writing_do_not_stay_in_a_run(toy_folder):
+    finished = run_in(toy_folder).folder
+    before = sorted(finished.rglob("*"))
+    (finished / "SHA256SUMS").unlink()  # Written last.
+    for file in ("result.json", "predictions/seed-0.test.jsonl"):
+        path = finished / file
+        path.with_name(f".{path.name}.43661b0497-31099.part").write_bytes(b"{")
+    assert run_in(toy_folder).folder == finished
+    assert sorted(finished.rglob("*")) == before
+
+
 def test_a_finished_run_trains_nothing_and_writes_nothing(toy_folder, monkeypatch):
     before = run_in(toy_folder)
     times = {file: file.stat().st_mtime_ns for file in toy_folder.rglob("*")}

@@ -4,7 +4,13 @@ import pytest
 
 from amrbench.errors import DataError, RunError
 from amrbench.files import atomic
-from amrbench.files.atomic import atomic_path, refuse_replacing, remove_leftovers, write_text_atomic
+from amrbench.files.atomic import (
+    atomic_path,
+    refuse_replacing,
+    remove_leftovers,
+    remove_leftovers_below,
+    write_text_atomic,
+)
 from amrbench.files.owner import Owner, this_process
 
 
@@ -54,6 +60,16 @@ def test_only_leftovers_of_the_same_file_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path / "a.h5")
     assert sorted(path.name for path in tmp_path.iterdir()) == others
+
+
+def test_leftovers_of_all_files_of_a_folder_are_removed(tmp_path):
+    (tmp_path / "sub").mkdir()
+    kept = ["sub/.a.h5.x.part", "sub/0ab-12.part", "x.json"]
+    for name in (".x.json.0ab-12.part", "sub/.b.1cd-3.part", *kept):
+        (tmp_path / name).touch()
+    remove_leftovers_below(tmp_path)
+    files = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in files) == kept
 
 
 def test_two_hosts_with_one_process_number_write_the_same_file(tmp_path, monkeypatch):
