@@ -15,6 +15,7 @@ from amrbench.notes import issued_notes
 if TYPE_CHECKING:
     from amrbench.registry import Registry
     from amrbench.slots.executors import ExecutorPart
+    from amrbench.slots.observers import ObserverPart
 
 MOST_JOBS = 256
 
@@ -55,12 +56,28 @@ ProtocolName = Annotated[
 MemberName = Annotated[
     str, typer.Option(help="which of the run's models", show_default="its first soup, or seed 0")
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_JOBS,
+        help="parallel processes",
+        show_default="one a core, as memory allows; one to train on a GPU",
+    ),
+]
 ExecutorOption = Annotated[
     str | None,
     typer.Option(
         help="where stages are trained: local, ray, '{use: submitit, partition: gpu}' or others; except "
         "with ray, machines share the cache folder",
         show_default="local",
+    ),
+]
+ObserveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="what sees losses and metrics: tensorboard, '{use: tensorboard, folder: logs}' or others; may "
+        "be repeated"
     ),
 ]
 Without = Annotated[list[str] | None, typer.Option(help="leave a plugin out; may be repeated")]
@@ -88,6 +105,17 @@ def executor_of(text: str | None, registry: Registry) -> ExecutorPart | None:
     from amrbench.slots.executors import ExecutorPart
 
     return parse_part(text, ExecutorPart, registry, called="--executor") if text else None  # type: ignore[type-abstract]
+
+
+def observers_of(texts: Sequence[str] | None, registry: Registry) -> tuple[ObserverPart, ...]:
+    """Return the observers that an option names."""
+    from amrbench.config.load import parse_part
+    from amrbench.slots.observers import ObserverPart
+
+    return tuple(
+        parse_part(text, ObserverPart, registry, called="--observe")  # type: ignore[type-abstract]
+        for text in texts or ()
+    )
 
 
 def table_form(form: Format | None, *, as_json: bool = False) -> str:

@@ -14,15 +14,17 @@ from typing import Annotated
 import typer
 
 from amrbench.cli.options import (
-    MOST_JOBS,
     AsJson,
     ExecutorOption,
     FormatOption,
+    JobsOption,
     MemberName,
+    ObserveOption,
     ProtocolName,
     Without,
     complete_recipe,
     executor_of,
+    observers_of,
     print_json,
     registry_of,
     table_form,
@@ -51,16 +53,9 @@ def run(
         int | None, typer.Option(min=1, help="number of seeds", show_default="that of the protocol")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MOST_JOBS,
-            help="parallel processes",
-            show_default="one a core, as memory allows; one to train on a GPU",
-        ),
-    ] = None,
+    jobs: JobsOption = None,
     executor: ExecutorOption = None,
+    observe: ObserveOption = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
     by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
     dry: Annotated[bool, typer.Option("--dry-run", help="only list the work and estimate its cost")] = False,
@@ -78,7 +73,13 @@ def run(
 
     registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
     settings = Settings(
-        seeds, device, jobs, out, executor=executor_of(executor, registry), without=tuple(without or ())
+        seeds,
+        device,
+        jobs,
+        out,
+        executor=executor_of(executor, registry),
+        without=tuple(without or ()),
+        observers=observers_of(observe, registry),
     )
     runnables = [expand(recipe, registry) for recipe in recipes]
     if dry:

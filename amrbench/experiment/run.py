@@ -35,6 +35,7 @@ from amrbench.errors import RunError
 from amrbench.evaluation.baselines import weak_rows
 from amrbench.evaluation.compare import Comparison, compare
 from amrbench.evaluation.result import Result, read_result, write_result
+from amrbench.experiment.observation import observing
 from amrbench.experiment.plan import (
     PlannedRun,
     RunRequest,
@@ -54,6 +55,7 @@ from amrbench.files.writable_folder import refuse_unwritable
 from amrbench.notes import note
 from amrbench.registry import Registry
 from amrbench.slots.executors import DEFAULT, ExecutorPart
+from amrbench.slots.observers import ObserverPart
 from amrbench.training.memory_room import AnyRoom, MemoryRoom
 from amrbench.training.noise_step import step_on_noise
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
@@ -80,6 +82,7 @@ class Settings:
         cache: Folder of data and stages; None is the user's.
         executor: Where stages are trained; None is the part `local` of the registry.
         without: Plugins that are left out there, as here.
+        observers: What sees the runs from their beginning to their end, such as trackers.
     """
 
     seeds: int | None = None
@@ -89,6 +92,7 @@ class Settings:
     cache: Path | None = None
     executor: ExecutorPart | None = None
     without: tuple[str, ...] = ()
+    observers: tuple[ObserverPart, ...] = ()
 
     @property
     def cache_folder(self) -> Path:
@@ -156,16 +160,21 @@ def run_all(
 
     A study counts as its recipes (`Study.methods`): the list has a run for each of them, in their order.
     """
-    runner = Runner(registry, settings, reporter)
-    methods = runner.methods(recipes)
-    requests = runner.requests(methods, protocol)
-    sources = runner.prepare(requests)
-    planned = [plan_run(request, sources) for request in requests]
-    runner.train(planned)
-    own, others = planned[: len(methods)], planned[len(methods) :]
-    # The requested recipes are finished last, because `amrbench predict` uses the newest run.
-    against = tuple(runner.finish(other) for other in others)
-    return [replace(runner.finish(requested), against=against) for requested in own]
+    with observing(settings.observers, reporter) as observation:
+        runner = Runner(registry, settings, observation)
+        methods = runner.methods(recipes)
+        requests = runner.requests(methods, protocol)
+        sources = runner.prepare(requests)
+        planned = [plan_run(request, sources) for request in requests]
+        observation.begin(planned, settings.out)
+        runner.train(planned)
+        # The requested recipes are finished last, because `amrbench predict` uses the newest run.
+        finished = []
+        for plan in [*planned[len(methods) :], *planned[: len(methods)]]:
+            finished.append(runner.finish(plan))
+            observation.finish(finished[-1].folder, finished[-1].result)
+    others = len(planned) - len(methods)
+    return [replace(requested, against=tuple(finished[:others])) for requested in finished[others:]]
 
 
 def compare_with_baseline(runs: Sequence[Run]) -> list[Comparison]:

@@ -23,6 +23,7 @@ from amrbench.slots.features import FeaturesPart
 from amrbench.slots.losses import LossPart
 from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import ModelPart
+from amrbench.slots.observers import ObserverPart
 from amrbench.slots.optimizers import OptimizerPart, SchedulePart
 from amrbench.slots.ranking import RankingPart
 from amrbench.slots.readout import ReadoutPart
@@ -44,6 +45,7 @@ __all__ = [
     "MatcherPart",
     "ModelPart",
     "NormPart",
+    "ObserverPart",
     "OptimizerPart",
     "PriorPart",
     "QueryPart",

@@ -25,6 +25,7 @@ from amrbench.testing.data import check_augment, check_dataset, check_features, 
 from amrbench.testing.executors import check_executor
 from amrbench.testing.losses import check_loss
 from amrbench.testing.model import build_model, check_model, predict
+from amrbench.testing.observers import check_observer
 from amrbench.testing.options import check_options
 from amrbench.testing.outcomes import outcome_of
 from amrbench.testing.reading import check_ranking, check_readout
@@ -88,6 +89,7 @@ CONTRACTS: Mapping[str, Contract] = {
     "loss": check_loss,
     "matcher": check_matcher,
     "model": check_model,
+    "observer": check_observer,
     "optimizer": check_optimizer,
     "ranking": check_ranking,
     "readout": check_readout,

@@ -8,6 +8,7 @@ from amrbench import load_recipe, load_registry
 from amrbench.slots.blocks import Tokens
 from amrbench.testing import check_part, sample
 from amrbench_hello.edges import EdgeHead, EdgeLoss, bumps
+from amrbench_hello.lines import Csv
 from amrbench_hello.machines import Ssh
 from amrbench_hello.neighbours import NeighbourEncoder, Neighbours
 
@@ -24,6 +25,7 @@ def test_amrbench_finds_all_parts(registry):
     assert registry.find("loss", "edges") is EdgeLoss
     assert registry.find("encoder", "neighbours") is Neighbours
     assert registry.find("executor", "ssh") is Ssh
+    assert registry.find("observer", "csv") is Csv
     assert registry.origin(EdgeLoss).distribution == "amrbench-hello"
 
 
@@ -34,6 +36,10 @@ def test_the_command_line_lists_the_loss():
 
 def test_executor_keeps_the_contract(registry):
     check_part(sample(Ssh, registry), registry)
+
+
+def test_observer_keeps_the_contract(registry):
+    check_part(sample(Csv, registry), registry)
 
 
 def test_head_keeps_the_contract(registry):

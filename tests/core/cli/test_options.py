@@ -1,4 +1,4 @@
-"""How tables are printed: fitted to a terminal, as Markdown into pipes and files, and as was asked."""
+"""Options that commands share: how tables are printed on terminals and into pipes, and observers."""
 
 import json
 import sys
@@ -6,7 +6,9 @@ import sys
 import pytest
 from rich.text import Text
 
-from amrbench.cli.options import Format, print_table, table_form
+from amrbench.cli.options import Format, observers_of, print_table, table_form
+from amrbench.discovery import load_registry
+from amrbench.errors import RecipeError
 
 ROWS = [{"name": "a", "about": "eight words that do not fit a line", "score": "0.5"}]
 GITHUB = """\
@@ -54,3 +56,17 @@ def test_columns_whose_first_value_is_a_number_are_aligned_to_the_right(capsys):
 def test_a_table_without_rows_is_an_empty_line(capsys, form):
     print_table([], form)
     assert capsys.readouterr().out == "\n"
+
+
+def test_observers_are_named_with_their_options():
+    registry = load_registry()
+    first, second = observers_of(["tensorboard", "{use: tensorboard, folder: logs}"], registry)
+    assert (first.folder, second.folder) == ("tensorboard", "logs")
+    assert observers_of(None, registry) == ()
+
+
+def test_an_unknown_observer_is_refused_with_a_near_one():
+    with pytest.raises(RecipeError) as refused:
+        observers_of(["tensorbord"], load_registry())
+    assert "--observe" in str(refused.value)
+    assert "no observer part is called 'tensorbord'. Did you mean 'tensorboard'?" in str(refused.value)
