@@ -173,7 +173,7 @@ const Timelines = (() => {
 
     list(name, key, moments, remark) {
       const items = moments.map(([start, end, score], rank) => {
-        const text = `${clock(start, 1)} – ${clock(end, 1)}`;
+        const text = `${clock(start, 1)} – ${clock(end, 1)} `;
         const bar = this.bars.get(`${key === "truth" ? key : `${key}-${rank}`} ${start} ${end}`);
         const mark = (on) => () => bar.classList.toggle("tl-marked", on);
         const button = make("button", {

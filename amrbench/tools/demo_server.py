@@ -186,6 +186,11 @@ def demo_app(demo: Demo, *, largest: int = LARGEST) -> Starlette:
     def refused(status: int, text: str) -> JSONResponse:
         return JSONResponse({"error": text}, status, headers=_HEADERS)
 
+    async def failed(_: Request, error: Exception) -> Response:
+        return refused(
+            500, f"the server failed ({type(error).__name__}). The terminal shows where; it is a bug."
+        )
+
     async def page(_: Request) -> Response:
         return HTMLResponse(demo.page(), headers=_HEADERS)
 
@@ -207,6 +212,7 @@ def demo_app(demo: Demo, *, largest: int = LARGEST) -> Starlette:
     return Starlette(
         routes=[Route("/", page), Route("/moments", moments, methods=["POST"])],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)],
+        exception_handlers={Exception: failed},
     )
 
 

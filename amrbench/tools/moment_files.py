@@ -7,6 +7,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,8 @@ def write_clips(folder: Path, results: Sequence[Answers], top: int) -> int:
     for result, name in zip(results, system_names(results), strict=True):
         inner = folder if len(results) == 1 else folder / slug(name)
         inner.mkdir(exist_ok=True)
-        for file_name, start, end in _clips(result.answers, top):
+        # In the order of time, because some formats are decoded from their beginning.
+        for file_name, start, end in sorted(_clips(result.answers, top), key=itemgetter(1)):
             _write_clip(inner / file_name, result.recording, start, end)
             count += 1
     return count

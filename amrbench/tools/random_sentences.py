@@ -18,7 +18,7 @@ COUNT = 64
 """Random sentences that are asked."""
 LEAST = 20
 """With fewer, nothing is decided."""
-LEVEL = 0.75
+LEVEL = 0.6
 """A best moment stands out if this fraction of the random sentences have a lower one."""
 
 

@@ -223,7 +223,7 @@ def test_a_long_question_is_answered_with_a_note(here, ran, amrbench, queries):
     ran()
     soundfile.write("a.wav", 0.1 * np.sin(np.arange(16000 * 5)), 16000)
     code, out, error = amrbench("predict", "a.wav", *queries, "--top", 1, "--json")
-    assert (code, len(json.loads(out)["queries"])) == (0, len(queries))
+    assert (code, len(json.loads(out)["models"][0]["queries"])) == (0, len(queries))
     note = (
         f"a.wav: of 1 of {len(queries)} sentences the model gets the first 32 tokens only ('limits.words'): "
         "'a very long tone a very long tone a very... (201)'."

@@ -42,7 +42,7 @@ def test_help_lists_the_commands_in_groups(amrbench):
     assert code == 0
     assert "--install-completion" in out
     groups = {
-        "Run": ["run", "predict", "predict-checkpoint"],
+        "Run": ["run", "predict", "demo", "predict-checkpoint"],
         "Results": ["score", "compare", "fuse", "pack"],
         "Plugins and checks": ["check", "parts", "schema"],
         "Data": ["data"],

@@ -149,7 +149,11 @@ def test_a_long_recording_is_for_the_command_line(ask, monkeypatch):
 def test_a_bug_leaves_no_upload_behind(demo, uploads, monkeypatch):
     monkeypatch.setattr(Demo, "_answer", lambda *_: 1 / 0)
     client = testclient.TestClient(demo_app(demo), "http://localhost", raise_server_exceptions=False)
-    assert client.post("/moments?name=a&sentence=b", content=wav(), headers=BODY).status_code == 500
+    response = client.post("/moments?name=a&sentence=b", content=wav(), headers=BODY)
+    assert response.status_code == 500
+    assert response.json() == {
+        "error": "the server failed (ZeroDivisionError). The terminal shows where; it is a bug."
+    }
     assert [*uploads.iterdir()] == []
 
 
