@@ -110,10 +110,14 @@ class LineChart:
                 linewidth=1.5,
                 marker=_MARKERS[colour] if few else None,
                 markersize=4,
+                clip_on=False,
                 label=_short(one.name),
             )
         if self.from_zero:
+            axis.axhline(0, linewidth=0)
             axis.set_ylim(bottom=0)
+        if all(isinstance(x, int) for one in self.series for x in one.x):
+            axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlabel(self.x_label, parse_math=False)
         axis.set_ylabel(self.y_label, parse_math=False)
         if len(self.series) > 1:

@@ -61,8 +61,8 @@ def _tables(result: Result) -> Iterator[tuple[str, list[dict[str, Cell]]]]:
                 "epochs": stage.epochs,
                 "steps": stage.steps,
                 "chosen epoch": ", ".join(f"{own.epoch} ({name})" for name, own in stage.selected.items()),
-                "seconds": f"{stage.seconds:.0f}",
-                "memory, MiB": f"{stage.memory_mib:.0f}",
+                "seconds": round(stage.seconds),
+                "memory, MiB": round(stage.memory_mib),
                 "hardware": stage.hardware,
                 "key": stage.key,
             }

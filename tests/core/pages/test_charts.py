@@ -83,6 +83,19 @@ def test_all_colours_are_those_of_the_page(chart):
     assert "<style" not in html
 
 
+def test_whole_numbers_have_no_ticks_between_them():
+    html = lines(series=[Series("one", [1, 2, 3], [0.0, 1.0, 2.0], 0)], from_zero=False).html()
+    ticks = re.findall(r"<text[^>]*>([^<]*)</text>", html)
+    assert [tick for tick in ticks if tick in ("1", "2", "3")][:3] == ["1", "2", "3"]
+    assert not any("1.5" in tick or "2.5" in tick for tick in ticks[:5])
+
+
+@pytest.mark.parametrize("from_zero", [True, False])
+def test_the_axis_begins_at_zero_only_if_it_is_asked_to(from_zero):
+    html = lines(series=[Series("one", [0.1, 0.2], [60.0, 70.0], 0)], from_zero=from_zero).html()
+    assert (">0</text>" in html) == from_zero
+
+
 def test_further_series_than_colours_have_other_dashes():
     series = [Series(f"s{index}", [0.0, 1.0], [0.0, index], index) for index in range(2 * COLOURS)]
     html = lines(series=series).html()
