@@ -6,13 +6,12 @@ import pytest
 from amrbench.config.load import Method
 from amrbench.config.recipe import Recipe
 from amrbench.config.study import Study, Variant
+from amrbench.evaluation.compare import METRICS
 from amrbench.evaluation.study_table import study_table, study_tables, with_more
 from amrbench.evaluation.table import table
 from amrbench.files.yaml_file import parse_yaml
 from tests.core.evaluation.test_table import results, row
 from tests.small_world.unbuilt_parts import RECIPE, REGISTRY
-
-METRICS = ("R1@0.5", "R1@0.7", "mAP")
 
 
 def method(name):
@@ -56,14 +55,15 @@ def test_the_table_has_means_and_differences_from_the_changed_recipe():
     assert lines[1] == "'=': the protocol leaves nothing of this change."
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[3:]]
     assert cells[0] == [
-        *("family", "change", "R1@0.5", "diff R1@0.5", "R1@0.7", "diff R1@0.7", "mAP", "diff mAP"),
+        *("family", "change", "R1@0.5", "diff R1@0.5", "R1@0.7", "diff R1@0.7"),
+        *("R5@0.5", "diff R5@0.5", "R5@0.7", "diff R5@0.7", "mAP", "diff mAP"),
         "diff R1@0.7 of each seed",
     ]
     assert cells[2:] == [
-        ["", "base", *["15.00", ""] * 3, ""],
-        ["", "full", *["50.00", ""] * 3, ""],
-        ["only", "a", *["16.50", "+1.50"] * 3, "+1.00, +2.00"],
-        ["without", "a", *["50.00", "="] * 3, ""],
+        ["", "base", *["15.00", ""] * 5, ""],
+        ["", "full", *["50.00", ""] * 5, ""],
+        ["only", "a", *["16.50", "+1.50"] * 5, "+1.00, +2.00"],
+        ["without", "a", *["50.00", "="] * 5, ""],
     ]
 
 
