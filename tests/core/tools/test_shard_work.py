@@ -184,7 +184,7 @@ def test_an_error_names_the_machine_in_the_report(work, shards):
 def test_another_encoder_is_refused(work, shards):
     header = replace(shards[0].header, fingerprint="f77")
     assert failure(work(header=header)) == (
-        "the encoder 'toy-features' is another one than on gpu4 (none, not f77). The same versions of "
+        "the encoder 'toy-features' is another one than on gpu4 (none 1, not f77). The same versions of "
         "amrbench, of plugins and of weights must be on all machines."
     )
 
