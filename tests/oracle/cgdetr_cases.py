@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pytest
-import torch
 from torch import Tensor
 
 from amrbench.types import Checkpoint
 from amrbench_plugins.cgdetr.reference_checkpoint import Config
-from amrbench_plugins.cgdetr.reference_options import UNUSED_PREFIXES
 from tests.folders import DATA
-from tests.oracle.cgdetr import CGDETR, Inputs, tiled_keys
+from tests.oracle.cgdetr import CGDETR, tiled_keys
 from tests.oracle.cgdetr_loss import Targets
+from tests.oracle.golden_cases import GoldenCases, assert_sums
 
-FOLDER = DATA / "cgdetr"
+GOLDEN = GoldenCases(DATA / "cgdetr")
+arrays, numbers = GOLDEN.arrays, GOLDEN.numbers
+parameters, weights = GOLDEN.parameters, GOLDEN.weights
+inputs, golden, expected = GOLDEN.inputs, GOLDEN.golden, GOLDEN.expected
 WITH_TARGETS = ("main", "one_same_neighbour", "all_same", "two_same_of_four", "batch_of_one")
 WITHOUT_TARGETS = ("inference", "inference_no_vid", *(f"inference_single_{row}" for row in range(3)))
 CASES = WITH_TARGETS + WITHOUT_TARGETS
 WITH_GRADIENTS = ("main", "one_same_neighbour", "all_same")
-OUTPUT = {"atol": 2e-5, "rtol": 0.0}
-LOSS = {"rel": 1e-5, "abs": 1e-7}
 
 CONFIG = Config(
     width=32, heads=4, feedforward=48, audio_width=24, text_width=20,
@@ -43,30 +38,6 @@ FULL_CONFIG = Config(
 )  # fmt: skip
 
 
-@cache
-def arrays() -> dict[str, Tensor]:
-    """All arrays by `<case>/in|target|out|mid/<name>` and `param/<reference name>`."""
-    with np.load(FOLDER / "small.npz") as stored:
-        return {name: torch.from_numpy(stored[name]) for name in stored.files}
-
-
-@cache
-def numbers() -> dict[str, Any]:
-    """Losses, matches, gradients and decoded windows of the cases, and the optimiser steps."""
-    return json.loads((FOLDER / "small.json").read_text())
-
-
-def weights() -> dict[str, Tensor]:
-    """Parameters by the reference's names, without the unused ones."""
-    stored = {name[6:]: value for name, value in arrays().items() if name.startswith("param/")}
-    return {name: value.clone() for name, value in used(stored).items()}
-
-
-def used(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that the forward pass or a loss of the reference uses."""
-    return {name: value for name, value in weights.items() if not name.startswith(UNUSED_PREFIXES)}
-
-
 def checkpoint() -> Checkpoint:
     """The golden weights and options as a checkpoint of the reference."""
     options = {**numbers()["config"], "ctx_mode": "audio_tef"}
@@ -80,23 +51,9 @@ def model() -> CGDETR:
     return built.eval()
 
 
-def inputs(case: str) -> Inputs:
-    """The batch of one case."""
-    stored = {name.split("/")[-1]: a for name, a in arrays().items() if name.startswith(f"{case}/in/")}
-    return Inputs(
-        text=stored["src_txt"],
-        text_mask=stored["src_txt_mask"] > 0,
-        temporal=stored["src_vid"],
-        audio=stored["src_aud"],
-        audio_mask=stored["src_aud_mask"] > 0,
-        recordings=numbers()["cases"][case]["vid"] or [],
-    )
-
-
 def targets(case: str) -> Targets:
     """The targets of one case."""
-    start = f"{case}/target/"
-    stored = {name[len(start) :]: a for name, a in arrays().items() if name.startswith(start)}
+    stored = GOLDEN.target_arrays(case)
     count = len(stored["relevant_clips"])
     return Targets(
         spans=[stored[f"spans_{row}"] for row in range(count)],
@@ -106,33 +63,11 @@ def targets(case: str) -> Targets:
     )
 
 
-def golden(case: str, name: str) -> Tensor:
-    """An output of the reference."""
-    return arrays()[f"{case}/out/{name}"]
-
-
-def expected(case: str) -> dict[str, Any]:
-    """Losses, matches and gradients of one case."""
-    return numbers()["cases"][case]
-
-
 def assert_gradients(case: str, gradients: Mapping[str, Tensor]) -> None:
-    """Compare the norm of each gradient, and its product with a ramp, with those of the reference."""
-    known = {name: value for name, value in expected(case)["grad_norm_and_ramp_dot"].items() if value}
-    assert gradients.keys() == known.keys()
-    for name, (norm, dot) in known.items():
-        gradient = gradients[name].double().flatten()
-        slope = torch.linspace(-1, 1, gradient.numel(), dtype=torch.float64)
-        if gradient.numel() == 1:
-            slope = -slope  # The golden run's ramp over one number is 1, as its first step's direction shows.
-        assert float(gradient.norm()) == pytest.approx(norm, rel=1e-4, abs=1e-6), name
-        slack = 1e-4 * norm * float(slope.norm()) + 1e-6
-        assert float(gradient @ slope) == pytest.approx(dot, rel=0, abs=slack), name
+    """Compare gradients; the ramp over one number is 1, as the direction of the first step shows."""
+    GOLDEN.assert_gradients(case, gradients, ramp_of_one=1.0)
 
 
 def assert_sums_after_steps(values: Mapping[str, Tensor]) -> None:
     """Compare the sum of each parameter after three steps with that of the reference."""
-    known = numbers()["steps"]["param_sums_after_3_steps"]
-    for name, value in values.items():
-        total = float(value.detach().double().sum())
-        assert total == pytest.approx(known[name], rel=1e-5, abs=2e-5), name
+    assert_sums(values, numbers()["steps"]["param_sums_after_3_steps"])

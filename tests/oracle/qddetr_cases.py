@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
 from amrbench.types import Checkpoint
-from amrbench_plugins.cgdetr.reference_options import UNUSED_PREFIXES
 from amrbench_plugins.qddetr.reference_checkpoint import Config
 from tests.folders import DATA
 from tests.oracle.cgdetr import Inputs, tiled_keys
 from tests.oracle.cgdetr_loss import Targets
 from tests.oracle.cgdetr_predict import normalise_rows, temporal
+from tests.oracle.golden_cases import GoldenCases, assert_sums, read_json, used
 from tests.oracle.qddetr import QDDETR
 
-FOLDER = DATA / "qddetr"
+GOLDEN = GoldenCases(DATA / "qddetr")
+arrays, numbers = GOLDEN.arrays, GOLDEN.numbers
+parameters, weights = GOLDEN.parameters, GOLDEN.weights
+inputs, golden, expected = GOLDEN.inputs, GOLDEN.golden, GOLDEN.expected
+assert_gradients = GOLDEN.assert_gradients
 WITH_TARGETS = ("main", "one_same_neighbour", "two_same_of_four", "batch_of_one")
 WITHOUT_TARGETS = ("inference", *(f"inference_single_{row}" for row in range(3)))
 CASES = WITH_TARGETS + WITHOUT_TARGETS
 WITH_GRADIENTS = ("main", "one_same_neighbour", "batch_of_one")
-OUTPUT = {"atol": 2e-5, "rtol": 0.0}
-LOSS = {"rel": 1e-5, "abs": 1e-7}
 
 CONFIG = Config(
     width=32, heads=4, feedforward=48, audio_width=24, text_width=20,
@@ -42,40 +41,9 @@ FULL_CONFIG = replace(
 )  # fmt: skip
 
 
-@cache
-def arrays() -> dict[str, Tensor]:
-    """All arrays by `<case>/in|target|out|mid|mid_neg/<name>` and `param/<reference name>`."""
-    with np.load(FOLDER / "small.npz") as stored:
-        return {name: torch.from_numpy(stored[name]) for name in stored.files}
-
-
-@cache
-def numbers() -> dict[str, Any]:
-    """Losses, matches, gradients and decoded windows of the cases, and the optimiser steps."""
-    return json.loads((FOLDER / "small.json").read_text())
-
-
-@cache
-def parameters() -> dict[str, Any]:
-    """Names, shapes, counts and initial statistics at the full size."""
-    return json.loads((FOLDER / "parameters.json").read_text())
-
-
-@cache
 def full_width() -> dict[str, Any]:
     """Lengths and outputs at the full size."""
-    return json.loads((FOLDER / "full_width.json").read_text())
-
-
-def used(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that the forward pass or a loss of the reference uses."""
-    return {name: value for name, value in weights.items() if not name.startswith(UNUSED_PREFIXES)}
-
-
-def weights() -> dict[str, Tensor]:
-    """Parameters by the reference's names, without the unused ones."""
-    stored = {name[6:]: value for name, value in arrays().items() if name.startswith("param/")}
-    return {name: value.clone() for name, value in used(stored).items()}
+    return read_json(GOLDEN.folder / "full_width.json")
 
 
 def checkpoint() -> Checkpoint:
@@ -133,23 +101,9 @@ def model() -> QDDETR:
     return built.eval()
 
 
-def inputs(case: str) -> Inputs:
-    """The batch of one case."""
-    stored = {name.split("/")[-1]: a for name, a in arrays().items() if name.startswith(f"{case}/in/")}
-    return Inputs(
-        text=stored["src_txt"],
-        text_mask=stored["src_txt_mask"] > 0,
-        temporal=stored["src_vid"],
-        audio=stored["src_aud"],
-        audio_mask=stored["src_aud_mask"] > 0,
-        recordings=numbers()["cases"][case]["vid"],
-    )
-
-
 def targets(case: str) -> Targets:
     """The targets of one case."""
-    start = f"{case}/target/"
-    stored = {name[len(start) :]: a for name, a in arrays().items() if name.startswith(start)}
+    stored = GOLDEN.target_arrays(case)
     labels = stored["saliency_all_labels"]
     return Targets(
         spans=[stored[f"spans_{row}"] for row in range(len(labels))],
@@ -159,37 +113,12 @@ def targets(case: str) -> Targets:
     )
 
 
-def golden(case: str, name: str) -> Tensor:
-    """An output of the reference."""
-    return arrays()[f"{case}/out/{name}"]
-
-
 def between(name: str) -> Tensor:
     """A tensor inside the reference in the case `main`, batch first: "mid/..." or "mid_neg/..."."""
     value = arrays()[f"main/{name}"]
     return value if "decoder_" in name else value.transpose(0, 1)
 
 
-def expected(case: str) -> dict[str, Any]:
-    """Losses, matches and gradients of one case."""
-    return numbers()["cases"][case]
-
-
-def assert_gradients(case: str, gradients: Mapping[str, Tensor]) -> None:
-    """Compare the norm of each gradient, and its product with a ramp, with those of the reference."""
-    known = {name: value for name, value in expected(case)["grad_norm_and_ramp_dot"].items() if value}
-    assert gradients.keys() == known.keys()
-    for name, (norm, dot) in known.items():
-        gradient = gradients[name].double().flatten()
-        slope = torch.linspace(-1, 1, gradient.numel(), dtype=torch.float64)
-        assert float(gradient.norm()) == pytest.approx(norm, rel=1e-4, abs=1e-6), name
-        slack = 1e-4 * norm * float(slope.norm()) + 1e-6
-        assert float(gradient @ slope) == pytest.approx(dot, rel=0, abs=slack), name
-
-
 def assert_sums_after_steps(values: Mapping[str, Tensor]) -> None:
     """Compare the sum of each parameter after three steps with that of the reference."""
-    known = numbers()["cases"]["optimizer_steps"]["param_sums_after_3_steps"]
-    for name, value in values.items():
-        total = float(value.detach().double().sum())
-        assert total == pytest.approx(known[name], rel=1e-5, abs=2e-5), name
+    assert_sums(values, numbers()["cases"]["optimizer_steps"]["param_sums_after_3_steps"])

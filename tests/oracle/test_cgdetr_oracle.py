@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from torch import Tensor
@@ -12,8 +10,9 @@ from torch.testing import assert_close
 from amrbench_plugins.cgdetr.reference_options import UNUSED_PREFIXES
 from tests.oracle import cgdetr_cases as cases
 from tests.oracle.cgdetr import CGDETR, Outputs, real_keys
-from tests.oracle.cgdetr_cases import LOSS, OUTPUT, expected
+from tests.oracle.cgdetr_cases import expected
 from tests.oracle.cgdetr_loss import Criterion, criterion, match, weight_of
+from tests.oracle.golden_cases import LOSS, OUTPUT
 
 
 def run(case: str) -> Outputs:
@@ -143,7 +142,7 @@ def test_the_tiling_shows_in_the_longest_sample() -> None:
 
 
 def test_names_and_shapes_at_the_full_size_equal_the_reference() -> None:
-    known = json.loads((cases.FOLDER / "parameters.json").read_text())
+    known = cases.parameters()
     with torch.device("meta"):
         model = CGDETR(cases.FULL_CONFIG)
     ours = {name: list(p.shape) for name, p in model.named_parameters()}

@@ -25,6 +25,7 @@ from tests.oracle.cgdetr_predict import (
     read_inputs,
     submission_windows,
 )
+from tests.oracle.golden_cases import used
 
 FOLDER = DATA / "lighthouse_checkpoint"
 SMALL = json.loads((DATA / "cgdetr" / "targets.json").read_text())["functions"]
@@ -39,7 +40,7 @@ def predicted() -> list[Outputs]:
     checkpoint = read_checkpoint(FOLDER / "best.ckpt")
     config = config_of(checkpoint)
     model = CGDETR(config).eval()
-    model.load_state_dict(cgdetr_cases.used(checkpoint.weights))
+    model.load_state_dict(used(checkpoint.weights))
     features = FOLDER / "features" / "castella"
     with torch.no_grad():
         return [

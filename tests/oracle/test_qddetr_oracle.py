@@ -10,8 +10,9 @@ from torch.testing import assert_close
 from tests.oracle import qddetr_cases as cases
 from tests.oracle.cgdetr import real_keys, tiled_keys
 from tests.oracle.cgdetr_loss import match, weight_of
+from tests.oracle.golden_cases import LOSS, OUTPUT, used
 from tests.oracle.qddetr import QDDETR, Outputs
-from tests.oracle.qddetr_cases import LOSS, OUTPUT, between, expected
+from tests.oracle.qddetr_cases import between, expected
 from tests.oracle.qddetr_loss import criterion, saliency_parts
 
 
@@ -148,6 +149,6 @@ def test_names_and_shapes_at_the_full_size_equal_the_reference() -> None:
     with torch.device("meta"):
         model = QDDETR(cases.FULL_CONFIG)
     ours = {name: list(p.shape) for name, p in model.named_parameters()}
-    assert ours == cases.used(dict(known["parameters"]))
+    assert ours == used(dict(known["parameters"]))
     total = sum(p.numel() for p in model.parameters())
     assert total == known["total"] - known["never_used_count"] == 7_114_533

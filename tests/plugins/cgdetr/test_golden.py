@@ -10,7 +10,8 @@ from amrbench.slots.blocks import Tokens
 from amrbench_plugins.cgdetr.matcher import UNMATCHED
 from amrbench_plugins.moment_detr import layers
 from tests.oracle import cgdetr_cases as cases
-from tests.oracle.cgdetr_cases import LOSS, OUTPUT, expected
+from tests.oracle.cgdetr_cases import expected
+from tests.oracle.golden_cases import LOSS, OUTPUT
 from tests.plugins.cgdetr import golden
 from tests.plugins.cgdetr.golden import Result
 

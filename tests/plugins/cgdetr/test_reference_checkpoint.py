@@ -13,6 +13,7 @@ from amrbench_plugins.cgdetr.reference_checkpoint import Config, config_of
 from tests.folders import DATA
 from tests.oracle import cgdetr_cases
 from tests.oracle.cgdetr import CGDETR
+from tests.oracle.golden_cases import used
 
 PUBLISHED = DATA / "lighthouse_checkpoint" / "best.ckpt"
 
@@ -48,8 +49,8 @@ def test_configuration_of_the_golden_model() -> None:
 
 def test_the_weights_fit_a_model_of_the_configuration(checkpoint: Checkpoint) -> None:
     model = CGDETR(config_of(checkpoint))
-    model.load_state_dict(cgdetr_cases.used(checkpoint.weights))
-    assert len(checkpoint.weights) - len(cgdetr_cases.used(checkpoint.weights)) == 7
+    model.load_state_dict(used(checkpoint.weights))
+    assert len(checkpoint.weights) - len(used(checkpoint.weights)) == 7
 
 
 @pytest.mark.parametrize(

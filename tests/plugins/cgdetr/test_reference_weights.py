@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +50,7 @@ def test_parameters_of_other_sizes(name: str, value: int, total: int) -> None:
 def test_every_used_tensor_of_the_reference_is_one_of_ours() -> None:
     reference = build_reference(cases.FULL_CONFIG)
     translated = [source for name in reference.named_parameters() for source in reference_names(name)]
-    names = [name for name, _ in json.loads((cases.FOLDER / "parameters.json").read_text())["parameters"]]
+    names = [name for name, _ in cases.parameters()["parameters"]]
     assert sorted(translated) == sorted(name for name in names if not name.startswith(UNUSED_PREFIXES))
 
 
@@ -71,7 +70,7 @@ def test_the_options_are_the_defaults_of_the_parts_at_the_full_size() -> None:
 
 
 def test_initial_weights_have_the_deviation_of_the_reference() -> None:
-    known = json.loads((cases.FOLDER / "parameters.json").read_text())["init_statistics"]
+    known = cases.parameters()["init_statistics"]
     reference = build_reference(cases.FULL_CONFIG)
     with torch.no_grad():
         for name, parameter in reference.named_parameters().items():

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from amrbench_plugins.moment_detr.positions import anchor_sine, sine, temporal_columns
 from tests.oracle import cgdetr_cases, cgdetr_layers
 
-GOLDEN = json.loads((cgdetr_cases.FOLDER / "targets.json").read_text())["functions"]
+GOLDEN = json.loads((cgdetr_cases.GOLDEN.folder / "targets.json").read_text())["functions"]
 
 
 def test_anchor_code_equals_the_reference() -> None:

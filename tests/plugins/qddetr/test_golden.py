@@ -11,7 +11,8 @@ from torch.testing import assert_close
 from amrbench_plugins.cgdetr.matcher import UNMATCHED
 from amrbench_plugins.moment_detr import layers
 from tests.oracle import qddetr_cases as cases
-from tests.oracle.qddetr_cases import LOSS, OUTPUT, between, expected
+from tests.oracle.golden_cases import LOSS, OUTPUT
+from tests.oracle.qddetr_cases import between, expected
 from tests.plugins.cgdetr.golden import Result, outcome_of, target_of, total
 from tests.plugins.qddetr import golden
 

@@ -12,6 +12,7 @@ from amrbench.types import Checkpoint
 from amrbench_plugins.qddetr.reference_checkpoint import Config, config_of
 from tests.folders import DATA
 from tests.oracle import qddetr_cases
+from tests.oracle.golden_cases import used
 from tests.oracle.qddetr import QDDETR
 
 CONFIG = Config(
@@ -36,8 +37,8 @@ def test_configuration_of_the_golden_model() -> None:
 
 def test_the_weights_fit_a_model_of_the_configuration(checkpoint: Checkpoint) -> None:
     model = QDDETR(config_of(checkpoint))
-    model.load_state_dict(qddetr_cases.used(checkpoint.weights))
-    assert len(checkpoint.weights) - len(qddetr_cases.used(checkpoint.weights)) == 3
+    model.load_state_dict(used(checkpoint.weights))
+    assert len(checkpoint.weights) - len(used(checkpoint.weights)) == 3
 
 
 def test_another_model_is_refused(checkpoint: Checkpoint) -> None:

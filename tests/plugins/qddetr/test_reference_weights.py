@@ -17,8 +17,8 @@ from amrbench.types import BuildContext, Checkpoint, FeatureWidths
 from amrbench_plugins.cgdetr.reference_weights import reference_names
 from amrbench_plugins.qddetr.reference_weights import build_reference, load_reference, model_options
 from tests.oracle import qddetr_cases as cases
+from tests.oracle.golden_cases import OUTPUT, used
 from tests.oracle.qddetr import QDDETR
-from tests.oracle.qddetr_cases import OUTPUT
 from tests.plugins.qddetr import golden
 
 AT_FULL_SIZE = BuildContext(FeatureWidths(768, 768), input_dropout=0.5)
@@ -48,7 +48,7 @@ def test_no_loss_has_parameters() -> None:
 def test_every_used_tensor_of_the_reference_is_one_of_ours() -> None:
     model = build_reference(FULL)
     translated = [source for name, _ in model.named_parameters() for source in reference_names(name)]
-    assert sorted(translated) == sorted(cases.used(dict(cases.parameters()["parameters"])))
+    assert sorted(translated) == sorted(used(dict(cases.parameters()["parameters"])))
     assert model.state_dict().keys() == dict(model.named_parameters()).keys()
 
 
