@@ -22,6 +22,7 @@ from amrbench.errors import RunError
 from amrbench.experiment.finished_run import open_run
 from amrbench.experiment.run import Run, Settings, run
 from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.files.saliency import read_saliency
 from amrbench.notes import collected_notes
 from amrbench.slots.data import DatasetPart
 from amrbench.slots.features import FeaturesPart
@@ -157,7 +158,15 @@ def test_all_stages_run_at_full_size_and_the_test_split_is_scored(data):
         "ours3 finetune, seed 1",
     ]
     assert done.result.row("uniform soup").queries == len(queries_of("test", 3))
-    assert read_annotations(done.folder / done.result.truth) == queries_of("test", 3)
+    asked = read_annotations(done.folder / done.result.truth)
+    assert asked == queries_of("test", 3)
+    # The first seed alone says what it finds in each second.
+    files = {row.member: row.saliency for row in done.result.rows if row.saliency}
+    assert files == {"seed 0": "saliency/seed-0.test.jsonl"}
+    saliency = read_saliency(done.folder / files["seed 0"])
+    assert [(own.qid, own.vid, own.hop) for own in saliency] == [(each.qid, each.vid, 1.0) for each in asked]
+    assert [len(own.values) for own in saliency] == [int(query.duration) for query in asked]
+    assert len({own.values.tobytes() for own in saliency}) >= len({query.vid for query in asked})
 
 
 def test_a_submission_is_predicted_without_metrics_and_packed(data, monkeypatch):

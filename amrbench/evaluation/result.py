@@ -59,6 +59,10 @@ class Row(Record):
     predictions: str = Field(
         "", description="scored file in the run folder; empty for a mean, and for a row that is missing"
     )
+    saliency: str = Field(
+        "",
+        description="relevance of each feature row, of the first seed alone; empty if its model gives none",
+    )
     ingredients: tuple[str, ...] = Field((), description="seeds whose weights a soup is made of")
     fitted: Fitted = Field(Fitted(), description="of a model's read-out and ranking")
     note: str = Field("", description="how the member was made, for readers of the table")

@@ -24,6 +24,7 @@ from amrbench.experiment.plan import PlannedRun
 from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.checksums import changed_files
 from amrbench.files.predictions import read_predictions, write_predictions
+from amrbench.files.saliency import Saliency, write_saliency
 from amrbench.files.weights import load_weights, read_weights, write_weights
 from amrbench.functional.metrics import score, score_by
 from amrbench.interfaces import check_results, checked_result
@@ -34,16 +35,17 @@ from amrbench.slots.soups import SoupResult
 from amrbench.training.criterion import Criterion
 from amrbench.training.loop import LESS_MEMORY
 from amrbench.training.numerics import fixed_numerics
-from amrbench.training.predict import ranked, read, reported
+from amrbench.training.predict import Watch, ranked, read, reported
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.reading import Examples, build_reading, fit_reading
+from amrbench.training.saliency import SaliencyCollector
 from amrbench.training.soup_candidates import SelectionScorer, StoredCandidate
 from amrbench.training.stage_spec import StageSpec
 from amrbench.training.stage_store import weights_file
 from amrbench.training.stages import untrained
-from amrbench.types import Candidates, Moments, Query
+from amrbench.types import Candidates, Moments, Outputs, Query
 
-PREDICTIONS = "predictions"
+PREDICTIONS, SALIENCY = "predictions", "saliency"
 CONTROL = "seed 0, queries shuffled"
 MEAN = "mean"
 
@@ -86,8 +88,8 @@ class PredictionWriter:
             fixed_numerics(self.planned.request.protocol.threads, self.spec.device),
             explained_memory(f"{self.spec.recipe.name}, scoring", LESS_MEMORY),
         ):
-            rows = []
-            for spec in self.planned.chains:
+            rows = [self._first_seed()]
+            for spec in self.planned.chains[1:]:
                 self._load(spec)
                 rows.append(self._predicted(spec.model_name, "seed"))
             rows += self._soups()
@@ -161,10 +163,28 @@ class PredictionWriter:
         file = self.store / spec.key / weights_file(spec.recipe.selected_by)
         load_weights(self._criterion, read_weights(file), name=str(file))
 
-    def _predicted(self, name: str, kind: Kind) -> Row:
+    def _first_seed(self) -> Row:
+        """Return the row of the first seed, after writing its predictions and its saliency, if it has one."""
+        self._load(self.spec)
+        collector = SaliencyCollector()
+        row = self._predicted(self.spec.model_name, "seed", collector)
+        if not (values := collector.rows()):
+            return row
+        file = f"{SALIENCY}/{slug(row.member)}.{self.split}.jsonl"
+        (self.folder / SALIENCY).mkdir(exist_ok=True)
+        write_saliency(
+            self.folder / file,
+            (
+                Saliency(query.qid, query.vid, self._report.hop, own)
+                for query, own in zip(self._report.queries, values, strict=True)
+            ),
+        )
+        return row.model_copy(update={"saliency": file})
+
+    def _predicted(self, name: str, kind: Kind, watch: Watch = lambda *_: None) -> Row:
         """Return the row of the model whose weights are loaded, after writing its predictions."""
         fitted = self._fit(name)
-        row = self._written(name, kind, self._predict(self._report, name, fitted))
+        row = self._written(name, kind, self._predict(self._report, name, fitted, watch))
         return row.model_copy(update={"fitted": fitted})
 
     def _fit(self, name: str) -> Fitted:
@@ -176,15 +196,25 @@ class PredictionWriter:
 
         return fit_reading(self.spec.recipe, self._train.window_widths(), examples)
 
-    def _read(self, dataset: FeatureDataset, name: str, readout: Readout) -> list[Candidates]:
+    def _read(
+        self, dataset: FeatureDataset, name: str, readout: Readout, watch: Watch = lambda *_: None
+    ) -> list[Candidates]:
         what = f"{self.spec.recipe.name}: {name}"
-        device, watch = torch.device(self.spec.device), reported(self.reporter.scoring, what, dataset)
-        with explained_memory(what, LESS_MEMORY):
-            return read(self._criterion.model, dataset, {"": readout}, device=device, watch=watch)[""]
+        report = reported(self.reporter.scoring, what, dataset)
 
-    def _predict(self, dataset: FeatureDataset, name: str, fitted: Fitted) -> list[Moments]:
+        def both(indices: Sequence[int], outputs: Outputs) -> None:
+            report(indices, outputs)
+            watch(indices, outputs)
+
+        device = torch.device(self.spec.device)
+        with explained_memory(what, LESS_MEMORY):
+            return read(self._criterion.model, dataset, {"": readout}, device=device, watch=both)[""]
+
+    def _predict(
+        self, dataset: FeatureDataset, name: str, fitted: Fitted, watch: Watch = lambda *_: None
+    ) -> list[Moments]:
         reading = build_reading(self.spec.recipe, fitted)
-        candidates = self._read(dataset, f"predictions of {name}", reading.readout)
+        candidates = self._read(dataset, f"predictions of {name}", reading.readout, watch)
         return ranked(candidates, dataset.queries, reading.ranking)
 
     def _written(self, name: str, kind: Kind, moments: Sequence[Moments]) -> Row:
@@ -240,7 +270,7 @@ def mean_row(rows: Sequence[Row]) -> Row:
         for key, parts in first.slices.items()
     }
     metrics = _mean([row.metrics for row in rows])
-    about = {"member": MEAN, "kind": "mean", "predictions": "", "fitted": Fitted()}
+    about = {"member": MEAN, "kind": "mean", "predictions": "", "saliency": "", "fitted": Fitted()}
     return first.model_copy(update={**about, "metrics": metrics, "slices": slices})
 
 

@@ -1,9 +1,9 @@
 """From recipes and a protocol to finished runs.
 
 A run leaves `<out>/<recipe>@<protocol>-<hash8>/`: `recipe.yaml` and `protocol.yaml` as given,
-`annotations.<split>.jsonl`, `predictions/<model>.<split>.jsonl`, weights of soups, `logs/<stage>.jsonl`,
-`result.json`, and last the checksums of all these files. If the run is finished already, nothing is trained
-and nothing is written.
+`annotations.<split>.jsonl`, `predictions/<model>.<split>.jsonl`, `saliency/<first seed>.<split>.jsonl`,
+weights of soups, `logs/<stage>.jsonl`, `result.json`, and last the checksums of all these files. If the run
+is finished already, nothing is trained and nothing is written.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from amrbench.files.saliency import Saliency
 from amrbench.pages import timeline
 from amrbench.pages.page import Markup, Section, escaped, joined, paragraph
 from amrbench.pages.timeline import Media, Moment, Spectrogram, Timeline, TimelineSystem, timelines_as_json
@@ -35,6 +36,7 @@ class Answers:
     Attributes:
         name: Of the system, and of the model whose moments are shown.
         moments: Best first, for each query.
+        saliency: For each query, or empty if there is none.
         scored: Of the system, and of the models that are scored.
         values: (Q, M) percent of each query for each metric, averaged over the models; None where nothing is
             scored.
@@ -44,6 +46,15 @@ class Answers:
     moments: Sequence[Sequence[Moment]]
     scored: str = ""
     values: Floats | None = None
+    saliency: Sequence[Saliency] = ()
+
+    def timeline(self, row: int) -> TimelineSystem:
+        """Return what a timeline shows of a query."""
+        moments = self.moments[row][:MOST_MOMENTS]
+        if not self.saliency:
+            return TimelineSystem(self.name, moments)
+        own = self.saliency[row]
+        return TimelineSystem(self.name, moments, own.values.tolist(), own.hop)
 
 
 @dataclass(frozen=True)
@@ -138,10 +149,7 @@ class QueryList:
                 query=query.query,
                 seconds=query.duration,
                 truth=query.windows if self.scored else None,
-                systems=[
-                    TimelineSystem(answers.name, answers.moments[row][:MOST_MOMENTS])
-                    for answers in self.answers
-                ],
+                systems=[answers.timeline(row) for answers in self.answers],
                 audio=media.audio if media else None,
                 spectrogram=media.spectrogram if media else None,
             )

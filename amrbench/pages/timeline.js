@@ -6,7 +6,7 @@ const Timelines = (() => {
   const LEAST_GAP = 64; // Pixels between two labels of the time axis.
   const MOST_ZOOM = 32;
   const player = new Audio();
-  let content = { media: [], scales: {}, timelines: [] };
+  let content = { media: [], timelines: [] };
   let urls = [];
   let current = null; // The timeline that plays or played last.
   let stop = null; // Seconds at which the moment that plays ends.
@@ -141,10 +141,11 @@ const Timelines = (() => {
       return lane;
     }
 
-    saliency({ name, saliency, hop }) {
-      const [low, high] = content.scales[name];
-      const height = (value) => (1 - (value - low) / Math.max(high - low, 1e-9)).toFixed(4);
-      const path = saliency.map((value, row) => `${row ? "V" : "M0 "}${height(value)}H${(row + 1) * hop}`);
+    // A byte for each row, 0 to 255 on the scale of the system.
+    saliency({ saliency, hop }) {
+      const height = (sign) => (1 - sign.charCodeAt(0) / 255).toFixed(4);
+      const rows = [...atob(saliency)];
+      const path = rows.map((sign, row) => `${row ? "V" : "M0 "}${height(sign)}H${(row + 1) * hop}`);
       const namespace = "http://www.w3.org/2000/svg";
       const svg = document.createElementNS(namespace, "svg");
       svg.setAttribute("viewBox", `0 -0.05 ${this.timeline.seconds} 1.1`);

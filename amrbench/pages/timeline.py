@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from amrbench.pages.page import Markup
 from amrbench.types import Plain
@@ -64,15 +66,19 @@ class TimelineSystem:
     hop: float = 1.0
     remark: str = ""
 
-    def as_json(self) -> dict[str, Plain]:
-        """Return all as plain values, with times in milliseconds and scores and saliency in four digits."""
+    def as_json(self, scale: tuple[float, float]) -> dict[str, Plain]:
+        """Return all as plain values: times in milliseconds, scores in four digits, saliency in levels.
+
+        Args:
+            scale: The lowest and the highest saliency of the system; see `as_levels`.
+        """
         return {
             "name": self.name,
             "moments": [
                 [_rounded(start, 3), _rounded(end, 3), None if score is None else _rounded(score, 4)]
                 for start, end, score in self.moments
             ],
-            "saliency": None if self.saliency is None else [_rounded(value, 4) for value in self.saliency],
+            "saliency": None if self.saliency is None else as_levels(self.saliency, *scale),
             "hop": self.hop,
             "remark": self.remark,
         }
@@ -100,8 +106,11 @@ class Timeline:
     audio: Media | None = None
     spectrogram: Spectrogram | None = None
 
-    def as_json(self) -> dict[str, Plain]:
+    def as_json(self, scales: Mapping[str, tuple[float, float]]) -> dict[str, Plain]:
         """Return all but audio and spectrogram as plain values; see `TimelineSystem.as_json`.
+
+        Args:
+            scales: From `saliency_scales`.
 
         Raises:
             ValueError: A number is not finite.
@@ -113,7 +122,7 @@ class Timeline:
             "truth": None
             if self.truth is None
             else [[_rounded(start, 3), _rounded(end, 3)] for start, end in self.truth],
-            "systems": [system.as_json() for system in self.systems],
+            "systems": [system.as_json(scales.get(system.name, (0.0, 0.0))) for system in self.systems],
         }
 
 
@@ -129,32 +138,43 @@ def saliency_scales(timelines: Iterable[Timeline]) -> dict[str, tuple[float, flo
     return scales
 
 
+def as_levels(saliency: Sequence[float], low: float, high: float) -> str:
+    """Return a byte for each value, in base64: 0 for the value `low`, 255 for `high`.
+
+    A line on a page shows no more, and a report of thousands of queries stays small.
+
+    Raises:
+        ValueError: A value is not finite.
+    """
+    values = np.asarray(saliency, np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("a timeline cannot show saliency that is not finite")
+    fractions = (values - low) / (high - low) if high > low else np.zeros(len(values))
+    return b64encode(np.rint(255 * fractions).astype(np.uint8).tobytes()).decode("ascii")
+
+
 def timelines_as_json(timelines: Sequence[Timeline]) -> dict[str, Plain]:
     """Return the timelines of a page as plain values.
 
     Under `media` are `data:` URLs, which `audio` and `spectrogram` of a timeline name by index, so that
-    queries about the same recording share them. Under `scales` are those of `saliency_scales`.
+    queries about the same recording share them.
     """
     media: dict[Media, int] = {}
 
     def index(own: Media | None) -> int | None:
         return None if own is None else media.setdefault(own, len(media))
 
+    scales = saliency_scales(timelines)
     plain: list[Plain] = [
         {
-            **timeline.as_json(),
+            **timeline.as_json(scales),
             "audio": index(timeline.audio),
             "spectrogram": index(timeline.spectrogram),
             "hertz": None if timeline.spectrogram is None else timeline.spectrogram.highest,
         }
         for timeline in timelines
     ]
-    scales = saliency_scales(timelines)
-    return {
-        "media": [own.url() for own in media],
-        "scales": {name: [_rounded(low, 4), _rounded(high, 4)] for name, (low, high) in scales.items()},
-        "timelines": plain,
-    }
+    return {"media": [own.url() for own in media], "timelines": plain}
 
 
 def timeline_element(index: int) -> Markup:

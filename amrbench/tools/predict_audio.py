@@ -32,13 +32,13 @@ from amrbench.required_files import refuse_missing
 from amrbench.slots.features import FeatureBackend
 from amrbench.tools.random_sentences import LEVEL, fraction_below, random_sentences
 from amrbench.training.predict import predict
-from amrbench.types import FeatureWidths, Floats, Outputs, Query, Rows
+from amrbench.training.saliency import SaliencyCollector
+from amrbench.types import FeatureWidths, Floats, Query, Rows
 
 OVERLAP = 0.25
 """Fraction of an audio window that the next one repeats."""
 SAME_IOU = 0.5
 """Moments of two audio windows with at least this IoU are taken for the same moment."""
-_SALIENCY = "saliency"
 
 
 @dataclass(frozen=True)
@@ -321,19 +321,15 @@ class _Predictor:
     def predict(self, window: AudioWindow) -> tuple[list[Table], Rows | None]:
         """Return the moments of each query, in seconds of the recording, and saliency (queries, rows)."""
         dataset = load_dataset([self._source(window)], self.finished.recipe.limits)
-        saliency: dict[int, Rows] = {}
-
-        def watch(indices: Sequence[int], outputs: Outputs) -> None:
-            if _SALIENCY in outputs.tensors:
-                saliency.update(zip(indices, outputs.tensors[_SALIENCY].float().numpy(), strict=True))
-
+        saliency = SaliencyCollector()
         model, reading = self.finished.criterion.model, self.finished.reading
-        moments = predict(model, dataset, reading, device=torch.device("cpu"), watch=watch)
+        moments = predict(model, dataset, reading, device=torch.device("cpu"), watch=saliency)
         tables = [
             np.column_stack([own.windows + window.start * self.hop, cast("Floats", own.scores)])
             for own in moments
         ]
-        return tables, np.stack([saliency[index] for index in range(len(dataset))]) if saliency else None
+        rows = saliency.rows()
+        return tables, np.stack(rows) if rows else None
 
     def _source(self, window: AudioWindow) -> FeatureSource:
         location, start = str(self.file.path), window.start * self.hop

@@ -10,9 +10,11 @@ from amrbench.data.recording_files import RecordingFiles
 from amrbench.errors import DataError
 from amrbench.evaluation.compare import METRICS
 from amrbench.evaluation.disagreement import Disagreement
+from amrbench.evaluation.result import Result
 from amrbench.evaluation.systems import System, prediction_files
 from amrbench.files.annotations import read_annotations
 from amrbench.files.predictions import read_predictions
+from amrbench.files.saliency import Saliency, read_saliency
 from amrbench.functional.aligned_windows import AlignedWindows
 from amrbench.pages.making_section import ReportedRun
 from amrbench.pages.query_list import (
@@ -72,7 +74,8 @@ def unscored_queries(runs: Sequence[ReportedRun], audio: Path | None) -> QueryLi
     for run in runs:
         predicted = {str(own.qid): own for own in read_predictions(prediction_files(run.folder)[0])}
         moments = [_moments(predicted[str(query.qid)]) for query in queries]
-        answers.append(Answers(f"{run.name}, seed 0", moments))
+        saliency = _saliency(run.folder, run.result, queries)
+        answers.append(Answers(f"{run.name}, seed 0", moments, saliency=saliency))
     return QueryList(
         queries=queries,
         answers=answers,
@@ -95,7 +98,17 @@ def _answers(system: System, queries: Sequence[Query]) -> Answers:
         moments=[_listed(windows, listed[str(query.qid)]) for query in queries],
         scored=f"{system.name}, {system.singles.name}",
         values=values[[scored[str(query.qid)] for query in queries]],
+        saliency=_saliency(system.location, system.result, queries) if system.result else (),
     )
+
+
+def _saliency(folder: Path, result: Result, queries: Sequence[Query]) -> list[Saliency]:
+    """Return the saliency of the first seed of a run for each query; empty if its model gives none."""
+    file = next((row.saliency for row in result.rows if row.kind == "seed"), "")
+    if not file:
+        return []
+    by_qid = {str(own.qid): own for own in read_saliency(folder / file)}
+    return [by_qid[str(query.qid)] for query in queries]
 
 
 def _listed(windows: AlignedWindows, row: int) -> list[Moment]:

@@ -29,7 +29,7 @@ def report(tmp_path_factory):
     for vid in range(40):
         tone = np.sin(np.arange(60 * RATE) * (0.05 + 0.01 * vid)) / 3
         soundfile.write(folder / "audio" / f"v{vid}.wav", tone, RATE)
-    poor = make_run(folder / "poor", accuracy=0.3, asked=asked)
+    poor = make_run(folder / "poor", accuracy=0.3, asked=asked, saliency=True)
     good = make_run(folder / "good", accuracy=0.8, soup=0.9, shift=50, asked=asked)
     write_report(ReportRequest((poor, good), audio=folder / "audio"), folder / "report.html")
     return f"file://{folder / 'report.html'}"
@@ -44,6 +44,19 @@ def test_it_fits_the_window_and_axe_finds_no_serious_fault(visit, report, size, 
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
     assert serious_faults(page) == []
     page.screenshot(path=tmp_path / f"{size}-{colours}.png", full_page=True)
+
+
+def test_saliency_is_drawn_above_the_moments_of_a_run_that_has_it(visit, report, size):
+    page = visit(report, size=size)
+    page.locator("#query-list li").first.scroll_into_view_if_needed()
+    page.locator("#query-list .tl-drawn").first.wait_for()
+    lanes = page.locator("#query-list > li").first.locator(".tl-lane")
+    drawn = {lane.locator(".tl-name").inner_text(): lane.locator("svg path").count() for lane in lanes.all()}
+    assert drawn == {"annotated": 0, "poor, seed 0": 1, "good, seed 0": 0}
+    # High for the ten seconds that are annotated, and low elsewhere.
+    path = lanes.nth(1).locator("svg path").get_attribute("d")
+    assert path.count("V0.0000") == 10
+    assert path.count("1.0000") == 50
 
 
 def test_a_search_lists_the_queries_that_have_all_words(visit, report, size):

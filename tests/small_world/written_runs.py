@@ -12,6 +12,7 @@ from amrbench.evaluation.result import (
 )
 from amrbench.files.annotations import write_annotations
 from amrbench.files.predictions import write_predictions
+from amrbench.files.saliency import Saliency, write_saliency
 from amrbench.functional.metrics import score
 from amrbench.types import Moments, Query
 
@@ -69,7 +70,32 @@ def made_up_result(recipe, rows, *, features, protocol="tiny", about="For tests.
     return Result(**plain | fields)
 
 
-def make_run(folder, *, accuracy=0.5, seeds=2, soup=None, asked=None, features="mini", shift=0, **fields):
+def with_saliency(folder, row, asked):
+    """Write a saliency file of a row, 1 inside of windows and 0 elsewhere; return the row that names it."""
+    file = row.predictions.replace("predictions/", "saliency/")
+    (folder / "saliency").mkdir()
+    write_saliency(folder / file, [Saliency(query.qid, query.vid, 1.0, inside(query)) for query in asked])
+    return row.model_copy(update={"saliency": file})
+
+
+def inside(query):
+    """Return 1 for each second of a recording that is in an annotated window, and 0 for the others."""
+    seconds = np.arange(int(query.duration))
+    return sum(((seconds >= start) & (seconds < end)).astype(np.float32) for start, end in query.windows)
+
+
+def make_run(
+    folder,
+    *,
+    accuracy=0.5,
+    seeds=2,
+    soup=None,
+    asked=None,
+    features="mini",
+    shift=0,
+    saliency=False,
+    **fields,
+):
     """Write the folder of a finished run with random predictions; another shift gives other ones."""
     asked = asked or queries()
     (folder / "predictions").mkdir(parents=True)
@@ -80,6 +106,8 @@ def make_run(folder, *, accuracy=0.5, seeds=2, soup=None, asked=None, features="
         write_row(folder, f"seed {seed}", "seed", predictions(asked, accuracy, seed + shift), asked)
         for seed in range(seeds)
     ]
+    if saliency:
+        rows[0] = with_saliency(folder, rows[0], asked)
     if soup:
         rows.append(write_row(folder, "uniform", "soup", predictions(asked, soup, 99), asked))
     rows.append(write_row(folder, "whole recording", "prior", predictions(asked, 0, 0), asked))

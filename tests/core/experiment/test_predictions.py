@@ -44,3 +44,8 @@ def test_prediction_files_have_one_line_for_each_query_in_order(finished):
         return [json.loads(line)["qid"] for line in (finished.folder / file).read_text().splitlines()]
 
     assert qids("predictions/seed-0.test.jsonl") == qids("annotations.test.jsonl")
+
+
+def test_a_model_without_saliency_leaves_no_saliency_file(finished):
+    assert not any(row.saliency for row in finished.result.rows)
+    assert not (finished.folder / "saliency").exists()

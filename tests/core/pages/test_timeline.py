@@ -1,5 +1,6 @@
 import json
 import re
+from base64 import b64decode, b64encode
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_a_timeline_is_plain_values():
     system = TimelineSystem(
         "ours", [(1.00049, 2, 0.123456), (3, 4, None)], np.array([0.5, 0.25], np.float32), 0.5, "sure"
     )
-    assert timeline(systems=[system], truth=[(1, 2.0004)]).as_json() == {
+    assert timeline(systems=[system], truth=[(1, 2.0004)]).as_json({"ours": (0.25, 0.75)}) == {
         "vid": "a",
         "query": "a dog barks",
         "seconds": 60.0,
@@ -39,7 +40,7 @@ def test_a_timeline_is_plain_values():
             {
                 "name": "ours",
                 "moments": [[1.0, 2.0, 0.1235], [3.0, 4.0, None]],
-                "saliency": [0.5, 0.25],
+                "saliency": b64encode(bytes([128, 0])).decode(),
                 "hop": 0.5,
                 "remark": "sure",
             }
@@ -48,14 +49,16 @@ def test_a_timeline_is_plain_values():
 
 
 def test_an_unknown_truth_is_not_an_empty_one():
-    assert timeline().as_json()["truth"] is None
-    assert timeline(truth=[]).as_json()["truth"] == []
+    assert timeline().as_json({})["truth"] is None
+    assert timeline(truth=[]).as_json({})["truth"] == []
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_no_axis_has_are_refused(value):
     with pytest.raises(ValueError, match=f"a timeline cannot show {value}"):
-        timeline(systems=[TimelineSystem("ours", [(0.0, value, 1.0)])]).as_json()
+        timeline(systems=[TimelineSystem("ours", [(0.0, value, 1.0)])]).as_json({})
+    with pytest.raises(ValueError, match="a timeline cannot show saliency that is not finite"):
+        timelines_as_json([timeline(systems=[TimelineSystem("ours", [], [0.0, value])])])
 
 
 def test_queries_about_one_recording_share_its_sound():
@@ -81,7 +84,12 @@ def test_saliency_of_a_system_has_one_scale_on_all_timelines():
             timeline(systems=[TimelineSystem("c", [])]),
         ]
     )
-    assert plain["scales"] == {"a": [-2.0, 1.0], "b": [9.0, 9.0]}
+    levels = [
+        [system["saliency"] and [*b64decode(system["saliency"])] for system in own["systems"]]
+        for own in plain["timelines"]
+    ]
+    # From the lowest to the highest value of each system: -2 to 1, and 9 alone.
+    assert levels == [[[212, 255], [0]], [[0], ""], [None]]
 
 
 def test_a_page_holds_its_timelines_and_draws_them():

@@ -9,7 +9,7 @@ from amrbench.evaluation.systems import read_systems
 from amrbench.files.annotations import write_annotations
 from amrbench.functional.metrics import Metric
 from amrbench.tools.report_queries import MOST_SOUNDS, scored_queries
-from tests.small_world.written_runs import poor_and_good, predictions, queries
+from tests.small_world.written_runs import inside, make_run, poor_and_good, predictions, queries
 
 PARSED = [Metric.parse(name) for name in METRICS]
 
@@ -50,6 +50,19 @@ def test_moments_and_values_belong_to_their_queries(runs):
             assert [list(moment[:2]) for moment in answers.moments[row]] == windows
             hits = [100.0 * (seed[row].windows[0][0] != 40.0) for seed in seeds]
             assert answers.values[row, 0] == np.mean(hits)
+
+
+def test_the_saliency_of_the_first_seed_belongs_to_its_queries(tmp_path):
+    asked = queries(4)
+    runs = [
+        make_run(tmp_path / "with", asked=asked, saliency=True),
+        make_run(tmp_path / "without", asked=asked),
+    ]
+    given, absent = listed(runs).answers
+    for row, query in enumerate(asked):
+        system = given.timeline(row)
+        assert (system.saliency, system.hop) == (inside(query).tolist(), 1.0)
+        assert absent.timeline(row).saliency is None
 
 
 def test_moments_without_scores_have_none(tmp_path):
