@@ -102,7 +102,7 @@ def complete(amrbench, monkeypatch, line):
         ("amrbench run --dry", ["--dry-run"]),
         ("amrbench run ours3 sliding", ["sliding-window"]),
         ("amrbench run compo", ["components"]),
-        ("amrbench data status --protocol synthetic-", ["synthetic-chains"]),
+        ("amrbench data status --protocol synthetic-", ["synthetic-chains", "synthetic-scenes"]),
         ("amrbench run recipes/", []),
     ],
 )
