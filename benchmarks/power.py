@@ -135,9 +135,14 @@ def main(arguments: Sequence[str] | None = None) -> list[Pair]:
 def chains_of(path: Path, metrics: Sequence[Metric]) -> System:
     """Read a run with several chains; RunError if its seeds share stages."""
     system = read_system(path, metrics)
-    if not system.result or system.result.protocol.chains != "own" or len(system.singles.values) < 2:
-        raise RunError(f"{path}: no run of several seeds with chains of their own (chains: own).")
+    refuse_without_chains(path, system.result)
     return system
+
+
+def refuse_without_chains(path: Path, result: Result | None) -> None:
+    """Raise RunError unless this is the result of a run with several chains."""
+    if result is None or result.protocol.chains != "own" or len(result.models) < 2:
+        raise RunError(f"{path}: no run of several seeds with chains of their own (chains: own).")
 
 
 if __name__ == "__main__":
