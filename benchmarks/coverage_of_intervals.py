@@ -3,13 +3,14 @@
 Simulates the hits of two systems on queries. Recordings differ in how hard they are and in how much the
 better system gains on them, so queries of one recording resemble each other. The first table has two seeds of
 each system. The second has chains of training that share no stage and differ by several points. The third has
-how many of these chains are said to settle a difference. Prints the three tables of docs/comparing.md; takes
-about three minutes: python benchmarks/coverage_of_intervals.py
+pairs of chains that share stages. The fourth has how many chains of the second are said to settle a
+difference. Prints the tables of docs/comparing.md; takes about four minutes:
+python benchmarks/coverage_of_intervals.py
 """
 
 import numpy as np
 
-from amrbench.functional.bootstrap import chain_differences, differences
+from amrbench.functional.bootstrap import chain_differences, differences, paired_chain_differences
 from amrbench.functional.power import half_widths
 
 SETS = 1000
@@ -57,6 +58,22 @@ def simulated_chains(chains, recordings, seed, gain, std):
     return *sides, [f"v{number}" for number in recording]
 
 
+def simulated_pairs(pairs, recordings, seed, gain, std):
+    """Return differences in points (pairs, Q, 1), and the recording of each query.
+
+    The chains of a pair share half of the variance in which chains differ.
+    """
+    rng = np.random.default_rng(seed)
+    recording, *probabilities = simulated_queries(rng, recordings, gain)
+    shared = rng.normal(0, std / np.sqrt(2), (pairs, 1))
+    sides = []
+    for mean in probabilities:
+        offsets = shared + rng.normal(0, std / np.sqrt(2), (pairs, 1))
+        sides.append(rng.random((pairs, len(recording))) < np.clip(mean + offsets, 0, 1))
+    values = 100.0 * (sides[0].astype(float) - sides[1])
+    return values[..., None], [f"v{number}" for number in recording]
+
+
 def percent(*counts):
     """Return the shares of all simulated sets as cells of a table."""
     return " | ".join(f"{100 * count / SETS:.1f} %" for count in counts)
@@ -99,6 +116,25 @@ def print_chains():
         print(f"| {chains} | {percent(covered, covered_by_recordings, small)} |", flush=True)
 
 
+def print_pairs():
+    """Print how often intervals of pairs of chains are right."""
+    large = [simulated_chains(1, 4000, 10**6 + seed, 0.05, 0.0)[:2] for seed in range(20)]
+    truth = float(np.mean([(one - two).mean() for one, two in large]))
+    print(
+        "\n| pairs of chains | intervals that hold the truth | p at most 0.05 without a difference |"
+        "\n|---|---|---|"
+    )
+    for pairs in (2, 3, 4, 6, 10):
+        covered = small = 0
+        for seed in range(SETS):
+            values, names = simulated_pairs(pairs, 160, seed, 0.05, CHAIN_STD)
+            interval = paired_chain_differences(values, names, draws=1000, seed=seed)[0]
+            covered += interval.low <= truth <= interval.high
+            same = simulated_pairs(pairs, 160, seed, 0.0, CHAIN_STD)
+            small += paired_chain_differences(*same, draws=1000, seed=seed)[0].p <= 0.05
+        print(f"| {pairs} | {percent(covered, small)} |", flush=True)
+
+
 def chains_said(chains, seed, points=5.0):
     """Return how many chains are said to tell some points apart, from some chains."""
     one, two, names = simulated_chains(chains, 160, seed, 0.05, CHAIN_STD)
@@ -118,4 +154,5 @@ def print_power():
 if __name__ == "__main__":
     print_seeds()
     print_chains()
+    print_pairs()
     print_power()

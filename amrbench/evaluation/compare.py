@@ -12,11 +12,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from amrbench.evaluation.systems import ComparedModel, System, read_systems
 from amrbench.evaluation.text_table import format_table, refuse_unknown_format
-from amrbench.functional.bootstrap import DRAWS, LEVEL, Difference, chain_differences, differences
+from amrbench.functional.bootstrap import (
+    DRAWS,
+    LEVEL,
+    Difference,
+    chain_differences,
+    differences,
+    paired_chain_differences,
+)
 from amrbench.functional.metrics import Metric
 from amrbench.functional.power import SHARE, MoreChains, more_chains
+from amrbench.types import Floats
 
 METRICS = ("R1@0.5", "R1@0.7", "R5@0.5", "R5@0.7", "mAP")
 TO_SETTLE = "to settle it"
@@ -181,9 +191,11 @@ def compared_models(system: System, first: System) -> list[tuple[ComparedModel, 
 def paired_differences(system: System, model: ComparedModel, other: System) -> list[Difference]:
     """Return the difference of a model of a system from the single models of another, for each metric."""
     recordings = [query.vid for query in system.queries]
-    if model is system.singles and _all_chains_differ([system, other]):
-        return chain_differences(model.values, other.singles.values, recordings)
-    return differences(model.values.mean(axis=0) - other.singles.values.mean(axis=0), recordings)
+    if model is not system.singles or not _have_chains([system, other]):
+        return differences(model.values.mean(axis=0) - other.singles.values.mean(axis=0), recordings)
+    if share_chains(system, other):
+        return paired_chain_differences(model.values - other.singles.values, recordings)
+    return chain_differences(model.values, other.singles.values, recordings)
 
 
 def _rows(system: System, first: System, metrics: Sequence[Metric]) -> list[ComparisonRow]:
@@ -196,8 +208,8 @@ def _rows(system: System, first: System, metrics: Sequence[Metric]) -> list[Comp
         to_settle: Sequence[MoreChains | None] = [None] * len(metrics)
         if other is not None:
             paired = known = paired_differences(system, model, other)
-            if model is system.singles and _all_chains_differ([system, other]):
-                sides = model.values, other.singles.values
+            if model is system.singles and _have_chains([system, other]):
+                sides = _sides(system, other)
                 to_settle = more_chains(*sides, [query.vid for query in system.queries], known)
         rows += [
             ComparisonRow(
@@ -216,8 +228,22 @@ def _rows(system: System, first: System, metrics: Sequence[Metric]) -> list[Comp
     return rows
 
 
-def _all_chains_differ(systems: Sequence[System]) -> bool:
-    """Whether each system has several models, and no two of them share a stage."""
+def share_chains(one: System, two: System) -> bool:
+    """Whether each seed of a run shares a stage with the same seed of another run."""
+    if not one.result or not two.result:
+        return False
+    first, second = one.result.chains(), two.result.chains()
+    return len(first) > 0 and first.keys() == second.keys() and all(first[own] & second[own] for own in first)
+
+
+def _sides(system: System, other: System) -> tuple[Floats, Floats]:
+    """Return the values of chains on both sides; those of pairs stand on the first side alone."""
+    one, two = system.singles.values, other.singles.values
+    return (one - two, np.zeros_like(one)) if share_chains(system, other) else (one, two)
+
+
+def _have_chains(systems: Sequence[System]) -> bool:
+    """Whether each system has several models, and no two models of a system share a stage."""
     return all(
         system.result and system.result.protocol.chains == "own" and len(system.singles.values) > 1
         for system in systems
@@ -235,12 +261,17 @@ def _notes(systems: Sequence[System], compared: bool) -> list[str]:
             "The interval is conditional on the pre-training and on the seeds that were trained: it covers "
             "the choice of recordings only. How much seeds differ is the column 'spread'."
         )
-        if _all_chains_differ(systems):
+        if _have_chains(systems):
             drawn, exchanged = "recordings and seeds", "seeds exchanged between the sides"
             covered = (
                 "Each seed was trained apart from the first stage on, so the interval covers the choice of "
                 "recordings and how training comes out."
             )
+            if pairs := [other.name for other in others if share_chains(first, other)]:
+                covered += (
+                    f" Seeds of {', '.join(pairs)} share stages with those of {first.name}: both are drawn "
+                    "together, and p exchanges the sides of each seed."
+                )
         notes += [
             f"Differences in points, paired by query ({count}, {recordings} recordings), "
             f"each query averaged over seeds. Interval: 95 %, percentiles of {DRAWS:,} bootstrap draws over "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -200,6 +200,17 @@ class Result(Record):
                 f"cannot be {what}: the ground truth of split {self.rows[0].split!r} is not public. Use a "
                 "protocol that reports another split."
             )
+
+    def chains(self) -> dict[str, frozenset[str]]:
+        """Return the keys of all stages that made the model of each seed, by its name."""
+        parents = {stage.key: stage.content.get("parent", "") for stage in self.stages}
+
+        def ancestry(key: str) -> Iterator[str]:
+            while key in parents:
+                yield key
+                key = parents[key]
+
+        return {member: frozenset(ancestry(key)) for member, key in self.models.items()}
 
     def row(self, member: str) -> Row:
         """Return the row of a member; KeyError if there is none."""

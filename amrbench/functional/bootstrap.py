@@ -7,14 +7,16 @@ are flipped for whole recordings (the randomisation test for pairs: R. A. Fisher
 1935).
 
 A chain is the sequence of stages that trains one model. If no stage is shared between seeds, chains are
-resampled too, and the randomisation test exchanges whole chains between the two sides.
+resampled too, and the randomisation test exchanges whole chains between the two sides. Where both sides share
+stages seed by seed, e.g. two read-outs of the same models, the two chains of a seed are one pair: they are
+drawn together, and the test exchanges the sides of a pair.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from math import comb
 
 import numpy as np
@@ -107,9 +109,26 @@ def chain_differences(
     """
     drawing, exchanging = np.random.default_rng(seed).spawn(2)
     means = one.mean(axis=(0, 1)) - two.mean(axis=(0, 1))
-    samples = bootstrap_chains(one, two, recordings, drawing, draws)
+    first, second = bootstrap_chains((one, two), recordings, drawing, draws)
     p = exchanged_chains_p(one.mean(axis=1), two.mean(axis=1), exchanging, draws)
-    return _with_intervals(means, samples, p)
+    return _with_intervals(means, first - second, p)
+
+
+def paired_chain_differences(
+    values: Floats, recordings: Sequence[str], *, draws: int = DRAWS, seed: int = 0
+) -> list[Difference]:
+    """Return the same as `differences` for pairs of chains that share stages with each other alone.
+
+    Args:
+        values: (S, Q, M) first side minus second side for each pair, query and metric; S is at least 2.
+        recordings: The recording of each query.
+        draws: Number of bootstrap samples, and the most exchanges of sides.
+        seed: Seed of the draws.
+    """
+    drawing, exchanging = np.random.default_rng(seed).spawn(2)
+    (samples,) = bootstrap_chains((values,), recordings, drawing, draws)
+    p = exchanged_pairs_p(values.mean(axis=1), exchanging, draws)
+    return _with_intervals(values.mean(axis=(0, 1)), samples, p)
 
 
 def _with_intervals(means: Floats, samples: Floats, p: Floats) -> list[Difference]:
@@ -120,28 +139,34 @@ def _with_intervals(means: Floats, samples: Floats, p: Floats) -> list[Differenc
 
 
 def bootstrap_chains(
-    one: Floats, two: Floats, recordings: Sequence[str], rng: np.random.Generator, draws: int
+    sides: Sequence[Floats], recordings: Sequence[str], rng: np.random.Generator, draws: int
 ) -> Floats:
-    """Return (draws, M) differences of the means of drawn chains on drawn recordings.
+    """Return (sides, draws, M) means of drawn chains of each side, all on the same drawn recordings.
 
     The variance of a mean of S drawn chains is too small by the factor (S - 1) / S; the distances of chains
     from their mean are scaled up to compensate for it.
+
+    Args:
+        sides: (S, Q, M) each; S is at least 2 and may differ.
+        recordings: The recording of each query.
+        rng: Draws recordings and chains.
+        draws: Number of draws.
     """
-    sides = [np.stack([clustered(chain, recordings).sums for chain in side]) for side in (one, two)]
-    sizes = clustered(one[0], recordings).sizes
+    sizes = clustered(sides[0][0], recordings).sizes
+    sums = [np.stack([clustered(chain, recordings).sums for chain in side]) for side in sides]
     samples = []
     for rows in _blocks(draws):
         weight = _times_drawn(rng, rows, len(sizes))
         total = (weight @ sizes)[:, None]
         means = []
-        for side in sides:
+        for side in sums:
             count = len(side)
             chain_means = np.einsum("rc,scm->rsm", weight, side) / total[:, None]
             scale = np.sqrt(count / (count - 1))
             chain_weight = 1 / count + scale * (_times_drawn(rng, rows, count) - 1) / count
             means.append(np.einsum("rs,rsm->rm", chain_weight, chain_means))
-        samples.append(means[0] - means[1])
-    return np.concatenate(samples)
+        samples.append(np.stack(means))
+    return np.concatenate(samples, axis=1)
 
 
 def exchanged_chains_p(one: Floats, two: Floats, rng: np.random.Generator, draws: int) -> Floats:
@@ -167,6 +192,26 @@ def exchanged_chains_p(one: Floats, two: Floats, rng: np.random.Generator, draws
     difference = first @ chains / count - (1 - first) @ chains / len(two)
     actual = np.abs(one.mean(axis=0) - two.mean(axis=0)) - _TIE * (1 + np.abs(chains).sum(axis=0))
     return np.asarray((np.abs(difference) >= actual).mean(axis=0))
+
+
+def exchanged_pairs_p(means: Floats, rng: np.random.Generator, draws: int) -> Floats:
+    """Return (M,) p-values: how often pairs with randomly exchanged sides differ as much as the actual ones.
+
+    If there are at most `draws` ways to exchange the sides, each is used once. Otherwise the actual sides and
+    `draws` random ones are used.
+
+    Args:
+        means: (S, M) mean difference of each pair.
+        rng: Draws the random exchanges.
+        draws: The most exchanges.
+    """
+    count = len(means)
+    if 2**count <= draws:
+        signs = np.array(list(product((1.0, -1.0), repeat=count)))
+    else:
+        signs = np.concatenate([np.ones((1, count)), 2.0 * rng.integers(2, size=(draws, count)) - 1])
+    actual = np.abs(means.sum(axis=0)) - _TIE * (1 + np.abs(means).sum(axis=0))
+    return np.asarray((np.abs(signs @ means) >= actual).mean(axis=0))
 
 
 def bootstrap_means(clusters: Clusters, rng: np.random.Generator, draws: int) -> Floats:

@@ -8,7 +8,7 @@ import pytest
 
 from amrbench.errors import AmrbenchError, DataError, RunError
 from amrbench.evaluation.compare import METRICS, compare
-from amrbench.evaluation.result import RESULT
+from amrbench.evaluation.result import RESULT, StageRecord
 from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import evaluate
@@ -163,6 +163,53 @@ def test_seeds_that_were_trained_apart_are_resampled_too(tmp_path):
     assert wide.mean == pytest.approx(narrow.mean)
     assert wide.high - wide.low > narrow.high - narrow.low
     assert wide.p in (pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0), "of six ways to divide four seeds"
+
+
+def pretrained(names, seeds):
+    """Return stages of chains: the last ones have these names, the first ones are shared by name and seed."""
+    stages = [
+        StageRecord(
+            key=key,
+            selected={},
+            epochs=1,
+            steps=1,
+            content={"parent": parent},
+            stage=key,
+            seconds=1,
+            memory_mib=0,
+        )
+        for seed in range(seeds)
+        for key, parent in ((f"{names[0]}-{seed}", ""), (f"{names[1]}-{seed}", f"{names[0]}-{seed}"))
+    ]
+    return {
+        "stages": tuple(stages),
+        "models": {f"seed {seed}": f"{names[1]}-{seed}" for seed in range(seeds)},
+    }
+
+
+def test_chains_that_share_stages_are_drawn_as_pairs(tmp_path):
+    def compared(name, first, second):
+        runs = [
+            make_run(tmp_path / name / own, shift=shift, seeds=4, chains="own", **pretrained(stages, 4))
+            for own, shift, stages in (("a", 0, first), ("b", 50, second))
+        ]
+        return compare(runs, metrics=["R1@0.7"])
+
+    paired = compared("paired", ("pre", "one"), ("pre", "two"))
+    apart = compared("apart", ("pre", "one"), ("other", "two"))
+    sentence = (
+        " Seeds of b share stages with those of a: both are drawn together, and p exchanges the sides of "
+        "each seed."
+    )
+    assert paired.notes[3].endswith(sentence)
+    assert not apart.notes[3].endswith(sentence)
+    pairs, sides = (row_of(comparison, "b") for comparison in (paired, apart))
+    assert pairs.difference.mean == pytest.approx(sides.difference.mean)
+    assert pairs.difference.p in (pytest.approx(2 * n / 2**4) for n in range(1, 9)), "of sixteen exchanges"
+    one, two = (np.array(row_of(paired, name).seeds) for name in "ab")
+    deviation = (two - one).std(ddof=1) / 2  # Of the mean of four pairs; recordings add to it.
+    assert pairs.difference.high - pairs.difference.low > 2 * 1.5 * deviation
+    assert (pairs.difference.low, pairs.difference.high) != (sides.difference.low, sides.difference.high)
 
 
 def test_a_single_chain_is_not_resampled(tmp_path):

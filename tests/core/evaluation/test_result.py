@@ -67,3 +67,28 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(RunError) as error:
         read_record(tmp_path, StageRecord, what="the record of a trained stage", remedy="run it again")
     assert str(error.value) == f"{tmp_path}: cannot be read (Is a directory). Check the file."
+
+
+def test_a_chain_is_all_stages_of_a_seed():
+    parents = {"pre": "", "mid": "pre", "fine-0": "mid", "fine-1": "mid", "other": ""}
+    stages = tuple(
+        StageRecord(
+            key=key,
+            selected={},
+            epochs=1,
+            steps=1,
+            content={"parent": parent},
+            stage=key,
+            seconds=1,
+            memory_mib=0,
+        )
+        for key, parent in parents.items()
+    )
+    models = {"seed 0": "fine-0", "seed 1": "fine-1", "seed 2": "not recorded"}
+    row = Row(member="seed 0", kind="seed", split="test", queries=1, metrics={})
+    result = made_up_result("toy", [row], features={"use": "mini"}, stages=stages, models=models)
+    assert result.chains() == {
+        "seed 0": {"fine-0", "mid", "pre"},
+        "seed 1": {"fine-1", "mid", "pre"},
+        "seed 2": frozenset(),
+    }

@@ -9,6 +9,8 @@ from amrbench.functional.bootstrap import (
     clustered,
     differences,
     exchanged_chains_p,
+    exchanged_pairs_p,
+    paired_chain_differences,
     sign_flip_p,
 )
 
@@ -77,7 +79,7 @@ def some_chains(chains=4, apart=0.0, seed=0):
 def test_bootstrap_of_chains_is_that_of_drawn_chains_on_drawn_recordings():
     one, names = some_chains(4)
     two, _ = some_chains(3, seed=1)
-    fast = bootstrap_chains(one, two, names, np.random.default_rng(3), 300)
+    fast = bootstrap_chains((one, two), names, np.random.default_rng(3), 300)
     order = sorted(set(names))
     rows_of = {name: [row for row, owner in enumerate(names) if owner == name] for name in order}
     rng = np.random.default_rng(3)
@@ -95,8 +97,8 @@ def test_bootstrap_of_chains_is_that_of_drawn_chains_on_drawn_recordings():
             middle = means.mean(axis=0)
             scale = np.sqrt(len(side) / (len(side) - 1))
             sides.append(middle + scale * (means[chosen].mean(axis=0) - middle))
-        slow.append(sides[0] - sides[1])
-    np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-12)
+        slow.append(sides)
+    np.testing.assert_allclose(fast, np.swapaxes(slow, 0, 1), rtol=0, atol=1e-12)
 
 
 def test_exchanged_chains_are_all_ways_to_deal_them():
@@ -124,6 +126,42 @@ def test_chains_that_differ_make_the_interval_wider_than_recordings_do():
     assert chains.mean == pytest.approx(plain.mean)
     assert chains.high - chains.low > 2 * (plain.high - plain.low)
     assert chains.low < chains.mean < chains.high
+
+
+def test_exchanged_pairs_are_all_ways_to_exchange_their_sides():
+    means = np.array([[1.0], [2.0], [-0.5]])
+    sums = [abs(a + 2 * b - 0.5 * c) for a in (1, -1) for b in (1, -1) for c in (1, -1)]
+    exact = np.mean([own >= 2.5 - 1e-12 for own in sums])
+    assert exchanged_pairs_p(means, np.random.default_rng(0), 8) == pytest.approx([exact])
+    many = np.random.default_rng(1).normal(0.3, 1, (12, 1))
+    every = exchanged_pairs_p(many, np.random.default_rng(0), 5000)
+    assert exchanged_pairs_p(many, np.random.default_rng(0), 4000) == pytest.approx(every, abs=0.04)
+
+
+def test_pairs_leave_out_what_their_chains_have_in_common():
+    one, names = some_chains(5)
+    rng = np.random.default_rng(9)
+    two = one + 0.4 + rng.normal(0, 0.2, one.shape)
+    paired = paired_chain_differences(two - one, names, draws=2000)[0]
+    apart = chain_differences(two, one, names, draws=2000)[0]
+    assert paired.mean == pytest.approx(apart.mean)
+    assert paired.low < 0.4 < paired.high
+    assert paired.high - paired.low < (apart.high - apart.low) / 10
+    assert paired.p == 2 / 2**5
+
+
+def test_intervals_of_pairs_cover_the_truth():
+    covered = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        _, names = some_values(recordings=40, seed=seed, metrics=1)
+        shared = rng.normal(0, 1, (6, 1, 1))  # Of both chains of a seed; it does not count.
+        side = shared + rng.normal(0, 0.5, (6, len(names), 1))
+        other = shared + rng.normal(0, 0.3, (6, 1, 1)) + rng.normal(0, 0.5, (6, len(names), 1))
+        own = paired_chain_differences(side - other, names, draws=500, seed=seed)[0]
+        covered += own.low <= 0 <= own.high
+    # Six chains cover about 93 % of the time; four standard deviations are 15.
+    assert covered >= 170
 
 
 def test_the_same_chains_differ_by_nothing():
