@@ -95,10 +95,15 @@ def print_seeds():
         print(f"| {recordings} | {percent(covered, small)} |", flush=True)
 
 
+def true_difference_of_chains():
+    """Return the difference in points of the simulated chains, from many recordings."""
+    large = [simulated_chains(1, 4000, 10**6 + seed, 0.05, 0.0)[:2] for seed in range(20)]
+    return float(np.mean([(one - two).mean() for one, two in large]))
+
+
 def print_chains():
     """Print how often intervals are right that resample recordings and chains, or recordings alone."""
-    large = [simulated_chains(1, 4000, 10**6 + seed, 0.05, 0.0)[:2] for seed in range(20)]
-    truth = float(np.mean([(one - two).mean() for one, two in large]))
+    truth = true_difference_of_chains()
     print(
         "\n| chains of each | intervals that hold the truth | the same, recordings alone | "
         "p at most 0.05 without a difference |\n|---|---|---|---|"
@@ -118,8 +123,7 @@ def print_chains():
 
 def print_pairs():
     """Print how often intervals of pairs of chains are right."""
-    large = [simulated_chains(1, 4000, 10**6 + seed, 0.05, 0.0)[:2] for seed in range(20)]
-    truth = float(np.mean([(one - two).mean() for one, two in large]))
+    truth = true_difference_of_chains()
     print(
         "\n| pairs of chains | intervals that hold the truth | p at most 0.05 without a difference |"
         "\n|---|---|---|"

@@ -34,12 +34,9 @@ TIMES = (2, 4, 8)
 
 def hours_of_chains(result: Result) -> list[float]:
     """Return the CPU hours of the chain of each seed of a run."""
-    stages = {stage.key: stage for stage in result.stages}
-
-    def seconds(key: str) -> float:
-        return stages[key].seconds + seconds(stages[key].content["parent"]) if key else 0.0
-
-    return [seconds(key) * result.environment.threads / 3600 for key in result.models.values()]
+    chains = result.chains().values()
+    seconds = [sum(stage.seconds for stage in result.stages if stage.key in keys) for keys in chains]
+    return [each * result.environment.threads / 3600 for each in seconds]
 
 
 def subsets(count: int, size: int, rng: np.random.Generator) -> Iterator[list[int]]:

@@ -3,24 +3,15 @@
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.evaluation.result import StageRecord, read_result
+from amrbench.evaluation.result import read_result
 from benchmarks.power import hours_of_chains, main
-from tests.small_world.written_runs import make_run
+from tests.small_world.written_runs import make_run, stage_record
 
 
 def stages_of(seeds, seconds=1800.0):
     """Return the records of two stages for each seed, and the last stage of each."""
     records = [
-        StageRecord(
-            key=f"{name}-{seed}",
-            selected={},
-            epochs=1,
-            steps=1,
-            content={"parent": parent and f"{parent}-{seed}"},
-            stage=name,
-            seconds=seconds,
-            memory_mib=0,
-        )
+        stage_record(f"{name}-{seed}", parent and f"{parent}-{seed}", seconds=seconds)
         for seed in range(seeds)
         for name, parent in (("pretrain", ""), ("finetune", "pretrain"))
     ]

@@ -5,9 +5,16 @@ import json
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.evaluation.result import StageRecord, write_result
+from amrbench.evaluation.result import write_result
 from benchmarks.spread import main, pooled
-from tests.small_world.written_runs import made_up_result, make_run, predictions, queries, write_row
+from tests.small_world.written_runs import (
+    made_up_result,
+    make_run,
+    predictions,
+    queries,
+    stage_record,
+    write_row,
+)
 
 
 def run_of(folder, chains, *, kind="own"):
@@ -16,19 +23,7 @@ def run_of(folder, chains, *, kind="own"):
     asked, stages = queries(), []
     (folder / "logs").mkdir()
     for seed, values in enumerate(chains):
-        stages.append(
-            StageRecord(
-                key=str(seed),
-                selected={},
-                epochs=len(values),
-                steps=1,
-                content={"parent": ""},
-                stage="finetune",
-                seconds=1,
-                memory_mib=0,
-                log=f"logs/{seed}.jsonl",
-            )
-        )
+        stages.append(stage_record(str(seed), epochs=len(values), log=f"logs/{seed}.jsonl"))
         epochs = [
             {"epoch": epoch, "losses": {}, "val": {"decoder": {"R1@0.7": value}, "search": {"R1@0.7": 0.0}}}
             for epoch, value in enumerate(values, start=1)

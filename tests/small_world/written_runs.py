@@ -8,6 +8,7 @@ from amrbench.evaluation.result import (
     RecipeRecord,
     Result,
     Row,
+    StageRecord,
     write_result,
 )
 from amrbench.files.annotations import write_annotations
@@ -68,6 +69,21 @@ def made_up_result(recipe, rows, *, features, protocol="tiny", about="For tests.
         "rows": tuple(rows),
     }
     return Result(**plain | fields)
+
+
+def stage_record(key, parent="", *, epochs=1, seconds=1, log=""):
+    """Return the record of a stage that was never trained; `parent` is the key of the one before it."""
+    return StageRecord(
+        key=key,
+        selected={},
+        epochs=epochs,
+        steps=1,
+        content={"parent": parent},
+        stage=key,
+        seconds=seconds,
+        memory_mib=0,
+        log=log,
+    )
 
 
 def with_saliency(folder, row, asked):

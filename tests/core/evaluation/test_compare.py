@@ -8,13 +8,13 @@ import pytest
 
 from amrbench.errors import AmrbenchError, DataError, RunError
 from amrbench.evaluation.compare import METRICS, compare
-from amrbench.evaluation.result import RESULT, StageRecord
+from amrbench.evaluation.result import RESULT
 from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import evaluate
 from amrbench.types import Query
 from tests.small_world.runs import seal
-from tests.small_world.written_runs import make_run, poor_and_good, queries
+from tests.small_world.written_runs import make_run, poor_and_good, queries, stage_record
 
 
 @pytest.fixture
@@ -168,16 +168,7 @@ def test_seeds_that_were_trained_apart_are_resampled_too(tmp_path):
 def pretrained(names, seeds):
     """Return stages of chains: the last ones have these names, the first ones are shared by name and seed."""
     stages = [
-        StageRecord(
-            key=key,
-            selected={},
-            epochs=1,
-            steps=1,
-            content={"parent": parent},
-            stage=key,
-            seconds=1,
-            memory_mib=0,
-        )
+        stage_record(key, parent)
         for seed in range(seeds)
         for key, parent in ((f"{names[0]}-{seed}", ""), (f"{names[1]}-{seed}", f"{names[0]}-{seed}"))
     ]

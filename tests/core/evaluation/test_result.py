@@ -5,7 +5,7 @@ import pytest
 from amrbench.errors import RunError
 from amrbench.evaluation.result import Result, Row, Slice, StageRecord, read_record, read_result, write_result
 from tests.small_world.runs import seal
-from tests.small_world.written_runs import made_up_result
+from tests.small_world.written_runs import made_up_result, stage_record
 
 
 def result(rows=None, **options) -> Result:
@@ -71,19 +71,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
 
 def test_a_chain_is_all_stages_of_a_seed():
     parents = {"pre": "", "mid": "pre", "fine-0": "mid", "fine-1": "mid", "other": ""}
-    stages = tuple(
-        StageRecord(
-            key=key,
-            selected={},
-            epochs=1,
-            steps=1,
-            content={"parent": parent},
-            stage=key,
-            seconds=1,
-            memory_mib=0,
-        )
-        for key, parent in parents.items()
-    )
+    stages = tuple(stage_record(key, parent) for key, parent in parents.items())
     models = {"seed 0": "fine-0", "seed 1": "fine-1", "seed 2": "not recorded"}
     row = Row(member="seed 0", kind="seed", split="test", queries=1, metrics={})
     result = made_up_result("toy", [row], features={"use": "mini"}, stages=stages, models=models)
