@@ -1,4 +1,4 @@
-"""Long recordings on a CPU: computed in blocks and without padding, against the path of short ones.
+"""Long recordings and large batches on a CPU: in blocks and without padding, against the path of short ones.
 
 Run: pytest benchmarks/bench_long.py --benchmark-enable -s (add -m quick for a small batch)
 """
@@ -39,8 +39,9 @@ LENGTHS = (300, 300, 300, 300, 300, 150, 262, 200)
 
 @contextmanager
 def as_short(enabled: bool = True) -> Iterator[None]:
-    """Compute long sequences as short ones."""
-    with mock.patch.object(layers, "LONG", NEVER if enabled else layers.LONG):
+    """Compute long sequences and large batches as short and small ones."""
+    least = {name: NEVER if enabled else getattr(layers, name) for name in ("LONG", "LARGE")}
+    with mock.patch.multiple(layers, **least):
         yield
 
 
@@ -130,14 +131,11 @@ def test_piece(benchmark: BenchmarkFixture, piece: str, frames: int) -> None:
 def feedforward_of(x: torch.Tensor) -> tuple[Work, Work]:
     layer = FeedForward(256, 1024, 0.1, PReLU())
 
-    def at(shortest: int) -> Work:
-        def run() -> torch.Tensor:
-            with mock.patch.object(layers, "LONG", shortest):
-                return layer(x)
+    def plain() -> torch.Tensor:
+        with as_short():
+            return layer(x)
 
-        return run
-
-    return at(1), at(NEVER)
+    return lambda: layer(x), plain
 
 
 def attention_of(x: torch.Tensor) -> tuple[Work, Work]:
@@ -172,9 +170,9 @@ def test_products_of_a_padded_batch(benchmark: BenchmarkFixture) -> None:
 def test_memory(benchmark: BenchmarkFixture) -> None:
     """Peak memory of two steps at full size, each path in a process of its own."""
     peaks = {}
-    for name, shortest in (("blocks", layers.LONG), ("plain", NEVER)):
+    for name, least in {"blocks": (layers.LONG, layers.LARGE), "plain": (NEVER, NEVER)}.items():
         code = (
-            f"from amrbench_plugins.moment_detr import layers; layers.LONG = {shortest}; "
+            f"from amrbench_plugins.moment_detr import layers; layers.LONG, layers.LARGE = {least}; "
             "from benchmarks import memory; memory.child('ours', 32, 300)"
         )
         ran = subprocess.run(

@@ -16,7 +16,7 @@ from amrbench_plugins.moment_detr.layers import (
     ResidualBlock,
     attention,
     bias_of,
-    is_long,
+    in_blocks,
     split_heads,
 )
 from amrbench_plugins.moment_detr.packing import Packing
@@ -79,7 +79,7 @@ class CrossAttentionFusion(nn.Module):
     def forward(self, audio: Tokens, keys: Keys) -> Fused:
         """Fuse audio with words; every recording gets the same token."""
         bias = bias_of(keys.tokens.mask[:, None, None], audio.features.dtype)
-        packing = Packing.of(audio.mask) if is_long(audio.features) else None
+        packing = Packing.of(audio.mask) if in_blocks(audio.features) else None
         fused = audio
         for layer in self.layers:
             fused = fused.with_features(layer(fused, keys, bias, packing=packing))

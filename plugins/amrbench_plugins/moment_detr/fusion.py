@@ -16,7 +16,7 @@ from amrbench_plugins.moment_detr.layers import (
     ResidualBlock,
     attention_weights,
     bias_of,
-    is_long,
+    in_blocks,
     merge_heads,
     split_heads,
 )
@@ -148,6 +148,6 @@ class AdaptiveFusion(nn.Module):
 
         Means over frames include the attention of padded ones, so only the last layer can leave them out.
         """
-        if not is_long(audio.features):
+        if not in_blocks(audio.features):
             return None
         return Packing.of(audio.mask if last else torch.ones_like(audio.mask))

@@ -26,15 +26,20 @@ from amrbench_plugins.moment_detr.packing import Packing
 
 LONG = 128
 """From so many rows on, sequences are computed in blocks on CPUs, where this saves time."""
+LARGE = 1 << 18
+"""From so many numbers on, batches of shorter sequences are too, where there are gradients."""
 
 
-def is_long(x: Tensor) -> bool:
-    """Return whether rows (..., n, D) are computed in blocks: `LONG` of them, in full precision on a CPU.
+def in_blocks(x: Tensor) -> bool:
+    """Return whether rows (..., n, D) are computed in blocks: many of them, in full precision on a CPU.
 
     Blocks do not know of arrays of models, which are for GPUs.
     """
-    full = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
-    return x.device.type == "cpu" and x.dim() > 1 and x.shape[-2] >= LONG and full and not in_array(x)
+    if x.device.type != "cpu" or x.dim() < 2 or in_array(x):
+        return False
+    if x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
+        return False
+    return x.shape[-2] >= LONG or (x.numel() >= LARGE and torch.is_grad_enabled())
 
 
 class BlockLinear(nn.Linear):
@@ -120,7 +125,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape."""
-        if is_long(x):
+        if in_blocks(x):
             p = self.p if self.training else 0.0
             return blocked_feedforward(x, self.up, self.activation, self.down, p)
         return self.down(dropout(self.activation(self.up(x)), self.p, self.training))  # type: ignore[no-any-return]
@@ -215,6 +220,11 @@ class SelfAttention(nn.Module):
         weights, biases = self.qkv.weight, self.qkv.bias
         query, key = F.linear(x + positions, weights[: 2 * width], biases[: 2 * width]).chunk(2, -1)
         value = F.linear(x, weights[2 * width :], biases[2 * width :])
+        if len(set(lengths)) == 1 and lengths[0] < LONG:
+            same = (len(lengths), lengths[0], width)
+            query, key, value = (split_heads(rows.view(same), self.heads) for rows in (query, key, value))
+            attended = attention(query, key, value, None, p=p, training=self.training)
+            return self.out(attended.flatten(0, 1))  # type: ignore[no-any-return]
         return self.out(packed_attention(query, key, value, lengths, heads=self.heads, p=p))  # type: ignore[no-any-return]
 
 
@@ -307,7 +317,7 @@ def encode(
         (B, n, D), or only its first rows.
     """
     x, positions, mask = tokens.features, tokens.positions, tokens.mask
-    if first is None and is_long(x):
+    if first is None and in_blocks(x):
         packing = Packing.of(mask, sides)
         packed, positions = packing.take(x.flatten(0, 1)), packing.take(positions.flatten(0, 1))
         for layer in layers:

@@ -86,24 +86,41 @@ def stack(p: float, residual_sum: type[ResidualSum] = StochasticDepth) -> nn.Mod
     return nn.ModuleList(built).double()
 
 
-def tokens() -> Tokens:
-    x, positions = torch.randn(2, 3, 4, WIDTH, dtype=torch.float64, requires_grad=True)
-    return Tokens(x, positions, MASK)
+def tokens(mask: Tensor = MASK) -> Tokens:
+    x, positions = torch.randn(2, *mask.shape, WIDTH, dtype=torch.float64, requires_grad=True)
+    return Tokens(x, positions, mask)
 
 
-@pytest.mark.parametrize("sides", [None, SIDES], ids=["one side", "two sides"])
+@pytest.mark.parametrize("least", ["LONG", "LARGE"])
+@pytest.mark.parametrize(
+    ("mask", "sides"),
+    [(MASK, None), (MASK, SIDES), (MASK[:, [0, 0]], None)],
+    ids=["one side", "two sides", "same lengths"],
+)
 def test_packed_rows_equal_those_of_a_padded_batch(
-    monkeypatch: pytest.MonkeyPatch, sides: Tensor | None
+    monkeypatch: pytest.MonkeyPatch, mask: Tensor, sides: Tensor | None, least: str
 ) -> None:
-    layers, given = stack(0.0), tokens()
+    layers, given = stack(0.0), tokens(mask)
     wanted = [given.features, given.positions, *layers.parameters()]
-    gradient = torch.randn(3, 4, WIDTH, dtype=torch.float64) * MASK[..., None]
+    gradient = torch.randn(*mask.shape, WIDTH, dtype=torch.float64) * mask[..., None]
     padded = encode(layers, given, sides=sides)
-    monkeypatch.setattr(layers_module, "LONG", 1)
+    monkeypatch.setattr(layers_module, least, 1)
     packed = encode(layers, given, sides=sides)
-    assert_close(packed[MASK], padded[MASK])
-    assert not packed[~MASK].any()
+    assert_close(packed[mask], padded[mask])
+    assert not packed[~mask].any()
     assert_close(torch.autograd.grad(packed, wanted, gradient), torch.autograd.grad(padded, wanted, gradient))
+
+
+def test_large_batches_of_short_sequences_are_in_blocks_where_there_are_gradients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = torch.zeros(2, 3, WIDTH)
+    assert not layers_module.in_blocks(x)
+    monkeypatch.setattr(layers_module, "LARGE", x.numel())
+    assert layers_module.in_blocks(x)
+    assert not layers_module.in_blocks(x[:1])
+    with torch.no_grad():
+        assert not layers_module.in_blocks(x)
 
 
 def test_packed_rows_of_a_batch_without_padding(always_long: None) -> None:
