@@ -27,6 +27,9 @@ OTHER_FORMS = ("memory.difference-over-time", "memory.gated-difference")
 """Of the temporal difference; they take the place of the reported one."""
 SEED_OF = {tap: number for number, tap in enumerate(REPORTED)} | dict.fromkeys(OTHER_FORMS, 2)
 
+BLOCK = 1 << 16
+"""Numbers whose powers stay in the cache of a CPU."""
+
 
 class _CharacteristicDistance(torch.autograd.Function):
     """Weighted distance of characteristic functions, see `epps_pulley`.
@@ -42,9 +45,10 @@ class _CharacteristicDistance(torch.autograd.Function):
         y: Tensor, row_weights: Tensor, step: float, normal: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         z = torch.polar(torch.ones_like(y), step * y)
-        power = z.clone()
-        later = [_mean(power.mul_(z), row_weights) for _ in range(1, len(normal))]
-        gaps = torch.stack([_mean(z, row_weights), *later]) - normal[:, None]  # (knots - 1, K)
+        means = torch.cat(
+            [_means(some, row_weights, len(normal)) for some in torch.split(z, _columns(z), 1)], 1
+        )
+        gaps = means - normal[:, None]
         return weights @ gaps.abs().square(), z, gaps
 
     @staticmethod
@@ -61,15 +65,34 @@ class _CharacteristicDistance(torch.autograd.Function):
         slopes = ctx.step * torch.arange(1, len(weights) + 1, device=weights.device) * weights
         # Horner's scheme for the sum of slope_j conj(gap_j) z^j.
         factors = 2 * slopes[:, None] * gaps.conj() * gradient
-        total = factors[-1] * z
-        for factor in factors[:-1].flip(0):
-            total.add_(factor).mul_(z)
+        blocks = zip(z.split(_columns(z), 1), factors.split(_columns(z), 1), strict=True)
+        total = torch.cat([_horner(*block) for block in blocks], 1)
         return -total.imag * row_weights[:, None], None, None, None, None
+
+
+def _columns(z: Tensor) -> int:
+    """Return how many columns of z (n, K) are computed at once."""
+    return max(1, BLOCK // z.shape[0]) if z.device.type == "cpu" else z.shape[1]
+
+
+def _means(z: Tensor, row_weights: Tensor, knots: int) -> Tensor:
+    """Return the means (knots, K) of the powers of z (n, K) from 1 on."""
+    power = z.clone()
+    later = [_mean(power.mul_(z), row_weights) for _ in range(1, knots)]
+    return torch.stack([_mean(z, row_weights), *later])
 
 
 def _mean(values: Tensor, row_weights: Tensor) -> Tensor:
     real = row_weights @ torch.view_as_real(values).flatten(1)
     return torch.view_as_complex(real.view(-1, 2))
+
+
+def _horner(z: Tensor, factors: Tensor) -> Tensor:
+    """Return the sum (n, K) of factor_j z^j, for factors (knots, K) from j = 1 on."""
+    total = factors[-1] * z
+    for factor in factors[:-1].flip(0):
+        total.add_(factor).mul_(z)
+    return total
 
 
 def epps_pulley(y: Tensor, real: Tensor, *, knots: int, reach: float) -> Tensor:

@@ -16,6 +16,7 @@ from amrbench.registry import Registry
 from amrbench.testing import check_part, make_batch, pad_batch
 from amrbench.types import Batch, BuildContext, FeatureWidths, Outcome, Target
 from amrbench_plugins import cgdetr, moment_detr
+from amrbench_plugins.ours import sigreg
 from amrbench_plugins.ours.sigreg import (
     OTHER_FORMS,
     REPORTED,
@@ -101,6 +102,16 @@ def test_gradients_are_those_of_finite_differences():
     y = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
     real = torch.tensor([True, True, False, True, True])
     assert torch.autograd.gradcheck(lambda sample: epps_pulley(sample, real, knots=7, reach=3.0), (y,))
+
+
+def test_columns_at_once_change_neither_value_nor_gradient(monkeypatch):
+    y, found = torch.randn(7, 9, generator=torch.Generator().manual_seed(0)).requires_grad_(), []
+    for numbers in (sigreg.BLOCK, 2 * len(y), 1):
+        monkeypatch.setattr(sigreg, "BLOCK", numbers)
+        value = statistic(y)
+        found.append((value, *torch.autograd.grad(value.sum(), y)))
+    for other in found[1:]:
+        assert_close(other, found[0])
 
 
 def test_collapsed_samples_grow_with_their_number():
