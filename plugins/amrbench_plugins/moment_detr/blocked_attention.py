@@ -136,8 +136,8 @@ class _BlockedAttention(torch.autograd.Function):
         queries = torch.cat([query * scale, -logs], -1)
         keys = F.pad(keys, (0, 1), value=1.0)
         means = (givens * outs).sum(-1, keepdim=True) / ctx.scale
-        of_inputs = given.new_zeros(3, *query.shape)
-        of_queries, of_keys, of_values = of_inputs
+        of_inputs = given.new_empty(3, *given.shape)
+        of_queries, of_keys, of_values = (_by_head(x, ctx.heads) for x in of_inputs)
         buffers = [_Buffer(given, ctx.lengths) for _ in range(2)]
         for block, mask in zip(_blocks(ctx.lengths, ctx.heads), ctx.masks, strict=True):
             some, seen = (block.heads, block.queries), (block.heads, block.keys)
@@ -147,8 +147,9 @@ class _BlockedAttention(torch.autograd.Function):
             mask.apply(change, change)
             change.sub_(means[some]).mul_(weights)
             mask.apply(weights, weights)
-            of_values[seen].baddbmm_(weights.mT, givens[some])
+            before = 0 if block.queries.start == block.keys.start else 1
+            of_values[seen].baddbmm_(weights.mT, givens[some], beta=before)
             torch.bmm(change, keys[seen][..., :-1], out=of_queries[some])
-            of_keys[seen].baddbmm_(change.mT, queries[some][..., :-1])
+            of_keys[seen].baddbmm_(change.mT, queries[some][..., :-1], beta=before)
         of_queries *= scale
-        return None, None, None, *of_inputs.transpose(1, 2).flatten(2)
+        return None, None, None, *of_inputs
