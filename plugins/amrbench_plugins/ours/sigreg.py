@@ -72,7 +72,10 @@ class _CharacteristicDistance(torch.autograd.Function):
 
 def _columns(z: Tensor) -> int:
     """Return how many columns of z (n, K) are computed at once."""
-    return max(1, BLOCK // z.shape[0]) if z.device.type == "cpu" else z.shape[1]
+    together = (
+        max(1, BLOCK // (64 * z.shape[0])) * 64
+    )  # Whole vectors, so that sums over rows have the same bits.
+    return together if z.device.type == "cpu" else z.shape[1]
 
 
 def _means(z: Tensor, row_weights: Tensor, knots: int) -> Tensor:

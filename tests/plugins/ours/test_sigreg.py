@@ -105,8 +105,8 @@ def test_gradients_are_those_of_finite_differences():
 
 
 def test_columns_at_once_change_neither_value_nor_gradient(monkeypatch):
-    y, found = torch.randn(7, 9, generator=torch.Generator().manual_seed(0)).requires_grad_(), []
-    for numbers in (sigreg.BLOCK, 2 * len(y), 1):
+    y, found = torch.randn(7, 150, generator=torch.Generator().manual_seed(0)).requires_grad_(), []
+    for numbers in (sigreg.BLOCK, 128 * len(y), 1):
         monkeypatch.setattr(sigreg, "BLOCK", numbers)
         value = statistic(y)
         found.append((value, *torch.autograd.grad(value.sum(), y)))
