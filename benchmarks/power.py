@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from amrbench.errors import RunError
-from amrbench.evaluation.compare import METRICS
+from amrbench.evaluation.compare import METRICS, share_chains
 from amrbench.evaluation.result import Result, refuse_mixed
 from amrbench.evaluation.systems import System, read_system
 from amrbench.evaluation.text_table import format_table
@@ -117,6 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Pair]:
     metrics = [Metric.parse(name) for name in options.metric or METRICS]
     first, *others = (chains_of(path, metrics) for path in options.runs)
     refuse_mixed({str(own.location): own.result for own in (first, *others) if own.result})
+    for other in others:
+        refuse_shared(first, other)
     pairs = [Pair(first, other, metrics) for other in others]
     for pair in pairs:
         notes = [
@@ -130,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Pair]:
 
 
 def chains_of(path: Path, metrics: Sequence[Metric]) -> System:
-    """Read a run with several chains; RunError if its seeds share stages."""
+    """Read a run with several chains."""
     system = read_system(path, metrics)
     refuse_without_chains(path, system.result)
     return system
@@ -140,6 +142,15 @@ def refuse_without_chains(path: Path, result: Result | None) -> None:
     """Raise RunError unless this is the result of a run with several chains."""
     if result is None or result.protocol.chains != "own" or len(result.models) < 2:
         raise RunError(f"{path}: no run of several seeds with chains of their own (chains: own).")
+
+
+def refuse_shared(first: System, other: System) -> None:
+    """Raise RunError if two runs share stages: then differences are those of pairs, and vary less."""
+    if share_chains(first, other):
+        raise RunError(
+            f"{other.location}: shares stages with {first.location}, seed by seed. "
+            "Give runs that were trained apart."
+        )
 
 
 if __name__ == "__main__":

@@ -8,18 +8,20 @@ from benchmarks.power import hours_of_chains, main
 from tests.small_world.written_runs import make_run, stage_record
 
 
-def stages_of(seeds, seconds=1800.0):
-    """Return the records of two stages for each seed, and the last stage of each."""
+def stages_of(run, seeds, seconds=1800.0):
+    """Return the records of two stages for each seed of a run, and the last stage of each."""
+    first, last = f"{run}-pretrain", f"{run}-finetune"
     records = [
         stage_record(f"{name}-{seed}", parent and f"{parent}-{seed}", seconds=seconds)
         for seed in range(seeds)
-        for name, parent in (("pretrain", ""), ("finetune", "pretrain"))
+        for name, parent in ((first, ""), (last, first))
     ]
-    return {"stages": tuple(records), "models": {f"seed {seed}": f"finetune-{seed}" for seed in range(seeds)}}
+    return {"stages": tuple(records), "models": {f"seed {seed}": f"{last}-{seed}" for seed in range(seeds)}}
 
 
-def run_of(folder, *, seeds=3, chains="own", **options):
-    return make_run(folder, seeds=seeds, chains=chains, **stages_of(seeds), **options)
+def run_of(folder, *, seeds=3, chains="own", stages="", **options):
+    stages = stages_of(stages or folder.name, seeds)
+    return make_run(folder, seeds=seeds, chains=chains, **stages, **options)
 
 
 def test_hours_are_those_of_all_stages_of_a_chain(tmp_path):
@@ -56,3 +58,12 @@ def test_other_runs_are_refused(tmp_path, options):
     with pytest.raises(RunError) as error:
         main([str(path), str(path)])
     assert str(error.value) == f"{path}: no run of several seeds with chains of their own (chains: own)."
+
+
+def test_runs_that_share_stages_are_refused(tmp_path):
+    first, second = (run_of(tmp_path / name, stages="both") for name in ("a", "b"))
+    with pytest.raises(RunError) as error:
+        main([str(first), str(second)])
+    assert str(error.value) == (
+        f"{second}: shares stages with {first}, seed by seed. Give runs that were trained apart."
+    )
