@@ -5,23 +5,13 @@ import pytest
 from amrbench.errors import RunError
 from amrbench.evaluation.result import read_result
 from benchmarks.power import hours_of_chains, main
-from tests.small_world.written_runs import make_run, stage_record
-
-
-def stages_of(run, seeds, seconds=1800.0):
-    """Return the records of two stages for each seed of a run, and the last stage of each."""
-    first, last = f"{run}-pretrain", f"{run}-finetune"
-    records = [
-        stage_record(f"{name}-{seed}", parent and f"{parent}-{seed}", seconds=seconds)
-        for seed in range(seeds)
-        for name, parent in ((first, ""), (last, first))
-    ]
-    return {"stages": tuple(records), "models": {f"seed {seed}": f"{last}-{seed}" for seed in range(seeds)}}
+from tests.small_world.written_runs import chain_records, make_run
 
 
 def run_of(folder, *, seeds=3, chains="own", stages="", **options):
-    stages = stages_of(stages or folder.name, seeds)
-    return make_run(folder, seeds=seeds, chains=chains, **stages, **options)
+    run = stages or folder.name
+    records = chain_records(f"{run}-pretrain", f"{run}-finetune", seeds, seconds=1800.0)
+    return make_run(folder, seeds=seeds, chains=chains, **records, **options)
 
 
 def test_hours_are_those_of_all_stages_of_a_chain(tmp_path):

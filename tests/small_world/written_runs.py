@@ -86,6 +86,16 @@ def stage_record(key, parent="", *, epochs=1, seconds=1, log=""):
     )
 
 
+def chain_records(first, last, seeds, *, seconds=1):
+    """Return `stages` and `models` of a result with a first and a last stage of each seed."""
+    stages = tuple(
+        stage_record(f"{name}-{seed}", parent and f"{parent}-{seed}", seconds=seconds)
+        for seed in range(seeds)
+        for name, parent in ((first, ""), (last, first))
+    )
+    return {"stages": stages, "models": {f"seed {seed}": f"{last}-{seed}" for seed in range(seeds)}}
+
+
 def with_saliency(folder, row, asked):
     """Write a saliency file of a row, 1 inside of windows and 0 elsewhere; return the row that names it."""
     file = row.predictions.replace("predictions/", "saliency/")

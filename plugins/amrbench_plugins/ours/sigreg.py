@@ -72,10 +72,10 @@ class _CharacteristicDistance(torch.autograd.Function):
 
 def _columns(z: Tensor) -> int:
     """Return how many columns of z (n, K) are computed at once."""
-    together = (
-        max(1, BLOCK // (64 * z.shape[0])) * 64
-    )  # Whole vectors, so that sums over rows have the same bits.
-    return together if z.device.type == "cpu" else z.shape[1]
+    if z.device.type != "cpu":
+        return z.shape[1]
+    # Whole vectors, so that sums over rows have the same bits.
+    return 64 * max(1, BLOCK // (64 * z.shape[0]))
 
 
 def _means(z: Tensor, row_weights: Tensor, knots: int) -> Tensor:

@@ -14,7 +14,7 @@ from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import evaluate
 from amrbench.types import Query
 from tests.small_world.runs import seal
-from tests.small_world.written_runs import make_run, poor_and_good, queries, stage_record
+from tests.small_world.written_runs import chain_records, make_run, poor_and_good, queries
 
 
 @pytest.fixture
@@ -165,23 +165,10 @@ def test_seeds_that_were_trained_apart_are_resampled_too(tmp_path):
     assert wide.p in (pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0), "of six ways to divide four seeds"
 
 
-def pretrained(names, seeds):
-    """Return stages of chains: the last ones have these names, the first ones are shared by name and seed."""
-    stages = [
-        stage_record(key, parent)
-        for seed in range(seeds)
-        for key, parent in ((f"{names[0]}-{seed}", ""), (f"{names[1]}-{seed}", f"{names[0]}-{seed}"))
-    ]
-    return {
-        "stages": tuple(stages),
-        "models": {f"seed {seed}": f"{names[1]}-{seed}" for seed in range(seeds)},
-    }
-
-
 def test_chains_that_share_stages_are_drawn_as_pairs(tmp_path):
     def compared(name, first, second):
         runs = [
-            make_run(tmp_path / name / own, shift=shift, seeds=4, chains="own", **pretrained(stages, 4))
+            make_run(tmp_path / name / own, shift=shift, seeds=4, chains="own", **chain_records(*stages, 4))
             for own, shift, stages in (("a", 0, first), ("b", 50, second))
         ]
         return compare(runs, metrics=["R1@0.7"])
