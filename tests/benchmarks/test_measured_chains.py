@@ -1,0 +1,112 @@
+"""Chains of several sessions give the tables that runs give."""
+
+import numpy as np
+import pytest
+
+from amrbench.errors import RunError
+from amrbench.evaluation.compare import compare
+from amrbench.evaluation.result import Environment
+from benchmarks.measured_chains import add, main, packed, read, table, unpacked
+from tests.small_world.written_runs import chain_records, make_run
+
+
+def run_of(folder, *, seeds=3, stages="", cpu="one", **options):
+    name = stages or folder.name
+    records = chain_records(f"{name}-pretrain", f"{name}-finetune", seeds)
+    environment = Environment(device="cpu", dtype="float32", threads=1, cpu=cpu, versions={})
+    return make_run(folder, seeds=seeds, chains="own", environment=environment, **records, **options)
+
+
+def cells(text, row):
+    return [cell.strip() for cell in text.splitlines()[row].strip("|").split("|")]
+
+
+def test_packed_values_come_back():
+    values = np.random.default_rng(0).random((7, 5)).astype(np.float32)
+    assert np.array_equal(unpacked(packed(values), 5), values)
+
+
+def test_a_table_has_the_numbers_of_compare(tmp_path):
+    runs = [run_of(tmp_path / name, accuracy=accuracy) for name, accuracy in (("a", 0.5), ("b", 0.8))]
+    add(runs, tmp_path / "chains")
+    text = table([], "a", "tiny-1", tmp_path / "chains")
+    head = cells(text, 2)
+    assert text.startswith("tiny-1: 120 queries, 40 recordings\n")
+    assert cells(text, 4)[-2:] == ["", ""]
+    row = dict(zip(head, cells(text, 5), strict=True))
+    compared = [line for line in compare(runs[1:], against=runs[0]).lines if line.recipe == "b"]
+    for line in compared:
+        assert row[line.metric] == f"{line.value:.2f}"
+    shown = {line.metric: line.cells() for line in compared}
+    for metric in ("R1@0.7", "mAP"):
+        assert row[f"{metric} against a"] == f"{shown[metric]['difference']} {shown[metric]['95 % interval']}"
+    (by_chain,) = (line.seeds for line in compared if line.metric == "R1@0.7")
+    assert row["R1@0.7 of each chain"] == ", ".join(f"{value:.1f}" for value in by_chain)
+
+
+def test_a_run_is_added_once_and_another_processor_gives_further_chains(tmp_path, capsys):
+    folder = tmp_path / "chains"
+    run = run_of(tmp_path / "a")
+    add([run, run], folder)
+    add([run_of(tmp_path / "elsewhere" / "a", cpu="two")], folder)
+    _, chains = read(folder / "tiny-1.jsonl")
+    assert [(chain.seed, chain.cpu) for chain in chains] == [
+        (f"seed {seed}", cpu) for seed in range(3) for cpu in ("one", "two")
+    ]
+    assert capsys.readouterr().out.splitlines() == [
+        "tiny-1.jsonl: a: 3 chains added, 0 removed",
+        "tiny-1.jsonl: a: 0 chains added, 0 removed",
+        "tiny-1.jsonl: a: 3 chains added, 0 removed",
+    ]
+
+
+def test_chains_of_an_older_form_of_a_recipe_are_removed(tmp_path):
+    folder = tmp_path / "chains"
+    add([run_of(tmp_path / "a"), run_of(tmp_path / "b")], folder)
+    add([run_of(tmp_path / "new" / "a", stages="new", seeds=2, features="others")], folder)
+    _, chains = read(folder / "tiny-1.jsonl")
+    assert [(chain.recipe, chain.stages[0]) for chain in chains] == [
+        *(("a", f"new-finetune-{seed}") for seed in range(2)),
+        *(("b", f"b-finetune-{seed}") for seed in range(3)),
+    ]
+
+
+def test_chains_that_share_a_stage_are_refused(tmp_path):
+    with pytest.raises(RunError) as error:
+        add([run_of(tmp_path / name, stages="both") for name in ("a", "b")], tmp_path / "chains")
+    assert str(error.value) == (
+        "a, seed 0, and b, seed 0, share a stage. Compare their runs with `amrbench compare`, which draws "
+        "such chains as pairs."
+    )
+
+
+def test_other_conditions_are_refused(tmp_path):
+    folder = tmp_path / "chains"
+    add([run_of(tmp_path / "a")], folder)
+    other = run_of(tmp_path / "b", conditions="other")
+    with pytest.raises(RunError) as error:
+        add([other], folder)
+    assert str(error.value) == (
+        f"{other}: its conditions are not those of {folder / 'tiny-1.jsonl'}. Raise the protocol's version."
+    )
+
+
+def test_a_recipe_without_chains_is_an_error(tmp_path):
+    folder = tmp_path / "chains"
+    add([run_of(tmp_path / "a")], folder)
+    with pytest.raises(RunError) as error:
+        table(["b"], "a", "tiny-1", folder)
+    assert str(error.value) == "tiny-1: no two chains of b. There are: a."
+
+
+def test_a_file_that_is_missing_is_an_error(tmp_path):
+    with pytest.raises(RunError) as error:
+        table([], "a", "tiny-1", tmp_path)
+    assert str(error.value) == f"{tmp_path / 'tiny-1.jsonl'}: there is no such file. Add runs first."
+
+
+def test_the_command_line_adds_and_shows(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.measured_chains.FOLDER", tmp_path / "chains")
+    main(["add", str(run_of(tmp_path / "a"))])
+    main(["table", "--against", "a", "--protocol", "tiny-1"])
+    assert capsys.readouterr().out.splitlines()[1] == "tiny-1: 120 queries, 40 recordings"
