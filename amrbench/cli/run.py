@@ -52,6 +52,10 @@ def run(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="number of seeds", show_default="that of the protocol")
     ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(help="only this change of a study; may be repeated", show_default="all"),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
     jobs: JobsOption = None,
     executor: ExecutorOption = None,
@@ -64,7 +68,7 @@ def run(
     without: Without = None,
 ) -> None:
     """Run recipes or studies: prepare data, train, predict, score, and print tables with comparisons."""
-    from amrbench.config.study import expand
+    from amrbench.config.study import expand, with_changes
     from amrbench.evaluation.study_table import study_tables, with_more
     from amrbench.evaluation.table import table
     from amrbench.experiment.run import Settings, compare_with_baseline, run_all
@@ -81,7 +85,7 @@ def run(
         without=tuple(without or ()),
         observers=observers_of(observe, registry),
     )
-    runnables = [expand(recipe, registry) for recipe in recipes]
+    runnables = with_changes([expand(recipe, registry) for recipe in recipes], change or ())
     if dry:
         with progress() as reporter:
             forecast = dry_run(runnables, protocol, registry=registry, settings=settings, reporter=reporter)

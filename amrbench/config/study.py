@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain
 from pathlib import Path
@@ -87,6 +87,16 @@ class Study:
         """Return all recipes: base, full and variants."""
         return [self.base, *([self.full] if self.full else []), *self.variants]
 
+    def with_changes(self, names: Collection[str]) -> Study:
+        """Return the study with the rows of some changes; steps with all steps before them."""
+        kept, later_step = [], False
+        for variant in reversed(self.variants):
+            is_step = variant.family == "steps"
+            if variant.change in names or (is_step and later_step):
+                kept.append(variant)
+                later_step |= is_step
+        return replace(self, variants=tuple(reversed(kept)))
+
 
 Runnable = str | Path | Study | Method
 """A recipe or a study: a file, a shipped name, or already loaded."""
@@ -111,6 +121,27 @@ def expand(runnable: Runnable, registry: Registry) -> Study | Method:
     variants += _with_changes(document, study, base, registry)
     variants += [Variant(**vars(other), family="variant", change=other.recipe.name) for other in others]
     return Study(study.study, base, full, tuple(variants))
+
+
+def with_changes(runnables: Sequence[Study | Method], names: Sequence[str]) -> list[Study | Method]:
+    """Return recipes as they are, and studies with the rows of some changes; with no names, all rows.
+
+    Raises:
+        RecipeError: No study has a change of one of the names.
+    """
+    if not names:
+        return list(runnables)
+    studies = [one for one in runnables if isinstance(one, Study)]
+    known = list(dict.fromkeys(variant.change for study in studies for variant in study.variants))
+    if not known:
+        raise RecipeError(f"{names[0]!r}: only a study has changes. Name a study, e.g. 'components'.")
+    if unknown := [name for name in names if name not in known]:
+        near = did_you_mean(unknown[0], known)
+        raise RecipeError(
+            f"{' and '.join(study.name for study in studies)}: there is no change {unknown[0]!r}.{near} "
+            f"The changes are: {', '.join(known)}."
+        )
+    return [one.with_changes(names) if isinstance(one, Study) else one for one in runnables]
 
 
 def differences(first: Any, second: Any) -> list[str]:

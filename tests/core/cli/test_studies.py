@@ -62,6 +62,24 @@ def test_a_study_is_run_as_a_recipe_is_and_ends_with_its_table(small, tmp_path, 
     assert kept["stages"][1]["input_dropout"] == 0.1
 
 
+def test_some_changes_of_a_study_are_run(small):
+    code, text, err = small("run", "toy.yaml", "small.yaml", "--change", "epochs", "--jobs", "1", "--json")
+    assert code == 0, err
+    (table,) = json.loads(text)["studies"]
+    assert [row["change"] for row in table["rows"]] == ["base", "full", "epochs", "epochs"]
+
+
+def test_a_change_that_no_study_has_is_an_error(small):
+    code, _, err = small("run", "small.yaml", "--change", "epoch")
+    assert code == 2
+    assert err.strip() == (
+        "error: small: there is no change 'epoch'. Did you mean 'epochs'? The changes are: epochs, input-dropout."
+    )
+    code, _, err = small("run", "toy.yaml", "--change", "epochs")
+    assert code == 2
+    assert err.strip() == "error: 'epochs': only a study has changes. Name a study, e.g. 'components'."
+
+
 def test_check_takes_every_recipe_of_a_study(small):
     code, text, _ = small("check", "small.yaml")
     assert code == 0

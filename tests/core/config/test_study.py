@@ -385,6 +385,17 @@ def test_steps_add_one_change_after_another_in_the_order_of_the_groups(load):
     }
 
 
+def test_a_step_needs_the_steps_before_it(load):
+    study = load(STUDY.replace("groups:\n", "families: [only, steps]\ngroups:\n"))
+    names = list(dict.fromkeys(variant.change for variant in study.variants))
+    second = study.with_changes([names[1]])
+    assert [(one.family, one.change) for one in second.variants] == [
+        ("only", names[1]),
+        *(("steps", name) for name in names[:2]),
+    ]
+    assert study.with_changes(names) == study
+
+
 CHANGES = """\
 study: rates
 base: toy
