@@ -73,7 +73,8 @@ def test_a_change_that_no_study_has_is_an_error(small):
     code, _, err = small("run", "small.yaml", "--change", "epoch")
     assert code == 2
     assert err.strip() == (
-        "error: small: there is no change 'epoch'. Did you mean 'epochs'? The changes are: epochs, input-dropout."
+        "error: small: there is no change 'epoch'. Did you mean 'epochs'? "
+        "The changes are: epochs, input-dropout."
     )
     code, _, err = small("run", "toy.yaml", "--change", "epochs")
     assert code == 2
