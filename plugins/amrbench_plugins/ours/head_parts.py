@@ -39,8 +39,10 @@ class _SharedFeatures(HeadPart):
     """The options of heads that share features."""
 
     trunk_layers: int = Field(2, ge=0, le=8, description="hidden layers that all outputs share")
-    trunk: Literal["plain", "residual"] = Field(
-        "plain", description="whether each of these layers adds to its input"
+    trunk: Literal["plain", "residual", "dense"] = Field(
+        "plain",
+        description="'residual': each of these layers adds to its input; 'dense': outputs read the input and "
+        "all of these layers",
     )
     own_layers: int = Field(0, ge=0, le=8, description="further hidden layers of each output")
     logits: Logits = 1
@@ -48,13 +50,14 @@ class _SharedFeatures(HeadPart):
     first_corrections: Corrections = "zero"
 
     def _head(self, context: BlockContext, outputs: Collection[Output]) -> TaskAlignedHead:
-        from amrbench_plugins.ours.task_aligned import Hidden, TaskAlignedHead, class_map
+        from amrbench_plugins.ours.task_aligned import TRUNKS, Hidden, TaskAlignedHead, class_map
 
-        width, activation = context.width, context.activation.mlp
+        activation = context.activation.mlp
+        trunk = TRUNKS[self.trunk](context.width, self.trunk_layers, activation)
         return TaskAlignedHead(
-            Hidden(width, self.trunk_layers, activation, residual=self.trunk == "residual"),
-            lambda: Hidden(width, self.own_layers, activation, residual=False),
-            class_map(width, self.logits, self.first_probability),
+            trunk,
+            lambda: Hidden(trunk.width, self.own_layers, activation),
+            class_map(trunk.width, self.logits, self.first_probability),
             outputs=outputs,
             corrections=self.first_corrections,
             eps=context.eps,
@@ -120,7 +123,7 @@ class Confidence(HeadPart):
         from amrbench_plugins.ours.task_aligned import ConfidenceHead, Hidden, class_map
 
         width = context.width
-        hidden = Hidden(width, self.layers - 1, context.activation.mlp, residual=False)
+        hidden = Hidden(width, self.layers - 1, context.activation.mlp)
         return ConfidenceHead(hidden, class_map(width, self.logits, self.first_probability))
 
 

@@ -12,8 +12,9 @@ alone and the form of the class are options, since the report says nothing about
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from typing_extensions import override
@@ -27,21 +28,56 @@ from amrbench_plugins.moment_detr.layers import Perceptron, start_corrections
 class Hidden(nn.Module):
     """Hidden layers of one width; none of them leave their input as it is."""
 
-    def __init__(
-        self, width: int, layers: int, activation: Callable[[], nn.Module], *, residual: bool
-    ) -> None:
-        """If `residual`, each layer adds to its input."""
+    def __init__(self, width: int, layers: int, activation: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.linears = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
         self.activations = nn.ModuleList(activation() for _ in range(layers))
-        self.residual = residual
+        self.width = width
+        """Of the output."""
+
+    def layers(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the input (..., D), and the output of each layer."""
+        yield x
+        for linear, activation in zip(self.linears, self.activations, strict=True):
+            x = self.add(x, activation(linear(x)))
+            yield x
+
+    def add(self, x: Tensor, change: Tensor) -> Tensor:
+        """Return the output of a layer from its input and its activation."""
+        return change
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., D) to (..., D)."""
-        for linear, activation in zip(self.linears, self.activations, strict=True):
-            change = activation(linear(x))
-            x = x + change if self.residual else change
-        return x
+        """Map (..., D) to (..., width)."""
+        *_, last = self.layers(x)
+        return last
+
+
+class ResidualHidden(Hidden):
+    """Each layer adds to its input."""
+
+    @override
+    def add(self, x: Tensor, change: Tensor) -> Tensor:
+        return x + change
+
+
+class DenseHidden(Hidden):
+    """The input and the outputs of all layers, concatenated.
+
+    So an output chooses from which depth it reads, as in the task-aligned head of Feng et al. 2021 (TOOD,
+    section 3.1), which weighs the features of its layers for each task.
+    """
+
+    @override
+    def __init__(self, width: int, layers: int, activation: Callable[[], nn.Module]) -> None:
+        super().__init__(width, layers, activation)
+        self.width = width * (layers + 1)
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat(list(self.layers(x)), dim=-1)
+
+
+TRUNKS = {"plain": Hidden, "residual": ResidualHidden, "dense": DenseHidden}
 
 
 def class_map(width: int, logits: int, first_probability: float) -> nn.Linear:

@@ -98,6 +98,8 @@ def test_the_parts_start_at_a_low_score():
         {"trunk_layers": 0},
         {"trunk_layers": 3},
         {"trunk": "residual"},
+        {"trunk": "dense"},
+        {"trunk": "dense", "trunk_layers": 1, "own_layers": 1},
         {"own_layers": 2},
         {"trunk": "residual", "trunk_layers": 1, "own_layers": 1, "logits": 2},
     ],
@@ -106,10 +108,11 @@ def test_every_form_equals_its_layers_one_query_at_a_time(decoded, options):
     module = small.stirred(head(**options))
     tensors = module.of_queries(decoded)
     for index in [(0, 0, 0), (2, 1, 3)]:
-        shared = decoded.hidden[index]
+        layers = [decoded.hidden[index]]
         for linear in module.trunk.linears:
-            change = (linear.weight @ shared + linear.bias).relu()
-            shared = shared + change if options.get("trunk") == "residual" else change
+            change = (linear.weight @ layers[-1] + linear.bias).relu()
+            layers.append(layers[-1] + change if options.get("trunk") == "residual" else change)
+        shared = torch.cat(layers) if options.get("trunk") == "dense" else layers[-1]
         features = {}
         for output, hidden in module.own.items():
             features[output] = shared
