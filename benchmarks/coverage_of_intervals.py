@@ -15,6 +15,7 @@ from amrbench.functional.power import half_widths
 
 SETS = 1000
 SEEDS = 2
+COVERED, SMALL = "intervals that hold the truth", "p at most 0.05 without a difference"
 CHAIN_STD = 0.05
 """Standard deviation of the accuracy of a chain; under the protocol synthetic-chains it is 0.01 to 0.03."""
 
@@ -74,25 +75,38 @@ def simulated_pairs(pairs, recordings, seed, gain, std):
     return values[..., None], [f"v{number}" for number in recording]
 
 
-def percent(*counts):
-    """Return the shares of all simulated sets as cells of a table."""
-    return " | ".join(f"{100 * count / SETS:.1f} %" for count in counts)
+def print_shares(counted, titles, counts, outcomes):
+    """Print a table with the shares of the simulated sets in which something is true.
+
+    Args:
+        counted: What the numbers in the first column are of.
+        titles: What is true, one for each further column.
+        counts: The numbers in the first column.
+        outcomes: Takes such a number and the seed of a set; returns whether each title is true of it.
+    """
+    print(f"| {' | '.join([counted, *titles])} |\n{'|---' * (1 + len(titles))}|")
+    for count in counts:
+        shares = np.mean([outcomes(count, seed) for seed in range(SETS)], axis=0)
+        print(f"| {count} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |", flush=True)
+    print()
+
+
+def holds(difference, truth):
+    """Return whether the interval of a difference contains the truth."""
+    return difference.low <= truth <= difference.high
 
 
 def print_seeds():
     """Print how often intervals are right that resample recordings."""
     large = [simulated(4000, 10**6 + seed, 0.05)[0] for seed in range(20)]
     truth = float(np.concatenate(large).mean())
-    print(
-        "| recordings | intervals that hold the truth | p at most 0.05 without a difference |\n|---|---|---|"
-    )
-    for recordings in (5, 10, 20, 40, 160):
-        covered = small = 0
-        for seed in range(SETS):
-            interval = differences(*simulated(recordings, seed, 0.05), draws=1000, seed=seed)[0]
-            covered += interval.low <= truth <= interval.high
-            small += differences(*simulated_without(recordings, seed), draws=1000, seed=seed)[0].p <= 0.05
-        print(f"| {recordings} | {percent(covered, small)} |", flush=True)
+
+    def outcomes(recordings, seed):
+        (one,) = differences(*simulated(recordings, seed, 0.05), draws=1000, seed=seed)
+        (none,) = differences(*simulated_without(recordings, seed), draws=1000, seed=seed)
+        return holds(one, truth), none.p <= 0.05
+
+    print_shares("recordings", [COVERED, SMALL], (5, 10, 20, 40, 160), outcomes)
 
 
 def true_difference_of_chains():
@@ -104,39 +118,31 @@ def true_difference_of_chains():
 def print_chains():
     """Print how often intervals are right that resample recordings and chains, or recordings alone."""
     truth = true_difference_of_chains()
-    print(
-        "\n| chains of each | intervals that hold the truth | the same, recordings alone | "
-        "p at most 0.05 without a difference |\n|---|---|---|---|"
-    )
-    for chains in (2, 3, 4, 6, 10):
-        covered = covered_by_recordings = small = 0
-        for seed in range(SETS):
-            one, two, names = simulated_chains(chains, 160, seed, 0.05, CHAIN_STD)
-            interval = chain_differences(one, two, names, draws=1000, seed=seed)[0]
-            covered += interval.low <= truth <= interval.high
-            interval = differences(one.mean(0) - two.mean(0), names, draws=1000, seed=seed)[0]
-            covered_by_recordings += interval.low <= truth <= interval.high
-            same = simulated_chains(chains, 160, seed, 0.0, CHAIN_STD)
-            small += chain_differences(*same, draws=1000, seed=seed)[0].p <= 0.05
-        print(f"| {chains} | {percent(covered, covered_by_recordings, small)} |", flush=True)
+
+    def outcomes(chains, seed):
+        one, two, names = simulated_chains(chains, 160, seed, 0.05, CHAIN_STD)
+        (both,) = chain_differences(one, two, names, draws=1000, seed=seed)
+        (recordings_alone,) = differences(one.mean(0) - two.mean(0), names, draws=1000, seed=seed)
+        same = simulated_chains(chains, 160, seed, 0.0, CHAIN_STD)
+        (none,) = chain_differences(*same, draws=1000, seed=seed)
+        return holds(both, truth), holds(recordings_alone, truth), none.p <= 0.05
+
+    titles = [COVERED, "the same, recordings alone", SMALL]
+    print_shares("chains of each", titles, (2, 3, 4, 6, 10), outcomes)
 
 
 def print_pairs():
     """Print how often intervals of pairs of chains are right."""
     truth = true_difference_of_chains()
-    print(
-        "\n| pairs of chains | intervals that hold the truth | p at most 0.05 without a difference |"
-        "\n|---|---|---|"
-    )
-    for pairs in (2, 3, 4, 6, 10):
-        covered = small = 0
-        for seed in range(SETS):
-            values, names = simulated_pairs(pairs, 160, seed, 0.05, CHAIN_STD)
-            interval = paired_chain_differences(values, names, draws=1000, seed=seed)[0]
-            covered += interval.low <= truth <= interval.high
-            same = simulated_pairs(pairs, 160, seed, 0.0, CHAIN_STD)
-            small += paired_chain_differences(*same, draws=1000, seed=seed)[0].p <= 0.05
-        print(f"| {pairs} | {percent(covered, small)} |", flush=True)
+
+    def outcomes(pairs, seed):
+        values, names = simulated_pairs(pairs, 160, seed, 0.05, CHAIN_STD)
+        (one,) = paired_chain_differences(values, names, draws=1000, seed=seed)
+        same = simulated_pairs(pairs, 160, seed, 0.0, CHAIN_STD)
+        (none,) = paired_chain_differences(*same, draws=1000, seed=seed)
+        return holds(one, truth), none.p <= 0.05
+
+    print_shares("pairs of chains", [COVERED, SMALL], (2, 3, 4, 6, 10), outcomes)
 
 
 def chains_said(chains, seed, points=5.0):
@@ -148,7 +154,7 @@ def chains_said(chains, seed, points=5.0):
 
 def print_power():
     """Print how far the number of chains that would settle a difference depends on the chains there are."""
-    print("\n| chains of each | chains for 5 points, median | half of the sets between |\n|---|---|---|")
+    print("| chains of each | chains for 5 points, median | half of the sets between |\n|---|---|---|")
     for chains in (2, 3, 6, 10, 100):
         sets = SETS // 50 if chains == 100 else SETS
         low, median, high = np.percentile([chains_said(chains, seed) for seed in range(sets)], (25, 50, 75))
