@@ -23,6 +23,8 @@ from tests.small_world.runs import Recorder, changed, plan, run_in, stages_in, t
 
 AT_ONCE = changed(RECIPE, model={"use": "toy", "width": 32, "dropout": 0.0}, training__losses=["spans"])
 """The loss `frames` picks rows by a mask, which `torch.vmap` does not allow."""
+UNDETERMINED = "model.audio.bias"
+"""A softmax over seconds does not depend on it, so its gradient is rounding alone."""
 for stage in AT_ONCE["stages"]:
     stage["input_dropout"] = 0.0
 SEEDS = PROTOCOL | {"seeds": 3}
@@ -107,8 +109,8 @@ def test_stages_are_those_of_each_seed_alone(toy_sources, tmp_path, on_cpu, over
         for name in ("weights.span.safetensors", "last.safetensors"):
             weights, others = read_weights(folder / name), read_weights(alone / name)
             assert weights.keys() == others.keys()
-            for key, value in weights.items():
-                torch.testing.assert_close(value, others[key], rtol=1e-4, atol=1e-5)
+            for key in weights.keys() - {UNDETERMINED}:
+                torch.testing.assert_close(weights[key], others[key], rtol=1e-4, atol=1e-5)
         pairs = zip(*(read_epochs(own / "log.jsonl") for own in (folder, alone)), strict=True)
         for epoch, other in pairs:
             assert epoch.losses == pytest.approx(other.losses, rel=1e-4)
