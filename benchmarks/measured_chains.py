@@ -198,10 +198,13 @@ def _differences(
     values: Floats, other: Floats, conditions: Conditions, against: str, *, same: bool
 ) -> dict[str, str]:
     """Return the cells with the differences from another recipe; empty ones for the recipe itself."""
+    titles = {metric: f"{metric} against {against}" for metric in COMPARED}
+    if same:
+        return dict.fromkeys(titles.values(), "")
     drawn = chain_differences(values, other, [f"{number:06}" for number in conditions.recordings])
     texts = [f"{own.mean:+.2f} [{own.low:+.2f}, {own.high:+.2f}]" for own in drawn]
     by_metric = dict(zip(conditions.metrics, texts, strict=True))
-    return {f"{metric} against {against}": "" if same else by_metric[metric] for metric in COMPARED}
+    return {title: by_metric[metric] for metric, title in titles.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -89,13 +89,11 @@ class Study:
 
     def with_changes(self, names: Collection[str]) -> Study:
         """Return the study with the rows of some changes; steps with all steps before them."""
-        kept, later_step = [], False
-        for variant in reversed(self.variants):
-            is_step = variant.family == "steps"
-            if variant.change in names or (is_step and later_step):
-                kept.append(variant)
-                later_step |= is_step
-        return replace(self, variants=tuple(reversed(kept)))
+        named = [variant.change in names for variant in self.variants]
+        steps = [variant.family == "steps" for variant in self.variants]
+        last = max((index for index in range(len(named)) if named[index] and steps[index]), default=-1)
+        kept = [named[index] or (steps[index] and index < last) for index in range(len(named))]
+        return replace(self, variants=tuple(compress(self.variants, kept)))
 
 
 Runnable = str | Path | Study | Method

@@ -1,4 +1,4 @@
-"""Chains of several sessions give the tables that runs give."""
+"""Chains that were added from runs give the tables that `amrbench compare` gives."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,12 @@ from amrbench.errors import RunError
 from amrbench.evaluation.compare import compare
 from amrbench.evaluation.result import Environment
 from benchmarks.measured_chains import add, main, packed, read, table, unpacked
-from tests.small_world.written_runs import chain_records, make_run
+from tests.small_world.written_runs import make_chains
 
 
-def run_of(folder, *, seeds=3, stages="", cpu="one", **options):
-    name = stages or folder.name
-    records = chain_records(f"{name}-pretrain", f"{name}-finetune", seeds)
+def run_of(folder, *, cpu="one", **options):
     environment = Environment(device="cpu", dtype="float32", threads=1, cpu=cpu, versions={})
-    return make_run(folder, seeds=seeds, chains="own", environment=environment, **records, **options)
+    return make_chains(folder, environment=environment, **options)
 
 
 def cells(text, row):

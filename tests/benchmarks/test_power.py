@@ -5,13 +5,11 @@ import pytest
 from amrbench.errors import RunError
 from amrbench.evaluation.result import read_result
 from benchmarks.power import hours_of_chains, main
-from tests.small_world.written_runs import chain_records, make_run
+from tests.small_world.written_runs import make_chains
 
 
-def run_of(folder, *, seeds=3, chains="own", stages="", **options):
-    run = stages or folder.name
-    records = chain_records(f"{run}-pretrain", f"{run}-finetune", seeds, seconds=1800.0)
-    return make_run(folder, seeds=seeds, chains=chains, **records, **options)
+def run_of(folder, **options):
+    return make_chains(folder, seconds=1800.0, **options)
 
 
 def test_hours_are_those_of_all_stages_of_a_chain(tmp_path):

@@ -147,3 +147,10 @@ def poor_and_good(folder):
     """Write two runs that differ clearly; the better one has a soup."""
     poor = make_run(folder / "poor", accuracy=0.3)
     return poor, make_run(folder / "good", accuracy=0.8, soup=0.9, shift=50)
+
+
+def make_chains(folder, *, seeds=3, chains="own", stages="", seconds=1, **options):
+    """Write a run of seeds with two stages each, named after the folder unless runs share `stages`."""
+    run = stages or folder.name
+    records = chain_records(f"{run}-pretrain", f"{run}-finetune", seeds, seconds=seconds)
+    return make_run(folder, seeds=seeds, chains=chains, **records, **options)
