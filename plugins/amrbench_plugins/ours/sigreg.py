@@ -61,11 +61,11 @@ class _CharacteristicDistance(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         z, row_weights, gaps, weights = ctx.saved_tensors
         slopes = ctx.step * torch.arange(1, len(weights) + 1, device=weights.device) * weights
-        # Horner's scheme for the sum of slope_j conj(gap_j) z^j.
+        # The derivative by y is the imaginary part of a sum of slope_j conj(gap_j) z^j.
         factors = 2 * slopes[:, None] * gaps.conj() * gradient
         blocks = zip(_blocks(z), factors.split(_columns(z), 1), strict=True)
-        total = torch.cat([_horner(*block) for block in blocks], 1)
-        return -total.imag * row_weights[:, None], None, None, None, None
+        imaginary = torch.cat([_imaginary_sum(*block) for block in blocks], 1)
+        return -imaginary * row_weights[:, None], None, None, None, None
 
 
 def _columns(z: Tensor) -> int:
@@ -87,21 +87,20 @@ def _blocks(z: Tensor) -> list[Tensor]:
 def _means(z: Tensor, row_weights: Tensor, knots: int) -> Tensor:
     """Return the means (knots, K) of the powers of z (n, K) from 1 on."""
     power = z.clone()
-    later = [_mean(power.mul_(z), row_weights) for _ in range(1, knots)]
-    return torch.stack([_mean(z, row_weights), *later])
+    numbers = torch.view_as_real(power).view(len(z), -1)  # the same memory
+    means = [row_weights @ numbers]
+    for _ in range(1, knots):
+        power.mul_(z)
+        means.append(row_weights @ numbers)
+    return torch.view_as_complex(torch.stack(means).view(knots, -1, 2))
 
 
-def _mean(values: Tensor, row_weights: Tensor) -> Tensor:
-    real = row_weights @ torch.view_as_real(values).flatten(1)
-    return torch.view_as_complex(real.view(-1, 2))
-
-
-def _horner(z: Tensor, factors: Tensor) -> Tensor:
-    """Return the sum (n, K) of factor_j z^j, for factors (knots, K) from j = 1 on."""
+def _imaginary_sum(z: Tensor, factors: Tensor) -> Tensor:
+    """Return the imaginary part (n, K) of the sum of factor_j z^j, for factors (knots, K) from j = 1 on."""
     total = factors[-1] * z
-    for factor in factors[:-1].flip(0):
+    for factor in factors[:-1].flip(0):  # Horner's scheme
         total.add_(factor).mul_(z)
-    return total
+    return total.imag
 
 
 def epps_pulley(y: Tensor, real: Tensor, *, knots: int, reach: float) -> Tensor:
