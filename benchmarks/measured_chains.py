@@ -36,7 +36,7 @@ from benchmarks.power import chains_of
 FOLDER = Path(__file__).parent / "chains"
 BY_CHAIN = "R1@0.7"
 COMPARED = ("R1@0.7", "mAP")
-"""The metrics with a column for the difference."""
+"""The metrics with a column for the difference, if no others are asked for."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,10 @@ def write(file: Path, conditions: Conditions, chains: Sequence[MeasuredChain]) -
     file.write_text("".join(json.dumps(asdict(line)) + "\n" for line in (conditions, *ordered)))
 
 
-def table(recipes: Sequence[str], against: str, protocol: str, folder: Path) -> str:
-    """Return a table of some recipes, or of all, each compared with one of them."""
+def table(
+    recipes: Sequence[str], against: str, protocol: str, folder: Path, compared: Sequence[str] = COMPARED
+) -> str:
+    """Return a table of some recipes, or of all, each compared with one of them by some metrics."""
     conditions, chains = read(folder / f"{protocol}.jsonl")
     counts = Counter(chain.recipe for chain in chains)
     names = list(dict.fromkeys([against, *(recipes or counts)]))
@@ -161,7 +163,7 @@ def table(recipes: Sequence[str], against: str, protocol: str, folder: Path) -> 
     rows = [
         {"recipe": name, "chains": str(counts[name])}
         | _means(values[name], conditions)
-        | _differences(values[name], values[against], conditions, against, same=name == against)
+        | _differences(values[name], values[against], conditions, against, compared, same=name == against)
         for name in names
     ]
     heading = f"{protocol}: {len(conditions.recordings)} queries, {len({*conditions.recordings})} recordings"
@@ -195,10 +197,16 @@ def _means(values: Floats, conditions: Conditions) -> dict[str, str]:
 
 
 def _differences(
-    values: Floats, other: Floats, conditions: Conditions, against: str, *, same: bool
+    values: Floats,
+    other: Floats,
+    conditions: Conditions,
+    against: str,
+    compared: Sequence[str],
+    *,
+    same: bool,
 ) -> dict[str, str]:
     """Return the cells with the differences from another recipe; empty ones for the recipe itself."""
-    titles = {metric: f"{metric} against {against}" for metric in COMPARED}
+    titles = {metric: f"{metric} against {against}" for metric in compared}
     if same:
         return dict.fromkeys(titles.values(), "")
     drawn = chain_differences(values, other, [f"{number:06}" for number in conditions.recordings])
@@ -217,11 +225,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     showing.add_argument("recipes", nargs="*", help="all by default")
     showing.add_argument("--against", required=True)
     showing.add_argument("--protocol", default="synthetic-chains-3")
+    showing.add_argument("--metrics", nargs="+", choices=METRICS, default=COMPARED, help="to compare by")
     options = parser.parse_args(arguments)
     if options.command == "add":
         add(options.runs, FOLDER)
     else:
-        print(table(options.recipes, options.against, options.protocol, FOLDER))
+        print(table(options.recipes, options.against, options.protocol, FOLDER, options.metrics))
 
 
 if __name__ == "__main__":

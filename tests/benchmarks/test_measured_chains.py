@@ -107,4 +107,15 @@ def test_the_command_line_adds_and_shows(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("benchmarks.measured_chains.FOLDER", tmp_path / "chains")
     main(["add", str(run_of(tmp_path / "a"))])
     main(["table", "--against", "a", "--protocol", "tiny-1"])
-    assert capsys.readouterr().out.splitlines()[1] == "tiny-1: 120 queries, 40 recordings"
+    text = capsys.readouterr().out.partition("\n")[2]
+    assert text.startswith("tiny-1: 120 queries, 40 recordings\n")
+    assert cells(text, 2)[-2:] == ["R1@0.7 against a", "mAP against a"]
+
+
+def test_differences_are_of_the_metrics_that_are_asked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.measured_chains.FOLDER", tmp_path / "chains")
+    add([run_of(tmp_path / name) for name in ("a", "b")], tmp_path / "chains")
+    capsys.readouterr()
+    main(["table", "b", "--against", "a", "--protocol", "tiny-1", "--metrics", "R5@0.7"])
+    head = cells(capsys.readouterr().out, 2)
+    assert [title for title in head if "against" in title] == ["R5@0.7 against a"]
