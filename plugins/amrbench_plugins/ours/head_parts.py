@@ -40,9 +40,9 @@ class _SharedFeatures(HeadPart):
 
     trunk_layers: int = Field(2, ge=0, le=8, description="hidden layers that all outputs share")
     trunk: Literal["plain", "residual", "dense"] = Field(
-        "plain",
-        description="'residual': each of these layers adds to its input; 'dense': outputs read the input and "
-        "all of these layers",
+        "dense",
+        description="'plain': outputs read the last of these layers; 'residual': each adds to its input; "
+        "'dense': outputs read the input and all of these layers",
     )
     own_layers: int = Field(0, ge=0, le=8, description="further hidden layers of each output")
     logits: Logits = 1

@@ -3,10 +3,12 @@
 From the report: a third head that predicts the intersection over union (IoU) of each span with the truth, and
 features shared by all heads. From the public baseline: two hidden layers, those of its span head. From the
 usual practice of focal losses (Lin et al. 2017, section 3.3): a class head of one logit that starts at a
-probability of 0.01. Our choice: the map to spans starts at zero, so that the first predictions are anchors;
-moments are ranked by the class alone, since the report names ranking by more as future work. In any case the
-matcher reads the class alone, as in the public baseline. The form of the shared layers, layers of each output
-alone and the form of the class are options, since the report says nothing about them.
+probability of 0.01. From the work whose name the report uses (Feng et al. 2021, TOOD, section 3.1): outputs
+read all shared layers. Our choice: they also read the input of these layers; the map to spans starts at zero,
+so that the first predictions are anchors; moments are ranked by the class alone, since the report names
+ranking by more as future work. In any case the matcher reads the class alone, as in the public baseline. The
+form of the shared layers, layers of each output alone and the form of the class are options, since the report
+says nothing about them.
 """
 
 from __future__ import annotations

@@ -51,7 +51,8 @@ def test_predictions_equal_one_query_at_a_time(decoded):
     module = small.stirred(head())
     tensors, (first, second) = module.of_queries(decoded), module.trunk.linears
     for index in [(0, 0, 0), (2, 1, 3)]:
-        shared = second(first(decoded.hidden[index]).relu()).relu()
+        once = first(decoded.hidden[index]).relu()
+        shared = torch.cat([decoded.hidden[index], once, second(once).relu()])
         span = (module.span(shared) + inverse_sigmoid(decoded.anchors[index])).sigmoid()
         assert_close(tensors["spans"][index], span, **NEAR)
         assert_close(tensors["logits"][index], module.of_class(shared), **NEAR)
@@ -97,10 +98,10 @@ def test_the_parts_start_at_a_low_score():
     [
         {"trunk_layers": 0},
         {"trunk_layers": 3},
+        {"trunk": "plain"},
         {"trunk": "residual"},
-        {"trunk": "dense"},
-        {"trunk": "dense", "trunk_layers": 1, "own_layers": 1},
-        {"own_layers": 2},
+        {"trunk_layers": 1, "own_layers": 1},
+        {"trunk": "plain", "own_layers": 2},
         {"trunk": "residual", "trunk_layers": 1, "own_layers": 1, "logits": 2},
     ],
 )
@@ -112,7 +113,7 @@ def test_every_form_equals_its_layers_one_query_at_a_time(decoded, options):
         for linear in module.trunk.linears:
             change = (linear.weight @ layers[-1] + linear.bias).relu()
             layers.append(layers[-1] + change if options.get("trunk") == "residual" else change)
-        shared = torch.cat(layers) if options.get("trunk") == "dense" else layers[-1]
+        shared = layers[-1] if "trunk" in options else torch.cat(layers)
         features = {}
         for output, hidden in module.own.items():
             features[output] = shared
