@@ -60,7 +60,7 @@ class MeasuredChain:
 
     Attributes:
         recipe: Its name.
-        made_by: Hash of the recipe's options and of the versions of its parts.
+        made_by: Hash of the recipe's options, without name and description, and of the versions of its parts.
         seed: Name of the chain in its run, e.g. "seed 0".
         cpu: What trained it; another processor rounds differently, which gives another chain.
         stages: Keys of its stages.
@@ -179,7 +179,8 @@ def _recordings(system: System) -> tuple[int, ...]:
 def _chains(system: System, result: Result) -> Iterator[MeasuredChain]:
     """Yield the chains of a run."""
     parts = sorted((part.slot, part.use, part.version) for part in result.parts)
-    made_by = content_hash([result.recipe.options, parts])
+    options = {name: value for name, value in result.recipe.options.items() if name not in ("name", "about")}
+    made_by = content_hash([options, parts])
     for (seed, keys), values in zip(result.chains().items(), system.singles.values, strict=True):
         name, cpu = result.recipe.name, result.environment.cpu
         yield MeasuredChain(name, made_by, seed, cpu, tuple(sorted(keys)), packed(values))

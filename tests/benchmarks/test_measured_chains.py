@@ -69,6 +69,15 @@ def test_chains_of_an_older_form_of_a_recipe_are_removed(tmp_path):
     ]
 
 
+def test_another_description_of_a_recipe_leaves_its_chains(tmp_path):
+    folder = tmp_path / "chains"
+    add([run_of(tmp_path / "a")], folder)
+    add([run_of(tmp_path / "elsewhere" / "a", cpu="two", about="In other words.")], folder)
+    _, chains = read(folder / "tiny-1.jsonl")
+    assert len(chains) == 6
+    assert len({chain.made_by for chain in chains}) == 1
+
+
 def test_chains_that_share_a_stage_are_refused(tmp_path):
     with pytest.raises(RunError) as error:
         add([run_of(tmp_path / name, stages="both") for name in ("a", "b")], tmp_path / "chains")

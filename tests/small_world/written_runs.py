@@ -56,7 +56,7 @@ def write_row(folder, member, kind, moments, asked):
 def made_up_result(recipe, rows, *, features, protocol="tiny", about="For tests.", chains="shared", **fields):
     """Return the result of a run that never was; `fields` are those of `Result`."""
     plain = {
-        "recipe": RecipeRecord(name=recipe, options={"features": features}),
+        "recipe": RecipeRecord(name=recipe, options={"name": recipe, "about": about, "features": features}),
         "protocol": ProtocolRecord(name=protocol, version=1, about=about, chains=chains, options={}),
         "hash": recipe,
         "conditions": "same",
