@@ -81,7 +81,7 @@ def _blocks(z: Tensor) -> list[Tensor]:
 
     Rows of a block that lie far apart would share few lines of the cache, which takes twice as long.
     """
-    return [block.contiguous() for block in z.split(_columns(z), 1)]
+    return [block.contiguous() for block in torch.split(z, _columns(z), 1)]
 
 
 def _means(z: Tensor, row_weights: Tensor, knots: int) -> Tensor:
