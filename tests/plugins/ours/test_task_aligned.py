@@ -113,7 +113,7 @@ def test_every_form_equals_its_layers_one_query_at_a_time(decoded, options):
         for linear in module.trunk.linears:
             change = (linear.weight @ layers[-1] + linear.bias).relu()
             layers.append(layers[-1] + change if options.get("trunk") == "residual" else change)
-        shared = layers[-1] if "trunk" in options else torch.cat(layers)
+        shared = torch.cat(layers) if options.get("trunk", "dense") == "dense" else layers[-1]
         features = {}
         for output, hidden in module.own.items():
             features[output] = shared
