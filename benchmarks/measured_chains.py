@@ -163,7 +163,11 @@ def table(
     rows = [
         {"recipe": name, "chains": str(counts[name])}
         | _means(values[name], conditions)
-        | _differences(values[name], values[against], conditions, against, compared, same=name == against)
+        | {
+            f"{metric} against {against}": "" if name == against else text
+            for metric, text in _differences(values[name], values[against], conditions).items()
+            if metric in compared
+        }
         for name in names
     ]
     heading = f"{protocol}: {len(conditions.recordings)} queries, {len({*conditions.recordings})} recordings"
@@ -197,23 +201,11 @@ def _means(values: Floats, conditions: Conditions) -> dict[str, str]:
     return means | {f"{BY_CHAIN} of each chain": ", ".join(f"{own:.1f}" for own in by_chain[BY_CHAIN])}
 
 
-def _differences(
-    values: Floats,
-    other: Floats,
-    conditions: Conditions,
-    against: str,
-    compared: Sequence[str],
-    *,
-    same: bool,
-) -> dict[str, str]:
-    """Return the cells with the differences from another recipe; empty ones for the recipe itself."""
-    titles = {metric: f"{metric} against {against}" for metric in compared}
-    if same:
-        return dict.fromkeys(titles.values(), "")
+def _differences(values: Floats, other: Floats, conditions: Conditions) -> dict[str, str]:
+    """Return the difference from another recipe, with its interval, by metric."""
     drawn = chain_differences(values, other, [f"{number:06}" for number in conditions.recordings])
     texts = [f"{own.mean:+.2f} [{own.low:+.2f}, {own.high:+.2f}]" for own in drawn]
-    by_metric = dict(zip(conditions.metrics, texts, strict=True))
-    return {title: by_metric[metric] for metric, title in titles.items()}
+    return dict(zip(conditions.metrics, texts, strict=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
