@@ -261,6 +261,48 @@ def test_a_shipped_study_holds_together(path):
     assert len(study.variants) >= 2
 
 
+CLAIMS = """
+nine-queries random-anchors baseline-eps anchors-kept zero-content without-film encoder-registers
+text-registers without-registers audio-difference memory-difference without-differences asam-each-step
+asam-each-tenth without-asam
+"""
+HEADS = """
+separate separate-without-iou without-iou iou-apart baseline-heads class-apart deep-class-apart shallow-trunk
+plain-trunk residual-trunk own-layer likely-first two-logits drawn-spans class-weight-1 gentle-class
+"""
+CHOICES = """
+drawn-corrections sigma-of-recording fixed-sigma sigma-per-head one-peak fresh-dropout asam-from-start
+attention-over-time
+"""
+SECTIONS = """
+anchors activation-and-norm differences temporal-embedding registers query prior heads additions random-shift
+varifocal sigreg optimizer
+"""
+ROWS = {
+    "claims": CLAIMS,
+    "heads": HEADS,
+    "choices": CHOICES,
+    "sections": SECTIONS,
+    "submissions": "m2d-features mid-training fisher-soup",
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_shipped_study_has_a_row_for_each_of_its_claims(name):
+    study = expand(name, load_registry())
+    assert isinstance(study, Study)
+    assert [variant.change for variant in study.variants] == ROWS[name].split()
+
+
+def test_the_steps_between_the_submissions_are_the_submissions():
+    study = expand("submissions", load_registry())
+    assert isinstance(study, Study)
+    steps = [load_recipe(name, load_registry()) for name in ("ours2", "ours3", "ours4")]
+    for variant, recipe in zip(study.variants, steps, strict=True):
+        names = {"name", "about", "against"}
+        assert variant.recipe.model_dump(exclude=names) == recipe.model_dump(exclude=names)
+
+
 def test_ours1_with_every_slot_of_the_baseline_is_the_baseline():
     registry = load_registry()
     base = load_recipe("cgdetr", registry)

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from amrbench.config.load import load_recipe
 from amrbench.config.recipe import Recipe
+from amrbench.config.study import Study, expand
 from amrbench.discovery import load_registry
 from amrbench.functional.spans import iou
 from amrbench.testing import WIDTHS, make_batch
@@ -46,6 +47,18 @@ def test_the_first_predictions_of_every_layer_are_the_anchors(name: str, corpus:
     assert spans.shape[0] == 3
     assert spans.shape[2:] == (30, 2)
     assert_close(overlap(spans, TRUE_WIDTHS[corpus]), torch.ones(spans.shape[:3]), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("study", "change"),
+    [("components", "percentiles-first"), ("heads", "baseline-heads"), ("heads", "separate")],
+)
+def test_rows_of_studies_with_other_heads_start_from_the_anchors(study: str, change: str) -> None:
+    expanded = expand(study, REGISTRY)
+    assert isinstance(expanded, Study)
+    (row,) = (variant for variant in expanded.variants if variant.change == change)
+    spans = first_spans(row.recipe, TRUE_WIDTHS["castella"])
+    assert_close(overlap(spans, TRUE_WIDTHS["castella"]), torch.ones(spans.shape[:3]), rtol=0, atol=1e-3)
 
 
 def with_drawn(recipe: Recipe, *, decoder: str, head: str) -> Recipe:

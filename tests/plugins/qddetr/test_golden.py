@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from amrbench.types import Outputs
 from amrbench_plugins.cgdetr.matcher import UNMATCHED
 from amrbench_plugins.moment_detr import layers
+from amrbench_plugins.readouts.decoder import read_decoder
 from tests.oracle import qddetr_cases as cases
 from tests.oracle.golden_cases import LOSS, OUTPUT
 from tests.oracle.qddetr_cases import between, expected
@@ -32,6 +34,20 @@ def test_predictions_equal_the_reference(case: str) -> None:
     assert_close(tensors["spans"][0], cases.golden(case, "aux0_pred_spans"), **OUTPUT)
     assert_close(tensors["saliency"], cases.golden(case, "saliency_scores"), **OUTPUT)
     assert_close(result.view["saliency"], cases.golden(case, "saliency_scores_neg"), **OUTPUT)
+
+
+@pytest.mark.parametrize("case", cases.WITHOUT_TARGETS)
+def test_decoded_windows_equal_the_reference(case: str) -> None:
+    with torch.no_grad():
+        result = golden.run(golden.ours().model, cases.inputs(case), views=())
+    moments = read_decoder(Outputs(dict(result.tensors), result.batch.audio_mask))
+    for row, (seconds, known) in enumerate(
+        zip(expected(case)["durations"], expected(case)["decoded"], strict=True)
+    ):
+        centre, width = (seconds * moments.spans[row]).unbind(-1)
+        windows = torch.stack([centre - width / 2, centre + width / 2, moments.scores[row]], -1)
+        ranked = windows[windows[:, 2].argsort(descending=True)]
+        assert_close(ranked, torch.tensor(known), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("case", cases.WITHOUT_TARGETS)
