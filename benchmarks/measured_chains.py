@@ -2,10 +2,12 @@
 
 `add` takes the chains of finished runs into `benchmarks/chains/PROTOCOL-VERSION.jsonl`: what each query
 contributes to each metric. `table` compares recipes by all chains in that file, as `amrbench compare` does
-with runs. So a table of hours of training is made again in seconds, and further chains can join it.
+with runs. So a table of hours of training is made again in seconds, and further chains can join it. `alike`
+says how alike two chains of a recipe are, with one seed on two processors and with two seeds.
 
 Run: python -m benchmarks.measured_chains add RUN ...
      python -m benchmarks.measured_chains table [RECIPE ...] --against ours1 [--protocol synthetic-chains-3]
+     python -m benchmarks.measured_chains alike
 """
 
 from __future__ import annotations
@@ -174,6 +176,35 @@ def table(
     return format_table("github", [heading], rows, align=["left", *["right"] * (len(rows[0]) - 1)])
 
 
+def alike(protocol: str, folder: Path) -> str:
+    """Return a table of the correlation over queries of the mAP of two chains of a recipe.
+
+    Only recipes with chains of one seed on several processors have a row.
+
+    Raises:
+        RunError: There are none.
+    """
+    conditions, chains = read(folder / f"{protocol}.jsonl")
+    column = conditions.metrics.index("mAP")
+    rows = []
+    for recipe in dict.fromkeys(chain.recipe for chain in chains):
+        own = [chain for chain in chains if chain.recipe == recipe]
+        values = [unpacked(chain.values, len(conditions.metrics))[:, column] for chain in own]
+        pairs = list(combinations(range(len(own)), 2))
+        found = {pair: float(np.corrcoef(*(values[one] for one in pair))[0, 1]) for pair in pairs}
+        same = [found[one, two] for one, two in pairs if own[one].seed == own[two].seed]
+        other = [found[one, two] for one, two in pairs if own[one].seed != own[two].seed]
+        if same:
+            rows.append({"recipe": recipe, "one seed": _range(same), "two seeds": _range(other)})
+    if not rows:
+        raise RunError(f"{protocol}: no recipe has chains of one seed on several processors.")
+    return format_table("github", ["correlation of mAP over queries"], rows)
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else ""
+
+
 def _recordings(system: System) -> tuple[int, ...]:
     """Return the place of each query's recording among the sorted names: drawings go by their order."""
     _, numbers = np.unique([query.vid for query in system.queries], return_inverse=True)
@@ -219,9 +250,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     showing.add_argument("--against", required=True)
     showing.add_argument("--protocol", default="synthetic-chains-3")
     showing.add_argument("--metrics", nargs="+", choices=METRICS, default=COMPARED, help="to compare by")
+    comparing = commands.add_parser("alike", help="how alike chains of one seed and of two seeds are")
+    comparing.add_argument("--protocol", default="synthetic-chains-3")
     options = parser.parse_args(arguments)
     if options.command == "add":
         add(options.runs, FOLDER)
+    elif options.command == "alike":
+        print(alike(options.protocol, FOLDER))
     else:
         print(table(options.recipes, options.against, options.protocol, FOLDER, options.metrics))
 

@@ -6,7 +6,7 @@ import pytest
 from amrbench.errors import RunError
 from amrbench.evaluation.compare import compare
 from amrbench.evaluation.result import Environment
-from benchmarks.measured_chains import add, main, packed, read, table, unpacked
+from benchmarks.measured_chains import add, alike, main, packed, read, table, unpacked
 from tests.small_world.written_runs import make_chains
 
 
@@ -110,6 +110,29 @@ def test_a_file_that_is_missing_is_an_error(tmp_path):
     with pytest.raises(RunError) as error:
         table([], "a", "tiny-1", tmp_path)
     assert str(error.value) == f"{tmp_path / 'tiny-1.jsonl'}: there is no such file. Add runs first."
+
+
+def test_chains_of_one_seed_and_of_two_are_correlated(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "chains"
+    monkeypatch.setattr("benchmarks.measured_chains.FOLDER", folder)
+    add([run_of(tmp_path / "a"), run_of(tmp_path / "b"), run_of(tmp_path / "again" / "a", cpu="two")], folder)
+    capsys.readouterr()
+    main(["alike", "--protocol", "tiny-1"])
+    shown = capsys.readouterr().out.splitlines()
+    conditions, chains = read(folder / "tiny-1.jsonl")
+    own = [unpacked(chain.values, len(conditions.metrics)) for chain in chains if chain.recipe == "a"]
+    maps = np.corrcoef([values[:, conditions.metrics.index("mAP")] for values in own])
+    same = maps[[0, 2, 4], [1, 3, 5]]
+    other = [maps[i, j] for i in range(6) for j in range(i + 1, 6) if i // 2 != j // 2]
+    texts = [f"{np.mean(some):.2f} ({min(some):.2f} to {max(some):.2f})" for some in (same, other)]
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in shown[4:]] == [["a", *texts]]
+
+
+def test_without_two_processors_nothing_is_alike(tmp_path):
+    add([run_of(tmp_path / "a")], tmp_path / "chains")
+    with pytest.raises(RunError) as error:
+        alike("tiny-1", tmp_path / "chains")
+    assert str(error.value) == "tiny-1: no recipe has chains of one seed on several processors."
 
 
 def test_the_command_line_adds_and_shows(tmp_path, capsys, monkeypatch):

@@ -268,7 +268,8 @@ asam-each-tenth without-asam
 """
 HEADS = """
 separate separate-without-iou without-iou iou-apart baseline-heads class-apart deep-class-apart shallow-trunk
-plain-trunk residual-trunk own-layer likely-first two-logits drawn-spans class-weight-1 gentle-class
+plain-trunk plain-trunk-without-iou residual-trunk own-layer likely-first two-logits drawn-spans
+class-weight-1 gentle-class
 """
 CHOICES = """
 drawn-corrections sigma-of-recording fixed-sigma sigma-per-head one-peak fresh-dropout asam-from-start
