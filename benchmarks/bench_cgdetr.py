@@ -17,6 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from amrbench.files.annotations import write_annotations
 from amrbench.files.predictions import write_predictions
 from benchmarks.drawn_predictions import drawn_predictions, drawn_truth
+from benchmarks.floor import Floor, floor_of_prediction, floor_of_step
 from benchmarks.implementations import (
     OTHERS,
     OURS,
@@ -25,7 +26,7 @@ from benchmarks.implementations import (
     equal_spans,
     offered,
 )
-from benchmarks.interleaved import Rounds, Work, interleaved
+from benchmarks.interleaved import Rounds, Work, interleaved, numerics_of_training
 from benchmarks.problems import FULL, QUICK, problem, reference_weights
 
 SIZES = [*(pytest.param(*size, marks=pytest.mark.quick) for size in QUICK), *FULL]
@@ -42,9 +43,8 @@ def name(request: pytest.FixtureRequest) -> str:
 def test_training_step(benchmark: BenchmarkFixture, name: str, batch: int, frames: int) -> None:
     other, given, weights = offered(name, "training_step"), problem(batch, frames), reference_weights()
     checked = equal_losses(other, given, weights)
-    rounds = compared(
-        benchmark, OURS.training_step(given, weights), other.training_step(given, weights), checked=checked
-    )
+    own, others = OURS.training_step(given, weights), other.training_step(given, weights)
+    rounds = compared(benchmark, own, others, checked=checked, floor=floor_of_step(batch, frames))
     assert name != "plain" or rounds.least(1.0)
 
 
@@ -52,7 +52,8 @@ def test_training_step(benchmark: BenchmarkFixture, name: str, batch: int, frame
 def test_prediction(benchmark: BenchmarkFixture, name: str, batch: int, frames: int) -> None:
     other, given, weights = offered(name, "prediction"), problem(batch, frames), reference_weights()
     own, others = OURS.prediction(given, weights), other.prediction(given, weights)
-    rounds = compared(benchmark, own, others, checked=equal_spans(own(), others()))
+    floor, checked = floor_of_prediction(batch, frames), equal_spans(own(), others())
+    rounds = compared(benchmark, own, others, checked=checked, floor=floor)
     assert name != "plain" or rounds.least(0.9)
 
 
@@ -74,10 +75,19 @@ def test_scores_of_files(benchmark: BenchmarkFixture, name: str, tmp_path: Path,
     assert name != "plain" or rounds.least(1.0)
 
 
-def compared(benchmark: BenchmarkFixture, own: Work, others: Work, *, checked: bool) -> Rounds:
-    """Time both with one thread, and keep and print what was measured."""
+def compared(
+    benchmark: BenchmarkFixture, own: Work, others: Work, *, checked: bool, floor: Floor | None = None
+) -> Rounds:
+    """Time both with one thread, and keep and print what was measured, beside the floor of ours."""
     rounds = interleaved(own, others)
     benchmark.extra_info.update(rounds.extra_info(), equality_checked=checked)
     print(f"\n{rounds.text()}{'' if checked else '; NOT CHECKED to compute the same'}")
+    if floor:
+        with numerics_of_training():
+            least = min(floor.seconds() for _ in range(2))
+        benchmark.extra_info["floor_seconds"] = least
+        print(
+            f"the floor is {1000 * least:,.1f} ms, our best round {min(rounds.fast) / least:.2f} times that"
+        )
     benchmark.pedantic(own, rounds=1)
     return rounds

@@ -1,10 +1,12 @@
-"""What a training step costs on a GPU, in one short table: eager, as graphs, in half precision, many at once.
+"""What a training step costs on a GPU, in one table: as trained, in half precision, as graphs, many at once.
 
-The floor is the time that the memory of the device needs for all that the kernels of one step read and write
-once in float32 (`operations`), at the speed of a large copy in the same run. A second table has the time that
+A step as trained is in float32, with deterministic algorithms where there are any and the check of its
+losses; the other rows have neither, and `amrbench run` offers none of TF32, bfloat16 and graphs. The floor is
+the time that the memory of the device needs for all that the kernels of one step read and write once in
+float32 (`operations`), at the speed of a large copy in the same run. A second table has the time that
 training the recipe ours3 would take by the protocol castella, on data as large as that of `simulated`.
 
-Run: python -m benchmarks.gpu (less than eight minutes), or python -m benchmarks.gpu --device cpu --small
+Run: python -m benchmarks.gpu (meant to take less than eight minutes), or with --device cpu --small
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import argparse
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -24,7 +26,9 @@ from tabulate import tabulate
 from amrbench.config.load import load_protocol
 from amrbench.config.recipe import Recipe
 from amrbench.discovery import load_registry
+from amrbench.training.numerics import fixed_numerics
 from amrbench.training.predict import to_device
+from amrbench.training.step_check import StepCheck
 from amrbench.types import Batch, Losses, Target
 from amrbench_plugins.simulated.marginals import SHAPES
 from benchmarks import ours
@@ -68,14 +72,30 @@ FULL = Scale((Size(32, 60), Size(32, 300)), (1, 5, 25), ROUNDS)
 SMALL = Scale((Size(2, 30),), (1, 2), 1)
 
 
+@contextmanager
+def tf32(_: torch.device) -> Iterator[None]:
+    """Let products of float32 be rounded to TF32, where the device can."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def as_in_training(device: torch.device) -> AbstractContextManager[None]:
+    """Have the settings of a stage."""
+    return fixed_numerics(torch.get_num_threads(), device.type)
+
+
 @dataclass(frozen=True)
 class Variant:
-    """A way to take a step: how it is made, of how many models at once, and whether float32 may be TF32."""
+    """A way to take a step: how it is made, of how many models at once, and with which settings of torch."""
 
     name: str
     make: Callable[[Size, torch.device], Work]
     models: int = 1
-    tf32: bool = True
+    settings: Callable[[torch.device], AbstractContextManager[None]] = tf32
 
 
 @dataclass(frozen=True)
@@ -89,19 +109,21 @@ class Row:
     fault: str = ""
 
 
-@contextmanager
-def products(*, tf32: bool) -> Iterator[None]:
-    """Let products of float32 be rounded to TF32, where the device can."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+def trained(recipe: Recipe, size: Size, device: torch.device) -> Work:
+    """Return a step as training takes it, on a batch that is on the device."""
+    criterion = ours.criterion_of(recipe).to(device)
+    given, check = size.on(device), StepCheck(criterion)
+    step = ours.updater_of(recipe, criterion).step
+
+    def work() -> None:
+        check.begin(0, check.steps, *given)
+        step(check.losses)
+
+    return work
 
 
 def eager(recipe: Recipe, size: Size, device: torch.device, *, half: bool = False) -> Work:
-    """Return a step as training takes it."""
+    """Return a step without the check of its losses."""
     criterion = ours.criterion_of(recipe).to(device)
     batch, target = size.on(device)
 
@@ -127,7 +149,7 @@ def at_once(models: int, recipe: Recipe, size: Size, device: torch.device) -> Wo
 def variants(recipe: Recipe, models: Sequence[int]) -> list[Variant]:
     """Return what is measured."""
     return [
-        Variant("eager, float32", partial(eager, recipe), tf32=False),
+        Variant("as trained", partial(trained, recipe), settings=as_in_training),
         Variant("eager, TF32", partial(eager, recipe)),
         Variant("eager, bfloat16", partial(eager, recipe, half=True)),
         Variant("graphs, TF32", partial(captured, recipe)),
@@ -139,7 +161,7 @@ def variants(recipe: Recipe, models: Sequence[int]) -> list[Variant]:
 def measured(variant: Variant, size: Size, device: torch.device, rounds: int) -> Row:
     """Time a variant; what the device or a part does not allow becomes the reason in the row."""
     try:
-        with products(tf32=variant.tf32):
+        with variant.settings(device):
             seconds = step_seconds(variant.make(size, device), device, rounds)
         memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
         return Row(size, variant, seconds, memory)
@@ -195,14 +217,14 @@ def steps_of_stages(recipe: Recipe) -> Iterator[tuple[str, int, int]]:
 
 
 def projection(device: torch.device, small: bool) -> str:
-    """Return the hours that the steps of ours3 would take, eager and with TF32, without validation."""
+    """Return the hours that the steps of ours3 would take, as trained, without data and validation."""
     recipe = ours.shipped_recipe("ours3")
     seconds: dict[int, float] = {}
     rows, total = [], 0.0
     for stage, frames, steps in steps_of_stages(recipe):
         if frames not in seconds:
             size = Size(2, 30) if small else Size(recipe.training.batch, frames)
-            five = Variant("", lambda *args: repeated(eager(recipe, *args)))
+            five = Variant("", lambda *args: repeated(trained(recipe, *args)), settings=as_in_training)
             row = measured(five, size, device, 1 if small else ROUNDS // STEPS_OF_OPTIMIZER)
             if row.fault:
                 return f"ours3 was not possible: {row.fault}"

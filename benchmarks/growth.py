@@ -19,6 +19,7 @@ from statistics import median
 import numpy as np
 import torch
 from tabulate import tabulate
+from torch import Tensor
 
 from amrbench.data.feature_dataset import load_dataset
 from amrbench.data.feature_source import EncoderFeatures, FeatureSource
@@ -35,13 +36,12 @@ from benchmarks.bench_soups import File, Improving
 from benchmarks.drawn_predictions import drawn_predictions, drawn_truth
 from benchmarks.implementations import OURS
 from benchmarks.interleaved import Work, in_milliseconds, numerics_of_training, seconds
+from benchmarks.ours import criterion_of, shipped_recipe
 from benchmarks.problems import WIDTH, WORDS, problem, reference_weights
 
 ROUNDS = 3
 FRAMES_OF_A_RECORDING, QUERIES_OF_A_RECORDING = 60, 2
 QUERIES_OF_A_BATCH = 32
-MODEL = 12_012_075
-"""Numbers of the baseline with its losses."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +72,22 @@ def predicting(_: Path, frames: int) -> Work:
     return OURS.prediction(problem(1, frames), reference_weights())
 
 
-def averaging(numbers: int) -> Callable[[Path, int], Work]:
+def averaging(state: Callable[[], Mapping[str, Tensor]]) -> Callable[[Path, int], Work]:
+    """Return what makes a uniform soup of models with tensors of these shapes."""
+
     def prepared(folder: Path, seeds: int) -> Work:
+        shapes = {name: value.shape for name, value in state().items()}
         files = [File(folder / f"seed {seed}.safetensors") for seed in range(seeds)]
         for file in files:
-            write_weights(file.path, {"weights": torch.randn(numbers)}, {})
-        return lambda: {
-            name: value.sum()
-            for soup in Uniform().build()(files, Improving(frozenset())).values()
-            for name, value in soup.weights.items()
-        }
+            write_weights(file.path, {name: torch.randn(shape) for name, shape in shapes.items()}, {})
+        return lambda: Uniform().build()(files, Improving(frozenset()))
 
     return prepared
+
+
+def baseline() -> Mapping[str, Tensor]:
+    """Return the tensors of the baseline and its losses, at full size."""
+    return criterion_of(shipped_recipe()).state_dict()
 
 
 def loading(folder: Path, recordings: int) -> Work:
@@ -112,7 +116,7 @@ def loading(folder: Path, recordings: int) -> Work:
 AXES: Mapping[str, Axis] = {
     "queries": Axis("scoring a file of predictions", (1_000, 10_000, 100_000), (50, 100), scoring),
     "frames": Axis("predicting for one query", (60, 150, 300, 600, 900, 1_800), (30, 60), predicting),
-    "seeds": Axis("a uniform soup of full size from files", (2, 5, 10, 25), (2, 3), averaging(MODEL)),
+    "seeds": Axis("a uniform soup of full size from files", (2, 5, 10, 25), (2, 3), averaging(baseline)),
     "recordings": Axis(
         "opening a feature file and making the batches of an epoch",
         (250, 500, 1_000, 2_000),

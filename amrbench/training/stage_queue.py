@@ -1,7 +1,7 @@
 """Train the stages of several recipes, as many at the same time as an executor takes.
 
-Of the stages that can be trained, the one with the longest chain before it is started first, so that no long
-chain is left for a single process at the end (list scheduling by levels: Hu 1961; Graham 1969). Results come
+Of the stages that can be trained, the one from which the longest chain starts is first, so that no long chain
+is left for a single process at the end (list scheduling by levels: Hu 1961; Graham 1969). Results come
 through the store alone: a stage is finished when its folder is there. A task that is lost is handed over
 again; one that fails ends no other but those that start from its stage.
 """

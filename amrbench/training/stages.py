@@ -12,6 +12,7 @@ import torch
 from typing_extensions import override
 
 from amrbench.data.feature_dataset import Augment, DatasetCache, FeatureDataset, epoch_order, visit_rngs
+from amrbench.data.look_ahead import look_ahead
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.errors import RunError, some
 from amrbench.evaluation.result import Selected, TrainedStage, write_record
@@ -109,9 +110,13 @@ def build_augments(spec: StageSpec, train: FeatureDataset) -> list[Augment]:
 def batches(
     spec: StageSpec, train: FeatureDataset, augments: Sequence[Augment], epoch: int, step: int = 0
 ) -> Iterator[tuple[Batch, Target]]:
-    """Yield the training batches of an epoch from a step on, on the device, in the order of the epoch."""
+    """Yield the training batches of an epoch from a step on, on the device, in the order of the epoch.
+
+    Away from the CPU, a batch is made while the device computes with the one before.
+    """
     device = torch.device(spec.device)
-    for batch, target in host_batches(spec, train, augments, epoch, step):
+    made = host_batches(spec, train, augments, epoch, step)
+    for batch, target in made if device.type == "cpu" else look_ahead(made):
         yield to_device(batch, device), to_device(target, device)
 
 

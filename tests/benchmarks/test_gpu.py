@@ -5,19 +5,25 @@ from __future__ import annotations
 import pytest
 import torch
 
+from amrbench.training.criterion import Criterion
+from amrbench.training.step_check import NotFiniteError
+from amrbench.types import Losses
 from benchmarks import ours
 from benchmarks.gpu import (
     Row,
     Size,
     Variant,
+    as_in_training,
     bytes_of_step,
     main,
     measured,
-    products,
     step_seconds,
     steps_of_stages,
     table,
+    tf32,
+    trained,
 )
+from benchmarks.interleaved import Work
 
 CPU = torch.device("cpu")
 
@@ -32,7 +38,7 @@ def test_everything_is_measured_on_the_cpu_too(capsys: pytest.CaptureFixture[str
     assert heading.startswith("CPU, torch ")
     rows = [cells(line) for line in lines if line.startswith("| (2, 30)")]
     assert [row[1] for row in rows] == [
-        *("eager, float32", "eager, TF32", "eager, bfloat16", "graphs, TF32", "graphs, bfloat16"),
+        *("as trained", "eager, TF32", "eager, bfloat16", "graphs, TF32", "graphs, bfloat16"),
         *("at once, TF32", "at once, TF32"),
     ]
     assert all(float(row[3].replace(",", "")) > 0 for row in (*rows[:3], *rows[5:]))
@@ -86,9 +92,30 @@ def test_a_step_is_timed_until_there_are_enough_rounds_or_seconds(monkeypatch: p
 
 def test_the_precision_is_restored() -> None:
     before = torch.get_float32_matmul_precision()
-    with products(tf32=True):
+    with tf32(CPU):
         assert torch.get_float32_matmul_precision() == "high"
     assert torch.get_float32_matmul_precision() == before
+
+
+def test_a_step_as_trained_has_the_settings_of_training() -> None:
+    found: list[bool] = []
+
+    def make(*_: object) -> Work:
+        return lambda: found.append(torch.are_deterministic_algorithms_enabled())
+
+    measured(Variant("as trained", make, settings=as_in_training), Size(2, 30), CPU, 1)
+    assert found == [True, True]
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_step_as_trained_checks_its_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def infinite(self: Criterion, *_: object) -> Losses:
+        total = sum(weight.sum() for weight in self.parameters()) * torch.inf
+        return Losses(total=torch.as_tensor(total), terms={})
+
+    monkeypatch.setattr(Criterion, "forward", infinite)
+    with pytest.raises(NotFiniteError):
+        trained(ours.shipped_recipe(), Size(2, 30), CPU)()
 
 
 def test_twice_the_queries_are_twice_the_bytes_apart_from_weights() -> None:

@@ -1,12 +1,13 @@
 import json
 import math
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from amrbench.data.feature_dataset import DatasetCache
+from amrbench.data.feature_dataset import DatasetCache, visit_rngs
 from amrbench.data.out_of_memory import MemoryShortError
 from amrbench.errors import RecipeError, RunError
 from amrbench.evaluation.result import Selected
@@ -303,3 +304,21 @@ def test_memory_that_is_short_anywhere_in_a_stage_is_one_message(toy_sources, tm
         f"toy pretrain{at}: out of memory: 4.00 TiB could not be had. Each process has its own memory: a "
         "smaller --jobs helps"
     )
+
+
+def test_on_another_device_batches_are_made_one_ahead(toy_sources, monkeypatch):
+    spec = plan(toy_sources).stages[0]
+    splits = stages.StageSplits.of(spec, DatasetCache())
+    threads = []
+    monkeypatch.setattr(
+        stages,
+        "visit_rngs",
+        lambda *of: threads.append(threading.current_thread() is threading.main_thread()) or visit_rngs(*of),
+    )
+    here, there = (
+        [batch for batch, _ in stages.batches(replace(spec, device=device), splits.train, (), 0)]
+        for device in ("cpu", "meta")
+    )
+    assert threads == [True, False]
+    assert {batch.audio.device.type for batch in there} == {"meta"}
+    assert [batch.audio.shape for batch in there] == [batch.audio.shape for batch in here]
