@@ -276,33 +276,45 @@ def _notes(systems: Sequence[System], compared: bool) -> list[str]:
     first, *others = systems
     notes = run_heading(systems)
     if compared:
-        count, recordings = f"{len(first.queries)} queries", len({query.vid for query in first.queries})
-        drawn, exchanged = "recordings", "sides exchanged at random in each recording"
-        covered = (
-            "The interval is conditional on the pre-training and on the seeds that were trained: it covers "
-            "the choice of recordings only. How much seeds differ is the column 'spread'."
-        )
-        if _have_chains(systems):
-            drawn, exchanged = "recordings and seeds", "seeds exchanged between the sides"
-            covered = (
-                "Each seed was trained apart from the first stage on, so the interval covers the choice of "
-                "recordings and how training comes out."
-            )
-            if pairs := [other.name for other in others if share_chains(first, other)]:
-                covered += (
-                    f" Seeds of {', '.join(pairs)} share stages with those of {first.name}: both are drawn "
-                    "together, and p exchanges the sides of each seed."
-                )
-        notes += [
-            f"Differences in points, paired by query ({count}, {recordings} recordings), "
-            f"each query averaged over seeds. Interval: 95 %, percentiles of {DRAWS:,} bootstrap draws over "
-            f"{drawn}; p: {exchanged}.",
-            covered,
-        ]
+        chains = [other for other in others if _have_chains([first, other])]
+        if not chains or len(chains) == len(others):
+            notes += _method(first, others)
+        else:
+            rest = [other for other in others if other not in chains]
+            for group in (chains, rest):
+                notes += _method(first, group, f" of {', '.join(other.name for other in group)}")
+        recordings = len({query.vid for query in first.queries})
         if recordings < FEW_RECORDINGS:
             few = f"Recordings: only {recordings}"
             notes.append(f"{few}, so the interval is too narrow (docs/comparing.md).")
     return notes + [note for other in others if (note := _feature_note(first, other))]
+
+
+def _method(first: System, others: Sequence[System], whose: str = "") -> list[str]:
+    """Return how the differences from the first system are computed; the same for all others."""
+    count, recordings = f"{len(first.queries)} queries", len({query.vid for query in first.queries})
+    drawn, exchanged = "recordings", "sides exchanged at random in each recording"
+    covered = (
+        "The interval is conditional on the pre-training and on the seeds that were trained: it covers "
+        "the choice of recordings only. How much seeds differ is the column 'spread'."
+    )
+    if _have_chains([first, *others]):
+        drawn, exchanged = "recordings and seeds", "seeds exchanged between the sides"
+        covered = (
+            "Each seed was trained apart from the first stage on, so the interval covers the choice of "
+            "recordings and how training comes out."
+        )
+        if pairs := [other.name for other in others if share_chains(first, other)]:
+            covered += (
+                f" Seeds of {', '.join(pairs)} share stages with those of {first.name}: both are drawn "
+                "together, and p exchanges the sides of each seed."
+            )
+    return [
+        f"Differences{whose} in points, paired by query ({count}, {recordings} recordings), "
+        f"each query averaged over seeds. Interval: 95 %, percentiles of {DRAWS:,} bootstrap draws over "
+        f"{drawn}; p: {exchanged}.",
+        covered,
+    ]
 
 
 def _feature_note(first: System, other: System) -> str:

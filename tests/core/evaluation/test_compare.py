@@ -197,6 +197,26 @@ def test_a_single_chain_is_not_resampled(tmp_path):
     assert [row.to_settle for row in comparison.lines] == [None] * (2 * len(METRICS))
 
 
+def test_the_heading_is_true_of_chains_and_of_prediction_files_alike(tmp_path):
+    a, b = of_chains(tmp_path, (0.2, 0.9), seeds=3)
+    file, truth = b / "predictions/seed-0.test.jsonl", a / "annotations.test.jsonl"
+    notes = compare([a, b, file], truth=truth, metrics=["R1@0.7"]).notes[2:]
+    paired = (
+        "paired by query (120 queries, 40 recordings), each query averaged over seeds. Interval: 95 %, "
+        "percentiles of"
+    )
+    assert notes[0] == (
+        f"Differences of b in points, {paired} 10,000 bootstrap draws over recordings and seeds; "
+        "p: seeds exchanged between the sides."
+    )
+    assert notes[1].startswith("Each seed was trained apart from the first stage on")
+    assert notes[2] == (
+        f"Differences of {file.name} in points, {paired} 10,000 bootstrap draws over recordings; "
+        "p: sides exchanged at random in each recording."
+    )
+    assert notes[3].startswith("The interval is conditional on the pre-training")
+
+
 def of_chains(folder, accuracies, seeds):
     """Write runs with chains of their own, whose models are right with these probabilities."""
     return [
