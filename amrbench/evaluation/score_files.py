@@ -12,7 +12,7 @@ from amrbench.files.annotations import read_annotations
 from amrbench.files.checksums import refuse_changed
 from amrbench.files.jsonl import collector_paused
 from amrbench.files.predictions import read_predictions
-from amrbench.functional.aligned_windows import LONGEST
+from amrbench.functional.aligned_windows import LONGEST, sentence_key
 from amrbench.functional.metrics import STANDARD, Metric, Scores, score, score_by, score_windows
 from amrbench.notes import note
 from amrbench.types import Moments, Query
@@ -124,7 +124,7 @@ def note_other_sentences(file: Path, predictions: Iterable[Moments], truth: Iter
     other = [
         (qid, predicted[qid], query.query)
         for query in truth
-        if (qid := str(query.qid)) in predicted and _plain(predicted[qid]) != _plain(query.query)
+        if (qid := str(query.qid)) in predicted and sentence_key(predicted[qid]) != sentence_key(query.query)
     ]
     if other:
         qid, asked, annotated = other[0]
@@ -132,10 +132,6 @@ def note_other_sentences(file: Path, predictions: Iterable[Moments], truth: Iter
             f"{file}: {len(other):,} predictions are for other sentences than the annotations have: {qid!r} "
             f"is {asked!r} there and {annotated!r} in the annotations. They are scored all the same."
         )
-
-
-def _plain(sentence: str) -> str:
-    return " ".join(sentence.casefold().split()).removesuffix(".")
 
 
 def _as_json(scores: Scores) -> dict[str, object]:
