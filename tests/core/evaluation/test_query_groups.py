@@ -28,6 +28,13 @@ def test_ranges_hold_their_upper_edge() -> None:
     }
 
 
+def test_ranges_hold_their_upper_edge_whatever_the_last_bits() -> None:
+    tenths = [(start / 10, (start + 20) / 10) for start in range(100)]
+    assert max(end - start for start, end in tenths) > 2
+    queries = [query(number, [window]) for number, window in enumerate(tenths)]
+    assert indices(query_groups(queries)["mean window, s"]) == {"up to 2": list(range(100))}
+
+
 def test_the_width_is_the_mean_of_the_windows_that_are_scored() -> None:
     queries = [query(0, [(0, 1), (2, 8), (9, 9), (0, 1600)])]
     assert indices(query_groups(queries)["mean window, s"]) == {"2 to 5": [0]}
