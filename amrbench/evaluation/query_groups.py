@@ -66,7 +66,10 @@ def group_scores(
 
 
 def query_groups(queries: Sequence[Query], keys: Sequence[str] | None = None) -> dict[str, dict[str, Rows]]:
-    """Return the indices of the queries by group, for each way of grouping; arguments of `group_scores`."""
+    """Return the indices of the queries by group, for each way of grouping; arguments of `group_scores`.
+
+    A key of the annotations that has the name of another way of grouping, e.g. "windows", is "windows (key)".
+    """
     windows = annotated_windows(queries)
     total = np.bincount(windows.query, windows.values[:, 1] - windows.values[:, 0], len(queries))
     length = np.array([query.duration for query in queries])
@@ -76,7 +79,8 @@ def query_groups(queries: Sequence[Query], keys: Sequence[str] | None = None) ->
         "recording, s": _ranges(length, _LENGTHS, _span),
     }
     chosen = grouping_keys(queries) if keys is None else keys
-    return groups | {key: _in_order(rows_by(queries, key)) for key in chosen}
+    named = {f"{key} (key)" if key in groups else key: _in_order(rows_by(queries, key)) for key in chosen}
+    return groups | named
 
 
 def grouping_keys(queries: Sequence[Query]) -> list[str]:

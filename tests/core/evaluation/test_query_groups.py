@@ -83,6 +83,13 @@ def test_a_key_that_some_queries_lack_is_grouped_by() -> None:
     assert indices(query_groups(queries)["twin"]) == {"(none)": [1], "true": [0]}
 
 
+def test_a_key_with_the_name_of_another_grouping_replaces_nothing() -> None:
+    queries = [replace(query(kind, [(0, 1)]), extra={"windows": kind}) for kind in ("open", "shut")]
+    groups = query_groups(queries)
+    assert indices(groups["windows"]) == {"1": [0, 1]}
+    assert indices(groups["windows (key)"]) == {"open": [0], "shut": [1]}
+
+
 def test_an_unknown_key_is_refused() -> None:
     with pytest.raises(DataError, match="no query has the key 'kin'; they have 'kind'. Did you mean 'kind'"):
         query_groups([query(0, [(0, 1)], kind="x")], ["kin"])
