@@ -13,7 +13,7 @@ from amrbench.data.feature_source import FeatureSource
 from amrbench.data.local_dataset import HasDatasetFolder
 from amrbench.data.required_splits import FeatureRequest, RequiredSplits
 from amrbench.errors import DataError, RunError, did_you_mean, some
-from amrbench.functional.aligned_windows import LONGEST, scorable
+from amrbench.functional.aligned_windows import LONGEST, recording_key, scorable, sentence_key
 from amrbench.notes import note
 from amrbench.slots.model import Limits
 from amrbench.types import Query
@@ -131,19 +131,22 @@ def refuse_known_answers(splits: RequiredSplits, queries: Mapping[str, Sequence[
         splits: Of the run.
         queries: By `FeatureRequest.key`, of the splits that are known.
     """
-    # By recording and sentence: published files give the same query other ids, windows and durations.
-    scored = {(query.vid, query.query) for query in queries.get(splits.report.key, ())}
+    scored = _asked(queries.get(splits.report.key, ()))
     for stage in splits.resolved.stages:
         uses = [(request, "trains on") for request in splits.training(stage.data)]
         for request, use in (*uses, (splits.selection(stage.data), "selects on")):
-            own = {(query.vid, query.query) for query in queries.get(request.key, ())}
-            if shared := len(scored & own):
+            if shared := len(scored & _asked(queries.get(request.key, ()))):
                 reported = splits.protocol.splits.report
                 raise RunError(
                     f"{splits.protocol_file}: the split {reported!r} is to be scored, but the stage "
                     f"{stage.name!r} {use} {shared} of its {len(scored)} queries, so its metrics would mean "
                     f"nothing. Report another split, or give the role {stage.data!r} other data."
                 )
+
+
+def _asked(queries: Iterable[Query]) -> set[tuple[str, str]]:
+    """Return recordings and sentences: published files give a query other ids, windows and durations."""
+    return {(recording_key(query.vid), sentence_key(query.query)) for query in queries}
 
 
 def _refuse_untrainable(train: Sequence[KnownSplit], splits: RequiredSplits, consequence: str) -> None:

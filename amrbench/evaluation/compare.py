@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from amrbench.errors import RunError
 from amrbench.evaluation.systems import ComparedModel, System, read_systems
 from amrbench.evaluation.text_table import format_table, refuse_unknown_format
 from amrbench.functional.bootstrap import (
@@ -189,11 +190,16 @@ def compared_models(system: System, first: System) -> list[tuple[ComparedModel, 
 
 
 def paired_differences(system: System, model: ComparedModel, other: System) -> list[Difference]:
-    """Return the difference of a model of a system from the single models of another, for each metric."""
+    """Return the difference of a model of a system from the single models of another, for each metric.
+
+    Raises:
+        RunError: Some chains of the two share stages, and others do not.
+    """
     recordings = [query.vid for query in system.queries]
+    pairs = share_chains(system, other)  # first of all, so that a single seed is refused as several are
     if model is not system.singles or not _have_chains([system, other]):
         return differences(model.values.mean(axis=0) - other.singles.values.mean(axis=0), recordings)
-    if share_chains(system, other):
+    if pairs:
         return paired_chain_differences(model.values - other.singles.values, recordings)
     return chain_differences(model.values, other.singles.values, recordings)
 
@@ -229,11 +235,26 @@ def _rows(system: System, first: System, metrics: Sequence[Metric]) -> list[Comp
 
 
 def share_chains(one: System, two: System) -> bool:
-    """Whether each seed of a run shares a stage with the same seed of another run."""
-    if not one.result or not two.result:
-        return False
-    first, second = one.result.chains(), two.result.chains()
-    return len(first) > 0 and first.keys() == second.keys() and all(first[own] & second[own] for own in first)
+    """Whether each chain of a run shares a stage with that of the same seed of another run.
+
+    Raises:
+        RunError: Only some of them do, so they are neither pairs nor independent.
+    """
+    first, second = _own_chains(one), _own_chains(two)
+    shared = {seed for seed in first.keys() & second.keys() if first[seed] & second[seed]}
+    if shared and not shared == first.keys() == second.keys():
+        raise RunError(
+            f"{one.location} has {len(first)} seeds, {two.location} has {len(second)}, and they share stages "
+            f"of {len(shared)} only, so they are neither pairs of chains nor trained apart. "
+            "Run both recipes with the same --seeds; finished stages are kept."
+        )
+    return bool(shared)
+
+
+def _own_chains(system: System) -> dict[str, frozenset[str]]:
+    """Return the chain of each seed by its name; none where seeds share stages, and of prediction files."""
+    result = system.result
+    return result.chains() if result and result.protocol.chains == "own" else {}
 
 
 def _sides(system: System, other: System) -> tuple[Floats, Floats]:
@@ -255,33 +276,45 @@ def _notes(systems: Sequence[System], compared: bool) -> list[str]:
     first, *others = systems
     notes = run_heading(systems)
     if compared:
-        count, recordings = f"{len(first.queries)} queries", len({query.vid for query in first.queries})
-        drawn, exchanged = "recordings", "sides exchanged at random in each recording"
-        covered = (
-            "The interval is conditional on the pre-training and on the seeds that were trained: it covers "
-            "the choice of recordings only. How much seeds differ is the column 'spread'."
-        )
-        if _have_chains(systems):
-            drawn, exchanged = "recordings and seeds", "seeds exchanged between the sides"
-            covered = (
-                "Each seed was trained apart from the first stage on, so the interval covers the choice of "
-                "recordings and how training comes out."
-            )
-            if pairs := [other.name for other in others if share_chains(first, other)]:
-                covered += (
-                    f" Seeds of {', '.join(pairs)} share stages with those of {first.name}: both are drawn "
-                    "together, and p exchanges the sides of each seed."
-                )
-        notes += [
-            f"Differences in points, paired by query ({count}, {recordings} recordings), "
-            f"each query averaged over seeds. Interval: 95 %, percentiles of {DRAWS:,} bootstrap draws over "
-            f"{drawn}; p: {exchanged}.",
-            covered,
-        ]
+        chains = [other for other in others if _have_chains([first, other])]
+        if not chains or len(chains) == len(others):
+            notes += _method(first, others)
+        else:
+            rest = [other for other in others if other not in chains]
+            for group in (chains, rest):
+                notes += _method(first, group, f" of {', '.join(other.name for other in group)}")
+        recordings = len({query.vid for query in first.queries})
         if recordings < FEW_RECORDINGS:
             few = f"Recordings: only {recordings}"
             notes.append(f"{few}, so the interval is too narrow (docs/comparing.md).")
     return notes + [note for other in others if (note := _feature_note(first, other))]
+
+
+def _method(first: System, others: Sequence[System], whose: str = "") -> list[str]:
+    """Return how the differences from the first system are computed; the same for all others."""
+    count, recordings = f"{len(first.queries)} queries", len({query.vid for query in first.queries})
+    drawn, exchanged = "recordings", "sides exchanged at random in each recording"
+    covered = (
+        "The interval is conditional on the pre-training and on the seeds that were trained: it covers "
+        "the choice of recordings only. How much seeds differ is the column 'spread'."
+    )
+    if _have_chains([first, *others]):
+        drawn, exchanged = "recordings and seeds", "seeds exchanged between the sides"
+        covered = (
+            "Each seed was trained apart from the first stage on, so the interval covers the choice of "
+            "recordings and how training comes out."
+        )
+        if pairs := [other.name for other in others if share_chains(first, other)]:
+            covered += (
+                f" Seeds of {', '.join(pairs)} share stages with those of {first.name}: both are drawn "
+                "together, and p exchanges the sides of each seed."
+            )
+    return [
+        f"Differences{whose} in points, paired by query ({count}, {recordings} recordings), "
+        f"each query averaged over seeds. Interval: 95 %, percentiles of {DRAWS:,} bootstrap draws over "
+        f"{drawn}; p: {exchanged}.",
+        covered,
+    ]
 
 
 def _feature_note(first: System, other: System) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amrbench.errors import RunError, did_you_mean
+from amrbench.evaluation.score_files import note_other_sentences
 from amrbench.evaluation.systems import Compared, prediction_files, refuse_other_queries
 from amrbench.files.atomic import refuse_replacing
 from amrbench.files.predictions import read_predictions, write_predictions
@@ -160,10 +161,24 @@ def fuse_files(
     for qid, first in predictions[0].items():
         tables = [_table(file, by_qid[qid]) for file, by_qid in zip(files, predictions, strict=True)]
         table = fuse(tables, how)
-        fused.append(Moments(first.qid, first.vid, table[:, :2], table[:, 2]))
+        sentence = next((by_qid[qid].query for by_qid in predictions if by_qid[qid].query), "")
+        fused.append(Moments(first.qid, first.vid, table[:, :2], table[:, 2], sentence))
+    _note_other_sentences(files, [by_qid.values() for by_qid in predictions])
     _note_scales(files, [by_qid.values() for by_qid in predictions], how.weights)
     write_predictions(output, fused)
     return len(files), len(fused)
+
+
+def _note_other_sentences(files: Sequence[Path], lists: Sequence[Iterable[Moments]]) -> None:
+    """Issue a note for each file with other sentences than the first file that repeats any."""
+    repeating = [
+        (file, list(moments))
+        for file, moments in zip(files, lists, strict=True)
+        if any(own.query for own in moments)
+    ]
+    for file, moments in repeating[1:]:
+        first, others = repeating[0]
+        note_other_sentences(file, moments, others, where=str(first), used="fused")
 
 
 def _note_scales(

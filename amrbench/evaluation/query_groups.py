@@ -66,7 +66,10 @@ def group_scores(
 
 
 def query_groups(queries: Sequence[Query], keys: Sequence[str] | None = None) -> dict[str, dict[str, Rows]]:
-    """Return the indices of the queries by group, for each way of grouping; arguments of `group_scores`."""
+    """Return the indices of the queries by group, for each way of grouping; arguments of `group_scores`.
+
+    A key of the annotations that has the name of another way of grouping, e.g. "windows", is "windows (key)".
+    """
     windows = annotated_windows(queries)
     total = np.bincount(windows.query, windows.values[:, 1] - windows.values[:, 0], len(queries))
     length = np.array([query.duration for query in queries])
@@ -76,7 +79,8 @@ def query_groups(queries: Sequence[Query], keys: Sequence[str] | None = None) ->
         "recording, s": _ranges(length, _LENGTHS, _span),
     }
     chosen = grouping_keys(queries) if keys is None else keys
-    return groups | {key: _in_order(rows_by(queries, key)) for key in chosen}
+    named = {f"{key} (key)" if key in groups else key: _in_order(rows_by(queries, key)) for key in chosen}
+    return groups | named
 
 
 def grouping_keys(queries: Sequence[Query]) -> list[str]:
@@ -93,7 +97,8 @@ def grouping_keys(queries: Sequence[Query]) -> list[str]:
 
 def _ranges(values: Floats, edges: Sequence[int], label: Callable[[int, int | None], str]) -> dict[str, Rows]:
     """Return the indices of the values up to the first edge, up to the next, ..., and over the last one."""
-    owner = np.searchsorted(np.array(edges, dtype=np.float64), values, side="left")
+    # To microseconds: 2.3 - 0.3 and 8.3 - 6.3 are 2 seconds but for the last bits.
+    owner = np.searchsorted(np.array(edges, dtype=np.float64), values.round(6), side="left")
     bounds = zip((0, *edges), (*edges, None), strict=True)
     groups = {label(low, high): np.flatnonzero(owner == index) for index, (low, high) in enumerate(bounds)}
     return {name: rows for name, rows in groups.items() if len(rows)}

@@ -12,7 +12,7 @@ from amrbench.files.annotations import read_annotations
 from amrbench.files.checksums import refuse_changed
 from amrbench.files.jsonl import collector_paused
 from amrbench.files.predictions import read_predictions
-from amrbench.functional.aligned_windows import LONGEST
+from amrbench.functional.aligned_windows import LONGEST, sentence_key
 from amrbench.functional.metrics import STANDARD, Metric, Scores, score, score_by, score_windows
 from amrbench.notes import note
 from amrbench.types import Moments, Query
@@ -115,27 +115,39 @@ def _report(
         raise DataError(f"{predictions} against {truth}: {error}") from error
 
 
-def note_other_sentences(file: Path, predictions: Iterable[Moments], truth: Iterable[Query]) -> None:
-    """Issue a note if a prediction file repeats sentences that the annotations do not have.
+def note_other_sentences(
+    file: Path,
+    predictions: Iterable[Moments],
+    others: Iterable[Query] | Iterable[Moments],
+    *,
+    where: str = "the annotations",
+    used: str = "scored",
+) -> None:
+    """Issue a note if a prediction file repeats other sentences than the annotations or another file.
 
     Case, spaces and a full stop at the end make no difference.
+
+    Args:
+        file: The prediction file.
+        predictions: Its content.
+        others: What has the right sentences.
+        where: Their file, or what it is.
+        used: What is done with the predictions all the same.
     """
     predicted = {str(moments.qid): moments.query for moments in predictions if moments.query}
     other = [
         (qid, predicted[qid], query.query)
-        for query in truth
-        if (qid := str(query.qid)) in predicted and _plain(predicted[qid]) != _plain(query.query)
+        for query in others
+        if query.query
+        and (qid := str(query.qid)) in predicted
+        and sentence_key(predicted[qid]) != sentence_key(query.query)
     ]
     if other:
-        qid, asked, annotated = other[0]
+        qid, asked, right = other[0]
         note(
-            f"{file}: {len(other):,} predictions are for other sentences than the annotations have: {qid!r} "
-            f"is {asked!r} there and {annotated!r} in the annotations. They are scored all the same."
+            f"{file}: {len(other):,} predictions are for other sentences than those of {where}: {qid!r} "
+            f"is {asked!r} there and {right!r} in {where}. They are {used} all the same."
         )
-
-
-def _plain(sentence: str) -> str:
-    return " ".join(sentence.casefold().split()).removesuffix(".")
 
 
 def _as_json(scores: Scores) -> dict[str, object]:

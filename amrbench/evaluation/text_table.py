@@ -50,6 +50,8 @@ def table_body(form: str, rows: Sequence[Mapping[str, str]], align: Sequence[str
     if form != TERMINAL:
         from tabulate import tabulate
 
+        if form == "github":
+            rows = [{key: _escaped(value) for key, value in row.items()} for row in rows]
         return tabulate(rows, headers="keys", tablefmt=form, disable_numparse=True, colalign=align)
     from rich import box
     from rich.console import Console
@@ -64,3 +66,8 @@ def table_body(form: str, rows: Sequence[Mapping[str, str]], align: Sequence[str
     with console.capture() as capture:
         console.print(table)
     return capture.get().rstrip("\n")
+
+
+def _escaped(value: str) -> str:
+    """Return text without what would end a cell or a row in Markdown."""
+    return "<br>".join(value.replace("|", "\\|").splitlines())

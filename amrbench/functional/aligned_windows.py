@@ -95,8 +95,18 @@ def scored_rows(annotated: RaggedArray) -> NDArray[np.int64]:
 
 
 def same_recording(one: str, two: str) -> bool:
-    """Whether two ids are of one recording; letters may be composed or decomposed, as macOS writes them."""
-    return one == two or unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", two)
+    """Whether two ids are of one recording, whichever way their letters are written."""
+    return one == two or recording_key(one) == recording_key(two)
+
+
+def recording_key(vid: str) -> str:
+    """Return the id of a recording with composed letters: macOS decomposes them."""
+    return unicodedata.normalize("NFC", vid)
+
+
+def sentence_key(sentence: str) -> str:
+    """Return a sentence without what makes no difference: case, spaces and a full stop at the end."""
+    return " ".join(unicodedata.normalize("NFC", sentence).casefold().split()).removesuffix(".").rstrip()
 
 
 def annotated_windows(queries: Sequence[Query]) -> RaggedArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -211,8 +211,8 @@ def score_by(
 ) -> dict[str, Scores]:
     """Score each group of queries with the same value of an additional key of the annotations.
 
-    Groups are named by the value, or by its JSON if it is not text. Queries without the key form the group
-    `(none)`.
+    Groups are named by the value, or by its JSON if it is not text, or is text with the name of another
+    group: `1` and `"1"` are apart. Queries without the key form the group `(none)`.
 
     Raises:
         DataError: As in `score`; or no query has the key.
@@ -228,16 +228,33 @@ def rows_by(queries: Sequence[Query], key: str) -> dict[str, NDArray[np.int64]]:
     Raises:
         DataError: No query has the key.
     """
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[str, bool], list[int]] = {}
     for index, query in enumerate(queries):
-        value = query.extra.get(key, _NONE)
-        label = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-        groups.setdefault(label, []).append(index)
-    if list(groups) == [_NONE]:
+        groups.setdefault(_named(query, key), []).append(index)
+    if list(groups) == [(_NONE, False)]:
         known = sorted({name for query in queries for name in query.extra})
         have = f"they have {some(known)}" if known else "they have no additional keys"
         raise DataError(f"no query has the key {key!r}; {have}.{did_you_mean(key, known)}")
-    return {label: np.array(rows) for label, rows in groups.items()}
+    names = {name for name, _ in groups}
+    return {
+        _quoted(name, names) if is_text and (name, False) in groups else name: np.array(rows)
+        for (name, is_text), rows in groups.items()
+    }
+
+
+def _named(query: Query, key: str) -> tuple[str, bool]:
+    """Return the name of a query's value of an additional key, and whether the value is text."""
+    if key not in query.extra:
+        return _NONE, False
+    value = query.extra[key]
+    return (value, True) if isinstance(value, str) else (json.dumps(value, sort_keys=True), False)
+
+
+def _quoted(text: str, names: Collection[str]) -> str:
+    """Return a text as JSON, until it is none of some names."""
+    while text in names:
+        text = json.dumps(text)
+    return text
 
 
 def evaluate(

@@ -18,8 +18,6 @@ from amrbench.functional.targets import as_windows, clip_windows
 from amrbench.slots.data import DatasetPart, KnowsQueries
 from amrbench.types import Floats, Query
 
-_GRID = 0.1
-"""Seconds of a piece of a recording, where time that queries share is counted."""
 _SHORT, _LONG = 2.0, 30.0
 """Seconds of a window that is short at most, and of one that is long at least."""
 
@@ -160,12 +158,21 @@ def _shared(vids: Sequence[str], windows: Sequence[Floats]) -> list[float]:
         together.setdefault(vid, []).append(index)
     shares = [0.0] * len(vids)
     for indices in together.values():
-        end = max(float(windows[index].max()) for index in indices)
-        inside = np.zeros((len(indices), round(end / _GRID) + 1), bool)
-        for row, index in enumerate(indices):
-            for first, last in np.rint(windows[index] / _GRID).astype(int):
-                inside[row, first:last] = True
-        others = inside & (inside.sum(0) > 1)
-        for row, index in enumerate(indices):
-            shares[index] = float(others[row].sum() / max(1, inside[row].sum()))
+        merged = [_merged(windows[index]) for index in indices]
+        bounds = np.concatenate(merged)
+        edges = np.unique(bounds)
+        first, last = np.searchsorted(edges, bounds).T
+        count = len(edges)
+        queries = np.cumsum(np.bincount(first, minlength=count) - np.bincount(last, minlength=count))
+        seconds = np.append(0.0, np.cumsum(np.diff(edges) * (queries[:-1] > 1)))  # shared up to each edge
+        for index, own in zip(indices, merged, strict=True):
+            before = seconds[np.searchsorted(edges, own)]
+            shares[index] = float(np.diff(before).sum() / np.diff(own).sum())
     return shares
+
+
+def _merged(windows: Floats) -> Floats:
+    """Return windows, sorted by their starts, with those that overlap or touch as one."""
+    ends = np.maximum.accumulate(windows[:, 1])
+    first = np.flatnonzero(np.append(True, windows[1:, 0] > ends[:-1]))
+    return np.column_stack([windows[first, 0], ends[np.append(first[1:], len(windows)) - 1]])

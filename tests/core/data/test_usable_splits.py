@@ -109,6 +109,16 @@ def test_known_answers_are_refused_without_features(toy_sources):
         refuse_known_answers(splits, {splits.report.key: scored, splits.selection("target").key: scored[:3]})
 
 
+@pytest.mark.parametrize("spelled", ["A  dog, caf\u00e9", "a dog, cafe\u0301.", "a dog, caf\u00e9 "])
+def test_known_answers_are_refused_however_they_are_spelled(spelled):
+    splits = request_of().splits
+    scored, known = (Query(1, "a dog, caf\u00e9", "\u00e9", 9.0, ()), Query(2, spelled, "e\u0301", 9.0, ()))
+    with pytest.raises(RunError, match=r"'finetune' selects on 1 of its 1 queries"):
+        refuse_known_answers(splits, {splits.report.key: [scored], splits.selection("target").key: [known]})
+    other = replace(known, query="a cat, caf\u00e9")
+    refuse_known_answers(splits, {splits.report.key: [scored], splits.selection("target").key: [other]})
+
+
 def query(duration, *windows):
     return Query("q", "a dog", "v", duration, windows)
 

@@ -14,7 +14,7 @@ from amrbench.files.predictions import read_predictions
 from amrbench.functional.metrics import evaluate
 from amrbench.types import Query
 from tests.small_world.runs import seal
-from tests.small_world.written_runs import chain_records, make_run, poor_and_good, queries
+from tests.small_world.written_runs import chain_records, make_chains, make_run, poor_and_good, queries
 
 
 @pytest.fixture
@@ -197,6 +197,26 @@ def test_a_single_chain_is_not_resampled(tmp_path):
     assert [row.to_settle for row in comparison.lines] == [None] * (2 * len(METRICS))
 
 
+def test_the_heading_is_true_of_chains_and_of_prediction_files_alike(tmp_path):
+    a, b = of_chains(tmp_path, (0.2, 0.9), seeds=3)
+    file, truth = b / "predictions/seed-0.test.jsonl", a / "annotations.test.jsonl"
+    notes = compare([a, b, file], truth=truth, metrics=["R1@0.7"]).notes[2:]
+    paired = (
+        "paired by query (120 queries, 40 recordings), each query averaged over seeds. Interval: 95 %, "
+        "percentiles of"
+    )
+    assert notes[0] == (
+        f"Differences of b in points, {paired} 10,000 bootstrap draws over recordings and seeds; "
+        "p: seeds exchanged between the sides."
+    )
+    assert notes[1].startswith("Each seed was trained apart from the first stage on")
+    assert notes[2] == (
+        f"Differences of {file.name} in points, {paired} 10,000 bootstrap draws over recordings; "
+        "p: sides exchanged at random in each recording."
+    )
+    assert notes[3].startswith("The interval is conditional on the pre-training")
+
+
 def of_chains(folder, accuracies, seeds):
     """Write runs with chains of their own, whose models are right with these probabilities."""
     return [
@@ -320,6 +340,44 @@ def test_other_recordings_under_the_same_ids_are_refused_with_both_names(runs, t
         f"{file} against {truth}: 1 of {len(asked)} predictions are about other recordings than the queries "
         "with their ids: the prediction for '1_1' is about 'v1', the query about 'w'."
     )
+
+
+def refused_chains(one, two, counts):
+    """Say how runs are refused of whose chains some share stages."""
+    return (
+        f"{one} has {counts[0]} seeds, {two} has {counts[1]}, and they share stages of {counts[2]} only, so "
+        "they are neither pairs of chains nor trained apart. Run both recipes with the same --seeds; "
+        "finished stages are kept."
+    )
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_chains_that_share_stages_need_the_same_seeds(tmp_path, seeds):
+    one, two = (
+        make_chains(tmp_path / name, seeds=count, stages="both") for name, count in (("a", 3), ("b", seeds))
+    )
+    assert refused(one, two) == refused_chains(two, one, (seeds, 3, seeds))
+    apart = make_chains(tmp_path / "apart", seeds=seeds)
+    assert row_of(compare([one, apart]), "apart").difference is not None
+
+
+def test_chains_of_which_some_share_stages_are_refused(tmp_path):
+    records = chain_records("pre", "other", 3)
+    records["stages"] = [
+        stage if stage.key != "pre-0" else stage.model_copy(update={"key": "new-0"})
+        for stage in records["stages"]
+    ]
+    one = make_run(tmp_path / "a", seeds=3, chains="own", **chain_records("pre", "last", 3))
+    two = make_run(tmp_path / "b", seeds=3, chains="own", **records)
+    assert refused(one, two) == refused_chains(two, one, (3, 3, 2))
+
+
+def test_fine_tunes_of_one_pre_training_may_have_other_seeds(tmp_path):
+    sources = [
+        make_chains(tmp_path / name, seeds=seeds, stages="both", chains="shared")
+        for name, seeds in (("a", 3), ("b", 2))
+    ]
+    assert row_of(compare(sources), "b").difference is not None
 
 
 def test_prediction_files_need_annotations_and_runs_do_not(runs):

@@ -132,9 +132,9 @@ def test_moments_without_score_or_length_do_no_harm():
 # ---------------------------------------------------------------- files
 
 
-def written(path, *rows, qid="a", vid="v"):
+def written(path, *rows, qid="a", vid="v", query=""):
     table = np.array(rows, dtype=float).reshape(-1, 3)
-    write_predictions(path, [Moments(qid, vid, table[:, :2], table[:, 2])])
+    write_predictions(path, [Moments(qid, vid, table[:, :2], table[:, 2], query)])
     return path
 
 
@@ -153,6 +153,21 @@ def test_files_are_fused_into_one(amrbench, tmp_path):
         2,
         "error: --bounds 'laeder' is not known. Did you mean 'leader'? Use leader, mean.\n",
     )
+
+
+def test_fused_moments_keep_their_sentence_and_files_with_other_sentences_are_noted(tmp_path):
+    sentences = {"none": "", "one": "a dog", "two": "A dog.", "three": "rain"}
+    files = [
+        written(tmp_path / f"{name}.jsonl", (0, 2, 0.6), query=query) for name, query in sentences.items()
+    ]
+    with collected_notes() as notes:
+        fuse_files(files, tmp_path / "out.jsonl")
+    one, three = files[1], files[3]
+    assert notes == [
+        f"{three}: 1 predictions are for other sentences than those of {one}: 'a' is 'rain' there and "
+        f"'a dog' in {one}. They are fused all the same."
+    ]
+    assert read_predictions(tmp_path / "out.jsonl")[0].query == "a dog"
 
 
 def test_a_run_is_its_seeds(tmp_path):

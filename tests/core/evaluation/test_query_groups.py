@@ -28,6 +28,13 @@ def test_ranges_hold_their_upper_edge() -> None:
     }
 
 
+def test_ranges_hold_their_upper_edge_whatever_the_last_bits() -> None:
+    tenths = [(start / 10, (start + 20) / 10) for start in range(100)]
+    assert max(end - start for start, end in tenths) > 2
+    queries = [query(number, [window]) for number, window in enumerate(tenths)]
+    assert indices(query_groups(queries)["mean window, s"]) == {"up to 2": list(range(100))}
+
+
 def test_the_width_is_the_mean_of_the_windows_that_are_scored() -> None:
     queries = [query(0, [(0, 1), (2, 8), (9, 9), (0, 1600)])]
     assert indices(query_groups(queries)["mean window, s"]) == {"2 to 5": [0]}
@@ -74,6 +81,13 @@ def test_a_key_that_some_queries_lack_is_grouped_by() -> None:
     queries = [query(0, [(0, 1)], twin=True), query(1, [(0, 1)])]
     assert grouping_keys(queries) == ["twin"]
     assert indices(query_groups(queries)["twin"]) == {"(none)": [1], "true": [0]}
+
+
+def test_a_key_with_the_name_of_another_grouping_replaces_nothing() -> None:
+    queries = [replace(query(kind, [(0, 1)]), extra={"windows": kind}) for kind in ("open", "shut")]
+    groups = query_groups(queries)
+    assert indices(groups["windows"]) == {"1": [0, 1]}
+    assert indices(groups["windows (key)"]) == {"open": [0], "shut": [1]}
 
 
 def test_an_unknown_key_is_refused() -> None:

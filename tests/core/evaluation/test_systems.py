@@ -124,9 +124,8 @@ def test_predictions_for_other_sentences_are_noted(runs, tmp_path):
     read_system(file, STANDARD, truth)
     write_predictions(file, [replace(repeated[0], query="a cat"), *repeated[1:]])
     message = (
-        f"{file}: 1 predictions are for other sentences than the annotations have: {asked[0].qid!r} is 'a "
-        "cat' "
-        f"there and {asked[0].query!r} in the annotations. They are scored all the same."
+        f"{file}: 1 predictions are for other sentences than those of the annotations: {asked[0].qid!r} is "
+        f"'a cat' there and {asked[0].query!r} in the annotations. They are scored all the same."
     )
     with pytest.warns(Note, match=re.escape(message)):
         read_system(file, STANDARD, truth)

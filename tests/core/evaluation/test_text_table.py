@@ -23,6 +23,11 @@ def test_columns_can_be_aligned():
     assert lines[3:] == ["|      a | 2       | 0.12    |", "|    bcd | 10      | 50.00   |"]
 
 
+def test_bars_and_line_breaks_end_no_cell_in_markdown():
+    row = format_table("github", [], [{"kind": "a|b\nc\r\nd", "count": 1}]).splitlines()[3:]
+    assert row == [r"| a\|b<br>c<br>d |       1 |"]
+
+
 @pytest.mark.parametrize(("form", "mark"), [("tsv", "# "), ("latex", "% ")])
 def test_a_heading_is_a_comment_where_the_format_has_comments(form, mark):
     lines = format_table(form, ["One.", "Two."], ROWS).splitlines()

@@ -9,6 +9,7 @@ from amrbench.functional.aligned_windows import (
     same_recording,
     scorable,
     scored_rows,
+    sentence_key,
 )
 from amrbench.types import Query
 from tests.core.functional.samples import WINDOWS, moments, query
@@ -60,3 +61,8 @@ def test_a_query_is_scorable_if_a_window_has_a_usable_length() -> None:
 def test_letters_of_ids_may_be_composed_or_decomposed() -> None:
     assert same_recording("caf\u00e9", "cafe\u0301")
     assert not same_recording("cafe", "caf\u00e9")
+
+
+def test_sentences_are_compared_without_case_spaces_and_a_full_stop() -> None:
+    assert sentence_key(" The  caf\u00e9 opens . ") == sentence_key("the CAFE\u0301 opens")
+    assert sentence_key("a dog") != sentence_key("a dog?")

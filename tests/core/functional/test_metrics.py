@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from amrbench.errors import AmrbenchError, DataError
-from amrbench.functional.metrics import Metric, evaluate, metrics_at, score, score_by, score_windows
+from amrbench.functional.metrics import Metric, evaluate, metrics_at, rows_by, score, score_by, score_windows
 from amrbench.functional.official_evaluator import THRESHOLDS
 from tests.core.functional.samples import WINDOWS, average_precisions, hits, moments, query
 from tests.oracle.reference_predictions import published
@@ -186,6 +186,26 @@ def test_groups_average_over_their_own_queries() -> None:
         "(none)": (1, 0.0),
         "2": (1, 0.0),
     }
+
+
+def test_text_and_other_values_of_the_same_name_are_apart() -> None:
+    values = ["1", 1, '"1"', "true", True, "(none)", "plain", "1"]
+    truth = [
+        *(query(f"{index}", WINDOWS, kind=value) for index, value in enumerate(values)),
+        query("none", WINDOWS),
+    ]
+    assert {label: rows.tolist() for label, rows in rows_by(truth, "kind").items()} == {
+        r'"\"1\""': [0, 7],
+        "1": [1],
+        '"1"': [2],
+        '"true"': [3],
+        "true": [4],
+        '"(none)"': [5],
+        "plain": [6],
+        "(none)": [8],
+    }
+    assert list(rows_by(truth[:1], "kind")) == ["1"]
+    assert list(rows_by(truth[5:6], "kind")) == ["(none)"]
 
 
 def test_groups_equal_scoring_their_queries_alone() -> None:

@@ -1,7 +1,11 @@
 """Statistics of annotations, against numbers counted by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amrbench.errors import DataError
 from amrbench.slots.data import Dataset
@@ -37,6 +41,37 @@ def test_recordings_windows_and_shares_are_counted():
             "shared, %": 100 * (7 / 8 + 7 / 20.5 + 0) / 3,
         }
     )
+
+
+TENTHS = st.tuples(st.integers(0, 60), st.integers(1, 40)).map(lambda own: (own[0], own[0] + own[1]))
+
+
+def shared_by_hand(queries):
+    """Return the mean share of a query's tenths of a second that another query has too, in percent."""
+    tenths = [{tenth for window in query.windows for tenth in range(*window)} for query in queries]
+    shares = []
+    for number, own in enumerate(tenths):
+        others = set().union(*(other for index, other in enumerate(tenths) if index != number))
+        shares.append(len(own & others) / len(own))
+    return 100 * np.mean(shares)
+
+
+@given(st.lists(st.lists(TENTHS, min_size=1, max_size=4), min_size=1, max_size=5))
+def test_shared_time_is_that_of_its_slow_twin(listed):
+    queries = [Query(number, "rain", "a", 100.0, tuple(windows)) for number, windows in enumerate(listed)]
+    seconds = [
+        replace(query, duration=10.0, windows=tuple((start / 10, end / 10) for start, end in query.windows))
+        for query in queries
+    ]
+    assert of(seconds).shares["shared, %"] == pytest.approx(shared_by_hand(queries))
+
+
+def test_long_recordings_take_no_more_memory_than_short_ones():
+    long = [
+        replace(query, duration=3e12, windows=((0.0, end),))
+        for query, end in zip(QUERIES, (1e12, 3e12, 1.0), strict=True)
+    ]
+    assert of(long).shares["shared, %"] == pytest.approx(100 * (1 + 1 / 3 + 0) / 3)
 
 
 def test_a_summary_is_percentiles_and_mean():
