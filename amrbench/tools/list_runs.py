@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amrbench.errors import RunError, did_you_mean, some
+from amrbench.evaluation.result import RESULT
 from amrbench.evaluation.text_table import format_table
 from amrbench.files.folders import CACHE_VARIABLE
+from amrbench.notes import note
 from amrbench.registry import Registry
 from amrbench.tools.stored_data import StoredData
 from amrbench.tools.stored_items import StoredItem, size_of, size_text
@@ -147,10 +149,18 @@ def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: 
     used_by = {key: tuple(names) for key, names in users.items()}
     used = [(split.fingerprint, run) for run, result in results.items() for split in result.data]
     busy = stages.claims.busy or data.claims.busy
+    unread = [path for out in runs for path in out.unread]
+    if unread:
+        note(
+            f"the {RESULT} of {some(map(str, unread))} cannot be read, so it is not known which stages and "
+            "data are of use, and none are stale. List them with the version of amrbench that wrote it, or "
+            "move the folder out of --out."
+        )
+    known = bool(results) and not unread
     items = [
         *(item for out in runs for item in out.items()),
-        *stages.items(used_by, busy, known=bool(results)),
-        *data.items(data.users(used), busy, known=bool(results)),
+        *stages.items(used_by, busy, known=known),
+        *data.items(data.users(used), busy, known=known),
     ]
     return Inventory(cache, size_of(cache), tuple(outs), tuple(items))
 

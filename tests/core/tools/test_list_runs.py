@@ -7,6 +7,7 @@ import pytest
 
 from amrbench.errors import RunError
 from amrbench.files.claim import claimed
+from amrbench.notes import Note
 from amrbench.tools.list_runs import inventory, remove
 from amrbench.tools.stored_items import size_of
 from tests.small_world.parts import REGISTRY
@@ -48,6 +49,31 @@ def test_a_run_that_is_moved_away_leaves_stale_stages_unless_its_folder_is_named
         inventory_of(world, world / "runs", world / "others").stale
         == inventory_of(world, world / "others").stale
     )
+
+
+@pytest.mark.parametrize("damage", ["newer", "no JSON", "none"])
+def test_stages_and_data_are_not_stale_while_a_run_cannot_be_read(world, finished, damage):
+    folder = world / "others" / finished.folder.name
+    shutil.copytree(finished.folder, folder)
+    shutil.copytree(world / "cache" / "stages" / stage_of(world), world / "cache" / "stages" / ("0" * 24))
+    outs = [world / "runs", world / "others"]
+    assert "0" * 24 in [item.name for item in inventory_of(world, *outs).stale]
+    if damage == "none":
+        (folder / "result.json").unlink()
+    else:
+        (folder / "result.json").write_text('{"version": 2}' if damage == "newer" else "{")
+    with pytest.warns(Note) as notes:
+        known = inventory_of(world, *outs)
+    assert not [item for item in known.stale if item.kind in ("stage", "data")]
+    assert [str(note.message) for note in notes] == [
+        f"the result.json of '{folder}' cannot be read, so it is not known which stages and data are of use, "
+        "and none are stale. List them with the version of amrbench that wrote it, or move the folder out of "
+        "--out."
+    ]
+
+
+def stage_of(world):
+    return min(path.name for path in (world / "cache" / "stages").iterdir())
 
 
 def test_what_is_removed_is_made_again(world):
