@@ -125,8 +125,29 @@ def test_an_unknown_name_is_refused_with_a_near_one(world):
         known.chosen([name[:-1]])
     assert str(refused.value) == (
         f"there is no {name[:-1]!r} in {world / 'cache'} and {world / 'runs'}. Did you mean {name!r}? "
-        "Give 'stale' or names from 'amrbench runs --json'."
+        "Give 'stale', or names or paths from 'amrbench runs --json'."
     )
+
+
+def test_a_name_that_is_in_several_folders_is_refused_and_a_path_is_taken(world, finished, monkeypatch):
+    name = finished.folder.name
+    shutil.copytree(world / "runs" / name, world / "others" / name)
+    monkeypatch.chdir(world / "runs")
+    known = inventory_of(world, Path(), world / "others")
+    with pytest.raises(RunError) as refused:
+        known.chosen([name])
+    paths = f"'{world / 'runs' / name}', '{world / 'others' / name}'"
+    assert str(refused.value) == f"{name!r} is the name of 2 items: {paths}. Give the path of one."
+    assert [item.path for item in known.chosen([f"{world / 'runs' / name}/"])] == [Path(name)]
+    monkeypatch.chdir(world)
+    (chosen,) = known.chosen([f"runs/../others/{name}"])
+    assert chosen.path == world / "others" / name
+
+
+def test_a_folder_that_is_named_twice_counts_once(world, monkeypatch):
+    monkeypatch.chdir(world)
+    known = inventory_of(world, world / "runs", Path("runs"))
+    assert [item.kind for item in known.items].count("run") == 1
 
 
 # ---------------------------------------------------------------- what is shown
