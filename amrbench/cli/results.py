@@ -212,7 +212,7 @@ def runs(
     ] = None,
     remove: Annotated[
         list[str] | None,
-        typer.Option(help="what to remove: stale, or a name; may be repeated. Shows it and removes nothing"),
+        typer.Option(help="stale, a name or a path; may be repeated. Without --yes it is only shown"),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="remove it")] = False,
     form: FormatOption = None,

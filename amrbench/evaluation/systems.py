@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -108,13 +109,26 @@ def _in_folder(folder: Path) -> list[Path]:
     return files
 
 
-def read_system(path: Path, metrics: Sequence[Metric], truth: Path | None = None) -> System:
+def read_truth(truth: Path) -> list[Query]:
+    """Read the annotations of prediction files; DataError if they are wrong, or of a run and changed."""
+    refuse_changed(truth)
+    return read_annotations(truth)
+
+
+def read_system(
+    path: Path,
+    metrics: Sequence[Metric],
+    truth: Path | None = None,
+    *,
+    read: Callable[[Path], list[Query]] = read_truth,
+) -> System:
     """Read a finished run, a prediction file, or a folder with a prediction file for each seed.
 
     Args:
         path: The folder of the run or its result.json, the file, or the folder.
         metrics: The M metrics of `ComparedModel.values`.
         truth: The annotations of prediction files; a run has its own.
+        read: Reads them.
 
     Raises:
         RunError: The run is not finished or its files do not give its metrics, or there is no such file.
@@ -128,8 +142,7 @@ def read_system(path: Path, metrics: Sequence[Metric], truth: Path | None = None
         raise RunError(
             f"{path}: not a run (no result.json). Prediction files need the annotations too: --truth FILE."
         )
-    refuse_changed(truth)
-    annotated = read_annotations(truth)
+    annotated = read(truth)
     evaluated = [_evaluate(file, annotated, truth, metrics) for file in prediction_files(path)]
     name = _mean_of(len(evaluated), "file") if path.is_dir() else "predictions"
     return System(path.name, path, evaluated[0].queries, _model(name, evaluated))
@@ -160,7 +173,8 @@ def read_systems(
         raise RunError("there is nothing to compare: give a run folder or a prediction file.")
     if truth is not None and all(is_run(path) for path in paths):
         raise RunError(f"{truth}: runs bring their own annotations; --truth is for prediction files only.")
-    systems = [read_system(path, metrics, truth) for path in paths]
+    read = cache(read_truth)  # For all systems at once: a pipe can be read only once.
+    systems = [read_system(path, metrics, truth, read=read) for path in paths]
     count = Counter(system.name for system in systems)
     systems = [
         system if count[system.name] == 1 else replace(system, name=f"{system.name} ({system.location})")

@@ -20,6 +20,7 @@ from amrbench.files.jsonl import (
     text_fault,
     write_rows,
 )
+from amrbench.files.text_file import read_bytes
 from amrbench.files.typed_lines import EXACT, Objects, are_ids, are_texts, read_typed, window_table
 from amrbench.types import Query
 
@@ -44,8 +45,11 @@ def read_annotations(path: Path, further: Sequence[KeyRule] = ()) -> list[Query]
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    queries = None if further else read_typed(path, _Keys, _typed_queries)
-    return read_rows(path, [*_RULES, *further], _query, unique="qid") if queries is None else queries
+    data = read_bytes(path)
+    queries = None if further else read_typed(data, _Keys, _typed_queries)
+    if queries is None:
+        return read_rows(path, [*_RULES, *further], _query, unique="qid", data=data)
+    return queries
 
 
 def write_annotations(path: Path, queries: Iterable[Query]) -> None:

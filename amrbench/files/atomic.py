@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from amrbench.errors import DataError, RunError
 from amrbench.files.owner import this_process
@@ -18,7 +19,8 @@ from amrbench.files.owner import this_process
 def atomic_path(path: Path, folder: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path to write to; at the end the file replaces `path`, or is removed on failure.
 
-    A reader sees the old file or the complete new one, even after a power failure.
+    A reader sees the old file or the complete new one, even after a power failure. A link stays a link: the
+    file that it leads to is replaced.
 
     Args:
         path: The file.
@@ -27,15 +29,16 @@ def atomic_path(path: Path, folder: Path | None = None) -> Iterator[Path]:
 
     Raises:
         OSError: The file cannot be written, or the path names a folder.
+        DataError: The path names a device, a pipe or a socket.
     """
-    if not path.name:
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    part = (folder or path.parent) / f".{path.name}.{this_process().label}.part"
+    _refuse_other_kinds(path)
+    file = Path(os.path.realpath(path))
+    part = (folder or file.parent) / f".{file.name}.{this_process().label}.part"
     try:
         yield part
         _flush(part)
-        part.replace(path)
-        _flush(path.parent)
+        part.replace(file)
+        _flush(file.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -54,7 +57,8 @@ def free_name(path: Path) -> Path:
 
 def remove_leftovers(path: Path) -> None:
     """Remove temporary files of killed writers of `path`; no other process may be writing it."""
-    _remove(path.parent.iterdir(), re.escape(path.name))
+    file = Path(os.path.realpath(path))
+    _remove(file.parent.iterdir(), re.escape(file.name))
 
 
 def remove_leftovers_below(folder: Path) -> None:
@@ -74,6 +78,7 @@ def write_text_atomic(path: Path, text: str) -> None:
 
     Raises:
         RunError: The file cannot be written.
+        DataError: The path names a device, a pipe or a socket.
     """
     write_bytes_atomic(path, text.encode())
 
@@ -83,6 +88,7 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
 
     Raises:
         RunError: The file cannot be written.
+        DataError: The path names a device, a pipe or a socket.
     """
     try:
         with atomic_path(path) as part:
@@ -91,6 +97,17 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
         raise RunError(
             f"{path}: cannot be written ({error.strerror}). Check the folder and the disk."
         ) from error
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not S_ISREG(mode):
+        raise DataError(f"{path}: is a device, a pipe or a socket, and no file. Name a file for the output.")
 
 
 def _flush(path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from amrbench.errors import DataError, did_you_mean
 from amrbench.files.atomic import atomic_path
-from amrbench.files.text_file import read_text
+from amrbench.files.text_file import decode_text, read_bytes
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -55,7 +55,14 @@ class KeyRule:
         return f'"{self.key}" {fault}; {self.remedy}.' if fault else ""
 
 
-def read_rows(path: Path, rules: Sequence[KeyRule], make: Callable[[Row], T], *, unique: str) -> list[T]:
+def read_rows(
+    path: Path,
+    rules: Sequence[KeyRule],
+    make: Callable[[Row], T],
+    *,
+    unique: str,
+    data: bytes | None = None,
+) -> list[T]:
     """Read a file with one JSON object on each line, and convert each; blank lines are skipped.
 
     Args:
@@ -63,6 +70,7 @@ def read_rows(path: Path, rules: Sequence[KeyRule], make: Callable[[Row], T], *,
         rules: What each row must keep to.
         make: Converts a row that breaks no rule.
         unique: A key whose value, as text, no two lines may share.
+        data: The content of the file, if it was read already: a pipe can be read only once.
 
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
@@ -70,7 +78,7 @@ def read_rows(path: Path, rules: Sequence[KeyRule], make: Callable[[Row], T], *,
     items: list[T] = []
     mistakes: list[str] = []
     first_line: dict[str, int] = {}
-    text = read_text(path)
+    text = decode_text(path, read_bytes(path) if data is None else data)
     _refuse_other_forms(path, text)
     with collector_paused():
         for number, line in _lines(text):

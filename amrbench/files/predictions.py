@@ -22,6 +22,7 @@ from amrbench.files.jsonl import (
     text_fault,
     write_rows,
 )
+from amrbench.files.text_file import read_bytes
 from amrbench.files.typed_lines import Objects, are_ids, are_texts, read_typed, window_table
 from amrbench.types import Floats, Moments
 
@@ -39,8 +40,9 @@ def read_predictions(path: Path) -> list[Moments]:
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
     """
-    predictions = read_typed(path, _Keys, _typed_moments)
-    return read_rows(path, _RULES, _moments, unique="qid") if predictions is None else predictions
+    data = read_bytes(path)
+    predictions = read_typed(data, _Keys, _typed_moments)
+    return read_rows(path, _RULES, _moments, unique="qid", data=data) if predictions is None else predictions
 
 
 def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:

@@ -40,10 +40,19 @@ def read_text(path: Path, largest: int = LARGEST_UNPACKED) -> str:
         DataError: The file cannot be read, is not text, has another encoding, or unpacks to more than
             `largest` bytes.
     """
+    return decode_text(path, read_bytes(path), largest)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file; DataError if it cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def decode_text(path: Path, data: bytes, largest: int = LARGEST_UNPACKED) -> str:
+    """Return the text of a file from its content, as `read_text`: a pipe can be read only once."""
     if data.startswith(_GZIP):
         data = _unpacked(path, data, largest)
     text = _decoded(path, data)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,19 +28,15 @@ EXACT = 2.0**53
 _OBJECT: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
 
-def read_typed(path: Path, line: type[Keys], convert: Convert[Keys, T]) -> list[T] | None:
+def read_typed(data: bytes, line: type[Keys], convert: Convert[Keys, T]) -> list[T] | None:
     """Return the items of a file, or None if `read_rows` must read it.
 
     Args:
-        path: The file.
+        data: The content of the file.
         line: The keys of a line that are used, and their types; further keys may be there.
         convert: Converts all lines, or returns None if a value is unusual. It is also given the whole objects
             if there are further keys, and an empty list otherwise.
     """
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
     if file_kind(data[:HEAD]) or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
         return None
     texts = [text for text in data.split(b"\n") if text]

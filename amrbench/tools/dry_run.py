@@ -19,6 +19,8 @@ from amrbench.data.feature_source import FeatureSource
 from amrbench.errors import RunError
 from amrbench.experiment.plan import distinct_splits, plan_run
 from amrbench.experiment.run import Runner, Settings
+from amrbench.files.checksums import changed_files, has_checksums
+from amrbench.notes import note
 from amrbench.plugin_errors import naming_plugins
 from amrbench.registry import Registry
 from amrbench.slots.model import Limits
@@ -135,7 +137,9 @@ def dry_run(
     runner.refuse_with_features(requests, present, annotated)
     sources = {key: sample.planned for key, sample in samples.items()}
     planned = [plan_run(request, sources) for request in requests]
-    unfinished = [run for run in planned if not runner.is_finished(run)]
+    folders = [run.folder(settings.out) for run in planned]
+    finished = [folder for folder in dict.fromkeys(folders) if _is_intact(folder)]
+    unfinished = [run for run, folder in zip(planned, folders, strict=True) if folder not in finished]
     stages = StageForecaster(
         store_of(settings.cache_folder),
         {sample.source.fingerprint: sample for sample in samples.values()},
@@ -146,7 +150,7 @@ def dry_run(
     trained = _distinct(chains)
     jobs = runner.jobs(requests[0].protocol.threads)
     return Forecast(
-        finished=tuple(run.folder(settings.out).name for run in planned if runner.is_finished(run)),
+        finished=tuple(folder.name for folder in finished),
         splits=tuple(data),
         stages=tuple(trained),
         jobs=jobs,
@@ -154,6 +158,15 @@ def dry_run(
         disk_mib=sum(split.disk_mib for split in data if not split.present)
         + sum(stage.disk_mib for stage in trained if not stage.present),
     )
+
+
+def _is_intact(folder: Path) -> bool:
+    """Whether a run is finished and as it was written. Unlike a run, this sets nothing aside."""
+    if not has_checksums(folder):
+        return False
+    if faults := changed_files(folder):
+        note(f"the run {folder} would be set aside and made again: {faults[0]}")
+    return not faults
 
 
 def training_seconds(chains: Sequence[Sequence[StageForecast]], jobs: int) -> float:

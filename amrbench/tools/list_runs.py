@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from amrbench.errors import RunError, did_you_mean, some
+from amrbench.evaluation.result import RESULT
 from amrbench.evaluation.text_table import format_table
 from amrbench.files.folders import CACHE_VARIABLE
+from amrbench.notes import note
 from amrbench.registry import Registry
 from amrbench.tools.stored_data import StoredData
 from amrbench.tools.stored_items import StoredItem, size_of, size_text
@@ -97,29 +100,37 @@ class Inventory:
         }
 
     def chosen(self, names: Sequence[str]) -> list[StoredItem]:
-        """Return the items of some names; "stale" stands for all stale ones.
+        """Return the items of some names or paths; "stale" stands for all stale ones.
 
         Raises:
-            RunError: There is no such item, or a process holds it.
+            RunError: There is no such item, several have the name, or a process holds it.
         """
-        known = {item.name: item for item in self.items}
         chosen: dict[Path, StoredItem] = {}
         for name in names:
-            if name == STALE:
-                chosen |= {item.path: item for item in self.stale}
-            elif name in known:
-                chosen[known[name].path] = known[name]
-            else:
-                raise RunError(
-                    f"there is no {name!r} in {self.cache} and {', '.join(map(str, self.outs))}."
-                    f"{did_you_mean(name, known)} Give 'stale' or names from 'amrbench runs --json'."
-                )
+            items = self.stale if name == STALE else [self._named(name)]
+            chosen |= {item.path: item for item in items}
         if held := [item for item in chosen.values() if item.held]:
             raise RunError(
                 f"{some(item.name for item in held)} cannot be removed: process {held[0].held} works with it "
                 "or may read it. Wait until it has ended."
             )
         return list(chosen.values())
+
+    def _named(self, name: str) -> StoredItem:
+        """Return the item of a name, or of a path."""
+        named = [item for item in self.items if item.name == name]
+        if len(named) > 1:
+            paths = some(os.path.abspath(item.path) for item in named)
+            raise RunError(f"{name!r} is the name of {len(named)} items: {paths}. Give the path of one.")
+        path = os.path.abspath(name)
+        chosen = named or [item for item in self.items if os.path.abspath(item.path) == path]
+        if not chosen:
+            raise RunError(
+                f"there is no {name!r} in {self.cache} and {', '.join(map(str, self.outs))}."
+                f"{did_you_mean(name, (item.name for item in self.items))} Give 'stale', or names or paths "
+                "from 'amrbench runs --json'."
+            )
+        return chosen[0]
 
 
 def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: bool = False) -> Inventory:
@@ -134,7 +145,8 @@ def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: 
     Raises:
         DataError: A folder cannot be read.
     """
-    runs = [StoredRuns(out) for out in dict.fromkeys(outs)]
+    outs = list({os.path.realpath(out): out for out in outs}.values())
+    runs = [StoredRuns(out) for out in outs]
     stages, data = StoredStages(cache, registry), StoredData(cache, registry)
     if settle:
         for claims in (*(out.claims for out in runs), stages.claims, data.claims):
@@ -147,10 +159,18 @@ def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: 
     used_by = {key: tuple(names) for key, names in users.items()}
     used = [(split.fingerprint, run) for run, result in results.items() for split in result.data]
     busy = stages.claims.busy or data.claims.busy
+    unread = [path for out in runs for path in out.unread]
+    if unread:
+        note(
+            f"the {RESULT} of {some(map(str, unread))} cannot be read, so it is not known which stages and "
+            "data are of use, and none are stale. List them with the version of amrbench that wrote it, or "
+            "move the folder out of --out."
+        )
+    known = bool(results) and not unread
     items = [
         *(item for out in runs for item in out.items()),
-        *stages.items(used_by, busy, known=bool(results)),
-        *data.items(data.users(used), busy, known=bool(results)),
+        *stages.items(used_by, busy, known=known),
+        *data.items(data.users(used), busy, known=known),
     ]
     return Inventory(cache, size_of(cache), tuple(outs), tuple(items))
 

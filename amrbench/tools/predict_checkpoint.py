@@ -16,6 +16,7 @@ from amrbench.data.published_features import published_source
 from amrbench.errors import CheckpointError, RecipeError, dotted
 from amrbench.evaluation.result import Fitted
 from amrbench.files.annotations import NAMES_OF_FILES, read_annotations
+from amrbench.files.atomic import refuse_replacing
 from amrbench.files.predictions import write_predictions
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.plugin_errors import naming_plugins
@@ -53,9 +54,10 @@ def predict_from_checkpoint(
 
     Raises:
         CheckpointError: The checkpoint cannot be used.
-        DataError: Annotations or features are missing or wrong, or the output cannot be written.
+        DataError: Annotations or features are missing or wrong, or the output is an input or is not writable.
         RecipeError: The read-out or the ranking of the recipe cannot be used with the checkpoint.
     """
+    refuse_replacing(output, [checkpoint, annotations])
     foreign = load_foreign(checkpoint, registry)
     with naming_plugins(recipe or ()):
         own = Reading(foreign.readout, foreign.ranking)

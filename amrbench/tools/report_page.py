@@ -80,7 +80,10 @@ def write_report(request: ReportRequest, output: Path) -> None:
     """
     refuse_unwritable(output)
     refuse_without_matplotlib()
-    refuse_replacing(output, [*request.all_sources, *filter(None, [request.truth])])
+    files = [*request.all_sources, *filter(None, [request.truth])]
+    refuse_replacing(output, files)
+    if pipe := next((file for file in files if file.is_fifo()), None):
+        raise DataError(f"{pipe}: is a pipe, but a report reads its files several times. Give a stored file.")
     if request.audio is not None and not request.audio.is_dir():
         raise DataError(f"{request.audio}: there is no such folder. Give the folder of the recordings.")
     _page(request).write(output)

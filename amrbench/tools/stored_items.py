@@ -24,7 +24,7 @@ class StoredItem:
 
     Attributes:
         kind: A finished run, a trained stage, prepared data, or what is none of these any more.
-        path: Of the folder or file; its name is unique.
+        path: Of the folder or file.
         claim: The claim of the process that makes it.
         about: What it holds.
         size: Of its files, in bytes.
@@ -44,7 +44,7 @@ class StoredItem:
 
     @property
     def name(self) -> str:
-        """Return the name by which it is removed."""
+        """Return the name by which it is removed, unless an item of another folder has the same."""
         return self.path.name
 
     def as_json(self) -> dict[str, object]:

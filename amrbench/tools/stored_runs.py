@@ -18,6 +18,8 @@ class StoredRuns:
     Attributes:
         folder: The folder.
         results: Of the finished runs, by the path of their folders.
+        unread: Finished runs whose result cannot be read. Other versions may read it, so they are never
+            stale, and which stages and data they use is not known.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,9 +27,9 @@ class StoredRuns:
         self.paths = entries(folder)
         self.claims = Claims(path for path in self.paths if _is_claim(path))
         self.results: dict[Path, Result] = {}
-        self.unread: list[Path] = []  # Other versions may read them, so they are never stale.
+        self.unread: list[Path] = []
         for path in self.paths:
-            if has_checksums(path) and (path / RESULT).is_file() and not _is_set_aside(path):
+            if has_checksums(path) and _is_run(path) and not _is_set_aside(path):
                 self._read(path)
 
     def _read(self, path: Path) -> None:
@@ -71,6 +73,10 @@ def _why_stale(path: Path) -> str:
 
 def _claim_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.claim")
+
+
+def _is_run(path: Path) -> bool:
+    return any((path / name).is_file() for name in (RESULT, _RECIPE))
 
 
 def _is_set_aside(path: Path) -> bool:

@@ -49,7 +49,7 @@ class StoredStages:
         Args:
             users: Folders of the runs that a stage is of, by its key.
             busy: A process that works with this cache and may read any stage; empty for none.
-            known: Whether there are runs at all; without any, nothing is called unused.
+            known: Whether there are runs, and all can be read; otherwise nothing is called unused.
         """
         stages = [self._stage(key, users.get(key, ()), busy, known) for key in self.records]
         return [*stages, *self._leftovers(), *self._leftover_tasks()]

@@ -168,4 +168,4 @@ def test_runs_refuses_unknown_names(amrbench, kept):
     code, out, err = amrbench("runs", "--out", kept, "--remove", "toy@tiny-3", "--yes")
     assert (code, out) == (2, "")
     assert "error: there is no 'toy@tiny-3' in " in err
-    assert "Give 'stale' or names from 'amrbench runs --json'." in err
+    assert "Give 'stale', or names or paths from 'amrbench runs --json'." in err

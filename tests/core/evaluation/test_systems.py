@@ -13,6 +13,7 @@ from amrbench.evaluation.systems import (
     is_run,
     prediction_files,
     read_system,
+    read_systems,
     refuse_other_queries,
     run_folder,
 )
@@ -20,6 +21,7 @@ from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.functional.metrics import STANDARD, Metric, score
 from amrbench.notes import Note
+from tests.core.files.test_typed_lines import piped
 from tests.small_world.runs import seal
 from tests.small_world.written_runs import make_run, poor_and_good, queries
 
@@ -131,6 +133,15 @@ def test_predictions_for_other_sentences_are_noted(runs, tmp_path):
         read_system(file, STANDARD, truth)
     with pytest.warns(Note, match=re.escape(message)):
         score_files(file, truth)
+
+
+def test_annotations_of_several_files_may_come_from_a_pipe(runs):
+    files = [run / "predictions/seed-1.test.jsonl" for run in runs]
+    truth = runs[0] / "annotations.test.jsonl"
+    with piped(truth.read_bytes()) as pipe:
+        systems = read_systems(files, STANDARD, truth=pipe)
+    for system, known in zip(systems, read_systems(files, STANDARD, truth=truth), strict=True):
+        assert system.singles.values.tolist() == known.singles.values.tolist()
 
 
 def test_other_queries_are_refused_by_name():

@@ -1,4 +1,7 @@
+import os
+import socket
 from pathlib import Path
+from stat import S_ISFIFO
 
 import pytest
 
@@ -44,6 +47,61 @@ def test_a_path_without_a_name_is_a_folder(name):
         write_text_atomic(Path(name), "{}")
 
 
+def test_a_link_stays_a_link_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "x.json").write_text("old")
+    for name, target in (("link", "other"), ("other", "store/x.json"), ("dangling", "store/new.json")):
+        (tmp_path / name).symlink_to(target)
+    write_text_atomic(tmp_path / "link", "new")
+    write_text_atomic(tmp_path / "dangling", "made")
+    assert [(tmp_path / name).is_symlink() for name in ("link", "other", "dangling")] == [True] * 3
+    files = {file.name: file.read_text() for file in (tmp_path / "store").iterdir()}
+    assert files == {"x.json": "new", "new.json": "made"}
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_link_to_itself_cannot_be_written(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(RunError, match=r"loop: cannot be written \(Too many levels of symbolic links\)"):
+        write_text_atomic(tmp_path / "loop", "{}")
+    assert (tmp_path / "loop").is_symlink()
+
+
+def test_devices_pipes_and_sockets_are_no_outputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # The name of a socket is short.
+    os.mkfifo("pipe")
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind("socket")
+    os.symlink("pipe", "link")
+    for name in ("pipe", "socket", "link"):
+        with pytest.raises(DataError) as error:
+            write_text_atomic(Path(name), "{}")
+        assert str(error.value) == (
+            f"{name}: is a device, a pipe or a socket, and no file. Name a file for the output."
+        )
+    assert S_ISFIFO(Path("pipe").stat().st_mode)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe", "socket"]
+
+
+def test_a_pipe_is_refused_through_the_link_of_an_open_file(tmp_path):
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(DataError, match=f"/dev/fd/{writer}: is a device, a pipe or a socket"):
+            write_text_atomic(Path(f"/dev/fd/{writer}"), "{}")
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_folder_is_refused_before_anything_is_written(tmp_path):
+    def write():
+        with atomic_path(tmp_path):
+            pytest.fail("begun")
+
+    with pytest.raises(IsADirectoryError):
+        write()
+
+
 def test_an_input_cannot_be_the_output(tmp_path):
     source = tmp_path / "a.txt"
     source.write_text("x")
@@ -60,6 +118,14 @@ def test_only_leftovers_of_the_same_file_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path / "a.h5")
     assert sorted(path.name for path in tmp_path.iterdir()) == others
+
+
+def test_leftovers_lie_beside_the_file_that_a_link_leads_to(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ".b.h5.0ab-12.part").touch()
+    (tmp_path / "a.h5").symlink_to("store/b.h5")
+    remove_leftovers(tmp_path / "a.h5")
+    assert list((tmp_path / "store").iterdir()) == []
 
 
 def test_leftovers_of_all_files_of_a_folder_are_removed(tmp_path):

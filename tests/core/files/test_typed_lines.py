@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -225,15 +227,37 @@ def test_window_tables() -> None:
     assert window_table([[(-math.inf, 0)]], 2) is None
 
 
-def test_lines_with_other_types_are_left_to_the_plain_way(tmp_path: Path) -> None:
+def test_lines_with_other_types_are_left_to_the_plain_way() -> None:
     class Number(msgspec.Struct):
         a: int
 
-    path = tmp_path / "f.jsonl"
-    path.write_text('{"a": 1}\n{"a": 2, "b": "x:"}\n')
-    assert read_typed(path, Number, lambda lines, objects: [*lines, *objects]) == [
+    data = b'{"a": 1}\n{"a": 2, "b": "x:"}\n'
+    assert read_typed(data, Number, lambda lines, objects: [*lines, *objects]) == [
         *(Number(1), Number(2)),
         *({"a": 1}, {"a": 2, "b": "x:"}),
     ]
-    path.write_text('{"a": "1"}\n')
-    assert read_typed(path, Number, lambda lines, objects: lines) is None
+    assert read_typed(b'{"a": "1"}\n', Number, lambda lines, objects: lines) is None
+
+
+@pytest.mark.parametrize(("read", "keys"), [(read, keys) for read, _, keys in READERS])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_is_read_once(read: Reader, keys: dict[str, str], pack: Callable[[bytes], bytes]) -> None:
+    with piped(pack(line(keys).encode())) as path:
+        assert [item.qid for item in read(path)] == ["a_1"]
+    with (
+        piped(pack(b'{"qid": "a_1"}')) as path,
+        pytest.raises(DataError, match=r'fd/\d+:1: "vid" is missing'),
+    ):
+        read(path)
+
+
+@contextmanager
+def piped(data: bytes) -> Iterator[Path]:
+    """Yield the path of a pipe that holds some bytes, as `<(...)` of a shell gives it."""
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    try:
+        yield Path(f"/dev/fd/{reader}")
+    finally:
+        os.close(reader)

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from amrbench.notes import Note
 from amrbench.tools.dry_run import Forecast, StageForecast, dry_run, time_steps, training_seconds
 from amrbench.training.progress_bars import NULL_REPORTER
 from tests.small_world.parts import REGISTRY
@@ -50,6 +51,24 @@ def test_a_dry_run_finds_what_is_finished(toy_folder):
     more = forecast_of(toy_folder, seeds=3)
     assert [stage.present for stage in more.stages] == [True, True, True, False]
     json.dumps(more.as_json())
+
+
+def test_a_dry_run_does_not_set_aside_a_run_that_has_changed(toy_folder):
+    folder = run_in(toy_folder).folder
+    (folder / "recipe.yaml").write_text("changed")
+    before = files_in(toy_folder)
+    with pytest.warns(Note) as notes:
+        forecast = forecast_of(toy_folder)
+    assert files_in(toy_folder) == before
+    assert forecast.finished == ()
+    assert [stage.present for stage in forecast.stages] == [True] * 3
+    assert f"the run {folder} would be set aside and made again: recipe.yaml has changed" in [
+        str(note.message) for note in notes
+    ]
+
+
+def files_in(folder):
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
 
 
 def test_a_run_after_a_dry_run_does_not_train_on_the_sample(toy_folder, toy_cache):

@@ -7,6 +7,7 @@ import pytest
 
 from amrbench.errors import RunError
 from amrbench.files.claim import claimed
+from amrbench.notes import Note
 from amrbench.tools.list_runs import inventory, remove
 from amrbench.tools.stored_items import size_of
 from tests.small_world.parts import REGISTRY
@@ -48,6 +49,31 @@ def test_a_run_that_is_moved_away_leaves_stale_stages_unless_its_folder_is_named
         inventory_of(world, world / "runs", world / "others").stale
         == inventory_of(world, world / "others").stale
     )
+
+
+@pytest.mark.parametrize("damage", ["newer", "no JSON", "none"])
+def test_stages_and_data_are_not_stale_while_a_run_cannot_be_read(world, finished, damage):
+    folder = world / "others" / finished.folder.name
+    shutil.copytree(finished.folder, folder)
+    shutil.copytree(world / "cache" / "stages" / stage_of(world), world / "cache" / "stages" / ("0" * 24))
+    outs = [world / "runs", world / "others"]
+    assert "0" * 24 in [item.name for item in inventory_of(world, *outs).stale]
+    if damage == "none":
+        (folder / "result.json").unlink()
+    else:
+        (folder / "result.json").write_text('{"version": 2}' if damage == "newer" else "{")
+    with pytest.warns(Note) as notes:
+        known = inventory_of(world, *outs)
+    assert not [item for item in known.stale if item.kind in ("stage", "data")]
+    assert [str(note.message) for note in notes] == [
+        f"the result.json of '{folder}' cannot be read, so it is not known which stages and data are of use, "
+        "and none are stale. List them with the version of amrbench that wrote it, or move the folder out of "
+        "--out."
+    ]
+
+
+def stage_of(world):
+    return min(path.name for path in (world / "cache" / "stages").iterdir())
 
 
 def test_what_is_removed_is_made_again(world):
@@ -99,8 +125,29 @@ def test_an_unknown_name_is_refused_with_a_near_one(world):
         known.chosen([name[:-1]])
     assert str(refused.value) == (
         f"there is no {name[:-1]!r} in {world / 'cache'} and {world / 'runs'}. Did you mean {name!r}? "
-        "Give 'stale' or names from 'amrbench runs --json'."
+        "Give 'stale', or names or paths from 'amrbench runs --json'."
     )
+
+
+def test_a_name_that_is_in_several_folders_is_refused_and_a_path_is_taken(world, finished, monkeypatch):
+    name = finished.folder.name
+    shutil.copytree(world / "runs" / name, world / "others" / name)
+    monkeypatch.chdir(world / "runs")
+    known = inventory_of(world, Path(), world / "others")
+    with pytest.raises(RunError) as refused:
+        known.chosen([name])
+    paths = f"'{world / 'runs' / name}', '{world / 'others' / name}'"
+    assert str(refused.value) == f"{name!r} is the name of 2 items: {paths}. Give the path of one."
+    assert [item.path for item in known.chosen([f"{world / 'runs' / name}/"])] == [Path(name)]
+    monkeypatch.chdir(world)
+    (chosen,) = known.chosen([f"runs/../others/{name}"])
+    assert chosen.path == world / "others" / name
+
+
+def test_a_folder_that_is_named_twice_counts_once(world, monkeypatch):
+    monkeypatch.chdir(world)
+    known = inventory_of(world, world / "runs", Path("runs"))
+    assert [item.kind for item in known.items].count("run") == 1
 
 
 # ---------------------------------------------------------------- what is shown

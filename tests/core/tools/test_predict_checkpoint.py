@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from amrbench.config.recipe import Recipe
-from amrbench.errors import CheckpointError, RecipeError
+from amrbench.errors import CheckpointError, DataError, RecipeError
 from amrbench.registry import Registry
 from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
 from amrbench.slots.model import Limits
-from amrbench.tools.predict_checkpoint import load_foreign, reading_of
+from amrbench.tools.predict_checkpoint import load_foreign, predict_from_checkpoint, reading_of
 from amrbench.types import Checkpoint, FeatureWidths, Outputs
 from tests.folders import DATA
 from tests.small_world.parts import RECIPE, REGISTRY
@@ -48,6 +48,24 @@ def test_without_the_name_of_the_model_it_is_asked_for(tmp_path: Path) -> None:
         CheckpointError, match=r"no option 'model_name' in 'opt'.* checkpoint part \(cg_detr\)"
     ):
         load_foreign(tmp_path / "best.ckpt", Registry.of(OtherNet))
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "queries.jsonl"])
+def test_an_input_cannot_be_the_output(tmp_path: Path, name: str) -> None:
+    for file in ("best.ckpt", "queries.jsonl"):
+        (tmp_path / file).write_text("kept")
+    with pytest.raises(DataError) as error:
+        predict_from_checkpoint(
+            tmp_path / "best.ckpt",
+            features=tmp_path,
+            annotations=tmp_path / "queries.jsonl",
+            output=tmp_path / name,
+            registry=Registry.of(),
+        )
+    assert str(error.value) == (
+        f"{tmp_path / name}: is an input, so it cannot be the output. Name another output."
+    )
+    assert (tmp_path / name).read_text() == "kept"
 
 
 class Bounded(CheckpointPart):

@@ -1,5 +1,6 @@
 """Every number of the page is that of `score`, `compare` and `analyze`."""
 
+import os
 import sys
 
 import numpy as np
@@ -227,6 +228,14 @@ def test_what_cannot_be_reported_is_refused_with_a_remedy(amrbench, tmp_path, ar
     code, _, err = amrbench("report", *(each.format(**names) for each in arguments))
     assert (code, err) == (2, f"error: {message.format(**names)}\n")
     assert not (tmp_path / "r.html").exists()
+
+
+def test_a_pipe_is_refused_because_files_are_read_several_times(amrbench, runs, tmp_path):
+    file, pipe = runs[0] / "predictions/seed-0.test.jsonl", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    code, _, err = amrbench("report", file, "--truth", pipe, "-o", tmp_path / "r.html")
+    assert code == 2
+    assert f"{pipe}: is a pipe, but a report reads its files several times. Give a stored file." in err
 
 
 def test_without_matplotlib_nothing_is_read(amrbench, runs, tmp_path, monkeypatch):
