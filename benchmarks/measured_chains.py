@@ -30,7 +30,7 @@ from amrbench.evaluation.compare import METRICS
 from amrbench.evaluation.result import Result
 from amrbench.evaluation.systems import System
 from amrbench.evaluation.text_table import format_table
-from amrbench.functional.bootstrap import chain_differences
+from amrbench.functional.bootstrap import chain_differences, paired_chain_differences
 from amrbench.functional.metrics import Metric
 from amrbench.types import Floats
 from benchmarks.power import chains_of
@@ -80,6 +80,10 @@ class MeasuredChain:
     def origin(self) -> tuple[str, ...]:
         """Return what is equal for two trainings that give the same bits."""
         return self.recipe, self.cpu, *self.stages
+
+    def shares_stages(self, other: MeasuredChain) -> bool:
+        """Whether it has a stage in common with another chain."""
+        return self.cpu == other.cpu and not {*self.stages}.isdisjoint(other.stages)
 
 
 def packed(values: Floats) -> str:
@@ -134,13 +138,12 @@ def write(file: Path, conditions: Conditions, chains: Sequence[MeasuredChain]) -
     """Write a file of chains, sorted.
 
     Raises:
-        RunError: Two chains share a stage: then they are no two samples.
+        RunError: Two chains of a recipe share a stage: then they are no two samples.
     """
     for one, two in combinations(chains, 2):
-        if one.cpu == two.cpu and {*one.stages} & {*two.stages}:
+        if one.recipe == two.recipe and one.shares_stages(two):
             raise RunError(
-                f"{one.recipe}, {one.seed}, and {two.recipe}, {two.seed}, share a stage. Compare their runs "
-                "with `amrbench compare`, which draws such chains as pairs."
+                f"{one.recipe}: {one.seed} and {two.seed} share a stage, so they are no two chains."
             )
     ordered = sorted(chains, key=lambda chain: (chain.recipe, chain.seed, chain.cpu))
     file.parent.mkdir(exist_ok=True)
@@ -156,24 +159,28 @@ def table(
     names = list(dict.fromkeys([against, *(recipes or counts)]))
     if missing := [name for name in names if counts[name] < 2]:
         raise RunError(f"{protocol}: no two chains of {', '.join(missing)}. There are: {', '.join(counts)}.")
-    values = {
-        name: np.stack(
-            [unpacked(chain.values, len(conditions.metrics)) for chain in chains if chain.recipe == name]
-        )
-        for name in names
-    }
+    own = {name: [chain for chain in chains if chain.recipe == name] for name in names}
     rows = [
         {"recipe": name, "chains": str(counts[name])}
-        | _means(values[name], conditions)
+        | _means(_values(own[name], conditions), conditions)
         | {
             f"{metric} against {against}": "" if name == against else text
-            for metric, text in _differences(values[name], values[against], conditions).items()
+            for metric, text in _differences(own[name], own[against], conditions).items()
             if metric in compared
         }
         for name in names
     ]
-    heading = f"{protocol}: {len(conditions.recordings)} queries, {len({*conditions.recordings})} recordings"
-    return format_table("github", [heading], rows, align=["left", *["right"] * (len(rows[0]) - 1)])
+    heading = [
+        f"{protocol}: {len(conditions.recordings)} queries, {len({*conditions.recordings})} recordings"
+    ]
+    pairs = {name: len(_pairs(own[name], own[against])) for name in names[1:]}
+    heading += [
+        f"{count} chains of {name} share stages with those of {against}: the difference is of these pairs, "
+        "which are drawn together"
+        for name, count in pairs.items()
+        if count
+    ]
+    return format_table("github", heading, rows, align=["left", *["right"] * (len(rows[0]) - 1)])
 
 
 def alike(protocol: str, folder: Path) -> str:
@@ -232,9 +239,28 @@ def _means(values: Floats, conditions: Conditions) -> dict[str, str]:
     return means | {f"{BY_CHAIN} of each chain": ", ".join(f"{own:.1f}" for own in by_chain[BY_CHAIN])}
 
 
-def _differences(values: Floats, other: Floats, conditions: Conditions) -> dict[str, str]:
-    """Return the difference from another recipe, with its interval, by metric."""
-    drawn = chain_differences(values, other, [f"{number:06}" for number in conditions.recordings])
+def _values(chains: Sequence[MeasuredChain], conditions: Conditions) -> Floats:
+    """Return (chains, Q, M) percent."""
+    return np.stack([unpacked(chain.values, len(conditions.metrics)) for chain in chains])
+
+
+def _pairs(
+    chains: Sequence[MeasuredChain], others: Sequence[MeasuredChain]
+) -> list[tuple[MeasuredChain, MeasuredChain]]:
+    """Return the chains of two recipes that share stages, as where only the last stage differs."""
+    return [(one, two) for one in chains for two in others if one.shares_stages(two)]
+
+
+def _differences(
+    chains: Sequence[MeasuredChain], others: Sequence[MeasuredChain], conditions: Conditions
+) -> dict[str, str]:
+    """Return the difference from the chains of another recipe, with its interval, by metric."""
+    recordings = [f"{number:06}" for number in conditions.recordings]
+    if pairs := _pairs(chains, others):
+        ones, twos = (_values(side, conditions) for side in zip(*pairs, strict=True))
+        drawn = paired_chain_differences(ones - twos, recordings)
+    else:
+        drawn = chain_differences(_values(chains, conditions), _values(others, conditions), recordings)
     texts = [f"{own.mean:+.2f} [{own.low:+.2f}, {own.high:+.2f}]" for own in drawn]
     return dict(zip(conditions.metrics, texts, strict=True))
 

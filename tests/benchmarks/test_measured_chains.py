@@ -1,12 +1,14 @@
 """Chains that were added from runs give the tables that `amrbench compare` gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from amrbench.errors import RunError
 from amrbench.evaluation.compare import compare
 from amrbench.evaluation.result import Environment
-from benchmarks.measured_chains import add, alike, main, packed, read, table, unpacked
+from benchmarks.measured_chains import add, alike, main, packed, read, table, unpacked, write
 from tests.small_world.written_runs import make_chains
 
 
@@ -78,13 +80,32 @@ def test_another_description_of_a_recipe_leaves_its_chains(tmp_path):
     assert len({chain.made_by for chain in chains}) == 1
 
 
-def test_chains_that_share_a_stage_are_refused(tmp_path):
+def test_chains_of_a_recipe_that_share_a_stage_are_refused(tmp_path):
+    folder = tmp_path / "chains"
+    add([run_of(tmp_path / "a")], folder)
+    conditions, chains = read(folder / "tiny-1.jsonl")
+    shared = [replace(chain, stages=("pretrain", chain.stages[0])) for chain in chains]
     with pytest.raises(RunError) as error:
-        add([run_of(tmp_path / name, stages="both") for name in ("a", "b")], tmp_path / "chains")
-    assert str(error.value) == (
-        "a, seed 0, and b, seed 0, share a stage. Compare their runs with `amrbench compare`, which draws "
-        "such chains as pairs."
+        write(folder / "tiny-1.jsonl", conditions, shared)
+    assert str(error.value) == "a: seed 0 and seed 1 share a stage, so they are no two chains."
+
+
+def test_chains_of_two_recipes_that_share_stages_are_pairs_as_in_compare(tmp_path):
+    runs = [
+        run_of(tmp_path / name, accuracy=accuracy, stages="both")
+        for name, accuracy in (("a", 0.5), ("b", 0.8))
+    ]
+    add(runs, tmp_path / "chains")
+    text = table([], "a", "tiny-1", tmp_path / "chains")
+    assert text.splitlines()[1] == (
+        "3 chains of b share stages with those of a: the difference is of these pairs, which are drawn "
+        "together"
     )
+    row = dict(zip(cells(text, 3), cells(text, 6), strict=True))
+    compared = [line for line in compare(runs[1:], against=runs[0]).lines if line.recipe == "b"]
+    shown = {line.metric: line.cells() for line in compared}
+    for metric in ("R1@0.7", "mAP"):
+        assert row[f"{metric} against a"] == f"{shown[metric]['difference']} {shown[metric]['95 % interval']}"
 
 
 def test_other_conditions_are_refused(tmp_path):
