@@ -23,6 +23,12 @@ settings.register_profile("search", max_examples=3000, deadline=None, print_blob
 settings.load_profile("same")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Leave the cache folder of the user alone."""
+    os.environ.setdefault("AMRBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def amrbench(monkeypatch, capsys):
     """Return a function that calls the command line and returns exit code, output and messages."""

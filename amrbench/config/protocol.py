@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from amrbench.config.recipe import MOST_SEEDS, Budget, Name, Recipe
 from amrbench.errors import RecipeError, did_you_mean
-from amrbench.part import Strict, problem
+from amrbench.part import Strict, problem, unique
 from amrbench.slots.data import DatasetPart
 from amrbench.slots.features import FeaturesPart
 
@@ -41,7 +41,9 @@ class Data(Strict):
 class Splits(Strict):
     """How splits of the target data are used; other roles train on `train` and select on `val`."""
 
-    train: tuple[str, ...] = Field(min_length=1, description="splits to train on")
+    train: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
+        min_length=1, description="splits to train on"
+    )
     select: str = Field(description="split that chooses the epoch")
     report: str = Field(description="split to predict, and to score if its annotations are public")
 

@@ -31,6 +31,7 @@ from amrbench.errors import DataError, some
 from amrbench.files.annotations import read_annotations, safe_id
 from amrbench.files.folder_files import has_file, printable
 from amrbench.files.jsonl import KeyRule
+from amrbench.files.remembered_hashes import file_hashes
 from amrbench.required_files import Published, RequiredFile, refuse_missing
 from amrbench.slots.data import Dataset, refuse_unknown_split
 from amrbench.slots.features import FeaturesPart
@@ -39,8 +40,6 @@ from amrbench.types import Query, Rows
 FEATURES = "features"
 AUDIO = "audio"
 NOT_PUBLISHED = Published("no known place")
-_SAMPLE = 1 << 16
-"""Bytes at either end of an audio file that its fingerprint covers."""
 
 
 @dataclass(frozen=True)
@@ -270,14 +269,9 @@ class LocalDataset(Dataset):
         digest = hashlib.sha256()
         for split in self.folder.present_splits:
             digest.update(split.encode() + self.folder.annotations(split).read_bytes())
-        for path in self.folder.recordings.readable:
-            size = path.stat().st_size
-            name = printable(path.relative_to(self.folder.audio_folder).as_posix())
-            digest.update(f"{name} {size}".encode())
-            with path.open("rb") as file:  # Its beginning and end: reading all audio would take minutes.
-                digest.update(file.read(_SAMPLE))
-                file.seek(max(0, size - _SAMPLE))
-                digest.update(file.read(_SAMPLE))
+        audio, paths = self.folder.audio_folder, self.folder.recordings.readable
+        for path, content in zip(paths, file_hashes(audio, paths), strict=True):
+            digest.update(f"{printable(path.relative_to(audio).as_posix())} {content}".encode())
         return digest.hexdigest()[:24]
 
     def _recordings(self, split: str) -> dict[str, list[Query]]:

@@ -100,7 +100,8 @@ def sndfile_decoder(path: Path, stream: AudioStream) -> SndfileDecoder:
         if samples > file.frames:
             raise NotDecodedError(f"it holds {file.subtype_info} of varying bit rate, which is cut short")
         if stream.samples is None or (not width and stream.sized):
-            in_order = file.subtype.startswith("MPEG")
+            # Libsndfile cannot go to a sample of GSM 6.10, G.721 and some kinds of ADPCM.
+            in_order = file.subtype.startswith("MPEG") or not file.seekable()
             return SndfileDecoder(path, stream, file.samplerate, samples, in_order=in_order)
         if not width:
             reason = f"its header has a wrong size, and {file.subtype_info} is not read without it"

@@ -138,13 +138,13 @@ def parse_table(path: Path, text: str, columns: Columns, *, quoted: bool = True)
             elif len(mistakes) < COUNTED_MISTAKES:
                 mistakes.append(f"{path}, line {line}: {fault}")
     except _RowError as error:
-        raise DataError(f"{path}, {error} Close each mark, or double those inside a text.") from error
+        raise DataError(f"{path}, {error}") from error
     refuse_mistakes(path, mistakes)
     return Table(path, written, read, unnamed)
 
 
 class _RowError(ValueError):
-    """A row that cannot be taken apart; the text names its line."""
+    """A row that cannot be taken apart; the text names its line and the remedy."""
 
 
 def _rows(text: str, separator: str, *, quoted: bool) -> Iterator[tuple[int, list[str]]]:
@@ -163,9 +163,19 @@ def _rows(text: str, separator: str, *, quoted: bool) -> Iterator[tuple[int, lis
         except StopIteration:
             return
         except csv.Error as error:
-            raise _RowError(f"line {line}: the quotation marks do not fit ({error}).") from None
+            raise _RowError(f"line {line}: {_fault(error)}") from None
         if any(cells) and not (line == 1 and text[: len(_EXCEL)].lower() == _EXCEL):
             yield line, cells
+
+
+def _fault(error: csv.Error) -> str:
+    """Return what is wrong with a row, and what to do."""
+    if "field limit" in str(error):
+        return (
+            f"a cell has more than {csv.field_size_limit():,} characters. Shorten it; if it begins with a "
+            "quotation mark, close the mark."
+        )
+    return f"the quotation marks do not fit ({error}). Close each mark, or double those inside a text."
 
 
 def _written_names(path: Path, header: Sequence[str]) -> dict[str, str]:

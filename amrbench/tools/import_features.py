@@ -52,17 +52,19 @@ class ImportResult:
 
     Attributes:
         output: The feature file.
+        split: Whose features were read; empty for all splits.
         counts: Number of recordings and queries in it.
         read: Number of files that were read.
         known: Number of files that were not read, because their recording or query was imported before.
         size: Bytes of the files that were read.
         seconds: Duration of the import.
         other_length: Number of recordings with one row more or less than their annotated duration.
-        unknown: Number of files of recordings or queries that no annotation names.
+        unknown: Number of files of recordings or queries that no annotation of these splits names.
         missing: Recordings and queries without features; empty unless the import was partial.
     """
 
     output: Path
+    split: str = ""
     counts: Mapping[Kind, int] = field(default_factory=dict)
     read: int = 0
     known: int = 0
@@ -85,7 +87,10 @@ class ImportResult:
                 f"  {self.other_length:,} recordings have one row more or less than their duration; accepted"
             )
         if self.unknown:
-            lines.append(f"  {self.unknown:,} files are of recordings or queries that no annotation names")
+            where = f" of {self.split!r}" if self.split else ""
+            lines.append(
+                f"  {self.unknown:,} files are of recordings or queries that no annotation{where} names"
+            )
         lines += [
             f"  without {len(ids):,} {_PLURALS[kind]}: {some(ids)}" for kind, ids in self.missing.items()
         ]
@@ -121,7 +126,7 @@ def import_features(
     output, unique = folder.feature_file(encoder), dict.fromkeys(sources)
     with exclusive(output.with_suffix(".lock"), on_wait(report, str(output))):
         remove_leftovers(output)
-        importer = _Importer(expected, ImportResult(output), report)
+        importer = _Importer(expected, ImportResult(output, split), report)
         if output.is_file() and not importer.missing:
             raise DataError(
                 f"{output}: is complete already, so nothing was read. Move it away to import it again."

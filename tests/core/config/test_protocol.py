@@ -87,6 +87,12 @@ def test_the_selecting_split_is_never_trained_on(load):
     ]
 
 
+def test_a_split_is_trained_on_once(load):
+    assert mistakes(load, ("train: [train]", "train: [train, train]")) == [
+        "line 9 splits.train 'train' is listed twice; keep one."
+    ]
+
+
 def test_the_reported_split_does_not_choose_the_epoch(load):
     assert mistakes(load, ("select: val", "select: test")) == [
         "line 9 splits the split 'test' is reported, so it cannot choose the epoch."

@@ -279,3 +279,13 @@ def test_another_recording_is_another_data_set(folder):
     add_audio(folder, "b.wav", 1.5)
     again = DatasetFolder(folder.name, folder.root, folder.splits)
     assert LocalDataset(again).fingerprint() != before
+
+
+def test_a_recording_that_was_changed_in_its_middle_is_another_data_set(folder):
+    folder.audio_folder.mkdir()
+    content = bytearray(300_000)
+    (folder.audio_folder / "b.wav").write_bytes(content)
+    before = LocalDataset(folder).fingerprint()
+    content[150_000] = 1
+    (folder.audio_folder / "b.wav").write_bytes(content)
+    assert LocalDataset(folder).fingerprint() != before

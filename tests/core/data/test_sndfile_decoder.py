@@ -68,6 +68,20 @@ def test_chunks_after_the_audio_of_a_w64_are_no_audio(tmp_path):
     assert np.abs(all_of(decoder) - NOISE).max() < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("kind", "subtype"), [("WAV", "GSM610"), ("WAV", "NMS_ADPCM_32"), ("AU", "G721_32"), ("AU", "G723_24")]
+)
+def test_codecs_in_which_libsndfile_cannot_seek_are_read_in_order(tmp_path, kind, subtype):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, NOISE[:, 0], 8000, subtype, format=kind)
+    with soundfile.SoundFile(path) as file:
+        expected = file.read(file.frames, dtype="float32", always_2d=True)
+    (decoder,) = decoders(path)
+    assert np.array_equal(all_of(decoder), expected)
+    assert np.array_equal(decoder.read(100, 50), expected[100:150])
+    assert len(expected) >= 8000
+
+
 def test_a_compressed_file_needs_its_size(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, NOISE, 8000, "IMA_ADPCM")

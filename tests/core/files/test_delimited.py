@@ -123,6 +123,14 @@ def test_what_is_no_such_table_is_refused(text, message):
     assert refusal(text) == f"a.csv{message}"
 
 
+@pytest.mark.parametrize("mark", ["", '"'])
+def test_a_cell_that_is_too_long_is_told_from_wrong_quotation_marks(mark):
+    assert refusal(f"name,size\na,1\n{mark}{'b' * 131_073},2\n") == (
+        "a.csv, line 3: a cell has more than 131,072 characters. Shorten it; if it begins with a quotation "
+        "mark, close the mark."
+    )
+
+
 def test_wide_and_long_tables_take_little_time():
     assert refusal("name" + ",x" * 30_000 + "\n" + "a\n" * 30_000).startswith(
         "a.csv: has the columns 'x' and 'x'"

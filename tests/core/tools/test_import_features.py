@@ -79,6 +79,14 @@ def test_files_of_unknown_recordings_are_counted(dataset, tmp_path):
     expect_complete(dataset)
 
 
+def test_unknown_files_are_those_that_the_split_does_not_name(dataset, tmp_path):
+    result = take(dataset, folder(tmp_path / "x", published()), split="train")
+    assert result.unknown > 0
+    assert f"  {result.unknown} files are of recordings or queries that no annotation of 'train' names" in (
+        result.text().splitlines()
+    )
+
+
 def test_missing_files_are_named_and_the_next_import_continues(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("amrbench.tools.import_features.ITEMS_A_PART", 2)
     files = published()

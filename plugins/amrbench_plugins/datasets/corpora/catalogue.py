@@ -15,6 +15,8 @@ from amrbench.content_hash import content_hash
 from amrbench.data.audio import SUFFIXES, audio_by_stem
 from amrbench.errors import DataError, some
 from amrbench.files.folder_files import files_below
+from amrbench.files.text_file import read_text
+from amrbench.notes import note
 
 WAVCAPS = {
     "AudioSet_SL": ("as_final.json", "YouTube content; ids CC BY 4.0; captions for academic use only"),
@@ -26,8 +28,6 @@ DEMAND_LICENCE = "CC BY-SA 3.0 (Thiemann et al. 2013); see the text of your down
 TOURS_LICENCE = "YouTube content; list of videos CC BY (Venkataramanan et al. 2024)"
 _CHANNELS = 16
 """Of each environment of DEMAND."""
-_POINTER = "version https://git-lfs"
-"""How a file begins that Git LFS has not downloaded."""
 
 
 @dataclass(frozen=True)
@@ -65,31 +65,42 @@ class Background(SourceFile):
     environment: str
 
 
-def wavcaps_sounds(folder: Path, subsets: Sequence[str], excluded: frozenset[str]) -> list[Sound]:
+def wavcaps_sounds(
+    folder: Path, subsets: Sequence[str], excluded: Mapping[Path, frozenset[str]]
+) -> list[Sound]:
     """Return the sounds of some subsets of WavCaps whose ids are not excluded, in the order of their files.
 
     Sounds without captions are left out. The captions are in `json_files/<subset>/<name>.json`,
     `<subset>/<name>.json` or `<name>.json`. The audio is in `<subset>/` or `<subset>_flac/`, named by the id,
     with any suffix.
 
+    Args:
+        folder: Of WavCaps.
+        subsets: Some of `WAVCAPS`.
+        excluded: The ids in each file of excluded ids, as `excluded_ids` returns them.
+
     Raises:
-        DataError: A file is missing or is not as published.
+        DataError: A file is missing or is not as published, or a file of excluded ids names no sound.
     """
+    paths = {subset: _captions_file(folder, subset) for subset in subsets}
+    published = {subset: _wavcaps_captions(path) for subset, path in paths.items()}
+    known = {plain_id(name) for captions in published.values() for name in captions}
+    for file, ids in excluded.items():
+        _note_matches(file, ids, known, subsets)
+    left_out = frozenset[str]().union(*excluded.values())
     sounds = []
     for subset in subsets:
-        file, licence = WAVCAPS[subset]
-        candidates = (folder / subset / file, folder / "json_files" / subset / file, folder / file)
-        path = next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
         files = _audio_below(folder / subset) | _audio_below(folder / f"{subset}_flac")
         captions = {
-            name: texts for name, texts in _wavcaps_captions(path).items() if plain_id(name) not in excluded
+            name: texts for name, texts in published[subset].items() if plain_id(name) not in left_out
         }
         if missing := [name for name in captions if name not in files]:
             raise DataError(
-                f"{path}: {len(missing):,} of {len(captions):,} recordings have no audio file in "
+                f"{paths[subset]}: {len(missing):,} of {len(captions):,} recordings have no audio file in "
                 f"{folder / subset}: {some(missing)}. Unpack the whole archive there, name in 'exclude' a "
                 "file with the missing ids, or leave the subset out."
             )
+        licence = WAVCAPS[subset][1]
         sounds += [
             Sound(f"WavCaps {subset}", name, files[name], licence, texts) for name, texts in captions.items()
         ]
@@ -163,33 +174,35 @@ def tour_backgrounds(folder: Path, names: Sequence[str]) -> list[Background]:
     return [Background("Walking Tours", name, files[name], TOURS_LICENCE, name) for name in names]
 
 
-def excluded_ids(files: Iterable[str]) -> frozenset[str]:
-    """Return the ids in some files, as `plain_id` gives them.
+def excluded_ids(files: Iterable[str]) -> dict[Path, frozenset[str]]:
+    """Return the ids in each of some files, as `plain_id` gives them.
 
     A file is text with one id on each line, or JSON with ids in lists and mappings.
 
     Raises:
         DataError: A file cannot be read.
     """
-    ids: list[str] = []
+    ids: dict[Path, frozenset[str]] = {}
     for path in (Path(file).expanduser() for file in files):
+        text = read_text(path)
         try:
-            text = path.read_text("utf-8")
-            ids += map(str, _leaves(json.loads(text))) if path.suffix == ".json" else text.splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: the excluded ids cannot be read ({error}).") from error
+            is_json = path.suffix.lower() == ".json"
+            names = map(str, _leaves(json.loads(text))) if is_json else text.splitlines()
+            ids[path] = frozenset(plain_id(name) for name in names if name.strip())
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}: the excluded ids are no JSON ({error}).") from error
-    return frozenset(map(plain_id, ids))
+    return ids
 
 
 def plain_id(name: str) -> str:
     """Return an id in the form in which ids are compared: WavCaps writes YouTube ids as Y<11 letters>.wav.
 
-    >>> plain_id("Y---1_cCGK4M.wav")
+    Quotation marks of tables are left out.
+
+    >>> plain_id('"Y---1_cCGK4M.wav"')
     '---1_cCGK4M'
     """
-    stem = re.sub(r"\.(wav|flac|mp3|ogg)$", "", name.strip())
+    stem = re.sub(r"\.(wav|flac|mp3|ogg)$", "", name.strip().strip("\"'"), flags=re.IGNORECASE)
     return stem[1:] if re.fullmatch(r"Y[\w-]{11}", stem) else stem
 
 
@@ -213,14 +226,16 @@ def hash_fraction(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
+def _captions_file(folder: Path, subset: str) -> Path:
+    """Return the file of captions of a subset, or where it should be."""
+    file, _ = WAVCAPS[subset]
+    candidates = (folder / subset / file, folder / "json_files" / subset / file, folder / file)
+    return next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
+
+
 def _wavcaps_captions(path: Path) -> dict[str, tuple[str, ...]]:
     """Return the captions of each id in a file of WavCaps, without ids that have none."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: the captions of WavCaps cannot be read ({error}).") from error
-    if text.startswith(_POINTER):
-        raise DataError(f"{path}: is a Git LFS pointer, not the captions. Download the file itself.")
+    text = read_text(path)
     captions: dict[str, tuple[str, ...]] = {}
     try:
         for entry in json.loads(text)["data"]:
@@ -233,6 +248,22 @@ def _wavcaps_captions(path: Path) -> dict[str, tuple[str, ...]]:
             "'id' and 'caption'."
         ) from error
     return {name: texts for name, texts in captions.items() if texts}
+
+
+def _note_matches(path: Path, ids: frozenset[str], known: set[str], subsets: Sequence[str]) -> None:
+    """Note how many ids of a file of excluded ids are those of sounds; DataError if none is."""
+    if not (used := ids & known):
+        named = (
+            f"none of its {len(ids):,} ids ({some(sorted(ids), 3)}) is"
+            if ids
+            else "it has no ids, so none is"
+        )
+        raise DataError(
+            f"{path}: {named} in WavCaps {', '.join(subsets)}, so 'exclude' would leave nothing out. Write "
+            "one id on each line, or ids in JSON (a name that ends in .json); or take the file out of "
+            "'exclude'."
+        )
+    note(f"{path}: {len(used):,} of its {len(ids):,} ids are in WavCaps {', '.join(subsets)} and left out.")
 
 
 def _texts(captions: Iterable[object]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ The splits share no take, except that a class of two takes has one for training 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,6 +22,7 @@ from amrbench.content_hash import content_hash
 from amrbench.data.audio import readable_suffixes
 from amrbench.errors import DataError, RecipeError, did_you_mean, some
 from amrbench.files.folder_files import files_below, is_hidden
+from amrbench.files.text_file import read_bytes
 from amrbench.files.yaml_file import Document, Mistake, mistakes_error, read_yaml
 from amrbench.part import Strict
 from amrbench_plugins.datasets.corpora.catalogue import hash_fraction
@@ -93,17 +95,20 @@ class Collection:
     background: Takes
 
     def fingerprint(self) -> str:
-        """Return a hash of names, phrases and sizes of files; no audio is read for it."""
+        """Return a hash of phrases, and of names and content of all takes."""
         kinds = [(kind.name, kind.phrases, kind.speech, kind.takes) for kind in self.classes]
         return content_hash(
             [
-                [name, phrases, speech, [self._sizes(takes.of(split)) for split in SPLITS]]
+                [name, phrases, speech, [self._hashes(takes.of(split)) for split in SPLITS]]
                 for name, phrases, speech, takes in (*kinds, (BACKGROUND, (), False, self.background))
             ]
         )
 
-    def _sizes(self, paths: Sequence[Path]) -> list[tuple[str, int]]:
-        return [(path.relative_to(self.folder).as_posix(), path.stat().st_size) for path in paths]
+    def _hashes(self, paths: Sequence[Path]) -> list[tuple[str, str]]:
+        return [
+            (path.relative_to(self.folder).as_posix(), hashlib.sha256(read_bytes(path)).hexdigest())
+            for path in paths
+        ]
 
 
 def read_collection(folder: Path) -> Collection:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+from amrbench.notes import collected_notes
 from amrbench_plugins.datasets.corpora import catalogue
 from tests.plugins.datasets.corpora import small_corpora as corpora
 from tests.plugins.datasets.corpora.small_corpora import refusal
@@ -11,27 +12,28 @@ from tests.plugins.datasets.corpora.small_corpora import refusal
 def test_wavcaps_that_cannot_be_used(tmp_path):
     path = tmp_path / "SoundBible" / "sb_final.json"
     path.parent.mkdir()
-    assert refusal(catalogue.wavcaps_sounds, tmp_path, ["SoundBible"], frozenset()).startswith(
-        f"{path}: the captions of WavCaps cannot be read ("
+    assert refusal(catalogue.wavcaps_sounds, tmp_path, ["SoundBible"], {}) == (
+        f"{path}: cannot be read (No such file or directory). Check the path."
     )
     path.write_text("version https://git-lfs.github.com/spec/v1\n")
-    assert refusal(catalogue.wavcaps_sounds, tmp_path, ["SoundBible"], frozenset()) == (
-        f"{path}: is a Git LFS pointer, not the captions. Download the file itself."
+    assert refusal(catalogue.wavcaps_sounds, tmp_path, ["SoundBible"], {}) == (
+        f"{path}: is a Git LFS pointer, whose content 'git lfs pull' fetches, and not plain text. Get the "
+        "text file itself."
     )
     path.write_text('{"data": [{"id": 3}]}')
     assert "is not as WavCaps publishes it (KeyError: 'caption')" in refusal(
-        catalogue.wavcaps_sounds, tmp_path, ["SoundBible"], frozenset()
+        catalogue.wavcaps_sounds, tmp_path, ["SoundBible"], {}
     )
     path.write_text('{"data": [{"id": 3, "caption_1": "a  dog", "caption_2": "b"}]}')
-    assert refusal(catalogue.wavcaps_sounds, tmp_path, ["SoundBible"], frozenset()) == (
+    assert refusal(catalogue.wavcaps_sounds, tmp_path, ["SoundBible"], {}) == (
         f"{path}: 1 of 1 recordings have no audio file in {tmp_path}/SoundBible: '3'. Unpack the whole "
         "archive there, name in 'exclude' a file with the missing ids, or leave the subset out."
     )
     corpora.write(tmp_path / "SoundBible" / "3.wav", corpora.tone(1, 440))
-    assert catalogue.wavcaps_sounds(tmp_path, ["SoundBible"], frozenset())[0].captions == ("a dog", "b")
+    assert catalogue.wavcaps_sounds(tmp_path, ["SoundBible"], {})[0].captions == ("a dog", "b")
     path.write_text('{"data": ' + "[" * 100_000)
     assert "is not as WavCaps publishes it (RecursionError: " in refusal(
-        catalogue.wavcaps_sounds, tmp_path, ["SoundBible"], frozenset()
+        catalogue.wavcaps_sounds, tmp_path, ["SoundBible"], {}
     )
 
 
@@ -42,8 +44,59 @@ def test_linked_folders_are_read_and_metadata_of_macos_is_not(tmp_path):
     (folder / "part1").symlink_to(tmp_path / "store")
     (folder / "._1.wav").write_bytes(b"x")
     (folder / "sb_final.json").write_text(json.dumps({"data": [{"id": "1", "caption": "a dog"}]}))
-    (sound,) = catalogue.wavcaps_sounds(tmp_path, ["SoundBible"], frozenset())
+    (sound,) = catalogue.wavcaps_sounds(tmp_path, ["SoundBible"], {})
     assert sound.path == folder / "part1" / "1.wav"
+
+
+def exclude(folder, name, content):
+    """Return the names of the sounds that a file of excluded ids leaves, and the last note."""
+    (folder / name).write_bytes(content)
+    with collected_notes() as notes:
+        excluded = catalogue.excluded_ids([str(folder / name)])
+        sounds = catalogue.wavcaps_sounds(folder, ["SoundBible"], excluded)
+    return [sound.name for sound in sounds], notes[-1]
+
+
+def two_sounds(folder):
+    entries = [{"id": name, "caption": "a dog"} for name in ("111", "222")]
+    for name in ("111", "222"):
+        corpora.write(folder / "SoundBible" / f"{name}.wav", corpora.tone(1, 440))
+    (folder / "SoundBible" / "sb_final.json").write_text(json.dumps({"data": entries}))
+
+
+def test_excluded_ids_are_read_as_programs_write_them(tmp_path):
+    two_sounds(tmp_path)
+    for name, content in (
+        ("mark.txt", b"\xef\xbb\xbf111\r\n"),
+        ("mark.json", b'\xef\xbb\xbf["111"]'),
+        ("utf16.txt", "111\n".encode("utf-16")),
+        ("table.csv", b'id\n"111"\n'),
+        ("capitals.txt", b"111.WAV\n"),
+        ("capitals.JSON", b'{"ids": ["111"]}'),
+    ):
+        assert exclude(tmp_path, name, content)[0] == ["222"], name
+
+
+def test_it_is_noted_how_many_excluded_ids_are_known(tmp_path):
+    two_sounds(tmp_path)
+    names, note = exclude(tmp_path, "ids.txt", b"111\nno-such\n\n")
+    assert names == ["222"]
+    assert note == f"{tmp_path}/ids.txt: 1 of its 2 ids are in WavCaps SoundBible and left out."
+
+
+def test_files_that_would_leave_nothing_out_are_refused(tmp_path):
+    two_sounds(tmp_path)
+    for content, start in (
+        (b"typo\nid\n", "none of its 2 ids ('id', 'typo') is"),
+        (b"\n", "it has no ids, so none is"),
+    ):
+        assert refusal(exclude, tmp_path, "ids.txt", content) == (
+            f"{tmp_path}/ids.txt: {start} in WavCaps SoundBible, so 'exclude' would leave nothing out. Write "
+            "one id on each line, or ids in JSON (a name that ends in .json); or take the file out of "
+            "'exclude'."
+        )
+    (tmp_path / "SoundBible" / "111.wav").unlink()
+    assert "none of its 1 ids" in refusal(exclude, tmp_path, "ids.txt", b"typo"), "named before missing audio"
 
 
 def test_empty_captions_of_wavcaps_are_left_out(tmp_path):
@@ -56,7 +109,7 @@ def test_empty_captions_of_wavcaps_are_left_out(tmp_path):
     corpora.write(tmp_path / "SoundBible" / "1.wav", corpora.tone(1, 440))
     corpora.write(tmp_path / "SoundBible" / "4.wav", corpora.tone(1, 440))
     (tmp_path / "SoundBible" / "sb_final.json").write_text(json.dumps({"data": entries}))
-    sounds = catalogue.wavcaps_sounds(tmp_path, ["SoundBible"], frozenset())
+    sounds = catalogue.wavcaps_sounds(tmp_path, ["SoundBible"], {})
     assert [(sound.name, sound.captions) for sound in sounds] == [("1", ("a dog", "b")), ("4", ("a cat",))]
 
 
@@ -101,7 +154,6 @@ def test_other_corpora_that_cannot_be_used(tmp_path):
         f"{tmp_path}/clotho_captions_validation.csv: has no rows with file_name and caption_1. "
         "Download it with Clotho v2.1."
     )
-    assert "the excluded ids cannot be read" in refusal(catalogue.excluded_ids, [str(tmp_path / "no.txt")])
     (tmp_path / "bad.json").write_text("{")
     assert "the excluded ids are no JSON" in refusal(catalogue.excluded_ids, [str(tmp_path / "bad.json")])
 

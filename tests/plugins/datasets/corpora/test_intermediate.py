@@ -135,9 +135,15 @@ def test_excluded_ids_are_not_used(tmp_path):
     more = tmp_path / "more.json"
     more.write_text(json.dumps({"SoundBible": [str(1000 + n) for n in range(30)]}))
     part = five_minutes(exclude=[str(ids), str(more)], queries=[16, 4])
-    used = {event["id"] for clip in clips(part, "train") for event in clip.provenance["events"]}
+    with collected_notes() as notes:
+        used = {event["id"] for clip in clips(part, "train") for event in clip.provenance["events"]}
+        fingerprint = part.build().fingerprint()
     assert used <= {str(1030 + n) for n in range(30)}
-    assert part.build().fingerprint() != five_minutes(queries=[16, 4]).build().fingerprint()
+    assert notes == [
+        f"{ids}: 60 of its 60 ids are in WavCaps SoundBible, AudioSet_SL and left out.",
+        f"{more}: 30 of its 30 ids are in WavCaps SoundBible, AudioSet_SL and left out.",
+    ]
+    assert fingerprint != five_minutes(queries=[16, 4]).build().fingerprint()
 
 
 def test_silent_and_short_sounds_are_replaced_by_others(tmp_path, corpora_folder):

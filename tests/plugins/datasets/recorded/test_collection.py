@@ -71,6 +71,15 @@ def test_the_fingerprint_changes_with_phrases_and_files(tmp_path):
     assert len({first, second, read_collection(folder).fingerprint()}) == 3
 
 
+def test_another_take_of_the_same_size_is_another_collection(tmp_path):
+    folder = collection(tmp_path)
+    first = read_collection(folder).fingerprint()
+    take = folder / "dog" / "dog 0.wav"
+    content = take.read_bytes()
+    take.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert read_collection(folder).fingerprint() != first
+
+
 def test_a_missing_list_of_sounds_is_named(tmp_path):
     assert refusal(tmp_path) == (
         f"{tmp_path}/sounds.yaml: cannot be read (No such file or directory). Check the path."
