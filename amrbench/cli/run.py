@@ -68,9 +68,10 @@ def run(
     without: Without = None,
 ) -> None:
     """Run recipes or studies: prepare data, train, predict, score, and print tables with comparisons."""
+    from amrbench.config.load import load_protocol
     from amrbench.config.study import expand, with_changes
     from amrbench.evaluation.study_table import study_tables, with_more
-    from amrbench.evaluation.table import table
+    from amrbench.evaluation.table import refuse_unknown_slices, table
     from amrbench.experiment.run import Settings, compare_with_baseline, run_all
     from amrbench.tools.dry_run import dry_run
     from amrbench.training.progress_bars import progress
@@ -86,6 +87,8 @@ def run(
         observers=observers_of(observe, registry),
     )
     runnables = with_changes([expand(recipe, registry) for recipe in recipes], change or ())
+    if by:
+        refuse_unknown_slices(by, load_protocol(protocol, registry).slices, f"the protocol {protocol!r}")
     if dry:
         with progress() as reporter:
             forecast = dry_run(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
