@@ -9,7 +9,7 @@ import signal
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,9 @@ from amrbench.cli.options import (
     registry_of,
     table_form,
 )
+
+if TYPE_CHECKING:
+    from amrbench.tools.dry_run import Forecast
 
 RunFolders = Annotated[
     list[Path] | None,
@@ -92,10 +95,7 @@ def run(
     if dry:
         with progress() as reporter:
             forecast = dry_run(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
-        if shown_as == "json":
-            print_json(forecast.as_json())
-        else:
-            typer.echo(forecast.text())
+        _print_forecast(forecast, shown_as)
         return
     with progress() as reporter:
         runs = run_all(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
@@ -106,6 +106,13 @@ def run(
         print_json(json.loads(text))
     else:
         typer.echo(text)
+
+
+def _print_forecast(forecast: Forecast, form: str) -> None:
+    if form == "json":
+        print_json(forecast.as_json())
+    else:
+        typer.echo(forecast.text())
 
 
 @command(hidden=True, epilog="Example: amrbench stage task.json")
