@@ -239,7 +239,7 @@ def extract(
 ) -> None:
     """Extract features of audio files (WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64) of any rate.
 
-    An interrupted extraction continues.
+    With the extra 'video' also of M4A, WebM and videos. An interrupted extraction continues.
     """
     from dataclasses import replace
 
