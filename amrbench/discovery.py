@@ -148,13 +148,15 @@ def _hook(point: EntryPoint, origin: Origin, leave_out: str) -> Callable[[], Any
         manager.register(module, name=point.name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginError(f"plugin {origin} is wrong: {error}. {leave_out}") from error
+        raise PluginError(
+            f"plugin {origin} is wrong: {error}. The hook is called amrbench_parts and takes no arguments. "
+            f"{leave_out}"
+        ) from error
     hooks = manager.hook.amrbench_parts.get_hookimpls()
     if not hooks:
-        known = ", ".join(name for name in vars(hookspecs) if name.startswith("amrbench_"))
         raise PluginError(
             f"plugin {origin} offers nothing: {point.value} has no function marked with @amrbench.hookimpl. "
-            f"Known hooks: {known}. {leave_out}"
+            f"The hook is called amrbench_parts. {leave_out}"
         )
     return hooks[0].function
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 import subprocess
 import tomllib
 from functools import cache
@@ -295,6 +296,23 @@ def test_files_that_the_readme_links_exist():
     links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
     assert links, "where did the links go?"
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["plugins.md", "readouts.md"])
+def test_python_on_the_pages_has_its_imports(page, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
+    (file := tmp_path / "page.py").write_text(
+        "\n".join(block for block in blocks if "amrbench_hello" not in block), encoding="utf-8"
+    )
+    runpy.run_path(str(file))
+
+
+def test_the_protocol_for_annotations_of_ones_own_is_valid(tmp_path):
+    (text,) = re.findall(
+        r"```yaml\n(name: own\n.*?)```", (ROOT / "docs" / "data.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    (file := tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+    assert load_protocol(file, load_registry()).data.of("target").folder == "my-set"
 
 
 def test_links_between_the_pages_lead_somewhere():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,14 +21,16 @@ from amrbench.cli.options import (
     print_json,
     print_table,
     registry_of,
+    shipped_names,
     table_form,
 )
-from amrbench.errors import DataError
+from amrbench.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     from amrbench.data.local_dataset import DatasetFolder
     from amrbench.data.required_splits import FeatureRequest
     from amrbench.registry import Registry
+    from amrbench.slots.data import DatasetPart
     from amrbench.slots.features import FeaturesPart
     from amrbench.types import Query
 
@@ -98,11 +100,19 @@ def status(
     Each is present, missing, or faulty; with where it is published and its size.
     """
     from amrbench.notes import note
+    from amrbench.slots.data import DatasetPart
     from amrbench.tools.data_status import status_of_folder, status_of_requests
 
     registry = registry_of(without)
     datasets = [name for name in names or () if _is_dataset(name, registry)]
     recipes = [name for name in names or () if name not in datasets]
+    known = {
+        "Recipes": shipped_names("recipe")(),
+        "Studies": shipped_names("study")(),
+        "Data sets": registry.names(DatasetPart.slot),
+    }
+    for name in recipes:
+        _refuse_unknown(name, "recipe, study or data set", known)
     requests = [] if datasets and not recipes else _required_splits(recipes, protocol, registry)
     own = [file for name in datasets for file in status_of_folder(_dataset_folder(name, registry))]
     files = [*own, *status_of_requests(requests)]
@@ -229,7 +239,7 @@ def extract(
 ) -> None:
     """Extract features of audio files (WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64) of any rate.
 
-    An interrupted extraction continues.
+    With the extra 'video' also of M4A, WebM and videos. An interrupted extraction continues.
     """
     from dataclasses import replace
 
@@ -285,6 +295,31 @@ def _is_dataset(name: str, registry: Registry) -> bool:
     return name in registry.names(DatasetPart.slot) or (folder.is_dir() and any(folder.glob("*.jsonl")))
 
 
+def _refuse_unknown(name: str, what: str, known: Mapping[str, Sequence[str]]) -> None:
+    """Raise DataError unless a name is a path that exists, or one of those that are known of each kind."""
+    names = [own for listed in known.values() for own in listed]
+    if name in names or Path(name).exists():
+        return
+    lists = " ".join(f"{kind}: {', '.join(listed) or 'none'}." for kind, listed in known.items())
+    raise DataError(
+        f"there is no {what} {name!r}: no such file or folder, and none of this name."
+        f"{did_you_mean(name, names)} {lists}"
+    )
+
+
+def _dataset_part(name: str, registry: Registry) -> DatasetPart:
+    """Return the data set of a name, or of a name with options."""
+    from amrbench.config.load import parse_part
+    from amrbench.slots.data import DatasetPart
+
+    if ":" not in name:  # Options have colons: {use: files, folder: x}.
+        names = registry.names(DatasetPart.slot)
+        _refuse_unknown(name, "data set", {"Data sets": names})
+        if Path(name).is_file() and name not in names:
+            raise DataError(f"{name}: is a file. Name a data set, or the folder of its annotations.")
+    return parse_part(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
+
+
 def _required_splits(recipes: list[str], protocol: str, registry: Registry) -> list[FeatureRequest]:
     """Return the splits that recipes need under a protocol; those of all shipped recipes by default."""
     from amrbench.config.load import find, load_protocol, shipped
@@ -300,13 +335,12 @@ def _required_splits(recipes: list[str], protocol: str, registry: Registry) -> l
 
 def _dataset_folder(name: str, registry: Registry) -> DatasetFolder:
     """Return the folder of a data set, given by its name or by the folder itself."""
-    from amrbench.config.load import parse_part
     from amrbench.data.local_dataset import HasDatasetFolder
     from amrbench.slots.data import DatasetPart
 
     is_folder = name not in registry.names(DatasetPart.slot) and Path(name).is_dir()
     options = json.dumps({"use": "files", "folder": name}, ensure_ascii=False) if is_folder else name
-    part = parse_part(options, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
+    part = _dataset_part(options, registry)
     if not isinstance(part, HasDatasetFolder):
         raise DataError(
             f"the data set {name!r} is generated and has no folder. Name one with files, or a folder."
@@ -316,7 +350,6 @@ def _dataset_folder(name: str, registry: Registry) -> DatasetFolder:
 
 def _annotations_of(name: str, registry: Registry) -> Iterator[tuple[str, list[Query]]]:
     """Yield a title and the queries of an annotation file, or of each split of a data set."""
-    from amrbench.config.load import parse_part
     from amrbench.data.required_splits import describe_part
     from amrbench.files.annotations import read_annotations
     from amrbench.slots.data import DatasetPart
@@ -328,7 +361,7 @@ def _annotations_of(name: str, registry: Registry) -> Iterator[tuple[str, list[Q
         folder = _dataset_folder(name, registry)
         yield from ((f"{name} {split}", folder.queries(split)) for split in folder.annotated_splits)
     else:
-        part = parse_part(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
+        part = _dataset_part(name, registry)
         yield from ((f"{describe_part(part)} {split}", queries) for split, queries in known_queries(part))
 
 

@@ -62,7 +62,7 @@ JobsOption = Annotated[
         min=1,
         max=MOST_JOBS,
         help="parallel processes",
-        show_default="one a core, as memory allows; one to train on a GPU",
+        show_default="cores divided by the protocol's threads, as memory allows; one to train on a GPU",
     ),
 ]
 ExecutorOption = Annotated[

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,9 @@ from amrbench.cli.options import (
     registry_of,
     table_form,
 )
+
+if TYPE_CHECKING:
+    from amrbench.tools.dry_run import Forecast
 
 RunFolders = Annotated[
     list[Path] | None,
@@ -68,9 +71,10 @@ def run(
     without: Without = None,
 ) -> None:
     """Run recipes or studies: prepare data, train, predict, score, and print tables with comparisons."""
+    from amrbench.config.load import load_protocol
     from amrbench.config.study import expand, with_changes
     from amrbench.evaluation.study_table import study_tables, with_more
-    from amrbench.evaluation.table import table
+    from amrbench.evaluation.table import refuse_unknown_slices, table
     from amrbench.experiment.run import Settings, compare_with_baseline, run_all
     from amrbench.tools.dry_run import dry_run
     from amrbench.training.progress_bars import progress
@@ -86,13 +90,12 @@ def run(
         observers=observers_of(observe, registry),
     )
     runnables = with_changes([expand(recipe, registry) for recipe in recipes], change or ())
+    if by:
+        refuse_unknown_slices(by, load_protocol(protocol, registry).slices, f"the protocol {protocol!r}")
     if dry:
         with progress() as reporter:
             forecast = dry_run(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
-        if shown_as == "json":
-            print_json(forecast.as_json())
-        else:
-            typer.echo(forecast.text())
+        _print_forecast(forecast, shown_as)
         return
     with progress() as reporter:
         runs = run_all(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
@@ -103,6 +106,13 @@ def run(
         print_json(json.loads(text))
     else:
         typer.echo(text)
+
+
+def _print_forecast(forecast: Forecast, form: str) -> None:
+    if form == "json":
+        print_json(forecast.as_json())
+    else:
+        typer.echo(forecast.text())
 
 
 @command(hidden=True, epilog="Example: amrbench stage task.json")

@@ -98,9 +98,10 @@ def find(kind: str, name: str | Path) -> Path:
         )
     studies = [file.stem for file in shipped("study")] if kind == "recipe" else []
     near = did_you_mean(path.stem, [*files, *studies])
+    also = f" Studies: {', '.join(studies)}." if studies else ""
     raise RecipeError(
         f"there is no {kind} {str(name)!r}: no such file, and no shipped {kind} of this name.{near} "
-        f"Shipped: {', '.join(sorted(files)) or 'none'}."
+        f"Shipped: {', '.join(sorted(files)) or 'none'}.{also}"
     )
 
 

@@ -67,8 +67,9 @@ def refuse_missing_recording(path: Path) -> None:
         kind = listed.hidden if is_hidden(PurePath(other.name)) else listed.files
         (kind if other.exists() else listed.broken).append(other)
     near = NearFiles(listed.files, readable_suffixes(), not_audio, listed)
-    lines = [f"{path}: there is no such audio file.", *near.about([path.name])]
-    raise DataError("\n  ".join(lines))
+    lines = near.about_each([path.name])
+    remedy = "" if lines else " Check the path."
+    raise DataError("\n  ".join([f"{path}: there is no such audio file.{remedy}", *lines]))
 
 
 def about_missing_annotations(path: Path, known: Collection[Path]) -> list[str]:
@@ -114,6 +115,10 @@ class NearFiles:
         self._listed = listed or FolderFiles(Path())
 
     def about(self, names: Iterable[str]) -> list[str]:
+        """Return the lines of `about_each`, and a line on archives."""
+        return [*self.about_each(names), *map(printable, self.archives())]
+
+    def about_each(self, names: Iterable[str]) -> list[str]:
         """Return lines on what is there instead of the files with some names (without suffix)."""
         groups = defaultdict[str, dict[str, str]](dict)
         unexplained = []
@@ -129,7 +134,7 @@ class NearFiles:
             for name in unexplained[:_COMPARED_NAMES]
             if (near := self._similar(composed(name)))
         ]
-        return [printable(line) for line in (*lines[:_LINES], *self.archives())]
+        return [printable(line) for line in lines[:_LINES]]
 
     def _explain(self, name: str) -> tuple[str, str]:
         """Return a kind of mistake and a sentence about it; two empty strings if there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,15 @@ def run_table(results: Sequence[Result], *, by: str = "") -> RunTable:
     )
 
 
+def refuse_unknown_slices(by: str, known: Collection[str], owner: str) -> None:
+    """Raise RunError if a run or protocol, the owner, has no slices by a key."""
+    if by not in known:
+        raise RunError(
+            f"{owner} has no slices by {by!r}.{did_you_mean(by, known)} "
+            f"It has: {', '.join(sorted(known)) or 'none'}. The protocol names them ('slices')."
+        )
+
+
 def _rows(recipe: str, row: Row, by: str) -> Iterator[dict[str, Any]]:
     """Yield the cells of a member, or of each of its slices."""
     names = {"recipe": recipe, "member": row.member}
@@ -97,10 +106,6 @@ def _rows(recipe: str, row: Row, by: str) -> Iterator[dict[str, Any]]:
         return
     if row.kind == "control" and not row.predictions:
         return  # Missing: it has no slices.
-    if by not in row.slices:
-        raise RunError(
-            f"the run of {recipe!r} has no slices by {by!r}.{did_you_mean(by, row.slices)} "
-            f"It has: {', '.join(sorted(row.slices)) or 'none'}. The protocol names them ('slices')."
-        )
+    refuse_unknown_slices(by, row.slices, f"the run of {recipe!r}")
     for part in row.slices[by]:
         yield {**names, by: part.value, "queries": part.queries, "metrics": dict(part.metrics)}

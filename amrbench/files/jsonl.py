@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -46,10 +46,15 @@ class KeyRule:
     remedy: str
     required: bool = True
 
-    def fault_in(self, row: Row) -> str:
-        """Return how a row breaks the rule, and the remedy; or an empty string."""
+    def fault_in(self, row: Row, known: Collection[str] = ()) -> str:
+        """Return how a row breaks the rule, and the remedy; or an empty string.
+
+        Args:
+            row: The object of a line.
+            known: Keys that have rules, so that none of them is this one misspelt.
+        """
         if self.key not in row:
-            near = did_you_mean(self.key, row)
+            near = did_you_mean(self.key, (key for key in row if key not in known))
             return f'"{self.key}" is missing; {self.remedy}.{near}' if self.required or near else ""
         fault = self.fault(row[self.key])
         return f'"{self.key}" {fault}; {self.remedy}.' if fault else ""
@@ -78,6 +83,7 @@ def read_rows(
     items: list[T] = []
     mistakes: list[str] = []
     first_line: dict[str, int] = {}
+    known = {rule.key for rule in rules}
     text = decode_text(path, read_bytes(path) if data is None else data)
     _refuse_other_forms(path, text)
     with collector_paused():
@@ -87,7 +93,7 @@ def read_rows(
             except ValueError as error:
                 faults = [str(error)]
             else:
-                faults = [fault for rule in rules if (fault := rule.fault_in(row))]
+                faults = [fault for rule in rules if (fault := rule.fault_in(row, known))]
                 if not faults and (first := first_line.setdefault(str(row[unique]), number)) != number:
                     value = shown(row[unique])
                     faults = [f'"{unique}" {value} is already on line {first}; keep one line for each.']

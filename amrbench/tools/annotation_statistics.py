@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from amrbench.data.local_dataset import HasDatasetFolder
 from amrbench.errors import DataError
 from amrbench.functional.targets import as_windows, clip_windows
+from amrbench.notes import note
 from amrbench.slots.data import DatasetPart, KnowsQueries
 from amrbench.types import Floats, Query
 
@@ -105,7 +106,7 @@ def known_queries(part: DatasetPart) -> Iterator[tuple[str, list[Query]]]:
 def annotation_statistics(name: str, queries: Sequence[Query]) -> AnnotationStatistics:
     """Return the statistics of the queries of a split.
 
-    Windows end with their recordings at the latest, and queries without a window inside are left out.
+    Windows end with their recordings at the latest; queries without a window inside are left out and noted.
 
     Args:
         name: Of the annotations, for messages.
@@ -120,6 +121,11 @@ def annotation_statistics(name: str, queries: Sequence[Query]) -> AnnotationStat
         raise DataError(
             f"{name}: no query has a window inside its recording, so there is nothing to count. "
             "Name annotations whose ground truth is public."
+        )
+    if left_out := len(queries) - len(kept):
+        note(
+            f"{name}: {left_out} of {len(queries)} queries have no window inside their recording and are not "
+            "counted."
         )
     windows = [rows[np.argsort(rows[:, 0])] for _, rows in kept]
     widths = np.concatenate([rows[:, 1] - rows[:, 0] for rows in windows])

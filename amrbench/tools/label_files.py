@@ -17,6 +17,7 @@ from amrbench.files.labels import Label, Remarks
 from amrbench.files.raven_table import is_raven_table, parse_raven_table
 
 SUFFIX = ".txt"
+_REMEDY = " Name the label file like its recording."
 _ENDS = re.compile(r"\.(txt|labels?|table(\.\d+)?|selections?|birdnet|results)$", re.IGNORECASE)
 """Ends of names of label files: doubled suffixes, and what Raven and BirdNET add to names of recordings."""
 
@@ -34,16 +35,17 @@ class RecordingLengths:
     def __contains__(self, own: str) -> bool:
         return self._files.find(own) is not None
 
-    def of(self, own: str, location: str) -> float:
+    def of(self, own: str, location: str, remedy: str = "") -> float:
         """Return the length of a recording in seconds.
 
         Raises:
-            DataError: The recording is missing or damaged; the text names the location that needs it.
+            DataError: The recording is missing or damaged; the text names the location that needs it, and the
+                remedy if it is missing.
         """
         if own not in self._seconds:
             path = self._files.find(own)
             if path is None:
-                line = f"{location}: there is no recording {own!r} in {self._files.folder}."
+                line = f"{location}: there is no recording {own!r} in {self._files.folder}.{remedy}"
                 raise DataError("\n  ".join([line, *about_missing_audio(self._files, [own])]))
             self._seconds[own] = open_audio(path).seconds
         return self._seconds[own]
@@ -72,7 +74,10 @@ def parse_label_files(
     for file, labels in contents.items():
         own = next((name for name in _names(file) if name in lengths), file.stem)
         first = {label.vid: label.location for label in reversed(labels)}
-        seconds = {vid or own: lengths.of(vid or own, location) for vid, location in first.items()}
+        seconds = {
+            vid or own: lengths.of(vid or own, location, "" if vid else _REMEDY)
+            for vid, location in first.items()
+        }
         for label in labels:
             vid = label.vid or own
             result.append(replace(label, vid=without_suffix(vid), duration=seconds[vid]))

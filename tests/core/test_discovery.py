@@ -190,7 +190,7 @@ def test_a_plugin_without_a_hook_is_an_error(install):
     install("silent", "def amrbench_parts(): return []")
     assert refused("silent") == (
         "plugin silent (dist-silent 0.1) offers nothing: plugin_silent has no function marked with "
-        "@amrbench.hookimpl. Known hooks: amrbench_parts. Leave it out with --without silent."
+        "@amrbench.hookimpl. The hook is called amrbench_parts. Leave it out with --without silent."
     )
 
 
@@ -198,7 +198,9 @@ def test_a_misspelt_hook_is_an_error(install):
     install("typo", "from amrbench import hookimpl\n@hookimpl\ndef amrbench_part(): return []")
     message = refused("typo")
     assert message.startswith("plugin typo (dist-typo 0.1) is wrong: unknown hook 'amrbench_part' in plugin")
-    assert message.endswith("Leave it out with --without typo.")
+    assert message.endswith(
+        ". The hook is called amrbench_parts and takes no arguments. Leave it out with --without typo."
+    )
 
 
 def test_a_hook_with_arguments_that_do_not_exist_is_an_error(install):

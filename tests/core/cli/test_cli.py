@@ -79,6 +79,16 @@ def test_help_texts_have_no_square_brackets(words):
     assert [text for text in texts if text and "[" in text] == []
 
 
+def test_help_says_what_extras_and_threads_change():
+    extract, run = COMMANDS["data", "extract"], COMMANDS["run",]
+    assert "With the extra 'video' also of M4A, WebM and videos." in extract.help
+    (jobs,) = (option for option in run.params if option.name == "jobs")
+    assert (
+        jobs.show_default
+        == "cores divided by the protocol's threads, as memory allows; one to train on a GPU"
+    )
+
+
 def test_the_version_is_that_of_the_distribution(amrbench):
     assert amrbench("--version") == (0, f"amrbench {version('amrbench')}\n", "")
     assert package.__version__ == version("amrbench")

@@ -75,8 +75,20 @@ def test_status_of_a_data_set_takes_the_names_that_verify_takes(amrbench, castel
     code, out, error = amrbench("data", "status", castella)
     assert (code, out.splitlines()[-1]) == (0, "0 of 4 are here, 1 faulty.")
     assert f"note: {castella}/test.jsonl" in error
-    code, _, error = amrbench("data", "status", "castela")
-    assert (code, "there is no recipe 'castela'" in error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("castela", "castella"), ("cgdert", "cgdetr"), ("clams", "claims")]
+)
+def test_status_suggests_recipes_studies_and_data_sets(amrbench, name, near):
+    code, _, error = amrbench("data", "status", name)
+    assert code == 2
+    assert error.startswith(
+        f"error: there is no recipe, study or data set {name!r}: no such file or folder, and none of this "
+        f"name. Did you mean {near!r}? Recipes: beyond, cgdetr, "
+    )
+    assert ". Studies: additions, " in error
+    assert ". Data sets: castella, " in error
 
 
 def test_status_of_a_protocol_is_as_right_as_verify(amrbench, castella, tmp_path):
@@ -217,12 +229,22 @@ def test_the_name_of_a_data_set_comes_before_a_folder_of_that_name(amrbench, cas
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("verify", "castela"), "no dataset part is called 'castela'. Did you mean 'castella'?"),
+        (
+            ("verify", "castela"),
+            "there is no data set 'castela': no such file or folder, and none of this name. "
+            "Did you mean 'castella'? Data sets: castella, clotho-moment, ",
+        ),
+        (("verify", __file__), f"{__file__}: is a file. Name a data set, or the folder of its annotations."),
         (
             ("verify", "procedural"),
             "the data set 'procedural' is generated and has no folder. Name one with files, or a folder.",
         ),
-        (("statistics", "castela"), "no dataset part is called 'castela'. Did you mean 'castella'?"),
+        (("statistics", "castela"), "and none of this name. Did you mean 'castella'?"),
+        (
+            ("statistics", "nofile.jsonl"),
+            "there is no data set 'nofile.jsonl': no such file or folder, and none of this name. Data sets: ",
+        ),
+        (("statistics", "{use: castela}"), "no dataset part is called 'castela'. Did you mean 'castella'?"),
         (
             ("statistics", "unav100-subset"),
             "unav100-subset: there are no annotations. Put them at ",

@@ -81,6 +81,17 @@ def test_a_change_that_no_study_has_is_an_error(small):
     assert err.strip() == "error: 'epochs': only a study has changes. Name a study, e.g. 'components'."
 
 
+@pytest.mark.parametrize("option", [(), ("--dry-run",)])
+def test_unknown_slices_are_refused_before_anything_is_trained(small, tmp_path, option):
+    code, _, err = small("run", "toy.yaml", "--jobs", "1", "--by", "kin", *option)
+    assert code == 2
+    assert err.strip() == (
+        "error: the protocol 'tiny.yaml' has no slices by 'kin'. Did you mean 'kind'? It has: kind. "
+        "The protocol names them ('slices')."
+    )
+    assert not stages(tmp_path)
+
+
 def test_check_takes_every_recipe_of_a_study(small):
     code, text, _ = small("check", "small.yaml")
     assert code == 0

@@ -47,11 +47,13 @@ def test_a_path_is_taken_before_a_name(tmp_path, monkeypatch):
 
 
 def test_a_misspelt_name_suggests_the_near_one():
-    names = ", ".join(sorted(path.stem for path in shipped("recipe")))
+    names, studies = (", ".join(path.stem for path in shipped(kind)) for kind in ("recipe", "study"))
+    assert "components" in studies
     assert refused("recipe", "cgdert") == (
         "there is no recipe 'cgdert': no such file, and no shipped recipe of this name. "
-        f"Did you mean 'cgdetr'? Shipped: {names}."
+        f"Did you mean 'cgdetr'? Shipped: {names}. Studies: {studies}."
     )
+    assert "Studies" not in refused("protocol", "syntetic")
 
 
 def test_a_missing_file_is_reported_like_a_missing_name(tmp_path):

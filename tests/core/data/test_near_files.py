@@ -164,7 +164,7 @@ def test_a_folder_of_features_that_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_is_named_and_not_there(tmp_path: Path) -> None:
-    touch(tmp_path, "street.flac", "other/x.wav")
+    touch(tmp_path, "street.flac", "other/x.wav", "holiday-photos.zip", "lane.wav.zip")
     refuse_missing_recording(tmp_path / "street.flac")
     refuse_missing_recording(tmp_path / "other")
     with pytest.raises(DataError) as error:
@@ -178,6 +178,12 @@ def test_a_recording_that_is_named_and_not_there(tmp_path: Path) -> None:
     assert str(error.value).endswith(
         f"'street.wav': {tmp_path}/street.flac is there. Use its name, or rename it."
     )
+    with pytest.raises(DataError) as error:
+        refuse_missing_recording(tmp_path / "piano.wav")
+    assert str(error.value) == f"{tmp_path}/piano.wav: there is no such audio file. Check the path."
+    with pytest.raises(DataError) as error:
+        refuse_missing_recording(tmp_path / "lane.wav")
+    assert str(error.value).endswith(f"{tmp_path}/lane.wav.zip is there. It is an archive. Unpack it.")
     with pytest.raises(DataError) as error:
         refuse_missing_recording(tmp_path / "no" / "a.wav")
     assert str(error.value) == f"{tmp_path}/no/a.wav: there is no folder {tmp_path}/no. Check the path."

@@ -147,6 +147,9 @@ def test_missing_keys_are_refused_with_a_near_match(path: Path) -> None:
     assert refusal(path, {"qid": "a", "vid": "a", "pred_windows": []}) == (
         f"{path}:1: \"pred_relevant_windows\" is missing; {REMEDY} Did you mean 'pred_windows'?"
     )
+    assert refusal(path, {"qid": "a", "pred_relevant_windows": []}) == (
+        f'{path}:1: "vid" is missing; give the id of the recording as text.'
+    ), "qid is a key of its own"
     assert refusal(path, {"pred_relevant_windows": []}).splitlines() == [
         f'{path}:1: "qid" is missing; give the query\'s id as the annotations have it.',
         f'{path}:1: "vid" is missing; give the id of the recording as text.',

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amrbench.errors import DataError
+from amrbench.notes import Note
 from amrbench.slots.data import Dataset
 from amrbench.tools.annotation_statistics import Summary, annotation_statistics, known_queries
 from amrbench.types import Query
@@ -83,7 +84,11 @@ def test_a_summary_is_percentiles_and_mean():
 def test_windows_end_with_their_recordings_and_queries_without_any_are_left_out():
     late = Query(4, "late", "c", 30.0, ((20.0, 500.0), (40.0, 41.0)))
     outside = Query(5, "outside", "d", 30.0, ((31.0, 32.0),))
-    found = of([late, outside])
+    with pytest.warns(Note) as notes:
+        found = of([late, outside])
+    assert [str(note.message) for note in notes] == [
+        "mine: 1 of 2 queries have no window inside their recording and are not counted."
+    ]
     assert (found.recordings, found.queries) == (1, 1)
     assert found.widths == Summary(10, 10, 10, 10)
     assert found.gaps is None

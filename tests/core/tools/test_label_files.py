@@ -92,10 +92,11 @@ def test_files_without_labels_get_a_note(audio):
 
 def test_missing_recordings_are_refused_with_the_label(audio):
     assert refusal(audio, {"x/stret.txt": LABEL}).startswith(
-        f"x/stret.txt, line 1: there is no recording 'stret' in {audio}."
+        f"x/stret.txt, line 1: there is no recording 'stret' in {audio}. "
+        "Name the label file like its recording.\n"
     )
     table = f"{RAVEN}\tBegin File\n1\t0.5\t2.5\tbark\tC:\\x\\lane.wav\n"
-    assert refusal(audio, {"street.txt": table}).startswith(
+    assert refusal(audio, {"street.txt": table}) == (
         f"street.txt, line 2: there is no recording 'lane.wav' in {audio}."
     )
     assert refusal(audio / "x", {"street.txt": LABEL}) == (

@@ -316,7 +316,10 @@ def test_recordings_and_queries_that_cannot_be_used(run, tmp_path):
     assert refusal(path, ["class 1"], run) == (
         f"{path}: lasts 0.50 s, but the encoder gives one row for each 1 s. Use a longer recording."
     )
-    assert refusal(tmp_path / "no.wav", ["x"], run) == f"{tmp_path}/no.wav: there is no such audio file."
+    assert (
+        refusal(tmp_path / "no.wav", ["x"], run)
+        == f"{tmp_path}/no.wav: there is no such audio file. Check the path."
+    )
     assert refusal(path, [" "], run) == "a query is blank. Describe in a sentence what to find."
     assert refusal(path, ["a\udcff"], run) == "the query 'a\\udcff' is not UTF-8. Type it again."
 
