@@ -160,14 +160,12 @@ def table(
     if missing := [name for name in names if counts[name] < 2]:
         raise RunError(f"{protocol}: no two chains of {', '.join(missing)}. There are: {', '.join(counts)}.")
     own = {name: [chain for chain in chains if chain.recipe == name] for name in names}
+    differences = {name: _differences(own[name], own[against], conditions) for name in names[1:]}
+    differences[against] = dict.fromkeys(conditions.metrics, "")
     rows = [
         {"recipe": name, "chains": str(counts[name])}
         | _means(_values(own[name], conditions), conditions)
-        | {
-            f"{metric} against {against}": "" if name == against else text
-            for metric, text in _differences(own[name], own[against], conditions).items()
-            if metric in compared
-        }
+        | {f"{metric} against {against}": differences[name][metric] for metric in compared}
         for name in names
     ]
     heading = [

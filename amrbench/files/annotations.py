@@ -16,6 +16,7 @@ from amrbench.files.jsonl import (
     id_fault,
     list_fault,
     read_rows,
+    row_faults,
     shown,
     text_fault,
     write_rows,
@@ -64,7 +65,7 @@ def write_annotations(path: Path, queries: Iterable[Query]) -> None:
 def faults_of(query: Query) -> list[str]:
     """Return why `read_annotations` would refuse a query: key, value and remedy of each fault."""
     row = _row(query)
-    return [fault for rule in _RULES if (fault := rule.fault_in(row))]
+    return row_faults(row, _RULES)
 
 
 def safe_id(identifier: str | int) -> str:

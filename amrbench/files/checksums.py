@@ -25,8 +25,14 @@ def write_checksums(folder: Path, names: Iterable[str]) -> None:
         RunError: The file cannot be written.
         OSError: A file cannot be read.
     """
-    lines = [f"{_hash(folder / name)}  {name}\n" for name in sorted(names)]
+    lines = [f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names)]
     write_text_atomic(folder / CHECKSUMS, "".join(lines))
+
+
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 of a file; OSError if it cannot be read."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def files_below(folder: Path) -> list[str]:
@@ -123,7 +129,7 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 def _fault(file: Path, digest: str) -> str:
     try:
-        return "" if _hash(file) == digest else "has changed"
+        return "" if file_sha256(file) == digest else "has changed"
     except FileNotFoundError:
         return "is missing"
     except PermissionError as error:
@@ -140,8 +146,3 @@ def _forbidden(path: Path, error: OSError) -> DataError:
         f"{path}: cannot be read ({error.strerror}). Let this user read it, or move it away; what it held is "
         "then made again."
     )
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -46,7 +46,7 @@ class KeyRule:
     remedy: str
     required: bool = True
 
-    def fault_in(self, row: Row, known: Collection[str] = ()) -> str:
+    def fault_in(self, row: Row, known: Collection[str]) -> str:
         """Return how a row breaks the rule, and the remedy; or an empty string.
 
         Args:
@@ -58,6 +58,12 @@ class KeyRule:
             return f'"{self.key}" is missing; {self.remedy}.{near}' if self.required or near else ""
         fault = self.fault(row[self.key])
         return f'"{self.key}" {fault}; {self.remedy}.' if fault else ""
+
+
+def row_faults(row: Row, rules: Sequence[KeyRule]) -> list[str]:
+    """Return how a row breaks rules, each with the remedy; none if it keeps to all."""
+    known = {rule.key for rule in rules}
+    return [fault for rule in rules if (fault := rule.fault_in(row, known))]
 
 
 def read_rows(
@@ -83,7 +89,6 @@ def read_rows(
     items: list[T] = []
     mistakes: list[str] = []
     first_line: dict[str, int] = {}
-    known = {rule.key for rule in rules}
     text = decode_text(path, read_bytes(path) if data is None else data)
     _refuse_other_forms(path, text)
     with collector_paused():
@@ -93,7 +98,7 @@ def read_rows(
             except ValueError as error:
                 faults = [str(error)]
             else:
-                faults = [fault for rule in rules if (fault := rule.fault_in(row, known))]
+                faults = row_faults(row, rules)
                 if not faults and (first := first_line.setdefault(str(row[unique]), number)) != number:
                     value = shown(row[unique])
                     faults = [f'"{unique}" {value} is already on line {first}; keep one line for each.']

@@ -6,7 +6,6 @@ deleted at any time.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter
 from amrbench.content_hash import content_hash
 from amrbench.errors import DataError, RunError, unreadable
 from amrbench.files.atomic import write_text_atomic
+from amrbench.files.checksums import file_sha256
 from amrbench.files.folders import cache_folder
 
 HASHES = "hashes"
@@ -64,8 +64,6 @@ def _entry(path: Path, before: _Entry | None) -> _Entry:
         state = path.stat()
         if before and before[:2] == (state.st_size, state.st_mtime_ns):
             return before
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return _Entry(state.st_size, state.st_mtime_ns, file_sha256(path))
     except OSError as error:
         raise unreadable(path, error) from error
-    return _Entry(state.st_size, state.st_mtime_ns, digest)

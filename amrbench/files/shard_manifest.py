@@ -7,13 +7,13 @@ whether rows are stored in half precision. It is written last: a folder without 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from amrbench.files.checksums import file_sha256
 from amrbench.files.feature_file import open_feature_file
 from amrbench.files.jsonl import KeyRule, Row, list_fault, read_rows, shown, text_fault, write_rows
 
@@ -40,7 +40,7 @@ class ShardEntry:
             size = file.stat().st_size
             if size != self.bytes:
                 return f"has {size:,} bytes, not {self.bytes:,}"
-            return "" if _hash(file) == self.sha256 else "has changed"
+            return "" if file_sha256(file) == self.sha256 else "has changed"
         except FileNotFoundError:
             return "is missing"
         except OSError as error:
@@ -61,7 +61,7 @@ def entry_of(file: Path) -> ShardEntry:
         recordings=features.audio.ids,
         rows=int(features.audio.offsets[-1]),
         bytes=file.stat().st_size,
-        sha256=_hash(file),
+        sha256=file_sha256(file),
         encoder=header.backend,
         fingerprint=header.fingerprint,
         half=header.half,
@@ -86,11 +86,6 @@ def as_entry(row: Row) -> ShardEntry:
     """Return the entry of a line."""
     values = {name: row[name] for name in ShardEntry.__dataclass_fields__}
     return ShardEntry(**values | {"recordings": tuple(row["recordings"])})
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _name_fault(value: Any) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from amrbench.errors import DataError, unreadable
+from amrbench.files.checksums import file_sha256
 from amrbench.files.folders import MODELS_VARIABLE, models_folder
 from amrbench.required_files import Published, RequiredFile
 
@@ -70,8 +70,7 @@ def installed_paths(file: str) -> list[Path]:
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file, 16 digits, or raise DataError if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return file_sha256(path)[:16]
     except OSError as error:
         raise unreadable(path, error) from error
 

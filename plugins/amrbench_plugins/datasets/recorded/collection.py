@@ -9,7 +9,6 @@ The splits share no take, except that a class of two takes has one for training 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,7 +21,7 @@ from amrbench.content_hash import content_hash
 from amrbench.data.audio import readable_suffixes
 from amrbench.errors import DataError, RecipeError, did_you_mean, some
 from amrbench.files.folder_files import files_below, is_hidden
-from amrbench.files.text_file import read_bytes
+from amrbench.files.remembered_hashes import file_hashes
 from amrbench.files.yaml_file import Document, Mistake, mistakes_error, read_yaml
 from amrbench.part import Strict
 from amrbench_plugins.datasets.corpora.catalogue import hash_fraction
@@ -97,18 +96,18 @@ class Collection:
     def fingerprint(self) -> str:
         """Return a hash of phrases, and of names and content of all takes."""
         kinds = [(kind.name, kind.phrases, kind.speech, kind.takes) for kind in self.classes]
+        kinds.append((BACKGROUND, (), False, self.background))
+        paths = [path for *_, takes in kinds for split in SPLITS for path in takes.of(split)]
+        hashes = dict(zip(paths, file_hashes(self.folder, paths), strict=True))
         return content_hash(
             [
-                [name, phrases, speech, [self._hashes(takes.of(split)) for split in SPLITS]]
-                for name, phrases, speech, takes in (*kinds, (BACKGROUND, (), False, self.background))
+                [name, phrases, speech, [self._named(takes.of(split), hashes) for split in SPLITS]]
+                for name, phrases, speech, takes in kinds
             ]
         )
 
-    def _hashes(self, paths: Sequence[Path]) -> list[tuple[str, str]]:
-        return [
-            (path.relative_to(self.folder).as_posix(), hashlib.sha256(read_bytes(path)).hexdigest())
-            for path in paths
-        ]
+    def _named(self, paths: Sequence[Path], hashes: Mapping[Path, str]) -> list[tuple[str, str]]:
+        return [(path.relative_to(self.folder).as_posix(), hashes[path]) for path in paths]
 
 
 def read_collection(folder: Path) -> Collection:
