@@ -17,7 +17,7 @@ import base64
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -27,7 +27,7 @@ import numpy as np
 from amrbench.content_hash import content_hash
 from amrbench.errors import RunError
 from amrbench.evaluation.compare import METRICS
-from amrbench.evaluation.result import Result
+from amrbench.evaluation.result import PartRecord, Result
 from amrbench.evaluation.systems import System
 from amrbench.evaluation.text_table import format_table
 from amrbench.functional.bootstrap import chain_differences, paired_chain_differences
@@ -216,11 +216,15 @@ def _recordings(system: System) -> tuple[int, ...]:
     return tuple(numbers.tolist())
 
 
+def hash_of_recipe(options: Mapping[str, object], parts: Sequence[PartRecord]) -> str:
+    """Return `made_by` of chains of a recipe whose options are as a protocol sets them."""
+    named = sorted((part.slot, part.use, part.version) for part in parts)
+    return content_hash([{name: options[name] for name in options if name not in ("name", "about")}, named])
+
+
 def _chains(system: System, result: Result) -> Iterator[MeasuredChain]:
     """Yield the chains of a run."""
-    parts = sorted((part.slot, part.use, part.version) for part in result.parts)
-    options = {name: value for name, value in result.recipe.options.items() if name not in ("name", "about")}
-    made_by = content_hash([options, parts])
+    made_by = hash_of_recipe(result.recipe.options, result.parts)
     for (seed, keys), values in zip(result.chains().items(), system.singles.values, strict=True):
         name, cpu = result.recipe.name, result.environment.cpu
         yield MeasuredChain(name, made_by, seed, cpu, tuple(sorted(keys)), packed(values))

@@ -59,7 +59,7 @@ def result_of(planned: PlannedRun, store: Path, rows: Sequence[Row], truth: str)
             for spec in planned.stages
         ),
         models={last.model_name: last.key for last in planned.chains},
-        parts=tuple(_parts(request)),
+        parts=tuple(part_records(request)),
         environment=Environment(
             device=request.device,
             dtype=DTYPE,
@@ -99,7 +99,8 @@ def _splits(planned: PlannedRun) -> list[SplitRecord]:
     ]
 
 
-def _parts(request: RunRequest) -> list[PartRecord]:
+def part_records(request: RunRequest) -> list[PartRecord]:
+    """Return the parts that a recipe and a protocol use, and where they come from."""
     used = {f"{part.slot}/{part.use}": part for part in parts_in([request.resolved, request.protocol])}
     origins = [(part, request.registry.origin(part)) for _, part in sorted(used.items())]
     return [

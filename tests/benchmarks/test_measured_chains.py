@@ -5,10 +5,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from amrbench.config.load import find, load_protocol, shipped
+from amrbench.config.study import expand
+from amrbench.discovery import load_registry
 from amrbench.errors import RunError
 from amrbench.evaluation.compare import compare
 from amrbench.evaluation.result import Environment
-from benchmarks.measured_chains import add, alike, main, packed, read, table, unpacked, write
+from amrbench.experiment.plan import RunRequest
+from amrbench.experiment.provenance import part_records
+from benchmarks.measured_chains import (
+    FOLDER,
+    add,
+    alike,
+    hash_of_recipe,
+    main,
+    packed,
+    read,
+    table,
+    unpacked,
+    write,
+)
 from tests.small_world.written_runs import make_chains
 
 
@@ -172,3 +188,17 @@ def test_differences_are_of_the_metrics_that_are_asked_for(tmp_path, capsys, mon
     main(["table", "b", "--against", "a", "--protocol", "tiny-1", "--metrics", "R5@0.7"])
     head = cells(capsys.readouterr().out, 2)
     assert [title for title in head if "against" in title] == ["R5@0.7 against a"]
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.jsonl")), ids=lambda file: file.stem)
+def test_the_chains_that_are_kept_are_of_shipped_recipes_as_they_are(file):
+    registry = load_registry()
+    name, _, version = file.stem.rpartition("-")
+    protocol = load_protocol(name, registry)
+    assert str(protocol.version) == version
+    runnables = [expand(path, registry) for kind in ("recipe", "study") for path in shipped(kind)]
+    methods = {method.recipe.name: method for runnable in runnables for method in runnable.methods}
+    for recipe, made_by in {chain.recipe: chain.made_by for chain in read(file)[1]}.items():
+        request = RunRequest(methods[recipe], protocol, find("protocol", name), registry, "cpu")
+        options = request.resolved.model_dump(mode="json")
+        assert made_by == hash_of_recipe(options, part_records(request)), recipe
