@@ -59,7 +59,8 @@ def run_table(results: Sequence[Result], *, by: str = "") -> RunTable:
 
     Args:
         results: The runs, in the order of their rows; a run that is given twice appears once.
-        by: Annotation key to slice by; each of its values gets rows of its own.
+        by: Annotation key to slice by; each of its values gets rows of its own. Without public ground truth
+            there are no slices, and each member has one row.
 
     Raises:
         RunError: There is no run, the key is unknown, or the conditions of the runs differ.
@@ -85,7 +86,9 @@ def run_table(results: Sequence[Result], *, by: str = "") -> RunTable:
         split=split,
         stand_ins=tuple(stand_ins),
         heading=tuple(heading),
-        rows=tuple(row for recipe, member in members for row in _rows(recipe, member, by)),
+        rows=tuple(
+            row for recipe, member in members for row in _rows(recipe, member, by if first.scored else "")
+        ),
     )
 
 

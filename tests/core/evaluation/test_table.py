@@ -68,6 +68,13 @@ def test_stand_ins_of_all_runs_are_named():
     assert "Stand-ins" not in table([results(stand_ins="")])
 
 
+def test_runs_without_public_ground_truth_have_no_slices():
+    unscored = results(rows=(Row(member="seed 0", kind="seed", split="test", queries=4, metrics={}),))
+    text = table([unscored], by="kind")
+    assert text == table([unscored])
+    assert "The ground truth is not public: predictions only, no metrics." in text
+
+
 def test_a_slice_has_a_row_of_its_own():
     lines = table([results()], by="kind").splitlines()
     assert lines[5] == "| toy      | seed 0          | early  |         2 |    25.00 |  1.00 |"
