@@ -246,10 +246,13 @@ def predict_checkpoint(
     without: Without = None,
 ) -> None:
     """Predict with a checkpoint of the reference implementation, from published features."""
-    from amrbench.config.load import load_recipe
+    from amrbench.config.load import find, load_recipe
+    from amrbench.files.atomic import refuse_replacing
     from amrbench.tools.predict_checkpoint import predict_from_checkpoint
 
     registry = registry_of(without)
+    if recipe:
+        refuse_replacing(output, [find("recipe", recipe)])
     count = predict_from_checkpoint(
         checkpoint,
         features=features,

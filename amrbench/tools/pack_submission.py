@@ -16,7 +16,7 @@ from amrbench.errors import RecipeError, RunError, some
 from amrbench.evaluation.result import Result
 from amrbench.experiment.finished_run import FinishedRun
 from amrbench.files.annotations import read_annotations
-from amrbench.files.atomic import atomic_path
+from amrbench.files.atomic import atomic_path, refuse_replacing
 from amrbench.files.checksums import refuse_changed
 from amrbench.files.predictions import read_predictions
 from amrbench.files.yaml_file import limited_events, line_of
@@ -104,12 +104,14 @@ def pack(
     Raises:
         RunError: The label is wrong, the run has stand-ins or a smaller budget, the predictions do not fit
             the queries, the template is wrong, or the output cannot be written.
-        DataError: The prediction file cannot be read.
+        DataError: The prediction file cannot be read, or the output is an input or a file of the run.
     """
     if not LABEL.fullmatch(label):
         raise RunError(
             f"the label {label!r} is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge requires."
         )
+    given = [file for file in (template, predictions) if file]
+    refuse_replacing(output, [*given, *finished.folder.rglob("*")])
     result = finished.result
     faults = submission_faults(result)
     if faults and not not_a_submission:

@@ -76,3 +76,17 @@ def test_stage_refuses_what_is_no_task(amrbench, tmp_path):
     code, _, err = amrbench("stage", file)
     assert code == 2
     assert f"error: {file}: is no task of this version of amrbench" in err
+
+
+def test_the_recipe_that_is_read_cannot_be_the_output(amrbench, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("kept")
+    code, _, err = amrbench(
+        *("predict-checkpoint", "--checkpoint", CHECKPOINT / "best.ckpt"),
+        *("--features", CHECKPOINT / "features" / "castella"),
+        *("--annotations", CHECKPOINT / "data" / "castella_test_release.jsonl"),
+        *("--recipe", recipe, "-o", recipe),
+    )
+    assert code == 2
+    assert err == f"error: {recipe}: is an input, so it cannot be the output. Name another output.\n"
+    assert recipe.read_text() == "kept"

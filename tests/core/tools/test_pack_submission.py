@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from amrbench.errors import RunError
+from amrbench.errors import DataError, RunError
 from amrbench.evaluation.ensemble import fuse_files
 from amrbench.experiment.finished_run import open_run
 from amrbench.files.annotations import read_annotations
@@ -43,6 +43,18 @@ def packed_files(path):
         assert archive.namelist() == [f"{LABEL}/{LABEL}.output.jsonl", f"{LABEL}/{LABEL}.meta.yaml"]
         rows, meta = (archive.read(name).decode() for name in archive.namelist())
     return [json.loads(line) for line in rows.splitlines()], yaml.safe_load(meta)
+
+
+def test_what_is_packed_cannot_be_the_output(finished, soup_run, tmp_path):
+    predictions, template = tmp_path / "mine.jsonl", tmp_path / "mine.yaml"
+    for file in (predictions, template):
+        file.write_text("kept")
+    for file in (predictions, template, soup_run.folder / "recipe.yaml"):
+        before = file.read_bytes()
+        with pytest.raises(DataError) as error:
+            pack(finished, LABEL, file, template=template, predictions=predictions)
+        assert str(error.value) == f"{file}: is an input, so it cannot be the output. Name another output."
+        assert file.read_bytes() == before
 
 
 def test_a_package_has_predictions_and_a_meta_file(finished, soup_run, tmp_path):
