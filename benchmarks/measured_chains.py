@@ -17,7 +17,7 @@ import base64
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -151,10 +151,29 @@ def write(file: Path, conditions: Conditions, chains: Sequence[MeasuredChain]) -
 
 
 def table(
-    recipes: Sequence[str], against: str, protocol: str, folder: Path, compared: Sequence[str] = COMPARED
+    recipes: Sequence[str],
+    against: str,
+    protocol: str,
+    folder: Path,
+    compared: Sequence[str] = COMPARED,
+    seeds: Collection[int] = (),
 ) -> str:
-    """Return a table of some recipes, or of all, each compared with one of them by some metrics."""
+    """Return a table of some recipes, or of all, each compared with one of them by some metrics.
+
+    Args:
+        recipes: Their names; all of the file, if none is given.
+        against: The recipe to compare them with.
+        protocol: Name and version of the protocol.
+        folder: Of the files of chains.
+        compared: Metrics to compare by.
+        seeds: Of the chains of `recipes` that count; all, if none is given. Those of `against` all count.
+
+    Raises:
+        RunError: A recipe has fewer than two chains.
+    """
     conditions, chains = read(folder / f"{protocol}.jsonl")
+    counted = [f"seed {seed}" for seed in seeds]
+    chains = [chain for chain in chains if not seeds or chain.recipe == against or chain.seed in counted]
     counts = Counter(chain.recipe for chain in chains)
     names = list(dict.fromkeys([against, *(recipes or counts)]))
     if missing := [name for name in names if counts[name] < 2]:
@@ -278,6 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     showing.add_argument("--against", required=True)
     showing.add_argument("--protocol", default="synthetic-chains-3")
     showing.add_argument("--metrics", nargs="+", choices=METRICS, default=COMPARED, help="to compare by")
+    showing.add_argument("--seeds", nargs="+", type=int, default=(), help="of the compared chains; all")
     comparing = commands.add_parser("alike", help="how alike chains of one seed and of two seeds are")
     comparing.add_argument("--protocol", default="synthetic-chains-3")
     options = parser.parse_args(arguments)
@@ -286,7 +306,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.command == "alike":
         print(alike(options.protocol, FOLDER))
     else:
-        print(table(options.recipes, options.against, options.protocol, FOLDER, options.metrics))
+        own = (options.recipes, options.against, options.protocol)
+        print(table(*own, FOLDER, options.metrics, options.seeds))
 
 
 if __name__ == "__main__":

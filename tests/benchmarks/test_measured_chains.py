@@ -190,6 +190,21 @@ def test_differences_are_of_the_metrics_that_are_asked_for(tmp_path, capsys, mon
     assert [title for title in head if "against" in title] == ["R5@0.7 against a"]
 
 
+def test_only_some_seeds_of_the_compared_recipe_count(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "chains"
+    monkeypatch.setattr("benchmarks.measured_chains.FOLDER", folder)
+    add([run_of(tmp_path / name, accuracy=accuracy) for name, accuracy in (("a", 0.5), ("b", 0.8))], folder)
+    capsys.readouterr()
+    main(["table", "b", "--against", "a", "--protocol", "tiny-1", "--seeds", "1", "2"])
+    head, _, against, row = (cells(line, 0) for line in capsys.readouterr().out.splitlines()[2:])
+    conditions, chains = read(folder / "tiny-1.jsonl")
+    kept = [chain for chain in chains if chain.recipe == "b" and chain.seed != "seed 0"]
+    by_chain = [unpacked(chain.values, len(conditions.metrics)) for chain in kept]
+    expected = np.mean(by_chain, axis=(0, 1))[conditions.metrics.index("mAP")]
+    assert (against[1], row[1]) == ("3", "2")
+    assert dict(zip(head, row, strict=True))["mAP"] == f"{expected:.2f}"
+
+
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.jsonl")), ids=lambda file: file.stem)
 def test_the_chains_that_are_kept_are_of_shipped_recipes_as_they_are(file):
     registry = load_registry()
