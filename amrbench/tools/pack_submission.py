@@ -106,10 +106,7 @@ def pack(
             the queries, the template is wrong, or the output cannot be written.
         DataError: The prediction file cannot be read, or the output is an input or a file of the run.
     """
-    if not LABEL.fullmatch(label):
-        raise RunError(
-            f"the label {label!r} is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge requires."
-        )
+    _refuse_other_label(label)
     given = [file for file in (template, predictions) if file]
     refuse_replacing(output, [*given, *finished.folder.rglob("*")])
     result = finished.result
@@ -143,6 +140,13 @@ def pack(
         protocol=result.protocol.title(),
         faults=faults,
     )
+
+
+def _refuse_other_label(label: str) -> None:
+    if not LABEL.fullmatch(label):
+        raise RunError(
+            f"the label {label!r} is not <Surname>_<Institute>_task6_<1 to 4>, as the challenge requires."
+        )
 
 
 def submission_faults(result: Result) -> tuple[str, ...]:
