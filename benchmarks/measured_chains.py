@@ -297,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     showing.add_argument("--against", required=True)
     showing.add_argument("--protocol", default="synthetic-chains-3")
     showing.add_argument("--metrics", nargs="+", choices=METRICS, default=COMPARED, help="to compare by")
-    showing.add_argument("--seeds", nargs="+", type=int, default=(), help="of the compared chains; all")
+    showing.add_argument("--seeds", nargs="+", type=int, default=(), help="of compared chains; default: all")
     comparing = commands.add_parser("alike", help="how alike chains of one seed and of two seeds are")
     comparing.add_argument("--protocol", default="synthetic-chains-3")
     options = parser.parse_args(arguments)
