@@ -46,7 +46,9 @@ def straight_lines(values: Floats, period: int) -> Rows:
     """Return (n - 1) * period samples: straight lines through n values, one every `period` samples."""
     first, change = values[:-1, None].astype(np.float32), np.diff(values)[:, None].astype(np.float32)
     ramp = np.arange(period, dtype=np.float32) / np.float32(period)
-    return np.asarray((first + change * ramp).reshape(-1))
+    lines = change * ramp
+    lines += first
+    return np.asarray(lines.reshape(-1))
 
 
 def with_changes(rng: Rng, signal: Rows, changes: Changes, *, rate: int) -> Rows:

@@ -116,7 +116,9 @@ def wander(rng: Rng, count: int, *, rate: float, low: float, high: float) -> Sig
 
 def clock(count: int) -> Signal:
     """Return the time of each sample in seconds."""
-    return np.asarray(np.arange(count, dtype=np.float32) / np.float32(RATE))
+    time = np.arange(count, dtype=np.float32)
+    time /= np.float32(RATE)
+    return time
 
 
 @lru_cache(maxsize=64)
@@ -138,11 +140,14 @@ def harmonic(frequency: Numbers, amplitudes: tuple[float, ...]) -> Signal:
 
 def harmonics(frequency: Numbers, several: Sequence[tuple[float, ...]]) -> Iterator[Signal]:
     """Yield `harmonic` for each of several amplitudes."""
-    turns = np.cumsum(frequency, dtype=np.float64) / RATE
-    index = ((turns - np.floor(turns)) * _TABLE).astype(np.int32)
-    index = np.minimum(index, _TABLE - 1)
+    turns = np.cumsum(frequency, dtype=np.float64)  # In place from here on: these arrays are long.
+    turns /= RATE
+    turns -= np.floor(turns)
+    turns *= _TABLE
+    index = turns.astype(np.intp)
+    np.minimum(index, _TABLE - 1, out=index)
     for amplitudes in several:
-        yield _wave_table(amplitudes)[index]
+        yield _wave_table(amplitudes).take(index, mode="clip")
 
 
 def tone(count: int, frequency: float, amplitudes: tuple[float, ...]) -> Signal:

@@ -55,12 +55,17 @@ Synthesizer = Callable[[Take, int], Signal]
 
 def _turns(rng: Rng, count: int, rate: float, *, latest: float = 1.0) -> Signal:
     start = np.float32(rng.uniform(0, latest))
-    turns = dsp.clock(count) * np.float32(rate) + start
-    return np.asarray(turns - np.floor(turns))
+    turns = dsp.clock(count)
+    turns *= np.float32(rate)
+    turns += start
+    turns -= np.floor(turns)
+    return turns
 
 
 def _swing(rng: Rng, count: int, rate: float) -> Signal:
-    return np.asarray(np.sin(np.float32(2 * math.pi) * _turns(rng, count, rate)))
+    phase = _turns(rng, count, rate)
+    phase *= np.float32(2 * math.pi)
+    return np.asarray(np.sin(phase, out=phase))
 
 
 def _gate(rng: Rng, count: int, *, rate: float, duty: float) -> Signal:
@@ -231,7 +236,10 @@ def voice(take: Take, count: int) -> Signal:
     ]
     signal = np.zeros(count, np.float32)
     for vowel in dsp.harmonics(frequency, vowels):
-        signal += vowel * dsp.wander(rng, count, rate=3, low=0, high=1) ** 2
+        loudness = dsp.wander(rng, count, rate=3, low=0, high=1)
+        loudness *= loudness
+        vowel *= loudness
+        signal += vowel
     syllables = np.abs(_swing(rng, count, take.between(1.7, 2.6))) ** 1.2
     return np.asarray(signal * (0.05 + syllables), dtype=np.float32)
 
