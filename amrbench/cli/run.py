@@ -191,7 +191,7 @@ def predict(
     from amrbench.training.progress_bars import progress
 
     files = RequestedFiles(html, plot, labels, csv, clips)
-    files.refuse_unwritable()
+    files.refuse_unwritable(recording)
     results = []
     with progress() as reporter:
         for finished in open_runs(run or [], registry_of(without), member=member):

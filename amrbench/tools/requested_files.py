@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from amrbench.files.atomic import write_text_atomic
+from amrbench.errors import DataError
+from amrbench.files.atomic import refuse_replacing, write_text_atomic
 from amrbench.files.writable_folder import refuse_missing_parent
 from amrbench.pages import page
 from amrbench.tools import plot_timeline
@@ -33,8 +34,12 @@ class RequestedFiles:
     table: Path | None = None
     clips: Path | None = None
 
-    def refuse_unwritable(self) -> None:
-        """Raise DataError or RunError if a file cannot be written, before a long recording is read."""
+    def refuse_unwritable(self, recording: Path) -> None:
+        """Raise DataError or RunError if a file cannot be written, before a long recording is read.
+
+        One that is the recording, or another of these files, counts as well.
+        """
+        self._refuse_same(recording)
         if self.html is not None:
             page.refuse_unwritable(self.html)
         if self.plot is not None:
@@ -44,6 +49,16 @@ class RequestedFiles:
                 refuse_missing_parent(path)
         if self.clips is not None:
             refuse_used_folder(self.clips)
+
+    def _refuse_same(self, recording: Path) -> None:
+        options = {"--html": self.html, "--plot": self.plot, "--labels": self.labels, "--csv": self.table}
+        first: dict[Path, str] = {}
+        for option, path in options.items():
+            if path is None:
+                continue
+            refuse_replacing(path, [recording])
+            if (other := first.setdefault(path.resolve(), option)) != option:
+                raise DataError(f"{path}: is named by {other} and {option}. Name a file for each.")
 
     def write(self, results: Sequence[Answers], top: int) -> None:
         """Write the files for the best `top` moments of each query.

@@ -42,6 +42,8 @@ def test_the_command_writes_all_files_at_once(call, tmp_path):
         ("--labels", "no/a", "{path}: there is no folder '{folder}/no'. Make it, or choose another path."),
         ("--csv", "no/a", "{path}: there is no folder '{folder}/no'. Make it, or choose another path."),
         ("--clips", ".", "{folder}: holds files already. Name a new or empty folder with --clips."),
+        ("--labels", "a.wav", "{path}: is an input, so it cannot be the output. Name another output."),
+        ("--csv", "a.wav", "{path}: is an input, so it cannot be the output. Name another output."),
     ],
 )
 def test_nothing_is_predicted_for_a_file_that_cannot_be_written(
@@ -53,9 +55,18 @@ def test_nothing_is_predicted_for_a_file_that_cannot_be_written(
     assert err == f"error: {text.format(path=tmp_path / name, folder=tmp_path)}\n"
 
 
+def test_a_file_is_named_by_one_option(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("amrbench.tools.predict_audio.find_moments", lambda *_, **__: 1 / 0)
+    path = tmp_path / "a.txt"
+    code, _, err = call("--labels", path, "--csv", tmp_path / "." / "a.txt")
+    assert code == 2
+    assert err == f"error: {path}: is named by --labels and --csv. Name a file for each.\n"
+    assert not path.exists()
+
+
 def test_nothing_is_written_that_was_not_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    RequestedFiles().refuse_unwritable()
+    RequestedFiles().refuse_unwritable(tmp_path / "a.wav")
     RequestedFiles().write([], 5)
     assert [*tmp_path.iterdir()] == []
 
