@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
-
-import torch
 
 from amrbench.config.load import Method, find, load_protocol
 from amrbench.config.recipe import MOST_SEEDS
@@ -45,6 +44,7 @@ from amrbench.experiment.plan import (
 )
 from amrbench.experiment.predictions import PredictionWriter, scored_rows
 from amrbench.experiment.provenance import replaced_options, result_of
+from amrbench.experiment.running import running
 from amrbench.experiment.stage_logs import copy_logs
 from amrbench.experiment.stage_task import TaskWriter
 from amrbench.files.atomic import remove_leftovers_below, write_bytes_atomic
@@ -56,6 +56,7 @@ from amrbench.notes import note
 from amrbench.registry import Registry
 from amrbench.slots.executors import DEFAULT, ExecutorPart
 from amrbench.slots.observers import ObserverPart
+from amrbench.training.device import refuse_device
 from amrbench.training.memory_room import AnyRoom, MemoryRoom
 from amrbench.training.noise_step import step_on_noise
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
@@ -167,12 +168,13 @@ def run_all(
         sources = runner.prepare(requests)
         planned = [plan_run(request, sources) for request in requests]
         observation.begin(planned, settings.out)
-        runner.train(planned)
-        # The requested recipes are finished last, because `amrbench predict` uses the newest run.
-        finished = []
-        for plan in [*planned[len(methods) :], *planned[: len(methods)]]:
-            finished.append(runner.finish(plan))
-            observation.finish(finished[-1].folder, finished[-1].result)
+        with running(settings.cache_folder) if runner.unfinished(planned) else nullcontext():
+            runner.train(planned)
+            # The requested recipes are finished last, because `amrbench predict` uses the newest run.
+            finished = []
+            for plan in [*planned[len(methods) :], *planned[: len(methods)]]:
+                finished.append(runner.finish(plan))
+                observation.finish(finished[-1].folder, finished[-1].result)
     others = len(planned) - len(methods)
     return [replace(requested, against=tuple(finished[:others])) for requested in finished[others:]]
 
@@ -200,7 +202,7 @@ class Runner:
         self.reporter = reporter
         self._intact: dict[Path, bool] = {}
         self.datasets = DatasetCache()  # Shared by training with one job and by scoring.
-        _refuse_device(settings.device)
+        refuse_device(settings.device)
 
     def methods(self, recipes: Sequence[Runnable]) -> list[Method]:
         """Return the recipes, and those of studies."""
@@ -276,10 +278,13 @@ class Runner:
             for key in own:
                 note_cut_split(splits[key].location, sources[key], request.resolved.limits)
 
+    def unfinished(self, planned: Sequence[PlannedRun]) -> list[PlannedRun]:
+        """Return the runs that are not finished."""
+        return [plan for plan in planned if not self.is_finished(plan)]
+
     def train(self, planned: Sequence[PlannedRun]) -> None:
         """Train the missing stages of runs that are not finished."""
-        unfinished = [plan for plan in planned if not self.is_finished(plan)]
-        for plan in unfinished:
+        for plan in (unfinished := self.unfinished(planned)):
             plan.report.verify()  # It is loaded after the training.
             if replaced := replaced_options(plan.request):
                 names = f"{plan.request.recipe.name}: the protocol {plan.request.protocol.name}"
@@ -382,17 +387,6 @@ class Runner:
 
 def _has_bytes(file: Path, content: bytes) -> bool:
     return file.is_file() and file.read_bytes() == content
-
-
-def _refuse_device(device: str) -> None:
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise RunError(f"torch knows no device {device!r}. Use cpu, cuda or cuda:N.") from None
-    if kind not in ("cpu", "cuda"):
-        raise RunError(f"the device {device!r} is not supported. Use cpu, cuda or cuda:N.")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise RunError(f"device {device!r}: torch finds no CUDA device. Use --device cpu.")
 
 
 def _cores() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from amrbench.files.folders import CACHE_VARIABLE
 from amrbench.notes import note
 from amrbench.registry import Registry
 from amrbench.tools.stored_data import StoredData
-from amrbench.tools.stored_items import StoredItem, size_of, size_text
+from amrbench.tools.stored_items import SETTLE_SECONDS, StoredItem, size_of, size_text
 from amrbench.tools.stored_runs import StoredRuns
 from amrbench.tools.stored_stages import StoredStages
 
@@ -146,11 +147,10 @@ def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: 
         DataError: A folder cannot be read.
     """
     outs = list({os.path.realpath(out): out for out in outs}.values())
-    runs = [StoredRuns(out) for out in outs]
-    stages, data = StoredStages(cache, registry), StoredData(cache, registry)
-    if settle:
-        for claims in (*(out.claims for out in runs), stages.claims, data.claims):
-            claims.settle()
+    runs, stages, data = _stored(cache, outs, registry)
+    if settle and any(part.claims.doubtful for part in (*runs, stages, data)):
+        time.sleep(SETTLE_SECONDS)
+        runs, stages, data = _stored(cache, outs, registry)  # Much may have begun meanwhile.
     results = {str(path): result for out in runs for path, result in out.results.items()}
     users: dict[str, dict[str, None]] = {}
     for run, result in results.items():
@@ -173,6 +173,13 @@ def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: 
         *data.items(data.users(used), busy, known=known),
     ]
     return Inventory(cache, size_of(cache), tuple(outs), tuple(items))
+
+
+def _stored(
+    cache: Path, outs: Sequence[str], registry: Registry
+) -> tuple[list[StoredRuns], StoredStages, StoredData]:
+    runs = [StoredRuns(Path(out)) for out in outs]
+    return runs, StoredStages(cache, registry), StoredData(cache, registry)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from amrbench.errors import DataError
 from amrbench.files.claim import SEEN_SECONDS, VOID_SECONDS, Claim
 from amrbench.files.owner import Owner, number_space
 
+SETTLE_SECONDS = SEEN_SECONDS + 1
+"""Time after which a claim that seemed void is void, or was renewed."""
 Kind = Literal["run", "stage", "data", "leftover"]
 
 
@@ -89,11 +90,12 @@ class StoredItem:
 class Claims:
     """The claims in a folder, and which processes hold them.
 
-    A claim of another machine is taken to be void if it was not renewed for a minute; see `settle`.
+    A claim of another machine is taken to be void if it was not renewed for a minute; see `doubtful`.
 
     Attributes:
         held: Owner of each claim that is held, as text.
         labels: Of the processes that hold them, as they are in names of unfinished folders.
+        doubtful: Claims that seem void. After `SETTLE_SECONDS` it is known that nobody renews them.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -103,14 +105,6 @@ class Claims:
         self.doubtful: list[Claim] = []
         for path in self.paths:
             self._add(Claim(path))
-
-    def settle(self) -> None:
-        """Look once more at claims that seem void, as long as it takes to see that nobody renews them."""
-        if self.doubtful:
-            time.sleep(SEEN_SECONDS + 1)
-        for claim in self.doubtful:
-            if not claim.is_free():
-                self._hold(claim)
 
     def holder(self, claim: Path, label: str = "") -> str:
         """Return who holds a claim, or is the process of a label that holds any; empty for nobody."""

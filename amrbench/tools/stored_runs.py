@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from amrbench.errors import RunError
@@ -10,6 +11,11 @@ from amrbench.files.checksums import has_checksums
 from amrbench.tools.stored_items import Claims, StoredItem, entries, size_of
 
 _RECIPE = "recipe.yaml"
+_WRITTEN = re.compile(
+    r"(recipe|protocol)\.yaml|result\.json|annotations\..+\.jsonl|predictions|saliency|logs"
+    r"|.+\.safetensors|\..+\.part"
+)
+"""Names of what a run writes into its folder before it is finished."""
 
 
 class StoredRuns:
@@ -64,11 +70,13 @@ def _why_stale(path: Path) -> str:
     """Return why something may be removed; empty for what no run has made."""
     if _is_claim(path):
         return "claim of a process that has ended"
-    if not (path / _RECIPE).is_file():
+    if "@" not in path.name or not (path / _RECIPE).is_file():
         return ""
     if _is_set_aside(path):
         return "set aside because its files had changed"
-    return "" if has_checksums(path) else "not finished; its recipe makes it again from trained stages"
+    if has_checksums(path) or not all(_WRITTEN.fullmatch(inner.name) for inner in path.iterdir()):
+        return ""
+    return "not finished; its recipe makes it again from trained stages"
 
 
 def _claim_of(path: Path) -> Path:

@@ -14,11 +14,9 @@ from amrbench.files.checksums import has_checksums
 from amrbench.registry import Registry
 from amrbench.tools.stored_items import Claims, StoredItem, entries, size_of
 from amrbench.training import log
-from amrbench.training.store_layout import CLAIM, DONE, ENGINE, FAILED, TASKS, UNFINISHED, store_of
+from amrbench.training.store_layout import CLAIM, DONE, ENGINE, FAILED, RUNNING, TASKS, UNFINISHED, store_of
 
 KEY = re.compile(r"[0-9a-f]{24}")
-_LOCK = ".lock"
-"""How the name of a claim ended before claims were shared by machines."""
 
 
 class StoredStages:
@@ -31,7 +29,8 @@ class StoredStages:
     def __init__(self, cache: Path, registry: Registry) -> None:
         self.store, self.tasks, self.registry = store_of(cache), cache / TASKS, registry
         self.paths = [path for path in entries(self.store) if KEY.match(path.name)]
-        self.claims = Claims(path for path in self.paths if path.suffix == CLAIM)
+        self.running = [path for path in entries(cache / RUNNING) if path.suffix == CLAIM]
+        self.claims = Claims([*self.running, *(path for path in self.paths if path.suffix == CLAIM)])
         self.records: dict[str, TrainedStage] = {}
         for path in self.paths:
             if KEY.fullmatch(path.name) and has_checksums(path):
@@ -78,11 +77,11 @@ class StoredStages:
         return ""
 
     def _leftovers(self) -> Iterator[StoredItem]:
-        for path in self.paths:
+        for path in (*self.running, *self.paths):
             name = path.name
             if name in self.records:
                 continue
-            if path.suffix in (CLAIM, _LOCK):
+            if path.suffix == CLAIM:
                 held = self.claims.holder(path)
                 why, claim = "claim of a process that has ended", path
             else:

@@ -46,20 +46,30 @@ def fixed_numerics(threads: int, device: str = "cpu") -> Iterator[None]:
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True, warn_only=not on_cpu)
     # Nothing reads memory before it is written, and filling it costs a few percent of a step.
     memory.fill_uninitialized_memory = False
     try:
-        with nullcontext() if on_cpu else _named_operations(device), torch.random.fork_rng(devices):
+        named = nullcontext() if on_cpu else _named_operations(device)
+        with _current(device) as gpus, named, torch.random.fork_rng(gpus):
             yield
     finally:
         memory.fill_uninitialized_memory = fill
         torch.use_deterministic_algorithms(mode, warn_only=warn)
         torch.set_flush_denormal(False)
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _current(device: str) -> Iterator[list[int]]:
+    """Let a GPU be the current one, whose memory torch counts; yield its number, or nothing for a CPU."""
+    if torch.device(device).type == "cpu" or not torch.cuda.is_available():
+        yield []
+        return
+    with torch.cuda.device(device):
+        yield [torch.cuda.current_device()]
 
 
 @contextmanager

@@ -16,6 +16,8 @@ CLAIM = ".claim"
 """How the name of a claim ends; that of stages that are trained at once ends with `.group.claim`."""
 TASKS = "tasks"
 """The folder of tasks for executors, in the cache folder."""
+RUNNING = "running"
+"""The folder of the claims of processes that run recipes, in the cache folder."""
 
 
 def store_of(cache: Path) -> Path:

@@ -1,15 +1,18 @@
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.files.claim import claimed
+from amrbench.files.claim import VOID_SECONDS, claimed
+from amrbench.files.owner import Owner
 from amrbench.notes import Note
 from amrbench.tools.list_runs import inventory, remove
 from amrbench.tools.stored_items import size_of
+from tests.core.tools.test_stored_items import ended, written
 from tests.small_world.parts import REGISTRY
 from tests.small_world.runs import run_in, what_runs_left
 
@@ -116,6 +119,60 @@ def test_nothing_is_removed_while_a_process_works_with_the_cache(world):
         f"{key!r} cannot be removed: process {os.getpid()} works with it or may read it. Wait until it has "
         "ended."
     )
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_old_claims_of_other_machines_are_looked_at_twice(world, monkeypatch, renewed):
+    store, waited = world / "cache" / "stages", []
+    shutil.copytree(store / stage_of(world), store / ("0" * 24))
+    claim = written(store / f"{'1' * 24}.claim", Owner("gpu4", 7, "other"), age=2 * VOID_SECONDS)
+
+    def wait(seconds):
+        waited.append(seconds)
+        now = time.monotonic()
+        monkeypatch.setattr("amrbench.files.claim.time.monotonic", lambda: now + seconds)
+        if renewed:
+            os.utime(claim)
+
+    monkeypatch.setattr("amrbench.tools.list_runs.time.sleep", wait)
+    stale = inventory(world / "cache", [world / "runs"], REGISTRY, settle=True).stale
+    assert waited == [26.0]
+    assert ("0" * 24 in [item.name for item in stale]) is not renewed
+
+
+def test_without_old_claims_nothing_is_waited_for(world, monkeypatch):
+    written(world / "cache" / "stages" / f"{'1' * 24}.claim", ended())
+    monkeypatch.setattr("amrbench.tools.list_runs.time.sleep", pytest.fail)
+    inventory(world / "cache", [world / "runs"], REGISTRY, settle=True)
+
+
+def test_nothing_is_stale_while_a_run_scores(world, finished, monkeypatch):
+    """No stage and no data has a claim then."""
+    store, found = world / "cache" / "stages", []
+    shutil.copytree(store / stage_of(world), store / ("0" * 24))
+    shutil.copytree(world / "runs", world / "others")
+    (folder,) = (world / "runs").iterdir()
+    (folder / "SHA256SUMS").unlink()
+
+    def look(*_):
+        known = inventory_of(world, world / "others")
+        found.append([item.name for item in known.stale if item.kind != "leftover"])
+
+    monkeypatch.setattr("amrbench.experiment.run.copy_logs", look)
+    run_in(world)
+    assert found == [[]]
+    assert "0" * 24 in [item.name for item in inventory_of(world, world / "others").stale]
+
+
+def test_the_claim_of_a_run_that_was_killed_is_stale(world):
+    (world / "cache" / "running").mkdir(exist_ok=True)
+    path = written(world / "cache" / "running" / "a-7.claim", ended())
+    known = inventory_of(world)
+    assert {item.name: item.stale for item in known.stale if item.kind == "leftover"} == {
+        "a-7.claim": "claim of a process that has ended"
+    }
+    remove(known.chosen(["stale"]), yes=True)
+    assert not path.exists()
 
 
 def test_an_unknown_name_is_refused_with_a_near_one(world):

@@ -10,8 +10,7 @@ import pytest
 from amrbench.errors import DataError
 from amrbench.files.claim import VOID_SECONDS, Claim, claimed
 from amrbench.files.owner import Owner, number_space, this_process
-from amrbench.tools import stored_items
-from amrbench.tools.stored_items import Claims, StoredItem, entries, size_of, size_text
+from amrbench.tools.stored_items import SETTLE_SECONDS, Claims, StoredItem, entries, size_of, size_text
 
 
 def ended():
@@ -57,28 +56,18 @@ def test_a_claim_of_another_machine_is_held_if_it_was_renewed_within_a_minute(tm
 
 
 @pytest.mark.parametrize("renewed", [False, True])
-def test_an_old_claim_of_another_machine_is_looked_at_twice(tmp_path, monkeypatch, renewed):
+def test_an_old_claim_of_another_machine_is_doubtful_for_a_while(tmp_path, monkeypatch, renewed):
     path = written(tmp_path / "a.claim", Owner("gpu4", 7, "other"), age=2 * VOID_SECONDS)
     claims = Claims([path])
     assert claims.held == {}
-    waited = []
-
-    def wait(seconds):
-        waited.append(seconds)
-        now = time.monotonic()
-        monkeypatch.setattr("amrbench.files.claim.time.monotonic", lambda: now + seconds)
-        if renewed:
-            os.utime(path)
-
-    monkeypatch.setattr(stored_items.time, "sleep", wait)
-    claims.settle()
-    assert waited == [26.0]
+    assert [claim.path for claim in claims.doubtful] == [path]
+    now = time.monotonic()
+    monkeypatch.setattr("amrbench.files.claim.time.monotonic", lambda: now + SETTLE_SECONDS)
+    if renewed:
+        os.utime(path)
+    claims = Claims([path])
     assert claims.held == ({path: "7 on gpu4"} if renewed else {})
-
-
-def test_without_old_claims_nothing_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored_items.time, "sleep", pytest.fail)
-    Claims([written(tmp_path / "a.claim", ended())]).settle()
+    assert claims.doubtful == []
 
 
 # ---------------------------------------------------------------- sizes and removal
@@ -141,7 +130,7 @@ def test_what_cannot_be_removed_is_named(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(stored_items.shutil, "rmtree", refuse)
+    monkeypatch.setattr("amrbench.tools.stored_items.shutil.rmtree", refuse)
     text = rf"{tmp_path / 'a'}: cannot be removed \(Permission denied\). Let this user write there."
     with pytest.raises(DataError, match=text):
         item(tmp_path / "a").remove()

@@ -49,6 +49,10 @@ def test_a_result_that_cannot_be_read_is_never_stale(tmp_path):
 
 def test_other_folders_and_files_are_left_alone(tmp_path):
     (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "recipe.yaml").touch()
+    make_run(tmp_path / "a@tiny-1")
+    (tmp_path / "a@tiny-1" / "SHA256SUMS").unlink()
+    (tmp_path / "a@tiny-1" / "what-I-saw.txt").touch()
     (tmp_path / "figure.png").touch()
     (tmp_path / ".other.claim").touch()
     assert StoredRuns(tmp_path).items() == []

@@ -95,7 +95,7 @@ def test_what_ended_processes_left_is_stale(folder):
         f"{key}.failed": "the step of a training that failed; nothing reads it",
         f"{key}.damaged": "set aside because its files had changed",
         f"{other}.damaged-2": "set aside because its files had changed",
-        f"{key}.lock": "claim of a process that has ended",
+        f"{key}.lock": "not as training leaves a stage today",
         other: "not as training leaves a stage today",
         task: "a task for an executor whose process has ended",
     }

@@ -1,4 +1,5 @@
 import warnings
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -39,6 +40,31 @@ def test_the_settings_of_torch_are_restored(device):
     assert settings() == before
     assert torch.equal(torch.get_rng_state(), state)
     assert (tiny * 0.5).item() > 0
+
+
+def test_a_gpu_is_the_current_one_and_its_random_state_is_restored(monkeypatch):
+    current, forked = [0], []
+
+    @contextmanager
+    def use(name):
+        current.append(torch.device(name).index)
+        yield
+        current.pop()
+
+    @contextmanager
+    def fork(devices):
+        forked.append(devices)
+        yield
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", use)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: current[-1])
+    monkeypatch.setattr(torch.random, "fork_rng", fork)
+    with fixed_numerics(1, "cuda:1"):
+        assert current == [0, 1]
+    with fixed_numerics(1, "cpu"):
+        assert current == [0]
+    assert forked == [[1], []]
 
 
 def test_within_another_the_settings_of_that_are_restored():
