@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from amrbench.part import Strict, locates
 
 S = TypeVar("S", bound=Strict)
 T = TypeVar("T")
+Change = Callable[[str], str]
 
 
 def with_resolved_paths(options: S, file: Path) -> S:
@@ -22,35 +24,50 @@ def with_resolved_paths(options: S, file: Path) -> S:
         options: Of a recipe or protocol.
         file: Where they are written.
     """
+    return _with_paths(options, partial(_resolved, file=file))
+
+
+def without_paths(options: S) -> S:
+    """Return options with all paths empty: where data lies changes no result, and what it holds is hashed."""
+    return _with_paths(options, lambda _: "")
+
+
+def _with_paths(options: S, change: Change) -> S:
+    """Return options with each path that is not empty, at any depth, replaced."""
     changed = {}
     for name, field in type(options).model_fields.items():
         value = getattr(options, name)
-        new = _resolved(value, file) if locates(field) else _below(value, file)
+        new = _each(value, change) if locates(field) else _below(value, change)
         if new != value:
             changed[name] = new
     return options.model_copy(update=changed) if changed else options
 
 
-def _below(value: T, file: Path) -> T:
-    """Return a value with the paths of all options inside it resolved."""
+def _below(value: T, change: Change) -> T:
+    """Return a value with the paths of all options inside it replaced."""
     if isinstance(value, Strict):
-        return with_resolved_paths(value, file)
+        return _with_paths(value, change)
     if isinstance(value, Mapping):
-        return {name: _below(item, file) for name, item in value.items()}  # type: ignore[return-value]
+        return {name: _below(item, change) for name, item in value.items()}  # type: ignore[return-value]
     if isinstance(value, tuple):
-        return tuple(_below(item, file) for item in value)  # type: ignore[return-value]
+        return tuple(_below(item, change) for item in value)  # type: ignore[return-value]
     return value
 
 
-def _resolved(value: T, file: Path) -> T:
-    """Return a path, or each path of a tuple, as it is opened from the working directory."""
+def _each(value: T, change: Change) -> T:
+    """Return a path, or each path of a tuple, replaced."""
     if isinstance(value, tuple):
-        return tuple(_resolved(item, file) for item in value)  # type: ignore[return-value]
-    if not isinstance(value, str) or not value or value.startswith("~"):
+        return tuple(_each(item, change) for item in value)  # type: ignore[return-value]
+    return change(value) if isinstance(value, str) and value else value  # type: ignore[return-value]
+
+
+def _resolved(value: str, file: Path) -> str:
+    """Return a path as it is opened from the working directory."""
+    if value.startswith("~"):
         return value
     given, relative = Path(value), file.parent / value
     if given == relative or given.is_absolute() or not given.exists():
-        return value if given == relative else str(relative)  # type: ignore[return-value]
+        return value if given == relative else str(relative)
     if not relative.exists():
         note(
             f"{file}: {value!r} is taken from the working directory, because there is no {relative}. Paths "
@@ -62,4 +79,4 @@ def _resolved(value: T, file: Path) -> T:
             f"{file}: {value!r} is {relative}, beside this file; the one in the working directory is not "
             "used."
         )
-    return str(relative)  # type: ignore[return-value]
+    return str(relative)

@@ -358,7 +358,7 @@ def _changes(paths: Sequence[str], groups: Mapping[str, str]) -> dict[str, list[
     ends: dict[str, list[str]] = {}
     for path in paths:
         # A soup is made of the single runs that are compared, so it is a change only if a group names it.
-        if path not in groups and path != "soup":
+        if path not in groups and path.partition(".")[0] != "soup":
             steps = re.sub(r"[^a-z0-9.]+", "-", path.lower()).split(".")
             ends[path] = ["-".join(steps[start:]) for start in reversed(range(len(steps)))]
     count = Counter([*set(groups.values()), *chain.from_iterable(ends.values())])

@@ -28,6 +28,7 @@ class Observation(Reporter):
         self.around, self.observers = around, observers
         self.runs: dict[Path, ObservedRun] = {}
         self.runs_of: dict[str, tuple[str, ...]] = {}
+        self.finished: set[Path] = set()
 
     def begin(self, planned: Sequence[PlannedRun], out: Path) -> None:
         """Show the runs of the command before they are trained.
@@ -43,12 +44,18 @@ class Observation(Reporter):
         for plan in planned:
             for spec in plan.stages:
                 keys.setdefault(spec.key, {})[plan.folder(out).name] = None
-        # Recipes that share a stage have names of their own for it.
-        self.runs_of = {spec.name: tuple(keys[spec.key]) for plan in planned for spec in plan.stages}
+        # Recipes that share a stage have names of their own for it, or one name for two stages.
+        runs_of: dict[str, dict[str, None]] = {}
+        for spec in (spec for plan in planned for spec in plan.stages):
+            runs_of[spec.name] = runs_of.get(spec.name, {}) | keys[spec.key]
+        self.runs_of = {name: tuple(runs) for name, runs in runs_of.items()}
         self._show(lambda observer: observer.begin(list(self.runs.values())))
 
     def finish(self, folder: Path, result: Result) -> None:
-        """Show the table of a run that is scored."""
+        """Show the table of a run that is scored; of one that was asked for twice, once."""
+        if folder in self.finished:
+            return
+        self.finished.add(folder)
         rows = [ObservedRow(row.member, row.split, dict(row.metrics)) for row in result.rows]
         self._show(lambda observer: observer.end(self.runs[folder], rows))
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from amrbench.config.load import Method, find_near
+from amrbench.config.paths import without_paths
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
 from amrbench.config.study import expand
@@ -103,7 +104,7 @@ class PlannedRun:
     @cached_property
     def comparable(self) -> str:
         """Return a hash; runs with equal hashes may be compared in one table."""
-        protocol = self.request.protocol
+        protocol = without_paths(self.request.protocol)
         conditions = protocol.model_dump(mode="json", exclude={"about", "against", "slices", "seeds"})
         truth = [
             [str(query.qid), query.vid, query.query, query.duration, query.windows]

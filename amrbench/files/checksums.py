@@ -92,8 +92,8 @@ def set_aside_changed(folder: Path) -> str:
     """Rename a folder that is not as it was when it was finished to `<name>.damaged`.
 
     Returns:
-        What has changed and the new name, e.g. "log.jsonl is missing; what was there is now in x.damaged";
-        empty if nothing has changed, or if there is no such folder.
+        What has changed and the new name, e.g. "log.jsonl is missing; what was there is now in x.damaged",
+        unless another process was faster; empty if nothing has changed, or if there is no such folder.
 
     Raises:
         DataError: This user may not read a file, or not rename the folder.
@@ -106,6 +106,8 @@ def set_aside_changed(folder: Path) -> str:
     aside = free_name(folder.with_name(f"{folder.name}.damaged"))
     try:
         folder.rename(aside)
+    except FileNotFoundError:
+        return f"{faults[0]}; another process has just renamed what was there"
     except OSError as error:
         raise DataError(
             f"{folder}: {faults[0]}, and the folder cannot be renamed ({error.strerror}). Let this user "

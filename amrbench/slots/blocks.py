@@ -216,8 +216,11 @@ class EncoderPart(BlockPart):
 
     slot = "encoder"
     builds = Encoder
-    summarises: ClassVar[bool] = True
-    """Whether its first row reads the others, so that it can be their summary."""
+
+    @property
+    def summarises(self) -> bool:
+        """Whether its first row reads the others, so that it can be their summary."""
+        return True
 
 
 class Anchors(Protocol):

@@ -7,7 +7,6 @@ trained, `progress.json` says how far it is, for processes that wait for it.
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,8 +21,8 @@ TIMES = "times.jsonl"
 PROGRESS = "progress.json"
 PAUSE_SECONDS = 2.0
 """Time between two reports in `progress.json` that differ in their numbers alone; others go at once."""
-_COSTS = ("seconds", "memory_mib")
-"""Fields of an epoch that stand in `times.jsonl`."""
+_COSTS: Mapping[str, Any] = {"host": "", "hardware": "", "seconds": 0.0, "memory_mib": 0.0}
+"""Fields of an epoch that stand in `times.jsonl`, and what they are where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class Epoch:
         seconds: Time of training and validation.
         memory_mib: Peak memory so far, of the device if one is used, otherwise of the process.
         first: Sum of the terms of the first step, without their signs.
+        host: Name of the machine that computed it.
+        hardware: Model of its processor or GPU.
     """
 
     epoch: int
@@ -45,6 +46,8 @@ class Epoch:
     seconds: float
     memory_mib: float
     first: float = 0.0
+    host: str = ""
+    hardware: str = ""
 
     @property
     def total(self) -> float:
@@ -156,21 +159,20 @@ def begin(folder: Path) -> None:
         _write(folder / name, "w", "")
 
 
-def write_epoch(folder: Path, stage: str, epoch: Epoch, hardware: str) -> None:
+def write_epoch(folder: Path, stage: str, epoch: Epoch) -> None:
     """Add an epoch to a log.
 
     Args:
         folder: Of the log.
         stage: Name of the stage.
         epoch: The epoch.
-        hardware: Model of the processor or GPU.
 
     Raises:
         RunError: The log cannot be written.
     """
     computed = asdict(epoch)
     costs = {name: computed.pop(name) for name in _COSTS}
-    about = {"stage": stage, "host": platform.node(), "hardware": hardware, "epoch": epoch.epoch}
+    about = {"stage": stage, "epoch": epoch.epoch}
     # First the costs, because who reads along looks for the other line.
     _write(folder / TIMES, "a", json.dumps(about | costs) + "\n")
     _write(folder / FILE, "a", json.dumps(computed) + "\n")
@@ -190,7 +192,7 @@ def _write(path: Path, mode: str, text: str) -> None:
 def read_epochs(folder: Path) -> list[Epoch]:
     """Return the complete lines of a log; none if there is no log yet.
 
-    What an epoch cost is 0 where it is not known.
+    What an epoch cost is 0 where it is not known, and the machine an empty text.
     """
     costs = {line.get("epoch"): line for line in _lines(folder / TIMES)}
     return [_epoch(line, costs.get(line["epoch"], {})) for line in _lines(folder / FILE)]
@@ -202,7 +204,7 @@ def read_copy(file: Path) -> list[Epoch]:
 
 
 def _epoch(computed: Mapping[str, Any], costs: Mapping[str, Any]) -> Epoch:
-    return Epoch(**computed, **{name: costs.get(name, 0.0) for name in _COSTS})
+    return Epoch(**computed, **{name: costs.get(name, unknown) for name, unknown in _COSTS.items()})
 
 
 def hardware_of(folder: Path) -> str:

@@ -26,7 +26,7 @@ EPOCH_SECONDS = 60.0
 """Longest time without a saved state, if epochs are shorter."""
 LONGEST_SECONDS = 280.0
 """Time after which a state is saved within an epoch; a step and the saving may take the rest of 300."""
-FORMAT = 2
+FORMAT = 3
 """Raised when a state holds other things, so that older ones are not read."""
 _STATE = "state.safetensors"
 _PATTERN = "state-*"

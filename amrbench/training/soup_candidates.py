@@ -66,7 +66,7 @@ class SelectionScorer(SoupScorer):
     @cached_property
     @override
     def fixed(self) -> frozenset[str]:
-        return frozenset(self.criterion.state_dict().keys() - _trained(self.criterion).keys())
+        return frozenset(self.criterion.state_dict().keys() - _first_names(self.criterion).keys())
 
     @override
     def performance(self, weights: Weights) -> float:
@@ -102,7 +102,8 @@ class SelectionScorer(SoupScorer):
         trained = _trained(self.criterion)
         unreached = {name: weight for name, weight in trained.items() if name not in information}
         information |= _zeros_like(unreached)
-        return {name: information.pop(name).cpu() for name in trained}
+        names = _first_names(self.criterion).items()
+        return {name: information[first].to("cpu", copy=name != first) for name, first in names}
 
     @cached_property
     def _train(self) -> FeatureDataset:
@@ -147,6 +148,13 @@ def diagonal_fisher(criterion: nn.Module, samples: Iterable[tuple[Batch, Target]
 
 def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
+
+
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """Return the name that stands in `_trained` for each name of a trained tensor: tied ones have several."""
+    first = {weight: name for name, weight in _trained(module).items()}
+    every = module.named_parameters(remove_duplicate=False)
+    return {name: first[weight] for name, weight in every if weight in first}
 
 
 def _zeros_like(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

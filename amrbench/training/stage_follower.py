@@ -20,6 +20,11 @@ class GroupFollower:
     def __init__(self, spec: StageSpec, store: Path) -> None:
         self.followers = [_StageFollower(own, store) for own in spec.group]
 
+    def begin(self) -> None:
+        """Follow a new process from now on: what is there was left by another."""
+        for follower in self.followers:
+            follower.begin()
+
     def report_new(self, reporter: Reporter) -> list[Epoch]:
         """Report what is new of each; return the new epochs."""
         return [epoch for follower in self.followers for epoch in follower.report_new(reporter)]
@@ -43,8 +48,12 @@ class _StageFollower:
         self.store = store
         self.reported = 0
         self.progress: StageProgress | None = None
-        files = [folder / name for folder in unfinished_folders(spec, store) for name in _FILES]
-        self.left = set(map(_signature, files))
+        self.begin()
+
+    def begin(self) -> None:
+        """See `GroupFollower.begin`."""
+        folders = self._unfinished()
+        self.left = {_signature(folder / name) for folder in folders for name in _FILES}
 
     def report_new(self, reporter: Reporter) -> list[Epoch]:
         """Report the epochs since the last call, and how far the stage is; return these epochs."""
@@ -65,9 +74,12 @@ class _StageFollower:
         finished = self.store / self.spec.key
         if finished.exists():
             return finished
+        return next(reversed(self._unfinished()), None)
+
+    def _unfinished(self) -> list[Path]:
         with suppress(FileNotFoundError):  # A folder was just renamed.
-            return next(reversed(unfinished_folders(self.spec, self.store)), None)
-        return None
+            return unfinished_folders(self.spec, self.store)
+        return []
 
     def _is_new(self, file: Path) -> bool:
         """Whether a file is there, and was not left by a killed process, whose folder another one takes."""

@@ -96,6 +96,11 @@ def group_claim_file(spec: StageSpec, store: Path) -> Path:
     return store / f"{spec.group[0].key}.group{CLAIM}" if spec.together else claim_file(spec, store)
 
 
+def is_group_finished(spec: StageSpec, store: Path) -> bool:
+    """Whether a stage is in the store, and all that are trained at once with it."""
+    return all(is_finished(own, store) for own in spec.group)
+
+
 def run_group(spec: StageSpec, store: Path, reporter: Reporter, datasets: DatasetCache) -> None:
     """Train all stages of a group that are not in the store, at once; a stage without a group alone.
 
@@ -113,13 +118,16 @@ def run_group(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
     def report_waiting(holder: str) -> None:
         reporter.note(f"{group.name}: waiting for process {holder}, which trains them")
 
-    with exclusive(group_claim_file(spec, store), report_waiting):
-        missing = [own for own in group.specs if not is_intact(own, store, reporter.note)]
-        if missing and (fault := group.train(start)):
-            note(f"{group.name}: they are trained one after another; at once is not possible: {fault}")
-            gc.collect()  # An error, and with it the tensors of its step, may be part of a cycle.
-            for own in missing:
-                run_stage(own, store, reporter, datasets)
+    with exclusive(group_claim_file(spec, store), report_waiting) as claim:
+        try:
+            group.train_missing(start)
+        except Exception:
+            if claim.is_held():
+                raise
+            reporter.note(f"{group.name}: another process took them over while this one was stopped")
+        else:
+            return
+    run_group(spec, store, reporter, datasets)
 
 
 class StageGroup:
@@ -143,6 +151,19 @@ class StageGroup:
     def running(self) -> RunningStage:
         """Return what people are shown while it is trained."""
         return replace(self.first.running, name=self.name)
+
+    def train_missing(self, start: Path | None) -> None:
+        """Train the stages that are not in the store, at once or else one after another.
+
+        Raises:
+            AmrbenchError: See `run_stage`.
+        """
+        missing = [own for own in self.specs if not is_intact(own, self.store, self.reporter.note)]
+        if missing and (fault := self.train(start)):
+            note(f"{self.name}: they are trained one after another; at once is not possible: {fault}")
+            gc.collect()  # An error, and with it the tensors of its step, may be part of a cycle.
+            for own in missing:
+                run_stage(own, self.store, self.reporter, self.datasets)
 
     def train(self, start: Path | None) -> str:
         """Train the stages from the weights in a folder; return why that is not possible, if it is not.

@@ -25,7 +25,7 @@ from amrbench.training.divergence import DivergenceNotes
 from amrbench.training.memory_room import Room
 from amrbench.training.progress_bars import Reporter
 from amrbench.training.stage_follower import GroupFollower
-from amrbench.training.stage_group import group_claim_file, run_group
+from amrbench.training.stage_group import group_claim_file, is_group_finished, run_group
 from amrbench.training.stage_spec import StageSpec, distinct_stages
 from amrbench.training.stage_store import is_finished, is_intact
 from amrbench.training.task_report import FINAL, TaskReport, how_lost, remove_files
@@ -66,7 +66,7 @@ def train_here(missing: Sequence[StageSpec], store: Path, reporter: Reporter, da
             ready = free_stages(missing, store) or missing[:1]
             run_group(ready[0], store, reporter, datasets)
             refuse_to_go_on(ready[0].name)
-            missing = [spec for spec in missing if not is_finished(spec, store)]
+            missing = [spec for spec in missing if not is_group_finished(spec, store)]
 
 
 def train_with(
@@ -169,6 +169,7 @@ class StageQueue:
         self.missing, self.store, self.reporter = longest_first(missing, expected_work), store, reporter
         self.running: list[_Running] = []
         self.starts: dict[str, int] = {}
+        self.followers: dict[str, GroupFollower] = {}
         self.failures: list[RunError] = []
         self.noted: set[str] = set()
         self.stopped = ""
@@ -196,17 +197,25 @@ class StageQueue:
 
     def _submit(self) -> None:
         """Hand over the stages that are next."""
-        self.missing = [spec for spec in self.missing if not is_finished(spec, self.store)]
+        self.missing = [spec for spec in self.missing if not is_group_finished(spec, self.store)]
         specs = self._next() if self.missing else []
         if not specs:
             return
         tasks = [self.task_of(spec) for spec in specs]
-        followers = [GroupFollower(spec, self.store) for spec in specs]
+        followers = [self._follower(spec) for spec in specs]
         jobs = self.executor.submit(tasks)
         for spec, task, job, follower in zip(specs, tasks, jobs, followers, strict=True):
             self.running.append(_Running(spec, task, job, follower))
             self.starts[spec.key] = self.starts.get(spec.key, 0) + 1
         self.missing = [spec for spec in self.missing if spec not in specs]
+
+    def _follower(self, spec: StageSpec) -> GroupFollower:
+        """Return what follows a stage from now on; epochs of a task that was lost are not reported again."""
+        if spec.key in self.followers:
+            self.followers[spec.key].begin()
+        else:
+            self.followers[spec.key] = GroupFollower(spec, self.store)
+        return self.followers[spec.key]
 
     def _next(self) -> list[StageSpec]:
         """Return the stages that can begin now; none overtakes one that does not fit into memory."""
@@ -230,7 +239,7 @@ class StageQueue:
                 self._collect(one, code)
 
     def _collect(self, one: _Running, code: int) -> None:
-        trained, report = is_finished(one.spec, self.store), TaskReport.read(one.task.file)
+        trained, report = is_group_finished(one.spec, self.store), TaskReport.read(one.task.file)
         remove_files(one.task.file, trained=trained or stop_requested())
         for text in report.notes:
             note(text)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -228,7 +229,8 @@ class StageKeeper:
     def keep(self, epoch: Epoch) -> None:
         """Keep an epoch, while the criterion has the weights that were validated."""
         self.kept.update(epoch)
-        self._add(epoch)
+        # A later epoch may be computed elsewhere, if the stage goes on from a state.
+        self._add(replace(epoch, host=platform.node(), hardware=hardware(self.spec.device)))
 
     def begin(self, state: Tree = None) -> None:
         """Begin the log, or go on from a state; what the log has of later epochs is left out."""
@@ -244,7 +246,7 @@ class StageKeeper:
 
     def _add(self, epoch: Epoch) -> None:
         self.epochs.append(epoch)
-        log.write_epoch(self.folder, self.spec.name, epoch, hardware(self.spec.device))
+        log.write_epoch(self.folder, self.spec.name, epoch)
         self.reporter.epoch(self.spec.running, epoch)
 
     def write(self, *, steps: int) -> None:

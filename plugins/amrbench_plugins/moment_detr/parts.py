@@ -166,7 +166,11 @@ class NoEncoder(EncoderPart):
     """No encoder: rows stay as they are. As `text_summary` it leaves the summary of the text out."""
 
     use = "none"
-    summarises = False
+
+    @property
+    @override
+    def summarises(self) -> bool:
+        return False
 
     @override
     def build(self, context: BlockContext) -> nn.Module:

@@ -145,6 +145,11 @@ class Registers(EncoderPart):
     count: int = Field(4, ge=1, le=256, description="number of registers")
     around: EncoderPart = Field(description="the encoder that sees them")
 
+    @property
+    @override
+    def summarises(self) -> bool:
+        return self.around.summarises
+
     @override
     def build(self, context: BlockContext) -> nn.Module:
         from amrbench_plugins.ours.registers import RegisteredEncoder

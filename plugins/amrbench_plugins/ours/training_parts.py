@@ -81,7 +81,8 @@ class IouL1(LossPart):
 class Sigreg(LossPart):
     """Distance of inner features from an isotropic Gaussian, along random directions (report, section 3.1).
 
-    Features that a model does not provide are left out. Without a part in `audio_refine`, "audio.refined" is
+    Of these features a model has at least the audio, the encoded memory and the summary of the text; others
+    that it does not provide are left out. Without a part in `audio_refine`, "audio.refined" is
     the projected audio.
     """
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from amrbench.errors import RunError
+from amrbench.functional.aligned_windows import scorable
 from amrbench.functional.windows import iou
 from amrbench.types import Candidates, Floats, Plain, Query
 from amrbench_plugins.ranking.calibrator import Calibrator, Network
@@ -42,7 +43,8 @@ def fit_calibrator(examples: Sequence[tuple[Candidates, Query]], training: Train
     Raises:
         RunError: There are too few moments.
     """
-    known = [(one, query) for one, query in examples if query.windows and len(one)]
+    answered = scorable([query for _, query in examples]) if examples else ()
+    known = [example for example, fit in zip(examples, answered, strict=True) if fit and len(example[0])]
     count = sum(len(one) for one, _ in known)
     if count < LEAST:
         raise RunError(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.config.paths import with_resolved_paths
+from amrbench.config.paths import with_resolved_paths, without_paths
 from amrbench.notes import collected_notes
 from amrbench.part import Strict, location
 
@@ -57,6 +57,14 @@ def test_from_the_folder_of_the_file_nothing_changes(here, given):
 def test_options_without_paths_are_the_same_object(here):
     options = Outer(listed=(Inner(),))
     assert with_resolved_paths(options, FILE) is options
+
+
+def test_all_paths_are_empty_without_them_and_other_text_stays():
+    inner = Inner(folder="set", several=("set", "more"), name="mine")
+    empty = Inner(folder="", several=("", ""), name="mine")
+    given = Outer(one=inner, listed=(inner,), named={"a": inner})
+    assert without_paths(given) == Outer(one=empty, listed=(empty,), named={"a": empty})
+    assert without_paths(Outer()) == Outer()
 
 
 def folders_and_notes(given):

@@ -4,11 +4,12 @@ import pytest
 
 from amrbench.errors import PluginError, RunError
 from amrbench.experiment.observation import observing
+from amrbench.experiment.run import run_all
 from amrbench.slots.observers import ObserverPart
 from amrbench.training.log import read_epochs
 from amrbench.training.progress_bars import NULL_REPORTER
-from tests.small_world.parts import PROTOCOL, RECIPE
-from tests.small_world.runs import Recorder, changed, run_in, what_runs_left, write_yaml
+from tests.small_world.parts import PROTOCOL, RECIPE, REGISTRY
+from tests.small_world.runs import Recorder, changed, run_in, settings_in, what_runs_left, write_yaml
 
 SEEN = []
 
@@ -148,6 +149,24 @@ def test_a_stage_of_several_recipes_is_seen_once_with_all_their_runs(folder):
     assert len(epochs_of()) == len(set(epochs_of()))
     assert {begun.name for begun in seen("begin")[0][0]} == names
     assert [ended.name for ended, _ in seen("end")][-1] == run.folder.name
+
+
+def test_a_recipe_that_is_given_twice_is_seen_once(folder):
+    files = [folder / "toy.yaml"] * 2
+    settings = settings_in(folder, observers=(Keeps(),))
+    one, two = run_all(files, folder / "tiny.yaml", registry=REGISTRY, settings=settings)
+    assert one.folder == two.folder
+    assert [ended.name for ended, _ in seen("end")] == [one.folder.name]
+
+
+def test_two_stages_of_one_name_are_seen_with_the_runs_of_both(folder):
+    write_yaml(folder / "other.yaml", changed(RECIPE, training__batch=6))
+    files = [folder / "toy.yaml", folder / "other.yaml"]
+    settings = settings_in(folder, observers=(Keeps(),))
+    runs = run_all(files, folder / "tiny.yaml", registry=REGISTRY, settings=settings)
+    names = {run.folder.name for run in runs}
+    assert len(names) == 2
+    assert {frozenset(own.runs) for (own,) in seen("epoch")} == {frozenset(names)}
 
 
 @pytest.mark.parametrize("at", ["begin", "epoch", "end", "close"])

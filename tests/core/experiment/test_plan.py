@@ -4,7 +4,9 @@ import pytest
 
 from amrbench.errors import RunError
 from amrbench.experiment.plan import plan_run
-from tests.small_world.parts import PROTOCOL, RECIPE
+from amrbench.registry import Registry
+from amrbench_plugins.datasets.parts import Files
+from tests.small_world.parts import PARTS, PROTOCOL, RECIPE
 from tests.small_world.runs import changed, plan, request_of
 
 
@@ -43,3 +45,12 @@ def test_a_run_under_other_conditions_has_another_hash(toy_sources, changes):
     protocol = PROTOCOL | {"seeds": 1}
     hashes = {plan(toy_sources, RECIPE, conditions).hash for conditions in (protocol, protocol | changes)}
     assert len(hashes) == 2
+
+
+def test_where_data_lies_changes_no_hash(toy_sources):
+    registry = Registry.of(*PARTS, Files)
+    protocols = [
+        changed(PROTOCOL, data__midtrain={"use": "files", "folder": folder}) for folder in ("a", "b/a", "b")
+    ]
+    plans = [plan(toy_sources, RECIPE, protocol, registry=registry) for protocol in protocols]
+    assert len({planned.hash for planned in plans}) == len({planned.comparable for planned in plans}) == 1

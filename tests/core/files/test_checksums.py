@@ -1,5 +1,6 @@
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,18 @@ def test_a_folder_that_has_changed_is_set_aside(folder):
     assert not folder.exists()
     folder.mkdir()
     assert set_aside_changed(folder) == f"SHA256SUMS is missing; what was there is now in {aside}-2"
+
+
+def test_of_two_processes_that_set_a_folder_aside_one_is_faster(folder, monkeypatch):
+    (folder / "empty").write_text("no longer")
+    rename = Path.rename
+
+    def after_another(path, target):
+        rename(path, path.with_name("by another"))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", after_another)
+    assert set_aside_changed(folder) == "empty has changed; another process has just renamed what was there"
 
 
 def test_a_file_in_a_finished_folder_that_was_changed_is_refused(folder):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,8 @@ def epoch(number: int, seconds: float = 2.0, memory: float = 300.0) -> Epoch:
 
 def test_a_log_is_read_back_without_its_unfinished_line(tmp_path):
     assert read_epochs(tmp_path) == []
-    write_epoch(tmp_path, "toy", epoch(1), "a CPU")
-    write_epoch(tmp_path, "toy", epoch(2), "a CPU")
+    write_epoch(tmp_path, "toy", epoch(1))
+    write_epoch(tmp_path, "toy", epoch(2))
     with (tmp_path / "log.jsonl").open("a") as out:
         out.write('{"epoch": 3')
     assert read_epochs(tmp_path) == [epoch(1), epoch(2)]
@@ -35,18 +36,20 @@ def test_a_log_is_read_back_without_its_unfinished_line(tmp_path):
 def test_what_differs_between_two_trainings_is_in_a_file_of_its_own(tmp_path):
     for name, seconds in (("one", 2.0), ("two", 3.0)):
         (tmp_path / name).mkdir()
-        write_epoch(tmp_path / name, name, epoch(1, seconds), "a CPU")
+        computed = replace(epoch(1, seconds), host=f"{name}-pc", hardware="a CPU")
+        write_epoch(tmp_path / name, name, computed)
+        assert read_epochs(tmp_path / name) == [computed]
     one, two = ((tmp_path / name / "log.jsonl").read_bytes() for name in ("one", "two"))
     assert one == two
     times = json.loads((tmp_path / "two" / "times.jsonl").read_text())
-    assert times.pop("host")
-    assert times == {"stage": "two", "hardware": "a CPU", "epoch": 1, "seconds": 3.0, "memory_mib": 300.0}
+    about = {"stage": "two", "epoch": 1, "host": "two-pc", "hardware": "a CPU"}
+    assert times == about | {"seconds": 3.0, "memory_mib": 300.0}
     (tmp_path / "two" / "times.jsonl").write_text("damaged")
     assert read_epochs(tmp_path / "two") == [epoch(1, 0.0, 0.0)]
 
 
 def test_a_copy_of_a_log_has_all_but_the_costs(tmp_path):
-    write_epoch(tmp_path, "toy", epoch(1), "a CPU")
+    write_epoch(tmp_path, "toy", epoch(1))
     copied = (tmp_path / "log.jsonl").rename(tmp_path / "1-toy.jsonl")
     assert read_copy(copied) == [epoch(1, 0.0, 0.0)]
 
@@ -54,7 +57,7 @@ def test_a_copy_of_a_log_has_all_but_the_costs(tmp_path):
 def test_the_hardware_of_all_epochs_is_named_once(tmp_path):
     assert hardware_of(tmp_path) == ""
     for number, hardware in enumerate(["a CPU", "a GPU", "a CPU"], 1):
-        write_epoch(tmp_path, "toy", epoch(number), hardware)
+        write_epoch(tmp_path, "toy", replace(epoch(number), hardware=hardware))
     assert hardware_of(tmp_path) == "a CPU; a GPU"
     (tmp_path / "times.jsonl").write_text('{"epoch": 1}\n')
     assert hardware_of(tmp_path) == ""
@@ -66,7 +69,7 @@ def test_the_total_is_the_sum_of_the_terms():
 
 
 def test_a_log_begins_anew(tmp_path):
-    write_epoch(tmp_path, "toy", epoch(1), "a CPU")
+    write_epoch(tmp_path, "toy", epoch(1))
     begin(tmp_path)
     assert read_epochs(tmp_path) == []
 
@@ -77,7 +80,7 @@ def test_a_full_disk_is_named(tmp_path):
         pytest.skip("this system has no full device")
     full.symlink_to("/dev/full")
     with pytest.raises(RunError) as error:
-        write_epoch(tmp_path, "toy", epoch(1), "a CPU")
+        write_epoch(tmp_path, "toy", epoch(1))
     assert str(error.value) == (
         f"{full}: cannot be written (No space left on device). Check the folder and the disk, and give the "
         "same command again; what is finished is kept."

@@ -33,8 +33,8 @@ def test_the_parameters_are_those_of_the_model_that_is_trained(chains):
 def test_what_logs_say_is_used_before_an_estimate(chains, tmp_path):
     first, second = chains
     (tmp_path / first.key).mkdir()
-    write_epoch(tmp_path / first.key, first.name, epoch(1, 300.0), "a CPU")
-    write_epoch(tmp_path / first.key, first.name, epoch(2, 900.0), "a CPU")
+    write_epoch(tmp_path / first.key, first.name, epoch(1, 300.0))
+    write_epoch(tmp_path / first.key, first.name, epoch(2, 900.0))
     room = MemoryRoom([first.parent, first, second], tmp_path)
     assert room.expected_mib(second) == 900, "another seed of the same stage"
     estimate = room.expected_mib(first.parent)

@@ -80,6 +80,20 @@ def test_fixed_are_the_tensors_that_training_does_not_change(scorer):
     assert scorer.fixed == {"model.grid", "model.text.bias"}
 
 
+def test_a_tensor_with_two_names_is_trained_and_has_the_information_of_one(candidate):
+    datasets = DatasetCache()
+    scorer = SelectionScorer(candidate.spec, untrained(candidate.spec, datasets), datasets)
+    weights = dict(candidate.best())
+    alone = scorer.fisher(weights, ["spans"], "select")
+    scorer.criterion.model.tied = scorer.criterion.model.text
+    tied = {name.replace("text", "tied"): weights[name] for name in weights if ".text." in name}
+    assert SelectionScorer(candidate.spec, scorer.criterion, datasets).fixed == frozenset()
+    found = scorer.fisher(weights | tied, ["spans"], "select")
+    assert found.keys() == alone.keys() | tied.keys()
+    assert all(torch.equal(found[name], alone[name.replace("tied", "text")]) for name in found)
+    assert found["model.tied.weight"] is not found["model.text.weight"]
+
+
 def test_a_soup_that_asks_nothing_loads_no_split(candidate):
     datasets = DatasetCache()
     scorer = SelectionScorer(candidate.spec, untrained(candidate.spec, datasets), datasets)

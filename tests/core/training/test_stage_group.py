@@ -11,10 +11,17 @@ import torch
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.errors import RunError
 from amrbench.files.weights import read_weights
+from amrbench.notes import collected_notes
 from amrbench.training import saved_states, stage_group, stages
 from amrbench.training.log import read_epochs
 from amrbench.training.progress_bars import NULL_REPORTER
-from amrbench.training.stage_group import grouped_seeds, in_group, run_group
+from amrbench.training.stage_group import (
+    group_claim_file,
+    grouped_seeds,
+    in_group,
+    is_group_finished,
+    run_group,
+)
 from amrbench.training.stage_store import failed_folder, read_done
 from tests.core.training.test_resume import files_of, stop_after
 from tests.small_world.executors import Here, part_of
@@ -193,6 +200,36 @@ def test_a_run_trains_its_seeds_at_once(toy_folder, on_cpu, jobs):
         assert "toy finetune, seeds 0 to 1" in {name for name, _ in recorder.steps}
 
 
+def test_a_group_is_finished_when_all_its_seeds_are(toy_sources, tmp_path, on_cpu):
+    specs, folders = trained(toy_sources, tmp_path)
+    assert all(is_group_finished(spec, tmp_path) for spec in specs)
+    shutil.rmtree(folders[2])
+    assert not any(is_group_finished(spec, tmp_path) for spec in specs)
+
+
+def test_a_group_that_another_process_took_over_is_left_to_it(toy_sources, tmp_path, on_cpu, monkeypatch):
+    specs, others = trained(toy_sources, tmp_path / "other")
+    write = stages.StageKeeper.write
+
+    def overtaken(keeper, **options):
+        monkeypatch.setattr(stages.StageKeeper, "write", write)
+        group_claim_file(specs[0], tmp_path).write_text("{}")
+        for other in others:
+            shutil.copytree(other, tmp_path / other.name)
+        group_claim_file(specs[0], tmp_path).unlink()
+        shutil.rmtree(keeper.folder)
+        write(keeper, **options)
+
+    train(specs[0].parent, tmp_path)
+    monkeypatch.setattr(stages.StageKeeper, "write", overtaken)
+    recorder = Recorder()
+    run_group(specs[0], tmp_path, recorder, DatasetCache())
+    assert [files_of(tmp_path / other.name) for other in others] == [files_of(other) for other in others]
+    assert recorder.notes == [
+        "toy finetune, seeds 0 to 2: another process took them over while this one was stopped"
+    ]
+
+
 # ---------------------------------------------------------------- what cannot be trained at once
 
 
@@ -208,6 +245,20 @@ def test_what_cannot_be_trained_at_once_is_trained_one_after_another(toy_sources
         weights = read_weights(folder / "last.safetensors")
         alone = read_weights(train(replace(spec, together=()), tmp_path) / "last.safetensors")
         assert all(torch.equal(weights[name], alone[name]) for name in alone)
+
+
+def test_one_seed_that_fails_is_reported_though_another_is_finished(toy_folder, on_cpu, monkeypatch):
+    write_yaml(toy_folder / "toy.yaml", changed(AT_ONCE, training__losses=["frames", "spans"]))
+    run_stage = stage_group.run_stage
+
+    def fail(spec, *others):
+        if spec.seed == 1:
+            raise RunError("toy finetune, seed 1: no luck")
+        return run_stage(spec, *others)
+
+    monkeypatch.setattr(stage_group, "run_stage", fail)
+    with collected_notes(), pytest.raises(RunError, match="^toy finetune, seed 1: no luck$"):
+        run_in(toy_folder, executor=part_of(Here()))
 
 
 def out_of_memory(*_, **__):

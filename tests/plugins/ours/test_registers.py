@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.testing import assert_close
 
 from amrbench.slots.blocks import Tokens, learned_tokens
@@ -124,3 +125,13 @@ def test_registers_take_the_row_of_no_frame():
     assert len(frames.detach().unique(dim=0)) == len(frames), "no two frames are alike"
     assert_close(with_registers["memory.encoded"][given.audio_mask], frames, **NEAR)
     assert_close(with_registers["memory.token"], plain["memory.token"], **NEAR)
+
+
+def test_registers_around_no_encoder_summarise_nothing():
+    around = {"use": "registers", "around": "none"}
+    assert small.part("encoder", "registers", around=AROUND).summarises
+    assert not small.part("encoder", "registers", around="none").summarises
+    with pytest.raises(ValidationError, match="encoder: with 'registers' the global token reads no frame"):
+        small.model(encoder=around)
+    with pytest.raises(ValidationError, match="'film' needs 'summary.text', which no earlier part provides"):
+        small.model(text_summary=around, query="film")

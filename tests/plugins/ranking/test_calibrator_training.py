@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,7 +87,8 @@ def test_options_are_used(fitted):
 
 def test_queries_without_truth_or_moments_are_left_out():
     own = examples(10, np.random.default_rng(0))
-    more = [*own, (own[0][0], asked()), (listed(), own[0][1])]
+    empty = replace(own[0][1], windows=((5.0, 5.0),))
+    more = [*own, (own[0][0], asked()), (own[0][0], empty), (listed(), own[0][1])]
     short = Calibrated(steps=5)
     assert short.fit(more) == short.fit(own)
 
