@@ -22,6 +22,7 @@ from amrbench.data.media_decoder import MediaDecoder, has_pyav
 from amrbench.data.sndfile_decoder import NotDecodedError, SndfileDecoder, sndfile_decoder, why_not_decoded
 from amrbench.errors import DataError, some, unreadable
 from amrbench.files.audio_layout import audio_layout
+from amrbench.files.audio_stream import AudioLayout
 from amrbench.files.media_kind import media_kind_of
 from amrbench.files.wrong_content import wrong_audio
 from amrbench.notes import note
@@ -129,12 +130,16 @@ def readable_suffixes() -> tuple[str, ...]:
 
 def how_to_convert(path: PurePath) -> str:
     """Return how to make a file readable that has another format, as a sentence."""
+    extra = "" if has_pyav() else ", or install PyAV, which the extra 'video' brings"
+    return f"Convert it, e.g. with '{_conversion(path)}'{extra}."
+
+
+def _conversion(path: PurePath, options: str = "") -> str:
+    """Return the command that converts a file, with options for reading it."""
     target = path.with_suffix(".wav" if path.suffix.lower() == ".flac" else ".flac")
     # A name that begins with "-" would be an option.
     old, new = (quote(f"./{name}" if str(name).startswith("-") else str(name)) for name in (path, target))
-    command = f"ffmpeg -i {old} -vn {new}"
-    extra = "" if has_pyav() else ", or install PyAV, which the extra 'video' brings"
-    return f"Convert it, e.g. with '{command}'{extra}."
+    return f"ffmpeg {options}-i {old} -vn {new}"
 
 
 def audio_by_stem(files: Iterable[Path]) -> dict[str, Path]:
@@ -165,6 +170,7 @@ def open_audio(path: Path) -> AudioFile:
     if not path.is_file():
         raise DataError(f"{path}: there is no such audio file.")
     with _errors_explained(path):
+        str(path).encode("utf-8")  # Tables and pages name the file, and they are UTF-8.
         decoders, findings = _decoders(path)
     file = AudioFile(path, decoders)
     if rates := [decoder.rate for decoder in decoders if decoder.rate != file.rate]:
@@ -189,14 +195,33 @@ def _decoders(path: Path) -> tuple[tuple[SndfileDecoder | MediaDecoder, ...], li
     except NotDecodedError as error:
         if not kind and (wrong := wrong_audio(path)):
             raise DataError(f"{path}: {wrong}") from None
+        if layout:
+            _refuse_read_in_part(path, layout, error)
         # Files of no known kind are not handed over: FFmpeg also takes lists of other files for audio.
         if has_pyav() and (kind or layout):
             decoder = MediaDecoder(path)
-            return (decoder,), decoder.findings
+            return (decoder,), [*(layout.findings if layout else ()), *decoder.findings]
         remedy = "Known formats: WAV, FLAC, OGG, MP3, AIFF, AU, CAF and W64; convert other files first."
         raise DataError(
             f"{path}: cannot be read as audio ({error}). {how_to_convert(path) if kind or layout else remedy}"
         ) from None
+
+
+def _refuse_read_in_part(path: Path, layout: AudioLayout, error: NotDecodedError) -> None:
+    """Raise DataError for a file that libsndfile does not decode, and of which FFmpeg would read a part.
+
+    FFmpeg believes the size in the first header.
+    """
+    chunks = [stream for stream in layout.streams if stream.samples is not None]
+    joined = len(layout.streams) > 1
+    if not any(joined or stream.undercounted for stream in chunks):
+        return
+    remedy = "Export the recording again"
+    if not joined and path.suffix.lower() in (".wav", ".wave", ".bwf"):
+        remedy += f", or convert it, e.g. with '{_conversion(path, '-ignore_length 1 ')}'"
+    raise DataError(
+        f"{path}: {' and '.join(layout.findings)}. It cannot be read as audio ({error}). {remedy}."
+    )
 
 
 @contextmanager

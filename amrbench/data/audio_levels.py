@@ -31,8 +31,8 @@ class Levels:
         """Take further samples, (samples, channels), and the mean of the channels."""
         if channels.size:
             self._peak = max(self._peak, float(channels.max()), -float(channels.min()))
-            self._power += float(np.vdot(channels, channels)) / channels.shape[1]
-            self._power_of_mean += float(np.vdot(mean, mean))
+            self._power += _power(channels) / channels.shape[1]
+            self._power_of_mean += _power(mean)
 
     def findings(self, path: Path) -> Iterator[str]:
         """Yield what is unusual, as sentences."""
@@ -54,6 +54,10 @@ class Levels:
     @property
     def _decibels_of_mean(self) -> float:
         """Return how much louder the mean of the channels is than they are."""
-        if not self._power_of_mean:
-            return -math.inf
-        return 10 * math.log10(self._power_of_mean / self._power)
+        ratio = self._power_of_mean / self._power
+        return 10 * math.log10(ratio) if ratio else -math.inf
+
+
+def _power(samples: NDArray[np.float32]) -> float:
+    wide = samples.astype(np.float64)  # The squares of large samples are not finite in float32.
+    return float(np.vdot(wide, wide))

@@ -140,12 +140,17 @@ class DatasetFolder:
         """Return the queries of a split and their imported or extracted features.
 
         Raises:
-            DataError: Annotations or the feature file are missing or wrong, or the text of a query has no
-                features.
+            DataError: Annotations or the feature file are missing or wrong, the file is of another encoder,
+                or the text of a query has no features.
         """
         from amrbench.files.feature_file import IMPORTED, open_feature_file
 
         queries, file = self.queries(split), open_feature_file(self.feature_file(encoder))
+        if (backend := file.header.backend) != encoder.label and backend != encoder.build().name:
+            raise DataError(
+                f"{file.path}: has features of {backend!r}, but its name says {encoder.label!r}. "
+                "Give it the name of its encoder, and import or extract the features that are asked for."
+            )
         fingerprint = content_hash([file.digest, [vars(query) for query in queries]])
         features = EncoderFeatures.of_file(file, fingerprint)
         present = set(file.text.ids)

@@ -6,6 +6,7 @@ containers are not always right about its length.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -33,6 +34,8 @@ _LATE = 0.1
 """Seconds after the picture from which on the beginning of the sound is noted."""
 _SHORT = 0.25
 """Seconds that the sound may be shorter than its container says."""
+_DURATION = re.compile(r"(\d{1,9}):(\d{1,2}):(\d{1,2}(?:\.\d*)?)", re.ASCII)
+"""The tag DURATION of a track in Matroska: hours, minutes and seconds."""
 
 
 class MediaDecoder:
@@ -110,8 +113,8 @@ def _promised(container: InputContainer, track: Track, late: float) -> float:
         return 0.0
     if track.duration and track.time_base:
         return float(track.duration * track.time_base)
-    if own := track.metadata.get("DURATION"):
-        hours, minutes, seconds = own.split(":")
+    if own := _DURATION.fullmatch(track.metadata.get("DURATION", "")):
+        hours, minutes, seconds = own.groups()
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds) - late  # Matroska counts to the end.
     return 0.0 if container.streams.video else (container.duration or 0) / 1e6
 
@@ -121,7 +124,8 @@ def _opened(path: Path) -> InputContainer:
 
     # "file:" keeps a name such as "concat:a.m4a" from being understood as an instruction.
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
-    return av.open(f"file:{path}", mode="r", options=options)
+    # No tag but DURATION is used, so damaged ones do not matter.
+    return av.open(f"file:{path}", mode="r", options=options, metadata_errors="replace")
 
 
 def _frames(track: Track, container: InputContainer, path: Path) -> Iterator[tuple[int, Channels]]:

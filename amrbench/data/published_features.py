@@ -153,7 +153,7 @@ class ExpectedFeatures:
         header: Of the feature file that they are imported into.
         durations: Seconds of each recording by its id, in the order of the annotations.
         texts: Name of each text in the feature file by the id of its query, in the order of the annotations.
-        kept: Names of the recordings and texts of all splits, which stay in the feature file.
+        kept: Names of the recordings and texts of all splits that are present, in the order of the file.
         shared: Ids of recordings that are in several splits.
     """
 

@@ -5,6 +5,7 @@ Light modules import this one, so it loads the library soundfile late.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,7 +137,10 @@ def _opened(path: Path, stream: AudioStream, raw: tuple[tuple[str, str | int], .
 
     if raw and stream.samples is not None:
         return soundfile.SoundFile(FileView(path, [stream.samples]), format="RAW", **dict(raw))
-    return soundfile.SoundFile(FileView(path, stream.pieces) if stream.pieces else path)
+    if stream.pieces:
+        return soundfile.SoundFile(FileView(path, stream.pieces))
+    # Given a name, the library would believe its suffix: of a .raw file, it wants to be told the rate.
+    return soundfile.SoundFile(os.open(path, os.O_RDONLY), closefd=True)
 
 
 @contextmanager

@@ -170,7 +170,8 @@ def _refuse_unscorable(split: KnownSplit, consequence: str) -> None:
 
 
 def _refuse_other_lengths(source: FeatureSource) -> None:
-    for query in {query.vid: query for query in source.queries}.values():
+    # Moments are scaled by the duration of their own query, which may not be that of another.
+    for query in {(query.vid, query.duration): query for query in source.queries}.values():
         refuse_other_length(source, query, source.audio_length(query.vid))
 
 

@@ -36,6 +36,8 @@ ARRAYS = (".npz", ".npy")
 _ZIP = b"PK"
 _COMPARED = 1000
 """Names that are compared letter by letter; more would take seconds."""
+_CHUNK = 1 << 20
+"""Bytes that are read at a time."""
 _COMPRESSED: Mapping[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -114,7 +116,8 @@ def archive_entries(source: Path) -> Iterator[ArchiveEntry]:
         yield ArchiveEntry(name, str(source), source.stat().st_size, source.read_bytes)
         return
     with _damage_refused(str(source)):
-        entries = _in_zip(source) if _head(source).startswith(_ZIP) else _in_tar(source)
+        head = _head(source)
+        entries = _in_zip(source) if head.startswith(_ZIP) else _in_tar(source, _decompressor(head))
         yield from (entry for entry in entries if not is_hidden(entry.path.parent))
 
 
@@ -122,7 +125,7 @@ def _head(source: Path) -> bytes:
     """Return the first bytes of an archive, or raise DataError if it is none."""
     with source.open("rb") as file:
         head = file.read(HEAD)
-    opened = next((opened for start, opened in _COMPRESSED.items() if head.startswith(start)), None)
+    opened = _decompressor(head)
     if opened is None:
         is_archive, inner, about = head.startswith(_ZIP) or _is_tar(head), head, ""
     else:
@@ -134,6 +137,11 @@ def _head(source: Path) -> bytes:
     if not is_archive and not opened:
         raise DataError(f"{source}: neither a folder nor an archive ({', '.join(ARCHIVES)}).")
     return head
+
+
+def _decompressor(head: bytes) -> Callable[[Path], Any] | None:
+    """Return what opens a compressed file that begins so; None if it is not compressed."""
+    return next((opened for start, opened in _COMPRESSED.items() if head.startswith(start)), None)
 
 
 def _is_tar(head: bytes) -> bool:
@@ -153,8 +161,13 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise ReadError(f"a header is broken: {error}") from error
 
 
-def _in_tar(source: Path) -> Iterator[ArchiveEntry]:
-    with tarfile.open(source, "r|*", tarinfo=_StrictTarInfo) as archive:
+def _in_tar(source: Path, decompressor: Callable[[Path], Any] | None) -> Iterator[ArchiveEntry]:
+    # Tarfile itself reads the first of the members that parallel compressors write, and no checksum.
+    opened: Callable[[Path], Any] = decompressor or partial(Path.open, mode="rb")
+    with (
+        opened(source) as unpacked,
+        tarfile.open(fileobj=unpacked, mode="r|", tarinfo=_StrictTarInfo) as archive,
+    ):
         for entry in archive:
             _refuse_pointing_out(source, entry.name)
             if entry.isdir():
@@ -166,6 +179,8 @@ def _in_tar(source: Path) -> Iterator[ArchiveEntry]:
                     "none; get the archive from its public home."
                 )
             yield ArchiveEntry(_path(entry.name), f"{source}: {entry.name}", entry.size, file.read)
+        while decompressor and unpacked.read(_CHUNK):
+            pass  # The checksum stands at the end, after what fills the last block of the archive.
 
 
 def _in_zip(source: Path) -> Iterator[ArchiveEntry]:

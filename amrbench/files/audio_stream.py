@@ -19,12 +19,14 @@ class AudioStream:
         pieces: What libsndfile is given; none for the whole file as it is.
         samples: The bytes of uncompressed samples, where a header has their size.
         sized: Whether the header has their right size.
+        undercounted: Whether the header counts some of them, but not all.
         count: Number of samples of each channel, if libsndfile cannot say it.
     """
 
     pieces: tuple[Piece, ...] = ()
     samples: range | None = None
     sized: bool = True
+    undercounted: bool = False
     count: int = 0
 
 

@@ -71,7 +71,7 @@ class NumpyArray:
 
     def value(self) -> Plain | Refused:
         """Return the numbers or texts, nested as the array is."""
-        if len(self.state) != 5:
+        if not isinstance(self.state, tuple) or len(self.state) != 5:
             return Refused("an unfinished numpy array")
         _, shape, kind, by_column, data = self.state
         if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
@@ -81,7 +81,10 @@ class NumpyArray:
             return values
         if not values:
             return []
-        array = np.array(values, object).reshape(shape, order="F" if by_column else "C")
+        try:
+            array = np.array(values, object).reshape(shape, order="F" if by_column else "C")
+        except ValueError:  # It has more dimensions than numpy allows.
+            return _DAMAGED
         return cast("Plain", array.tolist())
 
 
@@ -92,19 +95,28 @@ class Refused:
     what: str
 
 
+_DAMAGED = Refused("a damaged numpy value")
+
+
 def _values(kind: object, data: object, count: int) -> list[Plain] | Refused:
     """Return the values that bytes hold."""
     dtype = kind.numpy() if isinstance(kind, NumpyType) else None
     if dtype is None:
         return Refused(f"a numpy value of the type {getattr(kind, 'code', kind)!r}")
     if not isinstance(data, bytes) or len(data) != dtype.itemsize * count:
-        return Refused("a damaged numpy value")
+        return _DAMAGED
     if not count:
         return []
-    values = np.frombuffer(data, dtype)
-    if dtype.kind == "S":
-        return [value.decode("utf-8", "replace") for value in values.tolist()]
-    return [float(value) for value in values] if dtype.kind == "f" else values.tolist()
+    if not dtype.itemsize:  # Empty texts have no bytes, so any number of them could be claimed.
+        return [""] * count if count <= MOST_VALUES else _DAMAGED
+    try:
+        if dtype.kind == "U":  # On numbers that are no characters, numpy fails in ways of its own.
+            data.decode("utf-32-le" if dtype.str[0] == "<" else "utf-32-be")
+        values = np.frombuffer(data, dtype)
+        plain: list[Any] = [float(value) for value in values] if dtype.kind == "f" else values.tolist()
+    except ValueError:
+        return _DAMAGED
+    return [value.decode("utf-8", "replace") for value in plain] if dtype.kind == "S" else plain
 
 
 def _mapping(_: object = None, items: object = ()) -> dict[object, object]:

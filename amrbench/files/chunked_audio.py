@@ -106,8 +106,10 @@ def chunked_layout(data: Data, start: int, stop: int) -> AudioLayout | None:
         else:
             pieces = _padded(range(position, next_position), audio.unpadded)
             pieces = () if pieces == (range(stop),) else pieces
-            sized = audio.to_the_end or end - audio.start == audio.size
-            streams.append(AudioStream(pieces, range(audio.start, end), sized))
+            samples = range(audio.start, end)
+            sized = audio.to_the_end or len(samples) == audio.size
+            undercounted = not sized and 0 < audio.size < len(samples)
+            streams.append(AudioStream(pieces, samples, sized, undercounted))
         position = next_position
     return AudioLayout(tuple(streams), (*joined(len(streams)), *findings)) if streams else None
 

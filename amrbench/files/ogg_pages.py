@@ -16,7 +16,8 @@ def ogg_layout(data: Data, start: int, stop: int) -> AudioLayout:
     """Return the streams in a part of a file; streams that begin together count as one.
 
     Raises:
-        TruncatedAudioError: The last page is incomplete or not marked as the last.
+        TruncatedAudioError: The last page is incomplete or not marked as the last, or no page is marked as
+            the first.
     """
     starts: list[int] = []
     position, flags, other_bytes = start, 0, 0
@@ -37,6 +38,8 @@ def ogg_layout(data: Data, start: int, stop: int) -> AudioLayout:
         position += size
     if not flags & _LAST:
         raise TruncatedAudioError("the OGG stream has no end mark")
+    if not starts:
+        raise TruncatedAudioError("the OGG stream has no first page")
     findings = (*joined(len(starts)), *left_out(other_bytes, "OGG pages"))
     if len(starts) < 2 and not start:
         return AudioLayout((AudioStream(),), findings)

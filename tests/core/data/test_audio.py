@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import PurePath
 from shlex import quote
 
@@ -291,3 +292,82 @@ def test_samples_that_are_not_finite(tmp_path):
     waveform[5] = np.nan
     soundfile.write(path, waveform, 8000, subtype="FLOAT")
     assert refusal(path) == f"{path}: holds samples that are not finite. Export the recording again."
+
+
+@pytest.mark.parametrize("suffix", [".raw", ".gsm"])
+def test_a_suffix_of_sound_without_header_is_not_believed(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    soundfile.write(path, tone(8000), 8000, format="WAV")
+    assert open_audio(path).seconds == 1
+    path.write_bytes(b"\x01\xff\x02" * 500)
+    assert refusal(path) == (
+        f"{path}: cannot be read as audio (Format not recognised). Known formats: WAV, FLAC, OGG, MP3, AIFF, "
+        "AU, CAF and W64; convert other files first."
+    )
+
+
+def adpcm_of(path, counted: Callable[[int], int], subtype: str) -> int:
+    """Write 4 s whose header counts other bytes of audio; return how many there are."""
+    soundfile.write(path, tone(8000, 4.0), 8000, subtype, format="WAV")
+    content = bytearray(path.read_bytes())
+    start = content.index(b"data") + 4
+    size = int.from_bytes(content[start : start + 4], "little")
+    content[start : start + 4] = counted(size).to_bytes(4, "little")
+    path.write_bytes(content)
+    return size
+
+
+@pytest.mark.parametrize("pyav", [True, False])
+@pytest.mark.parametrize(
+    ("subtype", "codec"),
+    [("IMA_ADPCM", "IMA ADPCM"), ("MS_ADPCM", "Microsoft ADPCM"), ("GSM610", "GSM 6.10")],
+)
+def test_compressed_audio_of_which_the_header_counts_a_part_is_refused(
+    tmp_path, monkeypatch, subtype, codec, pyav
+):
+    monkeypatch.setattr(audio, "has_pyav", lambda: pyav)
+    path = tmp_path / "a.wav"
+    size = adpcm_of(path, lambda size: size // 2, subtype)
+    assert refusal(path) == (
+        f"{path}: holds {size:,} bytes of audio, and its header counts {size // 2:,}. It cannot be read as "
+        f"audio (its header has a wrong size, and {codec} is not read without it). Export the recording "
+        f"again, or convert it, e.g. with 'ffmpeg -ignore_length 1 -i {path} -vn {tmp_path}/a.flac'."
+    )
+    other = path.rename(tmp_path / "a.bin")
+    assert refusal(other).endswith("is not read without it). Export the recording again.")
+
+
+def test_joined_files_that_libsndfile_does_not_decode_are_refused(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(8000), 8000, "PCM_16")
+    content = bytearray(path.read_bytes())
+    content[20:22] = (0x11).to_bytes(2, "little")  # The codec is IMA ADPCM now, and its settings lack.
+    path.write_bytes(content * 2)
+    text = refusal(path)
+    assert text.startswith(f"{path}: holds 2 recordings one after another. It cannot be read as audio (")
+    assert text.endswith("). Export the recording again.")
+
+
+@pytest.mark.parametrize("counted", [0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+def test_compressed_audio_behind_an_unfinished_header_is_read_whole_by_pyav(tmp_path, counted):
+    pytest.importorskip("av")
+    path = tmp_path / "a.wav"
+    adpcm_of(path, lambda _: counted, "IMA_ADPCM")
+    finding = "does not say how long it is, because it was written to a pipe or not finished"
+    assert abs(len(noted(path, finding)) / 8000 - 4) < 0.1
+
+
+def test_compressed_audio_that_lacks_a_few_bytes_is_noted_by_pyav(tmp_path):
+    pytest.importorskip("av")
+    path = tmp_path / "a.wav"
+    adpcm_of(path, lambda size: size + 2, "IMA_ADPCM")
+    assert abs(len(noted(path, "lacks the last 2 bytes that its header counts")) / 8000 - 4) < 0.1
+
+
+def test_a_sample_that_is_far_too_large_is_noted(tmp_path):
+    path = tmp_path / "a.wav"
+    waveform = np.stack([tone(8000), tone(8000)], 1)
+    waveform[5, 0] = 2.5e19
+    soundfile.write(path, waveform, 8000, subtype="FLOAT")
+    with pytest.warns(Note, match=f"^{path}: has samples up to 25,000,000,501"):
+        open_audio(path).read()

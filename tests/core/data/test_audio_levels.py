@@ -44,3 +44,14 @@ def test_channels_that_cancel(second, loss):
         f"a.wav: its channels cancel: their mean, which is used, is {loss}. Keep one of them, e.g. with "
         "\"ffmpeg -i a.wav -af 'pan=mono|c0=c0' a-mono.wav\"."
     ]
+
+
+def test_a_sample_whose_square_is_too_large_for_float32():
+    sample = 0 * TONE
+    sample[100] = 2.5e19
+    assert findings(TONE + sample, TONE) == [
+        "a.wav: has samples up to 25,000,000,501,021,933,568, and sound lies between -1 and 1, so encoders "
+        "may recognise nothing in it. If they are integers saved as floats, divide them by 32768."
+    ]
+    (_, cancels) = findings(TONE + sample, TONE - sample)
+    assert cancels.startswith("a.wav: its channels cancel: their mean, which is used, is ")

@@ -13,6 +13,7 @@ from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
 from amrbench.required_files import Published
 from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.types import FeatureWidths, Query
+from tests.core.tools.published_files import EarsPart
 
 HEADER = FeatureHeader(source="x", backend="ears", fingerprint="1", hop=1.0, audio_width=4, text_width=3)
 
@@ -164,6 +165,17 @@ def test_texts_that_are_named_by_ids_alone_are_nobodys(folder):
     add_features(folder, ("a_1", "a_2", "7"))
     with pytest.raises(DataError, match=r"has no features of 3 of the 3 sentences"):
         folder.source("train", Ears())
+
+
+@pytest.mark.parametrize("header", [HEADER, IMPORTED_HEADER], ids=["extracted", "imported"])
+def test_features_of_another_encoder_are_refused(folder, header):
+    add_features(folder, header=replace(header, backend="nose"))
+    with pytest.raises(DataError) as error:
+        folder.source("train", EarsPart())
+    assert str(error.value) == (
+        f"{folder.root}/features/ears.h5: has features of 'nose', but its name says 'ears'. Give it the name "
+        "of its encoder, and import or extract the features that are asked for."
+    )
 
 
 def test_a_missing_feature_file_is_named(folder):

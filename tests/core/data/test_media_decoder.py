@@ -146,3 +146,31 @@ def test_pyav_may_be_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     assert not has_pyav()
     assert ".m4a" not in audio.readable_suffixes()
+
+
+def write_with(path, old, new):
+    """Write a Matroska file with other bytes in a tag."""
+    content = write(path, "libopus", 48000).read_bytes()
+    assert old in content
+    assert len(old) == len(new)
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+def test_tags_need_not_be_utf_8(tmp_path):
+    path = write_with(tmp_path / "a.mka", b"Lavf", b"\xe9avf")
+    assert abs(open_audio(path).seconds - 4) < 0.1
+
+
+@pytest.mark.parametrize("damaged", [b"00000004", b"99:99:xx", b"00:00:-4", b"\xff0:00:04"[:8], b":::::::4"])
+def test_a_damaged_length_in_a_tag_is_not_believed(tmp_path, damaged):
+    path = write_with(tmp_path / "a.mka", b"00:00:04", damaged)
+    assert abs(open_audio(path).seconds - 4) < 0.1
+
+
+def test_a_length_in_a_tag_is_believed(tmp_path):
+    path = write_with(tmp_path / "a.mka", b"00:00:04", b"00:01:04")
+    assert refusal(path) == (
+        f"{path}: truncated: the container promises 64.0 s of sound, decoding ends after 4.0 s. Copy or "
+        "download it again."
+    )

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -111,3 +113,23 @@ def test_why_a_file_is_not_decoded(tmp_path, kind, reason):
     assert why_not_decoded(tmp_path / "a.wav") == reason
     (tmp_path / "a.wav").write_bytes(b"no audio at all")
     assert why_not_decoded(tmp_path / "a.wav") == "Format not recognised"
+
+
+@pytest.mark.parametrize("suffix", [".raw", ".gsm", ".vox", ".au"])
+def test_the_name_of_a_file_does_not_matter(tmp_path, suffix):
+    path = tmp_path / f"a: b{suffix}"
+    soundfile.write(path, NOISE, 8000, format="WAV")
+    (decoder,) = decoders(path)
+    assert np.abs(all_of(decoder) - NOISE).max() < 1e-4
+    path.write_bytes(b"no audio at all")
+    assert why_not_decoded(path) == "Format not recognised"
+
+
+def test_no_file_stays_open(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, NOISE, 8000)
+    before = os.listdir("/proc/self/fd")
+    for content in (path.read_bytes(), b"no audio at all"):
+        path.write_bytes(content)
+        why_not_decoded(path)
+    assert os.listdir("/proc/self/fd") == before

@@ -56,6 +56,23 @@ def test_every_stage_needs_windows(toy_sources, stage, use, text):
     assert str(error.value).startswith(f"{request.source}: none of")
 
 
+def test_the_duration_of_every_query_is_compared_with_the_features(toy_sources):
+    """Another query about the recording may have another one."""
+    splits = request_of().splits
+    known, request = known_splits(splits, toy_sources), splits.report
+    first, *others = toy_sources[request.key].queries
+    assert first.vid in {query.vid for query in others}
+    wrong = replace(first, duration=10 * first.duration)
+    source = replace(toy_sources[request.key], queries=(wrong, *others))
+    known[request.key] = KnownSplit.of_source(request, source)
+    with pytest.raises(DataError) as error:
+        refuse_unusable(splits, known)
+    assert str(error.value) == (
+        f"{source.location}: the features of recording {first.vid!r} last {first.duration:g} s, but the "
+        f"annotations say {10 * first.duration:g} s. Check that annotations and features belong together."
+    )
+
+
 def test_one_usable_query_is_enough(toy_sources):
     splits = request_of().splits
     known = known_splits(splits, toy_sources)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 import tracemalloc
 import zipfile
@@ -218,3 +220,38 @@ def test_files_of_torch_are_named(tmp_path: Path) -> None:
         f"{tmp_path}/a.pt: is a file of torch.save, which is not read. Save the numbers as .npz, with "
         "numpy.savez."
     )
+
+
+COMPRESSORS = {"tar.gz": gzip.compress, "tar.bz2": bz2.compress, "tar.xz": lzma.compress}
+
+
+@pytest.mark.parametrize("kind", COMPRESSORS)
+@pytest.mark.parametrize("size", [100, 512, 1024, 3000])
+def test_archives_that_were_compressed_in_pieces_are_read_to_their_end(
+    tmp_path: Path, kind: str, size: int
+) -> None:
+    tar = make(tmp_path, "tar").read_bytes()
+    pieces = [tar[start : start + size] for start in range(0, len(tar), size)]
+    source = tmp_path / f"y.{kind}"
+    source.write_bytes(b"".join(map(COMPRESSORS[kind], pieces)))
+    assert contents(source) == list(FILES.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"), [("tar.gz", -8), ("tar.gz", -4), ("tar.bz2", -3), ("tar.xz", -12)]
+)
+def test_a_wrong_checksum_at_the_end_of_an_archive_is_noticed(tmp_path: Path, kind: str, place: int) -> None:
+    source = make(tmp_path, kind)
+    data = bytearray(source.read_bytes())
+    data[place] ^= 1
+    source.write_bytes(data)
+    text = refusal(source)
+    assert text.startswith(f"{source}: cannot be read to its end (")
+    assert text.endswith("). Download or copy it again.")
+
+
+@pytest.mark.parametrize("kind", COMPRESSORS)
+def test_an_archive_that_lacks_its_last_bytes_is_refused(tmp_path: Path, kind: str) -> None:
+    source = make(tmp_path, kind)
+    source.write_bytes(source.read_bytes()[:-1])
+    assert refusal(source).startswith(f"{source}: cannot be read to its end (")

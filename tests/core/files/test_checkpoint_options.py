@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from amrbench.errors import CheckpointError
+from amrbench.files.checkpoint_options import NumpyArray, NumpyScalar, NumpyType, PlainOptions
 from amrbench.files.torch_checkpoint import read_checkpoint
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "older"])
@@ -39,7 +40,11 @@ VALUES = [
     (np.uint8(200), 200),
     (np.bool_(True), True),
     (np.str_("clap"), "clap"),
+    (np.str_(""), ""),
+    (np.array(["", "a"])[0], ""),
+    (np.bytes_(b""), ""),
     (np.bytes_(b"clap"), "clap"),
+    (np.array(["\U0001f415", "\u00e9"], dtype=">U1"), ["\U0001f415", "\u00e9"]),
     (np.array([1.5, -2.0]), [1.5, -2.0]),
     (np.arange(6).reshape(2, 3), [[0, 1, 2], [3, 4, 5]]),
     (np.asfortranarray(np.arange(6).reshape(2, 3)), [[0, 1, 2], [3, 4, 5]]),
@@ -115,3 +120,40 @@ def test_no_stand_in_can_be_made_to_run_anything(tmp_path):
     for name in ("list", "dict", "int", "str"):
         with pytest.raises(TypeError):
             STAND_INS[f"builtins.{name}"]("9" * 10)
+
+
+def array(shape, code, data):
+    made = NumpyArray()
+    made.__setstate__((1, shape, NumpyType(code), False, data))
+    return made
+
+
+def unfinished(state):
+    made = NumpyArray()
+    made.__setstate__(state)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (NumpyScalar(NumpyType("U1"), b"\0\0\x11\0"), "a damaged numpy value"),
+        (NumpyScalar(NumpyType("U1"), b"\0\xd8\0\0"), "a damaged numpy value"),
+        (NumpyScalar(NumpyType("U0"), b"abcd"), "a damaged numpy value"),
+        (array((1,) * 70, "f8", bytes(8)), "a damaged numpy value"),
+        (array((10**9,), "U0", b""), "a damaged numpy value"),
+        (unfinished(5), "an unfinished numpy array"),
+    ],
+    ids=["no-character", "surrogate", "no-size", "dimensions", "empty-texts", "state"],
+)
+def test_damaged_values_are_refused(value, what):
+    with pytest.raises(CheckpointError) as caught:
+        PlainOptions(Path("a.ckpt")).plain(value, "opt.a")
+    assert str(caught.value) == (
+        f"a.ckpt: option 'opt.a' is {what}, not a number, text, list or mapping. Make it one in the program "
+        "that wrote the file, and save again."
+    )
+
+
+def test_an_array_of_empty_texts():
+    assert PlainOptions(Path("a.ckpt")).plain(array((2, 1), "U0", b""), "opt.a") == [[""], [""]]

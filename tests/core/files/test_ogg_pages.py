@@ -48,3 +48,11 @@ def test_bytes_between_pages_are_noted():
     assert layout_of(ogg() + b"junk").findings == ("holds 4 bytes that are no OGG pages, which are left out",)
     assert layout_of(ogg() + b"TAG".ljust(128) + bytes(500)).findings == ()
     assert len(layout_of(ogg() + b"junk" + ogg()).streams) == 2
+
+
+@pytest.mark.parametrize("lead", [b"", b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10)])
+def test_a_stream_without_its_beginning_is_refused(lead):
+    content = ogg()
+    later = content.index(b"OggS", 4)
+    with pytest.raises(TruncatedAudioError, match=r"^the OGG stream has no first page$"):
+        ogg_layout(lead + content[later:], len(lead), len(lead + content) - later)
