@@ -138,10 +138,11 @@ def chains_of(path: Path, metrics: Sequence[Metric]) -> System:
     return system
 
 
-def refuse_without_chains(path: Path, result: Result | None) -> None:
-    """Raise RunError unless this is the result of a run with several chains."""
-    if result is None or result.protocol.chains != "own" or len(result.models) < 2:
-        raise RunError(f"{path}: no run of several seeds with chains of their own (chains: own).")
+def refuse_without_chains(path: Path, result: Result | None, least: int = 2) -> None:
+    """Raise RunError unless this is the result of a run with chains of its own, at least so many."""
+    if result is None or result.protocol.chains != "own" or len(result.models) < least:
+        seeds = "several seeds" if least > 1 else "seeds"
+        raise RunError(f"{path}: no run of {seeds} with chains of their own (chains: own).")
 
 
 def refuse_shared(first: System, other: System) -> None:

@@ -76,6 +76,21 @@ def test_a_run_is_added_once_and_another_processor_gives_further_chains(tmp_path
     ]
 
 
+def test_a_run_of_one_chain_is_added_too(tmp_path):
+    folder = tmp_path / "chains"
+    add([run_of(tmp_path / "a")], folder)
+    add([run_of(tmp_path / "elsewhere" / "a", stages="new", seeds=1)], folder)
+    _, chains = read(folder / "tiny-1.jsonl")
+    assert [chain.seed for chain in chains] == ["seed 0", "seed 0", "seed 1", "seed 2"]
+
+
+def test_a_run_without_chains_is_refused(tmp_path):
+    run = run_of(tmp_path / "a", chains="shared")
+    with pytest.raises(RunError) as error:
+        add([run], tmp_path / "chains")
+    assert str(error.value) == f"{run}: no run of seeds with chains of their own (chains: own)."
+
+
 def test_chains_of_an_older_form_of_a_recipe_are_removed(tmp_path):
     folder = tmp_path / "chains"
     add([run_of(tmp_path / "a"), run_of(tmp_path / "b")], folder)

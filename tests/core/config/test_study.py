@@ -264,7 +264,7 @@ def test_a_shipped_study_holds_together(path):
 CLAIMS = """
 nine-queries random-anchors baseline-eps anchors-kept zero-content without-film encoder-registers
 text-registers without-registers audio-difference memory-difference without-differences asam-each-step
-asam-each-tenth without-asam
+asam-each-tenth constant-rate without-asam
 """
 HEADS = """
 separate separate-without-iou without-iou iou-apart baseline-heads class-apart deep-class-apart shallow-trunk
@@ -273,7 +273,7 @@ class-weight-1 gentle-class
 """
 CHOICES = """
 drawn-corrections sigma-of-recording fixed-sigma sigma-per-head one-peak fresh-dropout asam-from-start
-attention-over-time
+weak-sigreg attention-over-time
 """
 SECTIONS = """
 anchors activation-and-norm differences temporal-embedding registers query prior heads additions random-shift
