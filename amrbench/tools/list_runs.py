@@ -148,7 +148,8 @@ def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: 
     """
     outs = list({os.path.realpath(out): out for out in outs}.values())
     runs, stages, data = _stored(cache, outs, registry)
-    if settle and any(part.claims.doubtful for part in (*runs, stages, data)):
+    claims = (*(out.claims for out in runs), stages.claims, data.claims)
+    if settle and any(own.doubtful for own in claims):
         time.sleep(SETTLE_SECONDS)
         runs, stages, data = _stored(cache, outs, registry)  # Much may have begun meanwhile.
     results = {str(path): result for out in runs for path, result in out.results.items()}
@@ -176,9 +177,9 @@ def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: 
 
 
 def _stored(
-    cache: Path, outs: Sequence[str], registry: Registry
+    cache: Path, outs: Sequence[Path], registry: Registry
 ) -> tuple[list[StoredRuns], StoredStages, StoredData]:
-    runs = [StoredRuns(Path(out)) for out in outs]
+    runs = [StoredRuns(out) for out in outs]
     return runs, StoredStages(cache, registry), StoredData(cache, registry)
 
 
