@@ -162,12 +162,13 @@ def verify(
 ) -> None:
     """Find defects in annotations and features; with a fault that must be corrected, the exit code is 2."""
     from amrbench.tools.verify_data import verify_data
-    from amrbench.tools.verify_shards import has_manifest, verify_shards
+    from amrbench.tools.verify_shards import verify_shards
 
-    if has_manifest(Path(name)):
+    registry = registry_of(without)
+    if _holds_shards(name, registry):
         report = verify_shards(Path(name))
     else:
-        report = verify_data(_dataset_folder(name, registry_of(without)))
+        report = verify_data(_dataset_folder(name, registry))
     if as_json:
         print_json(report.as_json())
     else:
@@ -293,6 +294,16 @@ def _is_dataset(name: str, registry: Registry) -> bool:
 
     folder = Path(name)
     return name in registry.names(DatasetPart.slot) or (folder.is_dir() and any(folder.glob("*.jsonl")))
+
+
+def _holds_shards(name: str, registry: Registry) -> bool:
+    """Whether a name is that of a folder of feature files with a manifest, and not of a data set."""
+    from amrbench.slots.data import DatasetPart
+    from amrbench.tools.verify_shards import has_manifest
+
+    if name in registry.names(DatasetPart.slot) or not has_manifest(Path(name)):
+        return False
+    return not _dataset_folder(name, registry).present_splits
 
 
 def _refuse_unknown(name: str, what: str, known: Mapping[str, Sequence[str]]) -> None:

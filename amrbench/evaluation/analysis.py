@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from amrbench.errors import AmrbenchError
+from amrbench.errors import AmrbenchError, some
 from amrbench.evaluation.calibration import Calibration, are_probabilities, calibration
 from amrbench.evaluation.compare import (
     FEW_RECORDINGS,
@@ -28,7 +28,7 @@ from amrbench.evaluation.oracle_recall import (
     grid_step,
     oracle_recall,
 )
-from amrbench.evaluation.query_groups import GroupScores, group_scores
+from amrbench.evaluation.query_groups import GroupScores, group_scores, query_groups
 from amrbench.evaluation.systems import ComparedModel, System, read_systems
 from amrbench.functional.matched_windows import match_windows
 from amrbench.functional.metrics import Metric, metrics_at
@@ -50,7 +50,7 @@ class ModelAnalysis:
         errors: Of the first moment, and of the best of the first five.
         duplicates: Among the first five moments.
         calibration: Of the first moment for each IoU; empty where scores are not probabilities.
-        groups: Metrics of groups of queries.
+        groups: Metrics of groups of queries, the same groups for all models.
     """
 
     recipe: str
@@ -126,9 +126,13 @@ def analyze(
     pairs = [
         (system, model, other) for system in systems for model, other in compared_models(system, systems[0])
     ]
-    models = [_model(system, model, metrics, thresholds, keys) for system, model, _ in pairs]
-    grids = sorted({*steps, *(model.step for model in models if model.step)})
     queries = systems[0].queries
+    # The values of all systems have one order of the queries, but their annotations may make other groups.
+    models = [
+        _model(system, model, thresholds, group_scores(queries, model.values.mean(axis=0), metrics, keys))
+        for system, model, _ in pairs
+    ]
+    grids = sorted({*steps, *(model.step for model in models if model.step)})
     recordings = len({query.vid for query in queries})
     annotated = systems[0].singles.windows[0].truth
     disagreements = [
@@ -141,7 +145,7 @@ def analyze(
         protocol=protocol_of(systems),
         queries=len(queries),
         recordings=recordings,
-        notes=(*run_heading(systems), *_notes(len(queries), recordings, bool(disagreements))),
+        notes=(*_notes(systems, recordings, bool(disagreements)), *_notes_on_groups(systems, keys)),
         models=tuple(models),
         ceilings=tuple(grid_ceiling(annotated, step, thresholds) for step in grids),
         disagreements=tuple(disagreements),
@@ -149,11 +153,7 @@ def analyze(
 
 
 def _model(
-    system: System,
-    model: ComparedModel,
-    metrics: Sequence[Metric],
-    ious: Sequence[float],
-    keys: Sequence[str] | None,
+    system: System, model: ComparedModel, ious: Sequence[float], groups: tuple[GroupScores, ...]
 ) -> ModelAnalysis:
     windows = match_windows(model.windows)
     probabilities = are_probabilities(model.windows)
@@ -165,7 +165,7 @@ def _model(
         errors=tuple(moment_errors(windows, k) for k in (1, TOP)),
         duplicates=duplicates(windows),
         calibration=tuple(calibration(windows, 1, iou) for iou in ious) if probabilities else (),
-        groups=group_scores(system.queries, model.values.mean(axis=0), metrics, keys),
+        groups=groups,
     )
 
 
@@ -188,9 +188,30 @@ def _disagreements(
     ]
 
 
-def _notes(queries: int, recordings: int, compared: bool) -> list[str]:
-    notes = [f"{queries} queries, {recordings} recordings."]
+def _notes(systems: Sequence[System], recordings: int, compared: bool) -> list[str]:
+    notes = [*run_heading(systems), f"{len(systems[0].queries)} queries, {recordings} recordings."]
     if compared and recordings < FEW_RECORDINGS:
         few = f"Recordings: only {recordings}"
         notes.append(f"{few}, so the interval is too narrow (docs/comparing.md).")
     return notes
+
+
+def _notes_on_groups(systems: Sequence[System], keys: Sequence[str] | None) -> list[str]:
+    """Return a note for each system whose own annotations give other groups than those of the first."""
+    first, *others = systems
+    notes, known = [], _groups(first, keys)
+    for system in others:
+        own = _groups(system, keys)
+        if differing := [by for by in known | own if known.get(by) != own.get(by)]:
+            notes.append(
+                f"Groups of queries are those of the annotations of {first.name}; those of {system.name} "
+                f"give others by {some(differing)}."
+            )
+    return notes
+
+
+def _groups(system: System, keys: Sequence[str] | None) -> dict[str, dict[str, list[int]]]:
+    """Return the rows of the queries of each group, by the keys that the annotations of a system have."""
+    have = keys and [key for key in keys if any(key in query.extra for query in system.queries)]
+    groups = query_groups(system.queries, have)
+    return {by: {value: rows.tolist() for value, rows in own.items()} for by, own in groups.items()}

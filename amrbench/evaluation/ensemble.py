@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,13 @@ from numpy.typing import NDArray
 
 from amrbench.errors import RunError, did_you_mean
 from amrbench.evaluation.score_files import note_other_sentences
-from amrbench.evaluation.systems import Compared, prediction_files, refuse_other_queries
+from amrbench.evaluation.systems import (
+    Compared,
+    is_run,
+    prediction_files,
+    refuse_other_queries,
+    run_folder,
+)
 from amrbench.files.atomic import refuse_replacing
 from amrbench.files.predictions import read_predictions, write_predictions
 from amrbench.functional.windows import iou
@@ -141,11 +148,16 @@ def fuse_files(
         Number of fused files, and number of queries.
 
     Raises:
-        RunError: Files do not answer the same queries, weights do not fit, or scores are missing or negative.
-        DataError: A file is wrong or missing, or the output is one of them or cannot be written.
+        RunError: Files do not answer the same queries, one is there twice, weights do not fit, or scores are
+            missing or negative.
+        DataError: A file is wrong or missing, or the output is one of them, a file of a run, or cannot be
+            written.
     """
     files = [file for source in sources for file in prediction_files(source)]
-    refuse_replacing(output, files)
+    _refuse_twice(files)
+    # All files of a run belong together, also those that are not read here, such as its annotations.
+    runs = [run_folder(source) for source in sources if is_run(source)]
+    refuse_replacing(output, chain(files, *(run.rglob("*") for run in runs)))
     weights = how.weights or (1.0,) * len(files)
     positive = all(weight > 0 for weight in weights) and math.isfinite(sum(weights))
     if len(weights) != len(files) or not positive:
@@ -167,6 +179,19 @@ def fuse_files(
     _note_scales(files, [by_qid.values() for by_qid in predictions], how.weights)
     write_predictions(output, fused)
     return len(files), len(fused)
+
+
+def _refuse_twice(files: Sequence[Path]) -> None:
+    """Raise RunError if two paths lead to one file."""
+    first: dict[Path, Path] = {}
+    for file in files:
+        if (path := file.resolve()) in first:
+            other = "" if first[path] == file else f", first as {first[path]}"
+            raise RunError(
+                f"{file}: is among the files twice{other}, so its moments would count twice. Name each file "
+                "once; --weight gives one more weight."
+            )
+        first[path] = file
 
 
 def _note_other_sentences(files: Sequence[Path], lists: Sequence[Iterable[Moments]]) -> None:

@@ -175,11 +175,8 @@ def read_systems(
         raise RunError(f"{truth}: runs bring their own annotations; --truth is for prediction files only.")
     read = cache(read_truth)  # For all systems at once: a pipe can be read only once.
     systems = [read_system(path, metrics, truth, read=read) for path in paths]
-    count = Counter(system.name for system in systems)
-    systems = [
-        system if count[system.name] == 1 else replace(system, name=f"{system.name} ({system.location})")
-        for system in systems
-    ]
+    names = distinct_names([(system.name, system.location) for system in systems])
+    systems = [replace(system, name=name) for system, name in zip(systems, names, strict=True)]
     if runs := {str(system.location): system.result for system in systems if system.result}:
         refuse_mixed(runs)
     contents = [
@@ -188,6 +185,16 @@ def read_systems(
     for system, content in zip(systems, contents, strict=True):
         refuse_other_queries(systems[0].location, contents[0], system.location, content)
     return systems
+
+
+def distinct_names(named: Sequence[tuple[str, Path]]) -> list[str]:
+    """Return the names of systems, with the location behind a name that several have.
+
+    >>> distinct_names([("ours", Path("a")), ("ours", Path("b")), ("theirs", Path("c"))])
+    ['ours (a)', 'ours (b)', 'theirs']
+    """
+    count = Counter(name for name, _ in named)
+    return [name if count[name] == 1 else f"{name} ({location})" for name, location in named]
 
 
 def refuse_other_queries(

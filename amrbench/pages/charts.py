@@ -36,6 +36,7 @@ _SETTINGS = {
     "font.size": 9,
     "font.sans-serif": ["DejaVu Sans"],
     "text.color": _INK,
+    "text.parse_math": False,  # Names and values of annotations are text, also with "$".
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "axes.edgecolor": _FAINT,
@@ -100,9 +101,10 @@ class LineChart:
         if self.diagonal:
             axis.axline((0, 0), slope=1, color=_FAINT, linewidth=0.8, linestyle=":")
         few = max(len(one.x) for one in self.series) <= 12
+        lines: list[Any] = []
         for one in self.series:
             colour = one.colour % COLOURS
-            axis.plot(
+            lines += axis.plot(
                 one.x,
                 [float("nan") if value is None else value for value in one.y],
                 color=_SERIES[colour],
@@ -111,19 +113,16 @@ class LineChart:
                 marker=_MARKERS[colour] if few else None,
                 markersize=4,
                 clip_on=False,
-                label=_short(one.name),
             )
         if self.from_zero:
             axis.axhline(0, linewidth=0)
             axis.set_ylim(bottom=0)
         if all(isinstance(x, int) for one in self.series for x in one.x):
             axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.set_xlabel(self.x_label, parse_math=False)
-        axis.set_ylabel(self.y_label, parse_math=False)
-        if len(self.series) > 1:
-            legend = figure.legend(loc="outside lower left", frameon=False, borderpad=0, labelspacing=0.2)
-            for text in legend.get_texts():
-                text.set_parse_math(False)
+        axis.set_xlabel(self.x_label)
+        axis.set_ylabel(self.y_label)
+        if len(lines) > 1:
+            _add_legend(figure, lines, [_short(one.name) for one in self.series])
 
     def _rows(self) -> list[dict[str, Cell]]:
         values = [dict(zip(one.x, one.y, strict=True)) for one in self.series]
@@ -189,11 +188,11 @@ class IntervalChart:
             axis.plot([one.low, one.high], [row, row], color=colour, linewidth=2)
             axis.plot([one.value], [row], color=colour, marker=_MARKERS[one.colour % COLOURS], markersize=6)
             at = axis.get_yaxis_transform()
-            axis.text(0, row - 0.2, _short(one.name), transform=at, fontsize=8, parse_math=False)
+            axis.text(0, row - 0.2, _short(one.name), transform=at, fontsize=8)
         axis.set_ylim(len(self.intervals) - 0.5, -0.9)
         axis.set_yticks([])
         axis.spines["left"].set_visible(False)
-        axis.set_xlabel(self.label, parse_math=False)
+        axis.set_xlabel(self.label)
 
 
 def chart_grid(charts: Sequence[Markup]) -> Markup:
@@ -220,6 +219,15 @@ def _figure(title: str, about: str, svg: str, rows: Sequence[Mapping[str, Cell]]
     align = ["left", *["right"] * (len(rows[0]) - 1)]
     table = details("Numbers", data_table(title, rows, align=align))
     return Markup(f"<figure>\n<figcaption>{escape(title)}</figcaption>\n{svg}\n{table}\n</figure>")
+
+
+def _add_legend(figure: Any, lines: Sequence[Any], names: Sequence[str]) -> None:
+    """Put a legend below a chart."""
+    look = {"loc": "outside lower left", "frameon": False, "borderpad": 0, "labelspacing": 0.2}
+    # Some versions of matplotlib leave out labels that begin with "_", so each line gets its name afterwards.
+    legend = figure.legend(lines, [f"line {number}" for number in range(len(lines))], **look)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
 
 
 def _svg(draw: Callable[[Any], None], height: float) -> str:

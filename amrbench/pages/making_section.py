@@ -25,11 +25,23 @@ FILES = ("recipe.yaml", "protocol.yaml")
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """A finished run: the name of its recipe, the folder of its files, and what it says about itself."""
+    """A finished run.
+
+    Attributes:
+        name: That of its recipe; if several runs of the page have it, with the folder behind it.
+        folder: Of its files.
+        result: What it says about itself.
+    """
 
     name: str
     folder: Path
     result: Result
+
+    @property
+    def named_result(self) -> Result:
+        """Return the result with the name of the run in place of that of its recipe."""
+        recipe = self.result.recipe.model_copy(update={"name": self.name})
+        return self.result.model_copy(update={"recipe": recipe})
 
 
 def making_section(runs: Sequence[ReportedRun]) -> Section:
@@ -39,7 +51,7 @@ def making_section(runs: Sequence[ReportedRun]) -> Section:
 
 def _about(run: ReportedRun) -> Iterator[Markup]:
     result = run.result
-    yield heading(result.recipe.name)
+    yield heading(run.name)
     yield paragraph(f"Folder {run.folder.resolve().name}, hash {result.hash}.")
     if result.recipe.replaced:
         yield paragraph(f"The protocol replaces {'; '.join(result.recipe.replaced)}.")
@@ -48,7 +60,7 @@ def _about(run: ReportedRun) -> Iterator[Markup]:
         yield details(f"{name}, as it was given", verbatim(name, text))
     for title, rows in _tables(result):
         if rows:
-            yield details(title, data_table(f"{result.recipe.name}: {title.lower()}", rows))
+            yield details(title, data_table(f"{run.name}: {title.lower()}", rows))
 
 
 def _tables(result: Result) -> Iterator[tuple[str, list[dict[str, Cell]]]]:

@@ -17,7 +17,7 @@ class TrainedSeeds:
     """The seeds of one stage of a run.
 
     Attributes:
-        name: E.g. "ours3 finetune".
+        name: E.g. "ours3 finetune"; with the run if several of one recipe are on the page.
         select: The metric that chooses the epoch.
         keys: Of the stages in the store.
         epochs: By the name of the seed.
@@ -33,7 +33,7 @@ class TrainedSeeds:
 
 def training_section(runs: Sequence[ReportedRun]) -> Section:
     """Return the section with the curves of all runs; what several runs share is drawn once."""
-    without = [run.name for run in runs if not all(stage.log for stage in run.result.stages)]
+    without = [run.name for run in runs if not _has_logs(run)]
     parts = [
         paragraph(
             f"No curves of {', '.join(without)}: made by a version of amrbench that did not copy the logs of "
@@ -42,9 +42,7 @@ def training_section(runs: Sequence[ReportedRun]) -> Section:
         )
     ] * bool(without)
     drawn: dict[frozenset[str], str] = {}
-    for run in runs:
-        if run.name in without:
-            continue
+    for run in filter(_has_logs, runs):
         for seeds in _stages(run):
             if seeds.keys in drawn:
                 parts.append(paragraph(f"{seeds.name}: the same as {drawn[seeds.keys]}."))
@@ -54,15 +52,20 @@ def training_section(runs: Sequence[ReportedRun]) -> Section:
     return Section("Training", joined(parts))
 
 
+def _has_logs(run: ReportedRun) -> bool:
+    return all(stage.log for stage in run.result.stages)
+
+
 def _stages(run: ReportedRun) -> Iterator[TrainedSeeds]:
     """Yield the stages of a run in the order of training."""
     groups: dict[str, list[tuple[str, StageRecord]]] = {}
+    owner = "" if run.name == run.result.recipe.name else f" of {run.name}"
     for stage in run.result.stages:
         name, _, seed = stage.stage.partition(", seed ")
         groups.setdefault(name, []).append((f"seed {seed or 0}", stage))
     for name, stages in groups.items():
         yield TrainedSeeds(
-            name=name,
+            name=name + owner,
             select=run.result.recipe.options["training"]["select"][0],
             keys=frozenset(stage.key for _, stage in stages),
             epochs={seed: read_copy(run.folder / stage.log) for seed, stage in stages},

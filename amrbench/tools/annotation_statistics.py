@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +53,7 @@ class AnnotationStatistics:
         widths: Widths of windows in seconds.
         windows: Windows a query.
         covered: Percent of its recording that the windows of a query cover.
-        gaps: Seconds between windows of a query; None if no query has several.
+        gaps: Seconds between windows of a query, where none overlap; None if there are no such windows.
         shares: Percentages by name.
     """
 
@@ -129,10 +128,10 @@ def annotation_statistics(name: str, queries: Sequence[Query]) -> AnnotationStat
         )
     windows = [rows[np.argsort(rows[:, 0])] for _, rows in kept]
     widths = np.concatenate([rows[:, 1] - rows[:, 0] for rows in windows])
-    covered = [float((rows[:, 1] - rows[:, 0]).sum()) for rows in windows]
+    covered = [float(np.diff(_merged(rows)).sum()) for rows in windows]
     durations = np.array([query.duration for query, _ in kept])
     counts = np.array([len(rows) for rows in windows])
-    gaps = [float(after[0] - before[1]) for rows in windows for before, after in pairwise(rows)]
+    gaps = np.concatenate([_gaps(rows) for rows in windows])
     lengths = {query.vid: query.duration for query, _ in kept}
     return AnnotationStatistics(
         recordings=len(lengths),
@@ -141,7 +140,7 @@ def annotation_statistics(name: str, queries: Sequence[Query]) -> AnnotationStat
         widths=Summary.of(widths),
         windows=Summary.of(counts),
         covered=Summary.of(100 * np.array(covered) / durations),
-        gaps=Summary.of(gaps) if gaps else None,
+        gaps=Summary.of(gaps) if len(gaps) else None,
         shares={
             f"up to {_SHORT:g} s, %": _percent(widths <= _SHORT),
             f"over {_LONG:g} s, %": _percent(widths > _LONG),
@@ -175,6 +174,12 @@ def _shared(vids: Sequence[str], windows: Sequence[Floats]) -> list[float]:
             before = seconds[np.searchsorted(edges, own)]
             shares[index] = float(np.diff(before).sum() / np.diff(own).sum())
     return shares
+
+
+def _gaps(windows: Floats) -> Floats:
+    """Return the seconds between windows, sorted by their starts: 0 if they touch, none if they overlap."""
+    seconds = windows[1:, 0] - np.maximum.accumulate(windows[:, 1])[:-1]
+    return seconds[seconds >= 0]
 
 
 def _merged(windows: Floats) -> Floats:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from amrbench.data.recording_files import RecordingFiles
 from amrbench.errors import DataError
 from amrbench.files.annotation_table import NEEDED, parse_annotation_table
 from amrbench.files.annotations import faults_of, file_name_fault, write_annotations
@@ -50,14 +51,14 @@ def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = 
         The number of queries.
 
     Raises:
-        DataError: The source is missing or wrong, or the output is a source or cannot be written.
+        DataError: The source is missing or wrong, or the output is a source or a recording, or cannot be
+            written.
     """
     if form and form not in FORMS:
         raise DataError(f"there is no form {form!r}. Use {', '.join(FORMS)}.")
     if not source.exists():
         raise DataError(f"{source}: there is no such file.")
-    files = source.iterdir() if source.is_dir() else [source]
-    refuse_replacing(output, [file for file in files if file == source or file.suffix.lower() == SUFFIX])
+    refuse_replacing(output, _inputs(source, audio))
     with collector_paused():
         queries = _queries(source, form, audio)
     if not queries:
@@ -92,6 +93,14 @@ def form_of(path: Path, text: str) -> str:
             f"{', '.join(FORMS)}."
         )
     return form
+
+
+def _inputs(source: Path, audio: Path | None) -> Iterator[Path]:
+    """Yield the files that may be read: the source or its label files, and the recordings."""
+    files = source.iterdir() if source.is_dir() else [source]
+    yield from (file for file in files if file == source or file.suffix.lower() == SUFFIX)
+    if audio is not None:
+        yield from RecordingFiles.with_audio(audio, ()).readable
 
 
 def _queries(source: Path, form: str, audio: Path | None) -> list[Query]:

@@ -20,6 +20,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from amrbench.data.audio import open_audio, readable_suffixes
+from amrbench.data.recording_files import without_suffix
 from amrbench.errors import AmrbenchError, DataError, RunError
 from amrbench.experiment.finished_run import FinishedRun
 from amrbench.notes import collected_notes
@@ -165,7 +166,7 @@ class Demo:
             "timelines": timelines_as_json([replace(own, vid=question.name) for own in timelines]),
             "labels": labels_text(named, self.top),
             "table": table_text(named, self.top),
-            "stem": Path(question.name).stem,
+            "stem": without_suffix(question.name),
         }
 
 

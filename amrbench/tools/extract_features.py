@@ -7,6 +7,7 @@ lacks are added to it.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -67,6 +68,12 @@ class ExtractionJob:
     durations: Mapping[str, float] = field(default_factory=dict)
     half: bool = False
     shard_size: int = 0
+
+    @property
+    def lock(self) -> Path:
+        """Return the file beside the output that one process at a time holds."""
+        # A relative output such as "." has no name of its own.
+        return Path(os.path.abspath(self.output)).with_suffix(".lock")
 
     def present(self, header: FeatureHeader) -> FeatureFile | None:
         """Return the feature file of a data set that lacks recordings or sentences; None if there is none.
@@ -199,7 +206,7 @@ def extract_features(
     refuse_short(files.values(), backend)
     _note_other_lengths(files, job.durations)
     extraction = _Extraction(job, encoder, header, jobs, report, workers)
-    with exclusive(job.output.with_suffix(".lock"), on_wait(report, str(job.output))):
+    with exclusive(job.lock, on_wait(report, str(job.output))):
         if job.shard_size:
             extraction.write_shards()
         else:
@@ -234,7 +241,8 @@ class _Extraction:
             _note_kept(job, present)
         self.report(Progress(f"{job.name}: joining the parts", 0, 0))
         old_audio, old_text = ([present.audio], [present.text]) if present else ([], [])
-        sentences = {sentence: sentence for sentence in job.sentences}
+        others = present.text.ids if present else ()  # Of splits whose annotations are elsewhere, too.
+        sentences = {sentence: sentence for sentence in (*job.sentences, *others)}
         write_feature_file(
             job.output,
             self.header,
@@ -300,7 +308,7 @@ class _Extraction:
 def _note_kept(job: ExtractionJob, present: FeatureFile) -> None:
     """Check and note the features that are kept; without the check, damaged rows would get new checksums."""
     present.verify()
-    kept = len(set(present.text.ids).intersection(job.sentences))
+    kept = len(present.text.ids)
     note(
         f"{job.output}: its features of {len(present.audio.ids):,} recordings and {kept:,} sentences are "
         "kept; only the others were extracted."

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from amrbench.data.audio import AudioFile
+from amrbench.data.recording_files import without_suffix
 from amrbench.errors import DataError
 from amrbench.experiment.finished_run import slug
 from amrbench.files.atomic import atomic_path
@@ -48,7 +49,8 @@ def table_text(results: Sequence[Answers], top: int) -> str:
     writer.writeheader()
     for result, name in zip(results, system_names(results), strict=True):
         about = {key: result.finished.about()[key] for key in ("run", "protocol", "stand_ins")}
-        recording = {"vid": result.recording.path.stem, "duration": round(result.recording.seconds, 3)}
+        vid = without_suffix(result.recording.path.name)
+        recording = {"vid": vid, "duration": round(result.recording.seconds, 3)}
         for answer in result.answers:
             above = "" if answer.above is None else round(answer.above, 3)
             for rank, (start, end, score) in enumerate(answer.moments[:top].tolist(), start=1):

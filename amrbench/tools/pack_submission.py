@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -189,11 +190,16 @@ def _about_model(finished: FinishedRun) -> dict[str, str]:
     return {
         "recipe": finished.result.recipe.name,
         "member": member.member,
-        "about": json.dumps(recipe.about),
+        "about": _quoted(recipe.about),
         "encoder": recipe.features.label,
         "ingredients": str(len(member.ingredients) or 1),
         **{name: f"{value:.2f}" for name, value in member.metrics.items()},
     }
+
+
+def _quoted(text: str) -> str:
+    """Return a text as YAML in one line; JSON would halve emoji, and YAML does not join the halves."""
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf).strip()
 
 
 def refuse_faults(

@@ -12,7 +12,14 @@ from amrbench.evaluation.analysis import analyze
 from amrbench.evaluation.compare import METRICS, compare, run_heading
 from amrbench.evaluation.result import read_result
 from amrbench.evaluation.score_files import score_files
-from amrbench.evaluation.systems import System, is_run, prediction_files, read_systems, run_folder
+from amrbench.evaluation.systems import (
+    System,
+    distinct_names,
+    is_run,
+    prediction_files,
+    read_systems,
+    run_folder,
+)
 from amrbench.evaluation.table import run_table
 from amrbench.files.atomic import refuse_replacing
 from amrbench.functional.metrics import Metric
@@ -90,18 +97,13 @@ def write_report(request: ReportRequest, output: Path) -> None:
 
 
 def _page(request: ReportRequest) -> Page:
-    folders = [path for path in request.all_sources if is_run(path)]
-    results = [read_result(folder) for folder in folders]
-    runs = [
-        ReportedRun(result.recipe.name, folder, result)
-        for folder, result in zip(folders, results, strict=True)
-    ]
+    runs = _runs(request)
     unscored = len(runs) == len(request.all_sources) and not any(run.result.scored for run in runs)
     content = _unscored(runs, request) if unscored else _scored(runs, request)
     training, making = ([training_section(runs)], [making_section(runs)]) if runs else ([], [])
     names = ", ".join(path.name for path in request.all_sources)
     if runs:
-        names = ", ".join(dict.fromkeys(run.name for run in runs))
+        names = ", ".join(dict.fromkeys(run.result.recipe.name for run in runs))
         names = f"{names} under {runs[0].result.protocol.name}"
     return Page(
         title=names,
@@ -113,8 +115,20 @@ def _page(request: ReportRequest) -> Page:
     )
 
 
+def _runs(request: ReportRequest) -> list[ReportedRun]:
+    """Return the runs, with the names that they have as systems of a comparison too."""
+    paths = request.all_sources
+    results = {path: read_result(path) for path in paths if is_run(path)}
+    named = [(results[path].recipe.name if path in results else path.name, path) for path in paths]
+    return [
+        ReportedRun(name, path, results[path])
+        for path, name in zip(paths, distinct_names(named), strict=True)
+        if path in results
+    ]
+
+
 def _unscored(runs: list[ReportedRun], request: ReportRequest) -> _Content:
-    table = run_table([run.result for run in runs])
+    table = run_table([run.named_result for run in runs])
     return _Content(table.heading, (), unscored_queries(runs, request.audio))
 
 
@@ -125,7 +139,7 @@ def _scored(runs: list[ReportedRun], request: ReportRequest) -> _Content:
     comparison = compare(sources, against=against, truth=truth)
     analysis = analyze(sources, against=against, truth=truth)
     known = run_heading(systems)
-    heading = run_table([run.result for run in runs]).heading if runs else ()
+    heading = run_table([run.named_result for run in runs]).heading if runs else ()
     sections = (
         scores_section([*_score_rows(systems, runs, truth)]),
         differences_section(comparison, [note for note in comparison.notes if note not in known]),
@@ -148,7 +162,7 @@ def _score_rows(
     systems: list[System], runs: list[ReportedRun], truth: Path | None
 ) -> Iterator[dict[str, Cell]]:
     """Yield the rows of the table of scores: of all models and controls, and baselines once at the end."""
-    rows: list[dict[str, Cell]] = [*run_table([run.result for run in runs]).cells()] if runs else []
+    rows: list[dict[str, Cell]] = [*run_table([run.named_result for run in runs]).cells()] if runs else []
     yield from (row for row in rows if row["recipe"])
     baselines: list[dict[str, Cell]] = [row for row in rows if not row["recipe"]]
     for system in systems:

@@ -37,7 +37,7 @@ class RequestedFiles:
     def refuse_unwritable(self, recording: Path) -> None:
         """Raise DataError or RunError if a file cannot be written, before a long recording is read.
 
-        One that is the recording, or another of these files, counts as well.
+        One that is a folder, the recording, or another of these files, counts as well.
         """
         self._refuse_same(recording)
         if self.html is not None:
@@ -51,14 +51,20 @@ class RequestedFiles:
             refuse_used_folder(self.clips)
 
     def _refuse_same(self, recording: Path) -> None:
-        options = {"--html": self.html, "--plot": self.plot, "--labels": self.labels, "--csv": self.table}
         first: dict[Path, str] = {}
-        for option, path in options.items():
-            if path is None:
-                continue
+        for option, path in self._files().items():
+            if path.exists() and not path.is_file():
+                kind = "a folder" if path.is_dir() else "a device, a pipe or a socket"
+                raise DataError(f"{path}: is {kind}. Name a file with {option}.")
             refuse_replacing(path, [recording])
-            if (other := first.setdefault(path.resolve(), option)) != option:
-                raise DataError(f"{path}: is named by {other} and {option}. Name a file for each.")
+            _refuse_named(first, option, path)
+        if self.clips is not None:
+            _refuse_named(first, "--clips", self.clips)
+
+    def _files(self) -> dict[str, Path]:
+        """Return the files that are asked for by their options, without the folder for clips."""
+        files = {"--html": self.html, "--plot": self.plot, "--labels": self.labels, "--csv": self.table}
+        return {option: path for option, path in files.items() if path is not None}
 
     def write(self, results: Sequence[Answers], top: int) -> None:
         """Write the files for the best `top` moments of each query.
@@ -83,3 +89,9 @@ class RequestedFiles:
             plot_timeline.draw(self.plot, results[0].recording, timelines, heading=lines)
         if self.html is not None:
             recording_page(results, top).write(self.html)
+
+
+def _refuse_named(first: dict[Path, str], option: str, path: Path) -> None:
+    """Raise DataError if another option names a path; else add the option to those by path."""
+    if (other := first.setdefault(path.resolve(), option)) != option:
+        raise DataError(f"{path}: is named by {other} and {option}. Name a path for each.")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from amrbench.files.shard_manifest import MANIFEST, read_manifest
 from amrbench.tools.verify_data import Finding, VerificationReport
 
+_KEY = re.compile(rb'"shard"\s*:')
+
 
 def has_manifest(folder: Path) -> bool:
-    """Whether a folder has a manifest."""
-    return (folder / MANIFEST).is_file()
+    """Whether a folder has a manifest of feature files; `data synthesize` writes others of that name."""
+    try:
+        with (folder / MANIFEST).open("rb") as lines:
+            return bool(_KEY.search(lines.readline()))
+    except OSError:
+        return False
 
 
 def verify_shards(folder: Path) -> VerificationReport:

@@ -164,6 +164,26 @@ def test_a_folder_of_shards_is_extracted_with_an_executor_and_verified(amrbench,
     )
 
 
+def test_only_a_manifest_of_shards_makes_a_folder_one_of_shards(amrbench, castella, tmp_path, monkeypatch):
+    manifest = tmp_path / "sound" / "manifest.jsonl"
+    manifest.parent.mkdir()
+    manifest.write_text('{"vid": "a", "sounds": []}\n')
+    code, _, error = amrbench("data", "verify", tmp_path / "sound")
+    assert (code, error.split(". ")[0]) == (2, f"error: {tmp_path}/sound: there are no annotations")
+    (tmp_path / "sound" / "test.jsonl").write_bytes((castella / "castella_val_release.jsonl").read_bytes())
+    for text in ('{"vid": "a", "sounds": []}\n', '{"shard": "a.h5"}\n'):
+        manifest.write_text(text)
+        code, out, _ = amrbench("data", "verify", tmp_path / "sound")
+        assert (code, out.splitlines()[4]) == (0, f"{tmp_path}/sound test")
+    monkeypatch.chdir(tmp_path)
+    (castella / "manifest.jsonl").write_text('{"shard": "a.h5"}\n')
+    code, out, _ = amrbench("data", "verify", "castella")
+    assert (code, out.splitlines()[2]) == (0, "castella val")
+    code, _, error = amrbench("data", "verify", "./castella")
+    assert code == 2
+    assert error.startswith("error: castella/manifest.jsonl:1: ")
+
+
 def test_shards_of_a_data_set_need_an_output(amrbench, castella):
     code, _, error = amrbench("data", "extract", "castella", "--encoder", "mini-clap", "--shard-size", 9)
     assert (code, error) == (

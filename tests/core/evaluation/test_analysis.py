@@ -128,6 +128,43 @@ def test_keys_can_be_chosen(files):
     assert len(groups) == 20
 
 
+def with_other_keys(folder, run):
+    """Return predictions of a run, and its annotations with a key more and longer recordings."""
+    rows = [json.loads(line) for line in (run / "annotations.test.jsonl").read_text().splitlines()]
+    rows = [row | {"kind": ("dog", "cat")[index % 2], "duration": 70.0} for index, row in enumerate(rows)]
+    (folder / "truth.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = folder / "file.jsonl"
+    file.write_bytes((run / "predictions/seed-0.test.jsonl").read_bytes())
+    return file, folder / "truth.jsonl"
+
+
+def test_the_groups_of_all_systems_are_those_of_the_first(tmp_path, runs):
+    file, truth = with_other_keys(tmp_path, runs[1])
+    analysis = analyze([runs[0], file], truth=truth)
+    run, other = ([(own.by, own.value, own.queries) for own in model.groups] for model in analysis.models)
+    assert run == other
+    assert "kind" not in {by for by, _, _ in run}
+    assert analysis.notes[-1] == (
+        "Groups of queries are those of the annotations of poor; those of file.jsonl give others by "
+        "'recording, s', 'kind'."
+    )
+    one = analyze([runs[1] / "predictions/seed-0.test.jsonl"], truth=runs[1] / "annotations.test.jsonl")
+    assert analysis.models[1].groups == one.models[0].groups
+
+
+def test_keys_that_only_the_first_system_has_group_all_systems(tmp_path, runs):
+    file, truth = with_other_keys(tmp_path, runs[1])
+    analysis = analyze([runs[0]], against=file, truth=truth, keys=["kind"])
+    assert all([own.queries for own in model.groups][-2:] == [60, 60] for model in analysis.models)
+    assert analysis.notes[-1].endswith("those of poor give others by 'recording, s', 'kind'.")
+    text = "no query has the key 'kind'; they have no additional keys."
+    assert refused(DataError, runs[0], file, truth=truth, keys=["kind"]) == text
+
+
+def test_systems_with_the_same_groups_need_no_note(runs):
+    assert not any("Groups" in note for note in analyze(runs, keys=[]).notes)
+
+
 # ---------------------------------------------------------------- the heading, and what is refused
 
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from amrbench.errors import RunError
@@ -122,6 +124,18 @@ def test_errors_of_moments_that_never_overlap_are_left_blank(tmp_path):
     rows = next(rows for title, rows in tables.items() if title.startswith("Errors"))
     assert rows[1] == ["one.jsonl", "predictions", "1", "0.00", "centre, s", "", "", "", ""]
     assert not any(title.startswith(("Calibration", "Queries")) for title in tables)
+
+
+def test_systems_whose_annotations_make_other_groups_share_a_table(tmp_path):
+    run, _ = poor_and_good(tmp_path)
+    rows = [json.loads(line) for line in (run / "annotations.test.jsonl").read_text().splitlines()]
+    truth = tmp_path / "truth.jsonl"
+    truth.write_text("".join(json.dumps(row | {"kind": row["vid"][-1]}) + "\n" for row in rows))
+    (tmp_path / "file.jsonl").write_bytes((run / "predictions/seed-0.test.jsonl").read_bytes())
+    tables = tables_of(analysis_text(analyze([run, tmp_path / "file.jsonl"], truth=truth)))
+    groups = tables["Metrics of groups of queries, percent."]
+    assert [row[0] for row in groups[1:]] == ["mean window, s"] * 2 + ["windows"] * 2 + ["recording, s"] * 2
+    assert [row[4] for row in groups[1:]] == ["poor", "file.jsonl"] * 3
 
 
 def test_other_formats_have_the_same_tables(tmp_path):

@@ -192,6 +192,22 @@ def test_a_fusion_replaces_none_of_its_files(tmp_path):
     assert two.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "name", ["predictions/uniform.test.jsonl", "annotations.test.jsonl", "result.json", "recipe.yaml"]
+)
+def test_a_fusion_replaces_no_file_of_a_run(tmp_path, name):
+    run = make_run(tmp_path / "run", soup=0.9)
+    before = (run / name).read_bytes()
+    for source in (run, run / "result.json"):
+        with pytest.raises(DataError) as error:
+            fuse_files([source], run / name)
+        assert str(error.value) == (
+            f"{run / name}: is an input, so it cannot be the output. Name another output."
+        )
+    assert (run / name).read_bytes() == before
+    assert fuse_files([run], run / "fused.jsonl") == fuse_files([run], tmp_path / "fused.jsonl") == (2, 120)
+
+
 DEFAULT = EnsembleOptions()
 
 
@@ -213,6 +229,19 @@ def test_files_and_weights_that_do_not_fit_are_refused(tmp_path):
     assert refusal(one, how=EnsembleOptions(weights=(1, 2))) == (
         f"the weights 1, 2 do not fit 1 prediction files: {one}. Give a number above zero for each, or none."
     )
+
+
+def test_a_file_counts_once(tmp_path):
+    (tmp_path / "in").mkdir()
+    one = written(tmp_path / "in/one.jsonl", (0, 2, 0.6))
+    (tmp_path / "link.jsonl").symlink_to(one)
+    after = "so its moments would count twice. Name each file once; --weight gives one more weight."
+    assert refusal(one, one) == f"{one}: is among the files twice, {after}"
+    for other in (tmp_path / "link.jsonl", tmp_path / "in/../in/one.jsonl"):
+        assert refusal(one, other) == f"{other}: is among the files twice, first as {one}, {after}"
+    with pytest.raises(RunError) as error:
+        fuse_files([tmp_path / "in", one], tmp_path / "out.jsonl")
+    assert str(error.value) == f"{one}: is among the files twice, {after}"
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,22 @@ def test_any_name_is_shown(name):
         svg_of(html)
 
 
+def shown_texts(html: str) -> list[str]:
+    return ["".join(each.itertext()) for each in svg_of(html).iter() if each.tag.endswith("text")]
+
+
+@pytest.mark.parametrize("value", ["$_$", "$5 to $10", r"$\frac{1}$", "_kind"])
+def test_values_are_shown_as_they_are_below_the_axis(value):
+    html = lines(series=[Series("one", [value, "other"], [3.0, 1.0], 0)]).html()
+    assert value in shown_texts(html)
+
+
+def test_names_that_begin_with_an_underscore_are_in_the_legend():
+    names = ["_mine.jsonl", "other.jsonl", "__both", "$_$"]
+    series = [Series(name, [0.0, 1.0], [0.0, index], index) for index, name in enumerate(names)]
+    assert [text for text in shown_texts(lines(series=series).html()) if text in names] == names
+
+
 def test_the_same_chart_is_the_same_text():
     assert lines().html() == lines().html()
 

@@ -32,19 +32,20 @@ def stage(name: str, key: str, log: str) -> StageRecord:
     )
 
 
-def run_of(folder, name="toy", logs=True) -> ReportedRun:
+def run_of(folder, name="toy", logs=True, recipe=None, prefix="key") -> ReportedRun:
     names = ("toy pretrain", "toy finetune, seed 0", "toy finetune, seed 1")
     stages = []
     for number, own in enumerate(names):
         log = f"logs/{number}.jsonl"
-        (folder / "logs").mkdir(exist_ok=True)
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
         for each in (1, 2):
-            write_epoch(folder / "logs", own, epoch(each, number), "")
+            write_epoch(folder / "logs", own, epoch(each, number))
         (folder / "logs" / FILE).rename(folder / log)
-        stages.append(stage(own, f"key {number}", log if logs else ""))
+        stages.append(stage(own, f"{prefix} {number}", log if logs else ""))
     row = Row(member="seed 0", kind="seed", split="test", queries=1, metrics={"mAP": 1.0})
     result = made_up_result(name, (row,), features="mini", stages=tuple(stages))
-    return ReportedRun(name, folder, result.model_copy(update={"recipe": RECIPE}))
+    record = RECIPE.model_copy(update={"name": recipe or name})
+    return ReportedRun(name, folder, result.model_copy(update={"recipe": record}))
 
 
 def test_every_stage_and_seed_has_its_losses_and_its_validation(tmp_path):
@@ -75,6 +76,26 @@ def test_a_run_of_an_older_version_has_no_logs_and_the_page_says_so(tmp_path):
         "<p>No curves of toy: made by a version of amrbench that did not copy the logs of stages into runs. "
         "Run the recipe again with another --out: finished stages are used, and their logs copied.</p>"
     )
+
+
+def test_runs_of_one_recipe_are_told_apart(tmp_path):
+    runs = [
+        run_of(tmp_path / "a", "toy (a)", recipe="toy"),
+        run_of(tmp_path / "b", "toy (b)", recipe="toy", prefix="other"),
+    ]
+    titles = [text for _, text in Elements(training_section(runs).body).named("h3")]
+    stages = ("toy pretrain", "toy finetune")
+    assert titles == [f"{stage} of toy ({run})" for run in "ab" for stage in stages]
+    shared = [runs[0], run_of(tmp_path / "c", "toy (c)", recipe="toy")]
+    body = training_section(shared).body
+    assert "<p>toy finetune of toy (c): the same as toy finetune of toy (a).</p>" in body
+
+
+def test_a_run_without_logs_does_not_hide_the_curves_of_another(tmp_path):
+    without = run_of(tmp_path / "a", "toy (a)", logs=False, recipe="toy")
+    body = training_section([without, run_of(tmp_path / "b", "toy (b)", recipe="toy")]).body
+    assert body.startswith("<p>No curves of toy (a): made by a version of amrbench ")
+    assert "<figcaption>toy finetune of toy (b): loss</figcaption>" in body
 
 
 def test_a_term_of_a_third_party_is_only_text(tmp_path):

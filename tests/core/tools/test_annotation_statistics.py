@@ -95,6 +95,19 @@ def test_windows_end_with_their_recordings_and_queries_without_any_are_left_out(
     assert found.as_row("mine")["gap, s"] == "-"
 
 
+def test_time_in_several_windows_counts_once():
+    twice = of([Query(1, "rain", "a", 60.0, ((0.0, 60.0), (0.0, 60.0)))])
+    assert (twice.covered, twice.gaps) == (Summary.of([100.0]), None)
+    assert twice.windows == Summary.of([2])
+    inside = of([Query(1, "rain", "a", 200.0, ((0.0, 100.0), (10.0, 20.0), (150.0, 160.0)))])
+    assert (inside.covered, inside.gaps) == (Summary.of([55.0]), Summary.of([50.0]))
+
+
+def test_windows_that_touch_have_no_time_between_them():
+    found = of([Query(1, "rain", "a", 60.0, ((0.0, 10.0), (10.0, 20.0), (25.0, 30.0)))])
+    assert (found.covered, found.gaps) == (Summary.of([100 * 25 / 60]), Summary.of([0.0, 5.0]))
+
+
 def test_windows_may_come_in_any_order():
     backwards = [Query(1, "a dog", "a", 60.0, ((20.0, 26.0), (10.0, 12.0))), *QUERIES[1:]]
     assert of(backwards) == of(QUERIES)

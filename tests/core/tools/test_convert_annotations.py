@@ -230,6 +230,21 @@ def test_label_files_are_not_replaced(tmp_path):
         convert(folder, folder / "out.jsonl", audio=tmp_path / "audio")
 
 
+@pytest.mark.parametrize("source", ["labels", "table.csv"])
+def test_recordings_are_not_replaced(tmp_path, source):
+    folder = labels(tmp_path, "1.5\t2.5\ta dog\n")
+    (tmp_path / "table.csv").write_text("vid,query,start,end\nstreet,a dog,1,2\n")
+    (folder.parent / "audio" / "day").mkdir()
+    recording = (tmp_path / "audio/street.flac").rename(tmp_path / "audio/day/street.flac")
+    before = recording.read_bytes()
+    with pytest.raises(DataError) as error:
+        convert(tmp_path / source, recording, audio=tmp_path / "audio")
+    assert str(error.value) == f"{recording}: is an input, so it cannot be the output. Name another output."
+    assert recording.read_bytes() == before
+    for _ in range(2):  # Other files beside the recordings may be written again.
+        assert convert(tmp_path / source, tmp_path / "audio/out.jsonl", audio=tmp_path / "audio") == 1
+
+
 def test_labels_that_cannot_be_used(tmp_path):
     folder = labels(tmp_path, "1 2 a dog\n")
     audio = tmp_path / "audio"

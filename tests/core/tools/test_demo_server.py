@@ -82,6 +82,12 @@ def test_the_answer_is_that_of_predict(ask, demo, tmp_path):
     assert (answer["stem"], answer["notes"]) == ("my street", [])
 
 
+def test_a_recording_without_a_suffix_keeps_its_whole_name(ask):
+    answer = ask(wav(), "talk 3.5").json()
+    assert answer["stem"] == "talk 3.5"
+    assert [line.split(",")[0] for line in answer["table"].splitlines()] == ["vid", *["talk 3.5"] * 2]
+
+
 def test_notes_call_the_recording_by_its_name(ask):
     file = io.BytesIO()
     soundfile.write(file, np.zeros(15 * RATE, np.float32), RATE, format="WAV")

@@ -167,6 +167,20 @@ def test_a_folder_of_shards_is_completed_and_not_made_again(folder, tmp_path):
     )
 
 
+@pytest.mark.parametrize("output", [".", "", "../shards", "in/.."])
+def test_the_folder_of_shards_may_be_the_current_one(folder, tmp_path, monkeypatch, output):
+    current = tmp_path / "shards"
+    (current / "in").mkdir(parents=True)
+    monkeypatch.chdir(current)
+    job = replace(job_for_folder(folder, Path(output)), shard_size=4)
+    assert extract(job) == (11, 0)
+    assert [entry.fault_in(current) for entry in read_manifest(current)] == [""] * 3
+    assert job.lock == tmp_path / "shards.lock"
+    with pytest.raises(DataError) as error:
+        extract(job)
+    assert str(error.value).startswith(f"{Path(output)}: is complete already, so nothing was extracted.")
+
+
 @pytest.mark.parametrize("change", [{"shard_size": 5}, {"half": True}])
 def test_shards_of_another_kind_are_not_mixed(folder, tmp_path, change):
     output = tmp_path / "shards"

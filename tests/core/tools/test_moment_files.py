@@ -1,6 +1,7 @@
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,16 @@ def test_a_table_has_a_row_for_each_moment(result):
         "stand_ins": "one-hot stands in for absent",
     }
     assert rows[2]["above_random"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "vid"),
+    [("talk 3.5", "talk 3.5"), ("talk 3.5.WAV", "talk 3.5"), ("talk.2026-05-01", "talk.2026-05-01")],
+)
+def test_only_suffixes_of_audio_are_left_out_of_the_id_of_a_recording(result, name, vid):
+    named = replace(result, recording=replace(result.recording, path=Path(name)))
+    rows = csv.DictReader(io.StringIO(table_text([named], 1)))
+    assert {row["vid"] for row in rows} == {vid}
 
 
 def test_a_table_becomes_annotations(result, tmp_path, amrbench):

@@ -106,6 +106,24 @@ def test_another_template(finished, tmp_path):
     assert packed.unresolved == ("b.1",)
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        "A dog \N{DOG FACE} barks.",
+        'Quoted "twice": \\ # ${label} FILL',
+        "two\nlines, " + 99 * "word ",
+        "ends of lines \x85 \u2028 \x7f",
+        "Hündchen 犬",
+        "",
+    ],
+)
+def test_the_meta_file_says_about_a_recipe_what_the_recipe_says(finished, tmp_path, about):
+    recipe = finished.recipe.model_copy(update={"about": about})
+    pack(replace(finished, recipe=recipe), LABEL, tmp_path / "a.zip")
+    _, meta = packed_files(tmp_path / "a.zip")
+    assert meta["system"]["description"]["about"] == about
+
+
 def test_encoders_of_known_size_are_counted(finished, tmp_path, monkeypatch):
     part = type(finished.recipe.features)
     monkeypatch.setattr(part, "parameters", lambda self: 1000)

@@ -62,6 +62,29 @@ def test_scores_of_runs_are_those_of_their_results(report, runs):
     assert [row["R1@0.5"] for row in rows] == [f"{row.metrics['R1@0.5']:.2f}" for row in expected]
 
 
+def test_runs_of_one_recipe_have_the_same_names_in_all_sections(report, tmp_path):
+    one, two = (make_run(tmp_path / name / "ours", shift=shift) for name, shift in (("a", 0), ("b", 9)))
+    html = report(one, two)
+    names = [f"ours ({folder})" for folder in (one, two)]
+    tables = tables_of(html)
+    assert [*dict.fromkeys(row["recipe"] for row in tables["Scores in percent"])] == [*names, ""]
+    assert len(tables["Scores in percent"]) == 5
+    assert {row["recipe"] for row in tables["Differences, paired by query"]} == set(names)
+    headings = [text for _, text in Elements(html).named("h3")]
+    assert headings[-2:] == names
+    assert next(text for _, text in Elements(html).named("title")) == "ours under tiny"
+    shown = data_of(html, "timelines")["timelines"][0]["systems"]
+    assert [own["name"] for own in shown] == [f"{name}, seed 0" for name in names]
+
+
+def test_a_run_and_a_file_of_the_same_name_are_told_apart(report, tmp_path):
+    run = make_run(tmp_path / "a" / "ours")
+    file = tmp_path / "ours"
+    file.write_bytes((run / "predictions/seed-0.test.jsonl").read_bytes())
+    rows = tables_of(report(run, file, "--truth", run / "annotations.test.jsonl"))["Scores in percent"]
+    assert [*dict.fromkeys(row["recipe"] for row in rows)] == [f"ours ({run})", f"ours ({file})", ""]
+
+
 def test_scores_of_files_are_those_of_score(report, files):
     (one, two), truth = files
     html = report(one, two, "--truth", truth)

@@ -44,6 +44,11 @@ def test_the_command_writes_all_files_at_once(call, tmp_path):
         ("--clips", ".", "{folder}: holds files already. Name a new or empty folder with --clips."),
         ("--labels", "a.wav", "{path}: is an input, so it cannot be the output. Name another output."),
         ("--csv", "a.wav", "{path}: is an input, so it cannot be the output. Name another output."),
+        ("--labels", ".", "{folder}: is a folder. Name a file with --labels."),
+        ("--csv", ".", "{folder}: is a folder. Name a file with --csv."),
+        ("--html", ".", "{folder}: is a folder. Name a file with --html."),
+        ("--plot", ".", "{folder}: is a folder. Name a file with --plot."),
+        ("--csv", "/dev/null", "/dev/null: is a device, a pipe or a socket. Name a file with --csv."),
     ],
 )
 def test_nothing_is_predicted_for_a_file_that_cannot_be_written(
@@ -55,12 +60,15 @@ def test_nothing_is_predicted_for_a_file_that_cannot_be_written(
     assert err == f"error: {text.format(path=tmp_path / name, folder=tmp_path)}\n"
 
 
-def test_a_file_is_named_by_one_option(call, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("one", "two"), [("--labels", "--csv"), ("--labels", "--clips"), ("--html", "--clips")]
+)
+def test_a_path_is_named_by_one_option(call, tmp_path, monkeypatch, one, two):
     monkeypatch.setattr("amrbench.tools.predict_audio.find_moments", lambda *_, **__: 1 / 0)
-    path = tmp_path / "a.txt"
-    code, _, err = call("--labels", path, "--csv", tmp_path / "." / "a.txt")
+    path = tmp_path / "a.html"
+    code, _, err = call(one, path, two, tmp_path / "." / "a.html")
     assert code == 2
-    assert err == f"error: {path}: is named by --labels and --csv. Name a file for each.\n"
+    assert err == f"error: {path}: is named by {one} and {two}. Name a path for each.\n"
     assert not path.exists()
 
 

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from amrbench.files.shard_manifest import entry_of, write_manifest
 from amrbench.tools.verify_shards import has_manifest, verify_shards
 from tests.core.files.feature_files import written
@@ -25,6 +27,22 @@ def test_each_difference_from_the_manifest_is_a_fault(tmp_path):
         "  FAULT a feature file is missing; give the command of the extraction again: 'a.h5', 'c.h5'",
         "  FAULT a feature file has changed; give the command of the extraction again: 'b.h5'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "known"),
+    [
+        ('{"shard": "a.h5", "rows": 3}\n', True),
+        ('{"rows": 3, "shard" : "a.h5"}\n', True),
+        ('{"shard": "a.h5", "rec', True),  # Damaged, which reading it says with its line.
+        ('{"vid": "a", "sounds": []}\n{"shard": "a.h5"}\n', False),
+        ('{"vid": "shard"}\n', False),
+        ("", False),
+    ],
+)
+def test_a_manifest_is_known_by_its_first_line(tmp_path, content, known):
+    (tmp_path / "manifest.jsonl").write_text(content)
+    assert has_manifest(tmp_path) == known
 
 
 def test_features_of_two_encoders_are_a_fault(tmp_path):
