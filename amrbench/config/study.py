@@ -353,6 +353,8 @@ def _changes(paths: Sequence[str], groups: Mapping[str, str]) -> dict[str, list[
     >>> _changes(["model.fusion.norm", "model.encoder.registers", "model.text.registers"], {})
     {'norm': ['model.fusion.norm'], 'encoder-registers': ['model.encoder.registers'], \
 'text-registers': ['model.text.registers']}
+    >>> _changes(["soup.ingredient", "readout"], {})
+    {'readout': ['readout']}
     """
     names = dict(groups)
     ends: dict[str, list[str]] = {}
