@@ -28,12 +28,12 @@ from amrbench.content_hash import content_hash
 from amrbench.errors import RunError
 from amrbench.evaluation.compare import METRICS
 from amrbench.evaluation.result import PartRecord, Result
-from amrbench.evaluation.systems import System, read_system
+from amrbench.evaluation.systems import System
 from amrbench.evaluation.text_table import format_table
 from amrbench.functional.bootstrap import chain_differences, paired_chain_differences
 from amrbench.functional.metrics import Metric
 from amrbench.types import Floats
-from benchmarks.power import refuse_without_chains
+from benchmarks.power import chains_of
 
 FOLDER = Path(__file__).parent / "chains"
 BY_CHAIN = "R1@0.7"
@@ -107,9 +107,8 @@ def add(runs: Sequence[Path], folder: Path) -> None:
     """
     metrics = [Metric.parse(name) for name in METRICS]
     for run in runs:
-        system = read_system(run, metrics)
-        refuse_without_chains(run, system.result, least=1)
-        assert system.result is not None  # That was refused.
+        system = chains_of(run, metrics, least=1)
+        assert system.result is not None  # `chains_of` refuses it.
         protocol = system.result.protocol
         file = folder / f"{protocol.name}-{protocol.version}.jsonl"
         own = Conditions(system.result.conditions, _recordings(system))

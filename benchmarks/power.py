@@ -131,10 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Pair]:
     return pairs
 
 
-def chains_of(path: Path, metrics: Sequence[Metric]) -> System:
-    """Read a run with several chains."""
+def chains_of(path: Path, metrics: Sequence[Metric], least: int = 2) -> System:
+    """Read a run with chains of its own, at least so many."""
     system = read_system(path, metrics)
-    refuse_without_chains(path, system.result)
+    refuse_without_chains(path, system.result, least)
     return system
 
 

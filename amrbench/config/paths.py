@@ -37,7 +37,7 @@ def _with_paths(options: S, change: Change) -> S:
     changed = {}
     for name, field in type(options).model_fields.items():
         value = getattr(options, name)
-        new = _changed(value, change) if locates(field) else _below(value, change)
+        new = _replaced(value, change) if locates(field) else _below(value, change)
         if new != value:
             changed[name] = new
     return options.model_copy(update=changed) if changed else options
@@ -54,10 +54,10 @@ def _below(value: T, change: Change) -> T:
     return value
 
 
-def _changed(value: T, change: Change) -> T:
+def _replaced(value: T, change: Change) -> T:
     """Return a path, or each path of a tuple, replaced."""
     if isinstance(value, tuple):
-        return tuple(_changed(item, change) for item in value)  # type: ignore[return-value]
+        return tuple(_replaced(item, change) for item in value)  # type: ignore[return-value]
     return change(value) if isinstance(value, str) and value else value  # type: ignore[return-value]
 
 

@@ -153,7 +153,7 @@ class ExpectedFeatures:
         header: Of the feature file that they are imported into.
         durations: Seconds of each recording by its id, in the order of the annotations.
         texts: Name of each text in the feature file by the id of its query, in the order of the annotations.
-        kept: Names of the recordings and texts of all splits that are present, in the order of the file.
+        order: Names of the recordings and texts of all splits that are present, as the feature file has them.
         shared: Ids of recordings that are in several splits.
     """
 
@@ -161,7 +161,7 @@ class ExpectedFeatures:
     header: FeatureHeader
     durations: Mapping[str, float]
     texts: Mapping[str, str]
-    kept: Mapping[Kind, Sequence[str]] = field(default_factory=dict)
+    order: Mapping[Kind, Sequence[str]] = field(default_factory=dict)
     shared: frozenset[str] = frozenset()
 
     @classmethod
@@ -199,7 +199,7 @@ class ExpectedFeatures:
             header=header,
             durations={query.vid: query.duration for query in queries},
             texts={str(query.qid): text_name(query, header.text_by) for query in queries},
-            kept={
+            order={
                 "audio": tuple(dict.fromkeys(query.vid for query in every)),
                 "text": tuple(dict.fromkeys(text_name(query, header.text_by) for query in every)),
             },

@@ -363,10 +363,10 @@ class _Importer:
                     f"{self.folder}: features of {len(lost):,} {_PLURALS[kind]} were read and are missing "
                     f"now: {some(lost)}. Delete the folder and import again."
                 )
-            names = [name for name in self.expected.kept[kind] if name in present]
+            ordered = (name for name in self.expected.order[kind] if name in present)
             # A split whose annotations are elsewhere at the moment keeps its features too.
-            names = list(dict.fromkeys([*names, *table.ids]))
-            selected[kind] = SelectedTable(table, dict(zip(names, names, strict=True)))
+            names = dict.fromkeys([*ordered, *table.ids])
+            selected[kind] = SelectedTable(table, {name: name for name in names})
         header, audio, text = self.expected.header, selected["audio"], selected["text"]
         write_feature_file(self.result.output, header, audio=audio, text=text)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -74,7 +74,7 @@ def _why_stale(path: Path) -> str:
         return ""
     if _is_set_aside(path):
         return "set aside because its files had changed"
-    if has_checksums(path) or not all(_WRITTEN.fullmatch(inner.name) for inner in path.iterdir()):
+    if has_checksums(path) or not all(_WRITTEN.fullmatch(inner.name) for inner in entries(path)):
         return ""
     return "not finished; its recipe makes it again from trained stages"
 

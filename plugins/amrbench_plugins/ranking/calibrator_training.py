@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from amrbench.errors import RunError
-from amrbench.functional.aligned_windows import scorable
 from amrbench.functional.windows import iou
 from amrbench.types import Candidates, Floats, Plain, Query
 from amrbench_plugins.ranking.calibrator import Calibrator, Network
+from amrbench_plugins.ranking.choice import scorable_examples
 from amrbench_plugins.ranking.proposal_features import FeatureSpace, deviation
 
 LEAST = 20
@@ -43,8 +43,7 @@ def fit_calibrator(examples: Sequence[tuple[Candidates, Query]], training: Train
     Raises:
         RunError: There are too few moments.
     """
-    answered = scorable([query for _, query in examples]) if examples else ()
-    known = [example for example, fit in zip(examples, answered, strict=True) if fit and len(example[0])]
+    known = [(one, query) for one, query in scorable_examples(examples) if len(one)]
     count = sum(len(one) for one, _ in known)
     if count < LEAST:
         raise RunError(

@@ -16,6 +16,14 @@ Rescore = Callable[[Candidates, float], Candidates]
 RECALL = Metric(1, 0.7)
 
 
+def scorable_examples(
+    examples: Sequence[tuple[Candidates, Query]],
+) -> list[tuple[Candidates, Query]]:
+    """Return the examples whose queries have ground truth that metrics count; see `scorable`."""
+    fits = scorable([query for _, query in examples]) if examples else ()
+    return [example for example, fit in zip(examples, fits, strict=True) if fit]
+
+
 def best_value(
     use: str, values: Sequence[float], rescore: Rescore, examples: Sequence[tuple[Candidates, Query]]
 ) -> float:
@@ -30,8 +38,7 @@ def best_value(
     Raises:
         RunError: No example has a window to score by.
     """
-    answered = scorable([query for _, query in examples]) if examples else ()
-    known = [example for example, fit in zip(examples, answered, strict=True) if fit]
+    known = scorable_examples(examples)
     if not known:
         raise RunError(
             f"ranking {use!r}: none of the {len(examples)} queries it should be fitted on has ground truth. "
