@@ -69,26 +69,21 @@ def _cut(windows: Floats, duration: float | Floats, tolerance: float) -> Floats:
 
 
 def draw_windows(windows: Floats, limit: int, generator: np.random.Generator) -> Floats:
-    """Return at most `limit` windows, drawn at random, in the given order."""
+    """Return the windows as given, or if there are more than `limit`, so many in a random order."""
     if len(windows) <= limit:
         return windows
-    return windows[_drawn_rows(len(windows), limit, generator)]
+    return windows[generator.choice(len(windows), size=limit, replace=False)]
 
 
 def draw_batch_windows(
     windows: RaggedArray, limit: int, generators: Sequence[np.random.Generator]
 ) -> RaggedArray:
     """Return at most `limit` windows of each query, as `draw_windows` draws them from its generator."""
-    kept = np.ones(len(windows.values), dtype=np.bool_)
+    values = windows.values.copy()
     for query in np.flatnonzero(windows.counts > limit).tolist():
         first, last = windows.offsets[query : query + 2]
-        kept[first:last] = False
-        kept[first + _drawn_rows(int(last - first), limit, generators[query])] = True
-    return windows if kept.all() else windows.keep(kept)
-
-
-def _drawn_rows(count: int, limit: int, generator: np.random.Generator) -> Indices:
-    return np.sort(generator.choice(count, size=limit, replace=False))
+        values[first : first + limit] = draw_windows(windows.values[first:last], limit, generators[query])
+    return RaggedArray(values, windows.offsets).keep(windows.position < limit)
 
 
 def spans_of(windows: Floats, frames: int | Indices, hop: float) -> Spans:
@@ -113,15 +108,7 @@ def frame_range(window: Sequence[float] | Floats, unit: float, frames: int) -> t
     return max(0, min(int(start / unit), last)), last
 
 
-def label_first_window(windows: Floats, duration: float, frames: int) -> FrameLabels:
-    """Return (T,), True for frames of the first listed window; the other windows count as outside.
-
-    This is the rule of the baseline, although half of the annotated seconds of CASTELLA are in other windows.
-    """
-    return label_all_windows(windows[:1], duration, frames)
-
-
-def label_all_windows(windows: Floats, duration: float, frames: int) -> FrameLabels:
+def label_windows(windows: Floats, duration: float, frames: int) -> FrameLabels:
     """Return (T,), True for frames of any window."""
     labels = np.zeros(frames, dtype=np.bool_)
     for window in windows:
@@ -131,7 +118,7 @@ def label_all_windows(windows: Floats, duration: float, frames: int) -> FrameLab
 
 
 def label_batch(windows: RaggedArray, duration: Floats, frames: Indices) -> FrameLabels:
-    """Return (B, T), True for frames of any window of a query as in `label_all_windows`.
+    """Return (B, T), True for frames of any window of a query as in `label_windows`.
 
     Args:
         windows: At least one for each query.

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from amrbench.errors import RunError
-from amrbench.functional.targets import as_windows, draw_pairs, label_all_windows, spans_of
+from amrbench.functional.targets import as_windows, draw_pairs, label_windows, spans_of
 from amrbench.part import budgeted
 from amrbench.registry import Registry
 from amrbench.slots.data import TargetsPart
@@ -61,7 +61,7 @@ class AllWindows(TargetsPart):
     def build(self) -> Callable[[Query, int, float, np.random.Generator], Labelled]:
         def labels(query: Query, frames: int, hop: float, rng: np.random.Generator) -> Labelled:
             windows = as_windows(query.windows)
-            relevant = label_all_windows(windows, query.duration, frames)
+            relevant = label_windows(windows, query.duration, frames)
             pairs = draw_pairs(relevant, 2, rng)
             return Labelled(spans_of(windows, frames, hop), relevant, pairs.positives, pairs.negatives)
 

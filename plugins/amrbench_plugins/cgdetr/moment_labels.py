@@ -18,14 +18,11 @@ from amrbench.functional.targets import (
     draw_batch_windows,
     draw_pairs,
     draw_windows,
-    label_all_windows,
     label_batch,
-    label_first_window,
+    label_windows,
     spans_of,
 )
 from amrbench.types import Query, Target
-
-LABELLERS = {"first-window": label_first_window, "all-windows": label_all_windows}
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class MomentLabelling:
     """Labels one query, or a batch of them at once."""
 
     saliency: str
-    """A key of `LABELLERS`."""
+    """Whether the frames of the first window that is drawn are relevant ("first-window"), or all of them."""
     max_windows: int | None
     pairs: int
     label_unit: str = "duration"
@@ -54,11 +51,12 @@ class MomentLabelling:
         windows = clip_windows(as_windows(query.windows), query.duration)
         if not len(windows):
             raise _nothing_to_learn(query)
+        drawn = draw_windows(windows, self._limit(len(windows)), generator)
+        salient = drawn[:1] if self.saliency == "first-window" else windows
         duration = query.duration if self.label_unit == "duration" else frames * hop
-        relevant = LABELLERS[self.saliency](windows, duration, frames)
-        spans = spans_of(draw_windows(windows, self._limit(len(windows)), generator), frames, hop)
+        relevant = label_windows(salient, duration, frames)
         pairs = draw_pairs(relevant, self.pairs, generator)
-        return MomentLabels(spans, relevant, pairs.positives, pairs.negatives)
+        return MomentLabels(spans_of(drawn, frames, hop), relevant, pairs.positives, pairs.negatives)
 
     def of_batch(
         self,
@@ -71,12 +69,11 @@ class MomentLabelling:
         windows, lengths = clip_batch(queries), np.array(frames)
         if not windows.counts.all():
             raise _nothing_to_learn(queries[int(windows.counts.argmin())])
-        first_only = self.saliency == "first-window"
-        salient = windows.keep(windows.position == 0) if first_only else windows
+        drawn = draw_batch_windows(windows, self._limit(int(windows.counts.max())), rngs)
+        salient = drawn.keep(drawn.position == 0) if self.saliency == "first-window" else windows
         own = np.array([query.duration for query in queries])
         duration = own if self.label_unit == "duration" else lengths * hop
         relevant = label_batch(salient, duration, lengths)
-        drawn = draw_batch_windows(windows, self._limit(int(windows.counts.max())), rngs)
         spans = torch.zeros(len(queries), int(drawn.counts.max()), 2)
         spans.numpy()[drawn.query, drawn.position] = spans_of(drawn.values, lengths[drawn.query], hop)
         position = np.arange(spans.shape[1])

@@ -23,13 +23,15 @@ class MomentTargets(TargetsPart):
     """Windows as spans, and the frames that count as relevant for saliency.
 
     Windows are cut to the recording. A query with more windows than `max_windows` trains on a new random
-    choice of them at every visit; with null it trains on all. If they outnumber the decoder queries, a
-    matcher leaves some out.
+    choice of them at every visit, in a random order; with null it trains on all. If they outnumber the
+    decoder queries, a matcher leaves some out.
     """
 
     use = "moments"
+    version = 2  # the first window is the first drawn one
     saliency: Literal["first-window", "all-windows"] = Field(
-        "first-window", description="windows whose frames are relevant; the baseline takes the first listed"
+        "first-window",
+        description="windows whose frames are relevant; the baseline takes the first one drawn",
     )
     max_windows: int | None = Field(5, ge=1, le=1000, description="most windows in one visit; null for all")
     pairs: int = Field(2, ge=1, le=1000, description="pairs of a frame inside and a frame outside")

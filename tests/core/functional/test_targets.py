@@ -58,7 +58,7 @@ def test_a_drawn_subset_is_one_that_the_reference_could_draw() -> None:
 
 def test_labels_of_the_first_window_equal_the_reference() -> None:
     for case in CASES:
-        labels = targets.label_first_window(windows_of(case), case["duration"], case["frames"])
+        labels = targets.label_windows(windows_of(case)[:1], case["duration"], case["frames"])
         assert labels.shape == (case["frames"],)
         assert np.flatnonzero(labels).tolist() == list(range(case["first"], case["last"] + 1))
 
@@ -71,7 +71,7 @@ def test_frame_range_with_the_hop_as_unit_equals_the_reference() -> None:
 
 def test_pairs_come_from_the_sets_that_the_reference_draws_from() -> None:
     for case in CASES:
-        labels = targets.label_first_window(windows_of(case), case["duration"], case["frames"])
+        labels = targets.label_windows(windows_of(case)[:1], case["duration"], case["frames"])
         inside, outside = set(np.flatnonzero(labels)), set(np.flatnonzero(~labels))
         pairs = targets.draw_pairs(labels, 2, generator())
         for positives, negatives in (
@@ -116,6 +116,13 @@ def test_the_same_seed_draws_the_same() -> None:
     assert not np.array_equal(a, targets.draw_windows(windows, 5, generator(4)))
 
 
+def test_each_window_may_be_drawn_first() -> None:
+    windows, draw = targets.as_windows([[i, i + 1] for i in range(7)]), generator()
+    first = [int(targets.draw_windows(windows, 5, draw)[0, 0]) for _ in range(7000)]
+    counts = np.bincount(first, minlength=7)
+    assert (abs(counts - 1000) < 150).all(), "the reference shuffles the list"
+
+
 def test_drawing_leaves_the_annotation_as_it_was() -> None:
     windows = targets.as_windows([[i, i + 1] for i in range(30)])
     before = windows.copy()
@@ -135,26 +142,25 @@ def slow_labels(windows: list[list[float]], duration: float, frames: int) -> lis
 
 def test_labels_of_all_windows_equal_the_slow_twin() -> None:
     for case in CASES:
-        labels = targets.label_all_windows(windows_of(case), case["duration"], case["frames"])
+        labels = targets.label_windows(windows_of(case), case["duration"], case["frames"])
         assert labels.tolist() == slow_labels(case["windows"], case["duration"], case["frames"])
 
 
 def test_labels_of_all_windows_are_more_than_those_of_the_first() -> None:
     windows = targets.as_windows([[2, 4], [6, 7]])
-    assert np.flatnonzero(targets.label_all_windows(windows, 10, 10)).tolist() == [2, 3, 6]
-    assert np.flatnonzero(targets.label_first_window(windows, 10, 10)).tolist() == [2, 3]
+    assert np.flatnonzero(targets.label_windows(windows, 10, 10)).tolist() == [2, 3, 6]
+    assert np.flatnonzero(targets.label_windows(windows[:1], 10, 10)).tolist() == [2, 3]
 
 
 def test_labels_follow_the_duration_and_spans_the_hop() -> None:
     windows = targets.as_windows([[10, 20]])
-    assert np.flatnonzero(targets.label_first_window(windows, 40, 20)).tolist() == [5, 6, 7, 8, 9]
+    assert np.flatnonzero(targets.label_windows(windows, 40, 20)).tolist() == [5, 6, 7, 8, 9]
     np.testing.assert_allclose(targets.spans_of(windows, 20, 1.0), [[0.75, 0.5]])
 
 
 def test_without_windows_no_frame_is_labelled() -> None:
     none = targets.as_windows([])
-    assert not targets.label_all_windows(none, 10, 10).any()
-    assert not targets.label_first_window(none, 10, 10).any()
+    assert not targets.label_windows(none, 10, 10).any()
     assert targets.spans_of(none, 10, 1.0).shape == (0, 2)
     assert targets.clip_windows(none, 10).shape == (0, 2)
 
@@ -251,7 +257,7 @@ def test_labels_and_pairs_of_a_batch_equal_those_of_one_query(
     assert labels.shape == (len(batch), frames.max())
     for index, (query, length) in enumerate(batch):
         own = windows.values[windows.offsets[index] : windows.offsets[index + 1]]
-        expected = targets.label_all_windows(own, query.duration, length)
+        expected = targets.label_windows(own, query.duration, length)
         assert labels[index].tolist() == [*expected.tolist(), *[False] * (int(frames.max()) - length)]
         drawn = targets.draw_pairs(expected, count, plain[index])
         assert pairs.positives[index].tolist() == drawn.positives.tolist()
@@ -262,4 +268,4 @@ def test_labels_and_pairs_of_a_batch_equal_those_of_one_query(
 def test_frames_of_a_very_short_recording_are_labelled() -> None:
     tiny = Query("q", "a bell", "v", 1e-300, ((0.0, 1.0),))
     labels = targets.label_batch(targets.clip_batch([tiny]), np.array([1e-300]), np.array([4]))
-    assert labels.tolist() == [targets.label_all_windows(np.array([[0.0, 1.0]]), 1e-300, 4).tolist()]
+    assert labels.tolist() == [targets.label_windows(np.array([[0.0, 1.0]]), 1e-300, 4).tolist()]

@@ -47,8 +47,16 @@ def test_a_visit_draws_from_more_windows_than_allowed() -> None:
     seen = {labels(part, asked, seed=seed).spans.tobytes() for seed in range(20)}
     assert len(seen) > 5
     assert len(labels(part, asked).spans) == 3
-    # The frames stay those of the first window, whichever spans are drawn.
-    assert all(np.flatnonzero(labels(part, asked, seed=seed).relevant).tolist() == [0] for seed in range(5))
+
+
+def test_the_first_window_is_the_first_that_a_visit_draws_as_in_the_reference() -> None:
+    asked = query(*((second, second + 1.0) for second in range(0, 16, 2)))
+    visits = [labels(MomentTargets(max_windows=3), asked, seed=seed) for seed in range(20)]
+    first = [round(float(visit.spans[0, 0] * 20 - 0.5)) for visit in visits]
+    assert [np.flatnonzero(visit.relevant).tolist() for visit in visits] == [[second] for second in first]
+    assert len({*first}) > 3
+    every = labels(MomentTargets(max_windows=3, saliency="all-windows"), asked)
+    assert np.flatnonzero(every.relevant).tolist() == [*range(0, 16, 2)], "also those that are not drawn"
 
 
 def test_a_visit_may_have_all_windows() -> None:

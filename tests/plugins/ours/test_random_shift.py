@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from amrbench.functional.targets import as_windows, label_all_windows, spans_of
+from amrbench.functional.targets import as_windows, label_windows, spans_of
 from amrbench.registry import Registry
 from amrbench.testing import check_part, make_recordings
 from amrbench.types import Query, Rows
@@ -62,7 +62,7 @@ def test_labels_of_moved_windows_are_those_of_their_rows(part):
     rows, query = rows_of(60), query_of((12.0, 17.0), (30.0, 41.0))
     for seed in range(50):
         new, moved = shifted(seed, rows, query, part)
-        labels = label_all_windows(as_windows(moved.windows), moved.duration, len(new))
+        labels = label_windows(as_windows(moved.windows), moved.duration, len(new))
         kept = sorted(new[labels, 0].tolist())
         assert kept == [*range(13, 18), *range(31, 42)]
         span = spans_of(as_windows(moved.windows), len(new), 1.0)[0]
