@@ -60,7 +60,7 @@ def budgeted(default: Any, name: str, **constraints: Any) -> Any:
 def location(description: str, default: Any = "", **constraints: Any) -> Any:
     """Return an option for the path of files, or for several paths; the path itself changes no result.
 
-    A relative path starts from the folder of the recipe or protocol.
+    A relative path starts from the folder of the recipe, study or protocol.
     """
     return Field(default, json_schema_extra={"location": True}, description=description, **constraints)
 

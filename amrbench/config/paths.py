@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,11 @@ def with_resolved_paths(options: S, file: Path) -> S:
         file: Where they are written.
     """
     return _with_paths(options, partial(_resolved, file=file))
+
+
+def with_absolute_paths(options: S) -> S:
+    """Return options whose paths can be opened from any folder; one that begins with ~ stays as it is."""
+    return _with_paths(options, lambda path: path if path.startswith("~") else os.path.abspath(path))
 
 
 def without_paths(options: S) -> S:

@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from amrbench.config.changed_options import UnknownPathError, with_option
 from amrbench.config.load import Method, find, find_near, load_method, shipped, validated
+from amrbench.config.paths import with_absolute_paths, with_resolved_paths
 from amrbench.config.recipe import Name, Recipe
 from amrbench.errors import RecipeError, did_you_mean, dotted
 from amrbench.files.yaml_file import Document, KeyPath, Mistake, mistakes_error, read_yaml
@@ -236,7 +237,8 @@ def _generated(
 ) -> list[Variant]:
     """Return a variant for each change in each family."""
     first, second = (
-        method.recipe.model_dump(mode="json", exclude={"name", "about", "against"}) for method in (base, full)
+        with_absolute_paths(method.recipe).model_dump(mode="json", exclude={"name", "about", "against"})
+        for method in (base, full)
     )
     paths = differences(first, second)
     changes = _changes(paths, _groups(document, study, paths))
@@ -280,11 +282,11 @@ def _variant(document: Document, recipe: Recipe, family: str, change: str) -> Va
 
 def _with_changes(document: Document, study: StudyFile, base: Method, registry: Registry) -> list[Variant]:
     """Return a variant for each entry of `changes`."""
+    unchanged = with_absolute_paths(base.recipe).model_dump(mode="json", exclude={"against"})
     variants, mistakes = [], []
     for name, values in study.changes.items():
-        content = base.recipe.model_dump(mode="json", exclude={"against"})
         about = f"{base.recipe.name} with another {', '.join(values)}."
-        content |= {"name": f"{study.study}-{name}", "about": about}
+        content = {**unchanged, "name": f"{study.study}-{name}", "about": about}
         path = ""
         try:
             for path, value in values.items():
@@ -298,6 +300,7 @@ def _with_changes(document: Document, study: StudyFile, base: Method, registry: 
             reasons = "; ".join(f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors())
             mistakes.append(Mistake(document.line(key), dotted(key), reasons))
         else:
+            recipe = with_resolved_paths(recipe, Path(document.name))
             variants.append(_variant(document, recipe, "change", name))
     if mistakes:
         raise mistakes_error(document.name, mistakes)

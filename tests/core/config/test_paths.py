@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from amrbench.config.paths import with_resolved_paths, without_paths
+from amrbench.config.paths import with_absolute_paths, with_resolved_paths, without_paths
 from amrbench.notes import collected_notes
 from amrbench.part import Strict, location
 
@@ -52,6 +52,15 @@ def test_other_paths_stay_as_they_are(here, given):
 def test_from_the_folder_of_the_file_nothing_changes(here, given):
     options = Inner(folder=given)
     assert with_resolved_paths(options, Path("own.yaml")) is options
+
+
+@pytest.mark.parametrize("given", ["", "~/set", "/set"])
+def test_absolute_paths_stay_as_they_are(here, given):
+    assert with_absolute_paths(Inner(folder=given)) == Inner(folder=given)
+
+
+def test_other_paths_become_absolute_from_the_working_directory(here):
+    assert with_absolute_paths(Outer(one=Inner(folder="p/../set"))).one.folder == str(here / "set")
 
 
 def test_options_without_paths_are_the_same_object(here):

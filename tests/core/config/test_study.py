@@ -1,4 +1,5 @@
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,9 @@ from amrbench.config.study import Study, differences, expand, mix
 from amrbench.discovery import load_registry
 from amrbench.errors import RecipeError
 from amrbench.files.yaml_file import parse_yaml
+from amrbench.part import location
 from amrbench.registry import Registry
+from amrbench.slots.features import FeaturesPart
 from amrbench.slots.model import ModelPart
 from tests.small_world import unbuilt_parts
 
@@ -448,6 +451,25 @@ changes:
 """
 
 
+class OwnEars(FeaturesPart):
+    """An encoder with a file."""
+
+    use = "own-ears"
+    weights: str = location("its weights")
+
+    def build(self): ...
+
+
+OWN_EARS = unbuilt_parts.RECIPE.replace("features: ears", "features: {use: own-ears, weights: own.pt}")
+PATHS = """\
+study: weights
+base: ../bases/toy.yaml
+changes:
+  other: {features.weights: other.pt}
+  wide: {model.width: 16}
+"""
+
+
 def test_changes_put_values_into_the_base(load):
     study = load(CHANGES)
     assert [(one.family, one.change, one.recipe.name) for one in study.variants] == [
@@ -462,6 +484,22 @@ def test_changes_put_values_into_the_base(load):
     assert [loss.use for loss in plain.training.losses] == [
         loss.use for loss in base.training.losses if loss.use != "contrast"
     ]
+
+
+def test_a_path_of_a_change_starts_from_the_folder_of_the_study_and_one_of_the_base_from_its_own(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for folder, text in {"bases": OWN_EARS, "studies": PATHS}.items():
+        Path(folder).mkdir()
+        Path(folder, "toy.yaml").write_text(text)
+    variants = expand("studies/toy.yaml", Registry.of(*PARTS, OwnEars)).variants
+    paths = [Path(one.recipe.features.weights).resolve().relative_to(tmp_path) for one in variants]
+    assert list(map(str, paths)) == ["studies/other.pt", "bases/own.pt"]
+    monkeypatch.chdir(tmp_path.anchor)
+    (tmp_path / "wide.yaml").write_bytes(variants[1].text)
+    again = load_recipe(tmp_path / "wide.yaml", Registry.of(*PARTS, OwnEars))
+    assert again.features.weights == str(tmp_path / "bases" / "own.pt"), "also from another folder"
 
 
 def test_mistakes_in_changes_are_reported_together_with_their_lines(load):
