@@ -90,7 +90,8 @@ def predict(
         recording: A file (WAV, FLAC, OGG, MP3, AIFF, AU, CAF or W64) of any rate and length.
         queries: What to find, one sentence each.
         run: Folder of the run; None for the newest finished one in `runs`.
-        member: Which of its models predicts; empty for its first soup, or seed 0.
+        member: Which of its models predicts; empty for its first soup, else the first model that its `soup`
+            names, else seed 0.
         cache: The cache folder of the run, if its `Settings` named one.
         registry: The parts that its recipe may name; None for all installed ones.
 

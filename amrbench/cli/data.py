@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from amrbench.types import Query
 
 DataName = Annotated[
-    str, typer.Argument(help="a data set, e.g. castella, or a folder with train.jsonl, val.jsonl, test.jsonl")
+    str,
+    typer.Argument(
+        help="a data set, e.g. castella, a folder with train.jsonl, ..., or (verify) feature files"
+    ),
 ]
 Encoder = Annotated[str, typer.Option(help="an encoder, e.g. clap")]
 

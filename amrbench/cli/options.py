@@ -54,7 +54,11 @@ ProtocolName = Annotated[
     typer.Option(help="protocol: a shipped name or a file", autocompletion=shipped_names("protocol")),
 ]
 MemberName = Annotated[
-    str, typer.Option(help="which of the run's models", show_default="its first soup, or seed 0")
+    str,
+    typer.Option(
+        help="which of the run's models",
+        show_default="first soup, else first model that the soup names, else seed 0",
+    ),
 ]
 JobsOption = Annotated[
     int | None,

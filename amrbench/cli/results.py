@@ -183,9 +183,7 @@ def pack(
     ] = None,
     not_a_submission: Annotated[
         bool,
-        typer.Option(
-            "--not-a-submission", help="pack a run with stand-ins or a smaller budget too; the files say so"
-        ),
+        typer.Option("--not-a-submission", help="pack a run that makes no submission too; the files say so"),
     ] = False,
     without: Without = None,
 ) -> None:

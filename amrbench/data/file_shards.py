@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from typing_extensions import override
 
 from amrbench.data.audio import open_audio
-from amrbench.data.local_dataset import LocalRecording
 from amrbench.data.shards import Shard, TextShard, audio_rows, built
 from amrbench.data.worker_status import report_part
 from amrbench.errors import DataError, unreadable
@@ -19,6 +18,7 @@ from amrbench.files.feature_file import FeatureHeader
 from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
 from amrbench.interrupts import refuse_to_go_on
 from amrbench.part import Strict
+from amrbench.slots.data import Recording
 from amrbench.slots.features import FeaturesPart
 
 
@@ -41,7 +41,7 @@ class FileShard(Shard):
             refuse_to_go_on(f"recording {name!r}")
             report_part(f"recording {name!r}", done)
             file = open_audio(path)
-            recording = LocalRecording(name, file.rate, file.read(), ())
+            recording = Recording(name, file.rate, file.read(), ())
             rows.append(audio_rows(recording, backend, self.header.source))
         audio = InMemoryTable(tuple(name for name, _ in self.files), tuple(rows))
         write_feature_file(self.file, self.header, audio=audio, text=InMemoryTable())

@@ -33,9 +33,9 @@ from amrbench.files.folder_files import has_file, printable
 from amrbench.files.jsonl import KeyRule
 from amrbench.files.remembered_hashes import file_hashes
 from amrbench.required_files import Published, RequiredFile, refuse_missing
-from amrbench.slots.data import Dataset, refuse_unknown_split
+from amrbench.slots.data import Dataset, Recording, refuse_unknown_split
 from amrbench.slots.features import FeaturesPart
-from amrbench.types import Query, Rows
+from amrbench.types import Query
 
 FEATURES = "features"
 AUDIO = "audio"
@@ -237,17 +237,6 @@ class HasDatasetFolder(Protocol):
         """Return the folder of its files."""
 
 
-@dataclass(frozen=True, eq=False)
-class LocalRecording:
-    """A recording of the audio folder, and the queries about it."""
-
-    vid: str
-    rate: int
-    waveform: Rows
-    """(samples,)"""
-    queries: tuple[Query, ...]
-
-
 class LocalDataset(Dataset):
     """The recordings and queries of a folder."""
 
@@ -264,10 +253,10 @@ class LocalDataset(Dataset):
         return len(self._recordings(split))
 
     @override
-    def recording(self, split: str, index: int) -> LocalRecording:
+    def recording(self, split: str, index: int) -> Recording:
         vid, queries = list(self._recordings(split).items())[index]
         file = open_audio(self.folder.find_audio(vid))
-        return LocalRecording(vid, file.rate, file.read(), tuple(queries))
+        return Recording(vid, file.rate, file.read(), tuple(queries))
 
     @override
     def fingerprint(self) -> str:

@@ -157,7 +157,8 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
     Args:
         folder: Of the run, or its result.json.
         registry: Must have the parts of its recipe.
-        member: The row of the model that predicts; empty for its first soup, or seed 0 if it has none.
+        member: The row of the model that predicts; empty for its first soup, else the first model that its
+            `soup` names (e.g. "best single"), else seed 0.
         cache: The cache folder with the run's stages; None is the user's.
 
     Raises:

@@ -12,20 +12,20 @@ from typing_extensions import override
 
 from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.observers import ObservedEpoch, ObservedRow, ObservedRun, Observer, ObserverPart
-from amrbench.training.progress_bars import Reporter
+from amrbench.training.progress_bars import PassingReporter, Reporter
 
 if TYPE_CHECKING:
-    from amrbench.data.worker_pool import Progress
     from amrbench.evaluation.result import Result
     from amrbench.experiment.plan import PlannedRun
-    from amrbench.training.log import Epoch, RunningStage, StageProgress
+    from amrbench.training.log import Epoch, RunningStage
 
 
-class Observation(Reporter):
+class Observation(PassingReporter):
     """Passes everything on, and shows epochs to observers. What these raise ends the command."""
 
     def __init__(self, around: Reporter, observers: Sequence[tuple[ObserverPart, Observer]]) -> None:
-        self.around, self.observers = around, observers
+        super().__init__(around)
+        self.observers = observers
         self.runs: dict[Path, ObservedRun] = {}
         self.runs_of: dict[str, tuple[str, ...]] = {}
         self.finished: set[Path] = set()
@@ -71,7 +71,7 @@ class Observation(Reporter):
 
     @override
     def epoch(self, stage: RunningStage, epoch: Epoch) -> None:
-        self.around.epoch(stage, epoch)
+        super().epoch(stage, epoch)
         val = {readout: dict(metrics) for readout, metrics in epoch.val.items()}
         seen = ObservedEpoch(
             stage=stage.name,
@@ -83,26 +83,6 @@ class Observation(Reporter):
             seconds=epoch.seconds,
         )
         self._show(lambda observer: observer.epoch(seen))
-
-    @override
-    def note(self, text: str) -> None:
-        self.around.note(text)
-
-    @override
-    def data(self, progress: Progress) -> None:
-        self.around.data(progress)
-
-    @override
-    def scoring(self, progress: Progress) -> None:
-        self.around.scoring(progress)
-
-    @override
-    def step(self, stage: RunningStage, progress: StageProgress) -> None:
-        self.around.step(stage, progress)
-
-    @override
-    def end(self, stage: RunningStage) -> None:
-        self.around.end(stage)
 
 
 @contextmanager

@@ -295,7 +295,7 @@ class Runner:
         refuse_unwritable(store, "trained stages", OTHER_CACHE)
         refuse_unwritable(settings.out, "the runs", "name another folder with --out")
         chains = [spec for plan in unfinished for spec in plan.chains]
-        missing = missing_stages(chains, store, note)
+        missing = missing_stages(chains, store)
         if not missing:
             return
         here = settings.executor is None or settings.executor.on_this_machine

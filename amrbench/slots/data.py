@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from amrbench.errors import DataError, did_you_mean
@@ -18,24 +19,21 @@ if TYPE_CHECKING:
     from amrbench.types import Query, Rows, Target
 
 
-class Recording(Protocol):
-    """One recording of a data set and the queries about it."""
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One recording of a data set and the queries about it.
 
-    @property
-    def vid(self) -> str:
-        """Return the id."""
+    Attributes:
+        vid: Its id.
+        rate: Samples per second.
+        waveform: (samples,) mono in [-1, 1].
+        queries: About it.
+    """
 
-    @property
-    def rate(self) -> int:
-        """Return the samples per second."""
-
-    @property
-    def waveform(self) -> Rows:
-        """Return (samples,) mono in [-1, 1]."""
-
-    @property
-    def queries(self) -> Sequence[Query]:
-        """Return the queries about it."""
+    vid: str
+    rate: int
+    waveform: Rows
+    queries: Sequence[Query]
 
 
 class Dataset(Protocol):

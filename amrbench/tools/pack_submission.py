@@ -100,11 +100,11 @@ def pack(
         template: YAML to fill in, instead of the shipped one.
         predictions: Prediction file for the run's queries, e.g. of an ensemble, instead of the member's. Its
             models are unknown, so the meta file gets only the protocol of the run.
-        not_a_submission: Pack a run with stand-ins or a smaller budget too; the files say that it is none.
+        not_a_submission: Pack a run with `submission_faults` too; the files say that it is none.
 
     Raises:
-        RunError: The label is wrong, the run has stand-ins or a smaller budget, the predictions do not fit
-            the queries, the template is wrong, or the output cannot be written.
+        RunError: The label is wrong, the run makes no submission, the predictions do not fit the queries, the
+            template is wrong, or the output cannot be written.
         DataError: The prediction file cannot be read, or the output is an input or a file of the run.
     """
     _refuse_other_label(label)
@@ -151,18 +151,19 @@ def _refuse_other_label(label: str) -> None:
 
 
 def submission_faults(result: Result) -> tuple[str, ...]:
-    """Return why the predictions of a run are no submission: stand-ins of encoders, and a smaller budget."""
+    """Return why the predictions of a run are no submission: stand-ins, a smaller budget, another split."""
     changes = [change for change in result.recipe.replaced if not change.startswith("features")]
     budget = f"its budget replaces {some(changes, 3)}" if changes else ""
-    return tuple(filter(None, (result.stand_ins, budget)))
+    split = f"the ground truth of its split {result.rows[0].split!r} is public" if result.scored else ""
+    return tuple(filter(None, (result.stand_ins, budget, split)))
 
 
 def _no_submission(finished: FinishedRun, faults: Sequence[str]) -> RunError:
     return RunError(
         f"{finished.folder}: was run under the protocol {finished.result.protocol.name!r}, so its "
         f"predictions are not a submission to the challenge: {'; '.join(faults)}. Run the recipe under a "
-        "protocol without stand-ins and budget, such as dcase2026; to try the packing, use "
-        "--not-a-submission, and the files will say so."
+        "protocol without stand-ins and budget that reports the evaluation set, such as dcase2026; to try "
+        "the packing, use --not-a-submission, and the files will say so."
     )
 
 

@@ -5,32 +5,24 @@ from __future__ import annotations
 from typing_extensions import override
 
 from amrbench.notes import note
-from amrbench.training.log import Epoch, RunningStage, StageProgress
-from amrbench.training.progress_bars import Reporter
+from amrbench.training.log import Epoch, RunningStage
+from amrbench.training.progress_bars import PassingReporter, Reporter
 
 DIVERGED = 1_000
 """How many times its first value the mean loss of an epoch may be before people are told."""
 
 
-class DivergenceNotes(Reporter):
+class DivergenceNotes(PassingReporter):
     """Passes everything on, and issues a note once for each stage whose loss grows beyond all measure."""
 
     def __init__(self, around: Reporter) -> None:
-        self.around = around
+        super().__init__(around)
         self.first: dict[str, float] = {}
         self.noted: set[str] = set()
 
     @override
-    def note(self, text: str) -> None:
-        self.around.note(text)
-
-    @override
-    def step(self, stage: RunningStage, progress: StageProgress) -> None:
-        self.around.step(stage, progress)
-
-    @override
     def epoch(self, stage: RunningStage, epoch: Epoch) -> None:
-        self.around.epoch(stage, epoch)
+        super().epoch(stage, epoch)
         if epoch.epoch == 1:
             self.first[stage.name] = epoch.size
             since, size = "its first step", epoch.first
@@ -44,7 +36,3 @@ class DivergenceNotes(Reporter):
                 "kept. Try a lower learning rate (training.optimizer), a longer warm-up or a smaller "
                 "training.clip."
             )
-
-    @override
-    def end(self, stage: RunningStage) -> None:
-        self.around.end(stage)

@@ -61,6 +61,37 @@ class Reporter:
         """Report that a stage is no longer trained."""
 
 
+class PassingReporter(Reporter):
+    """Passes everything on to another."""
+
+    def __init__(self, around: Reporter) -> None:
+        self.around = around
+
+    @override
+    def note(self, text: str) -> None:
+        self.around.note(text)
+
+    @override
+    def data(self, progress: Progress) -> None:
+        self.around.data(progress)
+
+    @override
+    def scoring(self, progress: Progress) -> None:
+        self.around.scoring(progress)
+
+    @override
+    def step(self, stage: RunningStage, progress: StageProgress) -> None:
+        self.around.step(stage, progress)
+
+    @override
+    def epoch(self, stage: RunningStage, epoch: Epoch) -> None:
+        self.around.epoch(stage, epoch)
+
+    @override
+    def end(self, stage: RunningStage) -> None:
+        self.around.end(stage)
+
+
 NULL_REPORTER = Reporter()
 
 

@@ -21,6 +21,7 @@ from amrbench.errors import CheckpointError, RunError
 from amrbench.files.checksums import changed_files, write_checksums
 from amrbench.files.disk_space import refuse_full_disk
 from amrbench.files.tree_file import Tree, read_tree, size_of, write_tree
+from amrbench.notes import note
 
 EPOCH_SECONDS = 60.0
 """Longest time without a saved state, if epochs are shorter."""
@@ -84,11 +85,10 @@ class SavedStates:
                 shutil.rmtree(old, ignore_errors=True)
         self.saved = self.clock()
 
-    def load(self, note: Callable[[str], None]) -> Tree:
+    def load(self) -> Tree:
         """Return the furthest whole state of these versions of amrbench and torch; None without one.
 
-        Args:
-            note: Called with a sentence for each state that cannot be used; it is removed.
+        States that cannot be used are removed, with a note.
         """
         for folder in reversed(self._folders()):
             try:

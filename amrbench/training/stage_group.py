@@ -158,7 +158,7 @@ class StageGroup:
         Raises:
             AmrbenchError: See `run_stage`.
         """
-        missing = [own for own in self.specs if not is_intact(own, self.store, self.reporter.note)]
+        missing = [own for own in self.specs if not is_intact(own, self.store)]
         if missing and (fault := self.train(start)):
             note(f"{self.name}: they are trained one after another; at once is not possible: {fault}")
             gc.collect()  # An error, and with it the tensors of its step, may be part of a cycle.
@@ -185,7 +185,7 @@ class StageGroup:
             begin_folder(spec, self.store)
         self.report(StageProgress(1, 0, 0, "reading features"))
         states = SavedStates(self.folders[0])
-        saved = state_for(len(self.specs), states.load(self.reporter.note))
+        saved = state_for(len(self.specs), states.load())
         with fixed_numerics(self.first.threads, self.first.device):
             with explained_memory(f"{self.name}, reading features", LESS_MEMORY):
                 splits = StageSplits.of(self.first, self.datasets)
@@ -245,7 +245,7 @@ class StageGroup:
             keeper.write(steps=steps)
         states.remove()
         for keeper in missing:
-            finish_folder(keeper.spec, self.store, self.reporter.note)
+            finish_folder(keeper.spec, self.store)
         for keeper in keepers:
             for outdated in (keeper.folder, failed_folder(keeper.spec, self.store)):
                 shutil.rmtree(outdated, ignore_errors=True)

@@ -36,7 +36,7 @@ MOST_STARTS = 3
 """How often a task is handed over before its stage counts as failed."""
 
 
-def missing_stages(chains: Sequence[StageSpec], store: Path, note: Callable[[str], None]) -> list[StageSpec]:
+def missing_stages(chains: Sequence[StageSpec], store: Path) -> list[StageSpec]:
     """Return the stages that are not in the store as they were trained; see `is_intact`.
 
     Each is there once, and after the stage that it starts from. Of those that are trained at once, the first
@@ -44,7 +44,7 @@ def missing_stages(chains: Sequence[StageSpec], store: Path, note: Callable[[str
     """
     missing: dict[str, StageSpec] = {}
     for spec in distinct_stages(chains):
-        if not is_intact(spec, store, note):
+        if not is_intact(spec, store):
             missing.setdefault(spec.group[0].key, spec)
     return list(missing.values())
 

@@ -11,13 +11,13 @@ One that failed leaves `<key>.failed/` with the batch and the weights of the ste
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from amrbench.evaluation.result import StageRecord, TrainedStage, read_record
 from amrbench.files.checksums import CHECKSUMS, has_checksums, set_aside_changed
 from amrbench.files.owner import this_process
+from amrbench.notes import note
 from amrbench.training import log
 from amrbench.training.saved_states import SavedStates
 from amrbench.training.stage_spec import StageSpec
@@ -36,14 +36,8 @@ def is_finished(spec: StageSpec, store: Path) -> bool:
     return has_checksums(store / spec.key)
 
 
-def is_intact(spec: StageSpec, store: Path, note: Callable[[str], None]) -> bool:
-    """Whether the stage is in the store as it was written; a folder with other content is set aside.
-
-    Args:
-        spec: The stage.
-        store: The folder of stages.
-        note: Called with a sentence about a folder that is set aside.
-    """
+def is_intact(spec: StageSpec, store: Path) -> bool:
+    """Whether the stage is in the store as it was written; other content is set aside, with a note."""
     if changed := set_aside_changed(store / spec.key):
         note(f"{spec.name} is trained again: {changed}")
     return is_finished(spec, store)
@@ -90,13 +84,10 @@ def begin_folder(spec: StageSpec, store: Path) -> Path:
     return own
 
 
-def finish_folder(spec: StageSpec, store: Path, note: Callable[[str], None]) -> None:
-    """Give the folder of a trained stage its final name, if no other process was faster.
+def finish_folder(spec: StageSpec, store: Path) -> None:
+    """Give the folder of a trained stage, with its checksums, its final name, if no other process was faster.
 
-    Args:
-        spec: The stage; its folder has its checksums.
-        store: The folder of stages.
-        note: Called with a sentence if the other process wrote other bytes.
+    A note says so if the other process wrote other bytes.
     """
     own, folder = unfinished_folder(spec, store), store / spec.key
     log.remove_progress(own)

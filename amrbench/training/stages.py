@@ -62,7 +62,7 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
         DataError: Features are damaged, or the store cannot be written to.
     """
     folder = store / spec.key
-    if is_intact(spec, store, reporter.note):
+    if is_intact(spec, store):
         return folder
     start = run_stage(spec.parent, store, reporter, datasets) if spec.parent else None
 
@@ -71,12 +71,12 @@ def run_stage(spec: StageSpec, store: Path, reporter: Reporter, datasets: Datase
 
     with exclusive(claim_file(spec, store), report_waiting) as claim:
         # Another process may have trained it while this one waited.
-        if is_intact(spec, store, reporter.note):
+        if is_intact(spec, store):
             return folder
         try:
             with naming_plugins(spec.recipe), explained_memory(spec.name, LESS_MEMORY):
                 _train(spec, start, begin_folder(spec, store), reporter, datasets)
-            finish_folder(spec, store, reporter.note)
+            finish_folder(spec, store)
         except Exception as error:
             if claim.is_held() and isinstance(error, StepError):
                 raise kept_failure(spec, error, store, datasets) from error
@@ -148,7 +148,7 @@ def _train(
     report = ProgressFile(folder, partial(reporter.step, spec.running))
     report(StageProgress(1, 0, 0, "reading features"))
     states = SavedStates(folder)
-    saved = state_for(1, states.load(reporter.note))
+    saved = state_for(1, states.load())
     with fixed_numerics(spec.threads, spec.device):
         with explained_memory(f"{spec.name}, reading features", LESS_MEMORY):
             splits = StageSplits.of(spec, datasets)

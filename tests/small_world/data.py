@@ -14,8 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from amrbench.data.feature_source import EncoderFeatures, FeatureSource
-from amrbench.data.local_dataset import LocalRecording
-from amrbench.slots.data import Dataset, DatasetPart
+from amrbench.slots.data import Dataset, DatasetPart, Recording
 from amrbench.slots.features import FeatureBackend, FeaturesPart
 from amrbench.types import FeatureWidths, Query, Rows
 
@@ -54,7 +53,7 @@ class EventsDataset(Dataset):
     def size(self, split: str) -> int:
         return self.recordings
 
-    def recording(self, split: str, index: int) -> LocalRecording:
+    def recording(self, split: str, index: int) -> Recording:
         rng = np.random.default_rng((len(split), ord(split[0]), len(self.name), index))
         wave = np.zeros(SECONDS * EVENT_RATE, np.float32)
         vid, queries = f"{self.name}-{split}-{index}", []
@@ -65,7 +64,7 @@ class EventsDataset(Dataset):
             extra = {"kind": "early" if half == 0 else "late"}
             windows = ((float(start), float(end)),)
             queries.append(Query(f"{vid}-{half}", f"class {number}", vid, SECONDS, windows, extra))
-        return LocalRecording(vid, EVENT_RATE, wave, tuple(queries))
+        return Recording(vid, EVENT_RATE, wave, tuple(queries))
 
     def fingerprint(self) -> str:
         return f"toy {self.name} {self.recordings}"
@@ -138,7 +137,7 @@ class NoiseDataset(Dataset):
     def size(self, split: str) -> int:
         return self.part.count
 
-    def recording(self, split: str, index: int) -> LocalRecording:
+    def recording(self, split: str, index: int) -> Recording:
         part = self.part
         if part.note:
             with Path(part.note).open("a", encoding="utf-8") as file:
@@ -166,7 +165,7 @@ class NoiseDataset(Dataset):
             )
             for number in (() if part.defect == "silent" else (0, 1))
         ]
-        return LocalRecording(vid, part.rate, waveform, tuple(queries))
+        return Recording(vid, part.rate, waveform, tuple(queries))
 
     def fingerprint(self) -> str:
         return self.part.model_dump_json()

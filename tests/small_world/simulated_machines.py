@@ -21,6 +21,7 @@ from amrbench.files import claim
 from amrbench.files.checksums import write_checksums
 from amrbench.files.claim import RENEW_SECONDS, Claim
 from amrbench.files.owner import Owner
+from amrbench.notes import collected_notes
 from amrbench.slots.executors import LOST, StageTask
 from amrbench.training import stage_queue, stage_store
 from amrbench.training.memory_room import AnyRoom
@@ -164,7 +165,8 @@ class SimulatedJob:
             if code == 0:
                 (folder / DONE).write_text(self.spec.name)
                 write_checksums(folder, [DONE])
-                finish_folder(self.spec, self.world.store, self.world.differences.append)
+                with collected_notes(self.world.differences.append):
+                    finish_folder(self.spec, self.world.store)
             elif saved := self.done // SAVE_SECONDS * SAVE_SECONDS:
                 for state in folder.glob("state-*"):
                     state.rmdir()
@@ -232,7 +234,7 @@ class Command:
         self.turn.acquire()
         try:
             store = self.world.store
-            missing = missing_stages(self.world.chains, store, self.recorder.note)
+            missing = missing_stages(self.world.chains, store)
             tasks = store.parent / f"tasks-{self.process.owner.process}"
             tasks.mkdir()
             if missing:

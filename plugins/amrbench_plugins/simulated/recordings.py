@@ -14,7 +14,7 @@ import numpy as np
 from typing_extensions import override
 
 from amrbench.content_hash import content_hash, seed_from
-from amrbench.slots.data import Dataset
+from amrbench.slots.data import Dataset, Recording
 from amrbench.types import Query, Rows
 from amrbench_plugins.simulated.latents import SIZE, sentence_latent, unit
 from amrbench_plugins.simulated.queries import QuerySource
@@ -34,17 +34,6 @@ _OTHER_SECONDS = (1.5, 1.0)
 """Mean and standard deviation of the logarithm of their widths."""
 _DRIFT, _CORRELATION = 0.5, 0.97
 """Length of the part that changes slowly, and its correlation from one second to the next."""
-
-
-@dataclass(frozen=True, eq=False)
-class SimulatedRecording:
-    """A recording without sound, and the queries about it."""
-
-    vid: str
-    rate: int
-    waveform: Rows
-    """(samples,)"""
-    queries: tuple[Query, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +61,7 @@ class SimulatedDataset(Dataset):
         return self.source.size(split)
 
     @override
-    def recording(self, split: str, index: int) -> SimulatedRecording:
+    def recording(self, split: str, index: int) -> Recording:
         queries = self.source.queries(split, index)
         vid, duration = queries[0].vid, queries[0].duration
         rng = np.random.default_rng(seed_from("simulated recording", self.seed, vid))
@@ -80,7 +69,7 @@ class SimulatedDataset(Dataset):
         seconds = int(np.ceil(duration))
         code = self.signal * mixed(sounds, seconds) + unit(rng) + drift(seconds, rng)
         waveform = np.clip(code, -1, 1).astype(np.float32).reshape(-1)[: round(duration * RATE)]
-        return SimulatedRecording(vid, RATE, waveform, queries)
+        return Recording(vid, RATE, waveform, queries)
 
     @override
     def fingerprint(self) -> str:

@@ -21,7 +21,10 @@ from tests.small_world.parts import REGISTRY
 from tests.small_world.runs import seal
 
 LABEL = "Lee_KAIST_task6_1"
-FAULTS = "one-hot stands in for absent; its budget replaces 'model.width: 32 -> 16'"
+FAULTS = (
+    "one-hot stands in for absent; its budget replaces 'model.width: 32 -> 16'; "
+    "the ground truth of its split 'test' is public"
+)
 
 
 @pytest.fixture
@@ -32,9 +35,11 @@ def small(soup_run):
 
 @pytest.fixture
 def finished(small):
-    """The same run, as it would be under a protocol without them."""
+    """The same run, as it would be under a protocol without them that reports the evaluation set."""
     recipe = small.result.recipe.model_copy(update={"replaced": ()})
-    return replace(small, result=small.result.model_copy(update={"stand_ins": "", "recipe": recipe}))
+    rows = tuple(row.model_copy(update={"metrics": {}}) for row in small.result.rows)
+    result = small.result.model_copy(update={"stand_ins": "", "recipe": recipe, "rows": rows})
+    return replace(small, result=result, member=small.member.model_copy(update={"metrics": {}}))
 
 
 def packed_files(path):
@@ -70,8 +75,7 @@ def test_a_package_has_predictions_and_a_meta_file(finished, soup_run, tmp_path)
     assert meta["system"]["description"]["ensemble_count"] == 2
     trained = sum(weight.numel() for weight in finished.criterion.model.parameters())
     assert meta["system"]["complexity"] == {"total_parameters": "FILL_IN", "trainable_parameters": trained}
-    metrics = meta["results"]["development_testing"]
-    assert metrics["R1@0.7"] == pytest.approx(soup_run.result.row("soup").metrics["R1@0.7"], abs=0.01)
+    assert meta["results"]["development_testing"]["R1@0.7"] == "FILL_IN"
 
 
 def test_the_packed_windows_have_the_metrics_of_the_run(finished, soup_run, tmp_path):
@@ -103,7 +107,7 @@ def test_another_template(finished, tmp_path):
     packed = pack(finished, LABEL, tmp_path / "a.zip", template=template)
     _, meta = packed_files(tmp_path / "a.zip")
     assert meta["a"] == LABEL
-    assert packed.unresolved == ("b.1",)
+    assert packed.unresolved == ("b.0", "b.1")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,8 @@ def test_the_command(soup_run, tmp_path, monkeypatch, amrbench):
     assert error == (
         f"error: {soup_run.folder}: was run under the protocol 'tiny', so its predictions are not a "
         f"submission to the challenge: {FAULTS}. Run the recipe under a protocol without stand-ins and "
-        "budget, such as dcase2026; to try the packing, use --not-a-submission, and the files will say so.\n"
+        "budget that reports the evaluation set, such as dcase2026; to try the packing, use "
+        "--not-a-submission, and the files will say so.\n"
     )
     assert not (tmp_path / "a.zip").exists()
     code, out, _ = amrbench("pack", soup_run.folder, *options, "--not-a-submission")
@@ -152,7 +157,7 @@ def test_the_command(soup_run, tmp_path, monkeypatch, amrbench):
     assert out.splitlines()[-1] == NOTE
 
 
-def test_the_files_of_what_is_not_a_submission_say_so(small, tmp_path):
+def test_the_files_of_what_is_not_a_submission_say_so(small, soup_run, tmp_path):
     pack(small, LABEL, tmp_path / "a.zip", not_a_submission=True)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         files = {name: archive.read(name).decode() for name in archive.namelist()}
@@ -160,7 +165,10 @@ def test_the_files_of_what_is_not_a_submission_say_so(small, tmp_path):
     assert files.pop(f"{LABEL}/NOT_A_SUBMISSION.txt") == f"{warning}\n"
     meta = files.pop(f"{LABEL}/{LABEL}.meta.yaml")
     assert meta.startswith(f"# {warning}\n")
-    assert yaml.safe_load(meta)["submission"]["label"] == LABEL
+    filled_in = yaml.safe_load(meta)
+    assert filled_in["submission"]["label"] == LABEL
+    metrics = filled_in["results"]["development_testing"]
+    assert metrics["R1@0.7"] == pytest.approx(soup_run.result.row("soup").metrics["R1@0.7"], abs=0.01)
     assert list(files) == [f"{LABEL}/{LABEL}.output.jsonl"]
 
 
@@ -172,10 +180,15 @@ def test_the_files_of_what_is_not_a_submission_say_so(small, tmp_path):
         ("", ("stages.0.epochs: 200 -> 1",), ("its budget replaces 'stages.0.epochs: 200 -> 1'",)),
     ],
 )
-def test_stand_ins_and_budgets_make_no_submission(small, stand_ins, replaced, faults):
-    recipe = small.result.recipe.model_copy(update={"replaced": replaced})
-    result = small.result.model_copy(update={"stand_ins": stand_ins, "recipe": recipe})
+def test_stand_ins_and_budgets_make_no_submission(finished, stand_ins, replaced, faults):
+    recipe = finished.result.recipe.model_copy(update={"replaced": replaced})
+    result = finished.result.model_copy(update={"stand_ins": stand_ins, "recipe": recipe})
     assert submission_faults(result) == faults
+
+
+def test_predictions_for_a_split_with_public_ground_truth_make_no_submission(finished, soup_run):
+    result = finished.result.model_copy(update={"rows": soup_run.result.rows})
+    assert submission_faults(result) == ("the ground truth of its split 'test' is public",)
 
 
 def test_an_ensemble_for_a_run_that_makes_no_submission_is_refused_too(small, soup_run, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.files.checksums import changed_files
 from amrbench.interrupts import Interrupted
+from amrbench.notes import collected_notes
 from amrbench.training import loop, saved_states
 from amrbench.training.stage_store import unfinished_folder
 from amrbench.training.stages import run_stage
@@ -94,9 +95,9 @@ def test_a_damaged_state_costs_time_but_no_bits(undisturbed, tmp_path, monkeypat
     stop_after(5, lambda: train(spec, tmp_path), monkeypatch)
     (state,) = unfinished_folder(spec, tmp_path).glob("state-*")
     (state / "state.safetensors").write_bytes(b"damaged")
-    recorder = Recorder()
-    assert files_of(run_stage(spec, tmp_path, recorder, DatasetCache())) == expected
-    assert recorder.notes == [f"{state}: state.safetensors has changed, so this saved state is not used."]
+    with collected_notes() as notes:
+        assert files_of(train(spec, tmp_path)) == expected
+    assert notes == [f"{state}: state.safetensors has changed, so this saved state is not used."]
 
 
 def test_a_folder_that_has_changed_is_set_aside_and_trained_again(undisturbed, tmp_path):
@@ -107,9 +108,9 @@ def test_a_folder_that_has_changed_is_set_aside_and_trained_again(undisturbed, t
         damaged = bytearray(expected[name])
         damaged[len(damaged) // 2] ^= 4
         (folder / name).write_bytes(damaged)
-        recorder = Recorder()
-        assert run_stage(spec, tmp_path, recorder, DatasetCache()) == folder
-        (told,) = recorder.notes
+        with collected_notes() as notes:
+            assert train(spec, tmp_path) == folder
+        (told,) = notes
         assert told.startswith("toy pretrain is trained again: ")
         assert name == "SHA256SUMS" or f": {name} has changed; " in told
         where = aside if number == 1 else f"{aside}-{number}"
@@ -121,5 +122,7 @@ def test_a_folder_without_checksums_is_no_finished_stage(undisturbed, tmp_path):
     spec, expected = undisturbed
     (tmp_path / spec.key).mkdir()
     (tmp_path / spec.key / "done.json").write_text("")
-    assert files_of(train(spec, tmp_path)) == expected
+    with collected_notes() as notes:
+        assert files_of(train(spec, tmp_path)) == expected
+    assert notes[0].startswith("toy pretrain is trained again: SHA256SUMS is missing")
     assert (tmp_path / f"{spec.key}.damaged" / "done.json").exists()

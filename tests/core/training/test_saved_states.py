@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from amrbench.errors import RunError
+from amrbench.notes import collected_notes
 from amrbench.training import saved_states
 from amrbench.training.saved_states import SavedStates
 
@@ -24,11 +25,11 @@ def states_in(folder) -> list[str]:
 
 def test_the_newest_state_replaces_the_one_before(tmp_path):
     states = SavedStates(tmp_path)
-    assert states.load(pytest.fail) is None
+    assert states.load() is None
     states.save({"weight": torch.ones(2)}, 0, 9)
     states.save({"weight": torch.zeros(2)}, 1, 0)
     assert states_in(tmp_path) == ["state-000001-00000000"]
-    assert SavedStates(tmp_path).load(pytest.fail)["weight"].tolist() == [0, 0]
+    assert SavedStates(tmp_path).load()["weight"].tolist() == [0, 0]
     states.remove()
     assert states_in(tmp_path) == []
 
@@ -43,8 +44,8 @@ def test_a_damaged_state_is_told_and_the_one_before_is_used(tmp_path):
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    notes = []
-    assert SavedStates(tmp_path).load(notes.append) == 1
+    with collected_notes() as notes:
+        assert SavedStates(tmp_path).load() == 1
     assert notes == [f"{file.parent}: state.safetensors has changed, so this saved state is not used."]
     assert states_in(tmp_path) == ["state-000001-00000000"]
 
@@ -60,7 +61,7 @@ def test_of_the_states_of_several_processes_the_furthest_is_used_whatever_clocks
     for other in ("0", "1", "2"):
         own.take_from(tmp_path / other)
         assert not list((tmp_path / other).iterdir())
-    assert own.load(pytest.fail) == [10, 0]
+    assert own.load() == [10, 0]
     own.save("after", 10, 1)
     assert states_in(tmp_path / "3") == ["state-000010-00000001"]
 
@@ -70,14 +71,14 @@ def test_a_state_that_is_as_far_is_not_taken(tmp_path):
         (tmp_path / name).mkdir()
         SavedStates(tmp_path / name).save(name, 1, 2)
     SavedStates(tmp_path / "own").take_from(tmp_path / "other")
-    assert SavedStates(tmp_path / "own").load(pytest.fail) == "own"
+    assert SavedStates(tmp_path / "own").load() == "own"
 
 
 def test_a_state_that_was_not_finished_is_not_used(tmp_path):
     SavedStates(tmp_path).save(1, 0, 1)
     (tmp_path / "state-000000-00000001" / "SHA256SUMS").unlink()
-    notes = []
-    assert SavedStates(tmp_path).load(notes.append) is None
+    with collected_notes() as notes:
+        assert SavedStates(tmp_path).load() is None
     assert notes == [
         f"{tmp_path}/state-000000-00000001: SHA256SUMS is missing, so this saved state is not used."
     ]
@@ -87,8 +88,8 @@ def test_a_state_of_other_versions_is_not_used(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(saved_states, "versions", lambda: {"amrbench": "0.0", "torch": "1.0"})
         SavedStates(tmp_path).save(1, 0, 1)
-    notes = []
-    assert SavedStates(tmp_path).load(notes.append) is None
+    with collected_notes() as notes:
+        assert SavedStates(tmp_path).load() is None
     assert notes == [
         f"{tmp_path}/state-000000-00000001: saved with other versions (amrbench 0.0, torch 1.0), so it "
         "is not used."

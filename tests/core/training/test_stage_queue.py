@@ -44,13 +44,11 @@ from tests.small_world.runs import (
 
 def test_shared_stages_are_missing_once_and_come_first(toy_sources, tmp_path):
     first, second = plan(toy_sources).chains
-    assert [spec.name for spec in missing_stages([first, second], tmp_path, pytest.fail)] == [
+    assert [spec.name for spec in missing_stages([first, second], tmp_path)] == [
         *("toy pretrain", "toy finetune, seed 0", "toy finetune, seed 1")
     ]
     train(first, tmp_path)
-    assert [spec.name for spec in missing_stages([first, second], tmp_path, pytest.fail)] == [
-        "toy finetune, seed 1"
-    ]
+    assert [spec.name for spec in missing_stages([first, second], tmp_path)] == ["toy finetune, seed 1"]
 
 
 # ---------------------------------------------------------------- with the executor of this machine
@@ -132,7 +130,7 @@ def test_a_stage_waits_for_memory_and_one_always_runs(toy_sources, tmp_path):
     executor = Here(lambda task: train(task.train, store) and 0, at_once=3)
     train_with(
         executor,
-        missing_stages(chains, store, pytest.fail),
+        missing_stages(chains, store),
         store,
         task_of=lambda spec: StageTask(spec.name, tmp_path / f"{spec.key}.json", "cpu", 1, spec),
         room=Little(),
@@ -235,8 +233,8 @@ def test_notes_of_jobs_are_issued_here(toy_folder):
 def test_stages_that_others_train_are_waited_for(toy_folder, monkeypatch):
     claims = []
 
-    def claim_the_first(chains, store, note):
-        missing = missing_stages(chains, store, note)
+    def claim_the_first(chains, store):
+        missing = missing_stages(chains, store)
         claim_elsewhere(missing[0], store)
         claims.append(claim_file(missing[0], store))
         return missing
@@ -369,12 +367,12 @@ def claim_elsewhere(spec, store):
 
 def test_a_process_takes_the_stages_that_nobody_has(toy_sources, tmp_path):
     first, second, third = plan(toy_sources, protocol=PROTOCOL | {"chains": "own", "seeds": 3}).chains
-    missing = missing_stages([first, second, third], tmp_path, pytest.fail)
+    missing = missing_stages([first, second, third], tmp_path)
     assert free_stages(missing, tmp_path) == [first.parent, second.parent, third.parent]
     claim_elsewhere(first.parent, tmp_path)
     assert free_stages(missing, tmp_path) == [second.parent, third.parent]
     train(second.parent, tmp_path)
-    left = missing_stages([first, second, third], tmp_path, pytest.fail)
+    left = missing_stages([first, second, third], tmp_path)
     assert free_stages(left, tmp_path) == [second, third.parent]
 
 
@@ -390,8 +388,8 @@ def test_what_another_process_trains_is_waited_for_at_the_end(toy_folder, monkey
     write_yaml(toy_folder / "tiny.yaml", PROTOCOL | {"chains": "own"})
     specs = []
 
-    def claim_the_first(chains, store, note):
-        specs.extend(missing_stages(chains, store, note))
+    def claim_the_first(chains, store):
+        specs.extend(missing_stages(chains, store))
         claim_elsewhere(specs[0], store)
         return list(specs)
 

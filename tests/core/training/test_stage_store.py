@@ -2,6 +2,7 @@ import os
 import shutil
 
 from amrbench.data.feature_dataset import DatasetCache
+from amrbench.notes import collected_notes
 from amrbench.training.stage_store import finish_folder, unfinished_folder
 from amrbench.training.stages import run_stage
 from tests.core.training.test_resume import files_of, stop_after
@@ -16,8 +17,8 @@ def test_a_stage_that_another_process_finished_first_is_kept(toy_sources, tmp_pa
         shutil.copytree(folder, own)
         if content == "other":
             (own / "SHA256SUMS").write_text("0  done.json\n")
-        notes = []
-        finish_folder(spec, tmp_path, notes.append)
+        with collected_notes() as notes:
+            finish_folder(spec, tmp_path)
         assert bool(notes) == (content == "other")
         assert not own.exists()
     assert notes == [

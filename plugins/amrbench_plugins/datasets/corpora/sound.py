@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from amrbench.data.audio import open_audio
 from amrbench.data.resample import resample
 from amrbench.errors import DataError
-from amrbench.types import Query
+from amrbench.slots.data import Recording
 
 Wave = NDArray[np.float32]
 """(samples,)"""
@@ -32,13 +32,9 @@ PEAK_LIMIT = 0.97
 
 
 @dataclass(frozen=True, eq=False)
-class MixedRecording:
+class MixedRecording(Recording):
     """A mixed clip, its queries, and what it was mixed from."""
 
-    vid: str
-    rate: int
-    waveform: Wave
-    queries: tuple[Query, ...]
     provenance: Mapping[str, object]
     """Sources, licences, times and levels of the background and the events."""
 

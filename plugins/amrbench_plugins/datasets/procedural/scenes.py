@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 from typing_extensions import override
 
 from amrbench.content_hash import content_hash
-from amrbench.slots.data import Dataset, KnowsQueries
+from amrbench.slots.data import Dataset, KnowsQueries, Recording
 from amrbench.types import Query
 from amrbench_plugins.datasets.layouts.levels import at_level, mixed, with_changes
 from amrbench_plugins.datasets.layouts.streams import stream
@@ -20,21 +20,10 @@ from amrbench_plugins.datasets.procedural.presets import VERSION, Preset
 from amrbench_plugins.datasets.procedural.sounds import Take
 
 
-@dataclass(frozen=True, eq=False)
-class RenderedClip:
-    """A clip and the queries about it; a `Recording`."""
-
-    vid: str
-    rate: int
-    waveform: Signal
-    """(samples,)"""
-    queries: tuple[Query, ...]
-
-
-def render_clip(scene: ScenePlan) -> RenderedClip:
+def render_clip(scene: ScenePlan) -> Recording:
     """Return the clip of a plan, the same everywhere."""
     waveform = mixed(rendered_background(scene), rendered_events(scene))
-    return RenderedClip(scene.vid, RATE, waveform, scene.queries)
+    return Recording(scene.vid, RATE, waveform, scene.queries)
 
 
 def rendered_background(scene: ScenePlan) -> Signal:
@@ -81,7 +70,7 @@ class ProceduralDataset(Dataset, KnowsQueries):
         return self.preset.splits[split]
 
     @override
-    def recording(self, split: str, index: int) -> RenderedClip:
+    def recording(self, split: str, index: int) -> Recording:
         return render_clip(planning.plan(self.preset, split, index, seed=self.seed))
 
     @override

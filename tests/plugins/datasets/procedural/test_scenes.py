@@ -8,6 +8,7 @@ import pytest
 
 from amrbench.data.worker_pool import worker_pool
 from amrbench.files.annotations import read_annotations, write_annotations
+from amrbench.slots.data import Recording
 from amrbench_plugins.datasets.procedural import planning, scenes
 from amrbench_plugins.datasets.procedural.dsp import RATE
 from amrbench_plugins.datasets.procedural.presets import PRESETS
@@ -27,7 +28,7 @@ class Rendered:
     scene: planning.ScenePlan
     background: np.ndarray
     events: list[tuple[int, np.ndarray]]
-    clip: scenes.RenderedClip
+    clip: Recording
 
 
 def clip(preset, split, index, seed=0):
