@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -70,14 +71,16 @@ def shipped(kind: str) -> list[Path]:
     files: list[Path] = []
     for name in _FOLDERS[kind]:
         folder = package / name if (package / name).is_dir() else package.parent / name  # else: a checkout
-        files += [file for file in folder.glob("*.yaml") if _is_study(file) == (kind == "study")]
+        own = (file for file in folder.glob("[!.]*.yaml") if file.is_file())
+        files += [file for file in own if _is_study(file) == (kind == "study")]
     return sorted(files, key=lambda file: file.stem)
 
 
 def _is_study(file: Path) -> bool:
-    """Return whether a shipped file is a study; its first line says so."""
-    with file.open(encoding="utf-8") as text:
-        return text.readline().startswith("study:")
+    """Return whether a file is a study; its first line says so. One that cannot be read is none."""
+    with suppress(OSError), file.open("rb") as opened:
+        return opened.readline().startswith(b"study:")
+    return False
 
 
 def find(kind: str, name: str | Path) -> Path:

@@ -32,7 +32,8 @@ class StudyTable:
         full: Name of its full recipe; None for a study of variants only.
         rows: `family`, `change`, `recipe` and its `mean` by metric, in percent, not rounded. For a variant
             also `against`, the recipe that it is compared with; `same`, whether the protocol undoes the
-            change; and its `difference` by metric, in points, and that of each of the `seeds`.
+            change; `soup_only`, whether nothing but the soup differs, so that the single models are the same;
+            and its `difference` by metric, in points, and that of each of the `seeds`.
     """
 
     study: str
@@ -59,6 +60,8 @@ class StudyTable:
         heading = [f"Study {self.study}: {'; '.join(shown)}."]
         if any(row.get("same") for row in self.rows):
             heading.append("'=': the protocol leaves nothing of this change.")
+        if any(row.get("soup_only") for row in self.rows):
+            heading.append("'soup': the single models are the same; the soups are in the table of the runs.")
         align = ["left", "left", *["right"] * (2 * len(METRICS) + 1)]
         return format_table(form, heading, [_cells(row) for row in self.rows], align=align)
 
@@ -91,6 +94,7 @@ def study_table(study: Study, results: Sequence[Result]) -> StudyTable:
                 "recipe": run.recipe.name,
                 "against": against.recipe.name,
                 "same": run.hash == against.hash,
+                "soup_only": _differ_in_soup_alone(run, against),
                 "mean": dict(mean),
                 "difference": _minus(mean, against.row("mean").metrics),
                 "seeds": {seed: _minus(metrics, others[seed]) for seed, metrics in seeds.items()},
@@ -136,12 +140,19 @@ def with_more(table: str, more: Sequence[StudyTable | Comparison], form: str) ->
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     cells = {"family": row["family"], "change": row["change"]}
-    difference = row.get("difference", {})
+    difference, seeds = row.get("difference", {}), row.get("seeds", {}).values()
+    equal = "=" if row.get("same") else "soup" if row.get("soup_only") else ""
     for name in METRICS:
         points = f"{difference[name]:+.2f}" if difference else ""
-        cells |= {name: f"{row['mean'][name]:.2f}", f"diff {name}": "=" if row.get("same") else points}
-    seeds = [] if row.get("same") else row.get("seeds", {}).values()
+        cells |= {name: f"{row['mean'][name]:.2f}", f"diff {name}": equal or points}
+    seeds = [] if equal else seeds
     return {**cells, f"diff {BY_SEED} of each seed": ", ".join(f"{seed[BY_SEED]:+.2f}" for seed in seeds)}
+
+
+def _differ_in_soup_alone(run: Result, against: Result) -> bool:
+    one, two = run.recipe.options, against.recipe.options
+    names = {name for name in (one.keys() | two.keys()) if one.get(name) != two.get(name)}
+    return "soup" in names and names <= {"name", "about", "against", "soup"}
 
 
 def _minus(one: Mapping[str, float], two: Mapping[str, float]) -> dict[str, float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 
 from amrbench.config.load import Method, find_near
@@ -16,6 +17,7 @@ from amrbench.content_hash import content_hash
 from amrbench.data.feature_source import FeatureSource
 from amrbench.data.required_splits import FeatureRequest, RequiredSplits
 from amrbench.data.usable_splits import refuse_known_answers
+from amrbench.errors import RecipeError
 from amrbench.experiment.part_versions import versions
 from amrbench.registry import Registry
 from amrbench.training.stage_group import grouped_seeds, in_group
@@ -36,6 +38,7 @@ class RunRequest:
         protocol_file: The protocol's file.
         registry: Of the parts.
         device: That it is trained on.
+        protocol_text: The content of the protocol's file when it was read, which the run keeps.
     """
 
     method: Method
@@ -43,6 +46,7 @@ class RunRequest:
     protocol_file: Path
     registry: Registry
     device: str
+    protocol_text: bytes = b""
 
     @property
     def recipe(self) -> Recipe:
@@ -129,6 +133,17 @@ def compared_methods(
     files = [find_near("recipe", name, protocol_file) for name in protocol.against]
     files += [find_near("recipe", name, one.source) for one in methods for name in one.recipe.against]
     return [method for file in files for method in expand(file, registry).methods]
+
+
+def refuse_shared_names(requests: Sequence[RunRequest]) -> None:
+    """Raise RecipeError if different recipes have one name: their rows could not be told apart."""
+    for one, two in combinations(requests, 2):
+        if one.recipe.name == two.recipe.name and one.resolved != two.resolved:
+            raise RecipeError(
+                f"{one.method.source} and {two.method.source} are different recipes with the name "
+                f"{one.recipe.name!r}, so their results could not be told apart. Change 'name' in one of "
+                "them."
+            )
 
 
 def distinct_splits(requests: Iterable[RunRequest]) -> dict[str, FeatureRequest]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -41,6 +40,7 @@ from amrbench.experiment.plan import (
     compared_methods,
     distinct_splits,
     plan_run,
+    refuse_shared_names,
 )
 from amrbench.experiment.predictions import PredictionWriter, scored_rows
 from amrbench.experiment.provenance import replaced_options, result_of
@@ -165,10 +165,10 @@ def run_all(
         runner = Runner(registry, settings, observation)
         methods = runner.methods(recipes)
         requests = runner.requests(methods, protocol)
-        sources = runner.prepare(requests)
-        planned = [plan_run(request, sources) for request in requests]
-        observation.begin(planned, settings.out)
-        with running(settings.cache_folder) if runner.unfinished(planned) else nullcontext():
+        with running(settings.cache_folder):
+            sources = runner.prepare(requests)
+            planned = [plan_run(request, sources) for request in requests]
+            observation.begin(planned, settings.out)
             runner.train(planned)
             # The requested recipes are finished last, because `amrbench predict` uses the newest run.
             finished = []
@@ -211,23 +211,26 @@ class Runner:
     def requests(self, methods: Sequence[Method], protocol: str | Path) -> list[RunRequest]:
         """Return a request for each recipe, and then for those that are run as well."""
         file = find("protocol", protocol)
-        conditions = load_protocol(file, self.registry)
+        conditions, text = load_protocol(file, self.registry), file.read_bytes()
         if (seeds := self.settings.seeds) is not None:
             if not 1 <= seeds <= MOST_SEEDS:
                 raise RunError(f"{seeds} seeds cannot be run. Give a number from 1 to {MOST_SEEDS}.")
             conditions = conditions.model_copy(update={"seeds": seeds})
-        device = self.settings.device
-        requests = [RunRequest(method, conditions, file, self.registry, device) for method in methods]
+        shared = (conditions, file, self.registry, self.settings.device, text)
+        requests = [RunRequest(method, *shared) for method in methods]
         for method in compared_methods(methods, conditions, file, self.registry):
-            other = RunRequest(method, conditions, file, self.registry, device)
+            other = RunRequest(method, *shared)
             if all(other.resolved != request.resolved for request in requests):
                 requests.append(other)
+        refuse_shared_names(requests)
         return requests
 
     def prepare(self, requests: Sequence[RunRequest]) -> dict[str, FeatureSource]:
         """Return all splits that the requests need, by `FeatureRequest.key`."""
         splits = distinct_splits(requests)
         self.refuse_before_features(requests)
+        if not all(map(self._has_finished, requests)):
+            refuse_unwritable(self.settings.out, "the runs", "name another folder with --out")
         made = prepare(
             list(splits.values()),
             cache=self.settings.cache_folder,
@@ -293,7 +296,6 @@ class Runner:
             return
         settings, store = self.settings, store_of(self.settings.cache_folder)
         refuse_unwritable(store, "trained stages", OTHER_CACHE)
-        refuse_unwritable(settings.out, "the runs", "name another folder with --out")
         chains = [spec for plan in unfinished for spec in plan.chains]
         missing = missing_stages(chains, store)
         if not missing:
@@ -348,7 +350,7 @@ class Runner:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers_below(folder)
         write_bytes_atomic(folder / RECIPE, request.method.text)
-        write_bytes_atomic(folder / PROTOCOL, request.protocol_file.read_bytes())
+        write_bytes_atomic(folder / PROTOCOL, request.protocol_text)
         writer = PredictionWriter(planned, folder, store, self.datasets, self.reporter)
         rows = scored_rows(writer.write_all(), folder, writer.truth, request.protocol.slices)
         copy_logs(planned.stages, store, folder)
@@ -368,7 +370,7 @@ class Runner:
 
     def _has_finished(self, request: RunRequest) -> bool:
         """Whether this recipe has finished under this protocol before, on whatever data."""
-        texts = {RECIPE: request.method.text, PROTOCOL: request.protocol_file.read_bytes()}
+        texts = {RECIPE: request.method.text, PROTOCOL: request.protocol_text}
         pattern = f"{request.recipe.name}@{request.protocol.name}-*"
         return any(
             all(_has_bytes(folder / name, text) for name, text in texts.items())

@@ -22,15 +22,22 @@ def refuse_unwritable(folder: Path, holds: str, remedy: str) -> None:
         probe.touch()
         probe.unlink()
     except (FileExistsError, NotADirectoryError) as error:
-        file = next(path for path in (folder, *folder.parents) if path.is_file())
         raise RunError(
-            f"{folder}: {holds} would go there, but {file} is a file. Move it away, or {remedy}."
+            f"{folder}: {holds} would go there, but {_obstacle(folder)}. Move it away, or {remedy}."
         ) from error
     except OSError as error:
         raise RunError(
             f"{folder}: {holds} would go there, but it cannot be written to ({error.strerror}). Let this "
             f"user write there, or {remedy}."
         ) from error
+
+
+def _obstacle(folder: Path) -> str:
+    """Return what is in the place of a folder, or of one above it."""
+    path = next(path for path in (folder, *folder.parents) if path.is_symlink() or path.exists())
+    if path.is_symlink() and not path.exists():
+        return f"{path} is a link to {path.readlink()}, which is not there"
+    return f"{path} is {'a file' if path.is_file() else 'no folder'}"
 
 
 def refuse_missing_parent(path: Path) -> None:

@@ -31,6 +31,22 @@ def test_shipped_recipes_and_protocols_are_valid():
     ]
 
 
+def test_files_of_editors_and_broken_files_beside_shipped_ones_harm_no_other_recipe(tmp_path, monkeypatch):
+    recipes = tmp_path / "recipes"
+    recipes.mkdir()
+    (recipes / "toy.yaml").write_text(RECIPE)
+    (recipes / "mine.yaml").write_bytes(b"name: mine\nabout: f\xfcr\n")
+    (recipes / ".#toy.yaml").symlink_to("somebody@host.7")
+    (recipes / "._toy.yaml").write_bytes(b"\0\5\x16\7")
+    (recipes / "folder.yaml").mkdir()
+    monkeypatch.setattr(load, "__file__", str(tmp_path / "amrbench" / "config" / "load.py"))
+    assert [path.name for path in shipped("recipe")] == ["mine.yaml", "toy.yaml"]
+    assert shipped("study") == []
+    assert load_recipe("toy", REGISTRY).name == "toy"
+    with pytest.raises(RecipeError, match="mine.yaml"):
+        load_recipe("mine", REGISTRY)
+
+
 def test_every_shipped_protocol_resolves_every_shipped_recipe():
     registry = load_registry()
     for protocol in shipped("protocol"):

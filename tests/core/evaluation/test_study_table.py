@@ -81,6 +81,21 @@ def test_json_has_the_differences_of_the_seeds():
     assert rows[3]["against"] == "full"
 
 
+def test_where_the_soup_alone_differs_single_models_are_not_compared():
+    made = {name: finished(name, 10, 20) for name in ("base", "fisher")}
+    for name, soup in (("base", "uniform"), ("fisher", "fisher")):
+        options = {**made[name].recipe.options, "soup": {"use": soup}}
+        recipe = made[name].recipe.model_copy(update={"options": options})
+        made[name] = made[name].model_copy(update={"recipe": recipe})
+    other = Variant(**vars(method("fisher")), family="variant", change="fisher")
+    listed = study_table(Study("s", method("base"), None, (other,)), [made["base"], made["fisher"]])
+    lines = listed.text().splitlines()
+    assert lines[1] == ("'soup': the single models are the same; the soups are in the table of the runs.")
+    assert lines[-1].count("soup |") == len(METRICS)
+    assert "+0.00" not in listed.text()
+    assert listed.as_json()["rows"][1]["soup_only"] is True
+
+
 def test_listed_recipes_are_compared_with_the_base():
     other = Variant(**vars(method("other")), family="variant", change="other")
     listed = study_table(Study("s", method("base"), None, (other,)), [RESULTS[0], finished("other", 11, 22)])

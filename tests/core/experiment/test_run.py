@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from amrbench.data.feature_dataset import DatasetCache
-from amrbench.errors import DataError, RunError
+from amrbench.errors import DataError, RecipeError, RunError
 from amrbench.evaluation.result import read_result
 from amrbench.evaluation.table import table
 from amrbench.experiment import run as experiment
@@ -70,11 +70,12 @@ def test_files_that_a_killed_process_was_writing_do_not_stay_in_a_run(toy_folder
 
 def test_a_finished_run_trains_nothing_and_writes_nothing(toy_folder, monkeypatch):
     before = run_in(toy_folder)
-    times = {file: file.stat().st_mtime_ns for file in toy_folder.rglob("*")}
+    times = {file: file.stat().st_mtime_ns for file in toy_folder.rglob("*") if file.name != "running"}
     monkeypatch.setattr("amrbench.training.stages.fit", None)
     monkeypatch.setattr("amrbench.experiment.predictions.read", None)
     assert run_in(toy_folder) == before
-    assert {file: file.stat().st_mtime_ns for file in toy_folder.rglob("*")} == times
+    left = {file: file.stat().st_mtime_ns for file in toy_folder.rglob("*") if file.name != "running"}
+    assert left == times, "but for the claim, which is gone"
 
 
 def test_a_run_that_another_process_has_finished_meanwhile_is_not_written_again(toy_folder, monkeypatch):
@@ -236,6 +237,55 @@ def test_the_protocol_names_the_reference_even_if_it_is_requested_with_others(to
     (comparison,) = compare_with_baseline(runs)
     assert comparison.against == "small"
     assert {line.recipe for line in comparison.lines} == {"toy", "small", "other"}
+
+
+def test_a_copy_with_the_name_of_a_recipe_that_it_is_compared_with_is_refused(toy_folder):
+    write_yaml(toy_folder / "tiny.yaml", PROTOCOL | {"against": ["toy"]})
+    write_yaml(toy_folder / "mine.yaml", changed(RECIPE, training__batch=3))
+    with pytest.raises(RecipeError) as error:
+        run_all(
+            [toy_folder / "mine.yaml"],
+            toy_folder / "tiny.yaml",
+            registry=REGISTRY,
+            settings=settings_in(toy_folder),
+        )
+    assert str(error.value) == (
+        f"{toy_folder}/mine.yaml and {toy_folder}/toy.yaml are different recipes with the name 'toy', so "
+        "their results could not be told apart. Change 'name' in one of them."
+    )
+
+
+def test_the_protocol_of_a_run_is_kept_as_it_was_read(toy_folder):
+    file = toy_folder / "tiny.yaml"
+    before = file.read_bytes()
+
+    class Edits(Recorder):
+        def epoch(self, stage, epoch):
+            super().epoch(stage, epoch)
+            file.write_text("name: of the next run")
+
+    assert (run_in(toy_folder, reporter=Edits()).folder / "protocol.yaml").read_bytes() == before
+
+
+def test_a_folder_of_runs_that_cannot_be_made_is_refused_before_data_is_prepared(toy_folder, monkeypatch):
+    monkeypatch.setattr("amrbench.experiment.run.prepare", lambda *_, **__: pytest.fail("prepared"))
+    (toy_folder / "runs").write_text("a file")
+    with pytest.raises(RunError, match="runs is a file. Move it away, or name another folder with --out."):
+        run_in(toy_folder)
+
+
+def test_nobody_may_remove_data_while_a_run_prepares_it(toy_folder, monkeypatch):
+    held = []
+
+    def prepare(*arguments, **options):
+        held.extend((toy_folder / "cache" / "running").glob("*.claim"))
+        return actual(*arguments, **options)
+
+    actual = experiment.prepare
+    monkeypatch.setattr("amrbench.experiment.run.prepare", prepare)
+    run_in(toy_folder)
+    assert len(held) == 1
+    assert not held[0].exists()
 
 
 def test_several_recipes_are_run_together(toy_folder):

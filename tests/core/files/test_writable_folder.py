@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from amrbench.errors import DataError, RunError
@@ -35,6 +37,23 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path, below):
     assert refused(folder) == (
         f"{folder}: the runs would go there, but {tmp_path / 'runs'} is a file. Move it away, or name "
         "another folder with --out."
+    )
+
+
+@pytest.mark.parametrize("below", ["", "a/b"])
+def test_a_link_that_leads_nowhere_in_place_of_a_folder_is_named(tmp_path, below):
+    (tmp_path / "runs").symlink_to(tmp_path / "scratch")
+    folder = tmp_path / "runs" / below
+    assert refused(folder) == (
+        f"{folder}: the runs would go there, but {tmp_path / 'runs'} is a link to {tmp_path / 'scratch'}, "
+        "which is not there. Move it away, or name another folder with --out."
+    )
+
+
+def test_what_is_neither_a_file_nor_a_folder_is_named():
+    assert refused(Path("/dev/null")) == (
+        "/dev/null: the runs would go there, but /dev/null is no folder. Move it away, or name another "
+        "folder with --out."
     )
 
 
