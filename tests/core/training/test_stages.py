@@ -13,6 +13,7 @@ from amrbench.errors import RecipeError, RunError
 from amrbench.evaluation.result import Selected
 from amrbench.files.checksums import changed_files
 from amrbench.files.weights import load_weights, read_weights
+from amrbench.notes import collected_notes
 from amrbench.training import stages
 from amrbench.training.log import read_epochs
 from amrbench.training.numerics import fixed_numerics
@@ -197,8 +198,10 @@ def test_damaged_weights_of_the_stage_before_are_trained_again(toy_sources, tmp_
     file = train(last.parent, tmp_path) / "weights.span.safetensors"
     content = file.read_bytes()
     file.write_bytes(content[:-1])
-    train(last, tmp_path)
+    with collected_notes() as notes:
+        train(last, tmp_path)
     assert file.read_bytes() == content
+    assert notes[0].startswith("toy pretrain is trained again: weights.span.safetensors has changed")
 
 
 def test_stages_of_a_chain_draw_differently(toy_sources):
