@@ -78,8 +78,11 @@ class MeasuredChain:
 
     @property
     def origin(self) -> tuple[str, ...]:
-        """Return what is equal for two trainings that give the same bits."""
-        return self.recipe, self.cpu, *self.stages
+        """Return what is equal for two trainings of one form of a recipe that give the same bits.
+
+        Keys of stages also change with versions of parts that give other bits on other data alone.
+        """
+        return self.recipe, self.seed, self.cpu
 
     def shares_stages(self, other: MeasuredChain) -> bool:
         """Whether it has a stage in common with another chain."""

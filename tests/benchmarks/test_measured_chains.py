@@ -79,9 +79,17 @@ def test_a_run_is_added_once_and_another_processor_gives_further_chains(tmp_path
 def test_a_run_of_one_chain_is_added_too(tmp_path):
     folder = tmp_path / "chains"
     add([run_of(tmp_path / "a")], folder)
-    add([run_of(tmp_path / "elsewhere" / "a", stages="new", seeds=1)], folder)
+    add([run_of(tmp_path / "elsewhere" / "a", cpu="two", stages="new", seeds=1)], folder)
     _, chains = read(folder / "tiny-1.jsonl")
     assert [chain.seed for chain in chains] == ["seed 0", "seed 0", "seed 1", "seed 2"]
+
+
+def test_a_seed_that_is_trained_again_by_the_same_processor_is_no_further_chain(tmp_path):
+    folder = tmp_path / "chains"
+    add([run_of(tmp_path / "a")], folder)
+    add([run_of(tmp_path / "again" / "a", stages="new", seeds=4)], folder)
+    _, chains = read(folder / "tiny-1.jsonl")
+    assert [chain.seed for chain in chains] == ["seed 0", "seed 1", "seed 2", "seed 3"]
 
 
 def test_a_run_without_chains_is_refused(tmp_path):
