@@ -19,7 +19,7 @@ import pluggy
 
 from amrbench import hookspecs
 from amrbench.errors import PluginError, did_you_mean
-from amrbench.part import Part
+from amrbench.part import Part, slot_of
 from amrbench.plugin_errors import GROUP, definition_of, described, line_in, origin_of
 from amrbench.registry import Entry, Origin, Registry
 
@@ -103,7 +103,7 @@ def _part_fault(part: Any) -> str:
     name = f"the {part.slot} part {part.use!r} ({part.__module__}.{part.__qualname__})"
     if missing := sorted(part.__abstractmethods__):
         return f"{name}, which does not define {', '.join(missing)}."
-    build, asked = getattr(part, "build", None), getattr(_slot(part), "build", None)
+    build, asked = getattr(part, "build", None), getattr(slot_of(part), "build", None)
     if build is None or asked is None:
         return ""
     arguments = list(inspect.signature(asked).parameters)
@@ -113,11 +113,6 @@ def _part_fault(part: Any) -> str:
     except TypeError:
         return f"{name}, whose build takes {taken}, but is called with ({', '.join(arguments)})."
     return ""
-
-
-def _slot(part: type[Part]) -> type[Part]:
-    """Return the abstract class that a part chooses for."""
-    return next(base for base in part.__mro__ if base.__dict__.get("slot"))
 
 
 def _process_state() -> dict[str, object]:

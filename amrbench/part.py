@@ -189,9 +189,23 @@ class Part(Strict, ABC):
             raise ResultError(text, chosen, "build")
         return cast("Self", part)
 
+    def changed_options(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults, as plain values."""
+        fields, values = type(self).model_fields, self.model_dump(mode="json")
+        return {
+            name: values[name]
+            for name, field in fields.items()
+            if getattr(self, name) != field.get_default(call_default_factory=True)
+        }
+
     @model_serializer(mode="wrap")
     def _with_name(self, handler: Any) -> dict[str, Any]:
         return {"use": self.use, **handler(self)}
+
+
+def slot_of(part: type[Part]) -> type[Part]:
+    """Return the abstract class of a part's slot."""
+    return next(base for base in part.__mro__ if base.__dict__.get("slot"))
 
 
 def _refuse_wrong_name(owner: str, use: object) -> None:

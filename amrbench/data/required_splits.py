@@ -24,12 +24,7 @@ Use = Literal["train", "select", "report"]
 
 def describe_part(part: Part) -> str:
     """Return a part's name and the options that differ from their defaults, as one line."""
-    fields = type(part).model_fields
-    changed = [
-        name for name in fields if getattr(part, name) != fields[name].get_default(call_default_factory=True)
-    ]
-    options = part.model_dump(mode="json")
-    return " ".join([part.use, *(f"{name}={options[name]}" for name in changed)])
+    return " ".join([part.use, *(f"{name}={value}" for name, value in part.changed_options().items())])
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ take numbers and built modules, never options: a part's `build` makes them from 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
-from amrbench.part import Part
+from amrbench.part import Part, problem
 from amrbench.slots.block_data import Decoded as Decoded
 from amrbench.slots.block_data import Fused as Fused
 from amrbench.slots.block_data import Keys as Keys
@@ -319,3 +319,19 @@ class HeadPart(ProvidingPart, BlockPart):
     @abstractmethod
     def build(self, context: BlockContext) -> nn.Module:
         """Return a `Head`."""
+
+
+def owners_of(heads: Sequence[HeadPart], others: Mapping[str, str]) -> dict[str, str]:
+    """Return who provides each tensor, by its name, or raise a `problem` if two do.
+
+    Args:
+        heads: Of a model.
+        others: The same for the tensors of the rest of the model.
+    """
+    owners = dict(others)
+    for head in heads:
+        for name in sorted(head.provides):
+            if name in owners:
+                raise problem(f"heads: {head.use!r} and {owners[name]} both provide {name!r}; keep one.")
+            owners[name] = repr(head.use)
+    return owners

@@ -68,11 +68,7 @@ class FeaturesPart(Part):
     def label(self) -> str:
         """Return the name and the options that change its features, e.g. "m2d-clap+text=tokens"."""
         fields = type(self).model_fields
-        changed = [
-            name
-            for name, field in fields.items()
-            if not locates(field) and getattr(self, name) != field.default
-        ]
+        changed = [name for name in self.changed_options() if not locates(fields[name])]
         return "+".join([self.use, *(f"{name}={getattr(self, name)}" for name in changed)])
 
     @property

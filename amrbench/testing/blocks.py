@@ -10,10 +10,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from amrbench.interfaces import brief
-from amrbench.part import Part, Strict, parts_in
+from amrbench.part import Part, Strict, parts_in, slot_of
 from amrbench.slots.blocks import ActivationPart
 from amrbench.testing.model import check_model
-from amrbench.testing.options import slot_of
 from amrbench.testing.small_data import ContractFixture, close, expect
 from amrbench.testing.unchanged import unchanged
 
@@ -59,7 +58,7 @@ def model_with(options: S, part: Part) -> S:
     It is appended to a list of parts, in place of those that have its name or provide the same tensors. A
     field keeps its value where the options would not be valid otherwise.
     """
-    slot, provided = slot_of(part), set(getattr(part, "provides", ()))
+    slot, provided = slot_of(type(part)), set(getattr(part, "provides", ()))
     for name, field in type(options).model_fields.items():
         value = changed = getattr(options, name)
         if field.annotation is slot:

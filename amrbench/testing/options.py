@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from amrbench.errors import dotted
-from amrbench.part import Part
+from amrbench.part import Part, slot_of
 from amrbench.registry import Registry
 from amrbench.testing.small_data import expect
 
@@ -30,18 +30,13 @@ def check_options(part: Part, registry: Registry) -> None:
             missing = "missing" in mistake["msg"]
             expect(missing, f"{who}: its defaults are wrong: {dotted(mistake['loc'])}: {mistake['msg']}")
     written = json.loads(json.dumps(part.model_dump(mode="json")))
-    again = slot_of(part).model_validate(written, context=registry)
+    again = slot_of(type(part)).model_validate(written, context=registry)
     expect(again == part, f"{who}: written as JSON and read again it is {again!r}, not {part!r}.")
     try:
-        slot_of(part).model_validate({**written, "no such option": 1}, context=registry)
+        slot_of(type(part)).model_validate({**written, "no such option": 1}, context=registry)
     except ValidationError:
         return
     raise AssertionError(f"{who}: it accepts unknown options.")
-
-
-def slot_of(part: Part) -> type[Part]:
-    """Return the abstract class of a part's slot."""
-    return next(base for base in reversed(type(part).__mro__) if base.__dict__.get("slot"))
 
 
 def _is_part(annotation: Any) -> bool:

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from amrbench.slots.blocks import Activation, Head, Memory
 from amrbench.types import Batch, Encoded, Tensors
+from amrbench_plugins.moment_detr.layers import zero_padding
 from amrbench_plugins.moment_detr.positions import sine
 
 
@@ -96,7 +97,7 @@ class FrameNetworkModel(nn.Module):
         """Compute all tensors; there are no views."""
         mask = batch.audio_mask
         sentence = functional.normalize(self._sentence(batch), dim=-1)
-        audio = functional.normalize(self.audio(_zero_padding(batch.audio, mask)), dim=-1)
+        audio = functional.normalize(self.audio(zero_padding(batch.audio, mask)), dim=-1)
         similarity = (audio @ sentence[..., None]) * self.scale + self.bias  # (B, T, 1)
         frames = self.convolutions(self._joined(audio, sentence, similarity), mask)
         saliency = (similarity + self.correction(frames)).squeeze(-1)
@@ -114,7 +115,7 @@ class FrameNetworkModel(nn.Module):
     def _sentence(self, batch: Batch) -> Tensor:
         """Return the mean of the words, (B, D)."""
         words = batch.text_mask[..., None]
-        features = self.text(_zero_padding(batch.text, batch.text_mask))
+        features = self.text(zero_padding(batch.text, batch.text_mask))
         return (features * words).sum(1) / words.sum(1)  # type: ignore[no-any-return]
 
     def _joined(self, audio: Tensor, sentence: Tensor, similarity: Tensor) -> Tensor:
@@ -123,8 +124,3 @@ class FrameNetworkModel(nn.Module):
         audio, sentence = audio * width**0.5, (sentence * width**0.5)[:, None]  # numbers around 1
         product = audio * sentence
         return self.join(torch.cat([audio, sentence.expand_as(audio), product, similarity], -1))  # type: ignore[no-any-return]
-
-
-def _zero_padding(features: Tensor, mask: Tensor) -> Tensor:
-    # Padded rows may hold anything; a NaN would survive products with zero.
-    return features.masked_fill(~mask[..., None], 0)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import override
 
 from amrbench.part import budgeted, problem, unique
-from amrbench.slots.blocks import BlockContext, HeadPart, build_at
+from amrbench.slots.blocks import BlockContext, HeadPart, build_at, owners_of
 from amrbench.slots.losses import LossPart
 from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import ModelPart
@@ -94,7 +94,6 @@ class FrameNetwork(ModelPart):
 
     @model_validator(mode="after")
     def _heads_read_frames_alone(self) -> FrameNetwork:
-        owners = dict.fromkeys(_OF_FRAME_NETWORK, "the model")
         for head in self.heads:
             for name, axes in sorted(head.provides.items()):
                 if "Q" in axes.split():
@@ -102,9 +101,7 @@ class FrameNetwork(ModelPart):
                         f"heads: {head.use!r} provides {name!r} of decoder queries ({axes}), but this model "
                         "has no decoder."
                     )
-                if name in owners:
-                    raise problem(f"heads: {head.use!r} and {owners[name]} both provide {name!r}; keep one.")
-                owners[name] = repr(head.use)
+        owners_of(self.heads, dict.fromkeys(_OF_FRAME_NETWORK, "the model"))
         return self
 
     @override

@@ -74,6 +74,12 @@ def start_corrections(last: nn.Linear, corrections: Corrections) -> None:
         nn.init.zeros_(last.bias)
 
 
+def zero_padding(features: Tensor, mask: Tensor) -> Tensor:
+    """Return features (B, T, D) with zeros where the mask (B, T) is False."""
+    # Padded rows may hold anything; a NaN would survive products with zero.
+    return features.masked_fill(~mask[..., None], 0)
+
+
 class Perceptron(nn.Module):
     """Linear maps with an activation between each two."""
 

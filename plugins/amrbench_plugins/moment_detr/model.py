@@ -28,6 +28,7 @@ from amrbench.slots.blocks import (
     TemporalEmbeddingPart,
     build_at,
     heads_fault,
+    owners_of,
 )
 from amrbench.slots.model import ModelPart
 
@@ -144,12 +145,7 @@ class MomentDetr(ModelPart):
 
     @model_validator(mode="after")
     def _heads_provide_spans_and_scores(self) -> MomentDetr:
-        owners = dict.fromkeys(self._before_decoder(), "an earlier part")
-        for head in self.heads:
-            for name in sorted(head.provides):
-                if name in owners:
-                    raise problem(f"heads: {head.use!r} and {owners[name]} both provide {name!r}; keep one.")
-                owners[name] = repr(head.use)
+        owners = owners_of(self.heads, dict.fromkeys(self._before_decoder(), "an earlier part"))
         for name, example in (("spans", "spans"), ("scores", "foreground")):
             if name not in owners:
                 raise problem(f"heads: none of them provides {name!r}; add one that does, e.g. {example!r}.")

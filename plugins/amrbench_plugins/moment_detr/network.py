@@ -46,7 +46,7 @@ from amrbench.slots.blocks import (
     learned_tokens,
 )
 from amrbench.types import Batch, Encoded, Tensors
-from amrbench_plugins.moment_detr.layers import InputProjection
+from amrbench_plugins.moment_detr.layers import InputProjection, zero_padding
 from amrbench_plugins.moment_detr.positions import sine
 from amrbench_plugins.moment_detr.summary import NoSummary, TextSummary
 from amrbench_plugins.moment_detr.tensors import LazyTensors
@@ -82,7 +82,7 @@ class MomentDetrNetwork(nn.Module):
 
     def encode(self, batch: Batch, views: Collection[str] = ()) -> Encoded:
         """Compute everything before the decoder; the view shares the projected audio and its dropout."""
-        text = self.text_projection(_zero_padding(batch.text, batch.text_mask)) + self.token_types[0]
+        text = self.text_projection(zero_padding(batch.text, batch.text_mask)) + self.token_types[0]
         words = Tokens(text, torch.zeros_like(text), batch.text_mask)
         refined = self._project_audio(batch)
         time = self.temporal_embedding.add(batch.audio_mask).to(refined.features.dtype)
@@ -119,7 +119,7 @@ class MomentDetrNetwork(nn.Module):
 
     def _project_audio(self, batch: Batch) -> Tokens:
         mask = batch.audio_mask
-        features = _zero_padding(batch.audio, mask)
+        features = zero_padding(batch.audio, mask)
         columns = self.temporal_embedding.columns(mask).to(features.dtype)
         features = self.audio_projection(torch.cat([columns, features], -1))
         positions = sine(mask, self.width).to(features.dtype)
@@ -143,8 +143,3 @@ class MomentDetrNetwork(nn.Module):
         for head in self.heads.values():
             tensors.update(head.of_memory(memory))
         return memory, tensors
-
-
-def _zero_padding(features: Tensor, mask: Tensor) -> Tensor:
-    # Padded rows may hold anything; a NaN would survive products with zero.
-    return features.masked_fill(~mask[..., None], 0)

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from amrbench.part import refuse_repeated
 from amrbench.slots.soups import FisherData, Soup, SoupPart
-from amrbench_plugins.soups.several import changed_options, in_brackets, several_soups
+from amrbench_plugins.soups.several import in_brackets, several_soups
 
 Ingredient = Annotated[
     Literal["best", "last"],
@@ -130,7 +130,7 @@ class Several(SoupPart):
     @field_validator("of")
     @classmethod
     def _differ(cls, soups: tuple[SoupPart, ...]) -> tuple[SoupPart, ...]:
-        refuse_repeated([soup.use + in_brackets(changed_options(soup)) for soup in soups])
+        refuse_repeated([soup.use + in_brackets(soup.changed_options()) for soup in soups])
         return soups
 
     @property
@@ -140,4 +140,4 @@ class Several(SoupPart):
 
     @override
     def build(self) -> Soup:
-        return partial(several_soups, soups=[(part.build(), changed_options(part)) for part in self.of])
+        return partial(several_soups, soups=[(part.build(), part.changed_options()) for part in self.of])

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from amrbench.errors import RecipeError
-from amrbench.slots.soups import Candidate, Soup, SoupPart, SoupResult, SoupScorer
+from amrbench.slots.soups import Candidate, Soup, SoupResult, SoupScorer
 
 Options = Mapping[str, Any]
 
@@ -40,16 +40,6 @@ def distinguishing(options: Options, others: Sequence[Options]) -> Options:
         name: value
         for name, value in options.items()
         if any(name not in other or other[name] != value for other in others)
-    }
-
-
-def changed_options(part: SoupPart) -> dict[str, Any]:
-    """Return the options that differ from their defaults, as JSON values."""
-    fields, values = type(part).model_fields, part.model_dump(mode="json")
-    return {
-        name: values[name]
-        for name, field in fields.items()
-        if getattr(part, name) != field.get_default(call_default_factory=True)
     }
 
 
