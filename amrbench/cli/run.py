@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import faulthandler
-import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +30,9 @@ from amrbench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from amrbench.evaluation.compare import Comparison
+    from amrbench.evaluation.study_table import StudyTable
+    from amrbench.evaluation.table import RunTable
     from amrbench.tools.dry_run import Forecast
 
 RunFolders = Annotated[
@@ -73,8 +75,8 @@ def run(
     """Run recipes or studies: prepare data, train, predict, score, and print tables with comparisons."""
     from amrbench.config.load import load_protocol
     from amrbench.config.study import expand, with_changes
-    from amrbench.evaluation.study_table import study_tables, with_more
-    from amrbench.evaluation.table import refuse_unknown_slices, table
+    from amrbench.evaluation.study_table import study_tables
+    from amrbench.evaluation.table import refuse_unknown_slices, run_table
     from amrbench.experiment.run import Settings, compare_with_baseline, run_all
     from amrbench.tools.dry_run import dry_run
     from amrbench.training.progress_bars import progress
@@ -99,13 +101,24 @@ def run(
         return
     with progress() as reporter:
         runs = run_all(runnables, protocol, registry=registry, settings=settings, reporter=reporter)
-    rows = table([results for run in runs for results in run.all_results], shown_as, by=by)
-    tables = study_tables(runnables, [run.result for run in runs])
-    text = with_more(rows, tables or compare_with_baseline(runs), shown_as)
-    if shown_as == "json":
-        print_json(json.loads(text))
+    rows = run_table([results for run in runs for results in run.all_results], by=by)
+    studies = study_tables(runnables, [run.result for run in runs])
+    _print_tables(rows, studies, [] if studies else compare_with_baseline(runs), shown_as)
+
+
+def _print_tables(
+    rows: RunTable, studies: Sequence[StudyTable], comparisons: Sequence[Comparison], form: str
+) -> None:
+    if form == "json":
+        document = rows.as_json()
+        if studies:
+            document["studies"] = [study.as_json() for study in studies]
+        for comparison in comparisons:
+            document["comparison"] = comparison.as_json()
+        print_json(document)
     else:
-        typer.echo(text)
+        texts = [table.text(form) for table in (rows, *studies)]
+        typer.echo("\n\n".join([*texts, *(comparison.text(form) for comparison in comparisons)]))
 
 
 def _print_forecast(forecast: Forecast, form: str) -> None:

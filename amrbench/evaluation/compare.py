@@ -16,7 +16,7 @@ import numpy as np
 
 from amrbench.errors import RunError
 from amrbench.evaluation.systems import ComparedModel, System, read_systems
-from amrbench.evaluation.text_table import format_table, refuse_unknown_format
+from amrbench.evaluation.text_table import format_table
 from amrbench.functional.bootstrap import (
     DRAWS,
     LEVEL,
@@ -109,14 +109,7 @@ class Comparison:
         return {**asdict(self), "draws": DRAWS, "level": LEVEL, "share": SHARE}
 
     def text(self, form: str = "github") -> str:
-        """Return the table with its heading in one of `FORMS`.
-
-        Raises:
-            RunError: The form is unknown.
-        """
-        refuse_unknown_format(form)
-        if form == "json":
-            return json.dumps(self.as_json(), indent=2)
+        """Return the table with its heading; see `format_table`."""
         return format_table(form, self.notes, self.cells(), align=self.alignment())
 
     def cells(self) -> list[dict[str, str]]:

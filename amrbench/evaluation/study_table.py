@@ -6,7 +6,6 @@ table of the runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -14,7 +13,7 @@ from typing import Any
 
 from amrbench.config.load import Method
 from amrbench.config.study import Study
-from amrbench.evaluation.compare import METRICS, Comparison
+from amrbench.evaluation.compare import METRICS
 from amrbench.evaluation.result import Result
 from amrbench.evaluation.text_table import format_table
 
@@ -118,24 +117,6 @@ def study_tables(runnables: Sequence[Study | Method], results: Sequence[Result])
         for runnable, runs in zip(runnables, own, strict=True)
         if isinstance(runnable, Study)
     ]
-
-
-def with_more(table: str, more: Sequence[StudyTable | Comparison], form: str) -> str:
-    """Return a table of `amrbench.evaluation.table.table`, followed by tables of studies or a comparison.
-
-    As JSON, all are one document.
-    """
-    if not more:
-        return table
-    if form != "json":
-        return "\n\n".join([table, *(other.text(form) for other in more)])
-    document = json.loads(table)
-    for other in more:
-        if isinstance(other, StudyTable):
-            document.setdefault("studies", []).append(other.as_json())
-        else:
-            document["comparison"] = other.as_json()
-    return json.dumps(document, indent=2)
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from amrbench.errors import RunError, did_you_mean
 from amrbench.evaluation.result import Result, Row, refuse_mixed
-from amrbench.evaluation.text_table import format_table, refuse_unknown_format
+from amrbench.evaluation.text_table import format_table
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,9 @@ class RunTable:
         conditions = {"protocol": self.protocol, "about": self.about, "split": self.split}
         return {**conditions, "stand_ins": list(self.stand_ins), "rows": list(self.rows)}
 
-
-def table(results: Sequence[Result], form: str = "github", *, by: str = "") -> str:
-    """Return the `run_table` of runs as text in one of `FORMS`; RunError if there is no such form."""
-    refuse_unknown_format(form)
-    content = run_table(results, by=by)
-    if form == "json":
-        return json.dumps(content.as_json(), indent=2)
-    return format_table(form, content.heading, content.cells())
+    def text(self, form: str = "github") -> str:
+        """Return the table with its heading; see `format_table`."""
+        return format_table(form, self.heading, self.cells())
 
 
 def run_table(results: Sequence[Result], *, by: str = "") -> RunTable:

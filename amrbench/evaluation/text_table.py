@@ -34,7 +34,11 @@ def format_table(
         heading: Sentences, one a line.
         rows: At least one, all with the same keys; a float gets two decimals.
         align: "left" or "right" for each column; by default text is left and numbers are right.
+
+    Raises:
+        RunError: There is no such form.
     """
+    refuse_unknown_format(form)
     sides = align or ["left" if isinstance(value, str) else "right" for value in rows[0].values()]
     cells = [
         {key: f"{value:.2f}" if isinstance(value, float) else str(value) for key, value in row.items()}

@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -238,7 +237,7 @@ def test_a_difference_of_chains_that_is_open_says_what_would_settle_it(tmp_path)
         "80 % of the cases, if the difference is as large as it seems. Where no number of them would, the "
         "half-width that the recordings of this split leave."
     )
-    data = json.loads(comparison.text("json"))
+    data = comparison.as_json()
     assert data["share"] == 0.8
     assert data["lines"][1]["to_settle"] == vars(open_.to_settle)
     assert data["lines"][2]["to_settle"] is None
@@ -279,7 +278,7 @@ def test_headings_are_comments_where_the_format_has_them(runs, form, mark):
 
 def test_json_keeps_all_digits(runs):
     comparison = compare(runs, metrics=["R1@0.7"])
-    data = json.loads(comparison.text("json"))
+    data = comparison.as_json()
     assert data["draws"] == 10_000
     assert (data["queries"], data["recordings"], data["against"]) == (120, 40, "poor")
     assert data["lines"][1]["difference"]["low"] == comparison.lines[1].difference.low

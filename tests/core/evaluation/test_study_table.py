@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -7,8 +6,7 @@ from amrbench.config.load import Method
 from amrbench.config.recipe import Recipe
 from amrbench.config.study import Study, Variant
 from amrbench.evaluation.compare import METRICS
-from amrbench.evaluation.study_table import study_table, study_tables, with_more
-from amrbench.evaluation.table import table
+from amrbench.evaluation.study_table import study_table, study_tables
 from amrbench.files.yaml_file import parse_yaml
 from tests.core.evaluation.test_table import results, row
 from tests.small_world.unbuilt_parts import RECIPE, REGISTRY
@@ -111,19 +109,14 @@ def test_a_seed_that_only_one_has_is_no_pair():
     assert list(study_table(study(), few).as_json()["rows"][2]["seeds"]) == ["seed 0"]
 
 
-def test_tables_of_studies_follow_the_table_of_all_runs():
+def test_the_table_of_a_study_has_the_results_of_its_recipes():
     runnables = [method("other"), study(), method("last")]
     tables = study_tables(runnables, [finished("other", 5), *RESULTS, finished("last", 6)])
     assert [other.rows for other in tables] == [study_table(study(), RESULTS).rows]
-    text = with_more(table(RESULTS), tables, "github")
-    assert text.index("whole recording") < text.index("Study s")
-    document = json.loads(with_more(table(RESULTS, "json"), tables, "json"))
-    assert [other["study"] for other in document["studies"]] == ["s"]
-    assert document["protocol"] == "tiny"
 
 
-def test_without_a_study_there_is_only_the_table():
-    assert with_more("text", study_tables([method("other")], [finished("other", 5)]), "json") == "text"
+def test_without_a_study_there_is_no_table():
+    assert study_tables([method("other")], [finished("other", 5)]) == []
 
 
 @pytest.mark.parametrize(("form", "mark"), [("tsv", "# "), ("latex", "% ")])

@@ -1,10 +1,8 @@
-import json
-
 import pytest
 
 from amrbench.errors import RunError
 from amrbench.evaluation.result import Result, Row, Slice
-from amrbench.evaluation.table import table
+from amrbench.evaluation.table import run_table
 from tests.small_world.written_runs import made_up_result
 
 
@@ -24,6 +22,10 @@ def results(recipe: str = "toy", value: float = 50.0, *, rows: tuple[Row, ...] =
     )
     options = {"stand_ins": "mini-clap stands in for clap"} | options
     return made_up_result(recipe, rows, features={"use": "mini-clap"}, **options)
+
+
+def table(runs: list[Result], form: str = "github", by: str = "") -> str:
+    return run_table(runs, by=by).text(form)
 
 
 def test_a_table_has_protocol_and_stand_ins_above_its_rows():
@@ -48,7 +50,7 @@ def test_a_control_that_is_missing_has_a_blank_row_and_a_reason_above():
     assert lines[2] == "toy, shuffled: missing, because of x."
     assert lines[7] == "| toy      | shuffled        |         0 |          |       |"
     assert "shuffled" not in "".join(table([run], by="kind").splitlines()[4:])
-    assert json.loads(table([run], "json"))["rows"][1]["metrics"] == {}
+    assert run_table([run]).as_json()["rows"][1]["metrics"] == {}
 
 
 def test_baselines_appear_once_at_the_end():
@@ -91,7 +93,7 @@ def test_headings_are_comments_where_the_format_has_them(form):
 
 
 def test_json_keeps_all_digits():
-    data = json.loads(table([results(value=100 / 3)], "json", by="kind"))
+    data = run_table([results(value=100 / 3)], by="kind").as_json()
     assert data["protocol"] == "tiny"
     assert data["stand_ins"] == ["mini-clap stands in for clap"]
     assert data["rows"][0] == {

@@ -9,7 +9,7 @@ import torch
 from amrbench.data.feature_dataset import DatasetCache
 from amrbench.errors import DataError, RecipeError, RunError
 from amrbench.evaluation.result import read_result
-from amrbench.evaluation.table import table
+from amrbench.evaluation.table import run_table
 from amrbench.experiment import run as experiment
 from amrbench.experiment.finished_run import find_run, open_run
 from amrbench.experiment.run import compare_with_baseline, run_all
@@ -211,7 +211,7 @@ def test_the_protocol_names_recipes_to_compare_with(toy_folder):
     assert [result.recipe.name for result in run.all_results] == ["toy", "small"]
     assert {other.folder.name.split("@")[0] for other in run.against} == {"small"}
     assert find_run(None, below=toy_folder / "runs") == run.folder, "the requested recipe is the newest run"
-    text = table(run.all_results)
+    text = run_table(run.all_results).text()
     assert text.count("always 0-10 s") == 1
     assert "Stand-ins: one-hot stands in for absent." in text
     assert len(compare_with_baseline([run])) == 1

@@ -7,7 +7,7 @@ import pytest
 from amrbench.errors import RunError
 from amrbench.evaluation.compare import compare
 from amrbench.evaluation.study_table import study_table
-from amrbench.evaluation.table import table
+from amrbench.evaluation.table import run_table
 from amrbench.experiment.run import run
 from amrbench.files.predictions import read_predictions
 from amrbench.registry import Registry
@@ -85,7 +85,7 @@ def test_both_splits_were_trained_on(unscored):
 
 
 def test_the_table_says_so(unscored):
-    lines = table([unscored.result]).splitlines()
+    lines = run_table([unscored.result]).text().splitlines()
     assert lines[1] == "The ground truth is not public: predictions only, no metrics."
     header = next(line for line in lines if line.startswith("|"))
     assert [cell.strip() for cell in header.strip("|").split("|")] == ["recipe", "member", "queries"]
