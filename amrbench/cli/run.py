@@ -117,7 +117,7 @@ def _print_tables(
             document["comparison"] = comparison.as_json()
         print_json(document)
     else:
-        texts = [table.text(form) for table in (rows, *studies)]
+        texts = [rows.text(form), *(study.text(form) for study in studies)]
         typer.echo("\n\n".join([*texts, *(comparison.text(form) for comparison in comparisons)]))
 
 
