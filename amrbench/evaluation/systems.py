@@ -171,8 +171,8 @@ def read_systems(
     paths = list({run_folder(path).resolve(): path for path in every}.values())
     if not paths:
         raise RunError("there is nothing to compare: give a run folder or a prediction file.")
-    if truth is not None and all(is_run(path) for path in paths):
-        raise RunError(f"{truth}: runs bring their own annotations; --truth is for prediction files only.")
+    if truth is not None:
+        refuse_truth_of_runs(paths, truth)
     read = cache(read_truth)  # For all systems at once: a pipe can be read only once.
     systems = [read_system(path, metrics, truth, read=read) for path in paths]
     names = distinct_names([(system.name, system.location) for system in systems])
@@ -185,6 +185,25 @@ def read_systems(
     for system, content in zip(systems, contents, strict=True):
         refuse_other_queries(systems[0].location, contents[0], system.location, content)
     return systems
+
+
+def refuse_truth_of_runs(paths: Sequence[Path], truth: Path) -> None:
+    """Raise RunError if there is no prediction file that annotations are for.
+
+    Args:
+        paths: Of runs and prediction files.
+        truth: The annotations.
+    """
+    if not all(is_run(path) for path in paths):
+        return
+    for path in paths:
+        if not (result := read_result(path)).scored:
+            file = run_folder(path) / result.rows[0].predictions
+            raise RunError(
+                f"{truth}: --truth is for prediction files only, and {path} is a run whose ground truth is "
+                f"not public. Give its prediction files instead of the run, e.g. {file}."
+            )
+    raise RunError(f"{truth}: runs bring their own annotations; --truth is for prediction files only.")
 
 
 def distinct_names(named: Sequence[tuple[str, Path]]) -> list[str]:

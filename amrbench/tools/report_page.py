@@ -18,6 +18,7 @@ from amrbench.evaluation.systems import (
     is_run,
     prediction_files,
     read_systems,
+    refuse_truth_of_runs,
     run_folder,
 )
 from amrbench.evaluation.table import run_table
@@ -91,6 +92,8 @@ def write_report(request: ReportRequest, output: Path) -> None:
     refuse_replacing(output, files)
     if pipe := next((file for file in files if file.is_fifo()), None):
         raise DataError(f"{pipe}: is a pipe, but a report reads its files several times. Give a stored file.")
+    if request.truth is not None:
+        refuse_truth_of_runs(request.all_sources, request.truth)
     if request.audio is not None and not request.audio.is_dir():
         raise DataError(f"{request.audio}: there is no such folder. Give the folder of the recordings.")
     _page(request).write(output)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from amrbench.evaluation.analysis_tables import analysis_tables
 from amrbench.evaluation.compare import METRICS, compare
 from amrbench.evaluation.result import read_result
 from amrbench.evaluation.score_files import score_files
-from amrbench.files.annotations import write_annotations
+from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import write_predictions
 from amrbench.functional.metrics import STANDARD
 from amrbench.types import Moments, Query
@@ -199,6 +200,27 @@ def test_runs_without_a_public_truth_show_predictions_and_training(report, unsco
     timelines = data_of(html, "timelines")["timelines"]
     assert {own["truth"] for own in timelines} == {None}
     assert timelines[0]["systems"][0]["moments"]
+
+
+def test_annotations_of_a_run_without_a_public_truth_are_for_its_prediction_files(
+    amrbench,
+    report,
+    unscored,  # noqa: F811
+    tmp_path,
+):
+    run, truth = unscored.folder, tmp_path / "truth.jsonl"
+    file = run / "predictions/seed-0.evaluation.jsonl"
+    expected = (
+        f"error: {truth}: --truth is for prediction files only, and {run} is a run whose ground truth is not "
+        f"public. Give its prediction files instead of the run, e.g. {file}.\n"
+    )
+    for command in (("report", "-o", tmp_path / "r.html"), ("compare",), ("analyze",)):
+        code, _, err = amrbench(*command, run, "--truth", truth)
+        assert (code, err) == (2, expected)
+    queries = read_annotations(run / "annotations.evaluation.jsonl")
+    write_annotations(truth, [replace(query, windows=((0.0, 2.0),)) for query in queries])
+    rows = tables_of(report(file, "--truth", truth))["Scores in percent"]
+    assert [row["queries"] for row in rows][:1] == ["8"]
 
 
 def test_a_run_shows_the_curves_of_its_logs(report, finished):
