@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError, RunError
 from amrbench.evaluation.result import RESULT, Result, Row, read_result
-from amrbench.files.checksums import changed_files
+from amrbench.files.checksums import changed_files, has_checksums, is_set_aside
 from amrbench.files.folders import cache_folder
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.registry import Registry
@@ -131,7 +131,7 @@ class FinishedRun:
 
 
 def find_run(given: Path | None, *, below: Path = Path("runs")) -> Path:
-    """Return the given folder of a run, or that of the newest finished run.
+    """Return the given folder of a run, or that of the newest finished run that was not set aside.
 
     Args:
         given: The folder, if it is known.
@@ -142,13 +142,17 @@ def find_run(given: Path | None, *, below: Path = Path("runs")) -> Path:
     """
     if given is not None:
         return given
-    files = sorted(below.glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime)
+    files = [
+        file
+        for file in below.glob(f"*/{RESULT}")
+        if has_checksums(file.parent) and not is_set_aside(file.parent)
+    ]
     if not files:
         raise RunError(
             f"there is no finished run in {str(below)!r}. Run a recipe first "
             "('amrbench run recipes/ours3.yaml'), or name one with --run."
         )
-    return files[-1].parent
+    return max(files, key=lambda file: file.stat().st_mtime).parent
 
 
 def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path | None = None) -> FinishedRun:

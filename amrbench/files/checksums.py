@@ -16,6 +16,7 @@ from amrbench.errors import DataError
 from amrbench.files.atomic import free_name, write_text_atomic
 
 CHECKSUMS = "SHA256SUMS"
+_ASIDE = ".damaged"
 
 
 def write_checksums(folder: Path, names: Iterable[str]) -> None:
@@ -88,6 +89,11 @@ def refuse_changed(file: Path) -> None:
             )
 
 
+def is_set_aside(folder: Path) -> bool:
+    """Whether a folder has a name that `set_aside_changed` gives."""
+    return _ASIDE in folder.name
+
+
 def set_aside_changed(folder: Path) -> str:
     """Rename a folder that is not as it was when it was finished to `<name>.damaged`.
 
@@ -103,7 +109,7 @@ def set_aside_changed(folder: Path) -> str:
             return ""
     except PermissionError as error:
         raise _forbidden(folder, error) from error
-    aside = free_name(folder.with_name(f"{folder.name}.damaged"))
+    aside = free_name(folder.with_name(f"{folder.name}{_ASIDE}"))
     try:
         folder.rename(aside)
     except FileNotFoundError:

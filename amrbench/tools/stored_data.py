@@ -12,7 +12,7 @@ from amrbench.content_hash import content_hash
 from amrbench.data.prepare import DATA, FEATURES, CachedSplit
 from amrbench.data.required_splits import FeatureRequest, RequiredSplits
 from amrbench.errors import AmrbenchError
-from amrbench.files.checksums import has_checksums
+from amrbench.files.checksums import has_checksums, is_set_aside
 from amrbench.registry import Registry
 from amrbench.tools.stored_items import Claims, StoredItem, entries, size_of
 from amrbench.tools.stored_stages import KEY
@@ -109,7 +109,7 @@ def _why_stale(path: Path) -> str:
         return "claim of a process that has ended"
     if path.suffix == _MAKING:
         return "its preparation was stopped; a run would go on after what is finished"
-    return "set aside because its files had changed" if ".damaged" in path.name else "not finished"
+    return "set aside because its files had changed" if is_set_aside(path) else "not finished"
 
 
 def _about(path: Path) -> str:

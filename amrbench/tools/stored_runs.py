@@ -7,7 +7,7 @@ from pathlib import Path
 
 from amrbench.errors import RunError
 from amrbench.evaluation.result import RESULT, Result, read_record
-from amrbench.files.checksums import has_checksums
+from amrbench.files.checksums import has_checksums, is_set_aside
 from amrbench.tools.stored_items import Claims, StoredItem, entries, size_of
 
 _RECIPE = "recipe.yaml"
@@ -35,7 +35,7 @@ class StoredRuns:
         self.results: dict[Path, Result] = {}
         self.unread: list[Path] = []
         for path in self.paths:
-            if has_checksums(path) and _is_run(path) and not _is_set_aside(path):
+            if has_checksums(path) and _is_run(path) and not is_set_aside(path):
                 self._read(path)
 
     def _read(self, path: Path) -> None:
@@ -72,7 +72,7 @@ def _why_stale(path: Path) -> str:
         return "claim of a process that has ended"
     if "@" not in path.name or not (path / _RECIPE).is_file():
         return ""
-    if _is_set_aside(path):
+    if is_set_aside(path):
         return "set aside because its files had changed"
     if has_checksums(path) or not all(_WRITTEN.fullmatch(inner.name) for inner in entries(path)):
         return ""
@@ -85,10 +85,6 @@ def _claim_of(path: Path) -> Path:
 
 def _is_run(path: Path) -> bool:
     return any((path / name).is_file() for name in (RESULT, _RECIPE))
-
-
-def _is_set_aside(path: Path) -> bool:
-    return ".damaged" in path.name
 
 
 def _is_claim(path: Path) -> bool:

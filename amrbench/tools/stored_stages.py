@@ -10,7 +10,7 @@ from pathlib import Path
 from amrbench.errors import RunError
 from amrbench.evaluation.result import TrainedStage, read_record
 from amrbench.experiment.part_versions import version_of
-from amrbench.files.checksums import has_checksums
+from amrbench.files.checksums import has_checksums, is_set_aside
 from amrbench.registry import Registry
 from amrbench.tools.stored_items import Claims, StoredItem, entries, size_of
 from amrbench.training import log
@@ -98,7 +98,7 @@ class StoredStages:
             return f"its training was stopped{at}; a run would go on with what it saved"
         if path.name.endswith(FAILED):
             return "the step of a training that failed; nothing reads it"
-        if ".damaged" in path.name:
+        if is_set_aside(path):
             return "set aside because its files had changed"
         return "not as training leaves a stage today"
 

@@ -11,10 +11,13 @@ from tests.small_world.runs import seal
 
 
 def test_the_newest_finished_run_is_taken(tmp_path):
-    for name, age in (("old", 100), ("new", 50)):
+    ages = {"old": 100, "new": 50, "killed before its checksums": 40, "x.damaged": 30, "x.damaged-2": 20}
+    for name, age in ages.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "result.json").write_text("{}")
         os.utime(tmp_path / name / "result.json", (1e9 - age, 1e9 - age))
+        if not name.startswith("killed"):
+            seal(tmp_path / name)
     (tmp_path / "unfinished").mkdir()
     assert find_run(None, below=tmp_path) == tmp_path / "new"
     assert find_run(tmp_path / "old", below=tmp_path) == tmp_path / "old"

@@ -8,6 +8,7 @@ from amrbench.errors import DataError
 from amrbench.files.checksums import (
     changed_files,
     has_checksums,
+    is_set_aside,
     refuse_changed,
     set_aside_changed,
     write_checksums,
@@ -81,6 +82,9 @@ def test_a_folder_that_has_changed_is_set_aside(folder):
     assert not folder.exists()
     folder.mkdir()
     assert set_aside_changed(folder) == f"SHA256SUMS is missing; what was there is now in {aside}-2"
+    set_aside = {path.name for path in folder.parent.iterdir() if is_set_aside(path)}
+    assert set_aside == {aside.name, f"{aside.name}-2"}
+    assert not is_set_aside(folder)
 
 
 def test_of_two_processes_that_set_a_folder_aside_one_is_faster(folder, monkeypatch):
