@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from shlex import quote
 from typing import Protocol, runtime_checkable
 
@@ -29,7 +29,7 @@ from amrbench.data.near_files import about_missing_annotations, about_missing_au
 from amrbench.data.recording_files import RecordingFiles
 from amrbench.errors import DataError, some
 from amrbench.files.annotations import read_annotations, safe_id
-from amrbench.files.folder_files import has_file, printable
+from amrbench.files.folder_files import has_file, is_hidden, printable
 from amrbench.files.jsonl import KeyRule
 from amrbench.files.remembered_hashes import file_hashes
 from amrbench.required_files import Published, RequiredFile, refuse_missing
@@ -89,6 +89,12 @@ class DatasetFolder:
     def feature_file(self, encoder: FeaturesPart) -> Path:
         """Return the feature file of an encoder."""
         return self.root / FEATURES / f"{safe_id(encoder.label)}.h5"
+
+    @property
+    def feature_files(self) -> list[Path]:
+        """Return the feature files that are there and not hidden, sorted."""
+        files = (self.root / FEATURES).glob("*.h5")
+        return sorted(file for file in files if not is_hidden(PurePath(file.name)))
 
     @property
     def audio_folder(self) -> Path:

@@ -59,9 +59,7 @@ def status_of_requests(requests: Sequence[FeatureRequest]) -> list[FileStatus]:
 def status_of_folder(folder: DatasetFolder) -> list[FileStatus]:
     """Return the files of a data set: annotations, published and present features, and audio."""
     uses = [(folder, split) for split in folder.splits]
-    encoders = dict.fromkeys(
-        [*folder.features, *(path.stem for path in sorted((folder.root / FEATURES).glob("*.h5")))]
-    )
+    encoders = dict.fromkeys([*folder.features, *(path.stem for path in folder.feature_files)])
     files = [
         RequiredFile(
             f"annotations of {folder.name} {split}",

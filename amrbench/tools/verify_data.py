@@ -250,8 +250,7 @@ def _of_missing_audio(
     folder: DatasetFolder, known: Mapping[str, Sequence[Query]]
 ) -> Iterator[tuple[str, Iterable[Finding]]]:
     """Yield each split with findings about recordings that have no file; only extraction needs the files."""
-    has_features = any((folder.root / FEATURES).glob("*.h5"))
-    if not folder.audio_folder.is_dir() and has_features:
+    if not folder.audio_folder.is_dir() and folder.feature_files:
         return
     vids = {split: list(dict.fromkeys(query.vid for query in queries)) for split, queries in known.items()}
     every = list(dict.fromkeys(chain.from_iterable(vids.values())))
@@ -298,7 +297,7 @@ def _of_feature_files(
     folder: DatasetFolder, known: Mapping[str, Sequence[Query]]
 ) -> Iterator[tuple[str, Iterable[Finding]]]:
     """Yield each split with its findings for each feature file."""
-    paths = sorted((folder.root / FEATURES).glob("*.h5"))
+    paths = folder.feature_files
     for path in paths:
         try:
             file = open_feature_file(path)

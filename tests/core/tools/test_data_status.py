@@ -64,7 +64,8 @@ def states(files):
     return {file.file.what: file.as_row()["here"] for file in files}
 
 
-def test_a_data_set_has_annotations_features_and_audio(part):
+def test_a_data_set_has_annotations_features_and_audio(part, tmp_path):
+    (tmp_path / "features" / "._one-hot.h5").write_bytes(b"metadata of macOS")
     files = status_of_folder(part.dataset_folder)
     assert states(files) == {
         "annotations of own train": "yes",

@@ -204,11 +204,17 @@ def test_annotations_that_cannot_be_read_are_a_fault(dataset):
 
 
 def test_features_that_fit(dataset):
-    write_features(dataset, {"a": 10, "b": 11})
+    file = write_features(dataset, {"a": 10, "b": 11})
+    file.with_name("._ears.h5").write_bytes(b"metadata of macOS")
     assert lines(dataset)[2:] == [
         "  note  ears: 1 recordings have some rows more or less than their duration, at most a tenth: 'b'",
         *no_annotations(dataset),
     ]
+
+
+def test_hidden_features_alone_are_none(dataset):
+    write_features(dataset, {}).rename(dataset.root / "features" / ".ears.h5")
+    assert lines(dataset)[2].startswith("  note  no features: there is no .h5 file in ")
 
 
 def test_features_that_are_missing_or_do_not_fit_are_faults(dataset):
