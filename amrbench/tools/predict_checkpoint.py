@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +17,9 @@ from amrbench.data.published_features import published_source
 from amrbench.errors import CheckpointError, RecipeError, dotted
 from amrbench.evaluation.result import Fitted
 from amrbench.files.annotations import NAMES_OF_FILES, read_annotations
+from amrbench.files.archives import ARRAYS
 from amrbench.files.atomic import refuse_replacing
+from amrbench.files.folder_files import files_below
 from amrbench.files.predictions import write_predictions
 from amrbench.files.torch_checkpoint import read_checkpoint
 from amrbench.plugin_errors import naming_plugins
@@ -57,7 +60,7 @@ def predict_from_checkpoint(
         DataError: Annotations or features are missing or wrong, or the output is an input or is not writable.
         RecipeError: The read-out or the ranking of the recipe cannot be used with the checkpoint.
     """
-    refuse_replacing(output, [checkpoint, annotations])
+    refuse_replacing(output, chain([checkpoint, annotations], _feature_files(features)))
     foreign = load_foreign(checkpoint, registry)
     with naming_plugins(recipe or ()):
         own = Reading(foreign.readout, foreign.ranking)
@@ -69,6 +72,12 @@ def predict_from_checkpoint(
     ]
     write_predictions(output, with_sentences)
     return len(predictions)
+
+
+def _feature_files(folder: Path) -> Iterator[Path]:
+    """Yield the feature files below a folder; other files there may be outputs."""
+    if folder.is_dir():
+        yield from (path for path in files_below(folder).files if path.suffix.lower() in ARRAYS)
 
 
 def load_foreign(checkpoint: Path, registry: Registry) -> ForeignModel:

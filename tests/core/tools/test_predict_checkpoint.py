@@ -50,9 +50,13 @@ def test_without_the_name_of_the_model_it_is_asked_for(tmp_path: Path) -> None:
         load_foreign(tmp_path / "best.ckpt", Registry.of(OtherNet))
 
 
-@pytest.mark.parametrize("name", ["best.ckpt", "queries.jsonl"])
+INPUTS = ("best.ckpt", "queries.jsonl", "clap/a.npz", "clap_text/qid1.NPZ")
+
+
+@pytest.mark.parametrize("name", INPUTS)
 def test_an_input_cannot_be_the_output(tmp_path: Path, name: str) -> None:
-    for file in ("best.ckpt", "queries.jsonl"):
+    for file in INPUTS:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("kept")
     with pytest.raises(DataError) as error:
         predict_from_checkpoint(
@@ -66,6 +70,18 @@ def test_an_input_cannot_be_the_output(tmp_path: Path, name: str) -> None:
         f"{tmp_path / name}: is an input, so it cannot be the output. Name another output."
     )
     assert (tmp_path / name).read_text() == "kept"
+
+
+def test_other_files_beside_the_features_may_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "predictions.jsonl").write_text("of an earlier call")
+    with pytest.raises(CheckpointError, match="best.ckpt"):
+        predict_from_checkpoint(
+            FOLDER / "best.ckpt",
+            features=tmp_path,
+            annotations=tmp_path / "queries.jsonl",
+            output=tmp_path / "predictions.jsonl",
+            registry=Registry.of(OtherNet),
+        )
 
 
 class Bounded(CheckpointPart):
