@@ -190,9 +190,11 @@ def predict(
         Path | None, typer.Option(help="page to write: .html, to see and hear the moments")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="picture to write: .png, .pdf or .svg")] = None,
-    labels: Annotated[Path | None, typer.Option(help="label file of Audacity to write")] = None,
-    csv: Annotated[Path | None, typer.Option(help="table to write")] = None,
-    clips: Annotated[Path | None, typer.Option(help="folder for the moments as WAV files")] = None,
+    labels: Annotated[Path | None, typer.Option(help="label file of Audacity to write, new or empty")] = None,
+    csv: Annotated[Path | None, typer.Option(help="table to write, new or empty")] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="folder for the moments as WAV files, new or empty")
+    ] = None,
     as_json: AsJson = False,
     without: Without = None,
 ) -> None:
@@ -204,10 +206,11 @@ def predict(
     from amrbench.training.progress_bars import progress
 
     files = RequestedFiles(html, plot, labels, csv, clips)
-    files.refuse_unwritable(recording)
+    runs = open_runs(run or [], registry_of(without), member=member)
+    files.refuse_unwritable([recording, *(file for finished in runs for file in finished.files())])
     results = []
     with progress() as reporter:
-        for finished in open_runs(run or [], registry_of(without), member=member):
+        for finished in runs:
             with naming_plugins(finished.recipe):
                 results.append(find_moments(recording, queries, finished, report=reporter.data))
     if as_json:

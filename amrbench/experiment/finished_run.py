@@ -59,6 +59,10 @@ class FinishedRun:
         stage = store_of(self.cache) / self.result.models[self.member.member]
         return stage / weights_file(self.recipe.selected_by)
 
+    def files(self) -> list[Path]:
+        """Return all that is in the folder of the run, and in that of the stage whose weights are read."""
+        return [path for folder in {self.folder, self.weights.parent} for path in folder.rglob("*")]
+
     @cached_property
     def backends(self) -> list[tuple[FeaturesPart, FeatureBackend]]:
         """Return the encoders, usually one; their files are not read yet."""

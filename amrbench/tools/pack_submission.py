@@ -109,7 +109,7 @@ def pack(
     """
     _refuse_other_label(label)
     given = [file for file in (template, predictions) if file]
-    refuse_replacing(output, [*given, *finished.folder.rglob("*")])
+    refuse_replacing(output, [*given, *finished.files()])
     result = finished.result
     faults = submission_faults(result)
     if faults and not not_a_submission:

@@ -34,29 +34,34 @@ class RequestedFiles:
     table: Path | None = None
     clips: Path | None = None
 
-    def refuse_unwritable(self, recording: Path) -> None:
+    def refuse_unwritable(self, sources: Sequence[Path]) -> None:
         """Raise DataError or RunError if a file cannot be written, before a long recording is read.
 
-        One that is a folder, the recording, or another of these files, counts as well.
+        One that is a folder, a source, or another of these files, counts as well, and so do labels and a
+        table that are there already: people correct them by hand.
+
+        Args:
+            sources: All files that are read.
         """
-        self._refuse_same(recording)
+        self._refuse_same(sources)
         if self.html is not None:
             page.refuse_unwritable(self.html)
         if self.plot is not None:
             plot_timeline.refuse_unwritable(self.plot)
-        for path in (self.labels, self.table):
+        for option, path in (("--labels", self.labels), ("--csv", self.table)):
             if path is not None:
                 refuse_missing_parent(path)
+                _refuse_filled(option, path)
         if self.clips is not None:
             refuse_used_folder(self.clips)
 
-    def _refuse_same(self, recording: Path) -> None:
+    def _refuse_same(self, sources: Sequence[Path]) -> None:
         first: dict[Path, str] = {}
         for option, path in self._files().items():
             if path.exists() and not path.is_file():
                 kind = "a folder" if path.is_dir() else "a device, a pipe or a socket"
                 raise DataError(f"{path}: is {kind}. Name a file with {option}.")
-            refuse_replacing(path, [recording])
+            refuse_replacing(path, sources)
             _refuse_named(first, option, path)
         if self.clips is not None:
             _refuse_named(first, "--clips", self.clips)
@@ -89,6 +94,14 @@ class RequestedFiles:
             plot_timeline.draw(self.plot, results[0].recording, timelines, heading=lines)
         if self.html is not None:
             recording_page(results, top).write(self.html)
+
+
+def _refuse_filled(option: str, path: Path) -> None:
+    if path.exists() and path.stat().st_size:
+        raise DataError(
+            f"{path}: is there already, and may have been corrected by hand. Name a new or empty file with "
+            f"{option}, or move this one away."
+        )
 
 
 def _refuse_named(first: dict[Path, str], option: str, path: Path) -> None:

@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from amrbench.errors import DataError
+from amrbench.experiment.finished_run import open_run
 from amrbench.tools.requested_files import RequestedFiles
 from tests.small_world.parts import REGISTRY
 
 RATE = 8000
+FILLED = "{path}: is there already, and may have been corrected by hand. Name a new or empty file with "
 
 
 @pytest.fixture
@@ -48,6 +51,8 @@ def test_the_command_writes_all_files_at_once(call, tmp_path):
         ("--csv", ".", "{folder}: is a folder. Name a file with --csv."),
         ("--html", ".", "{folder}: is a folder. Name a file with --html."),
         ("--plot", ".", "{folder}: is a folder. Name a file with --plot."),
+        ("--labels", "corrected.txt", FILLED + "--labels, or move this one away."),
+        ("--csv", "corrected.txt", FILLED + "--csv, or move this one away."),
         ("--csv", "/dev/null", "/dev/null: is a device, a pipe or a socket. Name a file with --csv."),
     ],
 )
@@ -55,9 +60,46 @@ def test_nothing_is_predicted_for_a_file_that_cannot_be_written(
     call, tmp_path, monkeypatch, option, name, text
 ):
     monkeypatch.setattr("amrbench.tools.predict_audio.find_moments", lambda *_, **__: 1 / 0)
+    (tmp_path / "corrected.txt").write_text("0\t1\tkept")
     code, _, err = call(option, tmp_path / name)
     assert code == 2
     assert err == f"error: {text.format(path=tmp_path / name, folder=tmp_path)}\n"
+    assert (tmp_path / "corrected.txt").read_text() == "0\t1\tkept"
+
+
+@pytest.mark.parametrize("option", ["--labels", "--csv"])
+@pytest.mark.parametrize("name", ["predictions/seed-0.test.jsonl", "annotations.test.jsonl", "recipe.yaml"])
+def test_no_file_of_a_run_that_is_read_is_replaced(call, soup_run, option, name):
+    file = soup_run.folder / name
+    before = file.read_bytes()
+    code, _, err = call(option, file)
+    assert (code, err) == (
+        2,
+        f"error: {file}: is an input, so it cannot be the output. Name another output.\n",
+    )
+    assert file.read_bytes() == before
+
+
+def test_no_file_of_a_stage_that_is_read_is_replaced(soup_run):
+    finished = open_run(
+        soup_run.folder, REGISTRY, member="seed 1", cache=soup_run.folder.parents[1] / "cache"
+    )
+    assert finished.weights.is_file()
+    with pytest.raises(DataError) as error:
+        RequestedFiles(labels=finished.weights).refuse_unwritable(finished.files())
+    assert str(error.value) == (
+        f"{finished.weights}: is an input, so it cannot be the output. Name another output."
+    )
+
+
+def test_an_empty_file_may_become_labels_and_an_old_page_a_new_one(call, tmp_path):
+    for name in ("a.txt", "a.html"):
+        (tmp_path / name).touch()
+    (tmp_path / "a.html").write_text("old")
+    code, _, _ = call("--labels", tmp_path / "a.txt", "--html", tmp_path / "a.html")
+    assert code == 0
+    assert len((tmp_path / "a.txt").read_text().splitlines()) == 2
+    assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +116,7 @@ def test_a_path_is_named_by_one_option(call, tmp_path, monkeypatch, one, two):
 
 def test_nothing_is_written_that_was_not_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    RequestedFiles().refuse_unwritable(tmp_path / "a.wav")
+    RequestedFiles().refuse_unwritable([tmp_path / "a.wav"])
     RequestedFiles().write([], 5)
     assert [*tmp_path.iterdir()] == []
 
