@@ -213,11 +213,13 @@ def predict(
         for finished in runs:
             with naming_plugins(finished.recipe):
                 results.append(find_moments(recording, queries, finished, report=reporter.data))
-    if as_json:
-        print_json({"models": [result.as_json(top) for result in results]})
-    else:
-        typer.echo("\n\n".join(result.text(top) for result in results))
-    files.write(results, top)
+    try:  # A file that cannot be written and an output that cannot be printed do not cost each other.
+        files.write(results, top)
+    finally:
+        if as_json:
+            print_json({"models": [result.as_json(top) for result in results]})
+        else:
+            typer.echo("\n\n".join(result.text(top) for result in results))
 
 
 @command(epilog="Example: amrbench demo --run runs/ours3@synthetic-6ed7abff")

@@ -1,3 +1,8 @@
+import errno
+import io
+import os
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -100,6 +105,32 @@ def test_an_empty_file_may_become_labels_and_an_old_page_a_new_one(call, tmp_pat
     assert code == 0
     assert len((tmp_path / "a.txt").read_text().splitlines()) == 2
     assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
+
+
+class Full(io.StringIO):
+    """An output on a full disk."""
+
+    def flush(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_an_output_that_cannot_be_printed_costs_no_file(call, tmp_path, monkeypatch, form):
+    monkeypatch.setattr(sys, "stdout", Full())
+    with pytest.raises(OSError, match="No space left"):
+        call("--labels", tmp_path / "a.txt", *form)
+    assert len((tmp_path / "a.txt").read_text().splitlines()) == 2
+
+
+def test_a_file_that_cannot_be_written_costs_no_output(call, monkeypatch, tmp_path):
+    def fail(*_):
+        raise DataError("the disk is full.")
+
+    expected = call()[1]
+    monkeypatch.setattr("amrbench.tools.requested_files.write_text_atomic", fail)
+    code, out, err = call("--labels", tmp_path / "a.txt")
+    assert (code, out) == (2, expected)
+    assert err.endswith("\nerror: the disk is full.\n")
 
 
 @pytest.mark.parametrize(
