@@ -16,7 +16,7 @@ from amrbench.data.audio import AudioFile
 from amrbench.data.recording_files import without_suffix
 from amrbench.errors import DataError
 from amrbench.experiment.finished_run import slug
-from amrbench.files.atomic import atomic_path
+from amrbench.files.atomic import atomic_path, free_name
 from amrbench.files.audacity_labels import audacity_labels_text
 from amrbench.files.writable_folder import refuse_unwritable
 from amrbench.tools.predict_audio import Answer, Answers, system_names
@@ -26,6 +26,7 @@ _COLUMNS = (
     *("model", "run", "protocol", "stand_ins"),
 )
 _LONGEST_WORDS = 40
+_LONGEST_FOLDER = 100
 
 
 def labels_text(results: Sequence[Answers], top: int) -> str:
@@ -70,7 +71,7 @@ def write_clips(folder: Path, results: Sequence[Answers], top: int) -> int:
 
     Args:
         folder: See `refuse_used_folder`.
-        results: Of one or more models, whose names are folders inside if they are several.
+        results: Of one or more models, whose names are those of folders inside if they are several.
         top: Moments of each query.
 
     Raises:
@@ -78,8 +79,9 @@ def write_clips(folder: Path, results: Sequence[Answers], top: int) -> int:
     """
     count = 0
     for result, name in zip(results, system_names(results), strict=True):
-        inner = folder if len(results) == 1 else folder / slug(name)
-        inner.mkdir(exist_ok=True)
+        # Slugs of two names may be the same, e.g. those of "a/x" and "a-x".
+        inner = folder if len(results) == 1 else free_name(folder / slug(name)[:_LONGEST_FOLDER])
+        inner.mkdir(parents=True, exist_ok=True)
         # In the order of time, because some formats are decoded from their beginning.
         for file_name, start, end in sorted(_clips(result.answers, top), key=itemgetter(1)):
             _write_clip(inner / file_name, result.recording, start, end)

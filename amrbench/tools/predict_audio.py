@@ -127,11 +127,19 @@ class Answers:
 
 
 def system_names(results: Sequence[Answers]) -> list[str]:
-    """Return a name for the model of each result: recipe and member, and the run where two are alike."""
-    names = [f"{result.finished.result.recipe.name}, {result.finished.member.member}" for result in results]
+    """Return a name for the model of each result: recipe and member, and the run where two are alike.
+
+    The run is named by its folder, or by the whole path if two folders have one name.
+    """
+    runs = [result.finished for result in results]
+    names = [f"{run.result.recipe.name}, {run.member.member}" for run in runs]
+    folders = [run.folder.name for run in runs]
+    folders = [
+        name if folders.count(name) == 1 else str(run.folder) for name, run in zip(folders, runs, strict=True)
+    ]
     return [
-        name if names.count(name) == 1 else f"{name}, {result.finished.folder.name}"
-        for name, result in zip(names, results, strict=True)
+        name if names.count(name) == 1 else f"{name}, {folder}"
+        for name, folder in zip(names, folders, strict=True)
     ]
 
 

@@ -45,10 +45,23 @@ def test_labels_are_read_as_annotations_again(result, tmp_path):
     ]
 
 
+def of_run(result, folder):
+    """Return the answers as those of another run with the same recipe."""
+    return replace(result, finished=replace(result.finished, folder=Path(folder)))
+
+
 def test_labels_of_several_models_name_them(result):
-    lines = labels_text([result, result], 1).splitlines()
-    name = f"toy, soup, {result.finished.folder.name}"
-    assert lines[-1] == f"2.000000\t5.000000\ta dog, barks ({name})"
+    lines = labels_text([of_run(result, "runs/x"), of_run(result, "runs/y")], 1).splitlines()
+    assert lines[-1] == "2.000000\t5.000000\ta dog, barks (toy, soup, y)"
+
+
+def test_labels_and_tables_of_two_runs_with_one_folder_name_have_their_paths(result):
+    several = [of_run(result, folder) for folder in ("runs/x", "from-gpu/x")]
+    names = ["toy, soup, runs/x", "toy, soup, from-gpu/x"]
+    labels = labels_text(several, 1).splitlines()
+    assert {line.partition(" (")[2].rstrip(")") for line in labels} == set(names)
+    rows = csv.DictReader(io.StringIO(table_text(several, 1)))
+    assert [*dict.fromkeys(row["model"] for row in rows)] == names
 
 
 def test_a_table_has_a_row_for_each_moment(result):
@@ -111,6 +124,24 @@ def test_clips_of_several_models_are_in_folders(result, tmp_path):
     refuse_used_folder(tmp_path / "clips")
     write_clips(tmp_path / "clips", [result, other], 1)
     assert sorted(path.name for path in (tmp_path / "clips").iterdir()) == ["toy-seed-0", "toy-soup"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("runs/x", "from-gpu/x"), ["toy-soup-from-gpu-x", "toy-soup-runs-x"]),
+        (("a/x", "a-x", "A x"), ["toy-soup-a-x", "toy-soup-a-x-2", "toy-soup-x"]),
+        (("a/" + "b" * 200, "c/" + "b" * 200), ["toy-soup-a-" + "b" * 89, "toy-soup-c-" + "b" * 89]),
+        (("b" * 200 + "/x", "b" * 200 + "/./y"), ["toy-soup-x", "toy-soup-y"]),
+        (("b" * 200 + "1/x", "b" * 200 + "2/x"), ["toy-soup-" + "b" * 91, "toy-soup-" + "b" * 91 + "-2"]),
+    ],
+)
+def test_no_clip_of_a_run_replaces_that_of_another(result, tmp_path, folders, names):
+    folder = tmp_path / "clips"
+    refuse_used_folder(folder)
+    assert write_clips(folder, [of_run(result, own) for own in folders], 1) == 2 * len(folders)
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert all(len(list(path.iterdir())) == 2 for path in folder.iterdir())
 
 
 def test_clips_are_not_mixed_with_others(tmp_path):

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,9 +218,22 @@ def test_several_models_answer_one_after_another(run, finished, tmp_path, monkey
     ]
     _, out, _ = amrbench(*command, "--json")
     assert [row["member"] for row in json.loads(out)["models"]] == ["soup", "seed 0"]
-    results = [find_moments(path, ["class 2"], open_run(folder, REGISTRY)) for folder in (run.folder,) * 2]
-    assert system_names(results) == [f"toy, soup, {run.folder.name}"] * 2
-    assert system_names(results[:1]) == ["toy, soup"]
+
+
+def test_models_are_told_apart_by_the_folders_of_their_runs_or_by_their_paths(run, tmp_path):
+    path = recorded(tmp_path / "a.wav", long_recording(1))
+    result = find_moments(path, ["class 2"], open_run(run.folder, REGISTRY))
+    one, two, other = (
+        replace(result, finished=replace(result.finished, folder=Path(folder)))
+        for folder in ("runs/x", "from-gpu/x", "runs/y")
+    )
+    assert system_names([one]) == ["toy, soup"]
+    assert system_names([one, other]) == ["toy, soup, x", "toy, soup, y"]
+    assert system_names([one, two, other]) == [
+        "toy, soup, runs/x",
+        "toy, soup, from-gpu/x",
+        "toy, soup, y",
+    ]
 
 
 # ---------------------------------------------------------------- sentences for which nothing stands out
