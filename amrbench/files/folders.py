@@ -7,6 +7,8 @@ from pathlib import Path
 
 import platformdirs
 
+from amrbench.errors import DataError
+
 CACHE_VARIABLE = "AMRBENCH_CACHE"
 DATA_VARIABLE = "AMRBENCH_DATA"
 MODELS_VARIABLE = "AMRBENCH_MODELS"
@@ -29,6 +31,30 @@ def models_folder() -> Path:
     return _from_environment(MODELS_VARIABLE) or data_folder() / "models"
 
 
+def path_of(value: str, variable: str = "") -> Path:
+    """Return the path that somebody wrote; ~ and ~name at its beginning are folders of users.
+
+    Args:
+        value: The path.
+        variable: The variable of the environment that holds it, for the message.
+
+    Raises:
+        DataError: There is no such user.
+    """
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        where = f"{variable}={value!r}" if variable else repr(value)
+        if name := Path(value).parts[0][1:]:
+            raise DataError(
+                f"{where}: there is no user {name!r}, so this path is not known. Write ~/{value[1:]} for one "
+                "in your own folder."
+            ) from error
+        raise DataError(
+            f"{where}: your own folder is not known. Set HOME, or write the path without ~."
+        ) from error
+
+
 def _from_environment(variable: str) -> Path | None:
     value = os.environ.get(variable, "").strip()
-    return Path(value).expanduser().absolute() if value else None
+    return path_of(value, variable).absolute() if value else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from amrbench.errors import DataError, unreadable
 from amrbench.files.checksums import file_sha256
-from amrbench.files.folders import MODELS_VARIABLE, models_folder
+from amrbench.files.folders import MODELS_VARIABLE, models_folder, path_of
 from amrbench.required_files import Published, RequiredFile
 
 
@@ -39,7 +39,7 @@ class ModelFile:
     def required_file(self, chosen: str) -> RequiredFile:
         """Return the file as one that must be present; `chosen` is the value of the option."""
         default = [models_folder() / self.encoder / name for name in self.names]
-        paths = [Path(chosen).expanduser()] if chosen else [*default, *installed_paths(self.installed)]
+        paths = [path_of(chosen)] if chosen else [*default, *installed_paths(self.installed)]
         present = [path for path in paths if (path / self.holds).is_file()]
         return RequiredFile(
             what=f"{self.what} of {self.encoder}",

@@ -13,7 +13,7 @@ from typing_extensions import override
 from amrbench.data.audio import SUFFIXES
 from amrbench.data.local_dataset import DatasetFolder, LocalDataset, PublishedSplit
 from amrbench.files.folder_files import has_file
-from amrbench.files.folders import DATA_VARIABLE, data_folder
+from amrbench.files.folders import DATA_VARIABLE, data_folder, path_of
 from amrbench.part import location, unique
 from amrbench.required_files import Published, RequiredFile, refuse_missing
 from amrbench.slots.data import Dataset, DatasetPart
@@ -63,7 +63,7 @@ class PublishedDatasetPart(LocalDatasetPart):
     @property
     @override
     def dataset_folder(self) -> DatasetFolder:
-        root = Path(self.folder).expanduser() if self.folder else data_folder() / self.use
+        root = path_of(self.folder) if self.folder else data_folder() / self.use
         known = self.known
         return DatasetFolder(self.use, root, known.splits, known.features, known.audio)
 
@@ -114,7 +114,7 @@ class Files(LocalDatasetPart):
     @override
     def dataset_folder(self) -> DatasetFolder:
         splits = {split: PublishedSplit(f"{split}.jsonl", OWN_FILES) for split in ("train", "val", "test")}
-        return DatasetFolder(self.folder, Path(self.folder).expanduser(), splits, audio=OWN_FILES)
+        return DatasetFolder(self.folder, path_of(self.folder), splits, audio=OWN_FILES)
 
 
 class Procedural(DatasetPart):
@@ -241,7 +241,7 @@ class Recorded(MixedDatasetPart):
 
     @override
     def corpora(self) -> list[RequiredFile]:
-        root = Path(self.folder).expanduser() if self.folder else data_folder() / self.use
+        root = path_of(self.folder) if self.folder else data_folder() / self.use
         return [
             RequiredFile(
                 what="takes and sounds.yaml",
@@ -255,7 +255,7 @@ class Recorded(MixedDatasetPart):
 
 
 def _corpus(name: str, chosen: str, where: Published) -> RequiredFile:
-    path = Path(chosen).expanduser() if chosen else data_folder() / name.lower()
+    path = path_of(chosen) if chosen else data_folder() / name.lower()
     return RequiredFile(
         what=f"corpus {name}",
         path=path,

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from typing_extensions import override
 
+from amrbench.files.folders import path_of
 from amrbench.part import location, problem
 from amrbench.required_files import Published, RequiredFile
 from amrbench.slots.data import Dataset, DatasetPart, refuse_unknown_split
@@ -80,7 +81,7 @@ class SimulatedData(DatasetPart):
         return SHAPES[self.shape]
 
     def _file(self, split: str) -> Path:
-        return Path(self.annotations).expanduser() / self._shape.file.format(split=split)
+        return path_of(self.annotations) / self._shape.file.format(split=split)
 
 
 class SimulatedFeatures(FeaturesPart):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from amrbench.files.folders import MODELS_VARIABLE, models_folder
+from amrbench.files.folders import MODELS_VARIABLE, models_folder, path_of
 from amrbench.required_files import Published, RequiredFile, refuse_missing
 from amrbench_plugins.backends.model_files import installed_paths
 
@@ -23,7 +23,7 @@ def required_file(chosen: str) -> RequiredFile:
         chosen: A folder, or empty for the default folders.
     """
     tables = next(_tables(chosen), None)
-    default = Path(chosen).expanduser() if chosen else models_folder() / "gpt2"
+    default = path_of(chosen) if chosen else models_folder() / "gpt2"
     return RequiredFile(
         what="tokenizer of clap (vocab.json and merges.txt of GPT-2)",
         path=tables[0].parent if tables else default,
@@ -41,10 +41,7 @@ def find(chosen: str) -> tuple[Path, Path]:
 
 
 def _tables(chosen: str) -> Iterator[tuple[Path, Path]]:
-    if chosen:
-        folders = [Path(chosen).expanduser()]
-    else:
-        folders = [models_folder() / "gpt2", *installed_paths(_INSTALLED)]
+    folders = [path_of(chosen)] if chosen else [models_folder() / "gpt2", *installed_paths(_INSTALLED)]
     for folder, names in product(folders, NAMES):
         vocabulary, merges = (folder / name for name in names)
         if vocabulary.is_file() and merges.is_file():

@@ -15,6 +15,7 @@ from amrbench.content_hash import content_hash
 from amrbench.data.audio import SUFFIXES, audio_by_stem
 from amrbench.errors import DataError, some
 from amrbench.files.folder_files import files_below
+from amrbench.files.folders import path_of
 from amrbench.files.text_file import read_text
 from amrbench.notes import note
 
@@ -183,7 +184,7 @@ def excluded_ids(files: Iterable[str]) -> dict[Path, frozenset[str]]:
         DataError: A file cannot be read.
     """
     ids: dict[Path, frozenset[str]] = {}
-    for path in (Path(file).expanduser() for file in files):
+    for path in map(path_of, files):
         text = read_text(path)
         try:
             is_json = path.suffix.lower() == ".json"

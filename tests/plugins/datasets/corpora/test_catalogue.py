@@ -77,6 +77,13 @@ def test_excluded_ids_are_read_as_programs_write_them(tmp_path):
         assert exclude(tmp_path, name, content)[0] == ["222"], name
 
 
+def test_excluded_ids_of_an_unknown_user_are_refused():
+    assert refusal(catalogue.excluded_ids, ["~castella/ids.txt"]) == (
+        "'~castella/ids.txt': there is no user 'castella', so this path is not known. Write "
+        "~/castella/ids.txt for one in your own folder."
+    )
+
+
 def test_it_is_noted_how_many_excluded_ids_are_known(tmp_path):
     two_sounds(tmp_path)
     names, note = exclude(tmp_path, "ids.txt", b"111\nno-such\n\n")
