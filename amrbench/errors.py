@@ -6,9 +6,14 @@ with 2. Any other exception is a bug and keeps its traceback.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from textwrap import shorten
+
+LONGEST_REASON = 400
+"""Characters of what another package says, in a message."""
 
 
 class AmrbenchError(Exception):
@@ -38,6 +43,27 @@ class RunError(AmrbenchError):
 def unreadable(path: Path, error: OSError) -> DataError:
     """Return the error for a file that the system does not let us read."""
     return DataError(f"{path}: cannot be read ({error.strerror}). Check the path.")
+
+
+@contextmanager
+def as_run_error(what: str, remedy: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn exceptions of another package into a RunError; for a few lines that do little but call it.
+
+    Args:
+        what: What failed, with options and their values.
+        remedy: What to do about it.
+        kinds: The exceptions.
+
+    Raises:
+        RunError: One of them was raised.
+    """
+    try:
+        yield
+    except (AmrbenchError, MemoryError):
+        raise
+    except kinds as error:
+        reason = shorten(str(error), LONGEST_REASON) or type(error).__name__
+        raise RunError(f"{what} ({reason}). {remedy}") from error
 
 
 def dotted(path: Iterable[object]) -> str:

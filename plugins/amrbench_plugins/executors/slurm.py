@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from pydantic import Field
 
+from amrbench.errors import as_run_error
 from amrbench.slots.executors import LOST, MOST_JOBS, ExecutorPart, StageTask
 from amrbench_plugins.executors.command import StageCommand
 from amrbench_plugins.executors.missing import imported
@@ -46,10 +48,23 @@ class SlurmCluster:
         """Submit one array of jobs."""
         if not tasks:
             return []
-        executor = self._executor(tasks[0])
-        with executor.batch():
-            jobs = [executor.submit(PreemptedStage(task.file)) for task in tasks]
+        with self._asking():
+            executor = self._executor(tasks[0])
+            with executor.batch():
+                jobs = [executor.submit(PreemptedStage(task.file)) for task in tasks]
         return [SlurmJob(job) for job in jobs]
+
+    def _asking(self) -> AbstractContextManager[None]:
+        """Return a context in which what SLURM refuses, or that it is not there, is a RunError."""
+        options = self.options.model_dump().items()
+        named = ", ".join(f"{name} {value!r}" for name, value in options if name != "use")
+        return as_run_error(
+            f"the executor submitit cannot submit jobs with {named}",
+            "Give the command on a machine that has srun and sbatch, and options that SLURM allows there: "
+            "'sinfo' lists partitions and limits. '{use: submitit, cluster: local}' needs no SLURM.",
+            RuntimeError,
+            FileNotFoundError,
+        )
 
     def _executor(self, task: StageTask) -> Any:
         """Return submitit's executor; all tasks of a run ask for the same."""

@@ -1,8 +1,12 @@
 import signal
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
+from amrbench.errors import RunError
+from amrbench.slots.executors import StageTask
 from amrbench_plugins.executors import command
 from amrbench_plugins.executors.command import start
 from amrbench_plugins.executors.slurm import PreemptedStage, SlurmJob, Submitit
@@ -25,6 +29,63 @@ class FakeJob:
 )
 def test_the_code_of_a_job(job, code):
     assert SlurmJob(job).poll() == code
+
+
+class FakeExecutor:
+    """Fails as submitit does: where there is no SLURM, or when it refuses the jobs."""
+
+    def __init__(self, at, error):
+        self.at, self.error = at, error
+
+    def __call__(self, **options):
+        return self.fail("construction")
+
+    def update_parameters(self, **options):
+        pass
+
+    def batch(self):
+        return nullcontext()
+
+    def submit(self, job):
+        return self.fail("submission")
+
+    def fail(self, now):
+        if self.at == now:
+            raise self.error
+        return self
+
+
+@pytest.mark.parametrize(
+    ("at", "error", "reason"),
+    [
+        (
+            "construction",
+            RuntimeError('Could not detect "srun", are you indeed on a slurm cluster?'),
+            'Could not detect "srun", are you indeed on a slurm cluster?',
+        ),
+        (
+            "submission",
+            RuntimeError("sbatch: error: invalid partition specified: gpux\nsbatch: error: it failed"),
+            "sbatch: error: invalid partition specified: gpux sbatch: error: it failed",
+        ),
+        (
+            "submission",
+            FileNotFoundError(2, "No such file or directory", "sbatch"),
+            "[Errno 2] No such file or directory: 'sbatch'",
+        ),
+    ],
+)
+def test_what_slurm_refuses_is_named_with_the_options(tmp_path, monkeypatch, at, error, reason):
+    monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace(AutoExecutor=FakeExecutor(at, error)))
+    task = StageTask("one", tmp_path / "task.json", "cpu", 1, lambda: 0)
+    with pytest.raises(RunError) as refused:
+        Submitit(partition="gpux").build(2).submit([task])
+    assert str(refused.value) == (
+        "the executor submitit cannot submit jobs with partition 'gpux', minutes 1440, gpus 1, memory 16, "
+        f"cluster 'slurm' ({reason}). Give the command on a machine that has srun and sbatch, and options "
+        "that SLURM allows there: 'sinfo' lists partitions and limits. '{use: submitit, cluster: local}' "
+        "needs no SLURM."
+    )
 
 
 def test_jobs_of_submitit_have_the_same_metrics(same_with):
