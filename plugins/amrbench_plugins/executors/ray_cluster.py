@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from amrbench.errors import RunError
+from amrbench.errors import RunError, as_run_error
 from amrbench.notes import note
 from amrbench.slots.executors import LOST, ExecutorPart, StageTask
 from amrbench_plugins.executors.command import StageCommand
@@ -19,6 +21,8 @@ PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Variables that let a private cluster listen on the loopback address alone; Ray reads them when imported."""
 LEAST_STORE = 80 * 2**20
 """Bytes of the object store, through which nothing but paths is passed; Ray takes no less."""
+CONNECT_SECONDS = 10.0
+"""Longest time to wait for a cluster to answer; Ray itself tries for a quarter of an hour."""
 
 
 class Ray(ExecutorPart):
@@ -46,7 +50,8 @@ class RayCluster:
 
     def slots(self) -> int:
         """Return the number of stages at the same time: one for each core of the cluster."""
-        cores = int(self._connected().cluster_resources().get("CPU", 1))
+        with self._asking():
+            cores = int(self._connected().cluster_resources().get("CPU", 1))
         return max(1, min(cores, self.jobs or cores))
 
     def submit(self, tasks: Sequence[StageTask]) -> list[RayJob]:
@@ -56,14 +61,31 @@ class RayCluster:
     def _submit(self, task: StageTask) -> RayJob:
         from amrbench.experiment.sent_task import pack_needed  # here and below, because it imports torch
 
-        ray = self._connected()
         gpus = self.gpus if task.device.startswith("cuda") else 0
-        # Lost tasks are handed over again by the caller, who says so.
-        remote = ray.remote(num_cpus=task.threads, num_gpus=gpus, max_retries=0)(train)
         text = task.file.read_text(encoding="utf-8")
-        # A private cluster is this machine. In a list it stays where it is until somebody asks for it.
-        needed = [ray.put(pack_needed(task.file))] if self.address else []
-        return RayJob(ray, task.file, remote.remote(str(task.file), text, needed))
+        packed = [pack_needed(task.file)] if self.address else []  # A private cluster is this machine.
+        with self._asking():
+            ray = self._connected()
+            # Lost tasks are handed over again by the caller, who says so.
+            remote = ray.remote(num_cpus=task.threads, num_gpus=gpus, max_retries=0)(train)
+            # In a list it stays where it is until somebody asks for it.
+            needed = [ray.put(stages) for stages in packed]
+            return RayJob(ray, task.file, remote.remote(str(task.file), text, needed))
+
+    def _asking(self) -> AbstractContextManager[None]:
+        """Return a context in which what Ray raises is a RunError; some of it is of no class of its own."""
+        if not self.address:
+            return as_run_error(
+                "the executor ray cannot use a private cluster on this machine",
+                "Give the address of a cluster that runs, or train with --executor local.",
+                Exception,
+            )
+        return as_run_error(
+            f"the executor ray cannot use the cluster at address {self.address!r}",
+            "Give HOST:PORT of a cluster that runs, with the versions of Ray and Python of this machine. "
+            "Without an address, a private cluster is started here.",
+            Exception,
+        )
 
     def _connected(self) -> Any:
         """Return Ray, connected to its cluster."""
@@ -77,9 +99,17 @@ class RayCluster:
                 "object_store_memory": LEAST_STORE,
                 "num_cpus": self.jobs,
             }
+            refuse_unreachable(self.address)
             options = {"address": self.address} if self.address else {"address": "local", **private}
             ray.init(**options, log_to_driver=False, logging_level="error")
         return ray
+
+
+def refuse_unreachable(address: str) -> None:
+    """Raise OSError if nothing listens at an address with host and port."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
 
 
 def train(path: str, text: str, needed: Sequence[Any]) -> tuple[int, dict[str, bytes]]:
@@ -109,12 +139,12 @@ class RayJob:
 
     def poll(self) -> int | None:
         """Return the exit code of the command; `LOST` if its worker or machine was lost."""
-        ended, _ = self.ray.wait([self.result], timeout=0)
-        if not ended:
-            return None
         from amrbench.experiment.sent_task import accept
 
         try:
+            ended, _ = self.ray.wait([self.result], timeout=0)
+            if not ended:
+                return None
             code, came = self.ray.get(self.result)
         except self.ray.exceptions.RayError:
             return LOST

@@ -1,9 +1,14 @@
 import os
+import socket
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from amrbench.errors import RunError
+from amrbench.slots.executors import LOST, StageTask
 from amrbench_plugins.executors import ray_cluster
-from amrbench_plugins.executors.ray_cluster import PRIVATE, RayCluster
+from amrbench_plugins.executors.ray_cluster import PRIVATE, RayCluster, RayJob
 from tests.small_world.executors import train_elsewhere
 from tests.small_world.parts import RECIPE
 from tests.small_world.runs import Recorder, killed_once, same_bits
@@ -33,6 +38,102 @@ def test_a_killed_command_is_started_again(run_toy, tmp_path, ray):
     recipe = killed_once(tmp_path / "killed", after=2)
     _, recorder = run_toy("killed", {"use": "ray"}, recipe, jobs=2, seeds=1)
     assert any("its process was killed with SIGKILL at epoch 1, " in text for text in recorder.notes)
+
+
+class RayError(Exception):
+    """As that of Ray."""
+
+
+class FakeRay:
+    """Fails as Ray does at one of its calls."""
+
+    exceptions = SimpleNamespace(RayError=RayError)
+
+    def __init__(self, at="", error=None):
+        self.at, self.error = at, error
+
+    def called(self, name):
+        if self.at == name:
+            raise self.error
+
+    def is_initialized(self):
+        return False
+
+    def init(self, **options):
+        self.called("init")
+
+    def cluster_resources(self):
+        self.called("resources")
+        return {"CPU": 3.0}
+
+    def remote(self, **options):
+        self.called("remote")
+        return lambda function: SimpleNamespace(remote=lambda *arguments: arguments)
+
+    def wait(self, results, timeout):
+        self.called("wait")
+
+
+@pytest.fixture
+def fake_ray(monkeypatch):
+    """Return a function that puts a `FakeRay` in place of the package."""
+    for name, value in {**PRIVATE, "RAY_USAGE_STATS_ENABLED": "0"}.items():
+        monkeypatch.setenv(name, value)
+
+    def install(at="", error=None):
+        monkeypatch.setitem(sys.modules, "ray", FakeRay(at, error))
+
+    return install
+
+
+def cannot_use(address, reason):
+    return (
+        f"the executor ray cannot use the cluster at address {address!r} ({reason}). Give HOST:PORT of a "
+        "cluster that runs, with the versions of Ray and Python of this machine. Without an address, a "
+        "private cluster is started here."
+    )
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once(fake_ray):
+    fake_ray("init", AssertionError("Ray would try for a quarter of an hour"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    for written in (address, f"ray://{address}"):
+        with pytest.raises(RunError) as refused:
+            RayCluster(written, 1.0, 2).slots()
+        assert isinstance(refused.value.__cause__, ConnectionRefusedError)
+        assert str(refused.value) == cannot_use(written, refused.value.__cause__)
+
+
+def test_a_cluster_that_ray_refuses_is_named(fake_ray):
+    fake_ray("init", RuntimeError("Version mismatch:\n Ray 2.40"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(RunError) as refused:
+            RayCluster(address, 1.0, 2).slots()
+    assert str(refused.value) == cannot_use(address, "Version mismatch: Ray 2.40")
+    fake_ray("init", ValueError("Invalid address format: wrong"))
+    with pytest.raises(RunError) as refused:
+        RayCluster("wrong", 1.0, 2).slots()
+    assert str(refused.value) == cannot_use("wrong", "Invalid address format: wrong")
+
+
+@pytest.mark.parametrize("at", ["init", "resources", "remote"])
+def test_a_private_cluster_that_fails_is_named(fake_ray, tmp_path, at):
+    fake_ray(at, RayError("the raylet died"))
+    task = StageTask("one", tmp_path / "task.json", "cpu", 1, lambda: 0)
+    task.file.write_text("{}")
+    cluster = RayCluster("", 1.0, 2)
+    with pytest.raises(RunError) as refused:
+        cluster.submit([task] * cluster.slots())
+    assert str(refused.value) == (
+        "the executor ray cannot use a private cluster on this machine (the raylet died). Give the address "
+        "of a cluster that runs, or train with --executor local."
+    )
+
+
+def test_a_task_that_nobody_can_ask_about_is_lost(tmp_path):
+    assert RayJob(FakeRay("wait", RayError("no connection")), tmp_path / "task.json", None).poll() == LOST
 
 
 def slow_recipe():
