@@ -6,11 +6,12 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from amrbench.errors import dotted
+from amrbench.errors import RunError, as_run_error, dotted
 from amrbench.slots.observers import ObservedEpoch, ObservedRow, ObservedRun
 from amrbench_plugins.observers.values import epoch_values, imported, row_values
 
@@ -33,15 +34,17 @@ class MLflowRuns:
 
     def begin(self, runs: Sequence[ObservedRun]) -> None:
         """Begin a run for each run."""
-        self.client: Any = self.mlflow.MlflowClient(tracking_uri=self.uri)
-        known = self.client.get_experiment_by_name(self.experiment)
-        self.number = known.experiment_id if known else self.client.create_experiment(self.experiment)
+        with self._asking():
+            self.client: Any = self.mlflow.MlflowClient(tracking_uri=self.uri)
+            known = self.client.get_experiment_by_name(self.experiment)
+            self.number = known.experiment_id if known else self.client.create_experiment(self.experiment)
         for run in runs:
             tags = {"recipe": run.recipe, "protocol": run.protocol, "about": run.about}
             self.ids[run.name,] = self._begin(run.name, tags)
             params = (self.entities.Param(*param) for param in params_of(run.options))
             while some := list(islice(params, _MOST_PARAMS)):
-                self.client.log_batch(self.ids[run.name,], params=some)
+                with self._asking():
+                    self.client.log_batch(self.ids[run.name,], params=some)
 
     def epoch(self, epoch: ObservedEpoch) -> None:
         """Log losses and metrics of an epoch; a stage of several runs stands below the first of them."""
@@ -55,24 +58,43 @@ class MLflowRuns:
         """Log the metrics of the table, and end the run and those of its stages."""
         for row in rows:
             self._log(self.ids[run.name,], row_values(row), 0)
-        for key in [key for key in self.ids if key[0] == run.name]:
-            self.client.set_terminated(self.ids.pop(key))
+        with self._asking():
+            for key in [key for key in self.ids if key[0] == run.name]:
+                self.client.set_terminated(self.ids.pop(key))
 
     def close(self) -> None:
         """End what has not ended."""
-        for number in self.ids.values():
-            self.client.set_terminated(number, status="KILLED")
+        with self._asking():
+            for number in self.ids.values():
+                self.client.set_terminated(number, status="KILLED")
         self.ids.clear()
 
     def _begin(self, name: str, tags: Mapping[str, str]) -> str:
-        return str(self.client.create_run(self.number, run_name=name, tags=dict(tags)).info.run_id)
+        with self._asking():
+            return str(self.client.create_run(self.number, run_name=name, tags=dict(tags)).info.run_id)
 
     def _log(self, run: str, values: Mapping[str, float], step: int) -> None:
         now = int(1000 * time.time())
         metrics = [
             self.entities.Metric(metric_name(name), value, now, step) for name, value in values.items()
         ]
-        self.client.log_batch(run, metrics=metrics)
+        with self._asking():
+            self.client.log_batch(run, metrics=metrics)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Turn what MLflow raises, or the database below it and its driver, into a RunError."""
+        try:
+            with as_run_error(
+                f"the observer mlflow cannot log to uri {self.uri!r}, experiment {self.experiment!r}",
+                "Check that the server answers, or that the database may be written. Finished stages are "
+                "kept: the same command, also without this observer, goes on.",
+                Exception,
+            ):
+                yield
+        except RunError:
+            self.ids.clear()  # Else `close` would wait for the server again.
+            raise
 
 
 def metric_name(name: str) -> str:

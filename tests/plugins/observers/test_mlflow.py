@@ -1,5 +1,9 @@
+import sys
+from types import SimpleNamespace
+
 import pytest
 
+from amrbench.errors import RunError
 from amrbench.testing.observers import RUNS, rows_of, seen_epochs
 from amrbench_plugins.observers.mlflow import metric_name, params_of
 from amrbench_plugins.observers.parts import MLflow
@@ -19,6 +23,77 @@ def test_options_are_flat_parameters():
         "ranking.1": "round",
     }
     assert len(dict(params_of({"long": "x" * 1000}))["long"]) == 500
+
+
+class FakeMLflow:
+    """Answers as MLflow does until one of its calls, and fails from then on."""
+
+    entities = SimpleNamespace(Param=lambda *values: values, Metric=lambda *values: values)
+
+    def __init__(self, failing_at):
+        self.failing_at, self.failed, self.calls = failing_at, False, []
+
+    def MlflowClient(self, tracking_uri):  # noqa: N802 - as in MLflow
+        return self
+
+    def answer(self, name, value=None):
+        self.calls.append(name)
+        self.failed = self.failed or name == self.failing_at
+        if self.failed:
+            raise ValueError("API request failed:\n Name or service not known")
+        return value
+
+    def get_experiment_by_name(self, name):
+        return self.answer("get_experiment_by_name")
+
+    def create_experiment(self, name):
+        return self.answer("create_experiment", "1")
+
+    def create_run(self, experiment, *, run_name, tags):
+        info = SimpleNamespace(run_id=f"id of {run_name}")
+        return self.answer("create_run", SimpleNamespace(info=info))
+
+    def log_batch(self, run, *, params=(), metrics=()):
+        self.answer("log_batch of metrics" if metrics else "log_batch of params")
+
+    def set_terminated(self, run, status="FINISHED"):
+        self.answer("set_terminated")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "get_experiment_by_name",
+        "create_experiment",
+        "create_run",
+        "log_batch of params",
+        "log_batch of metrics",
+        "set_terminated",
+    ],
+)
+def test_a_server_that_fails_is_named_and_not_asked_again(monkeypatch, call):
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    fake = FakeMLflow(call)
+    monkeypatch.setitem(sys.modules, "mlflow", fake)
+    monkeypatch.setitem(sys.modules, "mlflow.entities", fake.entities)
+    observer = MLflow(uri="https://down.example.org").build()
+    with pytest.raises(RunError) as refused:
+        show(observer)
+    assert str(refused.value) == (
+        "the observer mlflow cannot log to uri 'https://down.example.org', experiment 'amrbench' (API "
+        "request failed: Name or service not known). Check that the server answers, or that the database may "
+        "be written. Finished stages are kept: the same command, also without this observer, goes on."
+    )
+    asked = len(fake.calls)
+    observer.close()
+    assert len(fake.calls) == asked
+
+
+def show(observer):
+    observer.begin(RUNS)
+    for epoch in seen_epochs(2):
+        observer.epoch(epoch)
+    observer.end(RUNS[0], rows_of(2)[0])
 
 
 def test_mlflow_has_a_run_for_each_run_and_each_stage(tmp_path):
