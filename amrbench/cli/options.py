@@ -104,11 +104,15 @@ def registry_of(without: Sequence[str] | None) -> Registry:
 
 
 def executor_of(text: str | None, registry: Registry) -> ExecutorPart | None:
-    """Return the executor that an option names, if it names one."""
+    """Return the executor that an option names, if it names one; RunError if it lacks a package."""
     from amrbench.config.load import parse_part
     from amrbench.slots.executors import ExecutorPart
 
-    return parse_part(text, ExecutorPart, registry, called="--executor") if text else None  # type: ignore[type-abstract]
+    if not text:
+        return None
+    part = parse_part(text, ExecutorPart, registry, called="--executor")  # type: ignore[type-abstract]
+    part.build(None)  # Starts nothing, but refuses a missing package, before hours of preparing data.
+    return part
 
 
 def observers_of(texts: Sequence[str] | None, registry: Registry) -> tuple[ObserverPart, ...]:

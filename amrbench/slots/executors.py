@@ -107,6 +107,8 @@ class ExecutorPart(Part):
     def build(self, jobs: int | None) -> Executor:
         """Return the executor. Nothing is started before the first task.
 
+        A package that is not installed is an error here, before any work has begun. It may be called twice.
+
         Args:
             jobs: Most stages at the same time; None leaves it to the executor.
         """

@@ -47,6 +47,10 @@ class RayCluster:
 
     def __init__(self, address: str, gpus: float, jobs: int | None) -> None:
         self.address, self.gpus, self.jobs = address, gpus, jobs
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if not address:
+            os.environ.update(PRIVATE)
+        self.ray: Any = imported("ray", "ray")
 
     def slots(self) -> int:
         """Return the number of stages at the same time: one for each core of the cluster."""
@@ -89,11 +93,7 @@ class RayCluster:
 
     def _connected(self) -> Any:
         """Return Ray, connected to its cluster."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        if not self.address:
-            os.environ.update(PRIVATE)
-        ray = imported("ray", "ray")
-        if not ray.is_initialized():
+        if not self.ray.is_initialized():
             private = {
                 "include_dashboard": False,
                 "object_store_memory": LEAST_STORE,
@@ -101,8 +101,8 @@ class RayCluster:
             }
             refuse_unreachable(self.address)
             options = {"address": self.address} if self.address else {"address": "local", **private}
-            ray.init(**options, log_to_driver=False, logging_level="error")
-        return ray
+            self.ray.init(**options, log_to_driver=False, logging_level="error")
+        return self.ray
 
 
 def refuse_unreachable(address: str) -> None:

@@ -38,6 +38,7 @@ class SlurmCluster:
     """See `Submitit`."""
 
     def __init__(self, options: Submitit, jobs: int | None) -> None:
+        self.submitit = imported("submitit", "slurm")
         self.options, self.jobs = options, jobs or MOST_JOBS
 
     def slots(self) -> int:
@@ -69,7 +70,7 @@ class SlurmCluster:
     def _executor(self, task: StageTask) -> Any:
         """Return submitit's executor; all tasks of a run ask for the same."""
         options, gpu = self.options, task.device.startswith("cuda")
-        executor = imported("submitit", "slurm").AutoExecutor(
+        executor = self.submitit.AutoExecutor(
             folder=task.file.parent / "submitit", cluster=options.cluster, slurm_max_num_timeout=MOST_JOBS
         )
         executor.update_parameters(

@@ -6,7 +6,7 @@ import sys
 import pytest
 from rich.text import Text
 
-from amrbench.cli.options import Format, observers_of, print_table, table_form
+from amrbench.cli.options import Format, executor_of, observers_of, print_table, table_form
 from amrbench.discovery import load_registry
 from amrbench.errors import RecipeError
 
@@ -70,3 +70,9 @@ def test_an_unknown_observer_is_refused_with_a_near_one():
         observers_of(["tensorbord"], load_registry())
     assert "--observe" in str(refused.value)
     assert "no observer part is called 'tensorbord'. Did you mean 'tensorboard'?" in str(refused.value)
+
+
+def test_an_executor_is_named_with_its_options():
+    registry = load_registry()
+    assert executor_of("local", registry).use == "local"
+    assert executor_of(None, registry) is None

@@ -13,7 +13,8 @@ from amrbench_plugins.executors.slurm import PreemptedStage, SlurmJob, Submitit
 from tests.small_world.runs import killed_once
 
 
-def test_slots_are_the_jobs():
+def test_slots_are_the_jobs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace())
     assert Submitit().build(None).slots() == 1000
     assert Submitit().build(7).slots() == 7
 
