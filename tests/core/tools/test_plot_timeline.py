@@ -81,7 +81,7 @@ def test_no_recording_is_read_for_a_picture_that_cannot_be_written(
     pytest.importorskip("matplotlib")
     calls = []
     monkeypatch.setattr("amrbench.tools.predict_audio.find_moments", lambda *_, **__: calls.append(1))
-    monkeypatch.setattr("amrbench.discovery.load_registry", lambda **_: REGISTRY)
+    monkeypatch.setattr("amrbench.experiment.finished_run.open_runs", lambda *_, **__: [])
     picture = tmp_path / name
     code, _, err = amrbench("predict", tmp_path / "a.wav", "class 2", "--plot", picture)
     assert code == 2
