@@ -32,6 +32,8 @@ from amrbench.required_files import refuse_missing
 from amrbench.slots.features import FeaturesPart
 from amrbench.training.task_report import exit_code_of, reported
 
+WORKERS = ".amrbench-workers"
+"""Folder, beside the shards, of the claims of shards, and of a folder for each command."""
 WAIT_SECONDS = 1.0
 """Time between two looks whether a shard is free, while other processes make all that are left."""
 
@@ -56,6 +58,11 @@ class ShardWork(Strict):
     without: tuple[str, ...]
     environment: Mapping[str, str]
     host: str
+
+    @property
+    def claims(self) -> Path:
+        """Return the folder of the claims of shards, those that other commands have asked for included."""
+        return self.folder / WORKERS
 
     @classmethod
     def read(cls, file: Path) -> ShardWork:
@@ -151,7 +158,7 @@ def _make_all(work: ShardWork, encoder: FeaturesPart, journal: Journal) -> int:
         while missing:
             before = made
             for shard in missing:
-                made += _make_free(shard, work.shards.parent, journal)
+                made += _make_free(shard, work.claims, journal)
             missing = [shard for shard in missing if not shard.file.exists()]
             if missing and made == before:
                 refuse_to_go_on("extracting")

@@ -7,11 +7,12 @@ had begun is made again.
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -25,11 +26,11 @@ from amrbench.data.worker_pool import Progress, Report
 from amrbench.errors import DataError, RunError, some
 from amrbench.files.atomic import write_text_atomic
 from amrbench.files.folders import DATA_VARIABLE, MODELS_VARIABLE, data_folder, models_folder
-from amrbench.files.owner import this_process
+from amrbench.files.owner import Owner, this_process
 from amrbench.files.shard_manifest import ShardEntry
 from amrbench.notes import note
 from amrbench.slots.executors import SHARDS, Executor, Job, StageTask
-from amrbench.tools.shard_work import Journal, ShardWork, work_in_worker
+from amrbench.tools.shard_work import WORKERS, Journal, ShardWork, work_in_worker
 from amrbench.training.stage_queue import MOST_STARTS
 from amrbench.training.task_report import FINAL, TaskReport, how_lost
 
@@ -38,8 +39,10 @@ POLL_SECONDS = 0.3
 PAUSE_SECONDS = 10.0
 """Time before a lost process is replaced, for each loss at the same shard: clusters notice some seconds later
 that a machine is gone, and send processes there until then."""
-WORKERS = "workers"
-"""Folder, beside the shards, of what the processes are asked to do; kept only if they fail."""
+_CLAIM = re.compile(r"\.?(.+)\.claim(\..+)?")
+"""Names of the claim of a shard and of its short-lived files."""
+_LABEL = re.compile(r"([0-9a-f]+)-([0-9]{1,9})")
+"""Names of the folders of commands: `Owner.label`."""
 AnyShard: TypeAlias = FileShard | TextShard
 
 
@@ -180,17 +183,19 @@ class _Extraction:
 def _work_files(missing: Mapping[str, AnyShard], without: Sequence[str]) -> Iterator[Iterator[Path]]:
     """Write the list of shards, and offer files that ask for them, one for each process.
 
-    All are removed if the work succeeds.
+    They lie in a folder of this command, with what the processes leave; it is removed if the work succeeds.
     """
-    first, owner = next(iter(missing.values())), this_process()
-    folder = first.file.parent.absolute() / WORKERS
-    folder.mkdir(exist_ok=True)
-    shards = folder / f"shards-{owner.label}.jsonl"
+    first, label = next(iter(missing.values())), this_process().label
+    workers = first.file.parent.absolute() / WORKERS
+    folder = workers / label
+    shutil.rmtree(folder, ignore_errors=True)  # Of an earlier process with the same number.
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = folder / "shards.jsonl"
     write_shard_list(shards, missing.values())
     encoder = with_resolved_paths(first.features, Path.cwd() / "encoder")
     work = ShardWork(
         shards=shards,
-        folder=folder.parent,
+        folder=workers.parent,
         header=first.header,
         encoder={"use": encoder.use} | encoder.model_dump(mode="json"),
         without=tuple(without),
@@ -200,9 +205,32 @@ def _work_files(missing: Mapping[str, AnyShard], without: Sequence[str]) -> Iter
 
     def files() -> Iterator[Path]:
         for number in count(1):
-            file = folder / f"{owner.label}-{number}{SHARDS}"
+            file = folder / f"work-{number}{SHARDS}"
             write_text_atomic(file, work.model_dump_json(indent=1))
             yield file
 
     yield files()
-    shutil.rmtree(folder, ignore_errors=True)
+    _tidy(workers, label)
+
+
+def _tidy(workers: Path, own: str) -> None:
+    """Remove what this command and ended ones of this machine have left, and claims of shards that are there.
+
+    Args:
+        workers: The folder; it is removed too unless another command has something in it.
+        own: The label of this process.
+    """
+    with suppress(OSError):
+        for path in list(workers.iterdir()):
+            claim = _CLAIM.fullmatch(path.name)
+            if claim and (workers.parent / claim[1]).exists():
+                path.unlink(missing_ok=True)
+            elif path.name == own or _is_of_ended(path.name):
+                shutil.rmtree(path, ignore_errors=True)
+        workers.rmdir()
+
+
+def _is_of_ended(name: str) -> bool:
+    """Whether a folder has the label of a process of this machine that has ended."""
+    label = _LABEL.fullmatch(name)
+    return bool(label and Owner("", int(label[2]), label[1]).has_ended())

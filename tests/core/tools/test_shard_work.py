@@ -20,7 +20,7 @@ from amrbench.registry import Registry
 from amrbench.required_files import Published, RequiredFile
 from amrbench.slots.features import FeaturesPart
 from amrbench.tools import shard_work
-from amrbench.tools.shard_work import Journal, ShardWork, do_work, work_in_worker
+from amrbench.tools.shard_work import WORKERS, Journal, ShardWork, do_work, work_in_worker
 from amrbench.training.task_report import TaskReport
 from tests.small_world.data import NOISE_RATE, Loudness
 from tests.small_world.locks import held
@@ -62,7 +62,7 @@ def shards(tmp_path):
 @pytest.fixture
 def work(tmp_path, shards):
     """A function that writes the file of work on the shards, with some changes."""
-    (folder := tmp_path / "out" / "workers").mkdir(parents=True)
+    (folder := tmp_path / "out" / WORKERS).mkdir(parents=True)
     write_shard_list(folder / "shards.jsonl", shards)
 
     def write(**changes):
@@ -125,7 +125,7 @@ def test_it_stops_before_the_next_recording(work, shards, monkeypatch):
     finally:
         follow_parent(lambda: False)
     assert [shard.is_made() for shard in shards] == [True, False, False, False]
-    assert not list((shards[0].file.parent / "workers").glob("*.claim"))
+    assert not list((shards[0].file.parent / WORKERS).glob("*.claim"))
 
 
 def test_a_shard_that_another_process_makes_is_waited_for(work, shards, monkeypatch):

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +9,12 @@ from amrbench.data.file_shards import FileShard
 from amrbench.data.shards import header_for
 from amrbench.data.worker_pool import no_report
 from amrbench.errors import DataError, RunError
+from amrbench.files.owner import Owner, number_space, this_process
 from amrbench.files.shard_manifest import entry_of
 from amrbench.notes import Note
 from amrbench.registry import Registry
 from amrbench.tools import shard_workers
-from amrbench.tools.shard_work import Journal, ShardWork, do_work
+from amrbench.tools.shard_work import WORKERS, Journal, ShardWork, do_work
 from amrbench.tools.shard_workers import ShardWorkers
 from tests.small_world.data import NOISE_RATE, Loudness
 from tests.small_world.executors import Here
@@ -65,6 +67,40 @@ def test_missing_and_damaged_shards_are_made(shards, tmp_path):
     assert executor.waves == [["toy: extracting"] * 2]
     assert (reported[0].text(), reported[-1].text()) == ("toy: extracting: 2 of 8", "toy: extracting: 8 of 8")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [s.file.name for s in shards]
+
+
+def test_folders_and_files_of_others_are_kept(shards, tmp_path):
+    """Those of the user, and of a command on another machine whose claim of a shard is not void yet."""
+    other = Owner("gpu4", 7, "0ff1ce").label
+    kept = ["workers/notes", f"{WORKERS}/{other}/work-1.shards.json", f"{WORKERS}/audio-9.h5.claim"]
+    for name in kept:
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("theirs")
+    make(Here(do=work_here, at_once=2), shards)
+    assert [(tmp_path / "out" / name).read_text() for name in kept] == ["theirs"] * 3
+    assert sorted(path.name for path in (tmp_path / "out" / WORKERS).iterdir()) == [other, "audio-9.h5.claim"]
+
+
+def test_what_ended_commands_have_left_is_removed(shards, tmp_path):
+    """Their folders, one of an earlier process with this number, and claims of shards that are there now."""
+    ended = Owner("", 2**22 + 1, number_space()).label
+    shards[1].make()
+    names = [
+        f"{ended}/work-1.shards.log",
+        f"{this_process().label}/work-1.shards.journal",
+        "audio-0.h5.claim",
+        "audio-1.h5.claim",
+        f".audio-1.h5.claim.{ended}.clock",
+    ]
+    for name in names:
+        path = tmp_path / "out" / WORKERS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        owner = {"host": "", "process": 2**22 + 1, "space": number_space()}
+        path.write_text(json.dumps(owner if name.endswith("claim") else {"begun": "audio-9.h5"}))
+    make(Here(do=work_here, at_once=1), shards)
+    assert all(shard.is_made() for shard in shards)
+    assert not (tmp_path / "out" / WORKERS).exists()
 
 
 def test_shards_that_are_there_need_no_process(shards):
@@ -151,7 +187,7 @@ def test_an_error_without_a_report(shards, tmp_path):
         make(Here(do=lambda task: 1, at_once=1), shards)
     text, log = str(error.value).split("; see ")
     assert text == "toy: extracting: a job ended with exit code 1"
-    assert log.startswith(f"{tmp_path}/out/workers/")
+    assert log.startswith(f"{tmp_path}/out/{WORKERS}/{this_process().label}/")
 
 
 def test_jobs_are_ended_with_the_extraction(shards):
