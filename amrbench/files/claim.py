@@ -149,6 +149,18 @@ class Claim:
             probe.unlink(missing_ok=True)
 
 
+def claim_beside(output: Path) -> Path:
+    """Return the path of the claim on an output and on the unfinished parts beside it, which share its stem.
+
+    Its name is none that people or other programs give to a file: a void claim is removed.
+
+    >>> claim_beside(Path("/data/features.h5"))
+    PosixPath('/data/.features.amrbench.lock')
+    """
+    path = Path(os.path.abspath(output))  # One such as "." has no name of its own.
+    return path.parent / f".{path.stem}.amrbench.lock"
+
+
 @contextmanager
 def claimed(path: Path) -> Iterator[Claim | None]:
     """Hold a claim within this context; None if another process holds it.

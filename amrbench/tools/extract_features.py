@@ -7,7 +7,6 @@ lacks are added to it.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,7 +34,7 @@ from amrbench.data.unread_files import about_unread_audio
 from amrbench.data.worker_pool import Progress, Report, on_wait, worker_pool
 from amrbench.errors import DataError, some
 from amrbench.files.atomic import remove_leftovers
-from amrbench.files.claim import exclusive
+from amrbench.files.claim import claim_beside, exclusive
 from amrbench.files.feature_file import FeatureFile, FeatureHeader, open_feature_file
 from amrbench.files.feature_file_writer import ConcatTable, SelectedTable, write_feature_file
 from amrbench.files.folder_files import files_below
@@ -72,8 +71,7 @@ class ExtractionJob:
     @property
     def lock(self) -> Path:
         """Return the file beside the output that one process at a time holds."""
-        # A relative output such as "." has no name of its own.
-        return Path(os.path.abspath(self.output)).with_suffix(".lock")
+        return claim_beside(self.output)
 
     def present(self, header: FeatureHeader) -> FeatureFile | None:
         """Return the feature file of a data set that lacks recordings or sentences; None if there is none.

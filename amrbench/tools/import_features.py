@@ -25,7 +25,7 @@ from amrbench.data.worker_pool import Progress, Report, on_wait
 from amrbench.errors import DataError, some
 from amrbench.files.archives import ARRAYS, ArchiveEntry, archive_entries
 from amrbench.files.atomic import remove_leftovers, write_text_atomic
-from amrbench.files.claim import exclusive
+from amrbench.files.claim import claim_beside, exclusive
 from amrbench.files.feature_file import KINDS, Kind, open_feature_file
 from amrbench.files.feature_file_writer import (
     ConcatTable,
@@ -125,7 +125,7 @@ def import_features(
     """
     expected = ExpectedFeatures.of(folder, encoder, split)
     output, unique = folder.feature_file(encoder), dict.fromkeys(sources)
-    with exclusive(output.with_suffix(".lock"), on_wait(report, str(output))):
+    with exclusive(claim_beside(output), on_wait(report, str(output))):
         remove_leftovers(output)
         importer = _Importer(expected, ImportResult(output, split), report)
         if output.is_file() and not importer.missing:

@@ -10,6 +10,7 @@ from amrbench.data.local_dataset import DatasetFolder, PublishedSplit
 from amrbench.data.worker_pool import no_report
 from amrbench.errors import DataError
 from amrbench.files.annotations import write_annotations
+from amrbench.files.claim import claim_beside
 from amrbench.files.feature_file import open_feature_file
 from amrbench.files.shard_manifest import read_manifest
 from amrbench.notes import Note
@@ -175,7 +176,7 @@ def test_the_folder_of_shards_may_be_the_current_one(folder, tmp_path, monkeypat
     job = replace(job_for_folder(folder, Path(output)), shard_size=4)
     assert extract(job) == (11, 0)
     assert [entry.fault_in(current) for entry in read_manifest(current)] == [""] * 3
-    assert job.lock == tmp_path / "shards.lock"
+    assert job.lock == tmp_path / ".shards.amrbench.lock"
     with pytest.raises(DataError) as error:
         extract(job)
     assert str(error.value).startswith(f"{Path(output)}: is complete already, so nothing was extracted.")
@@ -230,9 +231,17 @@ def test_nothing_is_overwritten(folder, tmp_path):
     assert str(error.value) == f"{output}: exists already and is not overwritten. Move it away."
 
 
+def test_files_of_the_same_stem_are_left_alone(folder, tmp_path):
+    lock = tmp_path / "poetry.lock"
+    lock.write_text("mine")
+    assert extract(job_for_folder(folder, tmp_path / "poetry.h5")) == (11, 0)
+    assert lock.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.glob("*poetry*")) == ["poetry.h5", "poetry.lock"]
+
+
 def test_a_file_of_another_process_is_not_overwritten(folder, tmp_path):
     output, reported = tmp_path / "out.h5", []
-    with held(output.with_suffix(".lock")) as release:
+    with held(claim_beside(output)) as release:
 
         def report(progress):
             if progress.what != f"{folder}: measuring":

@@ -7,6 +7,7 @@ import pytest
 
 from amrbench.errors import DataError
 from amrbench.files.annotations import write_annotations
+from amrbench.files.claim import claim_beside
 from amrbench.files.feature_file import open_feature_file
 from amrbench.types import Query
 from benchmarks.bench_import import QUICK, measure
@@ -286,7 +287,7 @@ def test_a_sentence_that_was_changed_after_the_import_is_imported_again(again, t
 def test_an_import_reports_the_process_that_it_waits_for(dataset, tmp_path):
     file, reported = feature_file(dataset), []
     source = folder(tmp_path / "x", published())
-    with held(file.with_suffix(".lock")) as release:
+    with held(claim_beside(file)) as release:
 
         def report(progress):
             reported.append(progress.what)
