@@ -7,14 +7,16 @@ Ctrl-C, 143 stopped by SIGTERM.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -37,6 +39,8 @@ class _Commands(TyperGroup):
             _end_stopped(stopped)
 
 
+_OF_OUTPUT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""Errors of writing to an open file that are no bugs."""
 app = typer.Typer(
     name="amrbench",
     cls=_Commands,
@@ -63,13 +67,24 @@ def main() -> None:
 
             if named := plugin_error(error):
                 _stop(str(named))
-        # With a file name it is a problem of the user's files; without one it is a bug.
-        if not isinstance(error, OSError) or not isinstance(error.filename, str | bytes | PathLike):
+        if not isinstance(error, OSError) or not (text := _about(error)):
             raise
-        _stop(
+        _stop(text)
+
+
+def _about(error: OSError) -> str:
+    """Return a message if it names a file of the user, or is of writing to the output; empty for a bug."""
+    if isinstance(error.filename, str | bytes | PathLike):
+        return (
             f"{os.fsdecode(error.filename)}: {error.strerror or error}. Check that it is the right file or "
             "folder, that it may be read and written, and that the disk is not full."
         )
+    if error.errno not in _OF_OUTPUT:
+        return ""
+    return (
+        f"the output of this command cannot be written ({error.strerror}). Free some space, or write "
+        "elsewhere."
+    )
 
 
 def _arguments() -> list[str]:
@@ -90,8 +105,23 @@ def _end_stopped(stopped: KeyboardInterrupt) -> NoReturn:
 
 
 def _stop(text: str) -> None:
-    typer.echo(f"error: {text}", err=True)
+    with suppress(OSError):  # Messages may go to the same full disk; the exit code says it then.
+        typer.echo(f"error: {text}", err=True)
+    for stream in (sys.stdout, sys.stderr):
+        _drop_unwritten(stream)
     sys.exit(2)
+
+
+def _drop_unwritten(stream: TextIO | None) -> None:
+    """Drop what cannot be written: Python would try again at its end, and change the exit code."""
+    if stream is None or stream.closed:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _print_version(asked: bool) -> None:

@@ -53,7 +53,7 @@ class Claim:
             if not self._make() and not self._replace_void():
                 return False
         except OSError as error:
-            reason = f"{error.filename}: {error.strerror}"
+            reason = f"{error.filename or self.path}: {error.strerror}"
             raise DataError(f"{self.path}: cannot be written ({reason}). Choose another folder.") from error
         self._held.add(self.path)
         self._seen.pop(self.path, None)

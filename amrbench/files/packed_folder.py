@@ -59,8 +59,9 @@ def unpack_folder(files: PackedFolder, folder: Path) -> str:
             else f"{folder}: another process wrote it at the same time, to other bytes, which are kept"
         )
     except OSError as error:
+        file = error.filename or folder
         raise RunError(
-            f"{error.filename}: cannot be written ({error.strerror}). Check the folder and the disk."
+            f"{file}: cannot be written ({error.strerror}). Check the folder and the disk."
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -92,11 +92,11 @@ class Journal:
         self.position = 0
 
     def begin(self, shard: str) -> None:
-        """Write that a shard is begun."""
+        """Write that a shard is begun; RunError if that is not possible."""
         self._write({"begun": shard})
 
     def finish(self, entry: ShardEntry) -> None:
-        """Write that a shard is finished."""
+        """Write that a shard is finished; RunError if that is not possible."""
         self._write(asdict(entry))
 
     def new(self) -> Iterator[str | ShardEntry]:
@@ -116,8 +116,13 @@ class Journal:
                 yield row["begun"] if "begun" in row else as_entry(row)
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        with self.path.open("ab") as file:
-            file.write(json.dumps(row).encode() + b"\n")
+        try:
+            with self.path.open("ab") as file:
+                file.write(json.dumps(row).encode() + b"\n")
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: cannot be written ({error.strerror}). Check the folder and the disk."
+            ) from error
 
 
 def do_work(file: Path, registry_of: Callable[[Sequence[str]], Registry]) -> int:

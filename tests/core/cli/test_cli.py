@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import shlex
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -152,6 +155,47 @@ def test_an_os_error_that_names_no_file_is_a_bug(amrbench, monkeypatch, error):
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(OSError, match="no bytes|Bad file"):
         amrbench("parts")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_an_os_error_of_writing_the_output_is_one_message(amrbench, monkeypatch, number):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(cli, "app", fail)
+    assert amrbench("parts") == (
+        2,
+        "",
+        f"error: the output of this command cannot be written ({os.strerror(number)}). Free some space, or "
+        "write elsewhere.\n",
+    )
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Return the command that scores a prediction file whose name is not UTF-8."""
+    files = [tmp_path / os.fsdecode(b"pr\xe9d.jsonl"), tmp_path / "truth.jsonl"]
+    try:
+        files[0].write_text('{"qid": 1, "vid": "a", "pred_relevant_windows": [[1, 9, 0.9]]}')
+    except OSError:
+        pytest.skip("names must be UTF-8 here")
+    files[1].write_text('{"qid": 1, "query": "x", "duration": 60, "vid": "a", "relevant_windows": [[1, 9]]}')
+    return [sys.executable, "-m", "amrbench", "score", files[0], "--truth", files[1]]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no file that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_to_a_full_disk_ends_with_two(scored, unbuffered):
+    """Also if messages go there too, and although Python writes at its end what it still has in memory."""
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(scored, stdout=full, stderr=subprocess.PIPE, env=environment, text=True)
+        both = subprocess.run(scored, stdout=full, stderr=full, env=environment)
+    assert ended.stderr == (
+        "error: the output of this command cannot be written (No space left on device). Free some space, or "
+        "write elsewhere.\n"
+    )
+    assert (ended.returncode, both.returncode) == (2, 2)
 
 
 def test_a_file_name_longer_than_the_system_allows(amrbench, tmp_path):

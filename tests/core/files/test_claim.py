@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -65,6 +66,20 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
         exclusive(tmp_path / "file" / "x.lock", pytest.fail),
     ):
         pass
+
+
+def test_a_full_disk_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("amrbench.files.claim.json.dumps", full)  # Where the file is open, and has no name.
+    path = tmp_path / "x.lock"
+    with pytest.raises(DataError) as error, exclusive(path, pytest.fail):
+        pass
+    assert str(error.value) == (
+        f"{path}: cannot be written ({path}: No space left on device). Choose another folder."
+    )
+    assert not path.exists()
 
 
 def write_claim(path: Path, owner: Owner, age: float = 0.0) -> None:

@@ -1,3 +1,7 @@
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from amrbench.errors import RunError
@@ -83,3 +87,17 @@ def test_a_folder_that_cannot_be_written(folder, there):
         RunError, match=r"cannot be written \(Not a directory\). Check the folder and the disk"
     ):
         unpack_folder(pack_folder(folder), there)
+
+
+def test_a_full_disk_is_one_message(folder, there, monkeypatch):
+    files = pack_folder(folder)
+
+    def write(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(RunError) as error:
+        unpack_folder(files, there)
+    assert str(error.value) == (
+        f"{there}: cannot be written (No space left on device). Check the folder and the disk."
+    )

@@ -164,6 +164,21 @@ def test_lines_that_were_cut_off_are_left_out(tmp_path):
     assert list(Journal(tmp_path / "none.json").new()) == []
 
 
+@pytest.mark.parametrize("file", ["none/work.json", "full/work.json"])
+def test_a_journal_that_cannot_be_written_is_named(tmp_path, file):
+    reason = "No such file or directory"
+    if file.startswith("full"):
+        if not Path("/dev/full").exists():
+            pytest.skip("there is no file that is always full")
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "work.journal").symlink_to("/dev/full")
+        reason = "No space left on device"
+    journal = Journal(tmp_path / file)
+    with pytest.raises(RunError) as error:
+        journal.begin("a.h5")
+    assert str(error.value) == f"{journal.path}: cannot be written ({reason}). Check the folder and the disk."
+
+
 def failure(file):
     with pytest.raises(AmrbenchError) as error:
         do_work(file, registry_of)
