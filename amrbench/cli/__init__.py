@@ -14,6 +14,7 @@ import signal
 import sys
 from contextlib import suppress
 from importlib.metadata import version
+from io import TextIOWrapper
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO
@@ -55,6 +56,8 @@ app.add_typer(data.commands, name="data", rich_help_panel="Data")
 
 def main() -> None:
     """Run the command line; user errors become one message and exit code 2, notes lines on stderr."""
+    if isinstance(sys.stdout, TextIOWrapper):  # Names of files may be no text that the output can hold.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with collected_notes(lambda text: typer.echo(f"note: {text}", err=True)):
             app(_arguments())

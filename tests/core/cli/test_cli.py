@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,19 @@ def scored(tmp_path):
         pytest.skip("names must be UTF-8 here")
     files[1].write_text('{"qid": 1, "query": "x", "duration": 60, "vid": "a", "relevant_windows": [[1, 9]]}')
     return [sys.executable, "-m", "amrbench", "score", files[0], "--truth", files[1]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_names_that_are_no_text_are_printed_with_backslashes(scored, encoding):
+    environment = os.environ | {"PYTHONIOENCODING": f"{encoding}:strict", "PYTHONUTF8": "1"}
+    ended = subprocess.run(scored, capture_output=True, env=environment)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"pr\\udce9d.jsonl" in ended.stdout
+
+
+def test_what_takes_the_place_of_the_output_may_be_simpler(amrbench, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", StringIO())
+    assert amrbench("--version")[0] == 0
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no file that is always full")
