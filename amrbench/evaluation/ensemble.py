@@ -33,6 +33,7 @@ from amrbench.evaluation.systems import (
 )
 from amrbench.files.atomic import refuse_replacing
 from amrbench.files.predictions import read_predictions, write_predictions
+from amrbench.files.writable_folder import refuse_missing_parent
 from amrbench.functional.windows import iou
 from amrbench.notes import note
 from amrbench.types import Moments
@@ -153,6 +154,7 @@ def fuse_files(
         DataError: A file is wrong or missing, or the output is one of them, a file of a run, or cannot be
             written.
     """
+    refuse_missing_parent(output)
     files = [file for source in sources for file in prediction_files(source)]
     _refuse_twice(files)
     # All files of a run belong together, also those that are not read here, such as its annotations.

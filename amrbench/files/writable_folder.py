@@ -41,6 +41,8 @@ def _obstacle(folder: Path) -> str:
 
 
 def refuse_missing_parent(path: Path) -> None:
-    """Raise DataError if the folder of a file to write is missing."""
+    """Raise DataError if the folder of a file to write is missing, or if the path is a folder."""
     if not path.parent.is_dir():
         raise DataError(f"{path}: there is no folder {str(path.parent)!r}. Make it, or choose another path.")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder. Name a file for the output.")

@@ -25,6 +25,7 @@ from amrbench.files.jsonl import collector_paused, refuse_mistakes
 from amrbench.files.labels import Label, Remarks
 from amrbench.files.raven_table import is_raven_table
 from amrbench.files.text_file import read_text
+from amrbench.files.writable_folder import refuse_missing_parent
 from amrbench.notes import note
 from amrbench.tools.join_labels import join_labels
 from amrbench.tools.label_files import SUFFIX, RecordingLengths, label_files, parse_label_files
@@ -58,6 +59,7 @@ def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = 
         raise DataError(f"there is no form {form!r}. Use {', '.join(FORMS)}.")
     if not source.exists():
         raise DataError(f"{source}: there is no such file.")
+    refuse_missing_parent(output)
     refuse_replacing(output, _inputs(source, audio))
     with collector_paused():
         queries = _queries(source, form, audio)

@@ -20,6 +20,7 @@ from amrbench.files.annotations import read_annotations
 from amrbench.files.atomic import atomic_path, refuse_replacing
 from amrbench.files.checksums import refuse_changed
 from amrbench.files.predictions import read_predictions
+from amrbench.files.writable_folder import refuse_missing_parent
 from amrbench.files.yaml_file import limited_events, line_of
 from amrbench.types import Moments, Query
 
@@ -105,9 +106,10 @@ def pack(
     Raises:
         RunError: The label is wrong, the run makes no submission, the predictions do not fit the queries, the
             template is wrong, or the output cannot be written.
-        DataError: The prediction file cannot be read, or the output is an input or a file of the run.
+        DataError: The prediction file cannot be read, or the output is an input, of the run, or no file.
     """
     _refuse_other_label(label)
+    refuse_missing_parent(output)
     given = [file for file in (template, predictions) if file]
     refuse_replacing(output, [*given, *finished.files()])
     result = finished.result

@@ -22,6 +22,7 @@ from amrbench.files.atomic import refuse_replacing
 from amrbench.files.folder_files import files_below
 from amrbench.files.predictions import write_predictions
 from amrbench.files.torch_checkpoint import read_checkpoint
+from amrbench.files.writable_folder import refuse_missing_parent
 from amrbench.plugin_errors import naming_plugins
 from amrbench.slots.checkpoint import CheckpointPart, ForeignModel
 from amrbench.training.predict import predict
@@ -60,6 +61,7 @@ def predict_from_checkpoint(
         DataError: Annotations or features are missing or wrong, or the output is an input or is not writable.
         RecipeError: The read-out or the ranking of the recipe cannot be used with the checkpoint.
     """
+    refuse_missing_parent(output)
     refuse_replacing(output, chain([checkpoint, annotations], _feature_files(features)))
     foreign = load_foreign(checkpoint, registry)
     with naming_plugins(recipe or ()):

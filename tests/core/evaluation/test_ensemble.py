@@ -182,6 +182,19 @@ def test_a_folder_is_its_files(tmp_path):
     assert fuse_files([tmp_path / "in"], tmp_path / "out.jsonl") == (2, 1)
 
 
+def test_nothing_is_read_for_a_fusion_that_cannot_be_written(tmp_path):
+    for output, text in (
+        (tmp_path, "is a folder. Name a file for the output."),
+        (
+            tmp_path / "no" / "a.jsonl",
+            f"there is no folder '{tmp_path}/no'. Make it, or choose another path.",
+        ),
+    ):
+        with pytest.raises(DataError) as error:
+            fuse_files([tmp_path / "none.jsonl"], output)
+        assert str(error.value) == f"{output}: {text}"
+
+
 def test_a_fusion_replaces_none_of_its_files(tmp_path):
     one, two = (written(tmp_path / f"{name}.jsonl", (0, 2, 0.6)) for name in ("one", "two"))
     before = two.read_bytes()

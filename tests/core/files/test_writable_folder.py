@@ -64,3 +64,11 @@ def test_the_folder_of_a_file_must_be_there(tmp_path):
     assert str(error.value) == (
         f"{tmp_path}/no/a.txt: there is no folder '{tmp_path}/no'. Make it, or choose another path."
     )
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    (tmp_path / "a.txt").touch()
+    refuse_missing_parent(tmp_path / "a.txt")
+    with pytest.raises(DataError) as error:
+        refuse_missing_parent(tmp_path)
+    assert str(error.value) == f"{tmp_path}: is a folder. Name a file for the output."

@@ -126,6 +126,9 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path):
     )
     (tmp_path / "page.html").mkdir()
     with pytest.raises(DataError) as error:
+        refuse_unwritable(tmp_path / "page.html")
+    assert str(error.value) == f"{tmp_path / 'page.html'}: is a folder. Name a file for the output."
+    with pytest.raises(DataError) as error:
         page().write(tmp_path / "page.html")
     assert str(error.value) == (
         f"{tmp_path / 'page.html'}: cannot be written (Is a directory). Choose another path."

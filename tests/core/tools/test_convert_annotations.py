@@ -139,6 +139,21 @@ def test_a_wrong_source_does_not_replace_an_earlier_output(tmp_path):
     assert output.read_bytes() == before
 
 
+def test_nothing_is_read_for_an_output_that_cannot_be_written(tmp_path):
+    source = tmp_path / "a.csv"
+    source.write_text("nothing")
+    for output, text in (
+        (tmp_path, "is a folder. Name a file for the output."),
+        (
+            tmp_path / "no" / "a.jsonl",
+            f"there is no folder '{tmp_path}/no'. Make it, or choose another path.",
+        ),
+    ):
+        with pytest.raises(DataError) as error:
+            convert(source, output)
+        assert str(error.value) == f"{output}: {text}"
+
+
 @pytest.mark.parametrize("spelled", ["a.csv", "in/../a.csv", "link.csv"])
 def test_a_source_is_not_replaced(tmp_path, spelled):
     source = tmp_path / "a.csv"

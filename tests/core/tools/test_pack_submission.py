@@ -330,8 +330,11 @@ def test_templates_and_outputs_that_cannot_be_used(finished, tmp_path):
     assert str(error.value) == (
         f"{tmp_path}/bad.yaml: line 2: '${{label' does not end. Write '}}' after the name."
     )
-    with pytest.raises(RunError, match=r"a\.zip: cannot be written"):
-        pack(finished, LABEL, tmp_path / "no" / "a.zip")
+    with pytest.raises(RunError, match=r"x\.zip: cannot be written \(File name too long\)"):
+        pack(finished, LABEL, tmp_path / f"{'x' * 250}.zip")
+    with pytest.raises(DataError) as error:
+        pack(finished, LABEL, tmp_path)
+    assert str(error.value) == f"{tmp_path}: is a folder. Name a file for the output."
 
 
 def test_a_run_without_public_ground_truth_is_packed(finished, tmp_path):

@@ -84,6 +84,25 @@ def test_other_files_beside_the_features_may_be_replaced(tmp_path: Path) -> None
         )
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("no/out.jsonl", "there is no folder '{folder}/no'. Make it, or choose another path."),
+        (".", "is a folder. Name a file for the output."),
+    ],
+)
+def test_nothing_is_read_for_an_output_that_cannot_be_written(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(DataError) as error:
+        predict_from_checkpoint(
+            tmp_path / "none.ckpt",
+            features=tmp_path,
+            annotations=tmp_path / "none.jsonl",
+            output=tmp_path / name,
+            registry=Registry.of(),
+        )
+    assert str(error.value) == f"{tmp_path / name}: {text.format(folder=tmp_path)}"
+
+
 class Bounded(CheckpointPart):
     """A checkpoint whose options are beyond the bounds of a part."""
 

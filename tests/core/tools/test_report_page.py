@@ -247,6 +247,7 @@ def test_the_same_files_give_the_same_page(report, runs):
             ["{good}", "-o", "{tmp}/no/r.html"],
             "{tmp}/no/r.html: there is no folder '{tmp}/no'. Make it, or choose another path.",
         ),
+        (["{tmp}/none", "-o", "{tmp}/d.html"], "{tmp}/d.html: is a folder. Name a file for the output."),
         (
             ["{good}", "-o", "{tmp}/r.html", "--audio", "{tmp}/none"],
             "{tmp}/none: there is no such folder. Give the folder of the recordings.",
@@ -269,6 +270,7 @@ def test_the_same_files_give_the_same_page(report, runs):
 def test_what_cannot_be_reported_is_refused_with_a_remedy(amrbench, tmp_path, arguments, message):
     good = make_run(tmp_path / "good")
     (tmp_path / "x.html").write_text("")
+    (tmp_path / "d.html").mkdir()
     names = {"good": good, "tmp": tmp_path}
     code, _, err = amrbench("report", *(each.format(**names) for each in arguments))
     assert (code, err) == (2, f"error: {message.format(**names)}\n")
