@@ -122,9 +122,8 @@ def _drop_unwritten(stream: TextIO | None) -> None:
     try:
         stream.flush()
     except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        with suppress(OSError), open(os.devnull, "wb") as nowhere:  # A stream may have no file.
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _print_version(asked: bool) -> None:

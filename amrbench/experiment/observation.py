@@ -44,11 +44,8 @@ class Observation(PassingReporter):
         for plan in planned:
             for spec in plan.stages:
                 keys.setdefault(spec.key, {})[plan.folder(out).name] = None
-        # Recipes that share a stage have names of their own for it, or one name for two stages.
-        runs_of: dict[str, dict[str, None]] = {}
-        for spec in (spec for plan in planned for spec in plan.stages):
-            runs_of[spec.name] = runs_of.get(spec.name, {}) | keys[spec.key]
-        self.runs_of = {name: tuple(runs) for name, runs in runs_of.items()}
+        # Recipes that share a stage have names of their own for it.
+        self.runs_of = {spec.name: tuple(keys[spec.key]) for plan in planned for spec in plan.stages}
         self._show(lambda observer: observer.begin(list(self.runs.values())))
 
     def finish(self, folder: Path, result: Result) -> None:

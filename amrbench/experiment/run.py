@@ -165,6 +165,8 @@ def run_all(
         runner = Runner(registry, settings, observation)
         methods = runner.methods(recipes)
         requests = runner.requests(methods, protocol)
+        runner.refuse_before_features(requests)
+        runner.refuse_unwritable_runs(requests)
         with running(settings.cache_folder):
             sources = runner.prepare(requests)
             planned = [plan_run(request, sources) for request in requests]
@@ -228,9 +230,6 @@ class Runner:
     def prepare(self, requests: Sequence[RunRequest]) -> dict[str, FeatureSource]:
         """Return all splits that the requests need, by `FeatureRequest.key`."""
         splits = distinct_splits(requests)
-        self.refuse_before_features(requests)
-        if not all(map(self._has_finished, requests)):
-            refuse_unwritable(self.settings.out, "the runs", "name another folder with --out")
         made = prepare(
             list(splits.values()),
             cache=self.settings.cache_folder,
@@ -255,6 +254,11 @@ class Runner:
         for request in requests:
             refuse_unusable(request.splits, annotated)
         return annotated
+
+    def refuse_unwritable_runs(self, requests: Sequence[RunRequest]) -> None:
+        """Refuse a folder of runs that cannot be written to, unless nothing has to be."""
+        if not all(map(self._has_finished, requests)):
+            refuse_unwritable(self.settings.out, "the runs", "name another folder with --out")
 
     def refuse_with_features(
         self,

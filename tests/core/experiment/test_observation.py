@@ -159,16 +159,6 @@ def test_a_recipe_that_is_given_twice_is_seen_once(folder):
     assert [ended.name for ended, _ in seen("end")] == [one.folder.name]
 
 
-def test_two_stages_of_one_name_are_seen_with_the_runs_of_both(folder):
-    write_yaml(folder / "other.yaml", changed(RECIPE, training__batch=6))
-    files = [folder / "toy.yaml", folder / "other.yaml"]
-    settings = settings_in(folder, observers=(Keeps(),))
-    runs = run_all(files, folder / "tiny.yaml", registry=REGISTRY, settings=settings)
-    names = {run.folder.name for run in runs}
-    assert len(names) == 2
-    assert {frozenset(own.runs) for (own,) in seen("epoch")} == {frozenset(names)}
-
-
 @pytest.mark.parametrize("at", ["begin", "epoch", "end", "close"])
 def test_a_failing_observer_ends_the_run_with_its_name_and_line(folder, at):
     with pytest.raises(PluginError) as failure:

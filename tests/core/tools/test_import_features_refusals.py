@@ -63,13 +63,16 @@ def test_the_message_names_no_folder_of_parts_if_nothing_was_read(dataset, tmp_p
     ]
 
 
-@pytest.mark.parametrize("name", ["features", "features/ears.importing"])
-def test_a_file_where_a_folder_must_be(dataset, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "cannot_be_written"),
+    [("features", ".ears.amrbench.lock"), ("features/ears.importing", "ears.importing")],
+)
+def test_a_file_where_a_folder_must_be(dataset, tmp_path, name, cannot_be_written):
     source = folder(tmp_path / "x", published())
     (dataset.root / name).parent.mkdir(exist_ok=True)
     (dataset.root / name).touch()
     message = refusal(dataset, source)
-    assert message.startswith(f"{dataset.root}/features/ears.")
+    assert message.startswith(f"{dataset.root}/features/{cannot_be_written}")
     assert ": cannot be " in message
     assert "File exists)" in message
 
