@@ -25,7 +25,7 @@ _BITRATES = {
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 """Samples a second by the two bits of the version: MPEG 1, 2 and 2.5."""
 _HEAD = 4
-_SYNC = re.compile(rb"\xff[\xe2-\xff]")
+_SYNC = re.compile(rb"\xff(?=[\xe2-\xff])")  # a second byte of 255 may be the first of a frame
 _CHAIN = 3
 """Headers that must follow one another until bytes are taken for MPEG audio."""
 _LONGEST_FREE = 8192

@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amrbench.files.mpeg_frames import counted_info_frame, mpeg_audio, starts_with_frames
@@ -66,6 +66,7 @@ def test_frames_of_any_bit_rate_are_counted(kind, data):
 
 
 @given(before=st.binary(max_size=300), between=st.binary(max_size=300), after=st.binary(max_size=300))
+@example(before=b"", between=b"\xff", after=b"")
 def test_bytes_around_the_frames_are_no_frames(before, between, after):
     frames = frame((3, 1, 0)) * 5
     sections, audio = counted(before + frames + between + frames + after)
