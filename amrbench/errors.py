@@ -45,6 +45,11 @@ def unreadable(path: Path, error: OSError) -> DataError:
     return DataError(f"{path}: cannot be read ({error.strerror}). Check the path.")
 
 
+def unwritable(path: Path | str, error: OSError) -> RunError:
+    """Return the error for a file or folder of a run, a stage or an extraction that cannot be written."""
+    return RunError(f"{path}: cannot be written ({error.strerror}). Check the folder and the disk.")
+
+
 @contextmanager
 def as_run_error(what: str, remedy: str, *kinds: type[Exception]) -> Iterator[None]:
     """Turn exceptions of another package into a RunError; for a few lines that do little but call it.

@@ -7,7 +7,7 @@ from dataclasses import astuple
 
 from amrbench.evaluation.analysis import Analysis, ModelAnalysis
 from amrbench.evaluation.duplicates import ALIKE, TOP
-from amrbench.evaluation.text_table import format_table, refuse_unknown_format
+from amrbench.evaluation.text_table import format_table
 
 Cells = dict[str, str | float]
 
@@ -25,7 +25,6 @@ def analysis_text(analysis: Analysis, form: str = "github") -> str:
     Raises:
         RunError: The form is unknown.
     """
-    refuse_unknown_format(form)
     tables = analysis_tables(analysis)
     first = next(iter(tables))
     return "\n\n".join(

@@ -121,12 +121,12 @@ def study_tables(runnables: Sequence[Study | Method], results: Sequence[Result])
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     cells = {"family": row["family"], "change": row["change"]}
-    difference, seeds = row.get("difference", {}), row.get("seeds", {}).values()
+    difference = row.get("difference", {})
     equal = "=" if row.get("same") else "soup" if row.get("soup_only") else ""
     for name in METRICS:
         points = f"{difference[name]:+.2f}" if difference else ""
         cells |= {name: f"{row['mean'][name]:.2f}", f"diff {name}": equal or points}
-    seeds = [] if equal else seeds
+    seeds = [] if equal else row.get("seeds", {}).values()
     return {**cells, f"diff {BY_SEED} of each seed": ", ".join(f"{seed[BY_SEED]:+.2f}" for seed in seeds)}
 
 

@@ -11,7 +11,7 @@ from itertools import chain, count
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
-from amrbench.errors import DataError, RunError
+from amrbench.errors import DataError, unwritable
 from amrbench.files.owner import this_process
 
 
@@ -94,9 +94,7 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
         with atomic_path(path) as part:
             part.write_bytes(content)
     except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written ({error.strerror}). Check the folder and the disk."
-        ) from error
+        raise unwritable(path, error) from error
 
 
 def _refuse_other_kinds(path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from amrbench.errors import RunError
+from amrbench.errors import RunError, unwritable
 from amrbench.files.checksums import CHECKSUMS, changed_files, files_below
 from amrbench.files.owner import this_process
 
@@ -59,10 +59,7 @@ def unpack_folder(files: PackedFolder, folder: Path) -> str:
             else f"{folder}: another process wrote it at the same time, to other bytes, which are kept"
         )
     except OSError as error:
-        file = error.filename or folder
-        raise RunError(
-            f"{file}: cannot be written ({error.strerror}). Check the folder and the disk."
-        ) from error
+        raise unwritable(error.filename or folder, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -79,8 +79,11 @@ def draw_batch_windows(
     windows: RaggedArray, limit: int, generators: Sequence[np.random.Generator]
 ) -> RaggedArray:
     """Return at most `limit` windows of each query, as `draw_windows` draws them from its generator."""
+    longer = np.flatnonzero(windows.counts > limit).tolist()
+    if not longer:
+        return windows
     values = windows.values.copy()
-    for query in np.flatnonzero(windows.counts > limit).tolist():
+    for query in longer:
         first, last = windows.offsets[query : query + 2]
         values[first : first + limit] = draw_windows(windows.values[first:last], limit, generators[query])
     return RaggedArray(values, windows.offsets).keep(windows.position < limit)

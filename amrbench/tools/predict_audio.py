@@ -133,14 +133,13 @@ def system_names(results: Sequence[Answers]) -> list[str]:
     """
     runs = [result.finished for result in results]
     names = [f"{run.result.recipe.name}, {run.member.member}" for run in runs]
-    folders = [run.folder.name for run in runs]
-    folders = [
-        name if folders.count(name) == 1 else str(run.folder) for name, run in zip(folders, runs, strict=True)
-    ]
-    return [
-        name if names.count(name) == 1 else f"{name}, {folder}"
-        for name, folder in zip(names, folders, strict=True)
-    ]
+    folders = _told_apart([run.folder.name for run in runs], [str(run.folder) for run in runs])
+    return _told_apart(names, [f"{name}, {folder}" for name, folder in zip(names, folders, strict=True)])
+
+
+def _told_apart(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """Return names, each that stands there more than once replaced by the longer one."""
+    return [name if names.count(name) == 1 else other for name, other in zip(names, longer, strict=True)]
 
 
 def find_moments(

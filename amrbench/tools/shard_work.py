@@ -21,7 +21,7 @@ from amrbench.data.file_shards import FileShard, read_shard_list
 from amrbench.data.out_of_memory import explained_memory
 from amrbench.data.shards import TextShard, header_for
 from amrbench.data.worker_pool import LESS_MEMORY
-from amrbench.errors import RunError, unreadable
+from amrbench.errors import RunError, unreadable, unwritable
 from amrbench.files.claim import claimed
 from amrbench.files.feature_file import FeatureHeader
 from amrbench.files.shard_manifest import ShardEntry, as_entry, entry_of
@@ -120,9 +120,7 @@ class Journal:
             with self.path.open("ab") as file:
                 file.write(json.dumps(row).encode() + b"\n")
         except OSError as error:
-            raise RunError(
-                f"{self.path}: cannot be written ({error.strerror}). Check the folder and the disk."
-            ) from error
+            raise unwritable(self.path, error) from error
 
 
 def do_work(file: Path, registry_of: Callable[[Sequence[str]], Registry]) -> int:

@@ -17,7 +17,7 @@ from time import monotonic
 
 import torch
 
-from amrbench.errors import CheckpointError, RunError
+from amrbench.errors import CheckpointError, RunError, unwritable
 from amrbench.files.checksums import changed_files, write_checksums
 from amrbench.files.disk_space import refuse_full_disk
 from amrbench.files.tree_file import Tree, read_tree, size_of, write_tree
@@ -72,9 +72,7 @@ class SavedStates:
             write_tree(folder / _STATE, {"versions": versions(), "state": tree})
             write_checksums(folder, [_STATE])
         except OSError as error:
-            raise RunError(
-                f"{folder}: cannot be written ({error.strerror}). Check the folder and the disk."
-            ) from error
+            raise unwritable(folder, error) from error
         if faults := changed_files(folder):
             raise RunError(
                 f"{folder}: {faults[0]} right after it was written. Check the disk, and give the same "

@@ -50,6 +50,14 @@ def test_without_the_name_of_the_model_it_is_asked_for(tmp_path: Path) -> None:
         load_foreign(tmp_path / "best.ckpt", Registry.of(OtherNet))
 
 
+def predict_to(output: Path, folder: Path, checkpoint: Path, registry: Registry) -> None:
+    """Predict from features and annotations of a folder."""
+    annotations = folder / "queries.jsonl"
+    predict_from_checkpoint(
+        checkpoint, features=folder, annotations=annotations, output=output, registry=registry
+    )
+
+
 INPUTS = ("best.ckpt", "queries.jsonl", "clap/a.npz", "clap_text/qid1.NPZ")
 
 
@@ -59,13 +67,7 @@ def test_an_input_cannot_be_the_output(tmp_path: Path, name: str) -> None:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("kept")
     with pytest.raises(DataError) as error:
-        predict_from_checkpoint(
-            tmp_path / "best.ckpt",
-            features=tmp_path,
-            annotations=tmp_path / "queries.jsonl",
-            output=tmp_path / name,
-            registry=Registry.of(),
-        )
+        predict_to(tmp_path / name, tmp_path, tmp_path / "best.ckpt", Registry.of())
     assert str(error.value) == (
         f"{tmp_path / name}: is an input, so it cannot be the output. Name another output."
     )
@@ -75,13 +77,7 @@ def test_an_input_cannot_be_the_output(tmp_path: Path, name: str) -> None:
 def test_other_files_beside_the_features_may_be_replaced(tmp_path: Path) -> None:
     (tmp_path / "predictions.jsonl").write_text("of an earlier call")
     with pytest.raises(CheckpointError, match="best.ckpt"):
-        predict_from_checkpoint(
-            FOLDER / "best.ckpt",
-            features=tmp_path,
-            annotations=tmp_path / "queries.jsonl",
-            output=tmp_path / "predictions.jsonl",
-            registry=Registry.of(OtherNet),
-        )
+        predict_to(tmp_path / "predictions.jsonl", tmp_path, FOLDER / "best.ckpt", Registry.of(OtherNet))
 
 
 @pytest.mark.parametrize(
@@ -93,13 +89,7 @@ def test_other_files_beside_the_features_may_be_replaced(tmp_path: Path) -> None
 )
 def test_nothing_is_read_for_an_output_that_cannot_be_written(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(DataError) as error:
-        predict_from_checkpoint(
-            tmp_path / "none.ckpt",
-            features=tmp_path,
-            annotations=tmp_path / "none.jsonl",
-            output=tmp_path / name,
-            registry=Registry.of(),
-        )
+        predict_to(tmp_path / name, tmp_path, tmp_path / "none.ckpt", Registry.of())
     assert str(error.value) == f"{tmp_path / name}: {text.format(folder=tmp_path)}"
 
 
