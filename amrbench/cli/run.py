@@ -128,13 +128,13 @@ def _print_forecast(forecast: Forecast, form: str) -> None:
         typer.echo(forecast.text())
 
 
-@command(hidden=True, epilog="Example: amrbench stage task.json")
-def stage(
+@command(hidden=True, epilog="Example: amrbench task task.json")
+def task(
     file: Annotated[
         Path, typer.Argument(help="a task that 'amrbench run' or 'amrbench data extract' has written")
     ],
 ) -> None:
-    """Train one stage of a run, or make shards of features; executors call this, mostly on other machines."""
+    """Do a task: train one stage of a run, or make shards of features. Executors call this."""
     from amrbench.slots.executors import SHARDS
 
     if file.name.endswith(SHARDS):

@@ -30,7 +30,7 @@ from amrbench.files.yaml_file import Document
 from amrbench.interrupts import stops_between_steps
 from amrbench.part import Strict
 from amrbench.registry import Registry
-from amrbench.slots.executors import StageTask
+from amrbench.slots.executors import Task
 from amrbench.training.progress_bars import NULL_REPORTER, Reporter
 from amrbench.training.stage_group import run_group
 from amrbench.training.stage_spec import StageSpec, distinct_stages
@@ -133,7 +133,7 @@ class TaskWriter:
         self.cache, self.without = cache, without
         self.requests = {spec.key: plan.request for plan in planned for spec in plan.stages}
 
-    def __call__(self, spec: StageSpec) -> StageTask:
+    def __call__(self, spec: StageSpec) -> Task:
         """Write the task of a stage.
 
         The name of its file says which process wrote it, because another one may write a task for the same
@@ -148,7 +148,7 @@ class TaskWriter:
         task = TaskFile.of(spec, self.requests[spec.key], cache=self.cache, without=self.without)
         write_text_atomic(file, task.model_dump_json(indent=1))
         train = partial(train_in_worker, spec, store_of(self.cache), file)
-        return StageTask(spec.name, file, spec.device, spec.threads, train)
+        return Task(spec.name, file, spec.device, spec.threads, train)
 
 
 def train_task(file: Path, registry_of: Callable[[Sequence[str]], Registry], reporter: Reporter) -> StageSpec:

@@ -22,39 +22,37 @@ LOST = -1
 
 
 def command_of(file: Path) -> list[str]:
-    """Return the command that trains the stage of a task, with the Python of the machine that asks.
+    """Return the command that does a task, with the Python of the machine that asks.
 
     Args:
         file: Of the task.
     """
-    return [sys.executable, "-m", "amrbench", "stage", str(file)]
+    return [sys.executable, "-m", "amrbench", "task", str(file)]
 
 
 def log_of(file: Path) -> Path:
-    """Return a file for what a task shows; it is removed when the stage is trained."""
+    """Return a file for what a task shows; it is removed when the task is done."""
     return file.with_suffix(".log")
 
 
 @dataclass(frozen=True)
-class StageTask:
-    """One stage to train, or features to make: by a command, on a machine that has the same folders, or here.
-
-    What is said of the stage is true of shards of features too.
+class Task:
+    """A stage to train, or shards of features to make: by a command where the folders are shared, or here.
 
     Attributes:
-        name: Of the stage, for people.
+        name: Of the stage or the features, for people.
         file: Says all that the command needs; its path is absolute.
-        device: That the stage is trained on, e.g. "cpu" or "cuda".
-        threads: Number of threads of the training.
-        train: Trains the stage and returns the exit code that the command would have. It pickles to a worker
-            process of this machine, where it may be called for one task after another, and needs no plugin.
+        device: That it is done on, e.g. "cpu" or "cuda".
+        threads: Number of threads that it uses.
+        run: Does it and returns the exit code that the command would have. It pickles to a worker process of
+            this machine, where it may be called for one task after another, and needs no plugin.
     """
 
     name: str
     file: Path
     device: str
     threads: int
-    train: Callable[[], int] = field(repr=False, compare=False)
+    run: Callable[[], int] = field(repr=False, compare=False)
 
     @property
     def log(self) -> Path:
@@ -73,7 +71,7 @@ class Job(Protocol):
     def poll(self) -> int | None:
         """Return None while the job waits or runs, then its exit code; below 0 it is that of a signal.
 
-        0, 1 and 2 are final. After any other code, or after 0 without a trained stage, the task was lost,
+        0, 1 and 2 are final. After any other code, or after 0 without a result, the task was lost,
         and is handed over once more: a machine went down (`LOST`), or memory was short.
         """
 
@@ -85,12 +83,12 @@ class Job(Protocol):
 
 
 class Executor(Protocol):
-    """Trains stages by running their commands somewhere. It never waits for them."""
+    """Does tasks by running their commands somewhere. It never waits for them."""
 
     def slots(self) -> int:
         """Return how many tasks it takes at the same time; asked again and again."""
 
-    def submit(self, tasks: Sequence[StageTask]) -> Sequence[Job]:
+    def submit(self, tasks: Sequence[Task]) -> Sequence[Job]:
         """Hand over tasks that can begin at once, and return a job for each of them."""
 
 

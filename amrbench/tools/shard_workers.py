@@ -29,7 +29,7 @@ from amrbench.files.folders import DATA_VARIABLE, MODELS_VARIABLE, data_folder, 
 from amrbench.files.owner import Owner, this_process
 from amrbench.files.shard_manifest import ShardEntry
 from amrbench.notes import note
-from amrbench.slots.executors import SHARDS, Executor, Job, StageTask
+from amrbench.slots.executors import SHARDS, Executor, Job, Task
 from amrbench.tools.shard_work import WORKERS, Journal, ShardWork, work_in_worker
 from amrbench.training.stage_queue import MOST_STARTS
 from amrbench.training.task_report import FINAL, TaskReport, how_lost
@@ -50,7 +50,7 @@ AnyShard: TypeAlias = FileShard | TextShard
 class _Running:
     """A process that makes shards."""
 
-    task: StageTask
+    task: Task
     job: Job
     journal: Journal
 
@@ -127,9 +127,9 @@ class _Extraction:
         for task, job in zip(tasks, self.executor.submit(tasks) if tasks else (), strict=True):
             self.running.append(_Running(task, job, Journal(task.file)))
 
-    def _task(self, file: Path) -> StageTask:
+    def _task(self, file: Path) -> Task:
         encoder = next(iter(self.missing.values())).features
-        return StageTask(self.progress.what, file, "cpu", 1, partial(work_in_worker, encoder, file))
+        return Task(self.progress.what, file, "cpu", 1, partial(work_in_worker, encoder, file))
 
     def _look(self, one: _Running) -> None:
         """Report what is new of a process, and collect it if it has ended."""

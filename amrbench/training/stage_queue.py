@@ -20,7 +20,7 @@ from amrbench.errors import RunError
 from amrbench.files.claim import Claim
 from amrbench.interrupts import refuse_to_go_on, stop_requested, stops_between_steps
 from amrbench.notes import note
-from amrbench.slots.executors import Executor, Job, StageTask
+from amrbench.slots.executors import Executor, Job, Task
 from amrbench.training.divergence import DivergenceNotes
 from amrbench.training.memory_room import Room
 from amrbench.training.progress_bars import Reporter
@@ -74,7 +74,7 @@ def train_with(
     missing: Sequence[StageSpec],
     store: Path,
     *,
-    task_of: Callable[[StageSpec], StageTask],
+    task_of: Callable[[StageSpec], Task],
     room: Room,
     reporter: Reporter,
 ) -> None:
@@ -148,7 +148,7 @@ class _Running:
     """A stage that is being trained."""
 
     spec: StageSpec
-    task: StageTask
+    task: Task
     job: Job
     follower: GroupFollower
 
@@ -159,7 +159,7 @@ class StageQueue:
     def __init__(
         self,
         executor: Executor,
-        task_of: Callable[[StageSpec], StageTask],
+        task_of: Callable[[StageSpec], Task],
         missing: Sequence[StageSpec],
         store: Path,
         room: Room,

@@ -19,7 +19,7 @@ from amrbench.interrupts import Interrupted
 from amrbench.notes import collected_notes
 from amrbench.part import Strict
 from amrbench.plugin_errors import naming_plugins
-from amrbench.slots.executors import LOST, StageTask, log_of
+from amrbench.slots.executors import LOST, Task, log_of
 
 FINAL = frozenset({1, 2})
 """Exit codes of a task that would end in the same way once more: a bug, and an error of the input."""
@@ -107,7 +107,7 @@ def remove_files(task: Path, *, trained: bool) -> None:
         file.unlink(missing_ok=True)
 
 
-def how_lost(task: StageTask, code: int, where: str) -> tuple[str, str]:
+def how_lost(task: Task, code: int, where: str) -> tuple[str, str]:
     """Return how a task was lost, in words, and what to do about it if that happens again and again.
 
     Args:

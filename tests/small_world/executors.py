@@ -9,7 +9,7 @@ import pytest
 
 from amrbench.errors import AmrbenchError
 from amrbench.experiment.stage_task import train_task
-from amrbench.slots.executors import ExecutorPart, StageTask
+from amrbench.slots.executors import ExecutorPart, Task
 from amrbench.training.progress_bars import NULL_REPORTER
 from amrbench_plugins.executors import ray_cluster
 from tests.folders import ROOT
@@ -55,7 +55,7 @@ class Ended:
         self.terminated = True
 
 
-def train_here(task: StageTask) -> int:
+def train_here(task: Task) -> int:
     """Train the stage of a task in this process; return the exit code that the command would have."""
     try:
         train_task(task.file, lambda without: REGISTRY, NULL_REPORTER)
@@ -68,14 +68,14 @@ def train_here(task: StageTask) -> int:
 class Here:
     """Does tasks in this process, as they are submitted."""
 
-    do: Callable[[StageTask], int] = train_here
+    do: Callable[[Task], int] = train_here
     at_once: int = 2
     waves: list[list[str]] = field(default_factory=list)
 
     def slots(self) -> int:
         return self.at_once
 
-    def submit(self, tasks: Sequence[StageTask]) -> list[Ended]:
+    def submit(self, tasks: Sequence[Task]) -> list[Ended]:
         self.waves.append([task.name for task in tasks])
         return [Ended(self.do(task)) for task in tasks]
 

@@ -22,7 +22,7 @@ from amrbench.files.checksums import write_checksums
 from amrbench.files.claim import RENEW_SECONDS, Claim
 from amrbench.files.owner import Owner
 from amrbench.notes import collected_notes
-from amrbench.slots.executors import LOST, StageTask
+from amrbench.slots.executors import LOST, Task
 from amrbench.training import stage_queue, stage_store
 from amrbench.training.memory_room import AnyRoom
 from amrbench.training.stage_queue import POLL_SECONDS, missing_stages, train_with
@@ -83,7 +83,7 @@ class SimulatedJob:
 
     world: World
     spec: StageSpec
-    task: StageTask
+    task: Task
     machine: Machine
     process: SimulatedProcess
     claim: Claim
@@ -200,13 +200,13 @@ class SimulatedExecutor:
     def slots(self) -> int:
         return sum(machine.slots for machine in self._up())
 
-    def submit(self, tasks: Sequence[StageTask]) -> list[SimulatedJob]:
+    def submit(self, tasks: Sequence[Task]) -> list[SimulatedJob]:
         return [self._submit(task) for task in tasks]
 
     def _up(self) -> list[Machine]:
         return [machine for machine in self.machines if self.world.now < machine.until]
 
-    def _submit(self, task: StageTask) -> SimulatedJob:
+    def _submit(self, task: Task) -> SimulatedJob:
         spec, process = self.world.specs[task.name], None
         free = {machine: machine.slots - sum(job.machine is machine and job.code is None for job in self.jobs)
                 for machine in self._up()}  # fmt: skip
@@ -242,7 +242,7 @@ class Command:
                     self.executor,
                     missing,
                     store,
-                    task_of=lambda spec: StageTask(spec.name, tasks / f"{spec.key}.json", "cpu", 1, int),
+                    task_of=lambda spec: Task(spec.name, tasks / f"{spec.key}.json", "cpu", 1, int),
                     room=AnyRoom(),
                     reporter=self.recorder,
                 )

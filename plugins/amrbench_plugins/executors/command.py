@@ -26,8 +26,8 @@ def start(task: Path) -> Popen[bytes]:
         )
 
 
-class StageCommand:
-    """Trains the stage of a task, which a file says, in a process of its own and returns its exit code."""
+class TaskCommand:
+    """Does a task, which a file says, in a process of its own and returns its exit code."""
 
     def __init__(self, task: Path) -> None:
         self.task = task

@@ -11,7 +11,7 @@ from multiprocessing.util import Finalize
 from amrbench.data.worker_process import KEPT, NO_GUARD, ignore_ctrl_c, one_thread
 from amrbench.errors import RunError
 from amrbench.interrupts import follow_parent
-from amrbench.slots.executors import DEFAULT, ExecutorPart, StageTask
+from amrbench.slots.executors import DEFAULT, ExecutorPart, Task
 
 SPAWN = get_context("spawn")
 """Forking a process with threads can hang it."""
@@ -41,7 +41,7 @@ class LocalProcesses:
         """Return the number of processes at the same time."""
         return self.jobs
 
-    def submit(self, tasks: Sequence[StageTask]) -> list[LocalJob]:
+    def submit(self, tasks: Sequence[Task]) -> list[LocalJob]:
         """Give each task to a worker that has none."""
         return [LocalJob(self._free_worker(), task) for task in tasks]
 
@@ -84,13 +84,13 @@ def work(pipe: Connection) -> None:
     with suppress(EOFError, OSError):
         pipe.send(None)
         while task := pipe.recv():
-            pipe.send(task.train())
+            pipe.send(task.run())
 
 
 class LocalJob:
     """A task of a worker."""
 
-    def __init__(self, worker: Worker, task: StageTask) -> None:
+    def __init__(self, worker: Worker, task: Task) -> None:
         self.worker, self.task = worker, task
         self.code: int | None = None
         self.asked = False

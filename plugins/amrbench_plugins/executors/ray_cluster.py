@@ -13,8 +13,8 @@ from pydantic import Field
 
 from amrbench.errors import RunError, as_run_error
 from amrbench.notes import note
-from amrbench.slots.executors import LOST, ExecutorPart, StageTask
-from amrbench_plugins.executors.command import StageCommand
+from amrbench.slots.executors import LOST, ExecutorPart, Task
+from amrbench_plugins.executors.command import TaskCommand
 from amrbench_plugins.executors.missing import imported
 
 PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -58,11 +58,11 @@ class RayCluster:
             cores = int(self._connected().cluster_resources().get("CPU", 1))
         return max(1, min(cores, self.jobs or cores))
 
-    def submit(self, tasks: Sequence[StageTask]) -> list[RayJob]:
+    def submit(self, tasks: Sequence[Task]) -> list[RayJob]:
         """Hand each task to Ray."""
         return [self._submit(task) for task in tasks]
 
-    def _submit(self, task: StageTask) -> RayJob:
+    def _submit(self, task: Task) -> RayJob:
         from amrbench.experiment.sent_task import pack_needed  # here and below, because it imports torch
 
         gpus = self.gpus if task.device.startswith("cuda") else 0
@@ -126,9 +126,9 @@ def train(path: str, text: str, needed: Sequence[Any]) -> tuple[int, dict[str, b
     from amrbench.experiment.sent_task import do_sent, is_shared
 
     if is_shared(Path(path), text):
-        return StageCommand(Path(path))(), {}
+        return TaskCommand(Path(path))(), {}
     stages = imported("ray", "ray").get(needed[0]) if needed else {}
-    return do_sent(Path(path).name, text, stages, lambda file: StageCommand(file)())
+    return do_sent(Path(path).name, text, stages, lambda file: TaskCommand(file)())
 
 
 class RayJob:

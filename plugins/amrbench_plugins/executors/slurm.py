@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from amrbench.errors import as_run_error
-from amrbench.slots.executors import LOST, MOST_JOBS, ExecutorPart, StageTask
-from amrbench_plugins.executors.command import StageCommand
+from amrbench.slots.executors import LOST, MOST_JOBS, ExecutorPart, Task
+from amrbench_plugins.executors.command import TaskCommand
 from amrbench_plugins.executors.missing import imported
 
 
@@ -45,14 +45,14 @@ class SlurmCluster:
         """Return the most jobs at the same time; SLURM decides how many of them run."""
         return self.jobs
 
-    def submit(self, tasks: Sequence[StageTask]) -> list[SlurmJob]:
+    def submit(self, tasks: Sequence[Task]) -> list[SlurmJob]:
         """Submit one array of jobs."""
         if not tasks:
             return []
         with self._asking():
             executor = self._executor(tasks[0])
             with executor.batch():
-                jobs = [executor.submit(PreemptedStage(task.file)) for task in tasks]
+                jobs = [executor.submit(PreemptedTask(task.file)) for task in tasks]
         return [SlurmJob(job) for job in jobs]
 
     def _asking(self) -> AbstractContextManager[None]:
@@ -67,7 +67,7 @@ class SlurmCluster:
             FileNotFoundError,
         )
 
-    def _executor(self, task: StageTask) -> Any:
+    def _executor(self, task: Task) -> Any:
         """Return submitit's executor; all tasks of a run ask for the same."""
         options, gpu = self.options, task.device.startswith("cuda")
         executor = self.submitit.AutoExecutor(
@@ -85,13 +85,13 @@ class SlurmCluster:
         return executor
 
 
-class PreemptedStage(StageCommand):
+class PreemptedTask(TaskCommand):
     """The command of a task, stopped and queued again before its job is preempted or reaches its limit."""
 
     def checkpoint(self) -> Any:
         """Stop the command, which saves its state, and return the same task for submitit to queue."""
         self.stop()
-        return imported("submitit", "slurm").helpers.DelayedSubmission(PreemptedStage(self.task))
+        return imported("submitit", "slurm").helpers.DelayedSubmission(PreemptedTask(self.task))
 
 
 class SlurmJob:

@@ -73,7 +73,7 @@ def test_run_refuses_executors_that_do_not_exist(amrbench):
 
 def test_stage_refuses_what_is_no_task(amrbench, tmp_path):
     (file := tmp_path / "task.json").write_text("{}")
-    code, _, err = amrbench("stage", file)
+    code, _, err = amrbench("task", file)
     assert code == 2
     assert f"error: {file}: is no task of this version of amrbench" in err
 

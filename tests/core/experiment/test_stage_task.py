@@ -71,7 +71,7 @@ def test_a_task_is_trained_into_the_store(planned, folder, tmp_path_factory):
 
 def test_the_command_is_that_of_this_python(planned, folder):
     task = write(planned, folder)
-    assert task.command[1:] == ["-m", "amrbench", "stage", str(task.file)]
+    assert task.command[1:] == ["-m", "amrbench", "task", str(task.file)]
     assert task.log.parent == task.file.parent
 
 
@@ -161,7 +161,7 @@ def test_a_failed_stage_leaves_its_message(toy_sources, folder):
 def test_a_worker_trains_the_same_and_leaves_a_report(planned, folder, tmp_path_factory):
     first = planned.chains[0].parent
     task = pickle.loads(pickle.dumps(write(planned, folder)))
-    assert task.train() == 0
+    assert task.run() == 0
     expected = train(first, tmp_path_factory.mktemp("store"))
     trained = folder / "stages" / first.key
     assert (trained / "SHA256SUMS").read_bytes() == (expected / "SHA256SUMS").read_bytes()
@@ -181,7 +181,7 @@ def test_a_worker_that_does_not_finish_has_the_exit_code_of_the_command(
     toy_sources, folder, kind, code, error, log
 ):
     task = failing(toy_sources, folder, kind)
-    assert task.train() == code
+    assert task.run() == code
     assert error in TaskReport.read(task.file).error
     assert task.log.read_text() == log
 
@@ -192,7 +192,7 @@ def test_a_bug_in_a_worker_leaves_its_traceback(planned, folder, monkeypatch):
 
     monkeypatch.setattr(stage_task, "run_group", bug)
     task = write(planned, folder)
-    assert task.train() == 1
+    assert task.run() == 1
     assert task.log.read_text().splitlines()[-1] == "ZeroDivisionError: of amrbench"
     assert TaskReport.read(task.file).error == ""
 
@@ -200,5 +200,5 @@ def test_a_bug_in_a_worker_leaves_its_traceback(planned, folder, monkeypatch):
 def test_a_worker_that_its_parent_asks_to_stop_saves_and_ends(planned, folder, monkeypatch):
     monkeypatch.setattr(interrupts, "_requests", interrupts._Requests())
     interrupts.follow_parent(lambda: True)
-    assert write(planned, folder).train() == 130
+    assert write(planned, folder).run() == 130
     assert list(folder.glob("stages/*.making-*/state-*"))

@@ -11,7 +11,7 @@ from amrbench.errors import RunError
 from amrbench.experiment import run as experiment
 from amrbench.interrupts import Interrupted
 from amrbench.notes import collected_notes
-from amrbench.slots.executors import StageTask
+from amrbench.slots.executors import Task
 from amrbench.training import stage_queue, stages
 from amrbench.training.memory_room import AnyRoom
 from amrbench.training.stage_group import run_group
@@ -127,12 +127,12 @@ def test_a_stage_waits_for_memory_and_one_always_runs(toy_sources, tmp_path):
         tmp_path / "stages",
         Recorder(),
     )
-    executor = Here(lambda task: train(task.train, store) and 0, at_once=3)
+    executor = Here(lambda task: train(task.run, store) and 0, at_once=3)
     train_with(
         executor,
         missing_stages(chains, store),
         store,
-        task_of=lambda spec: StageTask(spec.name, tmp_path / f"{spec.key}.json", "cpu", 1, spec),
+        task_of=lambda spec: Task(spec.name, tmp_path / f"{spec.key}.json", "cpu", 1, spec),
         room=Little(),
         reporter=recorder,
     )

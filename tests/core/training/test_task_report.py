@@ -1,13 +1,13 @@
 import pytest
 
-from amrbench.slots.executors import LOST, StageTask
+from amrbench.slots.executors import LOST, Task
 from amrbench.training.task_report import TaskReport, how_lost, remove_files
 
 
 @pytest.fixture
 def task(tmp_path):
     (file := tmp_path / "key.json").touch()
-    return StageTask("toy, seed 1", file, "cpu", 1, int)
+    return Task("toy, seed 1", file, "cpu", 1, int)
 
 
 def test_a_damaged_report_says_nothing(task):

@@ -7,7 +7,7 @@ import pytest
 
 from amrbench.slots.executors import log_of
 from amrbench_plugins.executors import command
-from amrbench_plugins.executors.command import StageCommand, start
+from amrbench_plugins.executors.command import TaskCommand, start
 
 SAVES = """
 import signal, sys, time
@@ -42,13 +42,13 @@ def wait_for(task, text):
 
 def test_it_returns_the_exit_code_and_keeps_what_is_shown(task_of):
     task = task_of("import sys; print('out'); print('err', file=sys.stderr); sys.exit(5)")
-    assert StageCommand(task)() == 5
+    assert TaskCommand(task)() == 5
     assert sorted(log_of(task).read_text().split()) == ["err", "out"]
 
 
 def test_what_interrupts_the_wait_lets_the_command_save(task_of):
     task = task_of(SAVES)
-    running = StageCommand(task)
+    running = TaskCommand(task)
 
     def interrupt():
         wait_for(task, "begun")
@@ -66,7 +66,7 @@ def test_what_interrupts_the_wait_lets_the_command_save(task_of):
 def test_a_command_that_does_not_end_is_killed(task_of, monkeypatch):
     monkeypatch.setattr(command, "SAVE_SECONDS", 0.05)
     task = task_of(SAVES.replace("sys.exit(", "(").replace(" or 7", ""))
-    running = StageCommand(task)
+    running = TaskCommand(task)
     running.stop()  # Not begun yet: nothing to stop.
     running.process = start(task)
     wait_for(task, "begun")

@@ -11,7 +11,7 @@ import pytest
 
 from amrbench.evaluation.result import read_result
 from amrbench.interrupts import stop_requested
-from amrbench.slots.executors import StageTask
+from amrbench.slots.executors import Task
 from amrbench_plugins.executors.local import Local
 from tests.folders import ROOT
 from tests.small_world.runs import same_bits
@@ -42,7 +42,7 @@ class Work:
 
     @property
     def task(self):
-        return StageTask(self.name, self.folder / f"{self.name}.json", "cpu", 1, self)
+        return Task(self.name, self.folder / f"{self.name}.json", "cpu", 1, self)
 
     @property
     def process(self):

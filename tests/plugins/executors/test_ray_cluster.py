@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.slots.executors import LOST, StageTask
+from amrbench.slots.executors import LOST, Task
 from amrbench_plugins.executors import ray_cluster
 from amrbench_plugins.executors.ray_cluster import PRIVATE, RayCluster, RayJob
 from tests.small_world.executors import train_elsewhere
@@ -121,7 +121,7 @@ def test_a_cluster_that_ray_refuses_is_named(fake_ray):
 @pytest.mark.parametrize("at", ["init", "resources", "remote"])
 def test_a_private_cluster_that_fails_is_named(fake_ray, tmp_path, at):
     fake_ray(at, RayError("the raylet died"))
-    task = StageTask("one", tmp_path / "task.json", "cpu", 1, lambda: 0)
+    task = Task("one", tmp_path / "task.json", "cpu", 1, lambda: 0)
     task.file.write_text("{}")
     cluster = RayCluster("", 1.0, 2)
     with pytest.raises(RunError) as refused:

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from amrbench.errors import RunError
-from amrbench.slots.executors import StageTask
+from amrbench.slots.executors import Task
 from amrbench_plugins.executors import command
 from amrbench_plugins.executors.command import start
-from amrbench_plugins.executors.slurm import PreemptedStage, SlurmJob, Submitit
+from amrbench_plugins.executors.slurm import PreemptedTask, SlurmJob, Submitit
 from tests.small_world.runs import killed_once
 
 
@@ -78,7 +78,7 @@ class FakeExecutor:
 )
 def test_what_slurm_refuses_is_named_with_the_options(tmp_path, monkeypatch, at, error, reason):
     monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace(AutoExecutor=FakeExecutor(at, error)))
-    task = StageTask("one", tmp_path / "task.json", "cpu", 1, lambda: 0)
+    task = Task("one", tmp_path / "task.json", "cpu", 1, lambda: 0)
     with pytest.raises(RunError) as refused:
         Submitit(partition="gpux").build(2).submit([task])
     assert str(refused.value) == (
@@ -107,7 +107,7 @@ def test_a_preempted_command_saves_and_is_queued_again(tmp_path, monkeypatch):
     code = "import time; print('begun', flush=True); time.sleep(60)"
     task = tmp_path / "task.json"
     monkeypatch.setattr(command, "command_of", lambda task: [sys.executable, "-S", "-c", code])
-    running = PreemptedStage(task)
+    running = PreemptedTask(task)
     running.process = start(task)
     again = running.checkpoint().function
     assert running.process.poll() == -signal.SIGTERM
