@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,19 +18,12 @@ from amrbench.cli.options import (
     executor_of,
     print_json,
     print_table,
+    refuse_together,
     registry_of,
     shipped_names,
     table_form,
 )
-from amrbench.errors import DataError, did_you_mean
-
-if TYPE_CHECKING:
-    from amrbench.data.local_dataset import DatasetFolder
-    from amrbench.data.required_splits import FeatureRequest
-    from amrbench.registry import Registry
-    from amrbench.slots.data import DatasetPart
-    from amrbench.slots.features import FeaturesPart
-    from amrbench.types import Query
+from amrbench.errors import DataError
 
 DataName = Annotated[
     str,
@@ -56,13 +47,23 @@ def synthesize(
             help="a generated data set, e.g. intermediate300", show_default="that of the protocol"
         ),
     ] = "",
-    role: Annotated[str, typer.Option(help="pretrain, midtrain or target of the protocol")] = "target",
+    role: Annotated[
+        str | None,
+        typer.Option(help="pretrain, midtrain or target of the protocol", show_default="target"),
+    ] = None,
     split: Annotated[str, typer.Option(help="split of the data set")] = "test",
-    count: Annotated[int, typer.Option(min=1, help="recordings to write")] = 5,
+    count: Annotated[int | None, typer.Option(min=1, help="recordings to write", show_default="5")] = None,
     everything: Annotated[bool, typer.Option("--all", help="write all recordings of the split")] = False,
     audio: Annotated[str, typer.Option(help="flac or wav")] = "flac",
     jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="parallel processes")] = 1,
-    protocol: ProtocolName = "synthetic",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="protocol: a shipped name or a file",
+            show_default="synthetic",
+            autocompletion=shipped_names("protocol"),
+        ),
+    ] = None,
     without: Without = None,
 ) -> None:
     """Write recordings of a data set as audio files, with annotations and the sources of their sounds."""
@@ -73,12 +74,18 @@ def synthesize(
     from amrbench.training.progress_bars import progress
 
     registry = registry_of(without)
+    refuse_together(all=everything, count=count)
     if name:
+        for option, value in (("--role", role), ("--protocol", protocol)):
+            if value:
+                raise DataError(
+                    f"{option} is for a data set of the protocol, not for {name!r}. Leave one of them out."
+                )
         dataset = parse_part(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
     else:
-        file = find("protocol", protocol)
-        dataset = with_resolved_paths(load_protocol(file, registry), file).data.of(role)
-    job = synthesize_audio.SynthesisJob(dataset, split, None if everything else count, output, audio)
+        file = find("protocol", protocol or "synthetic")
+        dataset = with_resolved_paths(load_protocol(file, registry), file).data.of(role or "target")
+    job = synthesize_audio.SynthesisJob(dataset, split, None if everything else count or 5, output, audio)
     with progress() as reporter:
         files = synthesize_audio.synthesize(job, jobs=jobs, report=reporter.data)
     typer.echo(f"{output}: {len(files)} recordings and annotations.jsonl", err=True)
@@ -104,10 +111,11 @@ def status(
     """
     from amrbench.notes import note
     from amrbench.slots.data import DatasetPart
-    from amrbench.tools.data_status import status_of_folder, status_of_requests
+    from amrbench.tools.data_status import required_splits, status_of_folder, status_of_requests
+    from amrbench.tools.named_data import dataset_folder, is_dataset, refuse_unknown
 
     registry = registry_of(without)
-    datasets = [name for name in names or () if _is_dataset(name, registry)]
+    datasets = [name for name in names or () if is_dataset(name, registry)]
     recipes = [name for name in names or () if name not in datasets]
     known = {
         "Recipes": shipped_names("recipe")(),
@@ -115,9 +123,9 @@ def status(
         "Data sets": registry.names(DatasetPart.slot),
     }
     for name in recipes:
-        _refuse_unknown(name, "recipe, study or data set", known)
-    requests = [] if datasets and not recipes else _required_splits(recipes, protocol, registry)
-    own = [file for name in datasets for file in status_of_folder(_dataset_folder(name, registry))]
+        refuse_unknown(name, "recipe, study or data set", known)
+    requests = [] if datasets and not recipes else required_splits(recipes, protocol, registry)
+    own = [file for name in datasets for file in status_of_folder(dataset_folder(name, registry))]
     files = [*own, *status_of_requests(requests)]
     for text in dict.fromkeys(text for file in files for text in (*file.faults, *file.notes)):
         note(text)
@@ -144,17 +152,18 @@ def statistics(
 ) -> None:
     """Compare annotations in numbers: recordings, windows, shares. No audio is read or made."""
     from amrbench.tools.annotation_statistics import annotation_statistics
+    from amrbench.tools.named_data import annotations_of
 
-    registry = registry_of(without)
+    registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
     splits = {
         title: annotation_statistics(title, queries)
         for name in names
-        for title, queries in _annotations_of(name, registry)
+        for title, queries in annotations_of(name, registry)
     }
-    if as_json:
+    if shown_as == "json":
         print_json({"annotations": {title: asdict(one) for title, one in splits.items()}})
     else:
-        print_table([one.as_row(title) for title, one in splits.items()], table_form(form))
+        print_table([one.as_row(title) for title, one in splits.items()], shown_as)
 
 
 @commands.command(epilog="Example: amrbench data verify castella")
@@ -164,14 +173,15 @@ def verify(
     without: Without = None,
 ) -> None:
     """Find defects in annotations and features; with a fault that must be corrected, the exit code is 2."""
+    from amrbench.tools.named_data import dataset_folder, holds_shards
     from amrbench.tools.verify_data import verify_data
     from amrbench.tools.verify_shards import verify_shards
 
     registry = registry_of(without)
-    if _holds_shards(name, registry):
+    if holds_shards(name, registry):
         report = verify_shards(Path(name))
     else:
-        report = verify_data(_dataset_folder(name, registry))
+        report = verify_data(dataset_folder(name, registry))
     if as_json:
         print_json(report.as_json())
     else:
@@ -195,11 +205,12 @@ def import_(
 ) -> None:
     """Read published features into the feature file of a data set; an interrupted import continues."""
     from amrbench.tools.import_features import import_features
+    from amrbench.tools.named_data import dataset_folder, encoder_of
     from amrbench.training.progress_bars import progress
 
     registry = registry_of(without)
-    folder = _dataset_folder(name, registry)
-    encoder_part = _encoder(encoder, registry)
+    folder = dataset_folder(name, registry)
+    encoder_part = encoder_of(encoder, registry)
     with progress() as reporter:
         result = import_features(
             folder, encoder_part, sources, split=split, partial=partial, report=reporter.data
@@ -248,15 +259,16 @@ def extract(
     from dataclasses import replace
 
     from amrbench.tools.extract_features import extract_features, job_for_dataset, job_for_folder
+    from amrbench.tools.named_data import dataset_folder, encoder_of
     from amrbench.tools.shard_workers import ShardWorkers
     from amrbench.training.progress_bars import progress
 
     registry = registry_of(without)
-    encoder_part = _encoder(encoder, registry)
+    encoder_part = encoder_of(encoder, registry)
     if output is None:
         if shard_size:
             raise DataError("--shard-size needs -o: the features of a data set are one file in its folder.")
-        job = job_for_dataset(_dataset_folder(name, registry), encoder_part)
+        job = job_for_dataset(dataset_folder(name, registry), encoder_part)
     else:
         job = job_for_folder(Path(name), output)
     job = replace(job, half=half, shard_size=shard_size or 0)
@@ -289,104 +301,3 @@ def convert(
 
     count = convert_annotations.convert(source, output, form=form, audio=audio)
     typer.echo(f"{output}: {count:,} queries")
-
-
-def _is_dataset(name: str, registry: Registry) -> bool:
-    """Whether a name is that of a data set, or of a folder with annotations."""
-    from amrbench.slots.data import DatasetPart
-
-    folder = Path(name)
-    return name in registry.names(DatasetPart.slot) or (folder.is_dir() and any(folder.glob("*.jsonl")))
-
-
-def _holds_shards(name: str, registry: Registry) -> bool:
-    """Whether a name is that of a folder of feature files with a manifest, and not of a data set."""
-    from amrbench.slots.data import DatasetPart
-    from amrbench.tools.verify_shards import has_manifest
-
-    if name in registry.names(DatasetPart.slot) or not has_manifest(Path(name)):
-        return False
-    return not _dataset_folder(name, registry).present_splits
-
-
-def _refuse_unknown(name: str, what: str, known: Mapping[str, Sequence[str]]) -> None:
-    """Raise DataError unless a name is a path that exists, or one of those that are known of each kind."""
-    names = [own for listed in known.values() for own in listed]
-    if name in names or Path(name).exists():
-        return
-    lists = " ".join(f"{kind}: {', '.join(listed) or 'none'}." for kind, listed in known.items())
-    raise DataError(
-        f"there is no {what} {name!r}: no such file or folder, and none of this name."
-        f"{did_you_mean(name, names)} {lists}"
-    )
-
-
-def _dataset_part(name: str, registry: Registry) -> DatasetPart:
-    """Return the data set of a name, or of a name with options."""
-    from amrbench.config.load import parse_part
-    from amrbench.slots.data import DatasetPart
-
-    if ":" not in name:  # Options have colons: {use: files, folder: x}.
-        names = registry.names(DatasetPart.slot)
-        _refuse_unknown(name, "data set", {"Data sets": names})
-        if Path(name).is_file() and name not in names:
-            raise DataError(f"{name}: is a file. Name a data set, or the folder of its annotations.")
-    return parse_part(name, DatasetPart, registry, called="the data set")  # type: ignore[type-abstract]
-
-
-def _required_splits(recipes: list[str], protocol: str, registry: Registry) -> list[FeatureRequest]:
-    """Return the splits that recipes need under a protocol; those of all shipped recipes by default."""
-    from amrbench.config.load import find, load_protocol, shipped
-    from amrbench.config.study import expand
-    from amrbench.data.required_splits import RequiredSplits
-
-    file = find("protocol", protocol)
-    rules = load_protocol(file, registry)
-    names = recipes or [path.stem for path in shipped("recipe")]
-    methods = [method for name in names for method in expand(name, registry).methods]
-    return [request for method in methods for request in RequiredSplits(method.recipe, rules, file).all]
-
-
-def _dataset_folder(name: str, registry: Registry) -> DatasetFolder:
-    """Return the folder of a data set, given by its name or by the folder itself."""
-    from amrbench.data.local_dataset import HasDatasetFolder
-    from amrbench.slots.data import DatasetPart
-
-    is_folder = name not in registry.names(DatasetPart.slot) and Path(name).is_dir()
-    options = json.dumps({"use": "files", "folder": name}, ensure_ascii=False) if is_folder else name
-    part = _dataset_part(options, registry)
-    if not isinstance(part, HasDatasetFolder):
-        raise DataError(
-            f"the data set {name!r} is generated and has no folder. Name one with files, or a folder."
-        )
-    return part.dataset_folder
-
-
-def _annotations_of(name: str, registry: Registry) -> Iterator[tuple[str, list[Query]]]:
-    """Yield a title and the queries of an annotation file, or of each split of a data set."""
-    from amrbench.data.required_splits import describe_part
-    from amrbench.files.annotations import read_annotations
-    from amrbench.slots.data import DatasetPart
-    from amrbench.tools.annotation_statistics import known_queries
-
-    if Path(name).is_file():
-        yield name, read_annotations(Path(name))
-    elif name not in registry.names(DatasetPart.slot) and Path(name).is_dir():
-        folder = _dataset_folder(name, registry)
-        yield from ((f"{name} {split}", folder.queries(split)) for split in folder.annotated_splits)
-    else:
-        part = _dataset_part(name, registry)
-        yield from ((f"{describe_part(part)} {split}", queries) for split, queries in known_queries(part))
-
-
-def _encoder(name: str, registry: Registry) -> FeaturesPart:
-    from amrbench.config.load import parse_part
-    from amrbench.slots.features import FeaturesPart
-
-    part = parse_part(name, FeaturesPart, registry, called="--encoder")  # type: ignore[type-abstract]
-    if len(part.encoders) > 1:
-        encoders = ", ".join(encoder.label for encoder in part.encoders)
-        raise DataError(
-            f"--encoder: {part.use!r} combines several encoders ({encoders}); give them one by one."
-        )
-    return part

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amrbench.errors import RunError
 from amrbench.notes import issued_notes
 
 if TYPE_CHECKING:
@@ -126,10 +127,26 @@ def observers_of(texts: Sequence[str] | None, registry: Registry) -> tuple[Obser
     )
 
 
+def refuse_together(**options: object) -> None:
+    """Raise RunError if several options are given of which only one would have an effect.
+
+    Args:
+        **options: Their values by name, with underscores; one that is not given is false or None.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if len(given) > 1:
+        raise RunError(f"{' and '.join(given)} cannot be given together. Leave one of them out.")
+
+
 def table_form(form: Format | None, *, as_json: bool = False) -> str:
-    """Return how tables are printed: as JSON, in the given format, or as fits a terminal or a pipe."""
+    """Return how tables are printed: as JSON, in the given format, or as fits a terminal or a pipe.
+
+    Raises:
+        RunError: JSON and another format are asked for.
+    """
     from amrbench.evaluation.text_table import TERMINAL
 
+    refuse_together(json=as_json, format=form not in (None, Format.json))
     if as_json:
         return Format.json
     return form or (TERMINAL if sys.stdout.isatty() else Format.github)

@@ -15,6 +15,7 @@ from amrbench.cli.options import (
     Without,
     print_json,
     print_table,
+    refuse_together,
     registry_of,
     table_form,
 )
@@ -191,6 +192,7 @@ def pack(
     from amrbench.experiment.finished_run import open_run
     from amrbench.tools import pack_submission
 
+    refuse_together(predictions=predictions, member=member)
     finished = open_run(run, registry_of(without), member=member)
     packed = pack_submission.pack(
         finished,

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from amrbench.config.load import find, load_protocol, shipped
+from amrbench.config.study import expand
 from amrbench.data.local_dataset import FEATURES, NOT_PUBLISHED, DatasetFolder, HasDatasetFolder
-from amrbench.data.required_splits import FeatureRequest
+from amrbench.data.required_splits import FeatureRequest, RequiredSplits
 from amrbench.errors import DataError, some
 from amrbench.files.feature_file import open_feature_file
+from amrbench.registry import Registry
 from amrbench.required_files import RequiredFile
 from amrbench.tools.verify_data import (
     Finding,
@@ -45,6 +48,15 @@ class FileStatus:
     def as_row(self) -> dict[str, str]:
         """Return the row of a table."""
         return self.file.as_row() | ({"here": "faulty"} if self.faults else {})
+
+
+def required_splits(recipes: Sequence[str], protocol: str, registry: Registry) -> list[FeatureRequest]:
+    """Return the splits that recipes need under a protocol; those of all shipped recipes by default."""
+    file = find("protocol", protocol)
+    rules = load_protocol(file, registry)
+    names = recipes or [path.stem for path in shipped("recipe")]
+    methods = [method for name in names for method in expand(name, registry).methods]
+    return [request for method in methods for request in RequiredSplits(method.recipe, rules, file).all]
 
 
 def status_of_requests(requests: Sequence[FeatureRequest]) -> list[FileStatus]:

@@ -226,26 +226,6 @@ def test_statistics_of_files_folders_and_data_sets_are_in_one_table(amrbench, ca
     assert content["annotations"][f"{tmp_path} test"]["widths"] == {"p5": 1, "median": 1, "p95": 1, "mean": 1}
 
 
-@pytest.mark.parametrize("name", ["set😀", 'a"b', "sét", "a: b"])
-def test_a_folder_may_have_any_name(amrbench, tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / name).mkdir()
-    write_annotations(tmp_path / name / "test.jsonl", [Query("a_1", "a dog", "a", 3.0, ((0.0, 1.0),))])
-    code, out, _ = amrbench("data", "verify", f"./{name}")
-    assert (code, out.splitlines()[4:6]) == (
-        0,
-        [f"./{name} test", "  note  1 queries about 1 recordings"],
-    )
-
-
-def test_the_name_of_a_data_set_comes_before_a_folder_of_that_name(amrbench, castella, monkeypatch):
-    monkeypatch.chdir(castella.parent)
-    code, out, _ = amrbench("data", "verify", "castella")
-    assert (code, out.splitlines()[2]) == (0, "castella val")
-    code, _, error = amrbench("data", "verify", "./castella")
-    assert (code, error.split(". ")[0]) == (2, "error: ./castella: there are no annotations")
-
-
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -294,3 +274,23 @@ def test_an_unknown_role_ends_with_two(amrbench, tmp_path):
     code, _, err = amrbench("data", "synthesize", "--role", "pertrain", "-o", tmp_path / "x")
     assert code == 2
     assert "Did you mean 'pretrain'?" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--all", "--count", 3), "--all and --count cannot be given together. Leave one of them out."),
+        (
+            ("intermediate300", "--role", "target"),
+            "--role is for a data set of the protocol, not for 'intermediate300'. Leave one of them out.",
+        ),
+        (
+            ("intermediate300", "--protocol", "castella"),
+            "--protocol is for a data set of the protocol, not for 'intermediate300'. Leave one of them out.",
+        ),
+    ],
+)
+def test_options_of_synthesize_that_exclude_each_other(amrbench, tmp_path, arguments, text):
+    code, _, error = amrbench("data", "synthesize", *arguments, "-o", tmp_path / "x")
+    assert (code, error) == (2, f"error: {text}\n")
+    assert not (tmp_path / "x").exists()

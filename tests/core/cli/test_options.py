@@ -6,9 +6,16 @@ import sys
 import pytest
 from rich.text import Text
 
-from amrbench.cli.options import Format, executor_of, observers_of, print_table, table_form
+from amrbench.cli.options import (
+    Format,
+    executor_of,
+    observers_of,
+    print_table,
+    refuse_together,
+    table_form,
+)
 from amrbench.discovery import load_registry
-from amrbench.errors import RecipeError
+from amrbench.errors import RecipeError, RunError
 
 ROWS = [{"name": "a", "about": "eight words that do not fit a line", "score": "0.5"}]
 GITHUB = """\
@@ -43,7 +50,7 @@ def test_a_format_that_is_asked_for_is_printed_on_a_terminal_too(monkeypatch, ca
     make_terminal(monkeypatch)
     print_table(ROWS, table_form(Format.github))
     assert capsys.readouterr().out == GITHUB
-    print_table(ROWS, table_form(Format.tsv, as_json=True))
+    print_table(ROWS, table_form(Format.json, as_json=True))
     assert json.loads(capsys.readouterr().out) == ROWS
 
 
@@ -76,3 +83,15 @@ def test_an_executor_is_named_with_its_options():
     registry = load_registry()
     assert executor_of("local", registry).use == "local"
     assert executor_of(None, registry) is None
+
+
+@pytest.mark.parametrize("form", [Format.github, Format.tsv, Format.latex])
+def test_json_and_another_format_are_refused(form):
+    with pytest.raises(RunError, match="^--json and --format cannot be given together. Leave one"):
+        table_form(form, as_json=True)
+
+
+def test_names_of_options_that_exclude_each_other_are_written_as_users_write_them():
+    refuse_together(dry_run=True, executor=None, by="")
+    with pytest.raises(RunError, match="^--dry-run and --by cannot be given together"):
+        refuse_together(dry_run=True, executor=None, by="kind")

@@ -346,3 +346,12 @@ def test_a_run_without_public_ground_truth_is_packed(finished, tmp_path):
     )
     packed = pack(hidden, LABEL, tmp_path / "a.zip")
     assert "results.development_testing.R1@0.5" in packed.unresolved
+
+
+def test_predictions_of_others_have_no_member(amrbench, soup_run, tmp_path):
+    options = ("--label", LABEL, "-o", tmp_path / "lee.zip", "--predictions", "a.jsonl", "--member", "seed 0")
+    code, _, error = amrbench("pack", soup_run.folder, *options)
+    assert (code, error) == (
+        2,
+        "error: --predictions and --member cannot be given together. Leave one of them out.\n",
+    )
