@@ -5,14 +5,11 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-PAUSE_SECONDS = 2.0
-"""Time between two reports that differ in their numbers alone; all others are written at once."""
+from amrbench.files.status_file import StatusFile
 
 
 @dataclass(frozen=True)
@@ -35,24 +32,16 @@ class WorkerStatus:
 
 
 class StatusWriter:
-    """Writes the status of this process; a full disk is ignored, because work must not stop for it."""
+    """Writes the status of this process; see `StatusFile`."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self.file = folder / str(os.getpid())
-        self.clock = clock
+    def __init__(self, folder: Path) -> None:
+        self.file = StatusFile(folder / str(os.getpid()))
         self.status = WorkerStatus()
-        self.written = clock() - PAUSE_SECONDS
 
     def write(self, status: WorkerStatus) -> None:
-        """Write a status, unless it differs in its numbers alone from one of `PAUSE_SECONDS` ago or less."""
-        now, last = self.clock(), self.status
-        if (status.task, status.at) == (last.task, last.at) and now < self.written + PAUSE_SECONDS:
-            return
-        self.status, self.written = status, now
-        part = self.file.with_suffix(".part")
-        with suppress(OSError):
-            part.write_text(json.dumps(asdict(status)), encoding="utf-8")
-            part.replace(self.file)
+        """Write a status, unless it differs in its numbers alone from the last one."""
+        self.status = status
+        self.file.write(asdict(status), status.text())
 
 
 _writer: StatusWriter | None = None

@@ -22,7 +22,7 @@ Named = tuple[str, Any, str]
 
 
 @dataclass(frozen=True)
-class Method:
+class Signature:
     """What a method of a block is given and returns.
 
     Attributes:
@@ -36,20 +36,20 @@ class Method:
     broadcasts: bool = False
 
 
-_ROWS = Method("B n D", ("B n D",))
-METHODS: Mapping[str, Mapping[str, Method]] = {
-    "anchors": {"forward": Method("Q 2")},
+_ROWS = Signature("B n D", ("B n D",))
+SIGNATURES: Mapping[str, Mapping[str, Signature]] = {
+    "anchors": {"forward": Signature("Q 2")},
     "attention_norm": {"audio": _ROWS, "text": _ROWS},
-    "decoder": {"forward": Method(Decoded)},
-    "encoder": {"forward": Method("B n D")},
-    "fusion": {"keys": Method(Keys), "forward": Method(Fused)},
-    "head": {"of_memory": Method(Mapping), "of_queries": Method(Mapping)},
-    "prior": {"forward": Method("B H Q T", ("B Q 2", "B Q D", "B T"), broadcasts=True)},
-    "query": {"forward": Method(Queries)},
-    "refine": {"forward": Method(Memory)},
+    "decoder": {"forward": Signature(Decoded)},
+    "encoder": {"forward": Signature("B n D")},
+    "fusion": {"keys": Signature(Keys), "forward": Signature(Fused)},
+    "head": {"of_memory": Signature(Mapping), "of_queries": Signature(Mapping)},
+    "prior": {"forward": Signature("B H Q T", ("B Q 2", "B Q D", "B T"), broadcasts=True)},
+    "query": {"forward": Signature(Queries)},
+    "refine": {"forward": Signature(Memory)},
     "temporal_embedding": {
-        "columns": Method("B T C", ("B T",)),
-        "add": Method("B T D", ("B T",), broadcasts=True),
+        "columns": Signature("B T C", ("B T",)),
+        "add": Signature("B T D", ("B T",), broadcasts=True),
     },
 }
 """By slot and method. An activation makes modules and is no block."""
@@ -81,14 +81,14 @@ class BlockCall:
         return f"{self.part.slot} {self.part.use!r}"
 
     @property
-    def _method(self) -> Method:
-        return METHODS[self.part.slot][self.method]
+    def _signature(self) -> Signature:
+        return SIGNATURES[self.part.slot][self.method]
 
     def tensors(self) -> list[Named]:
         """Return what it returned, with axes; what broadcasts is expanded to the axes of known size."""
-        returns = self._method.returns
+        returns = self._signature.returns
         named = list(_flat("result", self.result, self.part, returns if isinstance(returns, str) else ""))
-        if self._method.broadcasts and isinstance(self.result, Tensor):
+        if self._signature.broadcasts and isinstance(self.result, Tensor):
             (name, tensor, axes), sizes = named[0], self._sizes()
             shape = (1,) * (len(axes.split()) - tensor.dim()) + tuple(tensor.shape)
             wide = [sizes.size(axis) or 1 for axis in axes.split()]
@@ -109,7 +109,7 @@ class BlockCall:
             audio, keys = self.given[:2]
             return {"n": audio.mask, "T": audio.mask, "L": keys.tokens.mask}
         masks: dict[str, Tensor] = {}
-        for value, axes in zip(self.given, _padded(self.given, self._method.given), strict=True):
+        for value, axes in zip(self.given, _padded(self.given, self._signature.given), strict=True):
             if isinstance(value, (Memory, Tokens)):
                 masks.setdefault("T" if isinstance(value, Memory) else "n", value.mask)
             elif axes == "B T":
@@ -118,14 +118,14 @@ class BlockCall:
 
     def fault(self) -> str:
         """Return what is wrong with what it returned; empty if nothing is."""
-        returns = self._method.returns
+        returns = self._signature.returns
         kind: Any = Tensor if isinstance(returns, str) else returns
         if not isinstance(self.result, kind):
             return f"{self.method} returns {brief(self.result)}, not {with_article(kind)}."
         if self.written:
             return f"{self.method} writes into {self.written[0]!r}, which it is given. Change a copy (clone)."
         sizes = self._sizes()
-        if self._method.broadcasts:
+        if self._signature.broadcasts:
             return self._broadcast_fault(sizes)
         for name, tensor, axes in self.tensors():
             if not axes:
@@ -137,7 +137,7 @@ class BlockCall:
         return ""
 
     def _broadcast_fault(self, sizes: AxisSizes) -> str:
-        shape, letters = tuple(self.result.shape), str(self._method.returns).split()
+        shape, letters = tuple(self.result.shape), str(self._signature.returns).split()
         known = [sizes.size(letter) for letter in letters]
         last = list(zip(shape[::-1], known[::-1], strict=False))
         if len(shape) <= len(letters) and all(size == 1 or wide in (None, size) for size, wide in last):
@@ -151,7 +151,7 @@ class BlockCall:
     def _sizes(self) -> AxisSizes:
         """Return the sizes of the axes of its arguments, and of its rows."""
         sizes: dict[str, int] = {}
-        for value, axes in zip(self.given, _padded(self.given, self._method.given), strict=True):
+        for value, axes in zip(self.given, _padded(self.given, self._signature.given), strict=True):
             if isinstance(value, Mapping):
                 continue  # Some of its tensors are made on request.
             for _, tensor, own in _flat("", value, self.part, axes):
@@ -218,8 +218,8 @@ def recorded_calls(model: nn.Module, chosen: Callable[[Part], bool]) -> Iterator
     changed: list[tuple[nn.Module, str, Any]] = []
     for module in model.modules():
         part = part_that_built(module)
-        if part is not None and part.slot in METHODS and chosen(part):
-            for method in METHODS[part.slot]:
+        if part is not None and part.slot in SIGNATURES and chosen(part):
+            for method in SIGNATURES[part.slot]:
                 changed.append((module, method, vars(module).get(method)))
                 recording = partial(_recording, calls, module, method, getattr(module, method))
                 object.__setattr__(module, method, recording)

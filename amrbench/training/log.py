@@ -7,20 +7,17 @@ trained, `progress.json` says how far it is, for processes that wait for it.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from amrbench.errors import RunError
+from amrbench.files.status_file import StatusFile, part_of
 
 FILE = "log.jsonl"
 TIMES = "times.jsonl"
 PROGRESS = "progress.json"
-PAUSE_SECONDS = 2.0
-"""Time between two reports in `progress.json` that differ in their numbers alone; others go at once."""
 _COSTS: Mapping[str, Any] = {"host": "", "hardware": "", "seconds": 0.0, "memory_mib": 0.0}
 """Fields of an epoch that stand in `times.jsonl`, and what they are where it is not known."""
 
@@ -113,29 +110,14 @@ class RunningStage:
 
 
 class ProgressFile:
-    """Writes how far a stage is into its unfinished folder, and passes it on.
+    """Writes how far a stage is into its unfinished folder, and passes it on; see `StatusFile`."""
 
-    A full disk is ignored, because work must not stop for it.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        report: Callable[[StageProgress], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.file, self.report, self.clock = folder / PROGRESS, report, clock
-        self.doing, self.written = "", clock()
+    def __init__(self, folder: Path, report: Callable[[StageProgress], None]) -> None:
+        self.file, self.report = StatusFile(folder / PROGRESS), report
 
     def __call__(self, progress: StageProgress) -> None:
         """Report how far the stage is."""
-        now = self.clock()
-        if progress.doing != self.doing or now >= self.written + PAUSE_SECONDS:
-            self.doing, self.written = progress.doing, now
-            part = self.file.with_suffix(".part")
-            with suppress(OSError):
-                part.write_text(json.dumps(asdict(progress)), encoding="utf-8")
-                part.replace(self.file)
+        self.file.write(asdict(progress), progress.doing)
         self.report(progress)
 
 
@@ -149,8 +131,8 @@ def read_progress(folder: Path) -> StageProgress | None:
 
 def remove_progress(folder: Path) -> None:
     """Remove what `ProgressFile` has written; it is no part of a finished stage."""
-    for name in (PROGRESS, Path(PROGRESS).with_suffix(".part")):
-        (folder / name).unlink(missing_ok=True)
+    for file in (folder / PROGRESS, part_of(folder / PROGRESS)):
+        file.unlink(missing_ok=True)
 
 
 def begin(folder: Path) -> None:

@@ -23,7 +23,7 @@ from amrbench.slots.blocks import (
 from amrbench.slots.model import ModelPart
 from amrbench.testing import CONTEXT, make_batch
 from amrbench.training.block_calls import (
-    METHODS,
+    SIGNATURES,
     provided_fault,
     recorded_calls,
     refuse_wrong_results,
@@ -246,9 +246,9 @@ def test_recording_leaves_the_block_as_it_was():
 def test_every_block_slot_has_its_methods():
     from amrbench.testing import BLOCKS
 
-    assert set(METHODS) == set(BLOCKS)
-    assert all(isinstance(method.returns, str | type) for one in METHODS.values() for method in one.values())
-    assert METHODS["head"]["of_memory"].returns is Mapping
+    assert set(SIGNATURES) == set(BLOCKS)
+    assert all(isinstance(one.returns, str | type) for slot in SIGNATURES.values() for one in slot.values())
+    assert SIGNATURES["head"]["of_memory"].returns is Mapping
 
 
 def test_nan_equals_nan_bit_by_bit():
