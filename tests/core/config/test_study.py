@@ -288,6 +288,7 @@ ROWS = {
     "choices": CHOICES,
     "sections": SECTIONS,
     "submissions": "m2d-features mid-training fisher-soup",
+    "baseline-to-beyond": "context posterior features midtrain max-windows",
 }
 
 
@@ -296,6 +297,25 @@ def test_a_shipped_study_has_a_row_for_each_of_its_claims(name):
     study = expand(name, load_registry())
     assert isinstance(study, Study)
     assert [variant.change for variant in study.variants] == ROWS[name].split()
+
+
+def test_rows_that_are_named_after_a_number_have_it():
+    claims, heads, saliency = (
+        {variant.change: variant.recipe for variant in expand(name, load_registry()).variants}
+        for name in ("claims", "heads", "saliency")
+    )
+    assert claims["nine-queries"].model.query.anchors.count == 9
+    assert claims["baseline-eps"].model.eps == load_recipe("cgdetr", load_registry()).model.eps
+    periods = {
+        name: claims[f"asam-each-{name}"].training.optimizer.around.period for name in ("step", "tenth")
+    }
+    assert periods == {"step": 1, "tenth": 10}
+
+    def weight(recipe, use):
+        return next(loss.weight for loss in recipe.training.losses if loss.use == use)
+
+    assert weight(heads["class-weight-1"], "varifocal") == 1
+    assert [weight(saliency[f"weight-{number}"], "saliency") for number in (4, 8)] == [4, 8]
 
 
 def test_the_steps_between_the_submissions_are_the_submissions():

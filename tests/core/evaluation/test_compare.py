@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from amrbench.errors import AmrbenchError, DataError, RunError
-from amrbench.evaluation.compare import METRICS, compare
+from amrbench.evaluation.compare import METRICS, Comparison, ComparisonRow, compare
 from amrbench.evaluation.result import RESULT
+from amrbench.evaluation.systems import read_systems
 from amrbench.files.annotations import read_annotations, write_annotations
 from amrbench.files.predictions import read_predictions
-from amrbench.functional.metrics import evaluate
+from amrbench.functional.bootstrap import Difference, differences
+from amrbench.functional.metrics import Metric, evaluate
+from amrbench.functional.power import more_chains
 from amrbench.types import Query
 from tests.small_world.runs import seal
 from tests.small_world.written_runs import chain_records, make_chains, make_run, poor_and_good, queries
@@ -71,6 +74,14 @@ def test_a_soup_is_a_row_of_its_own_and_compared_with_its_own_singles(runs):
     assert soup.spread is None
 
 
+def test_a_soup_of_chains_is_compared_with_its_singles_by_recordings_alone(tmp_path):
+    run = make_run(tmp_path / "a", seeds=3, chains="own", soup=0.9, **chain_records("pre", "one", 3))
+    (system,) = read_systems([run], [Metric.parse("R1@0.7")])
+    apart = system.soups[0].values.mean(axis=0) - system.singles.values.mean(axis=0)
+    _, soup = compare([run], metrics=["R1@0.7"]).lines
+    assert [soup.difference] == differences(apart, [query.vid for query in system.queries])
+
+
 def test_the_same_predictions_do_not_differ(tmp_path):
     comparison = compare([make_run(tmp_path / "one"), make_run(tmp_path / "two")])
     for row in comparison.lines[len(METRICS) :]:
@@ -99,6 +110,10 @@ def test_a_run_alone_has_its_metrics_and_no_difference(runs):
     assert {row.recipe for row in comparison.lines} == {"poor"}
     assert [row.difference for row in comparison.lines] == [None] * len(METRICS)
     assert comparison.notes == ("Protocol tiny: For tests.", "Stand-ins: mini stands in for clap.")
+
+
+def test_a_metric_that_is_named_twice_has_one_row(runs):
+    assert compare(runs, metrics=["mAP", "mAP"]).lines == compare(runs, metrics=["mAP"]).lines
 
 
 def test_the_location_is_added_to_equal_names(tmp_path):
@@ -189,6 +204,34 @@ def test_chains_that_share_stages_are_drawn_as_pairs(tmp_path):
     assert (pairs.difference.low, pairs.difference.high) != (sides.difference.low, sides.difference.high)
 
 
+def test_only_chains_that_share_stages_are_said_to_be_pairs(tmp_path):
+    a, b, c = (
+        make_run(tmp_path / name, shift=shift, seeds=3, chains="own", **chain_records(first, name, 3))
+        for name, shift, first in (("a", 0, "pre"), ("b", 50, "pre"), ("c", 100, "other"))
+    )
+    assert " Seeds of b share stages with those of a: " in compare([a, b, c]).notes[3]
+
+
+def test_what_would_settle_a_difference_of_pairs_is_that_of_their_differences(tmp_path, monkeypatch):
+    runs = [
+        make_run(tmp_path / name, shift=shift, seeds=4, chains="own", **chain_records("pre", name, 4))
+        for name, shift in (("a", 0), ("b", 50))
+    ]
+    one, two = read_systems(runs, [Metric.parse("R1@0.7")])
+    rng = np.random.default_rng(0)
+    shape, offsets = one.singles.values.shape, np.array([8.0, -8.0, 6.0, -6.0])[:, None, None]
+    common, own = rng.normal(0, 50, shape), offsets + rng.normal(0, 20, shape[1:])
+    systems = [
+        replace(system, singles=replace(system.singles, values=values))
+        for system, values in ((one, common), (two, common + own))
+    ]
+    monkeypatch.setattr("amrbench.evaluation.compare.read_systems", lambda *_, **__: systems)
+    row = row_of(compare(runs, metrics=["R1@0.7"]), "b")
+    pairs, recordings = common + own - common, [query.vid for query in one.queries]
+    assert [row.to_settle] == more_chains(pairs, np.zeros(shape), recordings, [row.difference])
+    assert row.to_settle != more_chains(common + own, common, recordings, [row.difference])[0]
+
+
 def test_a_single_chain_is_not_resampled(tmp_path):
     own = [make_run(tmp_path / name, seeds=1, chains="own") for name in ("a", "b")]
     comparison = compare(own)
@@ -271,6 +314,26 @@ def test_few_recordings_are_noted(tmp_path):
     assert comparison.notes[-1] == "Recordings: only 39, so the interval is too narrow (docs/comparing.md)."
 
 
+def test_numbers_have_two_digits_and_differences_a_sign():
+    difference = Difference(mean=1.5, low=-0.254, high=3.0, p=0.04567)
+    row = ComparisonRow("b", "mean of 2 seeds", "mAP", 12.3, (12.0, 12.6), 0.424, "a", difference, None)
+    comparison = Comparison("tiny", "a", 3, 2, (), (row,))
+    assert comparison.cells() == [
+        {
+            "recipe": "b",
+            "member": "mean of 2 seeds",
+            "metric": "mAP",
+            "value": "12.30",
+            "spread": "0.42",
+            "against": "a",
+            "difference": "+1.50",
+            "95 % interval": "[-0.25, +3.00]",
+            "p": "0.0457",
+        }
+    ]
+    assert comparison.alignment() == [*["left"] * 3, "right", "right", "left", *["right"] * 3]
+
+
 @pytest.mark.parametrize(("form", "mark"), [("tsv", "# "), ("latex", "% ")])
 def test_headings_are_comments_where_the_format_has_them(runs, form, mark):
     assert compare(runs).text(form).startswith(f"{mark}Protocol tiny")
@@ -279,7 +342,7 @@ def test_headings_are_comments_where_the_format_has_them(runs, form, mark):
 def test_json_keeps_all_digits(runs):
     comparison = compare(runs, metrics=["R1@0.7"])
     data = comparison.as_json()
-    assert data["draws"] == 10_000
+    assert (data["draws"], data["level"]) == (10_000, 0.95)
     assert (data["queries"], data["recordings"], data["against"]) == (120, 40, "poor")
     assert data["lines"][1]["difference"]["low"] == comparison.lines[1].difference.low
     assert data["lines"][0]["difference"] is None

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from amrbench.functional.bootstrap import (
+    Clusters,
     Difference,
     bootstrap_chains,
     bootstrap_means,
@@ -136,6 +137,25 @@ def test_exchanged_pairs_are_all_ways_to_exchange_their_sides():
     many = np.random.default_rng(1).normal(0.3, 1, (12, 1))
     every = exchanged_pairs_p(many, np.random.default_rng(0), 5000)
     assert exchanged_pairs_p(many, np.random.default_rng(0), 4000) == pytest.approx(every, abs=0.04)
+
+
+def test_ties_count_in_decimal_fractions_as_in_whole_numbers():
+    whole = np.random.default_rng(0).integers(-4, 5, (9, 20)).astype(float)
+
+    def p_values(x):
+        rng = np.random.default_rng(0)
+        chains, pairs = exchanged_chains_p(x[:4], x[4:], rng, 1000), exchanged_pairs_p(x, rng, 1000)
+        return {"chains": chains, "pairs": pairs, "flips": sign_flip_p(Clusters(x, np.ones(9)), rng, 1000)}
+
+    exact = p_values(whole)
+    for name, p in p_values(whole / 10).items():
+        np.testing.assert_array_equal(p, exact[name], name)
+
+
+def test_the_actual_sides_count_among_random_exchanges():
+    one = np.arange(20.0)[:, None]
+    assert exchanged_chains_p(one + 100, one, np.random.default_rng(0), 50) == [1 / 51]
+    assert exchanged_pairs_p(one + 100, np.random.default_rng(0), 50) == [1 / 51]
 
 
 def test_pairs_leave_out_what_their_chains_have_in_common():

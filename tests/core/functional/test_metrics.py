@@ -12,13 +12,28 @@ from tests.core.functional.samples import WINDOWS, average_precisions, hits, mom
 from tests.oracle.reference_predictions import published
 
 
-@pytest.mark.parametrize("metric", [*metrics_at((1, 10), (0.5, 0.75, 1.0)), Metric(0, 0.95)])
+@pytest.mark.parametrize(
+    "metric", [*metrics_at((1, 10), (0.5, 0.75, 1.0)), Metric(9999, 0.12345678), Metric(0, 0.95)]
+)
 def test_a_name_is_parsed_to_the_metric_that_has_it(metric: Metric) -> None:
     assert Metric.parse(metric.name) == metric
 
 
 @pytest.mark.parametrize(
-    "name", ["", "R0@0.5", "R1", "R1@0", "R1@1.5", "R-1@0.5", "mAP@0", "mAP@0.0", "mAP@0.6x", "mAP@0.62"]
+    "name",
+    [
+        "",
+        "R0@0.5",
+        "R1",
+        "R1@0",
+        "R1@1.5",
+        "R-1@0.5",
+        "R10000@0.5",
+        "mAP@0",
+        "mAP@0.0",
+        "mAP@0.6x",
+        "mAP@0.62",
+    ],
 )
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(AmrbenchError) as refused:
@@ -186,6 +201,14 @@ def test_groups_average_over_their_own_queries() -> None:
         "(none)": (1, 0.0),
         "2": (1, 0.0),
     }
+
+
+def test_groups_have_any_metric_and_may_be_partial() -> None:
+    truth = [query("a", WINDOWS, kind="x"), query("b", WINDOWS, kind="y")]
+    listed = moments("a", [(40.0, 50.0)] * 11 + [(0.0, 10.0)])
+    groups = score_by([listed], truth, "kind", metrics=metrics_at((11, 12), (0.5,)), partial=True)
+    assert {label: group.queries for label, group in groups.items()} == {"x": 1}
+    assert [groups["x"].metrics[name] for name in ("R11@0.5", "R12@0.5")] == [0.0, 100.0]
 
 
 def test_text_and_other_values_of_the_same_name_are_apart() -> None:

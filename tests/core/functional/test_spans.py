@@ -74,6 +74,11 @@ def test_two_equal_points_have_no_overlap_and_a_finite_gradient() -> None:
     assert points.grad.isfinite().all()
 
 
+def test_very_short_spans_overlap_as_long_ones_do() -> None:
+    one, other = torch.tensor([0.5, 2e-5]), torch.tensor([0.5, 1e-5])
+    assert [iou(one, one).item(), iou(one, other).item()] == pytest.approx([1, 0.5], rel=1e-2)
+
+
 @given(span)
 def test_a_window_has_the_centre_and_the_width_of_its_span(given_span: tuple[float, float]) -> None:
     start, end = to_windows(torch.tensor(given_span, dtype=torch.float64)).tolist()

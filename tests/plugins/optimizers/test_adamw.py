@@ -11,6 +11,7 @@ from amrbench.registry import Registry
 from amrbench.slots.optimizers import OptimizerPart
 from amrbench.types import Losses, TrainingLength
 from amrbench_plugins.optimizers import amrbench_parts
+from amrbench_plugins.optimizers.adamw import clip_each
 from amrbench_plugins.optimizers.parts import AdamW, Cosine
 
 
@@ -102,6 +103,13 @@ def test_weights_that_decay_are_an_option(decays, shrunk):
     for name, weight in module.named_parameters():
         factor = 0.95 if name in shrunk else 1.0
         torch.testing.assert_close(weight.detach(), factor * before[name], msg=name)
+
+
+def test_each_gradient_of_an_array_is_shortened_and_none_is_lengthened():
+    weight = nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.tensor([[0.3, 0.4], [30.0, 40.0]])
+    clip_each([weight], max_norm=1.0)
+    torch.testing.assert_close(weight.grad, torch.tensor([[0.3, 0.4], [0.6, 0.8]]))
 
 
 def test_the_first_losses_are_returned():

@@ -123,6 +123,25 @@ def test_horizon_and_start_are_fractions_of_the_stage():
     assert Ema(around=AdamW()).build(Counting(), TrainingLength(0, 3, clip=0)).decay < 1
 
 
+def test_an_average_goes_on_from_its_state():
+    part, modules = (
+        Ema(around=AdamW(lr=0.1), every="step", horizon=0.25, start=0.25),
+        (Counting(), Counting()),
+    )
+    first, second = (part.build(module, TrainingLength(1, 8, clip=0)) for module in modules)
+    for _ in range(4):
+        first.step(modules[0].losses)
+    modules[1].load_state_dict(modules[0].state_dict())
+    second.load_state_dict(first.state_dict())
+    for updater, module in zip((first, second), modules, strict=True):
+        for _ in range(3):
+            updater.step(module.losses)
+    raw = modules[0].weight.detach().clone()
+    with first.eval_weights(), second.eval_weights():
+        assert torch.equal(modules[1].weight, modules[0].weight), "neither copied again nor averaged anew"
+        assert not torch.equal(modules[0].weight, raw)
+
+
 def test_written_options_are_valid():
     part, registry = Ema(around=AdamW(), horizon=0.25), Registry.of(*amrbench_parts())
     assert OptimizerPart.model_validate(part.model_dump(mode="json"), context=registry) == part

@@ -51,3 +51,8 @@ def test_step_drops_at_each_fraction():
     factor = Step(at=(0.5, 0.75), factor=0.1).build(EPOCHS)
     rates = [factor(step) for step in (0, 99, 100, 149, 150, 199)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_steps_may_follow_a_warm_up():
+    factor = Step(at=(0.8,), warmup=0.5).build(EPOCHS)
+    assert [factor(step) for step in (0, 50, 100, 160)] == pytest.approx([0.01, 0.505, 1, 0.1])

@@ -116,6 +116,20 @@ def test_the_worst_point_is_on_the_surface_of_the_ball(rule):
     assert all(torch.equal(weight, before[name]) for name, weight in weights.items())
 
 
+@pytest.mark.parametrize("array", [False, True])
+def test_a_gradient_of_zero_moves_no_weight(array):
+    weight = torch.tensor([[1.0, -2.0], [3.0, 0.0]])
+    ascent = Ascent({"weight": weight}, rho=0.5, eta=0.01, rule=RULES["weights"], array=array)
+    with ascent.worst_point([torch.zeros(2, 2)]):
+        assert weight.tolist() == [[1, -2], [3, 0]]
+
+
+def test_the_matrices_of_an_array_are_those_of_each_model():
+    weights = {"map.weight": torch.ones(2, 3, 3), "map.bias": torch.ones(2, 3)}
+    ascent = Ascent(weights, rho=0.5, eta=0.01, rule=RULES["matrices"], array=True)
+    assert ascent.scaled == [True, False]
+
+
 def test_multiplying_the_loss_does_not_move_the_worst_point():
     seen = []
     for factor in (1.0, 1e-3, 250.0):

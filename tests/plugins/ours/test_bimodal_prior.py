@@ -112,6 +112,17 @@ def test_with_one_sigma_for_all_widths_short_spans_have_one_peak_in_the_middle(s
     assert abs(int(prior.argmax()) + 0.5 - (100 + seconds / 2)) <= 1
 
 
+@pytest.mark.parametrize(
+    ("use", "peak", "sigma"),
+    [("gaussian", 150, 50), ("bimodal-gaussian", 100, 25), ("fixed-bimodal-gaussian", 100, 25)],
+)
+def test_the_first_sigma_is_a_share_of_the_span(use, peak, sigma):
+    prior = at_first(100, 100, use=use)
+    for frame in (peak - 2 * sigma, peak - sigma):
+        expected = -(((peak - frame - 0.5) / sigma) ** 2) / 2
+        assert float(prior[frame]) == pytest.approx(expected, abs=0.01)
+
+
 def test_all_queries_of_one_width_are_equally_restricted_at_first():
     module = prior_of(sigma=0.2)
     anchors = spans((0.5, 0.9), (0.5, 0.9))

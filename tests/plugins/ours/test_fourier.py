@@ -74,6 +74,11 @@ def test_no_seed_changes_the_map():
     assert float(std) == pytest.approx(3.0, rel=0.05)
 
 
+def test_the_map_is_that_of_a_fixed_seed():
+    drawn = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    assert embedding().frequencies.equal(10 * drawn), "or saved weights would have another one"
+
+
 def test_two_coordinates_have_the_map_of_three_without_its_last_column():
     one, other = embedding(coordinates=2), embedding()
     assert one.frequencies.equal(other.frequencies[:, :2])
@@ -127,6 +132,12 @@ def test_half_precision_rounds_no_phase():
         assert fourier_features(points, frequencies).equal(plain)
         embedded = embedding().add(small.mask_of(300))
     assert_close(embedded.float(), embedding().add(small.mask_of(300)), rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("use", ["fourier", "coordinates"])
+def test_a_module_in_half_precision_embeds_in_half_precision(use):
+    module = small.built("temporal_embedding", use).bfloat16()
+    assert module.add(small.mask_of(7, 3)).dtype == torch.bfloat16
 
 
 def test_every_weight_learns():

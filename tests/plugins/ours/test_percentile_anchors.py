@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,12 @@ def test_the_golden_case():
 def test_anchors_narrower_than_the_limit_are_widened_to_it(eps, narrowest):
     spans = torch.tensor([[0.5, 2e-4]], dtype=torch.float64)
     assert TrainedAnchors(spans, eps)().detach()[0].tolist() == pytest.approx([0.5, narrowest], rel=2e-3)
+
+
+def test_the_limit_is_that_of_the_model():
+    context = replace(small.context(window_widths=(2e-4,)), eps=1e-5)
+    anchors = small.part("anchors", "percentiles", count=3).build(context)().detach()
+    assert anchors[:, 1].tolist() == pytest.approx([2e-4] * 3, rel=2e-3)
 
 
 def test_percentiles_equal_those_of_numpy():

@@ -84,6 +84,14 @@ def test_margins_are_kept_and_reached():
     assert not padded.rows[:36].any(), "silence is added at the start"
 
 
+def test_margins_count_from_whole_rows_outside_of_a_window():
+    limits, excerpt = (
+        ShiftLimits(margin=3, growth=1.0, longest=80),
+        Excerpt(rows_of(60), as_windows([(12.6, 41.4)])),
+    )
+    assert (limits.dropped(excerpt), limits.added(excerpt)) == (12 - 3, 60 - 42 - 3)
+
+
 @pytest.mark.parametrize("form", [RandomShift, CyclicShift])
 def test_without_growth_a_recording_gets_no_longer(form):
     rows, query, lengths = rows_of(60), query_of(*WINDOWS), set()
@@ -122,6 +130,16 @@ def test_the_standard_deviation_of_a_normal_offset_is_half_the_larger_limit():
         "cut at two standard deviations"
     )
     assert drawn.mean() == pytest.approx(0, abs=25)
+
+
+def test_a_drawn_offset_is_rounded_towards_zero():
+    limits, excerpt = (
+        ShiftLimits(margin=0, growth=1.0, longest=80),
+        Excerpt(rows_of(6), as_windows([(2.0, 4.0)])),
+    )
+    rng = np.random.default_rng(0)
+    drawn = [limits.draw(excerpt, rng) for _ in range(10_000)]
+    assert drawn.count(0) / 10_000 == pytest.approx(0.683, abs=0.02), "within one standard deviation"
 
 
 @pytest.mark.parametrize("part", FORMS, ids=lambda part: part.use)

@@ -106,6 +106,35 @@ def test_the_soups_are_those_of_the_report(name, use):
     assert (soup.use, soup.ingredient) == (use, "best")
 
 
+BASELINES = {name: load_recipe(name, REGISTRY) for name in ("cgdetr", "cgdetr-search", "cgdetr-scratch")}
+
+
+@pytest.mark.parametrize("recipe", [*BASELINES.values(), *OURS.values()], ids=lambda recipe: recipe.name)
+def test_sizes_and_lengths_that_protocols_replace_are_those_of_the_public_baseline(recipe):
+    model = recipe.model
+    assert (model.width, model.attention_heads, model.feedforward, model.dropout) == (256, 8, 1024, 0.1)
+    assert (model.fusion.layers, model.fusion.dummies, model.decoder.layers) == (2, 45, 3)
+    assert getattr(model.encoder, "around", model.encoder).layers == 3
+    assert (recipe.training.batch, recipe.training.clip) == (32, 0.1)
+    epochs = {"pretrain": 200, "midtrain": 100, "target": 200}
+    assert all(stage.epochs == epochs[stage.data] for stage in recipe.stages)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_rates_and_dropout_that_protocols_replace_are_those_of_the_pages(name):
+    recipe = OURS[name]
+    (adamw,) = (part for part in parts_in(recipe.training.optimizer) if part.use == "adamw")
+    assert (adamw.lr, adamw.schedule) == (1e-4, Cosine(warmup=0.05, floor=0.01))
+    finetune = 0.5 if name == "ours1-report" else 0.3
+    assert [stage.input_dropout for stage in recipe.stages] == [*[0.5] * (len(recipe.stages) - 1), finetune]
+
+
+def test_the_fisher_soup_of_ours4_reads_the_losses_of_spans_class_and_iou():
+    soup = OURS["ours4"].soup
+    assert (soup.losses, soup.data) == (("span-l1", "span-giou", "varifocal", "iou-l1"), "select")
+    assert soup.floor == 1e-6
+
+
 @pytest.mark.parametrize(
     ("name", "use"), [("ours1", "clap"), ("ours2", "m2d-clap"), ("ours3", "m2d-clap"), ("ours4", "m2d-clap")]
 )

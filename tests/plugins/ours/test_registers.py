@@ -85,6 +85,10 @@ def test_registers_start_different_and_are_trained():
     assert small.without_gradient(module) == []
 
 
+def test_registers_start_as_small_numbers():
+    assert float(encoder(count=50).registers.detach().std()) == pytest.approx(0.02, rel=0.2)
+
+
 @pytest.mark.parametrize("slot", ["encoder", "text_summary"])
 def test_the_encoder_inside_starts_as_it_would_alone(slot):
     options = {"use": "registers", "around": {"use": "transformer", "layers": 2}}

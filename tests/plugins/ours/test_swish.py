@@ -48,6 +48,15 @@ def test_each_activation_has_a_beta_of_its_own():
     assert len(swishes) == len({id(module.beta) for module in swishes}) == len(plain) >= 15
 
 
+def test_every_activation_of_a_model_starts_as_silu():
+    betas = [
+        weight.item()
+        for name, weight in small.model(activation="swish").named_parameters()
+        if name.endswith("beta")
+    ]
+    assert set(betas) == {1.0}
+
+
 class Kernels(TorchDispatchMode):
     """Records the names of all operations."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -68,6 +70,14 @@ def test_the_first_predictions_are_the_anchors_unless_the_map_is_drawn(decoded, 
     weights = zero.state_dict()
     changed = [name for name, weight in drawn.state_dict().items() if not weight.equal(weights[name])]
     assert [name.split(".")[-2] for name in changed] == ["span", "span"]
+
+
+@pytest.mark.parametrize("use", ["task-aligned", "task-aligned-ranking"])
+@pytest.mark.parametrize(("eps", "width"), [(1e-3, 1e-3), (1e-5, 2e-4)])
+def test_anchors_are_kept_down_to_the_limit_of_the_model(use, eps, width):
+    narrow = Decoded(torch.zeros(1, 1, 1, 8), torch.tensor([[[[0.5, 2e-4]]]]))
+    module = small.part("head", use).build(replace(small.context(), eps=eps))
+    assert module.of_queries(narrow)["spans"][0, 0, 0].tolist() == pytest.approx([0.5, width], rel=2e-3)
 
 
 FORMS = [{"use": "task-aligned", "own_layers": 1}, {"use": "confidence"}, {"use": "confidence", "layers": 3}]
@@ -272,6 +282,13 @@ def test_the_layers_of_an_output_get_no_gradient_of_the_others():
     weights = reached([{"use": "task-aligned", "own_layers": 1}, "saliency"], "logits")
     assert {name.split(".")[1] for name in weights} == {"trunk", "own", "of_class"}
     assert {name.split(".")[2] for name in weights if ".own." in name} == {"of_class"}
+
+
+def test_the_separate_iou_has_two_hidden_layers(decoded):
+    module = small.stirred(head("iou"))
+    first, second, last = module.perceptron.linears
+    expected = last(second(first(decoded.hidden).relu()).relu())
+    assert_close(module.of_queries(decoded)["iou_logits"], expected, **NEAR)
 
 
 def test_separate_heads_train_no_weight_of_each_other():

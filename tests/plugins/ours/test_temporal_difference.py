@@ -251,6 +251,18 @@ def test_dropout_drops_only_what_is_added():
     assert_close(dropped[kept], 2 * added[kept], **NEAR)
 
 
+@pytest.mark.parametrize("use", ["temporal-difference", "difference-over-time"])
+def test_the_codes_of_sources_start_small_and_different(use):
+    codes = fusion(64, moved=False, use=use).attention.codes.detach()
+    assert float(codes.std()) == pytest.approx(0.02, rel=0.2)
+    assert float(torch.pdist(codes).min()) > 0.1
+
+
+@pytest.mark.parametrize("use", ["temporal-difference", "difference-over-time", "gated-difference"])
+def test_dropout_is_that_of_the_model(use):
+    assert small.part("refine", use).build(replace(small.context(), dropout=0.3)).p == 0.3
+
+
 def test_both_slots_have_weights_of_their_own():
     model = small.model(
         audio_refine=["temporal-difference"], memory_refine=["temporal-difference", "add-global"]
@@ -259,8 +271,9 @@ def test_both_slots_have_weights_of_their_own():
     assert not early.gated.weight.equal(late.gated.weight)
 
 
-def test_heads_must_divide_the_width():
-    part = small.part("refine", "temporal-difference", attention_heads=3)
+@pytest.mark.parametrize("use", ["temporal-difference", "difference-over-time"])
+def test_heads_must_divide_the_width(use):
+    part = small.part("refine", use, attention_heads=3)
     with pytest.raises(RecipeError) as error:
         part.build(small.context().at("audio_refine"))
     assert str(error.value) == (

@@ -194,6 +194,18 @@ def test_two_logits_count_by_their_difference():
     assert_close(loss_of()(two), loss_of()(one))
 
 
+@pytest.mark.parametrize("part", [Varifocal(), IouL1()], ids=lambda part: part.use)
+def test_logits_in_half_precision_count_in_float32(part):
+    one, loss = drawn(), part.build(CONTEXT)
+    logits = one.tensors["logits"].bfloat16()
+    half, full = (
+        replace(one, tensors={**one.tensors, "logits": given, "iou_logits": given})
+        for given in (logits, logits.float())
+    )
+    (name,) = loss(full)
+    assert loss(half)[name].tolist() == loss(full)[name].tolist()
+
+
 def test_cross_entropy_takes_one_logit_too():
     one = drawn()
     logit = one.tensors["logits"]

@@ -144,6 +144,14 @@ def test_information_of_zero_is_refused():
     )
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("nan")])
+def test_information_that_is_not_finite_is_refused(number):
+    infinite = {name: value.clone() for name, value in FISHERS[0].items()}
+    infinite["b"][1] = number
+    with pytest.raises(RunError, match=f"the norm of the Fisher information of seed 1 is {number}, so it"):
+        make(Fisher(), Scorer([FISHERS[0], infinite]))
+
+
 def test_a_floor_of_zero_is_refused():
     with pytest.raises(ValidationError) as error:
         Fisher(floor=0)

@@ -1,6 +1,7 @@
 """The greedy soup equals the recorded one."""
 
 import pytest
+import torch
 
 from amrbench_plugins.soups.greedy import best_first
 from amrbench_plugins.soups.parts import Greedy
@@ -15,6 +16,16 @@ def test_the_greedy_soup_equals_the_recorded_one():
     assert soup.note == f"{len(case['ingredients'])} of 4 seeds are in it"
     assert scorer.scores[:4] == pytest.approx(case["individual_scores"])
     assert scorer.scores[4:] == pytest.approx([trial["score"] for trial in case["trials"]])
+
+
+def test_a_greedy_soup_of_last_epochs_scores_and_averages_these():
+    last = [{name: 10 * value for name, value in model.items()} for model in MODELS]
+    scorer, expected = Scorer(), Scorer()
+    soup, plain = make(Greedy(ingredient="last"), scorer), make(Greedy(), expected, last)
+    assert scorer.scores == expected.scores
+    assert soup.ingredients == plain.ingredients
+    assert all(torch.equal(soup.weights[name], value) for name, value in plain.weights.items())
+    assert soup.about == {"soup": "greedy", "epoch": "last"}
 
 
 def test_a_seed_that_changes_no_score_is_left_out():

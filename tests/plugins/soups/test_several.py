@@ -45,6 +45,12 @@ def test_soups_of_one_name_are_distinguished_by_their_options(soups, names):
         assert all(torch.equal(model.weights[name], value) for name, value in expected.items())
 
 
+def test_a_long_name_stays_on_one_line():
+    losses = tuple(letter * 40 for letter in "abc")
+    models = Several(of=(Fisher(), Fisher(losses=losses))).build()(seeds(), Scorer(FISHERS * 2))
+    assert list(models) == ["fisher soup", f"fisher soup (losses: [{', '.join(losses)}])"]
+
+
 class SecondUniform(SoupPart):
     """A soup whose model has the name of another."""
 

@@ -20,4 +20,5 @@ def test_last_epochs_are_models_of_their_own():
     models = LastEpochs().build()(seeds(MODELS[:2]), Scorer())
     assert list(models) == ["seed 0, last epoch", "seed 1, last epoch"]
     assert {model.kind for model in models.values()} == {"single"}
+    assert all(model.about == {"soup": "last", "epoch": "last"} for model in models.values())
     assert torch.equal(models["seed 1, last epoch"].weights["w"], 10 * MODELS[1]["w"])

@@ -34,8 +34,9 @@ def test_a_soup_of_last_epochs_has_another_name(part):
     assert name == f"{part.use} soup of last epochs"
     last = [{name: 10 * value for name, value in model.items()} for model in MODELS]
     expected = make(type(part)(), Scorer(FISHERS), last).weights
-    soup = make(part, Scorer(FISHERS)).weights
-    assert all(torch.equal(soup[name], value) for name, value in expected.items())
+    soup = make(part, Scorer(FISHERS))
+    assert all(torch.equal(soup.weights[name], value) for name, value in expected.items())
+    assert soup.about["epoch"] == "last"
 
 
 @pytest.mark.parametrize("part", list(amrbench_parts()), ids=lambda part: part.use)

@@ -101,8 +101,9 @@ def with_fixed(*values: Tensor) -> list[Weights]:
         (torch.tensor(3), torch.tensor(4)),
         (torch.tensor([True, False]), torch.tensor([True, True])),
         (torch.tensor([0.5, 1.0]), torch.tensor([0.5, 1.001])),
+        (torch.tensor([0.5, 1.0]), torch.tensor([0.5, 1.00001])),
     ],
-    ids=["counts", "masks", "frequencies"],
+    ids=["counts", "masks", "frequencies", "more than rounding"],
 )
 def test_fixed_tensors_must_agree(part, values):
     scorer = Scorer(FISHERS, fixed=("fixed",))
