@@ -20,6 +20,9 @@ from amrbench.functional.aligned_windows import AlignedWindows, align, same_reco
 from amrbench.functional.metrics import Metric, evaluate_aligned
 from amrbench.types import Floats, Query, Window
 
+PREDICTIONS = "predictions"
+"""The folder of a run with the prediction files of all its members."""
+
 
 @dataclass(frozen=True, eq=False)
 class ComparedModel:
@@ -84,17 +87,29 @@ def prediction_files(path: Path) -> list[Path]:
     """Return the predictions of the seeds of a run, a prediction file itself, or those in a folder.
 
     Raises:
-        RunError: The run is not finished or was changed, or there is no prediction file.
+        RunError: The run is not finished or was changed, there is no prediction file, or the folder is that
+            of all predictions of a run.
         DataError: A prediction file of a finished run was changed.
     """
     if is_run(path):
         return [run_folder(path) / row.predictions for row in read_result(path).rows if row.kind == "seed"]
+    _refuse_inside_of_run(path)
     files = _in_folder(path) if path.is_dir() else [path]
     if not files or not path.exists():
         raise RunError(f"{path}: there is no run and no prediction file (*.jsonl) here. Check the path.")
     for file in files:
         refuse_changed(file)
     return files
+
+
+def _refuse_inside_of_run(folder: Path) -> None:
+    """Raise RunError for the folder of a run's predictions: its baselines and control are no seeds."""
+    folder = folder if folder.name == PREDICTIONS else folder.resolve()  # It may be given as "." or a link.
+    if folder.name == PREDICTIONS and folder.is_dir() and is_run(folder.parent):
+        raise RunError(
+            f"{folder}: this is the folder of predictions of the run {folder.parent}: its baselines would "
+            "count as seeds. Give the run itself, or single files."
+        )
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from amrbench.data.worker_pool import Progress
 from amrbench.errors import RunError
 from amrbench.evaluation.baselines import baseline_predictions
 from amrbench.evaluation.result import Fitted, Kind, Row, Slice
+from amrbench.evaluation.systems import PREDICTIONS
 from amrbench.experiment.finished_run import slug
 from amrbench.experiment.plan import PlannedRun
 from amrbench.files.annotations import read_annotations, write_annotations
@@ -45,7 +46,7 @@ from amrbench.training.stage_store import weights_file
 from amrbench.training.stages import untrained
 from amrbench.types import Candidates, Moments, Outputs, Query
 
-PREDICTIONS, SALIENCY = "predictions", "saliency"
+SALIENCY = "saliency"
 CONTROL = "seed 0, queries shuffled"
 MEAN = "mean"
 

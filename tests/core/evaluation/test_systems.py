@@ -1,4 +1,5 @@
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,10 +63,27 @@ def test_prediction_files_are_those_of_seeds_of_a_folder_or_itself(runs, tmp_pat
     poor, _ = runs
     seeds = [poor / f"predictions/seed-{seed}.test.jsonl" for seed in (0, 1)]
     assert prediction_files(poor) == prediction_files(poor / RESULT) == seeds
-    assert set(seeds) < set(prediction_files(poor / "predictions"))
     assert prediction_files(seeds[0]) == [seeds[0]]
     with pytest.raises(RunError, match="nowhere.jsonl: there is no run and no prediction file"):
         prediction_files(tmp_path / "nowhere.jsonl")
+
+
+def test_the_folder_of_predictions_of_a_run_is_refused_with_the_run(runs, tmp_path, monkeypatch):
+    folder, truth = runs[0] / "predictions", runs[0] / "annotations.test.jsonl"
+    message = (
+        f"{folder}: this is the folder of predictions of the run {runs[0]}: its baselines would count as "
+        "seeds. Give the run itself, or single files."
+    )
+    assert refused(folder, truth) == message
+    (tmp_path / "link").symlink_to(folder)
+    assert refused(tmp_path / "link", truth) == message
+    monkeypatch.chdir(folder)
+    assert refused(Path(), truth) == message
+
+
+def test_a_folder_called_predictions_that_is_of_no_run_is_read(runs, tmp_path):
+    shutil.copytree(runs[0] / "predictions", tmp_path / "predictions")
+    assert len(prediction_files(tmp_path / "predictions")) == 3
 
 
 def test_a_folder_is_read_without_hidden_files_and_with_compressed_ones(tmp_path):
