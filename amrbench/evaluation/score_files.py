@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from amrbench.errors import DataError
 from amrbench.evaluation.baselines import baseline_windows
 from amrbench.files.annotations import read_annotations
@@ -16,6 +18,9 @@ from amrbench.functional.aligned_windows import LONGEST, sentence_key
 from amrbench.functional.metrics import STANDARD, Metric, Scores, score, score_by, score_windows
 from amrbench.notes import note
 from amrbench.types import Moments, Query
+
+FRAME, ROUNDING = 1.0, 1e-3
+"""Seconds by which a moment may leave its recording without a note: of models and of writers."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def _report(
     qids = {str(moments.qid) for moments in predicted}
     common = [query for query in queries if str(query.qid) in qids]
     note_other_sentences(predictions, predicted, queries)
+    note_outside(predictions, predicted, queries)
     try:
         return ScoreReport(
             name=Path(predictions).name,
@@ -147,6 +153,36 @@ def note_other_sentences(
         note(
             f"{file}: {len(other):,} predictions are for other sentences than those of {where}: {qid!r} "
             f"is {asked!r} there and {right!r} in {where}. They are {used} all the same."
+        )
+
+
+def note_outside(file: Path, predictions: Iterable[Moments], queries: Iterable[Query]) -> None:
+    """Issue a note if moments are outside of their recording, as in another unit or from another start.
+
+    Args:
+        file: The prediction file.
+        predictions: Its content.
+        queries: The annotations; predictions for other queries do not count.
+    """
+    durations = {str(query.qid): query.duration for query in queries}
+    known = [moments for moments in predictions if str(moments.qid) in durations]
+    counts = [len(moments.windows) for moments in known]
+    if not sum(counts):
+        return
+    rows = np.repeat(np.arange(len(known)), counts)
+    lengths = np.array([durations[str(moments.qid)] for moments in known])[rows]
+    starts, ends = np.concatenate([moments.windows for moments in known]).T
+    # A moment that was cut or rounded to the end of the recording is no mistake. Published models are
+    # up to 10 s too long near the end, so only ends far behind it tell of another unit.
+    beyond = (starts >= lengths) & (ends > lengths + ROUNDING)
+    outside = beyond | (ends > lengths + np.maximum(lengths / 2, FRAME)) | (ends < 0) | (starts < -FRAME)
+    if outside.any():
+        first = int(outside.argmax())
+        note(
+            f"{file}: {outside.sum():,} of {len(outside):,} moments lie outside of their recording or leave "
+            f"it by far, first that of query {str(known[rows[first]].qid)!r} ({starts[first]:g} to "
+            f"{ends[first]:g} s of {lengths[first]:g} s). Times are seconds from the start of the recording. "
+            "They are scored all the same."
         )
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from amrbench.errors import DataError
@@ -12,7 +14,8 @@ from amrbench.evaluation.score_files import score_files
 from amrbench.files.annotations import write_annotations
 from amrbench.files.predictions import write_predictions
 from amrbench.functional.metrics import metrics_at, score
-from amrbench.types import Query
+from amrbench.notes import Note
+from amrbench.types import Moments, Query
 from tests.oracle.reference_predictions import Case, published
 
 
@@ -104,6 +107,43 @@ def test_queries_without_a_usable_window_are_noted(predictions: Path, truth: Pat
     report = score_files(predictions, truth)
     assert report.as_json()["queries"] == 351
     assert report.notes() == ["1 queries without a window longer than 0 s and at most 1500 s were left out."]
+
+
+def moments_of_one_query(tmp_path: Path, *windows: tuple[float, float]) -> tuple[Path, Path]:
+    """Write predictions and annotations of a recording of 35 s, and return both paths."""
+    file, truth = tmp_path / "p.jsonl", tmp_path / "t.jsonl"
+    write_predictions(file, [Moments("q1", "v", np.array(windows)), Moments("other", "v", np.empty((0, 2)))])
+    annotated = [Query(qid, "a bell", "v", 35.0, ((3.0, 9.0),)) for qid in ("q1", "other")]
+    write_annotations(truth, annotated)
+    return file, truth
+
+
+@pytest.mark.parametrize(
+    ("window", "shown"),
+    [
+        ((500.0, 600.0), "500 to 600"),
+        ((20.0, 60.0), "20 to 60"),
+        ((35.0, 35.9), "35 to 35.9"),
+        ((-3.0, -2.0), "-3 to -2"),
+        ((-3.0, 4.0), "-3 to 4"),
+    ],
+)
+def test_moments_outside_of_their_recording_are_noted(
+    tmp_path: Path, window: tuple[float, float], shown: str
+) -> None:
+    file, truth = moments_of_one_query(tmp_path, (1.0, 2.0), window, (600.0, 700.0))
+    message = (
+        f"{file}: 2 of 3 moments lie outside of their recording or leave it by far, first that of query 'q1' "
+        f"({shown} s of 35 s). Times are seconds from the start of the recording. They are scored all the "
+        "same."
+    )
+    with pytest.warns(Note, match=f"^{re.escape(message)}$"):
+        assert score_files(file, truth).scores.queries == 2
+
+
+def test_moments_a_little_too_long_or_cut_at_the_end_are_not_noted(tmp_path: Path) -> None:
+    file, truth = moments_of_one_query(tmp_path, (34.0, 45.0), (35.0, 35.0), (35.0, 35.0005), (-0.5, 2.0))
+    score_files(file, truth)
 
 
 def test_other_recalls_can_be_asked_for(predictions: Path, truth: Path, case: Case) -> None:
