@@ -92,7 +92,7 @@ def score_files(
         by: A further key of the annotations; each of its values is scored separately too.
 
     Raises:
-        DataError: A file is wrong, or the two do not belong together.
+        DataError: A file is wrong or a folder, or the two do not belong together.
     """
     with collector_paused():
         return _report(predictions, truth, partial, metrics, by)
@@ -101,6 +101,7 @@ def score_files(
 def _report(
     predictions: Path, truth: Path, partial: bool, metrics: Sequence[Metric], by: str | None
 ) -> ScoreReport:
+    _refuse_folder(predictions)
     refuse_changed(predictions)
     refuse_changed(truth)
     predicted, queries = read_predictions(predictions), read_annotations(truth)
@@ -184,6 +185,19 @@ def note_outside(file: Path, predictions: Iterable[Moments], queries: Iterable[Q
             f"{ends[first]:g} s of {lengths[first]:g} s). Times are seconds from the start of the recording. "
             "They are scored all the same."
         )
+
+
+def _refuse_folder(path: Path) -> None:
+    """Raise DataError if a path is a folder, such as that of a run; name a prediction file in it."""
+    if not path.is_dir():
+        return
+    files = sorted(path.glob("predictions/*.jsonl")) or sorted(path.glob("*.jsonl"))
+    seeds = [file for file in files if file.name.startswith("seed")]
+    example = f", e.g. {(seeds or files)[0]}" if files else ""
+    raise DataError(
+        f"{path}: is a folder, and 'amrbench score' takes one prediction file. Give a file of it{example}. "
+        "'amrbench compare' and 'amrbench analyze' take runs, and folders with a file for each seed."
+    )
 
 
 def _as_json(scores: Scores) -> dict[str, object]:

@@ -17,6 +17,7 @@ from amrbench.functional.metrics import metrics_at, score
 from amrbench.notes import Note
 from amrbench.types import Moments, Query
 from tests.oracle.reference_predictions import Case, published
+from tests.small_world.written_runs import make_run
 
 
 @pytest.fixture
@@ -144,6 +145,27 @@ def test_moments_outside_of_their_recording_are_noted(
 def test_moments_a_little_too_long_or_cut_at_the_end_are_not_noted(tmp_path: Path) -> None:
     file, truth = moments_of_one_query(tmp_path, (34.0, 45.0), (35.0, 35.0), (35.0, 35.0005), (-0.5, 2.0))
     score_files(file, truth)
+
+
+def test_a_folder_is_refused_with_a_file_of_it(tmp_path: Path, truth: Path) -> None:
+    def refusal(folder: Path) -> str:
+        with pytest.raises(DataError) as error:
+            score_files(folder, truth)
+        return str(error.value)
+
+    takes = "'amrbench compare' and 'amrbench analyze' take runs, and folders with a file for each seed."
+    run = make_run(tmp_path / "run")
+    example = run / "predictions/seed-0.test.jsonl"
+    for folder in (run, run / "predictions"):
+        assert refusal(folder) == (
+            f"{folder}: is a folder, and 'amrbench score' takes one prediction file. Give a file of it, e.g. "
+            f"{example}. {takes}"
+        )
+    (tmp_path / "empty").mkdir()
+    assert refusal(tmp_path / "empty") == (
+        f"{tmp_path}/empty: is a folder, and 'amrbench score' takes one prediction file. Give a file of it. "
+        f"{takes}"
+    )
 
 
 def test_other_recalls_can_be_asked_for(predictions: Path, truth: Path, case: Case) -> None:
