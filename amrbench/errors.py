@@ -86,8 +86,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("flim", ["film", "cross-attention"])
     " Did you mean 'film'?"
     """
-    near = get_close_matches(str(name), list(known), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, known)
+    return f" Did you mean {near!r}?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the nearest known name, or an empty string if none is near.
+
+    >>> nearest("flim", ["film", "cross-attention"])
+    'film'
+    """
+    return next(iter(get_close_matches(str(name), list(known), n=1, cutoff=0.6)), "")
 
 
 def some(values: Iterable[object], limit: int = 5) -> str:

@@ -49,7 +49,8 @@ def read_annotations(path: Path, further: Sequence[KeyRule] = ()) -> list[Query]
     data = read_bytes(path)
     queries = None if further else read_typed(data, _Keys, _typed_queries)
     if queries is None:
-        return read_rows(path, [*_RULES, *further], _query, unique="qid", data=data)
+        rules = [*_RULES, *further]
+        return read_rows(path, rules, _query, unique="qid", data=data, other=_predictions_fault)
     return queries
 
 
@@ -85,6 +86,16 @@ def file_name_fault(identifier: str | int) -> str:
     if _is_file_name(identifier):
         return ""
     return f"id {shown(identifier)} cannot be the name of a file; {_FILE_NAME}."
+
+
+def _predictions_fault(row: Row) -> str:
+    """Return what to do if a row is that of predictions, or an empty string."""
+    if WINDOWS in row or "pred_relevant_windows" not in row:
+        return ""
+    return (
+        f'this file has predictions ("pred_relevant_windows"), where annotations ("{WINDOWS}") are needed. '
+        "Exchange the two files, or give the file of the annotations."
+    )
 
 
 def _is_file_name(identifier: str | int) -> bool:

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from amrbench.errors import DataError, did_you_mean
+from amrbench.errors import DataError, nearest
 from amrbench.files.atomic import atomic_path
 from amrbench.files.text_file import decode_text, read_bytes
 
@@ -54,8 +54,9 @@ class KeyRule:
             known: Keys that have rules, so that none of them is this one misspelt.
         """
         if self.key not in row:
-            near = did_you_mean(self.key, (key for key in row if key not in known))
-            return f'"{self.key}" is missing; {self.remedy}.{near}' if self.required or near else ""
+            near = nearest(self.key, (key for key in row if key not in known))
+            rename = f"rename {near!r} to it, or " if near else ""
+            return f'"{self.key}" is missing; {rename}{self.remedy}.' if self.required or near else ""
         fault = self.fault(row[self.key])
         return f'"{self.key}" {fault}; {self.remedy}.' if fault else ""
 
@@ -73,6 +74,7 @@ def read_rows(
     *,
     unique: str,
     data: bytes | None = None,
+    other: Callable[[Row], str] = lambda _: "",
 ) -> list[T]:
     """Read a file with one JSON object on each line, and convert each; blank lines are skipped.
 
@@ -82,6 +84,7 @@ def read_rows(
         make: Converts a row that breaks no rule.
         unique: A key whose value, as text, no two lines may share.
         data: The content of the file, if it was read already: a pipe can be read only once.
+        other: Returns which other file this is, by its first row, and the remedy; or an empty string.
 
     Raises:
         DataError: Anything is wrong with the file; the text names each line, key, value and remedy.
@@ -90,7 +93,7 @@ def read_rows(
     mistakes: list[str] = []
     first_line: dict[str, int] = {}
     text = decode_text(path, read_bytes(path) if data is None else data)
-    _refuse_other_forms(path, text)
+    _refuse_other_forms(path, text, other)
     with collector_paused():
         for number, line in _lines(text):
             try:
@@ -222,8 +225,11 @@ def _parse(text: str) -> dict[str, Any]:
     return row
 
 
-def _refuse_other_forms(path: Path, text: str) -> None:
-    """Raise DataError if a text is not lines of JSON at all: a table, an array, objects on several lines."""
+def _refuse_other_forms(path: Path, text: str, other: Callable[[Row], str]) -> None:
+    """Raise DataError if a text is not lines of JSON at all: a table, an array, objects on several lines.
+
+    Or if it is another file by its first object; `other` is that of `read_rows`.
+    """
     number, line = next(_lines(text), (1, "{}"))
     if line[0] not in "{[":
         raise DataError(
@@ -249,6 +255,8 @@ def _refuse_other_forms(path: Path, text: str) -> None:
             f"{path}:{number}: the JSON goes on over several lines (it is pretty-printed); each line must "
             "hold one complete object. Convert the file, e.g. with: jq -c ."
         )
+    if type(value) is dict and (fault := other(value)):
+        raise DataError(f"{path}: {fault}")
 
 
 class _RepeatedKeyError(ValueError):

@@ -42,7 +42,9 @@ def read_predictions(path: Path) -> list[Moments]:
     """
     data = read_bytes(path)
     predictions = read_typed(data, _Keys, _typed_moments)
-    return read_rows(path, _RULES, _moments, unique="qid", data=data) if predictions is None else predictions
+    if predictions is None:
+        return read_rows(path, _RULES, _moments, unique="qid", data=data, other=_annotations_fault)
+    return predictions
 
 
 def write_predictions(path: Path, predictions: Iterable[Moments]) -> None:
@@ -58,6 +60,16 @@ def rounded(moments: Moments) -> Moments:
     """Return the moments with four decimals, as the reference writes them."""
     scores = None if moments.scores is None else _round(moments.scores)
     return replace(moments, windows=_round(moments.windows.ravel()).reshape(-1, 2), scores=scores)
+
+
+def _annotations_fault(row: Row) -> str:
+    """Return what to do if a row is that of annotations, or an empty string."""
+    if WINDOWS in row or not {"relevant_windows", "duration"} <= row.keys():
+        return ""
+    return (
+        f'this file has annotations ("relevant_windows"), where predictions ("{WINDOWS}") are needed. '
+        "Exchange the two files, or give the file of the predictions."
+    )
 
 
 def _windows_fault(value: Any) -> str:

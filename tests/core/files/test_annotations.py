@@ -136,8 +136,19 @@ def test_missing_keys_are_refused(path: Path, key: str) -> None:
 def test_misspelt_windows_are_no_hidden_ground_truth(path: Path) -> None:
     row = {name.replace("relevant", "relevent"): value for name, value in ROW.items()}
     assert refusal(path, row) == (
-        f"{path}:1: \"relevant_windows\" is missing; {WINDOWS} Did you mean 'relevent_windows'?"
+        f"{path}:1: \"relevant_windows\" is missing; rename 'relevent_windows' to it, or {WINDOWS}"
     )
+
+
+def test_predictions_are_refused_once_and_not_line_by_line(path: Path) -> None:
+    row = {"qid": 1, "vid": "a", "pred_relevant_windows": [[1, 2, 0.5]]}
+    message = (
+        f'{path}: this file has predictions ("pred_relevant_windows"), where '
+        'annotations ("relevant_windows") '
+        "are needed. Exchange the two files, or give the file of the annotations."
+    )
+    assert refusal(path, row, row | {"qid": 2}) == message
+    assert refusal(path, row | {"query": "a bell", "duration": 60}) == message, "it would have no windows"
 
 
 def test_numbers_too_large_for_a_float_are_refused(path: Path) -> None:

@@ -145,7 +145,7 @@ def test_numbers_too_large_for_a_float_are_refused(path: Path) -> None:
 
 def test_missing_keys_are_refused_with_a_near_match(path: Path) -> None:
     assert refusal(path, {"qid": "a", "vid": "a", "pred_windows": []}) == (
-        f"{path}:1: \"pred_relevant_windows\" is missing; {REMEDY} Did you mean 'pred_windows'?"
+        f"{path}:1: \"pred_relevant_windows\" is missing; rename 'pred_windows' to it, or {REMEDY}"
     )
     assert refusal(path, {"qid": "a", "pred_relevant_windows": []}) == (
         f'{path}:1: "vid" is missing; give the id of the recording as text.'
@@ -154,6 +154,18 @@ def test_missing_keys_are_refused_with_a_near_match(path: Path) -> None:
         f'{path}:1: "qid" is missing; give the query\'s id as the annotations have it.',
         f'{path}:1: "vid" is missing; give the id of the recording as text.',
     ]
+
+
+def test_annotations_are_refused_once_and_not_line_by_line(path: Path) -> None:
+    row = {"qid": "a", "query": "a bell", "vid": "a", "duration": 60, "relevant_windows": [[1, 2]]}
+    assert refusal(path, row, row | {"qid": "b"}) == (
+        f'{path}: this file has annotations ("relevant_windows"), where '
+        'predictions ("pred_relevant_windows") '
+        "are needed. Exchange the two files, or give the file of the predictions."
+    )
+    assert refusal(path, {"qid": "a", "vid": "a", "relevant_windows": []}) == (
+        f"{path}:1: \"pred_relevant_windows\" is missing; rename 'relevant_windows' to it, or {REMEDY}"
+    ), "without a duration it is a misnamed key"
 
 
 def test_duplicate_ids_are_refused_with_both_lines(path: Path) -> None:
