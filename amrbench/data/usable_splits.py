@@ -13,7 +13,13 @@ from amrbench.data.feature_source import FeatureSource
 from amrbench.data.local_dataset import HasDatasetFolder
 from amrbench.data.required_splits import FeatureRequest, RequiredSplits
 from amrbench.errors import DataError, RunError, did_you_mean, some
-from amrbench.functional.aligned_windows import LONGEST, recording_key, scorable, sentence_key
+from amrbench.functional.aligned_windows import (
+    LONGEST,
+    recording_key,
+    scorable,
+    sentence_key,
+    unanswerable_note,
+)
 from amrbench.notes import note
 from amrbench.slots.model import Limits
 from amrbench.types import Query
@@ -110,7 +116,7 @@ def refuse_unusable(splits: RequiredSplits, known: Mapping[str, KnownSplit]) -> 
 
 
 def note_left_out(splits: RequiredSplits, known: Mapping[str, KnownSplit]) -> None:
-    """Issue a note for each split with features of which training leaves out queries."""
+    """Issue a note for each split with features of which training or scoring leaves out queries."""
     requests = {request.key for stage in splits.resolved.stages for request in splits.training(stage.data)}
     for split in (known[key] for key in known if key in requests and known[key].source):
         left_out = [
@@ -122,6 +128,11 @@ def note_left_out(splits: RequiredSplits, known: Mapping[str, KnownSplit]) -> No
                 "which have no window inside the feature rows of their recording: "
                 f"{some(left_out, 3)}."
             )
+    report = known.get(splits.report.key)
+    if report and report.source and any(query.windows for query in report.queries):
+        count = int((~scorable(report.queries)).sum())
+        if count:
+            note(f"{report.location}: of the split that is scored, {unanswerable_note(count)}")
 
 
 def refuse_known_answers(splits: RequiredSplits, queries: Mapping[str, Sequence[Query]]) -> None:

@@ -14,7 +14,7 @@ from amrbench.files.annotations import read_annotations
 from amrbench.files.checksums import refuse_changed
 from amrbench.files.jsonl import collector_paused
 from amrbench.files.predictions import read_predictions
-from amrbench.functional.aligned_windows import LONGEST, sentence_key
+from amrbench.functional.aligned_windows import sentence_key, unanswerable_note
 from amrbench.functional.metrics import STANDARD, Metric, Scores, score, score_by, score_windows
 from amrbench.notes import note
 from amrbench.types import Moments, Query
@@ -69,9 +69,9 @@ class ScoreReport:
         left_out = (
             (self.scores.missing, "annotated queries without a prediction"),
             (self.scores.extra, "predictions without an annotated query"),
-            (self.scores.unanswerable, f"queries without a window longer than 0 s and at most {LONGEST:g} s"),
         )
-        return [f"{count} {what} were left out." for count, what in left_out if count]
+        texts = [f"{count} {what} were left out." for count, what in left_out if count]
+        return [*texts, *([unanswerable_note(count)] if (count := self.scores.unanswerable) else [])]
 
 
 def score_files(

@@ -83,6 +83,11 @@ def scorable(queries: Sequence[Query]) -> Bools:
     return annotated_windows(queries).counts > 0
 
 
+def unanswerable_note(count: int) -> str:
+    """Return the sentence about queries that are not scored, because they have no window to score by."""
+    return f"{count:,} queries without a window longer than 0 s and at most {LONGEST:g} s were left out."
+
+
 def scored_rows(annotated: RaggedArray) -> NDArray[np.int64]:
     """Return the queries with an annotated window of usable length; DataError if there are none."""
     kept = np.flatnonzero(annotated.counts)

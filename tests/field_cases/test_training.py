@@ -217,6 +217,16 @@ def test_queries_that_training_leaves_out_are_noted(here, ran):
     assert (code, text in notes, error.count(text)) == (0, True, 1)
 
 
+def test_queries_that_scoring_leaves_out_are_noted_once(here, ran):
+    write_set(here, test=[row("test0"), row("test1", windows=()), row("test2", windows=((5, 5),))])
+    code, _, notes, error = ran()
+    text = (
+        "set/test.jsonl: of the split that is scored, 2 queries without a window longer than 0 s and at most "
+        "1500 s were left out."
+    )
+    assert (code, text in notes, error.count(text)) == (0, True, 1)
+
+
 @pytest.mark.parametrize("queries", [pytest.param((LONG,), id="121-predict-query-long"), ("rain", LONG)])
 def test_a_long_question_is_answered_with_a_note(here, ran, amrbench, queries):
     write_set(here)

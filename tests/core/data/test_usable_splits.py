@@ -89,9 +89,12 @@ def test_a_reported_split_without_ground_truth_is_not_refused(toy_sources):
     queries = tuple(replace(query, windows=()) for query in source.queries)
     known[splits.report.key] = KnownSplit.of_source(splits.report, replace(source, queries=queries))
     refuse_unusable(splits, known)
+    with collected_notes() as notes:
+        note_left_out(splits, known)
+    assert notes == [], "nothing is scored"
 
 
-def test_queries_that_training_leaves_out_are_noted_once_for_a_split(toy_sources):
+def test_queries_that_training_or_scoring_leaves_out_are_noted_once_for_a_split(toy_sources):
     splits = request_of().splits
     known = known_splits(splits, toy_sources)
     with collected_notes() as notes:
@@ -103,7 +106,12 @@ def test_queries_that_training_leaves_out_are_noted_once_for_a_split(toy_sources
         known[request.key] = KnownSplit.of_source(request, replace(toy_sources[request.key], queries=queries))
     with collected_notes() as notes:
         note_left_out(splits, known)
-    assert notes == [
+    *trained, scored = notes
+    assert scored == (
+        "toy test: of the split that is scored, 2 queries without a window longer than 0 s and at most "
+        "1500 s were left out."
+    )
+    assert trained == [
         f"toy {name}train: training leaves out 2 of 24 queries, which have no window inside the feature rows "
         f"of their recording: '{vid}-train-0-0', '{vid}-train-0-1'."
         for name, vid in (("name=pre ", "pre"), ("", "target"))
