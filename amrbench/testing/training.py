@@ -88,7 +88,8 @@ class _Quadratic(nn.Module):
 def check_optimizer(part: Part, fixture: ContractFixture) -> None:
     """Check that it lowers a loss, restores weights after `eval_weights`, and repeats itself bit by bit."""
     who, part = f"optimizer {part.use!r}", cast("OptimizerPart", part)
-    start, first, second = _Quadratic(), _minimized(part, who), _minimized(part, who)
+    start = _Quadratic()
+    (first, scored), (second, _) = _minimized(part, who), _minimized(part, who)
     expect(bool(first.losses().total < start.losses().total), f"{who}: 60 steps do not lower a quadratic.")
     same = all(
         torch.equal(a, b)
@@ -96,10 +97,13 @@ def check_optimizer(part: Part, fixture: ContractFixture) -> None:
     )
     expect(same, f"{who}: the same steps give other bits the second time.")
     expect(torch.equal(first.frozen, start.frozen), f"{who}: it moves a frozen weight.")
-    expect(
-        all(torch.equal(a, b) for a, b in zip(_resumed(part), first.state_dict().values(), strict=True)),
-        f"{who}: with the state_dict of half of the steps, the other half gives other weights.",
+    cause = f"{who}: with the state_dict of half of the steps, the other half gives other"
+    resumed = zip(
+        _resumed(part), (_weights(first), scored), ("weights", "weights in eval_weights"), strict=True
     )
+    for again, weights, what in resumed:
+        same = all(torch.equal(a, b) for a, b in zip(again, weights, strict=True))
+        expect(same, f"{cause} {what}. Save all that the next steps read.")
     if part.updates_arrays:
         _check_array(part, who)
 
@@ -126,8 +130,8 @@ def _after_steps(part: OptimizerPart, module: _Quadratic, *, array: bool) -> dic
         return {name: weight.detach().clone() for name, weight in module.named_parameters()}
 
 
-def _resumed(part: OptimizerPart) -> list[Tensor]:
-    """Return the weights of `_minimized`, where another updater goes on in the middle of an epoch."""
+def _resumed(part: OptimizerPart) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the weights of `_minimized`, trained and scored, where another updater goes on in an epoch."""
     torch.manual_seed(0)
     length = TrainingLength(epochs=6, steps_per_epoch=10, clip=1.0)
     module, other = _Quadratic(), _Quadratic()
@@ -141,7 +145,13 @@ def _resumed(part: OptimizerPart) -> list[Tensor]:
     updater = part.build(other, length)
     updater.load_state_dict(state)
     _take_steps(updater, other, range(33, 60))
-    return list(other.state_dict().values())
+    trained = _weights(other)
+    with updater.eval_weights():  # An average is seen nowhere else.
+        return trained, _weights(other)
+
+
+def _weights(module: nn.Module) -> list[Tensor]:
+    return [weight.clone() for weight in module.state_dict().values()]
 
 
 def _take_steps(updater: Updater, module: _Quadratic, steps: range) -> None:
@@ -151,7 +161,8 @@ def _take_steps(updater: Updater, module: _Quadratic, steps: range) -> None:
             updater.end_epoch()
 
 
-def _minimized(part: OptimizerPart, who: str) -> _Quadratic:
+def _minimized(part: OptimizerPart, who: str) -> tuple[_Quadratic, list[Tensor]]:
+    """Return the module after 60 steps, and the weights that would be scored then."""
     torch.manual_seed(0)
     module = _Quadratic()
     updater = part.build(module, TrainingLength(epochs=6, steps_per_epoch=10, clip=1.0))
@@ -165,11 +176,11 @@ def _minimized(part: OptimizerPart, who: str) -> _Quadratic:
             updater.end_epoch()
     trained = {name: weight.clone() for name, weight in module.state_dict().items()}
     with updater.eval_weights():
-        total = module.losses().total
+        total, scored = module.losses().total, _weights(module)
     restored = all(torch.equal(weight, trained[name]) for name, weight in module.state_dict().items())
     expect(restored, f"{who}: after eval_weights the weights are not what they were before.")
     expect(bool(total < _Quadratic().losses().total), f"{who}: its eval_weights do not lower a quadratic.")
-    return module
+    return module, scored
 
 
 def check_schedule(part: Part, fixture: ContractFixture) -> None:

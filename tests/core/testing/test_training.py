@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import pytest
 import torch
 from pydantic import Field
@@ -114,7 +116,8 @@ class Uphill(OptimizerPart):
     first: bool = Field(True, description="whether the losses are those of the first call")
     frozen: bool = Field(False, description="whether frozen weights move")
     unit: bool = Field(False, description="whether steps have the same length for whatever is trained")
-    resumes: bool = Field(True, description="whether the rate goes on as it was")
+    resumes: bool = Field(True, description="whether the rate and the average go on as they were")
+    averages: bool = Field(False, description="whether eval_weights are an average")
 
     def build(self, module, length):
         return UphillUpdater(self, module)
@@ -124,6 +127,7 @@ class UphillUpdater:
     def __init__(self, options, module):
         self.options, self.module = options, module
         self.steps = 0
+        self.mean = module.moved.detach().clone()
 
     def step(self, closure):
         self.module.zero_grad()
@@ -136,21 +140,28 @@ class UphillUpdater:
             if self.options.frozen:
                 self.module.frozen += 1
         self.steps += 1
+        self.mean.lerp_(self.module.moved.detach(), 0.1)
         return losses if self.options.first else Losses(losses.total + 1, {})
 
     def end_epoch(self): ...
 
     def state_dict(self):
-        return {"steps": self.steps}
+        return {"steps": self.steps, "mean": self.mean}
 
     def load_state_dict(self, state):
-        self.steps = state["steps"] if self.options.resumes else 0
+        if self.options.resumes:
+            self.steps, self.mean = state["steps"], state["mean"]
 
+    @contextmanager
     def eval_weights(self):
-        if not self.options.restores:
-            with torch.no_grad():
+        trained = self.module.moved.detach().clone()
+        with torch.no_grad():
+            if self.options.averages:
+                self.module.moved.copy_(self.mean)
+            yield
+            self.module.moved.copy_(trained)
+            if not self.options.restores:
                 self.module.moved += 1
-        return torch.no_grad()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +179,13 @@ class UphillUpdater:
         ({"rate": -0.01, "frozen": True}, "optimizer 'bad': it moves a frozen weight."),
         (
             {"rate": -0.01, "resumes": False},
-            "optimizer 'bad': with the state_dict of half of the steps, the other half gives other weights.",
+            "optimizer 'bad': with the state_dict of half of the steps, the other half gives other weights. "
+            "Save all that the next steps read.",
+        ),
+        (
+            {"rate": -0.01, "averages": True, "resumes": False, "unit": True},
+            "optimizer 'bad': with the state_dict of half of the steps, the other half gives other weights "
+            "in eval_weights. Save all that the next steps read.",
         ),
     ],
 )
@@ -176,6 +193,10 @@ def test_a_defect_of_an_optimizer_is_found(options, text):
     with pytest.raises(AssertionError) as error:
         check_part(Uphill(**options), Registry.of(Uphill))
     assert str(error.value) == text
+
+
+def test_an_optimizer_whose_average_goes_on_passes():
+    check_part(Uphill(rate=-0.01, averages=True), Registry.of(Uphill))
 
 
 def test_an_optimizer_that_mixes_the_models_of_an_array_is_found(monkeypatch):
