@@ -16,7 +16,7 @@ from amrbench.slots.losses import LossPart
 from amrbench.testing.model import build_model, expect_gradients
 from amrbench.testing.model_runs import LEAVE_OUT
 from amrbench.testing.other_device import check_device, on_meta
-from amrbench.testing.outcomes import outcome_of, provider_of, rows_of_outcome
+from amrbench.testing.outcomes import Declared, declared, outcome_of, provider_of, rows_of_outcome
 from amrbench.testing.small_data import (
     CONTEXT,
     ContractFixture,
@@ -51,6 +51,7 @@ def check_loss(part: Part, fixture: ContractFixture) -> None:
     target = make_target(batch)
     outcome = outcome_of(model, matcher, batch, target, views)
     loss = part.build(CONTEXT).eval()
+    _check_reads(part, loss, outcome, who)
     with unchanged(who, tensors=outcome.tensors, views=outcome.views, batch=batch, target=target):
         terms = _terms(loss, outcome, who)
     _expect_same(terms, _terms(loss, outcome, who), f"{who}: calling it again", "Keep no state.", within=0)
@@ -64,6 +65,19 @@ def check_loss(part: Part, fixture: ContractFixture) -> None:
     _check_batch(part, loss, outcome, provider.provides)
     _check_repetition(part, loss, outcome, who)
     check_device(lambda: part.build(CONTEXT).eval().to("meta")(on_meta(outcome)), who)
+
+
+def _check_reads(part: LossPart, loss: nn.Module, outcome: Outcome, who: str) -> None:
+    """Check that it reads no tensor that it does not require, which another model may not provide."""
+    views = {
+        name: Declared(
+            tensors,
+            part.views.get(name, frozenset()),
+            f"{who}: it reads {{!r}} of the view {name!r} without requiring it; add it to `views`.",
+        )
+        for name, tensors in outcome.views.items()
+    }
+    loss(replace(outcome, tensors=declared(outcome.tensors, part.requires, who), views=views))
 
 
 def _terms(loss: nn.Module, outcome: Outcome, who: str) -> Mapping[str, Tensor]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from amrbench.slots.matcher import Matcher
 from amrbench.slots.model import ModelPart, MomentModel
 from amrbench.testing.model_runs import rows_of
-from amrbench.testing.small_data import ContractFixture, pick_rows
+from amrbench.testing.small_data import ContractFixture, expect, pick_rows
 from amrbench.types import Batch, Outcome, Target, Tensors
 
 
@@ -48,6 +49,38 @@ def leaves(tensors: Tensors) -> dict[str, Tensor]:
         name: tensor.detach().clone().requires_grad_(tensor.is_floating_point())
         for name, tensor in tensors.items()
     }
+
+
+class Declared(dict[str, Tensor]):
+    """Tensors of which a part may read those that it requires, and those that it first asks for.
+
+    A name that it asks for, by `in` or `get`, may be missing without harm, so it need not be required.
+    """
+
+    def __init__(self, tensors: Tensors, required: frozenset[str], fault: str) -> None:
+        """Give required names, and what is wrong about another one, with a place for it: "reads {!r}"."""
+        super().__init__(tensors)
+        self.known = set(required)
+        self.fault = fault
+
+    @override
+    def __getitem__(self, name: str) -> Tensor:
+        expect(name in self.known, self.fault.format(name))
+        return super().__getitem__(name)
+
+    @override
+    def __contains__(self, name: object) -> bool:
+        self.known.add(str(name))
+        return super().__contains__(name)
+
+    @override
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401 - which would call itself
+
+
+def declared(tensors: Tensors, required: frozenset[str], who: str) -> Declared:
+    """Return tensors that raise AssertionError where a part reads one that it does not require."""
+    return Declared(tensors, required, f"{who}: it reads {{!r}} without requiring it; add it to `requires`.")
 
 
 def rows_of_outcome(outcome: Outcome, axes: Mapping[str, str], rows: list[int]) -> Outcome:

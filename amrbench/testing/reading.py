@@ -20,7 +20,7 @@ from amrbench.slots.ranking import RankingPart
 from amrbench.slots.readout import Readout, ReadoutPart
 from amrbench.testing.model import build_model, predict
 from amrbench.testing.model_runs import ALONE, LEAVE_OUT, rows_of
-from amrbench.testing.outcomes import provider_of
+from amrbench.testing.outcomes import declared, provider_of
 from amrbench.testing.small_data import CONTEXT, ContractFixture, close, expect, make_batch, make_query
 from amrbench.testing.unchanged import unchanged
 from amrbench.training.reading import Examples, propose
@@ -45,6 +45,7 @@ def check_readout(part: Part, fixture: ContractFixture) -> None:
     for model in _providers(part, fixture, who):
         outputs = Outputs(predict(build_model(model), make_batch()), make_batch().audio_mask)
         for readout in readouts:
+            readout(Outputs(declared(outputs.tensors, part.requires, who), outputs.mask))
             _check_proposals(part, readout, model, outputs)
             _check_changes(readout, outputs, model.provides, who)
 

@@ -16,7 +16,7 @@ from amrbench.slots.matcher import MatcherPart
 from amrbench.slots.model import ModelPart
 from amrbench.slots.optimizers import OptimizerPart, SchedulePart, Updater
 from amrbench.testing.model import build_model
-from amrbench.testing.outcomes import outcome_of, provider_of
+from amrbench.testing.outcomes import declared, outcome_of, provider_of
 from amrbench.testing.small_data import (
     ContractFixture,
     expect,
@@ -38,6 +38,7 @@ def check_matcher(part: Part, fixture: ContractFixture) -> None:
     batch = make_batch()
     target = make_target(batch)
     outcome = outcome_of(model, matcher, batch, target)
+    matcher(declared(outcome.tensors, part.requires, who), target)
     with unchanged(who, tensors=outcome.tensors, target=target):
         matched, mask = matcher(outcome.tensors, target), target.spans_mask
     again = isinstance(matched, Tensor) and torch.equal(outcome.matched, matched)

@@ -1,6 +1,7 @@
 import pytest
 from torch import nn
 
+from amrbench.discovery import load_registry
 from amrbench.registry import Registry
 from amrbench.slots.losses import LossPart
 from amrbench.testing import check_part
@@ -30,6 +31,8 @@ class Applied(nn.Module):
         return self.terms(outcome.tensors["saliency"], self.weight)
 
 
+ALL = load_registry()
+INSTALLED = [ALL.find(slot, use) for slot in ALL.slots() for use in ALL.names(slot)]
 REGISTRY = Registry.of(SaliencyLoss, DualEncoder, NoMatcher)
 
 
@@ -66,6 +69,55 @@ def test_a_defect_of_a_loss_is_found(defect, text):
 )
 def test_a_wrong_term_is_found(terms, text):
     assert failure(loss_with(terms), DualEncoder, NoMatcher).startswith(text)
+
+
+def reading(term, views=None):
+    """Return a loss that requires nothing of the batch itself."""
+
+    class Reading(LossPart):
+        """A loss of what it does not require."""
+
+        use = "reading"
+
+        def build(self, context):
+            return Called(term, self.weight)
+
+    Reading.views = views or {}
+    return Reading
+
+
+class Called(nn.Module):
+    def __init__(self, term, weight):
+        super().__init__()
+        self.term, self.weight = term, weight
+
+    def forward(self, outcome):
+        return {"a": self.weight * self.term(outcome)[outcome.batch.audio_mask].mean()}
+
+
+def test_a_loss_that_reads_a_tensor_that_it_does_not_require_is_found():
+    part = reading(lambda outcome: outcome.tensors["saliency"])
+    assert failure(part, DualEncoder, NoMatcher) == (
+        "loss 'reading': it reads 'saliency' without requiring it; add it to `requires`."
+    )
+
+
+def test_a_loss_may_ask_for_a_tensor_that_it_does_not_require():
+    asks = reading(lambda outcome: "saliency" in outcome.tensors and outcome.tensors["saliency"])
+    gets = reading(lambda outcome: outcome.tensors.get("saliency"))
+    for part in (asks, gets):
+        check_part(part(), Registry.of(part, DualEncoder, NoMatcher))
+
+
+def test_a_loss_that_reads_a_tensor_of_a_view_that_it_does_not_require_is_found():
+    views = {"mismatched-text": frozenset({"attention.text"})}
+    part = reading(lambda outcome: outcome.views["mismatched-text"]["saliency"], views)
+    with pytest.raises(AssertionError) as error:
+        check_part(part(), Registry.of(part, *INSTALLED))
+    assert str(error.value) == (
+        "loss 'reading': it reads 'saliency' of the view 'mismatched-text' without requiring it; add it to "
+        "`views`."
+    )
 
 
 def test_a_loss_that_compares_queries_says_so():

@@ -261,6 +261,14 @@ def test_a_defect_of_a_readout_is_found(part, text):
     assert failure(part, ToyModel) == f"readout 'bad': {text}"
 
 
+def test_a_readout_that_reads_a_tensor_that_it_does_not_require_is_found():
+    part = reader(lambda plain, outputs: plain)
+    part.requires = frozenset({"span"})
+    assert failure(part, ToyModel) == (
+        "readout 'bad': it reads 'score' without requiring it; add it to `requires`."
+    )
+
+
 def test_a_readout_needs_a_model():
     assert failure(OneSpan).startswith(
         "readout 'span': it requires score, span, which no model here provides"

@@ -100,6 +100,13 @@ def test_a_defect_of_a_matcher_is_found(match, text):
     assert failure(part_of(MatcherPart, match), Asking).startswith(text)
 
 
+def test_a_matcher_that_reads_a_tensor_that_it_does_not_require_is_found():
+    part = part_of(MatcherPart, lambda tensors, target: in_turn(target, int(tensors["answers"].sum() * 0)))
+    assert failure(part, Asking) == (
+        "matcher 'bad': it reads 'answers' without requiring it; add it to `requires`."
+    )
+
+
 def test_a_match_with_a_model_without_queries_is_found():
     part = part_of(MatcherPart, lambda tensors, target: torch.where(target.spans_mask, 0, -1)[None])
     assert failure(part, DualEncoder) == (
