@@ -44,7 +44,8 @@ def check_observer(part: Part, fixture: ContractFixture) -> None:
     who, part = f"observer {part.use!r}", cast("ObserverPart", part)
     with TemporaryDirectory() as folder, chdir(folder):
         try:
-            part.build().close()  # A command that fails before anything is trained.
+            observer = part.build()
+            _close_unbegun(observer, who)
         except RunError as error:
             if isinstance(error.__cause__, ImportError):
                 return
@@ -58,6 +59,19 @@ def check_observer(part: Part, fixture: ContractFixture) -> None:
             expect(shown == before, f"{who}: it changes what it is shown.")
             wrong = [own for own in returned if own is not None]
             expect(not wrong, f"{who}: a method returns {brief(next(iter(wrong), None))}, not None.")
+
+
+def _close_unbegun(observer: Observer, who: str) -> None:
+    """Close an observer as a command does that fails before anything is trained."""
+    try:
+        observer.close()
+    except RunError:
+        raise
+    except Exception as error:
+        raise AssertionError(
+            f"{who}: close fails where begin was not called: {type(error).__name__}: {error}. A command that "
+            "fails early calls it too, so set in __init__ what it reads."
+        ) from error
 
 
 def seen_epochs(count: int) -> list[ObservedEpoch]:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from amrbench.errors import RunError
@@ -67,6 +69,22 @@ class Talking(ObserverPart):
         return Talker()
 
 
+class Opening(ObserverPart):
+    """An observer that opens its file in `begin`."""
+
+    use = "opening"
+
+    def build(self):
+        class Opener(Silent):
+            def begin(self, runs):
+                self.file = Path("log.txt").open("w")  # noqa: SIM115 - closed in `close`
+
+            def close(self):
+                self.file.close()
+
+        return Opener()
+
+
 class Absent(ObserverPart):
     """An observer whose package is not installed."""
 
@@ -79,7 +97,7 @@ class Absent(ObserverPart):
             raise RunError("install it") from error
 
 
-REGISTRY = Registry.of(Quiet, Hasty, Meddling, Talking, Absent)
+REGISTRY = Registry.of(Quiet, Hasty, Meddling, Talking, Opening, Absent)
 
 
 @pytest.mark.parametrize("part", [Quiet, Absent])
@@ -91,6 +109,11 @@ def test_a_good_observer_passes_and_one_without_its_package_is_left_alone(part):
     ("part", "text"),
     [
         (Hasty, "observer 'hasty': build and close write files before anything begins."),
+        (
+            Opening,
+            "observer 'opening': close fails where begin was not called: AttributeError: 'Opener' object has "
+            "no attribute 'file'. A command that fails early calls it too, so set in __init__ what it reads.",
+        ),
         (Meddling, "observer 'meddling': it changes what it is shown."),
         (Talking, "observer 'talking': a method returns int 2, not None."),
     ],
