@@ -10,11 +10,20 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from amrbench.data.required_splits import Use
-from amrbench.errors import RunError, dotted
+from amrbench.errors import RunError, dotted, some
 from amrbench.files.atomic import write_text_atomic
-from amrbench.files.checksums import changed_files, files_below, write_checksums
+from amrbench.files.checksums import (
+    CHECKSUMS,
+    changed_files,
+    files_below,
+    has_checksums,
+    is_set_aside,
+    write_checksums,
+)
 
 RESULT = "result.json"
+RUNS = Path("runs")
+"""Where commands write runs, and look for them, unless they are told otherwise."""
 Kind = Literal["seed", "mean", "soup", "single", "control", "prior"]
 Record_ = TypeVar("Record_", bound="Record")
 
@@ -228,7 +237,15 @@ def read_result(path: Path) -> Result:
     """
     file = path / RESULT if path.is_dir() else path
     if not file.is_file():
-        raise RunError(f"{path}: there is no finished run ({file.name} is missing).")
+        missing = f"{file.name} is missing" if path.is_dir() else "no such file or folder"
+        raise RunError(f"{path}: there is no finished run ({missing}). {_known_runs()}")
+    if file.name != RESULT:
+        raise RunError(f"{path}: is a file. Name the folder of a run. {_known_runs()}")
+    if not has_checksums(file.parent):
+        raise RunError(
+            f"{file.parent}: is no finished run: {CHECKSUMS} is missing, which a run writes last. Run the "
+            "recipe again; finished stages are kept."
+        )
     if faults := changed_files(file.parent):
         raise RunError(
             f"{file.parent}: {faults[0]} since the run wrote it. Move the folder away and run the recipe "
@@ -237,6 +254,23 @@ def read_result(path: Path) -> Result:
     return read_record(
         file, Result, what="the result of a run", remedy="run the recipe again; finished stages are kept"
     )
+
+
+def finished_runs(below: Path = RUNS) -> list[Path]:
+    """Return the folders of the finished runs that were not set aside, the newest first."""
+    files = [
+        file
+        for file in below.glob(f"*/{RESULT}")
+        if has_checksums(file.parent) and not is_set_aside(file.parent)
+    ]
+    return [file.parent for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)]
+
+
+def _known_runs() -> str:
+    """Return which runs could be meant, or how to make one."""
+    if runs := finished_runs():
+        return f"Finished runs: {some([str(run) for run in runs])}."
+    return f"There is none in {str(RUNS)!r} either: run a recipe first ('amrbench run recipes/ours3.yaml')."
 
 
 def write_result(folder: Path, result: Result) -> None:

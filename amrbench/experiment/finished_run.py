@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError, RunError
-from amrbench.evaluation.result import RESULT, Result, Row, read_result
-from amrbench.files.checksums import changed_files, has_checksums, is_set_aside
+from amrbench.evaluation.result import RESULT, RUNS, Result, Row, finished_runs, read_result
+from amrbench.files.checksums import changed_files
 from amrbench.files.folders import cache_folder
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.registry import Registry
@@ -134,7 +134,7 @@ class FinishedRun:
         return {encoder: known for encoder, known in sounds.items() if known}
 
 
-def find_run(given: Path | None, *, below: Path = Path("runs")) -> Path:
+def find_run(given: Path | None, *, below: Path = RUNS) -> Path:
     """Return the given folder of a run, or that of the newest finished run that was not set aside.
 
     Args:
@@ -146,17 +146,13 @@ def find_run(given: Path | None, *, below: Path = Path("runs")) -> Path:
     """
     if given is not None:
         return given
-    files = [
-        file
-        for file in below.glob(f"*/{RESULT}")
-        if has_checksums(file.parent) and not is_set_aside(file.parent)
-    ]
-    if not files:
+    runs = finished_runs(below)
+    if not runs:
         raise RunError(
             f"there is no finished run in {str(below)!r}. Run a recipe first "
             "('amrbench run recipes/ours3.yaml'), or name one with --run."
         )
-    return max(files, key=lambda file: file.stat().st_mtime).parent
+    return runs[0]
 
 
 def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path | None = None) -> FinishedRun:

@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -26,9 +28,41 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path):
     assert read_result(tmp_path) == read_result(tmp_path / "result.json") == result()
 
 
-def test_a_folder_without_a_finished_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"there is no finished run \(result.json is missing\)"):
-        read_result(tmp_path)
+def refused(path):
+    with pytest.raises(RunError) as error:
+        read_result(path)
+    return str(error.value)
+
+
+RUN_FIRST = "There is none in 'runs' either: run a recipe first ('amrbench run recipes/ours3.yaml')."
+
+
+def test_what_is_no_finished_run_is_refused_with_the_way_to_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").touch()
+    Path("folder").mkdir()
+    assert refused(Path("a.yaml")) == f"a.yaml: is a file. Name the folder of a run. {RUN_FIRST}"
+    assert refused(Path("cgdetr")) == (
+        f"cgdetr: there is no finished run (no such file or folder). {RUN_FIRST}"
+    )
+    assert (
+        refused(Path("folder")) == f"folder: there is no finished run (result.json is missing). {RUN_FIRST}"
+    )
+    for age, name in enumerate(["new", "old"]):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        write_result(tmp_path / "runs" / name, result())
+        os.utime(tmp_path / "runs" / name / "result.json", (1e9 - age, 1e9 - age))
+    known = "Finished runs: 'runs/new', 'runs/old'."
+    assert refused(Path("a.yaml")) == f"a.yaml: is a file. Name the folder of a run. {known}"
+    assert refused(Path("cgdetr")) == f"cgdetr: there is no finished run (no such file or folder). {known}"
+
+
+def test_a_folder_without_checksums_is_no_finished_run(tmp_path):
+    (tmp_path / "result.json").write_text("{}")
+    assert refused(tmp_path) == (
+        f"{tmp_path}: is no finished run: SHA256SUMS is missing, which a run writes last. Run the recipe "
+        "again; finished stages are kept."
+    )
 
 
 @pytest.mark.parametrize(
