@@ -60,7 +60,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with collected_notes(lambda text: typer.echo(f"note: {text}", err=True)):
-            app(_arguments())
+            app(_arguments(), prog_name="amrbench")  # Also where Python was asked for the package.
     except AmrbenchError as error:
         _stop(str(error))
     except (Exception, SystemExit) as error:

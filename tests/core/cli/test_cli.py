@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import runpy
 import shlex
 import subprocess
 import sys
@@ -39,6 +40,13 @@ def wide(monkeypatch):
 
 
 # ---------------------------------------------------------------- help and version
+
+
+def test_the_command_has_its_name_also_as_a_package_of_python(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["amrbench", "run", "--nonsense"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("amrbench", run_name="__main__", alter_sys=True)
+    assert capsys.readouterr().err.startswith("Usage: amrbench run ")
 
 
 def test_help_lists_the_commands_in_groups(amrbench):
