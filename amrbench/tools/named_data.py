@@ -20,8 +20,10 @@ from amrbench.types import Query
 
 
 def is_dataset(name: str, registry: Registry) -> bool:
-    """Whether a name is that of a data set, or of a folder with annotations."""
+    """Whether a name is that of a data set, maybe with options, or of a folder with annotations."""
     folder = Path(name)
+    if ": " in name and not folder.exists():  # {use: files, folder: x}, and no file of an unusual name
+        return True
     return name in registry.names(DatasetPart.slot) or (folder.is_dir() and any(folder.glob("*.jsonl")))
 
 

@@ -75,6 +75,7 @@ def test_status_of_a_data_set_takes_the_names_that_verify_takes(amrbench, castel
     code, out, error = amrbench("data", "status", castella)
     assert (code, out.splitlines()[-1]) == (0, "0 of 4 are here, 1 faulty.")
     assert f"note: {castella}/test.jsonl" in error
+    assert amrbench("data", "status", f"{{use: files, folder: {castella}}}") == (code, out, error)
 
 
 @pytest.mark.parametrize(

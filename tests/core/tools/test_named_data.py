@@ -50,8 +50,14 @@ def test_the_name_of_a_data_set_comes_before_a_folder_of_that_name(here, tmp_pat
 
 
 def test_a_name_with_options_is_a_part():
+    assert is_dataset("{use: procedural, preset: scenes}", REGISTRY)
     part = dataset_part("{use: procedural, preset: scenes}", REGISTRY)
     assert (part.use, part.preset) == ("procedural", "scenes")
+
+
+def test_a_recipe_with_a_colon_in_its_name_is_no_data_set(here):
+    (here / "a: b.yaml").touch()
+    assert not is_dataset("a: b.yaml", REGISTRY)
 
 
 def test_a_file_is_annotations_and_no_data_set(here):
