@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from amrbench.config.recipe import Recipe
-from amrbench.errors import RecipeError, RunError
+from amrbench.errors import RecipeError, RunError, some
 from amrbench.evaluation.result import RESULT, RUNS, Result, Row, finished_runs, read_result
 from amrbench.files.checksums import changed_files
 from amrbench.files.folders import cache_folder
@@ -174,8 +174,11 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
     try:
         recipe = Recipe.model_validate(result.recipe.options, context=registry)
     except ValidationError as error:
-        reasons = "; ".join(detail["msg"] for detail in error.errors())
-        raise RecipeError(f"{file}: the recipe of this run cannot be built here: {reasons}") from None
+        mistakes = dict.fromkeys(detail["msg"].rstrip(".") for detail in error.errors())
+        raise RecipeError(
+            f"{file}: the recipe of this run cannot be built here: {'; '.join(mistakes)}."
+            f"{_plugins_to_install(result, registry)}"
+        ) from None
     rows = {row.member: row for row in result.rows if row.kind in _KINDS}
     if not rows:
         raise _damaged(file, "no soup, single or seed")
@@ -185,6 +188,18 @@ def open_run(folder: Path, registry: Registry, *, member: str = "", cache: Path 
     if row.kind == "seed" and row.member not in result.models:
         raise _damaged(file, f"no weights of {row.member!r}")
     return FinishedRun(file.parent, result, row, recipe, cache or cache_folder())
+
+
+def _plugins_to_install(result: Result, registry: Registry) -> str:
+    """Return a sentence for each plugin that shipped parts of a run which are not installed now."""
+    missing: dict[str, list[str]] = {}
+    for part in result.parts:
+        if part.use not in registry.names(part.slot):
+            plugin = f"{part.plugin} ({part.distribution} {part.distribution_version})"
+            missing.setdefault(plugin, []).append(part.use)
+    return "".join(
+        f" It used {some(uses)} of the plugin {plugin}: install it." for plugin, uses in missing.items()
+    )
 
 
 def open_runs(folders: Sequence[Path], registry: Registry, *, member: str = "") -> list[FinishedRun]:

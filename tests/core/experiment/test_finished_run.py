@@ -53,12 +53,31 @@ def test_missing_weights_are_named(soup_run, tmp_path):
     assert open_run(soup_run.folder, REGISTRY, cache=tmp_path).criterion, "a soup is in the run's folder"
 
 
-def test_parts_that_are_not_installed(soup_run):
+def test_parts_that_are_not_installed_are_named_once_with_their_plugin(soup_run):
     with pytest.raises(RecipeError) as error:
         open_run(soup_run.folder, Registry.of(*(part for part in PARTS if part.use != "cut")))
-    assert str(error.value).startswith(
+    message = str(error.value)
+    assert message.startswith(
         f"{soup_run.folder}/result.json: the recipe of this run cannot be built here: no ranking part is "
         "called 'cut'."
+    )
+    (used,) = [part for part in open_run(soup_run.folder, REGISTRY).result.parts if part.use == "cut"]
+    plugin = f"{used.plugin} ({used.distribution} {used.distribution_version})"
+    assert message.endswith(f". It used 'cut' of the plugin {plugin}: install it.")
+    assert message.count("no ranking part is called 'cut'") == 1
+    assert ".;" not in message
+    assert ".." not in message
+
+
+def test_a_mistake_in_the_recipe_of_a_run_that_no_plugin_mends_names_none(soup_run, tmp_path):
+    def twice(content):
+        content["recipe"]["options"]["ranking"] = [{"use": "cut", "x": 1}, {"use": "cut", "x": 1}]
+
+    folder = damaged(soup_run, tmp_path, twice)
+    with pytest.raises(RecipeError) as error:
+        open_run(folder, REGISTRY)
+    assert str(error.value) == (
+        f"{folder}/result.json: the recipe of this run cannot be built here: unknown field 'x'. Known: none."
     )
 
 
