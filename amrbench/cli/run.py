@@ -66,7 +66,12 @@ def run(
     executor: ExecutorOption = None,
     observe: ObserveOption = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
-    by: Annotated[str, typer.Option(help="show the slices of this annotation key, e.g. kind")] = "",
+    by: Annotated[
+        str,
+        typer.Option(
+            help="show the slices of this annotation key, e.g. kind; the protocol must name it under 'slices'"
+        ),
+    ] = "",
     dry: Annotated[bool, typer.Option("--dry-run", help="only list the work and estimate its cost")] = False,
     form: FormatOption = None,
     as_json: AsJson = False,
