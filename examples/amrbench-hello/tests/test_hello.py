@@ -20,6 +20,19 @@ def registry():
     return load_registry()
 
 
+def test_head_keeps_the_contract(registry):
+    check_part(sample(EdgeHead, registry), registry)
+
+
+def test_encoder_block_keeps_the_contract(registry):
+    check_part(sample(Neighbours, registry), registry)
+
+
+def test_loss_keeps_the_contract(registry):
+    model = load_recipe(RECIPE, registry).model
+    check_part(sample(EdgeLoss, registry), registry, models=[model])
+
+
 def test_amrbench_finds_all_parts(registry):
     assert registry.find("head", "edges") is EdgeHead
     assert registry.find("loss", "edges") is EdgeLoss
@@ -40,19 +53,6 @@ def test_executor_keeps_the_contract(registry):
 
 def test_observer_keeps_the_contract(registry):
     check_part(sample(Csv, registry), registry)
-
-
-def test_head_keeps_the_contract(registry):
-    check_part(sample(EdgeHead, registry), registry)
-
-
-def test_encoder_block_keeps_the_contract(registry):
-    check_part(sample(Neighbours, registry), registry)
-
-
-def test_loss_keeps_the_contract(registry):
-    model = load_recipe(RECIPE, registry).model
-    check_part(sample(EdgeLoss, registry), registry, models=[model])
 
 
 def test_bumps_are_at_both_edges():
