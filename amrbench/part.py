@@ -111,7 +111,9 @@ class Strict(BaseModel):
             text = _list_expected(value)
         elif details["type"] != "amrbench":
             text = f"{text}." if isinstance(value, dict) else f"{text}, not {value!r}."
-        return {"type": problem(text), "loc": details["loc"], "input": value}
+        # Pydantic adds "[key]" for the key of a mapping, which is the last step already.
+        loc = details["loc"][:-1] if details["loc"][-1:] == ("[key]",) else details["loc"]
+        return {"type": problem(text), "loc": loc, "input": value}
 
 
 def _list_expected(value: object) -> str:

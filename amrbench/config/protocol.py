@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from amrbench.config.recipe import MOST_SEEDS, Budget, Name, Recipe
 from amrbench.errors import RecipeError, did_you_mean
-from amrbench.part import Strict, problem, unique
+from amrbench.part import Chooser, Strict, problem, unique
 from amrbench.slots.data import DatasetPart
 from amrbench.slots.features import FeaturesPart
+
+
+def _known_encoder(name: str, info: ValidationInfo) -> str:
+    """Return the name of an encoder; one that no recipe can have would replace nothing."""
+    if info.context is not None:
+        cast("Chooser", info.context).find(FeaturesPart.slot, name)
+    return name
 
 
 class Data(Strict):
@@ -66,7 +73,7 @@ class Protocol(Strict):
     )
     about: str = ""
     data: Data
-    stand_ins: Mapping[str, FeaturesPart] = Field(
+    stand_ins: Mapping[Annotated[str, AfterValidator(_known_encoder)], FeaturesPart] = Field(
         default_factory=dict, description="replacements of encoders that are not available, by their names"
     )
     budget: Budget = Budget()

@@ -117,7 +117,7 @@ def test_a_budget_has_known_numbers_only(load):
         (
             "pretrain: 3",
             "first: 3",
-            "budget.epochs.first.[key] Input should be 'pretrain', 'midtrain' or 'target', not 'first'.",
+            "budget.epochs.first Input should be 'pretrain', 'midtrain' or 'target', not 'first'.",
         ),
         ("width: 4", "lr: 0", "budget.lr Input should be greater than 0, not 0."),
         (
@@ -133,7 +133,7 @@ def test_a_budget_has_known_numbers_only(load):
         (
             "width: 4",
             "lr: {first: 1}",
-            "budget.lr.first.[key] Input should be 'pretrain', 'midtrain' or 'target', not 'first'.",
+            "budget.lr.first Input should be 'pretrain', 'midtrain' or 'target', not 'first'.",
         ),
     ],
 )
@@ -148,6 +148,21 @@ def test_a_missing_role_is_named(load):
 def test_a_stand_in_must_be_an_encoder(load):
     assert mistakes(load, ("toy-ears", "tones")) == [
         "line 6 stand_ins.ears 'tones' is a dataset part, not a features part. "
+        "Installed features parts: ears, toy-ears."
+    ]
+
+
+@pytest.mark.parametrize(("name", "near"), [("eras", " Did you mean 'ears'?"), ("clap", "")])
+def test_a_stand_in_replaces_an_encoder_that_exists(load, name, near):
+    assert mistakes(load, ("{ears: toy-ears}", f"{{{name}: toy-ears}}")) == [
+        f"line 6 stand_ins.{name} no features part is called {name!r}.{near} "
+        "Installed features parts: ears, toy-ears."
+    ]
+
+
+def test_what_a_stand_in_replaces_is_no_part_of_another_slot(load):
+    assert mistakes(load, ("{ears: toy-ears}", "{tones: toy-ears}")) == [
+        "line 6 stand_ins.tones 'tones' is a dataset part, not a features part. "
         "Installed features parts: ears, toy-ears."
     ]
 
