@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from amrbench.config.paths import with_resolved_paths
 from amrbench.config.protocol import Protocol
 from amrbench.config.recipe import Recipe
-from amrbench.errors import RecipeError, did_you_mean
+from amrbench.errors import DataError, RecipeError, did_you_mean
+from amrbench.files.folders import path_of
 from amrbench.files.yaml_file import Document, parse_yaml, read_yaml
 from amrbench.part import Strict
 from amrbench.registry import Registry
@@ -86,10 +87,14 @@ def _is_study(file: Path) -> bool:
 def find(kind: str, name: str | Path) -> Path:
     """Return the file of a recipe, protocol or study, given by path or shipped name.
 
+    ~ at the beginning is the user's folder: shells leave it alone in quotes and after "=".
+
     Raises:
         RecipeError: There is no such file.
     """
     path = Path(name)
+    with suppress(DataError):  # No user of this name: a file may be called so.
+        path = path_of(str(name))
     if path.suffix in {".yaml", ".yml"} and path.exists():
         return path
     files = {file.stem: file for file in shipped(kind)}

@@ -62,6 +62,22 @@ def test_a_path_is_taken_before_a_name(tmp_path, monkeypatch):
     assert find("recipe", "cgdetr") != Path("cgdetr.yaml")
 
 
+def test_a_name_may_begin_with_the_folder_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text(RECIPE)
+    assert find("recipe", "~/mine.yaml") == find("recipe", Path("~/mine.yaml")) == tmp_path / "mine.yaml"
+    assert find_near("recipe", "~/mine.yaml", Path("elsewhere/study.yaml")) == tmp_path / "mine.yaml"
+    message = "there is no protocol '~/quick.yaml': no such file, and no shipped protocol of this name."
+    assert refused("protocol", "~/quick.yaml").startswith(message)
+
+
+def test_the_folder_of_an_unknown_user_is_a_name_as_any_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert refused("recipe", "~nobody-here/a.yaml").startswith("there is no recipe '~nobody-here/a.yaml':")
+    Path("~nobody-here.yaml").write_text(RECIPE)
+    assert load_recipe("~nobody-here.yaml", REGISTRY).name == "toy"
+
+
 def test_a_misspelt_name_suggests_the_near_one():
     names, studies = (", ".join(path.stem for path in shipped(kind)) for kind in ("recipe", "study"))
     assert "components" in studies
