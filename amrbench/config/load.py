@@ -20,6 +20,12 @@ from amrbench.registry import Registry
 
 M = TypeVar("M", bound=Strict)
 _FOLDERS = {"recipe": ("recipes",), "protocol": ("protocols",), "study": ("recipes", "recipes/studies")}
+_OWN_KEYS = {
+    "recipe": Recipe.model_fields.keys() - Protocol.model_fields.keys(),
+    "protocol": Protocol.model_fields.keys() - Recipe.model_fields.keys(),
+    "study": frozenset({"study", "base", "full", "families", "groups", "changes", "variants"}),
+}
+"""Keys that only files of one kind have."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def load_recipe(recipe: str | Path, registry: Registry) -> Recipe:
         RecipeError: The file is missing or wrong; lists all mistakes with their lines.
     """
     file = find("recipe", recipe)
-    return with_resolved_paths(validated(read_yaml(file), Recipe, registry), file)
+    return with_resolved_paths(validated(_read("recipe", file), Recipe, registry), file)
 
 
 def load_method(file: Path, registry: Registry) -> Method:
@@ -63,7 +69,28 @@ def load_method(file: Path, registry: Registry) -> Method:
 
 def load_protocol(protocol: str | Path, registry: Registry) -> Protocol:
     """Read and check a protocol; see `load_recipe`. Its paths are as written."""
-    return validated(read_yaml(find("protocol", protocol)), Protocol, registry)
+    return validated(_read("protocol", find("protocol", protocol)), Protocol, registry)
+
+
+def _read(kind: str, file: Path) -> Document:
+    """Read a recipe or protocol; a file of another kind is one mistake, and not one for each of its keys."""
+    document = read_yaml(file)
+    keys = set(document.data) if isinstance(document.data, dict) else set()
+    found = {other: len(keys & own) for other, own in _OWN_KEYS.items()}
+    likely = max(found, key=lambda other: found[other])
+    if found[likely] < 2 or found[likely] == found[kind]:  # One may be a slip.
+        return document
+    if likely == "study" and "study" not in keys:
+        raise RecipeError(f"{file} is a study without a name. Add the line 'study: NAME' at its beginning.")
+    raise _of_other_kind(str(file), likely, kind)
+
+
+def _of_other_kind(name: str, kind: str, wanted: str) -> RecipeError:
+    """Return the error for a recipe, protocol or study where another of these is wanted."""
+    remedy = "Give recipes and studies as arguments, and a protocol with --protocol."
+    if "protocol" not in (kind, wanted):
+        remedy = f"Name a {wanted} here."
+    return RecipeError(f"{name} is a {kind}, not a {wanted}. {remedy}")
 
 
 def shipped(kind: str) -> list[Path]:
@@ -104,6 +131,9 @@ def find(kind: str, name: str | Path) -> Path:
         raise RecipeError(
             f"{path} does not end in .yaml; rename it, so that editors and people recognise it."
         )
+    for other in _FOLDERS:
+        if str(name) in {file.stem for file in shipped(other)}:
+            raise _of_other_kind(repr(str(name)), other, kind)
     studies = [file.stem for file in shipped("study")] if kind == "recipe" else []
     near = did_you_mean(path.stem, [*files, *studies])
     also = f" Studies: {', '.join(studies)}." if studies else ""

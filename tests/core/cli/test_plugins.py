@@ -101,6 +101,16 @@ def test_a_missing_recipe_ends_with_two(amrbench):
     assert "Did you mean 'cgdetr'?" in err
 
 
+def test_a_protocol_in_place_of_a_recipe_ends_with_two_and_one_line(amrbench):
+    remedy = "Give recipes and studies as arguments, and a protocol with --protocol."
+    code, out, err = amrbench("check", "synthetic")
+    assert (code, out) == (2, "")
+    assert err == f"error: 'synthetic' is a protocol, not a recipe. {remedy}\n"
+    file = find("recipe", "cgdetr")
+    code, _, err = amrbench("check", "cgdetr", "--protocol", file)
+    assert (code, err) == (2, f"error: {file} is a recipe, not a protocol. {remedy}\n")
+
+
 def test_check_reports_all_recipes_even_if_one_is_wrong(amrbench, tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text(baseline(soup="soap"))

@@ -4,10 +4,13 @@ import pytest
 
 from amrbench.config import load
 from amrbench.config.load import find, find_near, load_protocol, load_recipe, parse_part, shipped
+from amrbench.config.protocol import Protocol
+from amrbench.config.recipe import Recipe
+from amrbench.config.study import StudyFile
 from amrbench.discovery import load_registry
 from amrbench.errors import RecipeError
 from amrbench.slots.data import DatasetPart
-from tests.small_world.unbuilt_parts import RECIPE, REGISTRY, Tones
+from tests.small_world.unbuilt_parts import PROTOCOL, RECIPE, REGISTRY, Tones
 
 
 def refused(kind, name):
@@ -108,12 +111,61 @@ def test_where_nothing_is_shipped_the_message_says_so(monkeypatch):
     )
 
 
-def test_a_protocol_given_as_recipe_lists_all_that_is_wrong():
+STUDY = "study: x\nbase: toy\nvariants: [toy]\n"
+GIVE = "Give recipes and studies as arguments, and a protocol with --protocol."
+
+
+@pytest.mark.parametrize(
+    ("load_one", "text", "fault"),
+    [
+        (load_recipe, PROTOCOL, f"is a protocol, not a recipe. {GIVE}"),
+        (load_recipe, STUDY, "is a study, not a recipe. Name a recipe here."),
+        (
+            load_recipe,
+            STUDY.replace("study: x\n", ""),
+            "is a study without a name. Add the line 'study: NAME' at its beginning.",
+        ),
+        (load_protocol, RECIPE, f"is a recipe, not a protocol. {GIVE}"),
+        (load_protocol, STUDY, f"is a study, not a protocol. {GIVE}"),
+        (load_protocol, RECIPE + "seeds: 2\n", f"is a recipe, not a protocol. {GIVE}"),
+    ],
+)
+def test_a_file_of_another_kind_is_one_mistake(tmp_path, load_one, text, fault):
+    (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(RecipeError) as error:
-        load_recipe(find("protocol", "synthetic"), load_registry())
-    rows = [" ".join(row.split()) for row in str(error.value).splitlines()]
-    assert "line 1 model this field is missing." in rows
-    assert "unknown field 'splits'." in str(error.value)
+        load_one(tmp_path / "a.yaml", REGISTRY)
+    assert str(error.value) == f"{tmp_path}/a.yaml {fault}"
+
+
+@pytest.mark.parametrize("text", ["- a\n", "word\n", "name: a\n", "name: a\nmodel: net\n"])
+def test_a_file_of_no_kind_lists_its_mistakes(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=r"a\.yaml has \d+ mistakes?\n"):
+        load_protocol(tmp_path / "a.yaml", REGISTRY)
+
+
+def test_a_few_keys_of_another_kind_are_unknown_fields(tmp_path):
+    (tmp_path / "a.yaml").write_text(RECIPE + "splits: {}\nchains: own\n")
+    with pytest.raises(RecipeError, match=r"a\.yaml has 2 mistakes\n\n.* unknown field 'splits'"):
+        load_recipe(tmp_path / "a.yaml", REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("recipe", "synthetic", f"'synthetic' is a protocol, not a recipe. {GIVE}"),
+        ("recipe", "components", "'components' is a study, not a recipe. Name a recipe here."),
+        ("protocol", "components", f"'components' is a study, not a protocol. {GIVE}"),
+        ("protocol", "cgdetr", f"'cgdetr' is a recipe, not a protocol. {GIVE}"),
+    ],
+)
+def test_a_shipped_name_of_another_kind_says_what_it_is(kind, name, message):
+    assert refused(kind, name) == message
+
+
+def test_kinds_of_files_are_told_apart_by_keys_that_only_one_has():
+    assert StudyFile.model_fields.keys() - Recipe.model_fields.keys() == load._OWN_KEYS["study"]
+    assert not load._OWN_KEYS["study"] & Protocol.model_fields.keys()
 
 
 def test_a_file_names_others_relative_to_its_own_folder_first(tmp_path):
