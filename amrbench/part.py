@@ -52,6 +52,13 @@ def problem(text: str) -> PydanticCustomError:
     return PydanticCustomError("amrbench", "{text}", {"text": text})
 
 
+def problem_at(path: tuple[int | str, ...], text: str) -> ValidationError:
+    """Return an error like `problem`, for a value below the one that is checked."""
+    return ValidationError.from_exception_data(
+        "amrbench", [{"type": problem(text), "loc": path, "input": None}]
+    )
+
+
 def budgeted(default: Any, name: str, **constraints: Any) -> Any:
     """Return a field that a protocol's budget may replace; `name` is its key in the budget."""
     return Field(default, json_schema_extra={"budget": name}, **constraints)

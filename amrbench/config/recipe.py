@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, ValidationError, model_validator
 
 from amrbench.config.budgeted_fields import Replace, budgeted_names, with_replaced
-from amrbench.errors import AmrbenchError, RecipeError
+from amrbench.errors import AmrbenchError, RecipeError, did_you_mean
 from amrbench.functional.metrics import Metric
-from amrbench.part import Strict, budgeted, parts_in, problem, unique
+from amrbench.part import Part, Strict, budgeted, parts_in, problem, problem_at, unique
 from amrbench.slots.data import AugmentPart, TargetsPart
 from amrbench.slots.features import FeaturesPart
 from amrbench.slots.losses import LossPart
@@ -123,25 +123,29 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _losses_get_their_tensors(self) -> Self:
-        for loss in self.training.losses:
-            who = f"loss {loss.use!r}"
-            _require(who, loss.requires, self.model)
+        for index, loss in enumerate(self.training.losses):
+            path = ("training", "losses", index)
+            _require(path, loss, loss.requires, self.model)
             for view, names in loss.views.items():
                 if view not in self.model.views:
-                    raise problem(
-                        f"{who} needs the view {view!r}, which {self.model.use!r} does not provide."
+                    raise problem_at(
+                        path,
+                        f"loss {loss.use!r} needs the view {view!r}, which {self.model.use!r} does not "
+                        f"provide.{_provided(view, self.model.views)}",
                     )
-                _require(who, names, self.model)
-        _require(f"matcher {self.training.matcher.use!r}", self.training.matcher.requires, self.model)
+                _require(path, loss, names, self.model)
+        matcher = self.training.matcher
+        _require(("training", "matcher"), matcher, matcher.requires, self.model)
         return self
 
     @model_validator(mode="after")
     def _readouts_get_their_tensors(self) -> Self:
-        for readout in (*self.training.readouts, self.readout):
-            _require(f"readout {readout.use!r}", readout.requires, self.model)
-        for step in self.ranking:
+        for index, readout in enumerate(self.training.readouts):
+            _require(("training", "readouts", index), readout, readout.requires, self.model)
+        _require(("readout",), self.readout, self.readout.requires, self.model)
+        for index, step in enumerate(self.ranking):
             if fault := self.readout.evidence_fault(step, self.model.provides, "this model"):
-                raise problem(fault)
+                raise problem_at(("ranking", index), fault)
         return self
 
     @property
@@ -158,9 +162,10 @@ class Recipe(Strict):
         own = [loss.use for loss in self.training.losses]
         missing = sorted(self.soup.losses_read.difference(own))
         if missing:
-            raise problem(
+            raise problem_at(
+                ("soup",),
                 f"soup {self.soup.use!r} reads losses that training does not have: {', '.join(missing)}; "
-                f"let its option 'losses' name some of {', '.join(own)}."
+                f"let its option 'losses' name some of {', '.join(own)}.",
             )
         return self
 
@@ -168,11 +173,18 @@ class Recipe(Strict):
     def _stages_are_a_chain(self) -> Self:
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
-            raise problem(f"two stages have one name: {', '.join(names)}.")
-        if any(stage.seeds == "many" for stage in self.stages[:-1]):
-            raise problem("only the last stage may run many seeds; the others are shared by all of them.")
+            raise problem_at(("stages",), f"two stages have one name: {', '.join(names)}.")
+        for index, stage in enumerate(self.stages[:-1]):
+            if stage.seeds == "many":
+                raise problem_at(
+                    ("stages", index, "seeds"),
+                    "only the last stage may run many seeds; the others are shared by all of them.",
+                )
         if self.stages[-1].data != "target":
-            raise problem("the last stage must train on 'target', which is what is scored.")
+            raise problem_at(
+                ("stages", len(names) - 1, "data"),
+                "the last stage must train on 'target', which is what is scored.",
+            )
         return self
 
     @model_validator(mode="after")
@@ -180,17 +192,23 @@ class Recipe(Strict):
         optimizer = self.training.optimizer
         has_rate = "lr" in budgeted_names(optimizer)
         has_schedule = any(isinstance(part, SchedulePart) for part in parts_in(optimizer))
-        for stage in self.stages:
+        for index, stage in enumerate(self.stages):
             who = f"the stage {stage.name!r} has"
+            rate, schedule = (("stages", index, name) for name in ("lr", "schedule"))
             if stage.lr is not None and not has_rate:
-                raise problem(f"{who} an 'lr', but 'training.optimizer' has no learning rate; leave it out.")
+                raise problem_at(
+                    rate, f"{who} an 'lr', but 'training.optimizer' has no learning rate; leave it out."
+                )
             if stage.schedule and not has_schedule:
-                raise problem(f"{who} a 'schedule', but 'training.optimizer' takes none; leave it out.")
+                raise problem_at(
+                    schedule, f"{who} a 'schedule', but 'training.optimizer' takes none; leave it out."
+                )
             try:
                 self.training_of(stage)
             except ValidationError as error:
                 mistakes = "; ".join(mistake["msg"] for mistake in error.errors())
-                raise problem(f"{who} an 'lr' that 'training.optimizer' refuses: {mistakes}") from None
+                text = f"{who} an 'lr' that 'training.optimizer' refuses: {mistakes}"
+                raise problem_at(rate, text) from None
         return self
 
     def training_of(self, stage: Stage) -> Training:
@@ -210,10 +228,19 @@ class Recipe(Strict):
         return self.training.model_copy(update={"optimizer": with_replaced(self.training.optimizer, replace)})
 
 
-def _require(who: str, names: frozenset[str], model: ModelPart) -> None:
+def _require(path: tuple[int | str, ...], part: Part, names: frozenset[str], model: ModelPart) -> None:
     missing = sorted(names - model.provides.keys())
     if missing:
-        raise problem(f"{who} requires {', '.join(missing)}, which no chosen part of {model.use!r} provides.")
+        raise problem_at(
+            path,
+            f"{part.slot} {part.use!r} requires {', '.join(missing)}, which no chosen part of {model.use!r} "
+            f"provides.{_provided(missing[0], model.provides)}",
+        )
+
+
+def _provided(missing: str, provided: Collection[str]) -> str:
+    """Return what a model provides, and which of it is near to what is missing, for a message."""
+    return f"{did_you_mean(missing, provided)} It provides: {', '.join(sorted(provided)) or 'none'}."
 
 
 _CAPS = ("width", "attention_heads", "feedforward", "layers", "dummies", "epochs")

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from amrbench.errors import did_you_mean
 from amrbench.part import Part
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class ReadoutPart(Part):
             return ""
         return (
             f"ranking {step.use!r} requires {', '.join(missing)} of each moment, which the readout "
-            f"{self.use!r} does not give with {model}. It gives: {', '.join(given) or 'nothing'}."
+            f"{self.use!r} does not give with {model}.{did_you_mean(missing[0], given)} "
+            f"It gives: {', '.join(given) or 'nothing'}."
         )
 
     def fit(self, widths: tuple[float, ...]) -> Mapping[str, Plain]:  # noqa: ARG002

@@ -127,29 +127,51 @@ def test_any_metric_of_the_evaluator_can_choose_the_epoch(load, metric, name):
 
 def test_a_loss_needs_what_it_requires(load):
     assert mistakes(load, ("contrast", "greedy")) == [
-        "line 1 loss 'greedy' requires colour, quality, which no chosen part of 'net' provides."
+        "line 9 training.losses.1 loss 'greedy' requires colour, quality, which no chosen part of 'net' "
+        "provides. It provides: scores, spans."
+    ]
+
+
+def test_a_near_name_of_what_the_model_provides_is_suggested(load, monkeypatch):
+    monkeypatch.setattr(
+        Net, "provides", property(lambda self: dict.fromkeys(("spans", "colours", "qualty"), "B T"))
+    )
+    assert mistakes(load, ("contrast", "greedy"), ("widest", "narrowest")) == [
+        "line 9 training.losses.1 loss 'greedy' requires colour, quality, which no chosen part of 'net' "
+        "provides. Did you mean 'colours'? It provides: colours, qualty, spans."
+    ]
+
+
+def test_a_near_name_of_evidence_is_suggested(load, monkeypatch):
+    monkeypatch.setattr(REGISTRY.find("ranking", "tested"), "requires", frozenset({"sene"}))
+    assert mistakes(load, ("ranking: [cut]", "ranking: [tested]")) == [
+        "line 17 ranking.0 ranking 'tested' requires sene of each moment, which the readout 'widest' does "
+        "not give with this model. Did you mean 'seen'? It gives: seen."
     ]
 
 
 def test_a_matcher_needs_what_it_requires(load):
     assert mistakes(load, ("pairs", "picky")) == [
-        "line 1 matcher 'picky' requires quality, which no chosen part of 'net' provides."
+        "line 6 training.matcher matcher 'picky' requires quality, which no chosen part of 'net' "
+        "provides. It provides: scores, spans."
     ]
 
 
 def test_a_soup_needs_the_losses_that_it_reads(load):
     assert mistakes(load, ("soup: none", "soup: weighed")) == [
-        "line 1 soup 'weighed' reads losses that training does not have: quality; "
+        "line 15 soup soup 'weighed' reads losses that training does not have: quality; "
         "let its option 'losses' name some of distance, contrast."
     ]
 
 
 def test_a_loss_needs_the_views_that_it_looks_at(load):
     assert mistakes(load, ("contrast", "far-contrast")) == [
-        "line 1 loss 'far-contrast' needs the view 'far', which 'net' does not provide."
+        "line 9 training.losses.1 loss 'far-contrast' needs the view 'far', which 'net' does not provide. "
+        "It provides: other."
     ]
     assert mistakes(load, ("contrast", "blind-contrast")) == [
-        "line 1 loss 'blind-contrast' requires colour, which no chosen part of 'net' provides."
+        "line 9 training.losses.1 loss 'blind-contrast' requires colour, which no chosen part of 'net' "
+        "provides. It provides: scores, spans."
     ]
 
 
@@ -161,9 +183,14 @@ def test_a_recipe_has_losses_and_stages(load):
 
 
 def test_a_readout_needs_what_it_requires(load):
-    text = "line 1 readout 'surest' requires quality, which no chosen part of 'net' provides."
-    assert mistakes(load, ("readout: widest", "readout: surest")) == [text]
-    assert mistakes(load, ("readouts: [widest]", "readouts: [widest, surest]")) == [text]
+    text = (
+        "readout 'surest' requires quality, which no chosen part of 'net' provides. "
+        "It provides: scores, spans."
+    )
+    assert mistakes(load, ("readout: widest", "readout: surest")) == [f"line 16 readout {text}"]
+    assert mistakes(load, ("readouts: [widest]", "readouts: [widest, surest]")) == [
+        f"line 11 training.readouts.1 {text}"
+    ]
 
 
 def test_training_needs_a_readout_and_each_only_once(load):
@@ -182,14 +209,14 @@ def test_training_needs_a_readout_and_each_only_once(load):
 def test_a_ranking_step_needs_the_evidence_that_it_reads(load):
     assert [part.use for part in load(("ranking: [cut]", "ranking: [tested]")).ranking] == ["tested"]
     assert mistakes(load, ("ranking: [cut]", "ranking: [tested, painted]")) == [
-        "line 1 ranking 'painted' requires colour, saliency.inside of each moment, which the readout "
-        "'widest' does not give with this model. It gives: seen."
+        "line 17 ranking.1 ranking 'painted' requires colour, saliency.inside of each moment, which the "
+        "readout 'widest' does not give with this model. It gives: seen."
     ]
     assert mistakes(
         load, ("ranking: [cut]", "ranking: [tested]"), ("readout: widest", "readout: narrowest")
     ) == [
-        "line 1 ranking 'tested' requires seen of each moment, which the readout 'narrowest' does not give "
-        "with this model. It gives: nothing."
+        "line 17 ranking.0 ranking 'tested' requires seen of each moment, which the readout 'narrowest' does "
+        "not give with this model. It gives: nothing."
     ]
 
 
@@ -200,8 +227,8 @@ def test_every_readout_gives_evidence_of_saliency_that_the_model_provides(load, 
     assert mistakes(
         load, ("ranking: [cut]", "ranking: [painted]"), ("readout: widest", "readout: narrowest")
     ) == [
-        "line 1 ranking 'painted' requires colour of each moment, which the readout 'narrowest' does not "
-        "give with this model. It gives: saliency.inside, saliency.outside."
+        "line 17 ranking.0 ranking 'painted' requires colour of each moment, which the readout 'narrowest' "
+        "does not give with this model. It gives: saliency.inside, saliency.outside."
     ]
 
 
@@ -230,18 +257,20 @@ def test_a_loss_is_listed_once(load):
 
 
 def test_stages_have_different_names(load):
-    assert mistakes(load, ("name: first", "name: last")) == ["line 1 two stages have one name: last, last."]
+    assert mistakes(load, ("name: first", "name: last")) == [
+        "line 12 stages two stages have one name: last, last."
+    ]
 
 
 def test_only_the_last_stage_runs_many_seeds(load):
     assert mistakes(load, ("epochs: 20", "epochs: 20, seeds: many")) == [
-        "line 1 only the last stage may run many seeds; the others are shared by all of them."
+        "line 13 stages.0.seeds only the last stage may run many seeds; the others are shared by all of them."
     ]
 
 
 def test_the_last_stage_trains_on_the_target(load):
     assert mistakes(load, ("data: target", "data: midtrain")) == [
-        "line 1 the last stage must train on 'target', which is what is scored."
+        "line 14 stages.1.data the last stage must train on 'target', which is what is scored."
     ]
 
 
@@ -340,17 +369,18 @@ BARE = ("{use: mean, around: {use: descent, lr: 0.5}}", "bare")
     [
         (
             [BARE, ("epochs: 5", "epochs: 5, lr: 0.1")],
-            "line 1 the stage 'last' has an 'lr', but 'training.optimizer' has no learning rate; leave it "
-            "out.",
+            "line 14 stages.1.lr the stage 'last' has an 'lr', but 'training.optimizer' has no learning "
+            "rate; leave it out.",
         ),
         (
             [BARE, ("epochs: 5", "epochs: 5, schedule: flat")],
-            "line 1 the stage 'last' has a 'schedule', but 'training.optimizer' takes none; leave it out.",
+            "line 14 stages.1.schedule the stage 'last' has a 'schedule', but 'training.optimizer' takes "
+            "none; leave it out.",
         ),
         (
             [("epochs: 5", "epochs: 5, lr: 11")],
-            "line 1 the stage 'last' has an 'lr' that 'training.optimizer' refuses: Input should be less "
-            "than or equal to 10, not 11.0.",
+            "line 14 stages.1.lr the stage 'last' has an 'lr' that 'training.optimizer' refuses: Input "
+            "should be less than or equal to 10, not 11.0.",
         ),
         (
             [("epochs: 5", "epochs: 5, lr: 0")],

@@ -179,9 +179,11 @@ def test_listed_recipes_are_compared_with_the_base_as_they_are(load):
 def test_a_recipe_that_does_not_hold_together_names_the_group_that_is_missing(load):
     assert mistakes(load, STUDY.partition("groups:")[0]) == [
         "line 1 only/matcher this recipe does not hold together: matcher 'picky' requires quality, which no "
-        "chosen part of 'net' provides. Put into one group: [model, training.matcher].",
+        "chosen part of 'net' provides. It provides: scores, spans. "
+        "Put into one group: [model, training.matcher].",
         "line 1 without/model this recipe does not hold together: matcher 'picky' requires quality, which no "
-        "chosen part of 'net' provides. Put into one group: [model, training.matcher].",
+        "chosen part of 'net' provides. It provides: scores, spans. "
+        "Put into one group: [model, training.matcher].",
     ]
 
 
