@@ -67,10 +67,7 @@ def run(
     observe: ObserveOption = None,
     out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
     by: Annotated[
-        str,
-        typer.Option(
-            help="show the slices of this annotation key, e.g. kind; the protocol must name it under 'slices'"
-        ),
+        str, typer.Option(help="slices to show, e.g. kind; the protocol names them in 'slices'")
     ] = "",
     dry: Annotated[bool, typer.Option("--dry-run", help="only list the work and estimate its cost")] = False,
     form: FormatOption = None,
