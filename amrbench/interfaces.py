@@ -82,9 +82,10 @@ def brief(value: object) -> str:
     return f"{kind} of shape {tuple(value.shape)}" if hasattr(value, "shape") else f"{kind} {value!r:.40}"
 
 
-def with_article(kind: type) -> str:
-    """Return the name of a class with its article, e.g. "an Encoder"."""
-    return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"
+def with_article(kind: type | str) -> str:
+    """Return the name of a class or slot with its article, e.g. "an Encoder"."""
+    name = kind if isinstance(kind, str) else kind.__name__
+    return f"{'an' if name[:1] in tuple('AEIOUaeiou') else 'a'} {name}"
 
 
 def check_results(built: object, method: str, results: Iterable[object], kind: type[R]) -> None:

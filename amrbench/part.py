@@ -42,8 +42,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from amrbench.errors import did_you_mean
-from amrbench.interfaces import InterfaceError, ResultError, brief, interface_fault, remember_part
+from amrbench.interfaces import (
+    InterfaceError,
+    ResultError,
+    brief,
+    interface_fault,
+    remember_part,
+    with_article,
+)
 
+_SHORT = 60  # characters of a value in a message
 Items = TypeVar("Items", bound="Sequence[Part | str]")
 
 
@@ -111,7 +119,8 @@ class Strict(BaseModel):
         if details["type"] == "extra_forbidden" and len(details["loc"]) == 1:
             field = str(details["loc"][0])
             known = ", ".join(sorted(cls.model_fields)) or "none"
-            text = f"unknown field {field!r}.{did_you_mean(field, cls.model_fields) or f' Known: {known}.'}"
+            near = did_you_mean(field, cls.model_fields) or f" Known: {known}."
+            text = _blank_after_colon(field, cls.model_fields) or f"unknown field {field!r}.{near}"
         elif details["type"] == "missing":
             text = "this field is missing."
         elif details["type"] in ("list_type", "tuple_type"):
@@ -121,6 +130,21 @@ class Strict(BaseModel):
         # Pydantic adds "[key]" for the key of a mapping, which is the last step already.
         loc = details["loc"][:-1] if details["loc"][-1:] == ("[key]",) else details["loc"]
         return {"type": problem(text), "loc": loc, "input": value}
+
+
+def _blank_after_colon(value: object, known: Iterable[str]) -> str:
+    """Return what to write in place of "use:NAME", or of a mapping with such a key; else an empty string."""
+    for text in value if isinstance(value, dict) else [value]:
+        key, colon, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
+        if colon and key in known:
+            return f"write a blank after the colon: '{key}: {rest.strip() or 'VALUE'}', not {text!r}."
+    return ""
+
+
+def _instead(value: object) -> str:
+    """Return ", not 7" for a short value, for a message."""
+    shown = repr(value)
+    return f", not {shown}" if len(shown) <= _SHORT else ""
 
 
 def _list_expected(value: object) -> str:
@@ -184,12 +208,17 @@ class Part(Strict, ABC):
         if cls.use or isinstance(value, cls):
             return cast("Self", handler(value))
         if isinstance(value, Part):
-            raise problem(f"{value.use!r} is a {value.slot} part, not a {cls.slot} part.")
+            raise problem(
+                f"{value.use!r} is {with_article(value.slot)} part, not {with_article(cls.slot)} part."
+            )
+        if blank := _blank_after_colon(value, ("use",)):
+            raise problem(blank)
         value = {"use": value} if isinstance(value, str) else value
         if not isinstance(value, dict) or "use" not in value:
-            raise problem(f"name a {cls.slot} part: '{{use: NAME, ...}}', or the bare name.")
+            form = f"'{{use: NAME, ...}}', or the bare name{_instead(value)}"
+            raise problem(f"name {with_article(cls.slot)} part: {form}.")
         if info.context is None:
-            raise problem(f"a {cls.slot} part is chosen from a registry; pass one as context.")
+            raise problem(f"{with_article(cls.slot)} part is chosen from a registry; pass one as context.")
         chosen = cast("Chooser", info.context).find(cls.slot, value["use"])
         options = {key: option for key, option in value.items() if key != "use"}
         part = chosen.model_validate(options, context=info.context)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Self
 
 from amrbench.errors import PluginError, did_you_mean
+from amrbench.interfaces import with_article
 from amrbench.part import Part, problem
 
 
@@ -93,10 +94,11 @@ class Registry:
         known = self._table.get(slot, {})
         installed = f"Installed {slot} parts: {', '.join(sorted(known)) or 'none'}."
         if not isinstance(use, str):
-            raise problem(f"the name of a {slot} part is text, not {use!r}. {installed}")
+            raise problem(f"the name of {with_article(slot)} part is text, not {use!r}. {installed}")
         if use in known:
             return known[use].part
         other_slots = sorted(other for other in self._table if use in self._table[other])
         if other_slots:
-            raise problem(f"{use!r} is a {other_slots[0]} part, not a {slot} part. {installed}")
+            one, other = with_article(other_slots[0]), with_article(slot)
+            raise problem(f"{use!r} is {one} part, not {other} part. {installed}")
         raise problem(f"no {slot} part is called {use!r}.{did_you_mean(use, known)} {installed}")

@@ -115,7 +115,8 @@ def parse_yaml(text: str, name: str) -> Document:
         root = None if reader.mistakes else yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        reason = f"this is not YAML: {getattr(error, 'problem', error)}.{_remedy(text, mark)}"
+        fault = getattr(error, "problem", error)
+        reason = f"this is not YAML: {fault}.{_remedy(text, mark, str(fault))}"
         raise mistakes_error(name, [Mistake(mark.line + 1 if mark else 1, "", reason)]) from error
     data = reader.value(root, ()) if root else None
     if data is None and not reader.mistakes:
@@ -251,13 +252,19 @@ def _called(character: re.Match[str]) -> str:
     return f"the character {unicodedata.name(char, 'control')} (U+{ord(char):04X})"
 
 
-def _remedy(text: str, mark: yaml.Mark | None) -> str:
-    """Return what to do about a line that cannot be parsed, where its characters say so."""
+def _remedy(text: str, mark: yaml.Mark | None, fault: str) -> str:
+    """Return what to do about a line that cannot be parsed, where its characters or the fault say so."""
     lines = text.split("\n")
     near = "\n".join(lines[max(0, mark.line - 1) : mark.line + 1]) if mark else ""
     if invisible := _INVISIBLE.search(near):
         return f" This line or the one before has {_called(invisible)}; use a plain space."
-    return " Indent with spaces, not with tabs." if "\t" in near else ""
+    if "\t" in near:
+        return " Indent with spaces, not with tabs."
+    if not fault.startswith("mapping values are not allowed"):
+        return ""
+    if len(lines) == 1 and "{" not in text and len(text) <= _LONGEST_PATH:
+        return f" Put the options in braces: '{{{text.strip()}}}'."
+    return " Put options within a line in braces, '{use: NAME, ...}', and a text with ': ' in quotes."
 
 
 def line_of(marked: yaml.Node | yaml.Event) -> int:

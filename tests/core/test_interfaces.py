@@ -174,3 +174,4 @@ def test_one_of_several_results_is_refused():
 def test_values_and_classes_in_a_few_words():
     assert [brief(None), brief(3), brief(torch.ones(1, 2))] == ["None", "int 3", "Tensor of shape (1, 2)"]
     assert [with_article(Oven), with_article(Called)] == ["an Oven", "a Called"]
+    assert [with_article("observer"), with_article("loss")] == ["an observer", "a loss"]

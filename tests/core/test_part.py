@@ -155,7 +155,28 @@ def test_numbers_are_finite(value):
 
 @pytest.mark.parametrize("value", [7, None, ["rye"], {"slices": 2}])
 def test_a_value_without_the_name_of_a_part_is_refused_with_the_remedy(value):
-    assert mistakes(bread=value) == {"bread": "name a bread part: '{use: NAME, ...}', or the bare name."}
+    assert mistakes(bread=value) == {
+        "bread": f"name a bread part: '{{use: NAME, ...}}', or the bare name, not {value!r}."
+    }
+
+
+def test_a_long_value_without_the_name_of_a_part_is_not_repeated():
+    assert mistakes(bread=list(range(50))) == {
+        "bread": "name a bread part: '{use: NAME, ...}', or the bare name."
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "place", "text"),
+    [
+        ("use:rye", "bread", "'use: rye', not 'use:rye'."),
+        ({"use:rye": None}, "bread", "'use: rye', not 'use:rye'."),
+        ({"use:": None}, "bread", "'use: VALUE', not 'use:'."),
+        ({"use": "rye", "slices:3": None}, "bread.slices:3", "'slices: 3', not 'slices:3'."),
+    ],
+)
+def test_a_colon_without_a_blank_is_named(value, place, text):
+    assert mistakes(bread=value) == {place: f"write a blank after the colon: {text}"}
 
 
 def test_all_mistakes_are_reported_together_with_their_paths():

@@ -79,6 +79,22 @@ def test_an_unknown_observer_is_refused_with_a_near_one():
     assert "no observer part is called 'tensorbord'. Did you mean 'tensorboard'?" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{use:tensorboard}", "write a blank after the colon: 'use: tensorboard', not 'use:tensorboard'."),
+        ("use: tensorboard, folder: x", "Put the options in braces: '{use: tensorboard, folder: x}'."),
+        ("[x]", "name an observer part: '{use: NAME, ...}', or the bare name, not ['x']."),
+        ("local", "'local' is an executor part, not an observer part."),
+    ],
+)
+def test_options_that_are_written_wrong_are_refused_with_the_right_form(text, message):
+    with pytest.raises(RecipeError) as refused:
+        observers_of([text], load_registry())
+    assert str(refused.value).startswith("--observe has 1 mistake\n")
+    assert message in str(refused.value)
+
+
 def test_an_executor_is_named_with_its_options():
     registry = load_registry()
     assert executor_of("local", registry).use == "local"

@@ -8,6 +8,9 @@ def data(text):
     return parse_yaml(text, "a.yaml").data
 
 
+BRACES = "'{use: NAME, ...}', and a text with ': ' in quotes."
+
+
 def refused(text):
     with pytest.raises(RecipeError) as error:
         parse_yaml(text, "a.yaml")
@@ -161,6 +164,22 @@ def test_a_key_must_be_a_word():
 )
 def test_other_text_is_refused_with_its_line(text, mistake):
     assert mistake in refused(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "remedy"),
+    [
+        ("use: x, folder: y", 1, "Put the options in braces: '{use: x, folder: y}'."),
+        ("a: 1\nb: use: x\n", 2, f"Put options within a line in braces, {BRACES}"),
+        ("a: b: {c: 1}", 1, f"Put options within a line in braces, {BRACES}"),
+        (f"use: {'x' * 100}, folder: y", 1, f"Put options within a line in braces, {BRACES}"),
+    ],
+)
+def test_options_within_a_line_are_to_be_put_in_braces(text, line, remedy):
+    assert refused(text) == (
+        f"a.yaml has 1 mistake\n\n  line {line}    this is not YAML: mapping values are not allowed here. "
+        f"{remedy}"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a remark\n", "---\n"])
