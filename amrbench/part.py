@@ -27,7 +27,7 @@ import re
 from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import wraps
-from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
+from typing import Any, ClassVar, Protocol, Self, TypeVar, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -114,19 +114,36 @@ class Strict(BaseModel):
             raise ValidationError.from_exception_data(cls.__name__, details) from None
 
     @classmethod
+    def _first_key(cls, path: tuple[int | str, ...]) -> str:
+        """Return a key of this model, or of the mapping at a path in it, as an example."""
+        keys: Iterable[object] = cls.model_fields
+        if path:
+            field = cls.model_fields.get(str(path[0]))
+            of_keys = get_args(field.annotation)[:1] if field else ()
+            keys = get_args(of_keys[0]) if of_keys else ()
+        return next((key for key in keys if isinstance(key, str)), "NAME")
+
+    @classmethod
     def _reworded(cls, details: ErrorDetails) -> InitErrorDetails:
         text, value = details["msg"], details["input"]
         if details["type"] == "extra_forbidden" and len(details["loc"]) == 1:
             field = str(details["loc"][0])
             known = ", ".join(sorted(cls.model_fields)) or "none"
             near = did_you_mean(field, cls.model_fields) or f" Known: {known}."
+            if value is None and field.isdigit():  # {weight: 0,5} has the keys "weight" and "5".
+                near = " Decimals have a point, as in 0.5."
             text = _blank_after_colon(field, cls.model_fields) or f"unknown field {field!r}.{near}"
         elif details["type"] == "missing":
             text = "this field is missing."
         elif details["type"] in ("list_type", "tuple_type"):
             text = _list_expected(value)
+        elif details["type"] in ("dict_type", "mapping_type", "model_type"):
+            text = (
+                f"this must be a mapping, such as {{{cls._first_key(details['loc'])}: VALUE}}, not {value!r}."
+            )
         elif details["type"] != "amrbench":
             text = f"{text}." if isinstance(value, dict) else f"{text}, not {value!r}."
+            text += _without_comma(details["type"], value)
         # Pydantic adds "[key]" for the key of a mapping, which is the last step already.
         loc = details["loc"][:-1] if details["loc"][-1:] == ("[key]",) else details["loc"]
         return {"type": problem(text), "loc": loc, "input": value}
@@ -139,6 +156,15 @@ def _blank_after_colon(value: object, known: Iterable[str]) -> str:
         if colon and key in known:
             return f"write a blank after the colon: '{key}: {rest.strip() or 'VALUE'}', not {text!r}."
     return ""
+
+
+def _without_comma(kind: str, value: object) -> str:
+    """Return how to write a number that has a comma; empty for any other value."""
+    if kind not in ("float_parsing", "int_parsing") or not re.fullmatch(r"[-+]?\d+,\d+", str(value)):
+        return ""
+    if kind == "int_parsing":
+        return " Write the number without a comma."
+    return f" Decimals have a point: {str(value).replace(',', '.')}."
 
 
 def _instead(value: object) -> str:

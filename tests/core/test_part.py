@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -138,6 +138,55 @@ def test_a_wrong_type_shows_the_value():
 )
 def test_a_single_value_in_place_of_a_list_is_refused_with_the_list(value, text):
     assert mistakes(bread="rye", cheese=value) == {"cheese": text}
+
+
+class Counts(Strict):
+    epochs: Mapping[Literal["first", "last"], int] = Field(default_factory=dict)
+    names: Mapping[str, int] = Field(default_factory=dict)
+    inner: Sandwich | None = None
+
+
+@pytest.mark.parametrize(
+    ("value", "place", "text"),
+    [
+        ({"epochs": 1}, ("epochs",), "{first: VALUE}, not 1."),
+        ({"names": 1}, ("names",), "{NAME: VALUE}, not 1."),
+        ({"inner": 1}, ("inner",), "{bread: VALUE}, not 1."),
+        ([1], (), "{epochs: VALUE}, not [1]."),
+    ],
+)
+def test_a_value_in_place_of_a_mapping_is_refused_with_its_form(value, place, text):
+    with pytest.raises(ValidationError) as error:
+        Counts.model_validate(value)
+    (item,) = error.value.errors()
+    assert (item["loc"], item["msg"]) == (place, f"this must be a mapping, such as {text}")
+
+
+@pytest.mark.parametrize(
+    ("use", "option", "text"),
+    [
+        (
+            "gouda",
+            "months",
+            "number, unable to parse string as a number, not '0,5'. Decimals have a point: 0.5.",
+        ),
+        (
+            "rye",
+            "slices",
+            "integer, unable to parse string as an integer, not '0,5'. Write the number without a comma.",
+        ),
+    ],
+)
+def test_a_comma_in_a_number_is_named(use, option, text):
+    own = {"use": use, option: "0,5"}
+    texts = mistakes(bread=own) if use == "rye" else mistakes(bread="rye", cheese=[own])
+    assert list(texts.values()) == [f"Input should be a valid {text}"]
+
+
+def test_a_comma_that_makes_a_number_two_keys_is_named():
+    assert mistakes(bread="rye", cheese=[{"use": "gouda", "months": 0, "5": None}]) == {
+        "cheese.0.5": "unknown field '5'. Decimals have a point, as in 0.5."
+    }
 
 
 def test_a_value_out_of_bounds_shows_the_value():

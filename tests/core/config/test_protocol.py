@@ -119,6 +119,11 @@ def test_a_budget_has_known_numbers_only(load):
             "first: 3",
             "budget.epochs.first Input should be 'pretrain', 'midtrain' or 'target', not 'first'.",
         ),
+        (
+            "{pretrain: 3, target: 7}",
+            "1",
+            "budget.epochs this must be a mapping, such as {pretrain: VALUE}, not 1.",
+        ),
         ("width: 4", "lr: 0", "budget.lr Input should be greater than 0, not 0."),
         (
             "width: 4",
