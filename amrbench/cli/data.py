@@ -287,7 +287,7 @@ def convert(
         Path,
         typer.Argument(help="CASTELLA JSON, a table, or a label file (Audacity, Raven) or folder of them"),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="JSON lines to write")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="JSON lines to write; new or empty")],
     form: Annotated[
         str,
         typer.Option("--form", help="castella, csv, audacity or raven", show_default="from name and content"),

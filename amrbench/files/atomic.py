@@ -49,6 +49,20 @@ def refuse_replacing(output: Path, sources: Iterable[Path]) -> None:
         raise DataError(f"{output}: is an input, so it cannot be the output. Name another output.")
 
 
+def refuse_filled(path: Path, option: str) -> None:
+    """Raise DataError if a file that people correct by hand is there already and not empty.
+
+    Args:
+        path: The file to write.
+        option: The option that names it, for the message.
+    """
+    if path.exists() and path.stat().st_size:
+        raise DataError(
+            f"{path}: is there already, and may have been corrected by hand. Name a new or empty file with "
+            f"{option}, or move this one away."
+        )
+
+
 def free_name(path: Path) -> Path:
     """Return the path, or the first of path-2, path-3 ... at which there is nothing."""
     names = (path.with_name(f"{path.name}-{number}") for number in count(2))

@@ -18,7 +18,7 @@ from amrbench.data.recording_files import RecordingFiles
 from amrbench.errors import DataError
 from amrbench.files.annotation_table import NEEDED, parse_annotation_table
 from amrbench.files.annotations import faults_of, file_name_fault, write_annotations
-from amrbench.files.atomic import refuse_replacing
+from amrbench.files.atomic import refuse_filled, refuse_replacing
 from amrbench.files.castella_json import parse_castella
 from amrbench.files.delimited import separator_of
 from amrbench.files.jsonl import collector_paused, refuse_mistakes
@@ -44,7 +44,7 @@ def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = 
 
     Args:
         source: A file, or a folder of label files.
-        output: The file to write.
+        output: The file to write; new or empty, because people correct such files by hand.
         form: One of `FORMS`; empty to tell it from name and content of the source.
         audio: Folder of the recordings, where the source does not contain durations.
 
@@ -52,8 +52,8 @@ def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = 
         The number of queries.
 
     Raises:
-        DataError: The source is missing or wrong, or the output is a source or a recording, or cannot be
-            written.
+        DataError: The source is missing or wrong, or the output is a source or a recording, is filled
+            already, or cannot be written.
     """
     if form and form not in FORMS:
         raise DataError(f"there is no form {form!r}. Use {', '.join(FORMS)}.")
@@ -61,6 +61,7 @@ def convert(source: Path, output: Path, *, form: str = "", audio: Path | None = 
         raise DataError(f"{source}: there is no such file.")
     refuse_missing_parent(output)
     refuse_replacing(output, _inputs(source, audio))
+    refuse_filled(output, "--output")
     with collector_paused():
         queries = _queries(source, form, audio)
     if not queries:

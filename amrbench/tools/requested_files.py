@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amrbench.errors import DataError
-from amrbench.files.atomic import refuse_replacing, write_text_atomic
+from amrbench.files.atomic import refuse_filled, refuse_replacing, write_text_atomic
 from amrbench.files.writable_folder import refuse_missing_parent
 from amrbench.pages import page
 from amrbench.tools import plot_timeline
@@ -51,7 +51,7 @@ class RequestedFiles:
         for option, path in (("--labels", self.labels), ("--csv", self.table)):
             if path is not None:
                 refuse_missing_parent(path)
-                _refuse_filled(option, path)
+                refuse_filled(path, option)
         if self.clips is not None:
             refuse_used_folder(self.clips)
 
@@ -94,14 +94,6 @@ class RequestedFiles:
             plot_timeline.draw(self.plot, results[0].recording, timelines, heading=lines)
         if self.html is not None:
             recording_page(results, top).write(self.html)
-
-
-def _refuse_filled(option: str, path: Path) -> None:
-    if path.exists() and path.stat().st_size:
-        raise DataError(
-            f"{path}: is there already, and may have been corrected by hand. Name a new or empty file with "
-            f"{option}, or move this one away."
-        )
 
 
 def _refuse_named(first: dict[Path, str], option: str, path: Path) -> None:

@@ -9,6 +9,7 @@ from amrbench.errors import DataError, RunError
 from amrbench.files import atomic
 from amrbench.files.atomic import (
     atomic_path,
+    refuse_filled,
     refuse_replacing,
     remove_leftovers,
     remove_leftovers_below,
@@ -147,3 +148,16 @@ def test_two_hosts_with_one_process_number_write_the_same_file(tmp_path, monkeyp
         assert path.read_text() == "other"
     assert path.read_text() == "own"
     assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_filled_file_is_refused_and_an_empty_or_new_one_is_not(tmp_path):
+    refuse_filled(tmp_path / "a.csv", "--csv")
+    (tmp_path / "a.csv").touch()
+    refuse_filled(tmp_path / "a.csv", "--csv")
+    (tmp_path / "a.csv").write_text("x")
+    with pytest.raises(DataError) as error:
+        refuse_filled(tmp_path / "a.csv", "--csv")
+    assert str(error.value) == (
+        f"{tmp_path}/a.csv: is there already, and may have been corrected by hand. Name a new or empty file "
+        "with --csv, or move this one away."
+    )

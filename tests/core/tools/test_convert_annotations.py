@@ -118,12 +118,24 @@ def test_csv_that_cannot_be_used(tmp_path):
     assert refusal(path) == f"{path}: is damaged UTF-16 text (truncated data). Save it as UTF-8."
 
 
-def test_a_wrong_source_does_not_replace_an_earlier_output(tmp_path):
+def test_an_output_that_may_have_been_corrected_is_not_replaced(tmp_path):
+    source, output = tmp_path / "a.csv", tmp_path / "out.jsonl"
+    source.write_text("vid,query,start,end,duration\na,a dog,1,2,60\n")
+    output.touch()
+    assert convert(source, output) == 1, "an empty file is filled"
+    before = output.read_bytes()
+    with pytest.raises(DataError) as error:
+        convert(source, output)
+    assert str(error.value) == (
+        f"{output}: is there already, and may have been corrected by hand. Name a new or empty file with "
+        "--output, or move this one away."
+    )
+    assert output.read_bytes() == before
+
+
+def test_a_wrong_source_leaves_no_output(tmp_path):
     source, output = tmp_path / "a.csv", tmp_path / "out.jsonl"
     header = "qid,vid,query,start,end,duration\n"
-    source.write_text(f"{header}q1,a,a dog,1,2,60\n")
-    convert(source, output)
-    before = output.read_bytes()
     source.write_text(f"{header}q1,a,a dog,5,2,60\nq2,b,,0,1,nan\nq3,c,a cat,0,1,9\nq3,c,a cow,0,1,9\n")
     with pytest.raises(DataError) as error:
         convert(source, output)
@@ -136,7 +148,7 @@ def test_a_wrong_source_does_not_replace_an_earlier_output(tmp_path):
         f"{source}, line 3: the label has no text. Write the sentence that describes the moment.",
         f"{source}, line 5: the qid 'q3' is that of another query on line 4. Give each its own.",
     ]
-    assert output.read_bytes() == before
+    assert not output.exists()
 
 
 def test_nothing_is_read_for_an_output_that_cannot_be_written(tmp_path):
@@ -189,11 +201,9 @@ def test_audacity_labels(tmp_path):
 def test_raven_selection_tables(tmp_path):
     header = "Selection\tView\tBegin Time (s)\tEnd Time (s)\tAnnotation\n"
     folder = labels(tmp_path, f"{header}1\tWaveform\t1.5\t2.5\ta dog\n1\tSpectrogram\t1.5\t2.5\ta dog\n")
-    for source in (folder, folder / "street.txt"):
-        assert convert(source, tmp_path / "out.jsonl", audio=tmp_path / "audio") == 1
-        assert read_annotations(tmp_path / "out.jsonl") == [
-            Query("street_1", "a dog", "street", 10.0, ((1.5, 2.5),), {})
-        ]
+    for source, output in ((folder, tmp_path / "1.jsonl"), (folder / "street.txt", tmp_path / "2.jsonl")):
+        assert convert(source, output, audio=tmp_path / "audio") == 1
+        assert read_annotations(output) == [Query("street_1", "a dog", "street", 10.0, ((1.5, 2.5),), {})]
 
 
 def test_durations_come_from_recordings_where_a_table_has_none(tmp_path):
@@ -242,7 +252,7 @@ def test_label_files_are_not_replaced(tmp_path):
         convert(folder, folder / "street.txt", audio=tmp_path / "audio")
     convert(folder, folder / "out.jsonl", audio=tmp_path / "audio")
     with pytest.warns(Note, match=r"'out\.jsonl' in it are not read"):
-        convert(folder, folder / "out.jsonl", audio=tmp_path / "audio")
+        convert(folder, folder / "again.jsonl", audio=tmp_path / "audio")
 
 
 @pytest.mark.parametrize("source", ["labels", "table.csv"])
@@ -256,8 +266,8 @@ def test_recordings_are_not_replaced(tmp_path, source):
         convert(tmp_path / source, recording, audio=tmp_path / "audio")
     assert str(error.value) == f"{recording}: is an input, so it cannot be the output. Name another output."
     assert recording.read_bytes() == before
-    for _ in range(2):  # Other files beside the recordings may be written again.
-        assert convert(tmp_path / source, tmp_path / "audio/out.jsonl", audio=tmp_path / "audio") == 1
+    # Other files may be written beside the recordings.
+    assert convert(tmp_path / source, tmp_path / "audio/out.jsonl", audio=tmp_path / "audio") == 1
 
 
 def test_labels_that_cannot_be_used(tmp_path):
