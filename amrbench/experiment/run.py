@@ -167,7 +167,7 @@ def run_all(
         requests = runner.requests(methods, protocol)
         runner.refuse_before_features(requests)
         runner.refuse_unwritable_runs(requests)
-        with running(settings.cache_folder):
+        with running(settings.cache_folder, settings.out):
             sources = runner.prepare(requests)
             planned = [plan_run(request, sources) for request in requests]
             observation.begin(planned, settings.out)

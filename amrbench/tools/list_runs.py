@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from amrbench.errors import RunError, did_you_mean, some
+from amrbench.errors import DataError, RunError, did_you_mean, some
 from amrbench.evaluation.result import RESULT
 from amrbench.evaluation.text_table import format_table
 from amrbench.files.folders import CACHE_VARIABLE
+from amrbench.files.run_folders import remembered_runs
 from amrbench.notes import note
 from amrbench.registry import Registry
 from amrbench.tools.stored_data import StoredData
@@ -34,12 +36,15 @@ class Inventory:
         cache: The cache folder.
         size: Of all that is in it, in bytes.
         outs: The folders of runs.
+        elsewhere: Other folders of runs that were made with this cache. What their runs use is of use too;
+            they are not listed.
         items: All that is known.
     """
 
     cache: Path
     size: int
     outs: tuple[Path, ...]
+    elsewhere: tuple[Path, ...]
     items: tuple[StoredItem, ...]
 
     @property
@@ -53,6 +58,7 @@ class Inventory:
             "cache": str(self.cache),
             "size": self.size,
             "runs": [str(out) for out in self.outs],
+            "elsewhere": [str(out) for out in self.elsewhere],
             "items": [item.as_json() for item in self.items],
         }
 
@@ -70,6 +76,8 @@ class Inventory:
                 f"There is no finished run in {names}, so it is not known which stages and data are of use. "
                 "Name the folders of your runs with --out."
             )
+        if self.elsewhere:
+            tables.append(f"What runs in {', '.join(map(str, self.elsewhere))} use is kept as well.")
         if stale := self.stale:
             title = f"Stale, {size_text(sum(item.size for item in stale))}; '--remove stale' removes it:"
             tables.append(_listed(form, title, stale[:LISTED]))
@@ -139,12 +147,13 @@ def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: 
 
     Args:
         cache: The cache folder.
-        outs: Folders of runs; a stage that none of their runs uses is stale.
+        outs: Folders of runs to list. A stage that none of their runs uses is stale, unless a run in another
+            folder does, which is known of all folders that this cache was used for.
         registry: The parts; a stage that was trained with other versions of them is old.
         settle: Look twice at claims of other machines, some 26 s apart if there are old ones.
 
     Raises:
-        DataError: A folder cannot be read.
+        DataError: The cache folder or one of `outs` cannot be read.
     """
     outs = list({os.path.realpath(out): out for out in outs}.values())
     runs, stages, data = _stored(cache, outs, registry)
@@ -152,7 +161,8 @@ def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: 
     if settle and any(own.doubtful for own in claims):
         time.sleep(SETTLE_SECONDS)
         runs, stages, data = _stored(cache, outs, registry)  # Much may have begun meanwhile.
-    results = {str(path): result for out in runs for path, result in out.results.items()}
+    elsewhere = _elsewhere(cache, outs)
+    results = {str(path): result for out in (*runs, *elsewhere) for path, result in out.results.items()}
     users: dict[str, dict[str, None]] = {}
     for run, result in results.items():
         for stage in result.stages:
@@ -160,20 +170,31 @@ def inventory(cache: Path, outs: Sequence[Path], registry: Registry, *, settle: 
     used_by = {key: tuple(names) for key, names in users.items()}
     used = [(split.fingerprint, run) for run, result in results.items() for split in result.data]
     busy = stages.claims.busy or data.claims.busy
-    unread = [path for out in runs for path in out.unread]
+    unread = [path for out in (*runs, *elsewhere) for path in out.unread]
     if unread:
         note(
             f"the {RESULT} of {some(map(str, unread))} cannot be read, so it is not known which stages and "
             "data are of use, and none are stale. List them with the version of amrbench that wrote it, or "
-            "move the folder out of --out."
+            "move the folder out of its folder of runs."
         )
-    known = bool(results) and not unread
+    known = any(out.results for out in runs) and not unread
     items = [
         *(item for out in runs for item in out.items()),
         *stages.items(used_by, busy, known=known),
         *data.items(data.users(used), busy, known=known),
     ]
-    return Inventory(cache, size_of(cache), tuple(outs), tuple(items))
+    others = tuple(out.folder for out in elsewhere if out.results or out.unread)
+    return Inventory(cache, size_of(cache), tuple(outs), others, tuple(items))
+
+
+def _elsewhere(cache: Path, outs: Sequence[Path]) -> list[StoredRuns]:
+    """Return the other folders of runs that were made with a cache folder, without those nobody can read."""
+    runs, listed = [], {os.path.realpath(out) for out in outs}
+    for out in remembered_runs(cache):
+        if str(out) not in listed:
+            with suppress(DataError):
+                runs.append(StoredRuns(out))
+    return runs
 
 
 def _stored(

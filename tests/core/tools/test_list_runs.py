@@ -9,11 +9,13 @@ import pytest
 from amrbench.errors import RunError
 from amrbench.files.claim import VOID_SECONDS, claimed
 from amrbench.files.owner import Owner
+from amrbench.files.run_folders import REMEMBERED, remember_runs
 from amrbench.notes import Note
 from amrbench.tools.list_runs import inventory, remove
 from amrbench.tools.stored_items import size_of
 from tests.core.tools.test_stored_items import ended, written
 from tests.small_world.parts import REGISTRY
+from tests.small_world.permissions import with_mode
 from tests.small_world.runs import run_in, what_runs_left
 
 
@@ -21,7 +23,9 @@ from tests.small_world.runs import run_in, what_runs_left
 def world(finished, tmp_path, monkeypatch):
     """Return a copy of the folder of a finished run, with its cache; no protocol names other data."""
     monkeypatch.setattr("amrbench.tools.stored_data.named_data", lambda cache, registry: set())
-    return Path(shutil.copytree(finished.folder.parents[1], tmp_path / "world"))
+    copy = Path(shutil.copytree(finished.folder.parents[1], tmp_path / "world"))
+    shutil.rmtree(copy / "cache" / REMEMBERED)
+    return copy
 
 
 def inventory_of(world, *outs):
@@ -71,8 +75,29 @@ def test_stages_and_data_are_not_stale_while_a_run_cannot_be_read(world, finishe
     assert [str(note.message) for note in notes] == [
         f"the result.json of '{folder}' cannot be read, so it is not known which stages and data are of use, "
         "and none are stale. List them with the version of amrbench that wrote it, or move the folder out of "
-        "--out."
+        "its folder of runs."
     ]
+
+
+def test_what_runs_in_another_folder_use_is_not_stale(world, finished, monkeypatch):
+    shutil.copytree(finished.folder, world / "project" / "runs" / finished.folder.name)
+    own = world / "runs" / finished.folder.name / "result.json"
+    own.write_text(json.dumps(json.loads(own.read_text()) | {"stages": [], "data": []}))
+    before = inventory_of(world).stale
+    assert {"stage", "data"} <= {item.kind for item in before}
+    for out in ("project/runs", "runs"):
+        remember_runs(world / "cache", world / out)
+    monkeypatch.chdir(world)
+    known = inventory_of(world, Path("runs"))
+    assert [item for item in known.stale if item.kind == "stage"] == []
+    assert len(known.stale) < len(before) - 1, "data is of use too"
+    assert len([item for item in known.items if item.kind == "run"]) == 1, "runs elsewhere are not listed"
+    assert known.as_json()["elsewhere"] == [f"{world}/project/runs"]
+    assert f"What runs in {world}/project/runs use is kept as well." in known.text("github")
+    with with_mode(world / "project" / "runs", 0o000):
+        assert inventory_of(world).elsewhere == (), "a folder that cannot be read is passed over"
+    (world / "project").rename(world / "moved")
+    assert inventory_of(world).elsewhere == (), "and so is one that is gone"
 
 
 def stage_of(world):
