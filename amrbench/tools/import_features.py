@@ -1,8 +1,8 @@
 """`amrbench data import`: published features from folders and archives into the feature file of a data set.
 
 Each source is read once. Features are written to `<features>.importing/` in parts of some hundred items; an
-interrupted import continues after them. The feature file is written at the end, when all recordings and
-queries of the annotations have features.
+interrupted import keeps them where their files are the same. The feature file is written at the end, when all
+recordings and queries of the annotations have features.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from amrbench.files.feature_file_writer import (
 from amrbench.files.folder_files import is_hidden
 from amrbench.files.npz_features import AUDIO_KEY, LARGEST_ARRAY, TEXT_KEY, rows_in
 from amrbench.slots.features import FeaturesPart
+from amrbench.tools.import_parts import Origins, new_part, origin_of, origins_in, write_origins
 from amrbench.types import Rows
 
 KEYS: Mapping[Kind, str] = {"audio": AUDIO_KEY, "text": TEXT_KEY}
@@ -56,6 +57,8 @@ class ImportResult:
         counts: Number of recordings and queries in it.
         read: Number of files that were read.
         known: Number of files that were not read, because their recording or query was imported before.
+        again: Number of files that were read although there were features, which came from another file.
+        kept: Number of recordings and queries that were imported before, and of which no source has a file.
         size: Bytes of the files that were read.
         seconds: Duration of the import.
         other_length: Number of recordings with some rows more or less than their annotated duration.
@@ -68,6 +71,8 @@ class ImportResult:
     counts: Mapping[Kind, int] = field(default_factory=dict)
     read: int = 0
     known: int = 0
+    again: int = 0
+    kept: int = 0
     size: int = 0
     seconds: float = 0.0
     other_length: int = 0
@@ -82,6 +87,10 @@ class ImportResult:
             lines.append(f"  read {self.read:,} files in {self.seconds:,.1f} s: {rate}")
         if self.known:
             lines.append(f"  {self.known:,} files were not read: their features were imported before")
+        if self.again:
+            lines.append(f"  {self.again:,} files replace features of other files that were imported before")
+        if self.kept:
+            lines.append(f"  {self.kept:,} recordings and queries keep features that were imported before")
         if self.other_length:
             lines.append(
                 f"  {self.other_length:,} recordings have some rows more or less than their duration, "
@@ -161,6 +170,10 @@ class _Importer:
     damaged: list[str] = field(default_factory=list)
     pending: dict[tuple[Kind, str], Rows] = field(default_factory=dict)
     """Rows that are read and not written to a part yet."""
+    origins: Origins = field(default_factory=dict)
+    """Of pending rows, by kind and name."""
+    outdated: set[tuple[Kind, str]] = field(default_factory=set)
+    """Kinds and names of features in parts whose file is another one now, until that is read."""
     first_location: dict[tuple[Kind, str], str] = field(default_factory=dict)
     """The first file of each recording or query."""
     others: list[Path] = field(default_factory=list)
@@ -201,6 +214,11 @@ class _Importer:
             if expected.name(kind, own) in names[kind]
         }
 
+    @cached_property
+    def origins_before(self) -> Origins:
+        """Return the origins of what an unfinished import has read; none for what is in the feature file."""
+        return origins_in(file for file in self.parts if file != self.result.output)
+
     @property
     def missing(self) -> dict[Kind, list[str]]:
         """Return the ids in the annotations that have no features, without kinds of which none is missing."""
@@ -221,12 +239,18 @@ class _Importer:
                     self.result.unknown += entry.path.suffix.lower() in ARRAYS
                 continue
             self._refuse_duplicate(item, entry)
+            named, origin = (item[0], self.expected.name(*item)), origin_of(source, entry)
             if item in self.imported:
                 self._refuse_other_recording(item, entry)
-                self.result.known += 1
-                continue
+                if self.origins_before.get(named, origin) == origin:
+                    self.result.known += 1
+                    continue
+                self.imported.discard(item)
+                self.outdated.add(named)
+                self.result.again += 1
             try:
                 self.pending[item] = self._rows(*item, entry)
+                self.origins[named] = origin
             except DataError as error:
                 self.damaged.append(str(error))
             if len(self.pending) >= ITEMS_A_PART:
@@ -285,24 +309,18 @@ class _Importer:
         """Write the pending rows as one part."""
         if not self.pending:
             return
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise DataError(
-                f"{self.folder}: cannot be created ({error.strerror}). Move away the file of this name, or "
-                "make the folder above writable."
-            ) from error
-        # One more than the largest number, not their count: parts may have been deleted.
-        numbers = [int(path.stem.removeprefix("part-")) for path in self.folder.glob("part-*.h5")]
-        file = self.folder / f"part-{max(numbers, default=-1) + 1:06d}.h5"
+        file = new_part(self.folder)
         by_kind: dict[Kind, dict[str, Rows]] = {kind: {} for kind in KINDS}
         for (kind, own), rows in self.pending.items():
             by_kind[kind][self.expected.name(kind, own)] = rows
         audio, text = (InMemoryTable(tuple(rows), tuple(rows.values())) for rows in by_kind.values())
+        write_origins(file, self.origins)
         write_feature_file(file, self.expected.header, audio=audio, text=text)
         self.parts.append(file)
         self.imported.update(self.pending)
+        self.outdated.difference_update(self.origins)
         self.pending.clear()
+        self.origins.clear()
 
     def list_missing(self, *, accept: bool) -> None:
         """Write the names of missing files to a list beside the output; delete it if nothing is missing.
@@ -329,8 +347,13 @@ class _Importer:
         if names:
             lines.append(f"  All missing files are listed in {file}.")
         if self.folder.is_dir():
-            lines.append(f"  The other features are kept in {self.folder}.")
-        lines.append("  Import the missing files too, or accept this with --partial.")
+            lines.append(
+                f"  The other features are kept in {self.folder}; only files that change are read again."
+            )
+        lines.append(
+            "  Correct or add these files and give the same command again, import them from another place, "
+            "or accept this with --partial."
+        )
         raise DataError("\n".join(lines))
 
     @property
@@ -355,7 +378,8 @@ class _Importer:
             file.verify()
         for kind in KINDS:
             table = ConcatTable(tuple(file.audio if kind == "audio" else file.text for file in files))
-            present = set(table.ids)
+            # Of a name in several tables, the last one counts.
+            present = {name for name in table.ids if (kind, name) not in self.outdated}
             imported = {own: self.expected.name(kind, own) for other, own in self.imported if other == kind}
             lost = sorted(own for own, name in imported.items() if name not in present)
             if lost:
@@ -365,9 +389,10 @@ class _Importer:
                 )
             ordered = (name for name in self.expected.order[kind] if name in present)
             # A split whose annotations are elsewhere at the moment keeps its features too.
-            names = dict.fromkeys([*ordered, *table.ids])
+            names = dict.fromkeys([*ordered, *(name for name in table.ids if name in present)])
             selected[kind] = SelectedTable(table, {name: name for name in names})
         header, audio, text = self.expected.header, selected["audio"], selected["text"]
         write_feature_file(self.result.output, header, audio=audio, text=text)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.result.kept = len(self.imported - self.first_location.keys())
         self.result.counts = {kind: len(table.ids) for kind, table in selected.items()}

@@ -100,8 +100,10 @@ def test_missing_files_are_named_and_the_next_import_continues(dataset, tmp_path
         "  1 of 3 recordings have none: 'c'.",
         "  1 of 4 queries have none: '7'.",
         f"  All missing files are listed in {file.with_suffix('.missing.txt')}.",
-        f"  The other features are kept in {file.with_suffix('.importing')}.",
-        "  Import the missing files too, or accept this with --partial.",
+        f"  The other features are kept in {file.with_suffix('.importing')}; only files that change are read "
+        "again.",
+        "  Correct or add these files and give the same command again, import them from another place, or "
+        "accept this with --partial.",
     ]
     assert not file.exists()
     assert file.with_suffix(".missing.txt").read_text() == "c.npz\nqid7.npz\n"
@@ -154,6 +156,61 @@ def test_leftovers_of_killed_imports_are_removed(dataset, tmp_path):
     other.touch()
     take(dataset, folder(tmp_path / "x", published()))
     assert (leftover.exists(), other.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "zip"])
+def test_features_of_another_source_are_not_mixed_with_those_of_an_unfinished_import(dataset, tmp_path, kind):
+    make = {"folder": folder, "tar": tar, "zip": zipped}[kind]
+    first = {
+        name: npz(features=random_rows(f"{name} before", 4, 5)) if name.startswith("clap/") else data
+        for name, data in published().items()
+    }
+    first["clap/c.npz"] = npz(features=np.full((2, 5), np.nan, np.float32))
+    refusal(dataset, make(tmp_path / "first", first))
+    result = take(dataset, make(tmp_path / "second", published()))
+    assert (result.read, result.known, result.again, result.kept) == (7, 0, 6, 0)
+    assert "  6 files replace features of other files that were imported before" in result.text()
+    expect_complete(dataset)
+
+
+def test_an_archive_or_file_that_was_replaced_is_read_again(dataset, tmp_path):
+    files = published()
+    last = {"clap/c.npz": files.pop("clap/c.npz")}
+    other = {"clap/-a.npz": npz(features=random_rows("other", 4, 5))}
+    source = folder(tmp_path / "x", files | other)
+    os.utime(source / "clap/-a.npz", ns=(1, 1))
+    refusal(dataset, source)
+    result = take(dataset, folder(source, {"clap/-a.npz": files["clap/-a.npz"]} | last))
+    assert (result.read, result.known, result.again) == (2, 5, 1)
+    expect_complete(dataset)
+
+
+def test_a_file_in_place_of_another_that_is_damaged_leaves_no_features_of_that_one(dataset, tmp_path):
+    files = published()
+    last = {"clap/c.npz": files.pop("clap/c.npz")}
+    refusal(dataset, folder(tmp_path / "x", files))
+    result = take(dataset, folder(tmp_path / "y", files | last | {"clap/-a.npz": b""}), partial=True)
+    assert result.missing == {"audio": ["-a"]}
+    assert list(open_feature_file(feature_file(dataset)).audio.ids) == ["b.0_é", "c"]
+
+
+def test_without_their_origins_features_are_read_again(dataset, tmp_path):
+    files = published()
+    last = {"clap/c.npz": files.pop("clap/c.npz")}
+    source = folder(tmp_path / "x", files)
+    refusal(dataset, source)
+    (origins,) = feature_file(dataset).with_suffix(".importing").glob("*.json")
+    origins.unlink()
+    assert take(dataset, folder(source, last)).again == 6
+    expect_complete(dataset)
+
+
+def test_an_import_says_how_many_features_it_keeps(dataset, tmp_path):
+    files = published()
+    last = {"clap/c.npz": files.pop("clap/c.npz")}
+    refusal(dataset, folder(tmp_path / "x", files))
+    result = take(dataset, folder(tmp_path / "y", last))
+    assert "  6 recordings and queries keep features that were imported before" in result.text()
 
 
 def test_an_interrupted_import_reads_nothing_twice(dataset, tmp_path, monkeypatch):

@@ -59,7 +59,8 @@ def test_the_message_names_no_folder_of_parts_if_nothing_was_read(dataset, tmp_p
     )
     assert lines[4:] == [
         f"  All missing files are listed in {feature_file(dataset).with_suffix('.missing.txt')}.",
-        "  Import the missing files too, or accept this with --partial.",
+        "  Correct or add these files and give the same command again, import them from another place, or "
+        "accept this with --partial.",
     ]
 
 
