@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amrbench.errors import DataError, did_you_mean, unreadable
-from amrbench.files.file_digest import REMEDY, SIZE, ByteRange, read_digest
+from amrbench.files.file_digest import SIZE, ByteRange, read_digest, remedy
 from amrbench.types import Rows
 
 if TYPE_CHECKING:
@@ -199,11 +199,12 @@ class FeatureTable:
             if actual != stored:
                 raise DataError(
                     f"{self.path}: {self.kind}/rows of item {index} ({name!r}) have changed on disk: "
-                    f"checksum {actual:#010x}, stored {stored:#010x}. {REMEDY}"
+                    f"checksum {actual:#010x}, stored {stored:#010x}. {remedy(self.path)}"
                 )
             if not np.isfinite(rows).all():
                 raise DataError(
-                    f"{self.path}: {self.kind}/rows of item {index} ({name!r}) are not finite. {REMEDY}"
+                    f"{self.path}: {self.kind}/rows of item {index} ({name!r}) are not finite. "
+                    f"{remedy(self.path)}"
                 )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -252,16 +253,16 @@ def open_feature_file(path: Path) -> FeatureFile:
         # Files are never changed, and some shared file systems have no locks.
         with h5py.File(path, "r", locking=False) as file:
             if _attribute(file, "complete", int, path) != 1:
-                raise DataError(f"{path}: the file was never finished ('complete' is not 1). {REMEDY}")
+                raise DataError(f"{path}: the file was never finished ('complete' is not 1). {remedy(path)}")
             kinds = {name: kind for name, kind in get_type_hints(FeatureHeader).items() if name != "half"}
             attributes = {name: _attribute(file, name, kind, path) for name, kind in kinds.items()}
             header = FeatureHeader(**attributes, half=_is_half(file, path))
             audio, text = (_table(file, kind, header.width_of(kind), path) for kind in KINDS)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = str(error).strip("'\"")
-        raise DataError(f"{path}: not an HDF5 feature file ({reason}). {REMEDY}") from error
+        raise DataError(f"{path}: not an HDF5 feature file ({reason}). {remedy(path)}") from error
     if tuple(sorted([audio.byte_range, text.byte_range])) != digest.rows:
-        raise DataError(f"{path}: the rows are not at the positions in the digest. {REMEDY}")
+        raise DataError(f"{path}: the rows are not at the positions in the digest. {remedy(path)}")
     return FeatureFile(path, header, digest.sha256, audio, text)
 
 
@@ -269,7 +270,7 @@ def _attribute(file: h5py.File, name: str, kind: type, path: Path) -> Any:
     value = file.attrs.get(name)
     value = value.item() if isinstance(value, np.generic) else value
     if type(value) is not kind:
-        raise DataError(f"{path}: attribute {name!r} is {value!r}, not a {kind.__name__}. {REMEDY}")
+        raise DataError(f"{path}: attribute {name!r} is {value!r}, not a {kind.__name__}. {remedy(path)}")
     return value
 
 
@@ -277,7 +278,7 @@ def _is_half(file: h5py.File, path: Path) -> bool:
     """Whether the rows of a file are stored in half precision."""
     types = {_dataset(file, f"{kind}/rows", _TYPES["rows"], path).dtype for kind in KINDS}
     if len(types) > 1:
-        raise DataError(f"{path}: the rows of {' and '.join(KINDS)} have different types. {REMEDY}")
+        raise DataError(f"{path}: the rows of {' and '.join(KINDS)} have different types. {remedy(path)}")
     return types == {row_type(half=True)}
 
 
@@ -287,10 +288,10 @@ def _table(file: h5py.File, kind: str, width: int, path: Path) -> FeatureTable:
     names, offsets, checksums = (columns[name][()] for name in ("id", "offset", "crc32"))
     if names.shape != checksums.shape or offsets.shape != (len(names) + 1,) or rows.shape[1:] != (width,):
         shapes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
-        raise DataError(f"{path}: the sizes in {kind!r} do not fit together ({shapes}). {REMEDY}")
+        raise DataError(f"{path}: the sizes in {kind!r} do not fit together ({shapes}). {remedy(path)}")
     if offsets[0] != 0 or offsets[-1] != len(rows) or (np.diff(offsets) < 1).any():
         raise DataError(
-            f"{path}: {kind}/offset does not rise from 0 to {len(rows)}, the number of rows. {REMEDY}"
+            f"{path}: {kind}/offset does not rise from 0 to {len(rows)}, the number of rows. {remedy(path)}"
         )
     ids = tuple(name.decode("utf-8") for name in names.tolist())
     return FeatureTable(
@@ -307,10 +308,10 @@ def _dataset(file: h5py.File, name: str, expected: tuple[str, ...], path: Path) 
     inside = all(isinstance(file.get(step, getlink=True), h5py.HardLink) for step in steps)
     data = file.get(name) if inside else None
     if not isinstance(data, h5py.Dataset) or not {data.dtype.kind, data.dtype.str} & {*expected}:
-        raise DataError(f"{path}: there is no data set {name!r} of the right type. {REMEDY}")
+        raise DataError(f"{path}: there is no data set {name!r} of the right type. {remedy(path)}")
     # Only contiguous data sets in this file have an offset; an empty one needs no bytes.
     if data.size and (data.id.get_offset() is None or byte_range(data).stop > path.stat().st_size):
-        raise DataError(f"{path}: data set {name!r} is not stored in one piece in this file. {REMEDY}")
+        raise DataError(f"{path}: data set {name!r} is not stored in one piece in this file. {remedy(path)}")
     return data
 
 

@@ -22,7 +22,8 @@ from amrbench.errors import DataError, unreadable
 
 SIZE = 512
 """Bytes of the user block."""
-REMEDY = "Delete the file; its content is made again when it is needed."
+_OF_DATASETS = "features"
+"""Folder of feature files in the folder of a data set, where nothing makes them again by itself."""
 _CHUNK = 1 << 20  # bytes that are read at a time
 
 
@@ -88,7 +89,17 @@ def read_digest(path: Path, schema: str) -> FileDigest:
         raise unreadable(path, error) from error
     except ValidationError:
         fault = "not a feature file, or one that was never finished"
-    raise DataError(f"{path}: {fault}. {REMEDY}")
+    raise DataError(f"{path}: {fault}. {remedy(path)}")
+
+
+def remedy(path: Path) -> str:
+    """Return what to do about a feature file that cannot be used, as a sentence."""
+    if path.absolute().parent.name == _OF_DATASETS:
+        return (
+            "Delete the file, and import or extract its content again with 'amrbench data import' or "
+            "'amrbench data extract'."
+        )
+    return "Delete the file; its content is made again when it is needed."
 
 
 def _hash(file: IO[bytes], digest: FileDigest) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from amrbench.errors import DataError
-from amrbench.files.file_digest import SIZE, ByteRange, FileDigest, read_digest, write_digest
+from amrbench.files.file_digest import SIZE, ByteRange, FileDigest, read_digest, remedy, write_digest
 
 SCHEMA = "toy/1"
 ROWS = [ByteRange(SIZE + 200, 40), ByteRange(SIZE + 100, 0)]
@@ -93,3 +93,20 @@ def test_rows_outside_of_the_file_are_refused(path: Path, rows: list[ByteRange])
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none.h5: cannot be read \(No such file or directory\)"):
         read_digest(tmp_path / "none.h5", SCHEMA)
+
+
+def test_features_of_a_data_set_are_not_said_to_be_made_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported = path.parent / "set" / "features" / "clap.h5"
+    imported.parent.mkdir(parents=True)
+    imported.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError) as error:
+        read_digest(imported, SCHEMA)
+    assert str(error.value) == (
+        f"{imported}: truncated: {LENGTH - 1} bytes are left of {LENGTH}. Delete the file, and import or "
+        "extract its content again with 'amrbench data import' or 'amrbench data extract'."
+    )
+    assert remedy(path) == "Delete the file; its content is made again when it is needed."
+    monkeypatch.chdir(imported.parent)
+    assert remedy(Path("clap.h5")) == remedy(imported)
