@@ -25,7 +25,11 @@ from typing_extensions import override
 from amrbench.content_hash import content_hash
 from amrbench.data.audio import open_audio, readable_suffixes
 from amrbench.data.feature_source import EncoderFeatures, FeatureSource
-from amrbench.data.near_files import about_missing_annotations, about_missing_audio
+from amrbench.data.near_files import (
+    about_missing_annotations,
+    about_missing_audio,
+    about_missing_feature_file,
+)
 from amrbench.data.recording_files import RecordingFiles
 from amrbench.errors import DataError, some
 from amrbench.files.annotations import read_annotations, safe_id
@@ -129,11 +133,13 @@ class DatasetFolder:
         files = [self._annotation_file(split)]
         for encoder in features.encoders:
             path = self.feature_file(encoder)
-            if not path.is_file() and self.has_audio:
+            near = [] if path.is_file() else about_missing_feature_file(path)
+            # With a file that is named in another way, features would be made again without a word.
+            if not (path.is_file() or near) and self.has_audio:
                 files.append(RequiredFile(f"audio of {self.name}", self.audio_folder, True, self.audio, ""))
                 files.extend(encoder.required_files())
                 continue
-            remedy = (
+            remedy = " ".join(near) or (
                 f"Import published files with 'amrbench data import {quote(self.name)} FILES --encoder "
                 f"{encoder.argument}', or put the recordings into {self.audio_folder}."
             )

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -80,6 +81,16 @@ def about_missing_annotations(path: Path, known: Collection[Path]) -> list[str]:
     others = [other for other in sorted(listed) if other not in known and other.is_file()]
     others = [other for other in others if not is_hidden(PurePath(other.name))]
     return NearFiles(others, (".jsonl",), not_annotations).about([path.stem])
+
+
+def about_missing_feature_file(path: Path) -> list[str]:
+    """Return a line on a file that is there instead of a feature file and differs in the case of its name."""
+    listed: list[Path] = []
+    with suppress(OSError):  # There is no folder, or it cannot be read, which is said where it is needed.
+        listed = sorted(path.parent.iterdir())
+    near = [other for other in listed if _folded(other.name) == _folded(path.name) and other.is_file()]
+    why = f"whose name differs in case only. Rename it to {path.name}, or move it away."
+    return [printable(f"{other} is there, {why}") for other in near[:1]]
 
 
 def about_missing_features(files: RecordingFiles, missing: Sequence[str]) -> list[str]:

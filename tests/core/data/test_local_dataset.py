@@ -98,6 +98,21 @@ def test_audio_may_be_there_instead_of_features(folder):
     ]
 
 
+def test_a_feature_file_whose_name_differs_in_case_is_named_also_beside_audio(folder):
+    add_features(folder)
+    other = folder.feature_file(Ears()).rename(folder.root / "features" / "EARS.h5")
+    for _ in range(2):
+        file = folder.required_files("train", Ears())[-1]
+        assert (file.present, file.text()) == (
+            False,
+            f"features ears of x: {folder.root}/features/ears.h5. Published at Zenodo 2. {other} is there, "
+            "whose name differs in case only. Rename it to ears.h5, or move it away.",
+        )
+        add_audio(folder, "b.flac")
+    other.rename(folder.root / "features" / "m2d-ears.h5")
+    assert folder.required_files("train", Ears())[-1].what == "audio of x", "another encoder's file"
+
+
 def test_an_empty_folder_of_audio_is_no_audio(folder):
     folder.audio_folder.mkdir()
     (folder.audio_folder / "readme.txt").write_text("to be unpacked here")

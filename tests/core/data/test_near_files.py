@@ -9,6 +9,7 @@ import pytest
 from amrbench.data.near_files import (
     NearFiles,
     about_missing_audio,
+    about_missing_feature_file,
     about_missing_features,
     refuse_missing_recording,
 )
@@ -196,3 +197,17 @@ def test_ten_thousand_files_take_no_time_for_each_name() -> None:
     lines = NearFiles(files, (".wav",), not_audio).about(names)
     assert time.process_time() - start < 10
     assert len(lines) == 3
+
+
+def test_a_feature_file_in_other_letters_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "features" / "clap.h5"
+    assert about_missing_feature_file(path) == []
+    path.parent.mkdir()
+    for name in ("m2d-clap.h5", "clap.missing.txt", "CLAP.importing"):
+        path.with_name(name).touch()
+    assert about_missing_feature_file(path) == []
+    path.with_name("Clap.H5").touch()
+    assert about_missing_feature_file(path) == [
+        f"{tmp_path}/features/Clap.H5 is there, whose name differs in case only. Rename it to clap.h5, or "
+        "move it away."
+    ]
