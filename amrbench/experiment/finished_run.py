@@ -17,7 +17,7 @@ from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError, RunError, some
 from amrbench.evaluation.result import RESULT, RUNS, Result, Row, finished_runs, read_result
 from amrbench.files.checksums import changed_files
-from amrbench.files.folders import cache_folder
+from amrbench.files.folders import OTHER_CACHE, cache_folder
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.registry import Registry
 from amrbench.slots.features import FeatureBackend, FeaturesPart
@@ -78,8 +78,8 @@ class FinishedRun:
         """
         if not self.weights.is_file():
             raise RunError(
-                f"{self.weights}: the weights of {self.member.member!r} are no longer there. Run the recipe "
-                "again; it trains what is missing."
+                f"{self.weights}: the weights of {self.member.member!r} are not there. Run the recipe again, "
+                f"which trains what is missing, or {OTHER_CACHE}: that of the run."
             )
         if faults := changed_files(self.weights.parent):
             raise RunError(

@@ -40,7 +40,7 @@ def wrong_content(head: bytes) -> str:
         return f"is {kind}. {next(remedies, _OTHER)}"
     text = _text(head)
     if text.startswith(("{", "[")):
-        return f"is a JSON file: {shown(text)}. {_DOWNLOAD}"
+        return f"is a JSON file: {shown(text)}. {_OTHER} A download may have failed and left a message."
     return f"is text: {shown(text)}. {_OTHER}" if text else ""
 
 

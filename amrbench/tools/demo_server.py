@@ -115,7 +115,7 @@ class Demo:
 
         Raises:
             DataError: Files of an encoder are missing.
-            RunError: The weights of a run are no longer there.
+            RunError: The weights of a run are not there.
         """
         for model in self.models:
             for part, _ in model.backends:

@@ -156,7 +156,7 @@ def find_moments(
     Raises:
         DataError: The recording cannot be read, is shorter than a feature row or too loud for the encoder, a
             query is blank or not UTF-8, or files of the encoder are missing.
-        RunError: The weights of the run are no longer there.
+        RunError: The weights of the run are not there.
     """
     for query in queries:
         _refuse_unusable(query)

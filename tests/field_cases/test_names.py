@@ -292,7 +292,7 @@ MISSING = {
     "json-as-archive": (
         lambda: write("f.zip", b'{"status": 429}'),
         ["f.zip"],
-        ['f.zip: is a JSON file: "{\\"status\\": 429}". The download failed;'],
+        ['f.zip: is a JSON file: "{\\"status\\": 429}". Copy or download the right file.'],
     ),
     "text-as-npz": (
         lambda: publish_but(["clap/train0.npz"], b"404: Not Found"),

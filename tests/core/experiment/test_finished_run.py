@@ -47,8 +47,8 @@ def test_missing_weights_are_named(soup_run, tmp_path):
     with pytest.raises(RunError) as error:
         _ = run.criterion
     assert str(error.value) == (
-        f"{run.weights}: the weights of 'seed 0' are no longer there. Run the recipe again; it trains what "
-        "is missing."
+        f"{run.weights}: the weights of 'seed 0' are not there. Run the recipe again, which trains "
+        "what is missing, or name another cache folder in AMRBENCH_CACHE: that of the run."
     )
     assert open_run(soup_run.folder, REGISTRY, cache=tmp_path).criterion, "a soup is in the run's folder"
 

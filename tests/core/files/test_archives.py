@@ -143,8 +143,8 @@ def test_other_sources_are_refused(tmp_path: Path) -> None:
         ),
         (
             gzip.compress(b'{"qid": 1}', mtime=0),
-            'is compressed, and unpacked it is a JSON file: "{\\"qid\\": 1}". The download failed; open its '
-            "address in a browser, and download it again.",
+            'is compressed, and unpacked it is a JSON file: "{\\"qid\\": 1}". Copy or download the '
+            "right file. A download may have failed and left a message.",
         ),
     ],
 )

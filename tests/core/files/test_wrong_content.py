@@ -6,6 +6,7 @@ import pytest
 
 from amrbench.files.wrong_content import wrong_audio, wrong_content
 
+JSON = "Copy or download the right file. A download may have failed and left a message."
 DOWNLOAD = "The download failed; open its address in a browser, and download it again."
 
 
@@ -19,7 +20,7 @@ DOWNLOAD = "The download failed; open its address in a browser, and download it 
         ),
         (b"\n <!DOCTYPE html>\n<html>", f"is a web page. {DOWNLOAD}"),
         (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>', f"is an XML file. {DOWNLOAD}"),
-        (b'{"message": "rate limit"}', rf'is a JSON file: "{{\"message\": \"rate limit\"}}". {DOWNLOAD}'),
+        (b'{"message": "rate limit"}', rf'is a JSON file: "{{\"message\": \"rate limit\"}}". {JSON}'),
         (b"\xef\xbb\xbf404: Not Found\r\n", 'is text: "404: Not Found". Copy or download the right file.'),
         ("é".encode()[:1], ""),
         (b"Not found \xc3", 'is text: "Not found". Copy or download the right file.'),

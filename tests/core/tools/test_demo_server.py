@@ -204,7 +204,7 @@ def test_only_known_suffixes_become_part_of_a_path(demo, uploads, monkeypatch):
 
 
 def test_weights_that_are_gone_are_named_before_the_page_is_opened(soup_run, tmp_path):
-    with pytest.raises(RunError, match="the weights of 'seed 0' are no longer there"):
+    with pytest.raises(RunError, match="the weights of 'seed 0' are not there"):
         Demo([open_run(soup_run.folder, REGISTRY, member="seed 0", cache=tmp_path)], 5).load()
     Demo([open_run(soup_run.folder, REGISTRY)], 5).load()
 
