@@ -76,21 +76,21 @@ def _read(kind: str, file: Path) -> Document:
     """Read a recipe or protocol; a file of another kind is one mistake, and not one for each of its keys."""
     document = read_yaml(file)
     keys = set(document.data) if isinstance(document.data, dict) else set()
-    found = {other: len(keys & own) for other, own in _OWN_KEYS.items()}
-    likely = max(found, key=lambda other: found[other])
-    if found[likely] < 2 or found[likely] == found[kind]:  # One may be a slip.
+    counts = {other: len(keys & own) for other, own in _OWN_KEYS.items()}
+    likely = max(counts, key=lambda other: counts[other])
+    if counts[likely] < 2 or counts[likely] == counts[kind]:  # One may be a slip.
         return document
     if likely == "study" and "study" not in keys:
         raise RecipeError(f"{file} is a study without a name. Add the line 'study: NAME' at its beginning.")
     raise _of_other_kind(str(file), likely, kind)
 
 
-def _of_other_kind(name: str, kind: str, wanted: str) -> RecipeError:
-    """Return the error for a recipe, protocol or study where another of these is wanted."""
+def _of_other_kind(name: str, kind: str, needed: str) -> RecipeError:
+    """Return the error for a recipe, protocol or study where another of these is needed."""
     remedy = "Give recipes and studies as arguments, and a protocol with --protocol."
-    if "protocol" not in (kind, wanted):
-        remedy = f"Name a {wanted} here."
-    return RecipeError(f"{name} is a {kind}, not a {wanted}. {remedy}")
+    if "protocol" not in (kind, needed):
+        remedy = f"Name a {needed} here."
+    return RecipeError(f"{name} is a {kind}, not a {needed}. {remedy}")
 
 
 def shipped(kind: str) -> list[Path]:

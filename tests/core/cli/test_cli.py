@@ -149,7 +149,7 @@ _REMEDY = (
 
 @pytest.mark.parametrize("name", ["out.jsonl", Path("out.jsonl"), b"out.jsonl"])
 def test_an_os_error_that_names_a_file_is_one_message(amrbench, monkeypatch, name):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", name)
 
     monkeypatch.setattr(cli, "app", refuse)
@@ -158,7 +158,7 @@ def test_an_os_error_that_names_a_file_is_one_message(amrbench, monkeypatch, nam
 
 @pytest.mark.parametrize("error", [OSError("no bytes"), OSError(errno.EBADF, "Bad file descriptor", 7)])
 def test_an_os_error_that_names_no_file_is_a_bug(amrbench, monkeypatch, error):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(cli, "app", fail)
@@ -168,7 +168,7 @@ def test_an_os_error_that_names_no_file_is_a_bug(amrbench, monkeypatch, error):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_an_os_error_of_writing_the_output_is_one_message(amrbench, monkeypatch, number):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(cli, "app", fail)
