@@ -193,7 +193,8 @@ def _refuse_folder(path: Path) -> None:
         return
     files = sorted(path.glob("predictions/*.jsonl")) or sorted(path.glob("*.jsonl"))
     seeds = [file for file in files if file.name.startswith("seed")]
-    example = f", e.g. {(seeds or files)[0]}" if files else ""
+    # The shortest: "seed-0-queries-shuffled" is a control.
+    example = f", e.g. {min(seeds or files, key=lambda file: len(file.name))}" if files else ""
     raise DataError(
         f"{path}: is a folder, and 'amrbench score' takes one prediction file. Give a file of it{example}. "
         "'amrbench compare' and 'amrbench analyze' take runs, and folders with a file for each seed."

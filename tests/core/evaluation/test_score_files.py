@@ -156,6 +156,7 @@ def test_a_folder_is_refused_with_a_file_of_it(tmp_path: Path, truth: Path) -> N
     takes = "'amrbench compare' and 'amrbench analyze' take runs, and folders with a file for each seed."
     run = make_run(tmp_path / "run")
     example = run / "predictions/seed-0.test.jsonl"
+    example.with_name("seed-0-queries-shuffled.test.jsonl").touch()
     for folder in (run, run / "predictions"):
         assert refusal(folder) == (
             f"{folder}: is a folder, and 'amrbench score' takes one prediction file. Give a file of it, e.g. "
