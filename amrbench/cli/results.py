@@ -220,11 +220,11 @@ def runs(
     without: Without = None,
 ) -> None:
     """List what lies in the cache and in folders of runs, and what is stale; remove things on request."""
-    from amrbench.files.folders import cache_folder
+    from amrbench.files.folders import RUNS, cache_folder
     from amrbench.tools import list_runs
 
     registry, shown_as = registry_of(without), table_form(form, as_json=as_json)
-    known = list_runs.inventory(cache_folder(), out or [Path("runs")], registry, settle=bool(remove))
+    known = list_runs.inventory(cache_folder(), out or [RUNS], registry, settle=bool(remove))
     shown = list_runs.remove(known.chosen(remove), yes=yes) if remove else known
     if shown_as == "json":
         print_json(shown.as_json())

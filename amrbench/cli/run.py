@@ -28,6 +28,7 @@ from amrbench.cli.options import (
     registry_of,
     table_form,
 )
+from amrbench.files.folders import RUNS
 
 if TYPE_CHECKING:
     from amrbench.evaluation.compare import Comparison
@@ -65,7 +66,7 @@ def run(
     jobs: JobsOption = None,
     executor: ExecutorOption = None,
     observe: ObserveOption = None,
-    out: Annotated[Path, typer.Option(help="folder of the runs")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="folder of the runs")] = RUNS,
     by: Annotated[
         str, typer.Option(help="slices to show, e.g. kind; the protocol names them in 'slices'")
     ] = "",

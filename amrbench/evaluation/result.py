@@ -20,10 +20,9 @@ from amrbench.files.checksums import (
     is_set_aside,
     write_checksums,
 )
+from amrbench.files.folders import RUNS
 
 RESULT = "result.json"
-RUNS = Path("runs")
-"""Where commands write runs, and look for them, unless they are told otherwise."""
 Kind = Literal["seed", "mean", "soup", "single", "control", "prior"]
 Record_ = TypeVar("Record_", bound="Record")
 

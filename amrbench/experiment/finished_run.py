@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from amrbench.config.recipe import Recipe
 from amrbench.errors import RecipeError, RunError, some
-from amrbench.evaluation.result import RESULT, RUNS, Result, Row, finished_runs, read_result
+from amrbench.evaluation.result import RESULT, Result, Row, finished_runs, read_result
 from amrbench.files.checksums import changed_files
-from amrbench.files.folders import OTHER_CACHE, cache_folder
+from amrbench.files.folders import OTHER_CACHE, RUNS, cache_folder
 from amrbench.files.weights import load_weights, read_weights
 from amrbench.registry import Registry
 from amrbench.slots.features import FeatureBackend, FeaturesPart

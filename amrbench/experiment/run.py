@@ -50,7 +50,7 @@ from amrbench.experiment.stage_task import TaskWriter
 from amrbench.files.atomic import remove_leftovers_below, write_bytes_atomic
 from amrbench.files.checksums import has_checksums, set_aside_changed
 from amrbench.files.claim import exclusive
-from amrbench.files.folders import OTHER_CACHE, cache_folder
+from amrbench.files.folders import OTHER_CACHE, RUNS, cache_folder
 from amrbench.files.writable_folder import refuse_unwritable
 from amrbench.notes import note
 from amrbench.registry import Registry
@@ -89,7 +89,7 @@ class Settings:
     seeds: int | None = None
     device: str = "cpu"
     jobs: int | None = None
-    out: Path = Path("runs")
+    out: Path = RUNS
     cache: Path | None = None
     executor: ExecutorPart | None = None
     without: tuple[str, ...] = ()

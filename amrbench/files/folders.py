@@ -12,6 +12,8 @@ from amrbench.errors import DataError
 CACHE_VARIABLE = "AMRBENCH_CACHE"
 DATA_VARIABLE = "AMRBENCH_DATA"
 MODELS_VARIABLE = "AMRBENCH_MODELS"
+RUNS = Path("runs")
+"""Where commands write runs, and look for them, unless they are told otherwise."""
 OTHER_CACHE = f"name another cache folder in {CACHE_VARIABLE}"
 """What to do where the cache folder cannot be used."""
 

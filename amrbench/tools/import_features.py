@@ -36,7 +36,7 @@ from amrbench.files.feature_file_writer import (
 from amrbench.files.folder_files import is_hidden
 from amrbench.files.npz_features import AUDIO_KEY, LARGEST_ARRAY, TEXT_KEY, rows_in
 from amrbench.slots.features import FeaturesPart
-from amrbench.tools.import_parts import Origins, new_part, origin_of, origins_in, write_origins
+from amrbench.tools.import_parts import Origins, new_part, origins_in, origins_of, write_origins
 from amrbench.types import Rows
 
 KEYS: Mapping[Kind, str] = {"audio": AUDIO_KEY, "text": TEXT_KEY}
@@ -231,6 +231,7 @@ class _Importer:
     def read_all(self, source: Path) -> None:
         """Read a folder or archive."""
         total = sum(len(self.expected.ids(kind)) for kind in KINDS)
+        origin_of = origins_of(source)
         for entry in archive_entries(source):
             item = self.expected.identify(entry.path)
             if item is None:
@@ -239,7 +240,7 @@ class _Importer:
                     self.result.unknown += entry.path.suffix.lower() in ARRAYS
                 continue
             self._refuse_duplicate(item, entry)
-            named, origin = (item[0], self.expected.name(*item)), origin_of(source, entry)
+            named, origin = (item[0], self.expected.name(*item)), origin_of(entry)
             if item in self.imported:
                 self._refuse_other_recording(item, entry)
                 if self.origins_before.get(named, origin) == origin:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,11 +25,24 @@ _SUFFIX = ".origins.json"
 _STORED = TypeAdapter(dict[Kind, dict[str, str]])
 
 
-def origin_of(source: Path, entry: ArchiveEntry) -> str:
-    """Return a text that differs between files, and between a file and what replaces it."""
-    file = Path(entry.location) if source.is_dir() else source
+def origins_of(source: Path) -> Callable[[ArchiveEntry], str]:
+    """Return a function of the entries of a folder or archive.
+
+    Its texts differ between files, and between a file and what replaces it.
+    """
+    where, is_folder = os.path.realpath(source), source.is_dir()
+    state_of = cache(_state)  # An archive is asked once, whatever it holds.
+
+    def origin_of(entry: ArchiveEntry) -> str:
+        file = Path(entry.location) if is_folder else source
+        return f"{where}\t{entry.path}\t{entry.size}\t{state_of(file)}"
+
+    return origin_of
+
+
+def _state(file: Path) -> str:
     state = file.stat()
-    return f"{os.path.realpath(file)}\t{entry.path}\t{entry.size}\t{state.st_size}\t{state.st_mtime_ns}"
+    return f"{state.st_size}\t{state.st_mtime_ns}"
 
 
 def write_origins(part: Path, origins: Mapping[tuple[Kind, str], str]) -> None:

@@ -207,23 +207,26 @@ def test_what_is_cut_is_noted_once_for_a_split(here, ran, splits, note):
         assert len(re.findall(re.escape(note), error)) == 1
 
 
-def test_queries_that_training_leaves_out_are_noted(here, ran):
-    write_set(here, train=[row("train0"), row("train1", windows=()), row("train2", windows=((5, 5),))])
+@pytest.mark.parametrize(
+    ("split", "text"),
+    [
+        (
+            "train",
+            "set/train.jsonl: training leaves out 2 of 3 queries, which have no window inside the feature "
+            "rows of their recording: 'train1_1', 'train2_1'.",
+        ),
+        (
+            "test",
+            "set/test.jsonl: of the split that is scored, 2 queries without a window longer than 0 s and at "
+            "most 1500 s were left out.",
+        ),
+    ],
+)
+def test_queries_that_training_or_scoring_leaves_out_are_noted_once(here, ran, split, text):
+    windows = {f"{split}1": (), f"{split}2": ((5, 5),)}
+    rows = [row(f"{split}0"), *(row(vid, windows=given) for vid, given in windows.items())]
+    write_set(here, **{split: rows})
     code, _, notes, error = ran()
-    text = (
-        "set/train.jsonl: training leaves out 2 of 3 queries, which have no window inside the feature rows "
-        "of their recording: 'train1_1', 'train2_1'."
-    )
-    assert (code, text in notes, error.count(text)) == (0, True, 1)
-
-
-def test_queries_that_scoring_leaves_out_are_noted_once(here, ran):
-    write_set(here, test=[row("test0"), row("test1", windows=()), row("test2", windows=((5, 5),))])
-    code, _, notes, error = ran()
-    text = (
-        "set/test.jsonl: of the split that is scored, 2 queries without a window longer than 0 s and at most "
-        "1500 s were left out."
-    )
     assert (code, text in notes, error.count(text)) == (0, True, 1)
 
 

@@ -17,18 +17,18 @@ def loss_with(terms):
         requires = frozenset({"saliency"})
 
         def build(self, context):
-            return Applied(terms, self.weight)
+            return Called(lambda outcome, weight: terms(outcome.tensors["saliency"], weight), self.weight)
 
     return Bad
 
 
-class Applied(nn.Module):
+class Called(nn.Module):
     def __init__(self, terms, weight):
         super().__init__()
         self.terms, self.weight = terms, weight
 
     def forward(self, outcome):
-        return self.terms(outcome.tensors["saliency"], self.weight)
+        return self.terms(outcome, self.weight)
 
 
 ALL = load_registry()
@@ -74,25 +74,19 @@ def test_a_wrong_term_is_found(terms, text):
 def reading(term, views=None):
     """Return a loss that requires nothing of the batch itself."""
 
+    def mean(outcome, weight):
+        return {"a": weight * term(outcome)[outcome.batch.audio_mask].mean()}
+
     class Reading(LossPart):
         """A loss of what it does not require."""
 
         use = "reading"
 
         def build(self, context):
-            return Called(term, self.weight)
+            return Called(mean, self.weight)
 
     Reading.views = views or {}
     return Reading
-
-
-class Called(nn.Module):
-    def __init__(self, term, weight):
-        super().__init__()
-        self.term, self.weight = term, weight
-
-    def forward(self, outcome):
-        return {"a": self.weight * self.term(outcome)[outcome.batch.audio_mask].mean()}
 
 
 def test_a_loss_that_reads_a_tensor_that_it_does_not_require_is_found():

@@ -7,14 +7,14 @@ from amrbench.errors import DataError
 from amrbench.files.archives import archive_entries
 from amrbench.files.feature_file import FeatureHeader
 from amrbench.files.feature_file_writer import InMemoryTable, write_feature_file
-from amrbench.tools.import_parts import new_part, origin_of, origins_in, read_origins, write_origins
+from amrbench.tools.import_parts import new_part, origins_in, origins_of, read_origins, write_origins
 from tests.core.tools.published_files import folder, zipped
 
 FILES = {"clap/a.npz": b"12345", "clap/b.npz": b"12345"}
 
 
 def origins(source):
-    return [origin_of(source, entry) for entry in archive_entries(source)]
+    return list(map(origins_of(source), archive_entries(source)))
 
 
 def test_each_file_has_an_origin_of_its_own(tmp_path):
